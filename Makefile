@@ -1,0 +1,54 @@
+# Works with GNU make and with the make 3.81 of macOS. Needs Go; what else is
+# needed is found or installed by what the targets run.
+
+GO        ?= go
+GOFMT     ?= "$$($(GO) env GOROOT)/bin/gofmt"
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TESTFLAGS ?=
+BENCH     ?= .
+FUZZTIME  ?= 60s
+
+STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# runner/testdata is a package that ./... passes over.
+PACKAGES = ./... ./runner/testdata
+# A private PostgreSQL beside a command, or the server of RELPACK_TEST_DSN.
+WITHPG = $(GO) run -buildvcs=false ./runner/internal/pgtest/withpg
+
+.DEFAULT_GOAL := help
+.PHONY: help build test demo bench fmt lint fuzz clean go
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: go ## build bin/relpack
+	$(GO) build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/relpack ./cmd/relpack
+
+test: go ## run the whole suite on a private PostgreSQL (or on that of RELPACK_TEST_DSN)
+	$(WITHPG) -- $(GO) test $(TESTFLAGS) ./...
+
+demo: go ## pack a real sample database and show every step
+	$(GO) run -buildvcs=false ./runner/internal/demo
+
+bench: go ## run the benchmarks on a private PostgreSQL that flushes to disk (BENCH=regexp)
+	$(WITHPG) -durable -- $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) ./...
+
+fmt: go ## format the Go code
+	$(GOFMT) -l -w .
+
+lint: go ## gofmt, go vet and staticcheck
+	@unformatted=$$($(GOFMT) -l .) || exit 1; \
+	if [ -n "$$unformatted" ]; then echo "make fmt would change: $$unformatted" >&2; exit 1; fi
+	$(GO) vet $(PACKAGES)
+	$(STATICCHECK) $(PACKAGES)
+
+fuzz: go ## feed the pickle scanner with what nobody writes (FUZZTIME=60s)
+	$(GO) test ./runner/pickle -run '^$$' -fuzz FuzzScan -fuzztime $(FUZZTIME)
+
+clean: ## remove what was built
+	rm -rf bin .cache
+	rm -f *.test *.prof
+
+go:
+	@command -v $(GO) >/dev/null 2>&1 || { \
+		echo "relpack is built with Go: there is no '$(GO)' on PATH. Install it from https://go.dev/dl/" >&2; \
+		exit 1; }

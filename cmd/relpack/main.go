@@ -1,0 +1,64 @@
+// Relpack removes unreachable objects from history-free RelStorage databases
+// in PostgreSQL.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
+
+	"relpack/runner"
+)
+
+const description = `Remove unreachable objects from a history-free RelStorage database in PostgreSQL, with their blobs.
+
+CONFIG is the ZConfig file that zodbpack takes. Without it the database is that of --dsn, or of libpq's environment (PGHOST, PGSERVICE, ...).
+
+Exit codes: 0 done, 1 failure, 2 usage, 3 locked by another pack, 4 refused for safety, 130 interrupted. Of several storages the worst counts: 130, then 1, 4, 3, 0.`
+
+// grammar is the command line.
+type grammar struct {
+	Pack    packCommand    `cmd:"" help:"Find and delete what can't be reached."`
+	Migrate migrateCommand `cmd:"" help:"Install relpack in a database, update or remove it."`
+	Status  statusCommand  `cmd:"" help:"Show what relpack knows of a storage."`
+
+	Version kong.VersionFlag `help:"Show the version of relpack and of Go."`
+}
+
+// version is set with -ldflags "-X main.version=...".
+var version string
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	var commands grammar
+	parser := kong.Must(&commands,
+		kong.Name("relpack"), kong.Description(description),
+		kong.WithHyphenPrefixedParameters(true), // --days -1
+		kong.Vars{"version": fmt.Sprintf("relpack %s (%s)", relpackVersion(), runtime.Version())})
+	command, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "relpack: %v (see \"relpack --help\")\n", err)
+		return runner.ExitUsage
+	}
+	code := runner.ExitDone
+	if err := command.Run(&code); err != nil {
+		fmt.Fprintf(os.Stderr, "relpack: %s\n", runner.Message(err))
+		return runner.ExitCode(err)
+	}
+	return code
+}
+
+// relpackVersion is that of the build, or what Go knows of it.
+func relpackVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

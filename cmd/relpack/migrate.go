@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"relpack/migrations"
+	"relpack/runner"
+)
+
+type migrateCommand struct {
+	Up      upCommand      `cmd:"" help:"Install relpack, or bring its schema up to this version; install its triggers again if they are off."`
+	Down    downCommand    `cmd:"" help:"Remove relpack from the database without a trace."`
+	Status  listCommand    `cmd:"" help:"List the migrations and when they were applied."`
+	Version versionCommand `cmd:"" help:"Show the version of the schema, and the one that this relpack needs."`
+}
+
+type upCommand struct {
+	place `embed:""`
+	Quiet bool `short:"q" help:"Print nothing when all goes well."`
+}
+
+// Run installs.
+func (c *upCommand) Run(code *int) error {
+	return c.migrate(code, c.Quiet, runner.MigrateUp)
+}
+
+type downCommand struct {
+	place `embed:""`
+	Quiet bool `short:"q" help:"Print nothing when all goes well."`
+}
+
+// Run removes.
+func (c *downCommand) Run(code *int) error {
+	return c.migrate(code, c.Quiet, runner.MigrateDown)
+}
+
+func (p place) migrate(code *int, quiet bool, how func(context.Context, runner.Target, fs.FS, *slog.Logger) error) (err error) {
+	log, _ := p.outputs(quiet)
+	ctx := untilSignal()
+	*code, err = p.each("", log, func(target runner.Target, log *slog.Logger) error {
+		return how(ctx, target, migrations.Files, log)
+	})
+	return err
+}
+
+type listCommand struct {
+	place `embed:""`
+}
+
+// Run lists the migrations.
+func (c *listCommand) Run(code *int) error {
+	return c.schema(code, (*runner.SchemaStatus).Write)
+}
+
+type versionCommand struct {
+	place `embed:""`
+}
+
+// Run prints the version.
+func (c *versionCommand) Run(code *int) error {
+	return c.schema(code, (*runner.SchemaStatus).WriteVersion)
+}
+
+func (p place) schema(code *int, write func(*runner.SchemaStatus, io.Writer) error) (err error) {
+	log, _ := p.outputs(false)
+	ctx := untilSignal()
+	*code, err = p.each("", log, func(target runner.Target, _ *slog.Logger) error {
+		status, err := runner.MigrateStatus(ctx, target, migrations.Files, log)
+		if err != nil {
+			return err
+		}
+		return write(status, os.Stdout)
+	})
+	return err
+}

@@ -1,0 +1,2480 @@
+-- A snapshot of server code, written from sql/ by "go generate ./migrations".
+
+-- +goose Up
+SET LOCAL check_function_bodies = off;
+SET LOCAL lock_timeout = '200ms';
+
+-- sql/advance_watermark.sql
+-- +goose StatementBegin
+-- First half of a capture: the moment that separates what this run looks at
+-- from what makes an event or has a higher tid. A graph that is doubted is
+-- taken for doubtful here, together with the identity of what it will be
+-- compared with: whatever is written afterwards is reported by triggers.
+CREATE OR REPLACE FUNCTION relpack.advance_watermark()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_doubt text;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    PERFORM relpack.require_storage();
+    IF NOT relpack.try_writers_lock() THEN
+        RETURN false;
+    END IF;
+    v_doubt := relpack.doubt();
+    UPDATE relpack.storage
+    SET watermark = (SELECT max(tid) FROM public.object_state),
+        graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'known' THEN 'doubtful' ELSE graph END,
+        scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'known')),
+        relation = 'public.object_state'::regclass,
+        trigger_identity = relpack.trigger_identity();
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.advance_watermark() IS
+    'First half of a capture: while no write is in flight, notes the highest tid. False when the writers'' lock could not be had: try again. relpack.collect() is the second half.';
+-- +goose StatementEnd
+
+-- sql/apply.sql
+-- +goose StatementBegin
+-- Takes over what one chunk read and decoded: edges, nodes and suspects in one
+-- transaction. What was written after the watermark is left to the next
+-- capture, so that the graph never mixes moments.
+CREATE OR REPLACE FUNCTION relpack.apply()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_watermark bigint;
+    v_edges_gone bigint;
+    v_edges_new bigint;
+    v_nodes_gone bigint;
+    v_nodes_new bigint;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    IF EXISTS (SELECT FROM relpack.suspect WHERE stage <> 'climb') THEN
+        RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
+            HINT = 'Call relpack.reach() first.';
+    END IF;
+    SELECT watermark INTO STRICT v_watermark FROM relpack.storage;
+    DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
+    DELETE FROM relpack.examined_inref
+    USING relpack.examined_object AS examined
+    WHERE examined_inref.inref = examined.zoid AND examined.tid > v_watermark;
+    DELETE FROM relpack.examined_problem
+    USING relpack.examined_object AS examined
+    WHERE examined_problem.zoid = examined.zoid AND examined.tid > v_watermark;
+    DELETE FROM relpack.examined_object WHERE tid > v_watermark;
+    DELETE FROM relpack.examined_inref
+    WHERE guessed
+      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = examined_inref.zoid);
+    IF EXISTS (SELECT FROM relpack.examined_object WHERE zoid = 0 AND tid IS NULL) THEN
+        RAISE EXCEPTION 'the storage has no root object (zoid 0)' USING ERRCODE = 'RP002';
+    END IF;
+
+    -- Edges that are gone detach what hung on them.
+    WITH gone AS (
+        DELETE FROM relpack.object_inref
+        USING relpack.examined_object AS examined
+        WHERE object_inref.inref = examined.zoid
+          AND NOT EXISTS (
+              SELECT
+              FROM relpack.examined_inref AS still
+              WHERE still.zoid = object_inref.zoid AND still.inref = object_inref.inref)
+        RETURNING object_inref.zoid, object_inref.inref
+    ), detached AS (
+        UPDATE relpack.object
+        SET parent = NULL, detached_tid = v_watermark
+        FROM gone
+        WHERE object.zoid = gone.zoid AND object.parent = gone.inref AND object.zoid <> 0
+        RETURNING object.zoid
+    ), suspected AS (
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'climb' FROM detached
+        ON CONFLICT DO NOTHING
+    )
+    SELECT count(*) INTO v_edges_gone FROM gone;
+
+    WITH gone AS (
+        DELETE FROM relpack.object
+        USING relpack.examined_object AS examined
+        WHERE object.zoid = examined.zoid AND examined.tid IS NULL
+        RETURNING object.zoid
+    ), unsuspected AS (
+        DELETE FROM relpack.suspect USING gone WHERE suspect.zoid = gone.zoid
+    ), undoomed AS (
+        DELETE FROM relpack.doomed USING gone WHERE doomed.zoid = gone.zoid
+    )
+    SELECT count(*) INTO v_nodes_gone FROM gone;
+
+    UPDATE relpack.object
+    SET tid = examined.tid, class = examined.class, size = examined.size
+    FROM relpack.examined_object AS examined
+    WHERE object.zoid = examined.zoid AND examined.tid IS NOT NULL;
+
+    WITH born AS (
+        INSERT INTO relpack.object (zoid, tid, parent, detached_tid, class, size)
+        SELECT zoid, tid,
+               CASE zoid WHEN 0 THEN 0 END,
+               CASE zoid WHEN 0 THEN NULL ELSE v_watermark END,
+               class, size
+        FROM relpack.examined_object
+        WHERE tid IS NOT NULL
+        ON CONFLICT DO NOTHING
+        RETURNING zoid
+    ), suspected AS (
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'climb' FROM born
+        ON CONFLICT DO NOTHING
+    )
+    SELECT count(*) INTO v_nodes_new FROM born;
+
+    -- Every detached target of any new edge, whoever the edge comes from.
+    WITH born AS (
+        INSERT INTO relpack.object_inref (zoid, inref)
+        SELECT DISTINCT zoid, inref FROM relpack.examined_inref
+        ON CONFLICT DO NOTHING
+        RETURNING zoid
+    ), suspected AS (
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT DISTINCT object.zoid, 'climb'
+        FROM born
+        JOIN relpack.object ON object.zoid = born.zoid
+        WHERE object.parent IS NULL
+        ON CONFLICT DO NOTHING
+    )
+    SELECT count(*) INTO v_edges_new FROM born;
+
+    DELETE FROM relpack.problem
+    USING relpack.examined_object AS examined
+    WHERE problem.zoid = examined.zoid;
+    INSERT INTO relpack.problem (zoid, blocks, kind, detail)
+    SELECT zoid, kind = 'opaque', kind, detail FROM relpack.examined_problem;
+
+    UPDATE relpack.storage
+    SET objects = objects + v_nodes_new - v_nodes_gone,
+        inrefs = inrefs + v_edges_new - v_edges_gone;
+    PERFORM relpack.discard_examined();
+    RETURN relpack.finish_apply();
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.apply() IS
+    'Brings the graph up to what was examined (relpack.examined_object and its companions, filled by "relpack pack"); returns how many objects are still pending.';
+-- +goose StatementEnd
+
+-- sql/blob_removals.sql
+-- +goose StatementBegin
+-- Blob files go while no writer is in flight, a few at a time. An object that
+-- is stored again with this or an earlier revision keeps its files.
+CREATE OR REPLACE FUNCTION relpack.blob_removals(
+    batch integer,
+    OUT zoid bigint, OUT tid bigint, OUT stored_tid bigint, OUT newest_zoid bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    IF NOT relpack.try_writers_lock() THEN
+        RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
+    END IF;
+    -- The files are unlinked before this transaction ends: a client that stops
+    -- there must not hold the site.
+    PERFORM set_config('idle_in_transaction_session_timeout', '2s', true);
+    DELETE FROM relpack.blob_removal AS removal
+    USING public.object_state AS stored
+    WHERE stored.zoid = removal.zoid AND stored.tid <= removal.tid;
+    RETURN QUERY
+    SELECT removal.zoid, removal.tid, stored.tid, (SELECT max(newest.zoid) FROM public.object_state AS newest)
+    FROM relpack.blob_removal AS removal
+    LEFT JOIN public.object_state AS stored ON stored.zoid = removal.zoid
+    ORDER BY removal.zoid, removal.tid
+    LIMIT batch;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blob_removals(integer) IS
+    'The next blob files to unlink, with the writers'' lock held until the transaction ends (raises lock_not_available when it can''t be had); rows whose object is stored again are dropped. stored_tid: a later revision that is stored, whose file stays.';
+-- +goose StatementEnd
+
+-- sql/build_begin.sql
+-- +goose StatementBegin
+-- The watermark is set before the first block is read: what is written from
+-- now on has a higher tid or makes an event. Blocks added later hold nothing
+-- else.
+CREATE OR REPLACE FUNCTION relpack.build_begin(blocks integer DEFAULT 2048)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_last bigint;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    PERFORM relpack.require_storage();
+    IF (SELECT graph FROM relpack.storage) <> 'none' THEN
+        RAISE EXCEPTION 'there is a graph already' USING ERRCODE = 'RP002', HINT = 'Call relpack.build_reset() first.';
+    END IF;
+    IF NOT relpack.try_writers_lock() THEN
+        RETURN false;
+    END IF;
+    UPDATE relpack.storage
+    SET graph = 'scanning',
+        watermark = (SELECT max(tid) FROM public.object_state),
+        relation = 'public.object_state'::regclass,
+        filenode = pg_relation_filenode('public.object_state'),
+        trigger_identity = relpack.trigger_identity();
+    v_last := pg_relation_size('public.object_state') / current_setting('block_size')::bigint;
+    INSERT INTO relpack.scan_range (first_block, last_block)
+    SELECT first_block, first_block + blocks - 1
+    FROM generate_series(0, v_last, blocks) AS range (first_block);
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.build_begin(integer) IS
+    'Starts a first build: notes the watermark and lists the ranges of blocks to read. False when the writers'' lock could not be had: try again.';
+-- +goose StatementEnd
+
+-- sql/build_reset.sql
+-- +goose StatementBegin
+-- Forgets the graph. Without it nothing needs an event, so that writers are
+-- not delayed; indexes are made after the tables are filled.
+CREATE OR REPLACE FUNCTION relpack.build_reset()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
+SET client_min_messages = warning
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    UPDATE relpack.storage
+    SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, doomed_tid = 0,
+        objects = 0, inrefs = 0, frontier_rows = 0, frontier_block = 0, climb_round = 0,
+        sweep_begun = false, scan_disturbed = false;
+    TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.tree,
+             relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.scan_range;
+    DELETE FROM relpack.write_event;
+    ALTER TABLE relpack.object DROP CONSTRAINT IF EXISTS object_pkey;
+    ALTER TABLE relpack.object_inref DROP CONSTRAINT IF EXISTS object_inref_pkey;
+    DROP INDEX IF EXISTS relpack.object_detached, relpack.object_inref_inref;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.build_reset() IS
+    'Forgets the graph, for a first build or "relpack pack --init". Blob files waiting to be removed are kept.';
+-- +goose StatementEnd
+
+-- sql/build_step.sql
+-- +goose StatementBegin
+-- What follows the scan, one step a call, so that each is a transaction of its
+-- own and an interrupted build goes on with the step it was in.
+CREATE OR REPLACE FUNCTION relpack.build_step()
+RETURNS text
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET maintenance_work_mem = '128MB'
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    v_graph text;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    SELECT graph INTO STRICT v_graph FROM relpack.storage;
+    CASE v_graph
+    WHEN 'scanning' THEN
+        IF EXISTS (SELECT FROM relpack.scan_range) THEN
+            RAISE EXCEPTION 'the scan is not finished' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+        END IF;
+        PERFORM relpack.build_unique();
+        UPDATE relpack.storage
+        SET graph = 'indexing',
+            objects = (SELECT count(*) FROM relpack.staged_object);
+        ANALYZE relpack.staged_object;
+    WHEN 'indexing' THEN
+        IF to_regclass('relpack.object_inref_pkey') IS NULL THEN
+            ALTER TABLE relpack.object_inref ADD CONSTRAINT object_inref_pkey PRIMARY KEY (zoid, inref);
+        ELSIF to_regclass('relpack.object_inref_inref') IS NULL THEN
+            CREATE INDEX object_inref_inref ON relpack.object_inref (inref);
+        ELSE
+            ANALYZE relpack.object_inref;
+            TRUNCATE relpack.tree;
+            INSERT INTO relpack.tree (zoid, parent, level) VALUES (0, 0, 0);
+            UPDATE relpack.storage SET graph = 'growing', frontier_rows = 1, frontier_block = 0;
+        END IF;
+    WHEN 'growing' THEN
+        IF relpack.grow() = 0 THEN
+            UPDATE relpack.storage SET graph = 'filling';
+        END IF;
+    WHEN 'filling' THEN
+        INSERT INTO relpack.object (zoid, tid, parent, class, size)
+        SELECT staged.zoid, staged.tid, tree.parent, staged.class, staged.size
+        FROM relpack.staged_object AS staged
+        LEFT JOIN relpack.tree ON tree.zoid = staged.zoid;
+        UPDATE relpack.storage
+        SET graph = 'finishing',
+            objects = (SELECT count(*) FROM relpack.object),
+            inrefs = (SELECT count(*) FROM relpack.object_inref);
+    WHEN 'finishing' THEN
+        IF to_regclass('relpack.object_pkey') IS NULL THEN
+            ALTER TABLE relpack.object ADD CONSTRAINT object_pkey PRIMARY KEY (zoid);
+        ELSIF to_regclass('relpack.object_detached') IS NULL THEN
+            CREATE INDEX object_detached ON relpack.object (zoid) WHERE parent IS NULL;
+        ELSE
+            ANALYZE relpack.object;
+            TRUNCATE relpack.staged_object, relpack.tree;
+            UPDATE relpack.storage
+            SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'known' END,
+                applied_tid = watermark,
+                collected_tid = watermark,
+                frontier_rows = 0,
+                scan_disturbed = false;
+        END IF;
+    ELSE
+        RETURN NULL;
+    END CASE;
+    RETURN v_graph;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.build_step() IS
+    'One step of a first build after the scan: indexes, the spanning tree, the nodes. Returns what it worked on; NULL when the graph is built.';
+-- +goose StatementEnd
+
+-- sql/build_unique.sql
+-- +goose StatementBegin
+-- A row that moved while the scan went on (VACUUM FULL, a restored row) may
+-- have been read twice. Both readings go, and the object is read again.
+CREATE OR REPLACE FUNCTION relpack.build_unique()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    v_twice bigint;
+BEGIN
+    IF NOT (SELECT scan_disturbed FROM relpack.storage)
+       AND NOT EXISTS (SELECT FROM relpack.write_event) THEN
+        RETURN 0;
+    END IF;
+    INSERT INTO relpack.pending (zoid)
+    SELECT zoid
+    FROM relpack.staged_object
+    GROUP BY zoid
+    HAVING count(*) > 1
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS v_twice = ROW_COUNT;
+    IF v_twice > 0 THEN
+        DELETE FROM relpack.staged_object USING relpack.pending WHERE staged_object.zoid = pending.zoid;
+        DELETE FROM relpack.object_inref USING relpack.pending WHERE object_inref.inref = pending.zoid;
+    END IF;
+    RETURN v_twice;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.build_unique() IS
+    'Step of relpack.build_step(): drops objects that a disturbed scan read twice and puts them into relpack.pending; returns how many.';
+-- +goose StatementEnd
+
+-- sql/capped_pack_time.sql
+-- +goose StatementBegin
+-- What another client holds in memory since its transaction began must not be
+-- deleted under it. Clients whose transaction we may not see the start of are
+-- no reason to guess.
+CREATE OR REPLACE FUNCTION relpack.capped_pack_time(pack_time timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_oldest timestamptz;
+    v_hidden integer;
+BEGIN
+    IF pack_time IS NULL OR pack_time = 'infinity' THEN
+        RETURN pack_time;
+    END IF;
+    SELECT min(activity.xact_start),
+           min(activity.pid) FILTER (WHERE activity.backend_start IS NULL)
+    INTO v_oldest, v_hidden
+    FROM pg_stat_activity AS activity
+    WHERE activity.datname = current_database()
+      AND activity.pid <> pg_backend_pid()
+      AND activity.application_name NOT LIKE 'relpack %'
+      AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL)
+      AND EXISTS (
+          SELECT
+          FROM pg_locks
+          WHERE pg_locks.pid = activity.pid AND pg_locks.locktype = 'virtualxid' AND pg_locks.granted);
+    IF v_hidden IS NOT NULL THEN
+        RAISE EXCEPTION 'since when the transaction of pid % is open can''t be seen, and it may hold what would be deleted',
+                        v_hidden
+            USING ERRCODE = 'RP002',
+                  HINT = format('GRANT pg_read_all_stats TO %I;', current_user);
+    END IF;
+    RETURN least(pack_time, clock_timestamp(), v_oldest);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.capped_pack_time(timestamptz) IS
+    'The pack time, but no later than now and than the start of the oldest open transaction of other clients of this database. NULL and infinity mean "up to the last commit" and are not capped.';
+-- +goose StatementEnd
+
+-- sql/choose_batch.sql
+-- +goose StatementBegin
+-- Referrers no later than what they refer to: the batch is closed under doomed
+-- referrers where that fits, so that nothing that remains refers to what is
+-- gone. A component larger than the batch is begun, and finished by the next.
+CREATE OR REPLACE FUNCTION relpack.choose_batch(batch integer)
+RETURNS bigint[]
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+DECLARE
+    v_batch bigint[];
+    v_chunks bigint;
+    -- A large object unlinked takes a lock until the transaction ends.
+    v_locks bigint := current_setting('max_locks_per_transaction')::bigint
+                      * current_setting('max_connections')::bigint / 4;
+BEGIN
+    SELECT array_agg(zoid)
+    INTO v_batch
+    FROM (SELECT zoid FROM relpack.doomed ORDER BY zoid LIMIT batch + 1) AS everything;
+    IF cardinality(v_batch) > batch THEN
+        SELECT array_agg(zoid)
+        INTO v_batch
+        FROM (
+            WITH RECURSIVE closed (zoid) AS (
+                (SELECT zoid FROM relpack.doomed ORDER BY zoid LIMIT greatest(batch / 2, 1))
+                UNION
+                SELECT doomed.zoid
+                FROM closed
+                JOIN relpack.object_inref ON object_inref.zoid = closed.zoid
+                JOIN relpack.doomed ON doomed.zoid = object_inref.inref
+            )
+            SELECT zoid FROM closed LIMIT batch
+        ) AS chosen;
+    END IF;
+    IF to_regclass('public.blob_chunk') IS NOT NULL THEN
+        SELECT count(*) INTO v_chunks FROM public.blob_chunk WHERE zoid = ANY (v_batch);
+        IF v_chunks > v_locks THEN
+            SELECT array_agg(counted.zoid)
+            INTO v_batch
+            FROM (
+                SELECT chosen.zoid, chosen.place,
+                       sum((SELECT count(*) FROM public.blob_chunk WHERE blob_chunk.zoid = chosen.zoid))
+                           OVER (ORDER BY chosen.place) AS chunks
+                FROM unnest(v_batch) WITH ORDINALITY AS chosen (zoid, place)
+            ) AS counted
+            WHERE counted.chunks <= v_locks OR counted.place = 1;
+        END IF;
+    END IF;
+    RETURN v_batch;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.choose_batch(integer) IS
+    'The next objects of relpack.doomed to delete together: with all doomed objects that refer to them where that fits the batch, and with no more large objects than a quarter of the lock table.';
+-- +goose StatementEnd
+
+-- sql/choose_plan.sql
+-- +goose StatementBegin
+-- The planner can't know how many rows a frontier has or reaches, and a nested
+-- loop over millions or a hash of the whole graph for a handful are both
+-- ruinous. The caller's SET clause ends the setting with the function.
+CREATE OR REPLACE FUNCTION relpack.choose_plan(frontier bigint)
+RETURNS void
+LANGUAGE sql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT set_config('enable_nestloop', CASE WHEN frontier * 20 > objects THEN 'off' ELSE 'on' END, true),
+           set_config('enable_hashjoin', CASE WHEN frontier * 20 > objects THEN 'on' ELSE 'off' END, true),
+           set_config('enable_mergejoin', CASE WHEN frontier * 20 > objects THEN 'on' ELSE 'off' END, true)
+    FROM relpack.storage;
+$$;
+
+COMMENT ON FUNCTION relpack.choose_plan(bigint) IS
+    'Chooses index lookups for a frontier that is small beside the graph, else hash joins, for the rest of the calling function.';
+-- +goose StatementEnd
+
+-- sql/class_id.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.class_id(module text, name text)
+RETURNS integer
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_id integer;
+BEGIN
+    LOOP
+        SELECT class.id INTO v_id
+        FROM relpack.class
+        WHERE class.module = class_id.module AND class.name = class_id.name;
+        EXIT WHEN FOUND;
+        INSERT INTO relpack.class (module, name)
+        VALUES (class_id.module, class_id.name)
+        ON CONFLICT DO NOTHING;
+    END LOOP;
+    RETURN v_id;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.class_id(text, text) IS
+    'The number of a class in relpack.class, where it is entered if need be.';
+-- +goose StatementEnd
+
+-- sql/class_name.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.class_name(class integer)
+RETURNS text
+LANGUAGE sql
+STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE id WHEN 0 THEN '(unknown)' ELSE concat_ws('.', nullif(module, ''), name) END
+    FROM relpack.class
+    WHERE id = class_name.class;
+$$;
+
+COMMENT ON FUNCTION relpack.class_name(integer) IS
+    'The dotted name of a class number of relpack.object.';
+-- +goose StatementEnd
+
+-- sql/climb.sql
+-- +goose StatementBegin
+-- One round over the suspects: look at a few referrers of each and climb their
+-- parents. One that arrives at the root without meeting a detached object
+-- becomes the parent, and the tree below the suspect is alive again without
+-- being visited. All suspects of a round see the same tree, so that the new
+-- parents can't form a circle. Depth, referrers and rounds are bounded; what
+-- the bounds miss is settled by cut, loosen and flow, which are exact.
+CREATE OR REPLACE FUNCTION relpack.climb()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_round integer;
+    v_after bigint := -1;
+    v_batch bigint[];
+    v_found bigint := 0;
+    v_count bigint;
+BEGIN
+    UPDATE relpack.storage SET climb_round = climb_round + 1 RETURNING climb_round INTO v_round;
+    UPDATE relpack.suspect
+    SET stage = 'flow'
+    FROM relpack.object
+    WHERE suspect.stage = 'climb' AND object.zoid = suspect.zoid AND object.parent IS NOT NULL;
+    LOOP
+        SELECT array_agg(zoid ORDER BY zoid), max(zoid)
+        INTO v_batch, v_after
+        FROM (
+            SELECT zoid
+            FROM relpack.suspect
+            WHERE stage = 'climb' AND zoid > v_after
+            ORDER BY zoid
+            LIMIT 1000
+        ) AS next;
+        EXIT WHEN v_batch IS NULL;
+        WITH RECURSIVE path (zoid, inref, at, depth) AS (
+            SELECT suspect.zoid, referrer.inref, referrer.inref, 0
+            FROM unnest(v_batch) AS suspect (zoid)
+            CROSS JOIN LATERAL (
+                SELECT tried.inref
+                FROM (
+                    SELECT inref
+                    FROM relpack.object_inref
+                    WHERE object_inref.zoid = suspect.zoid AND object_inref.inref <> suspect.zoid
+                    LIMIT 64
+                ) AS tried
+                JOIN relpack.object ON object.zoid = tried.inref
+                WHERE object.parent IS NOT NULL
+                LIMIT 4
+            ) AS referrer
+            UNION ALL
+            SELECT path.zoid, path.inref, object.parent, path.depth + 1
+            FROM path
+            JOIN relpack.object ON object.zoid = path.at
+            WHERE path.at <> 0
+              AND path.depth < 200
+              AND object.parent IS NOT NULL
+        ), chosen AS (
+            SELECT DISTINCT ON (zoid) zoid, inref
+            FROM path
+            WHERE at = 0
+            ORDER BY zoid, depth
+        ), attached AS (
+            UPDATE relpack.object
+            SET parent = chosen.inref, detached_tid = NULL
+            FROM chosen
+            WHERE object.zoid = chosen.zoid
+            RETURNING object.zoid
+        )
+        UPDATE relpack.suspect
+        SET stage = 'flow'
+        FROM attached
+        WHERE suspect.zoid = attached.zoid;
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+        v_found := v_found + v_count;
+    END LOOP;
+    IF v_found = 0 OR v_round >= 16 THEN
+        UPDATE relpack.suspect SET stage = 'cut' WHERE stage = 'climb';
+        UPDATE relpack.storage SET climb_round = 0;
+    END IF;
+    RETURN v_found;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.climb() IS
+    'Step of relpack.reach(): attaches suspects that have a referrer whose parents lead to the root; returns how many.';
+-- +goose StatementEnd
+
+-- sql/collect.sql
+-- +goose StatementBegin
+-- Second half of a capture: what must be looked at again goes to pending, in
+-- one transaction with the events that asked for it. Events of transactions
+-- that are not visible yet stay for the next capture.
+CREATE OR REPLACE FUNCTION relpack.collect()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_storage relpack.storage;
+    v_truncated boolean;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    IF v_storage.graph NOT IN ('known', 'doubtful') THEN
+        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+
+    WITH taken AS (
+        DELETE FROM relpack.write_event
+        RETURNING zoid, kind
+    ), asked AS (
+        INSERT INTO relpack.pending (zoid)
+        SELECT DISTINCT zoid FROM taken WHERE zoid IS NOT NULL
+        ON CONFLICT DO NOTHING
+    )
+    SELECT coalesce(bool_or(kind = 'truncated'), false) INTO v_truncated FROM taken;
+
+    -- What is odd may have come to name an object that is stored now.
+    INSERT INTO relpack.pending (zoid)
+    SELECT zoid FROM relpack.problem WHERE kind = 'salvaged'
+    ON CONFLICT DO NOTHING;
+
+    IF v_storage.graph = 'doubtful' OR v_truncated THEN
+        PERFORM relpack.compare();
+    ELSE
+        INSERT INTO relpack.pending (zoid)
+        SELECT stored.zoid
+        FROM public.object_state AS stored
+        WHERE stored.tid > v_storage.applied_tid
+          AND stored.tid <= v_storage.watermark
+          AND NOT EXISTS (
+              SELECT
+              FROM relpack.object
+              WHERE object.zoid = stored.zoid AND object.tid = stored.tid)
+        ON CONFLICT DO NOTHING;
+    END IF;
+
+    UPDATE relpack.storage
+    SET collected_tid = watermark,
+        graph = 'known';
+    RETURN relpack.finish_apply();
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.collect() IS
+    'Second half of a capture: fills relpack.pending with the objects to read and decode; returns how many there are.';
+-- +goose StatementEnd
+
+-- sql/compare.sql
+-- +goose StatementBegin
+-- Every (zoid, tid) of the storage against the graph. Rows above the watermark
+-- are the next capture's.
+CREATE OR REPLACE FUNCTION relpack.compare()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    v_count bigint;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    INSERT INTO relpack.pending (zoid)
+    SELECT coalesce(stored.zoid, object.zoid)
+    FROM public.object_state AS stored
+    FULL JOIN relpack.object ON object.zoid = stored.zoid
+    WHERE stored.tid IS DISTINCT FROM object.tid
+      AND (stored.tid IS NULL OR stored.tid <= (SELECT watermark FROM relpack.storage))
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN v_count;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.compare() IS
+    'Compares every object''s tid with the graph and puts what differs into relpack.pending; returns how many. Reads all of object_state and relpack.object once.';
+-- +goose StatementEnd
+
+-- sql/create_triggers.sql
+-- +goose StatementBegin
+-- Installs, or installs again, relpack's triggers on object_state. Needs its
+-- owner. The locks are strong but short: the caller sets lock_timeout.
+CREATE OR REPLACE FUNCTION relpack.create_triggers()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+BEGIN
+    PERFORM relpack.drop_triggers();
+
+    CREATE TRIGGER relpack_lock_writer
+        BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON public.object_state
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.lock_writer();
+    CREATE TRIGGER relpack_report_insert
+        AFTER INSERT ON public.object_state
+        REFERENCING NEW TABLE AS written
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_write();
+    CREATE TRIGGER relpack_report_update
+        AFTER UPDATE ON public.object_state
+        REFERENCING NEW TABLE AS written
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_write();
+    CREATE TRIGGER relpack_report_delete
+        AFTER DELETE ON public.object_state
+        REFERENCING OLD TABLE AS deleted
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_delete();
+    CREATE TRIGGER relpack_report_truncate
+        AFTER TRUNCATE ON public.object_state
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_truncate();
+
+    -- ALWAYS: they fire under session_replication_role = replica too.
+    ALTER TABLE public.object_state
+        ENABLE ALWAYS TRIGGER relpack_lock_writer,
+        ENABLE ALWAYS TRIGGER relpack_report_insert,
+        ENABLE ALWAYS TRIGGER relpack_report_update,
+        ENABLE ALWAYS TRIGGER relpack_report_delete,
+        ENABLE ALWAYS TRIGGER relpack_report_truncate;
+
+    COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
+    COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
+    COMMENT ON TRIGGER relpack_report_update ON public.object_state IS 'relpack: reports rows with an old tid';
+    COMMENT ON TRIGGER relpack_report_delete ON public.object_state IS 'relpack: reports deleted objects';
+    COMMENT ON TRIGGER relpack_report_truncate ON public.object_state IS 'relpack: reports a TRUNCATE';
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.create_triggers() IS
+    'Installs relpack''s triggers on object_state, again if need be; what was written meanwhile is found by comparing. Call it with a lock_timeout: it needs a strong lock for a moment.';
+-- +goose StatementEnd
+
+-- sql/cut.sql
+-- +goose StatementBegin
+-- Detaches the whole subtree of suspects that no climb could save. Only when
+-- nothing is left to cut does a parent prove life. Small frontiers go many
+-- levels at once, as in relpack.flow(). The children of an object are what it
+-- refers to and is the parent of.
+CREATE OR REPLACE FUNCTION relpack.cut()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = on
+SET enable_hashjoin = on
+SET enable_mergejoin = on
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_stage text := 'cut';
+    v_watermark bigint;
+    v_frontier bigint;
+BEGIN
+    SELECT count(*) INTO v_frontier
+    FROM (SELECT FROM relpack.suspect WHERE stage = v_stage LIMIT 100001) AS few;
+    IF v_frontier <= 1000 THEN
+        PERFORM relpack.cut_narrow();
+        RETURN;
+    END IF;
+    SELECT watermark INTO v_watermark FROM relpack.storage;
+    PERFORM relpack.choose_plan(v_frontier);
+    WITH frontier AS MATERIALIZED (
+        UPDATE relpack.suspect SET stage = 'loose' WHERE stage = v_stage RETURNING zoid
+    ), detached AS (
+        UPDATE relpack.object
+        SET parent = NULL, detached_tid = v_watermark
+        FROM frontier
+        JOIN relpack.object_inref ON object_inref.inref = frontier.zoid
+        WHERE object.zoid = object_inref.zoid
+          AND object.parent = frontier.zoid
+          AND object.zoid <> 0
+        RETURNING object.zoid
+    )
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT zoid, v_stage FROM detached
+    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.cut() IS
+    'Step of relpack.reach(): detaches the children of suspects that were not saved.';
+-- +goose StatementEnd
+
+-- sql/cut_narrow.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.cut_narrow()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+DECLARE
+    v_limit constant bigint := 20000;
+    v_watermark bigint;
+    v_found bigint;
+BEGIN
+    SELECT watermark INTO v_watermark FROM relpack.storage;
+    TRUNCATE relpack.walked;
+    INSERT INTO relpack.walked (place, zoid)
+    WITH RECURSIVE walk (zoid) AS (
+        SELECT zoid FROM relpack.suspect WHERE stage = 'cut'
+        UNION ALL
+        SELECT object.zoid
+        FROM walk
+        JOIN relpack.object_inref ON object_inref.inref = walk.zoid
+        JOIN relpack.object ON object.zoid = object_inref.zoid
+        WHERE object.parent = walk.zoid AND object.zoid <> 0
+    )
+    SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    UPDATE relpack.object
+    SET parent = NULL, detached_tid = v_watermark
+    FROM relpack.walked
+    WHERE object.zoid = walked.zoid AND object.parent IS NOT NULL;
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT zoid, CASE v_found WHEN v_limit THEN 'cut' ELSE 'loose' END
+    FROM relpack.walked
+    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.cut_narrow() IS
+    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once.';
+-- +goose StatementEnd
+
+-- sql/discard_examined.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.discard_examined()
+RETURNS void
+LANGUAGE sql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    TRUNCATE relpack.examined_object, relpack.examined_inref, relpack.examined_problem;
+$$;
+
+COMMENT ON FUNCTION relpack.discard_examined() IS
+    'Forgets what a chunk read and did not apply; relpack.pending still names it.';
+-- +goose StatementEnd
+
+-- sql/doom.sql
+-- +goose StatementBegin
+-- Chooses what may be deleted: unreachable, last changed and found cut off
+-- before the pack time, and reached by nothing that stays. Objects of a
+-- deletion that has begun are not asked for their age again.
+CREATE OR REPLACE FUNCTION relpack.doom(pack_time timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = on
+SET enable_hashjoin = on
+SET enable_mergejoin = on
+SET plan_cache_mode = force_custom_plan
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    v_tid bigint := relpack.time_tid(coalesce(relpack.capped_pack_time(pack_time), 'infinity'));
+    v_last bigint;
+    v_begun boolean;
+    v_count bigint;
+    v_stage text := 'spared';
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    PERFORM relpack.require_settled();
+    SELECT sweep_begun INTO v_begun FROM relpack.storage;
+    IF NOT v_begun THEN
+        DELETE FROM relpack.doomed;
+    END IF;
+    -- The row that alone bears the highest tid stays: clients and our own
+    -- watermark rely on max(tid) never falling.
+    SELECT stored.zoid
+    INTO v_last
+    FROM public.object_state AS stored
+    JOIN relpack.object ON object.zoid = stored.zoid AND object.parent IS NULL
+    WHERE stored.tid = (SELECT max(tid) FROM public.object_state)
+      AND (SELECT count(*)
+           FROM (SELECT FROM public.object_state AS other
+                 WHERE other.tid = stored.tid LIMIT 2) AS few) = 1;
+
+    TRUNCATE relpack.spared;
+    INSERT INTO relpack.spared (zoid, stage)
+    SELECT object.zoid, 'new'
+    FROM relpack.object
+    WHERE object.parent IS NULL
+      AND (object.zoid = v_last
+           OR (greatest(object.tid, object.detached_tid) > v_tid
+               AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
+    ANALYZE relpack.spared;
+    LOOP
+        SELECT count(*) INTO v_count
+        FROM (SELECT FROM relpack.spared WHERE stage = 'new' LIMIT 100001) AS few;
+        EXIT WHEN v_count = 0;
+        IF v_count <= 1000 THEN
+            PERFORM relpack.spare_narrow();
+            CONTINUE;
+        END IF;
+        PERFORM relpack.choose_plan(v_count);
+        WITH frontier AS MATERIALIZED (
+            UPDATE relpack.spared SET stage = 'done' WHERE stage = 'new' RETURNING zoid
+        )
+        INSERT INTO relpack.spared (zoid, stage)
+        SELECT DISTINCT object_inref.zoid, 'new'
+        FROM frontier
+        JOIN relpack.object_inref ON object_inref.inref = frontier.zoid
+        JOIN relpack.object ON object.zoid = object_inref.zoid
+        WHERE object.parent IS NULL AND v_stage IS NOT NULL
+        ON CONFLICT DO NOTHING;
+    END LOOP;
+    IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
+        RAISE EXCEPTION 'an unreachable object that is to stay can''t be decoded: what it refers to is unknown'
+            USING ERRCODE = 'RP002',
+                  DETAIL = (SELECT string_agg(format('zoid %s: %s', zoid, detail), '; ')
+                            FROM (SELECT zoid, detail
+                                  FROM relpack.problem JOIN relpack.spared USING (zoid)
+                                  WHERE problem.blocks ORDER BY zoid LIMIT 10) AS few),
+                  HINT = 'It may be deleted together with the rest once it is beyond the grace (--days).';
+    END IF;
+
+    DELETE FROM relpack.doomed
+    WHERE EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = doomed.zoid)
+       OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid AND object.parent IS NULL);
+    INSERT INTO relpack.doomed (zoid)
+    SELECT object.zoid
+    FROM relpack.object
+    WHERE object.parent IS NULL
+      AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid)
+    ON CONFLICT DO NOTHING;
+    SELECT count(*) INTO v_count FROM relpack.doomed;
+    UPDATE relpack.storage
+    SET doomed_tid = applied_tid,
+        sweep_begun = sweep_begun AND v_count > 0;
+    TRUNCATE relpack.spared;
+    RETURN v_count;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.doom(timestamptz) IS
+    'Chooses the objects that a sweep with this pack time deletes, into relpack.doomed; returns how many. NULL: whatever is unreachable. Deletes nothing.';
+-- +goose StatementEnd
+
+-- sql/doubt.sql
+-- +goose StatementBegin
+-- Why the graph may no longer describe the storage. Cheap: called by every
+-- capture and every sweep.
+CREATE OR REPLACE FUNCTION relpack.doubt()
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN storage.graph = 'doubtful'
+            THEN 'a comparison with the storage is due'
+        WHEN storage.relation IS DISTINCT FROM to_regclass('public.object_state')::oid
+            THEN 'object_state is another table than before'
+        WHEN storage.trigger_identity IS DISTINCT FROM relpack.trigger_identity()
+            THEN 'relpack''s triggers were disabled or replaced for a while'
+        WHEN storage.trigger_identity LIKE '%subscribed:%'
+            THEN 'object_state receives rows by logical replication, which fires no triggers'
+        WHEN storage.watermark > coalesce((SELECT max(tid) FROM public.object_state), 0)
+            THEN 'the storage has gone back to an earlier transaction'
+        END
+    FROM relpack.storage;
+$$;
+
+COMMENT ON FUNCTION relpack.doubt() IS
+    'Why the graph is not believed; NULL when it is. "relpack pack" then compares every object''s tid and decodes what differs.';
+-- +goose StatementEnd
+
+-- sql/drop_triggers.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.drop_triggers()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+BEGIN
+    IF to_regclass('public.object_state') IS NULL THEN
+        RETURN;
+    END IF;
+    DROP TRIGGER IF EXISTS relpack_lock_writer ON public.object_state;
+    DROP TRIGGER IF EXISTS relpack_report_insert ON public.object_state;
+    DROP TRIGGER IF EXISTS relpack_report_update ON public.object_state;
+    DROP TRIGGER IF EXISTS relpack_report_delete ON public.object_state;
+    DROP TRIGGER IF EXISTS relpack_report_truncate ON public.object_state;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.drop_triggers() IS
+    'Removes relpack''s triggers from object_state: the site writes as if relpack were not installed, and the next pack compares. Call it with a lock_timeout.';
+-- +goose StatementEnd
+
+-- sql/finish_apply.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.finish_apply()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_pending bigint;
+BEGIN
+    SELECT count(*) INTO v_pending FROM relpack.pending;
+    IF v_pending = 0 THEN
+        UPDATE relpack.storage SET applied_tid = collected_tid;
+    END IF;
+    RETURN v_pending;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.finish_apply() IS
+    'Returns how many objects are pending; when none is, the graph describes the storage up to what was collected.';
+-- +goose StatementEnd
+
+-- sql/flow.sql
+-- +goose StatementBegin
+-- Life flows from objects that were attached to every detached object they
+-- refer to, transitively. Small frontiers (a chain, a new document) go many
+-- levels in one recursive query, which stops after a bounded number of
+-- objects; wide ones go level by level in set-based statements.
+CREATE OR REPLACE FUNCTION relpack.flow()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = on
+SET enable_hashjoin = on
+SET enable_mergejoin = on
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_stage text := 'flow';
+    v_frontier bigint;
+BEGIN
+    SELECT count(*) INTO v_frontier
+    FROM (SELECT FROM relpack.suspect WHERE stage = v_stage LIMIT 100001) AS few;
+    IF v_frontier <= 1000 THEN
+        PERFORM relpack.flow_narrow();
+        RETURN;
+    END IF;
+    PERFORM relpack.choose_plan(v_frontier);
+    WITH frontier AS MATERIALIZED (
+        DELETE FROM relpack.suspect WHERE stage = v_stage RETURNING zoid
+    ), reached AS (
+        SELECT object_inref.zoid, min(object_inref.inref) AS inref
+        FROM frontier
+        JOIN relpack.object_inref ON object_inref.inref = frontier.zoid
+        JOIN relpack.object ON object.zoid = object_inref.zoid
+        WHERE object.parent IS NULL
+        GROUP BY object_inref.zoid
+    ), attached AS (
+        UPDATE relpack.object
+        SET parent = reached.inref, detached_tid = NULL
+        FROM reached
+        WHERE object.zoid = reached.zoid
+        RETURNING object.zoid
+    )
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT zoid, v_stage FROM attached
+    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.flow() IS
+    'Step of relpack.reach(): attaches the detached objects that newly attached ones refer to.';
+-- +goose StatementEnd
+
+-- sql/flow_narrow.sql
+-- +goose StatementBegin
+-- The recursive query yields objects in the order of discovery; the parent of
+-- each is a referrer discovered before it, so that parents can't form a circle.
+CREATE OR REPLACE FUNCTION relpack.flow_narrow()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+DECLARE
+    v_limit constant bigint := 20000;
+    v_found bigint;
+BEGIN
+    TRUNCATE relpack.walked;
+    INSERT INTO relpack.walked (place, zoid)
+    WITH RECURSIVE walk (zoid) AS (
+        SELECT zoid FROM relpack.suspect WHERE stage = 'flow'
+        UNION
+        SELECT object_inref.zoid
+        FROM walk
+        JOIN relpack.object_inref ON object_inref.inref = walk.zoid
+        JOIN relpack.object ON object.zoid = object_inref.zoid
+        WHERE object.parent IS NULL
+    )
+    SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    DELETE FROM relpack.suspect WHERE stage = 'flow';
+    UPDATE relpack.object
+    SET parent = chosen.inref, detached_tid = NULL
+    FROM (
+        SELECT child.zoid, referrer.inref
+        FROM relpack.walked AS child
+        CROSS JOIN LATERAL (
+            SELECT object_inref.inref
+            FROM relpack.object_inref
+            JOIN relpack.walked AS earlier ON earlier.zoid = object_inref.inref
+            WHERE object_inref.zoid = child.zoid AND earlier.place < child.place
+            LIMIT 1
+        ) AS referrer
+    ) AS chosen
+    WHERE object.zoid = chosen.zoid AND object.parent IS NULL;
+    IF v_found = v_limit THEN
+        -- Cut off: what was found may refer to more.
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'flow' FROM relpack.walked
+        ON CONFLICT (zoid) DO UPDATE SET stage = 'flow';
+    ELSE
+        DELETE FROM relpack.suspect USING relpack.walked WHERE suspect.zoid = walked.zoid;
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.flow_narrow() IS
+    'Step of relpack.reach(): relpack.flow() for a small frontier, many levels at once.';
+-- +goose StatementEnd
+
+-- sql/grow.sql
+-- +goose StatementBegin
+-- One step of the breadth-first walk from the root. tree is only appended to:
+-- the last level begins at frontier_block. Small frontiers go many levels at
+-- once, as in relpack.flow(); when that stops at its limit, the level is not
+-- closed, and the next step expands all of it.
+CREATE OR REPLACE FUNCTION relpack.grow()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = on
+SET enable_hashjoin = on
+SET enable_mergejoin = on
+SET plan_cache_mode = force_custom_plan
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    v_rows bigint;
+    v_block bigint;
+    v_from tid;
+    v_level integer;
+    v_end bigint;
+BEGIN
+    SELECT frontier_rows, frontier_block
+    INTO v_rows, v_block
+    FROM relpack.storage;
+    v_from := format('(%s,0)', v_block)::tid;
+    SELECT max(level) INTO v_level FROM relpack.tree WHERE ctid >= v_from;
+    IF v_rows <= 1000 THEN
+        v_rows := relpack.grow_narrow(v_from, v_level);
+        UPDATE relpack.storage SET frontier_rows = v_rows;
+        RETURN v_rows;
+    END IF;
+    v_end := pg_relation_size('relpack.tree') / current_setting('block_size')::bigint;
+    PERFORM relpack.choose_plan(v_rows);
+    INSERT INTO relpack.tree (zoid, parent, level)
+    SELECT object_inref.zoid, min(object_inref.inref), v_level + 1
+    FROM relpack.tree AS frontier
+    JOIN relpack.object_inref ON object_inref.inref = frontier.zoid
+    WHERE frontier.ctid >= v_from
+      AND frontier.level = v_level
+      AND NOT EXISTS (SELECT FROM relpack.tree AS reached WHERE reached.zoid = object_inref.zoid)
+    GROUP BY object_inref.zoid;
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    UPDATE relpack.storage
+    SET frontier_rows = v_rows,
+        frontier_block = greatest(v_end - 1, 0);
+    RETURN v_rows;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.grow() IS
+    'Step of relpack.build_step(): adds to relpack.tree what its last level refers to; returns how many objects that were, 0 at the end.';
+-- +goose StatementEnd
+
+-- sql/grow_narrow.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.grow_narrow(frontier_from tid, frontier_level integer)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+DECLARE
+    v_limit constant bigint := 20000;
+    v_found bigint;
+BEGIN
+    TRUNCATE relpack.walked;
+    INSERT INTO relpack.walked (place, zoid)
+    WITH RECURSIVE walk (zoid) AS (
+        SELECT zoid FROM relpack.tree WHERE ctid >= frontier_from AND level = frontier_level
+        UNION
+        SELECT object_inref.zoid
+        FROM walk
+        JOIN relpack.object_inref ON object_inref.inref = walk.zoid
+        WHERE NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = object_inref.zoid)
+    )
+    SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    INSERT INTO relpack.tree (zoid, parent, level)
+    SELECT child.zoid, referrer.inref, frontier_level
+    FROM relpack.walked AS child
+    CROSS JOIN LATERAL (
+        SELECT object_inref.inref
+        FROM relpack.object_inref
+        JOIN relpack.walked AS earlier ON earlier.zoid = object_inref.inref
+        WHERE object_inref.zoid = child.zoid AND earlier.place < child.place
+        LIMIT 1
+    ) AS referrer
+    WHERE NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = child.zoid);
+    RETURN CASE v_found WHEN v_limit THEN v_limit ELSE 0 END;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.grow_narrow(tid, integer) IS
+    'Step of relpack.build_step(): relpack.grow() for a small frontier, many levels at once; 0 when the walk is complete.';
+-- +goose StatementEnd
+
+-- sql/lock_protocol.sql
+-- +goose StatementBegin
+-- Which locks the RelStorage that made this storage takes (RelStorage's
+-- stored procedures tell): objects have advisory locks of their own from 3.5
+-- on, row locks in 3.0 to 3.4, none before.
+CREATE OR REPLACE FUNCTION relpack.lock_protocol()
+RETURNS text
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(max(CASE WHEN prosrc LIKE '%pg\_advisory\_xact\_lock%' THEN 'advisory' ELSE 'row' END), 'table')
+    FROM pg_proc
+    WHERE proname = 'lock_objects_and_detect_conflicts'
+      AND pronamespace = 'public'::regnamespace;
+$$;
+
+COMMENT ON FUNCTION relpack.lock_protocol() IS
+    'How RelStorage locks in this database: advisory (3.5 and later), row (3.0 to 3.4) or table (before).';
+-- +goose StatementEnd
+
+-- sql/lock_writer.sql
+-- +goose StatementBegin
+-- BEFORE trigger of every write to object_state. Taken before any row is
+-- locked: later, a writer holding rows and a sweep holding the lock exclusively
+-- would wait for each other. The two-key form can't meet an object's lock.
+CREATE OR REPLACE FUNCTION relpack.lock_writer()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1919249520, 1);
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.lock_writer() IS
+    'Trigger function: every writer of object_state holds advisory lock (1919249520, 1) shared until its transaction ends. Who holds it exclusively knows that no write is in flight.';
+-- +goose StatementEnd
+
+-- sql/loosen.sql
+-- +goose StatementBegin
+-- Nothing is left to cut: whatever has a parent is live. A detached object
+-- with a live referrer is attached to it, and life flows on from there.
+CREATE OR REPLACE FUNCTION relpack.loosen()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+BEGIN
+    WITH tried AS MATERIALIZED (
+        SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT 50000
+    ), chosen AS (
+        SELECT tried.zoid, referrer.inref
+        FROM tried
+        LEFT JOIN LATERAL (
+            SELECT object_inref.inref
+            FROM relpack.object_inref
+            JOIN relpack.object ON object.zoid = object_inref.inref
+            WHERE object_inref.zoid = tried.zoid
+              AND object_inref.inref <> tried.zoid
+              AND object.parent IS NOT NULL
+            LIMIT 1
+        ) AS referrer ON true
+    ), attached AS (
+        UPDATE relpack.object
+        SET parent = chosen.inref, detached_tid = NULL
+        FROM chosen
+        WHERE object.zoid = chosen.zoid AND object.parent IS NULL AND chosen.inref IS NOT NULL
+    )
+    UPDATE relpack.suspect
+    SET stage = CASE WHEN chosen.inref IS NULL THEN 'judged' ELSE 'flow' END
+    FROM chosen
+    WHERE suspect.zoid = chosen.zoid;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.loosen() IS
+    'Step of relpack.reach(): attaches detached objects that a live one refers to.';
+-- +goose StatementEnd
+
+-- sql/may_mention.sql
+-- +goose StatementBegin
+-- Too many is safe here, too few is not: any 8 bytes of the state count. Where
+-- oids are not plain bytes (compressed, encrypted, protocol 0) the answer is
+-- yes. Binary pickles begin with PROTO (0x80) or, as Python 2 wrote protocol 1,
+-- memoise the class with BINPUT ("q") where protocol 0 has PUT ("p").
+CREATE OR REPLACE FUNCTION relpack.may_mention(state bytea, doomed bigint[])
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Concatenation detoasts once, not once a byte.
+    v_state bytea := state || ''::bytea;
+    v_head bytea := substring(state FROM 1 FOR 400);
+    v_line integer;
+    v_high bigint;
+    v_windows bigint[];
+BEGIN
+    IF state IS NULL OR length(v_state) < 8 THEN
+        RETURN false;
+    END IF;
+    IF get_byte(v_head, 0) <> 128 THEN
+        v_line := position('\x0a'::bytea IN v_head);
+        v_line := v_line + position('\x0a'::bytea IN substring(v_head FROM v_line + 1));
+        IF get_byte(v_head, 0) NOT IN (40, 99) OR v_line >= length(v_head)
+           OR get_byte(v_head, v_line) <> 113 THEN
+            RETURN true;
+        END IF;
+    END IF;
+    SELECT greatest(max(zoid), (SELECT max(d) FROM unnest(doomed) AS d))
+    INTO v_high
+    FROM relpack.object
+    WHERE parent IS NULL;
+    IF v_high IS NULL THEN
+        RETURN false;
+    END IF;
+    SELECT array_agg(DISTINCT wide)
+    INTO v_windows
+    FROM generate_series(0, length(v_state) - 8) AS place,
+         LATERAL (SELECT ('x' || encode(substring(v_state FROM place + 1 FOR 8), 'hex'))::bit(64)::bigint
+                  WHERE get_byte(v_state, place) <= v_high >> 56) AS wider (wide)
+    WHERE wide BETWEEN 0 AND v_high;
+    RETURN EXISTS (SELECT FROM relpack.object WHERE zoid = ANY (v_windows) AND parent IS NULL)
+        OR EXISTS (SELECT FROM unnest(v_windows) AS w JOIN unnest(doomed) AS d ON d = w);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.may_mention(bytea, bigint[]) IS
+    'Whether a state may refer to an unreachable object, or to one of the given ones: any 8 bytes that name one count. True as well for states in which references are not plain bytes.';
+-- +goose StatementEnd
+
+-- sql/nothing_new.sql
+-- +goose StatementBegin
+-- The last step of a sweep: gets the writers' lock and looks at what was
+-- written since the graph was settled. Most of that is looked at before the
+-- lock is taken, so that it is held for a few rows only; a row whose
+-- transaction was seen complete then need not be seen again.
+CREATE OR REPLACE FUNCTION relpack.nothing_new(batch bigint[], last_tid bigint)
+RETURNS text
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_applied bigint;
+    v_seen text[];
+    v_mentioned boolean;
+    v_rows bigint;
+BEGIN
+    SELECT applied_tid INTO v_applied FROM relpack.storage;
+    SELECT array_agg(DISTINCT fresh.xmin::text), bool_or(relpack.may_mention(fresh.state, batch)), count(*)
+    INTO v_seen, v_mentioned, v_rows
+    FROM (
+        SELECT object_state.xmin, object_state.state
+        FROM public.object_state
+        WHERE object_state.tid > v_applied
+        LIMIT 1000
+    ) AS fresh;
+    IF v_mentioned OR v_rows = 1000 THEN
+        RETURN 'stale';
+    END IF;
+
+    IF NOT relpack.try_writers_lock() THEN
+        RETURN 'busy';
+    END IF;
+    -- Triggers switched off, a table exchanged: since the run began.
+    IF relpack.doubt() IS NOT NULL
+       OR EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
+       OR (SELECT count(*) FROM (SELECT FROM relpack.write_event LIMIT 1001) AS few) > 1000
+       OR coalesce((SELECT max(tid) FROM public.object_state), 0) < last_tid THEN
+        RETURN 'stale';
+    END IF;
+    PERFORM
+    FROM public.object_state
+    WHERE object_state.tid > v_applied
+      AND (object_state.xmin::text = ANY (v_seen)) IS NOT TRUE
+      AND relpack.may_mention(object_state.state, batch);
+    IF FOUND THEN
+        RETURN 'stale';
+    END IF;
+    PERFORM
+    FROM relpack.write_event
+    JOIN public.object_state ON object_state.zoid = write_event.zoid
+    WHERE relpack.may_mention(object_state.state, batch);
+    IF FOUND THEN
+        RETURN 'stale';
+    END IF;
+    RETURN 'nothing new';
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.nothing_new(bigint[], bigint) IS
+    'Step of relpack.sweep(): "nothing new" when, with the writers'' lock held, nothing written since the graph was settled may refer to an unreachable object; else busy or stale.';
+-- +goose StatementEnd
+
+-- sql/pack_lock_holder.sql
+-- +goose StatementBegin
+-- Whoever holds one of the locks that packers take.
+CREATE OR REPLACE FUNCTION relpack.pack_lock_holder(
+    OUT pid integer, OUT application text, OUT username text, OUT since timestamptz)
+RETURNS SETOF record
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT DISTINCT locks.pid, activity.application_name, activity.usename::text, activity.backend_start
+    FROM pg_locks AS locks
+    LEFT JOIN pg_stat_activity AS activity ON activity.pid = locks.pid
+    WHERE locks.locktype = 'advisory'
+      AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND locks.objsubid = 1
+      AND locks.granted
+      AND ((locks.classid = 4294967295 AND locks.objid = 4294967294)
+           OR (relpack.lock_protocol() <> 'advisory' AND locks.classid = 0 AND locks.objid IN (1, 23)));
+$$;
+
+COMMENT ON FUNCTION relpack.pack_lock_holder() IS
+    'The sessions that hold the pack lock: relpack, zodbpack or relstorage_packer. since is when the session began; NULL where your role may not see it.';
+-- +goose StatementEnd
+
+-- sql/path_to_root.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.path_to_root(
+    zoid bigint, OUT step bigint, OUT object bigint, OUT class text, OUT reachable boolean)
+RETURNS SETOF record
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+    -- An unreachable object has no parent: its chain goes by any referrer not
+    -- met before, and ends where there is none.
+    WITH RECURSIVE chain AS (
+        SELECT 0::bigint AS step, object.zoid, object.parent, object.class, ARRAY[object.zoid] AS met
+        FROM relpack.object
+        WHERE object.zoid = path_to_root.zoid
+        UNION ALL
+        SELECT chain.step + 1, object.zoid, object.parent, object.class,
+               CASE WHEN chain.parent IS NULL THEN chain.met || object.zoid ELSE chain.met END
+        FROM chain
+        JOIN relpack.object
+          ON object.zoid = coalesce(chain.parent, (
+                SELECT object_inref.inref
+                FROM relpack.object_inref
+                WHERE object_inref.zoid = chain.zoid
+                  AND object_inref.inref <> ALL (chain.met)
+                ORDER BY object_inref.inref
+                LIMIT 1))
+        WHERE chain.parent IS DISTINCT FROM chain.zoid
+          AND cardinality(chain.met) <= 1000
+    )
+    SELECT step, chain.zoid, relpack.class_name(chain.class), chain.parent IS NOT NULL
+    FROM chain
+    ORDER BY step;
+$$;
+
+COMMENT ON FUNCTION relpack.path_to_root(bigint) IS
+    'Why an object is alive: the chain of parents from it up to the root. For an unreachable object, a chain of referrers up to where it ends (nothing refers to its last object, or only what was met before; at most 1000).';
+-- +goose StatementEnd
+
+-- sql/reach.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.reach()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_unreachable bigint;
+BEGIN
+    WHILE relpack.reach_step() LOOP
+    END LOOP;
+    SELECT count(*) INTO v_unreachable FROM relpack.object WHERE parent IS NULL;
+    RETURN v_unreachable;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.reach() IS
+    'Settles which objects are reachable after changes were applied, in one transaction; returns how many are not. "relpack pack" calls relpack.reach_step() instead, a transaction each.';
+-- +goose StatementEnd
+
+-- sql/reach_step.sql
+-- +goose StatementBegin
+-- The stages in the order in which they may run. An object is "attached" when
+-- it has a parent, "detached" when it has none; only once no suspect is in
+-- stage climb or cut does attached mean live.
+CREATE OR REPLACE FUNCTION relpack.reach_step()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_graph text;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    SELECT graph INTO v_graph FROM relpack.storage;
+    IF v_graph <> 'known' THEN
+        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+    IF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow') THEN
+        PERFORM relpack.flow();
+    ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'climb') THEN
+        PERFORM relpack.climb();
+    ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut') THEN
+        PERFORM relpack.cut();
+    ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'loose') THEN
+        PERFORM relpack.loosen();
+    ELSE
+        -- What is judged and still detached is unreachable.
+        DELETE FROM relpack.suspect;
+        RETURN false;
+    END IF;
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.reach_step() IS
+    'One bounded step of relpack.reach(). True while there is more to do.';
+-- +goose StatementEnd
+
+-- sql/references.sql
+-- +goose StatementBegin
+-- Quoted: the name is a key word of SQL.
+CREATE OR REPLACE FUNCTION relpack."references"(
+    zoid bigint, OUT refers_to bigint, OUT class text, OUT size integer, OUT reachable boolean)
+RETURNS SETOF record
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT object_inref.zoid, relpack.class_name(object.class), object.size, object.parent IS NOT NULL
+    FROM relpack.object_inref
+    LEFT JOIN relpack.object ON object.zoid = object_inref.zoid
+    WHERE object_inref.inref = "references".zoid
+    ORDER BY object_inref.zoid;
+$$;
+
+COMMENT ON FUNCTION relpack."references"(bigint) IS
+    'The objects that this one refers to, as of the last pack, with class, size in bytes, and whether they can be reached from the root. class is NULL for one that is not stored (a dangling reference).';
+-- +goose StatementEnd
+
+-- sql/referrers.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.referrers(
+    zoid bigint, OUT inref bigint, OUT class text, OUT size integer, OUT reachable boolean)
+RETURNS SETOF record
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT object_inref.inref, relpack.class_name(object.class), object.size, object.parent IS NOT NULL
+    FROM relpack.object_inref
+    LEFT JOIN relpack.object ON object.zoid = object_inref.inref
+    WHERE object_inref.zoid = referrers.zoid
+    ORDER BY object_inref.inref;
+$$;
+
+COMMENT ON FUNCTION relpack.referrers(bigint) IS
+    'The objects that refer to this one, as of the last pack, with class, size in bytes, and whether they can be reached from the root.';
+-- +goose StatementEnd
+
+-- sql/release_pack_lock.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.release_pack_lock()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF relpack.lock_protocol() <> 'advisory' THEN
+        PERFORM pg_advisory_unlock(23), pg_advisory_unlock(1);
+    END IF;
+    PERFORM pg_advisory_unlock(-2);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.release_pack_lock() IS
+    'Releases what relpack.try_pack_lock() took in this session.';
+-- +goose StatementEnd
+
+-- sql/report_delete.sql
+-- +goose StatementBegin
+-- AFTER DELETE trigger of object_state. A sweep cleans the graph itself and
+-- needs no event; it says so by naming its transaction, and only objects that
+-- are doomed are taken at its word.
+CREATE OR REPLACE FUNCTION relpack.report_delete()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
+AS $$
+BEGIN
+    IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN
+        INSERT INTO relpack.write_event (kind, zoid, tid)
+        SELECT 'deleted', deleted.zoid, deleted.tid
+        FROM deleted
+        WHERE NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = deleted.zoid);
+    ELSE
+        INSERT INTO relpack.write_event (kind, zoid, tid)
+        SELECT 'deleted', deleted.zoid, deleted.tid
+        FROM deleted;
+    END IF;
+    -- Known not to be a blob: the graph knows another class, or the state is
+    -- plain and does not name the class in its first bytes.
+    INSERT INTO relpack.blob_removal (zoid, tid)
+    SELECT deleted.zoid, deleted.tid
+    FROM deleted
+    LEFT JOIN relpack.object ON object.zoid = deleted.zoid
+    WHERE object.class = 1
+       OR (coalesce(object.class, 0) = 0
+           AND (deleted.state IS NULL
+                OR substring(deleted.state FROM 1 FOR 1) = '.'
+                OR position('ZODB.blob'::bytea IN substring(deleted.state FROM 1 FOR 64)) > 0))
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.report_delete() IS
+    'Trigger function: reports deleted objects, and puts blobs among them into relpack.blob_removal, whoever deletes them.';
+-- +goose StatementEnd
+
+-- sql/report_truncate.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.report_truncate()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
+AS $$
+BEGIN
+    INSERT INTO relpack.write_event (kind) VALUES ('truncated');
+    -- What is loaded next may use the same oids and tids.
+    DELETE FROM relpack.blob_removal;
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.report_truncate() IS
+    'Trigger function: reports a TRUNCATE of object_state and empties relpack.blob_removal.';
+-- +goose StatementEnd
+
+-- sql/report_write.sql
+-- +goose StatementBegin
+-- AFTER INSERT and AFTER UPDATE trigger of object_state. Commits have a tid
+-- above the watermark and are found by it; only other writes make an event.
+-- The lock was taken in an earlier statement (relpack.lock_writer), so that
+-- this one's snapshot shows the watermark as it is under the lock, unless the
+-- transaction is not READ COMMITTED: then every row makes an event.
+CREATE OR REPLACE FUNCTION relpack.report_write()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
+AS $$
+DECLARE
+    v_watermark bigint;
+    v_graph text;
+BEGIN
+    IF current_setting('transaction_isolation') = 'read committed' THEN
+        SELECT watermark, graph
+        INTO v_watermark, v_graph
+        FROM relpack.storage;
+        IF v_graph = 'none' THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    INSERT INTO relpack.write_event (kind, zoid, tid)
+    SELECT 'written', written.zoid, written.tid
+    FROM written
+    WHERE (written.tid > v_watermark) IS NOT TRUE;
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.report_write() IS
+    'Trigger function: reports rows whose tid is not above the watermark (restored rows, zodbconvert), and all rows of transactions that are not READ COMMITTED. An ordinary commit reports nothing.';
+-- +goose StatementEnd
+
+-- sql/require_pack_lock.sql
+-- +goose StatementBegin
+-- Every function that writes the graph begins with this: there is one writer.
+CREATE OR REPLACE FUNCTION relpack.require_pack_lock()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_other record;
+BEGIN
+    IF pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'this server is a standby: relpack works on the primary' USING ERRCODE = 'RP002';
+    END IF;
+    -- Capture and sweep look again after they got a lock; with an older
+    -- snapshot they would look at the past.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'relpack needs READ COMMITTED, this transaction is %',
+                        upper(current_setting('transaction_isolation'))
+            USING ERRCODE = 'RP002';
+    END IF;
+    PERFORM FROM relpack.pack_lock_holder() AS holder WHERE holder.pid = pg_backend_pid();
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    IF pg_try_advisory_xact_lock(-2)
+       AND (relpack.lock_protocol() = 'advisory'
+            OR (pg_try_advisory_xact_lock(1) AND pg_try_advisory_xact_lock(23))) THEN
+        RETURN;
+    END IF;
+    SELECT holder.pid, holder.application, holder.since
+    INTO v_other
+    FROM relpack.pack_lock_holder() AS holder
+    WHERE holder.pid <> pg_backend_pid()
+    LIMIT 1;
+    RAISE EXCEPTION 'another pack is running: pid %, application "%", since %',
+                    v_other.pid, v_other.application, v_other.since
+        USING ERRCODE = 'RP001';
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_pack_lock() IS
+    'Makes sure that this session is the only packer: it holds the pack lock, or gets it until its transaction ends. Raises RP001 when another pack runs, RP002 on a standby or when the transaction is not READ COMMITTED.';
+-- +goose StatementEnd
+
+-- sql/require_settled.sql
+-- +goose StatementBegin
+-- Preconditions of every deletion.
+CREATE OR REPLACE FUNCTION relpack.require_settled()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_storage relpack.storage;
+    v_doubt text := relpack.doubt();
+    v_problems text;
+BEGIN
+    PERFORM relpack.require_storage();
+    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    IF v_storage.graph NOT IN ('known', 'doubtful') THEN
+        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+    IF v_doubt IS NOT NULL THEN
+        RAISE EXCEPTION 'the graph is not believed: %', v_doubt
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it compares.';
+    END IF;
+    IF v_storage.applied_tid <> v_storage.watermark
+       OR EXISTS (SELECT FROM relpack.pending) THEN
+        RAISE EXCEPTION 'captured changes are not applied yet'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+    IF EXISTS (SELECT FROM relpack.suspect) THEN
+        RAISE EXCEPTION 'the reachability of some objects is open'
+            USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
+    END IF;
+    SELECT string_agg(format('zoid %s: %s', few.zoid, few.detail), '; ')
+    INTO v_problems
+    FROM (
+        SELECT problem.zoid, problem.detail
+        FROM relpack.problem
+        JOIN relpack.object ON object.zoid = problem.zoid
+        WHERE problem.blocks AND object.parent IS NOT NULL
+        ORDER BY problem.zoid
+        LIMIT 10
+    ) AS few;
+    IF v_problems IS NOT NULL THEN
+        RAISE EXCEPTION 'reachable objects can''t be decoded: what they refer to is unknown'
+            USING ERRCODE = 'RP002', DETAIL = v_problems,
+                  HINT = 'SELECT * FROM relpack.problem WHERE blocks; lists them all.';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_settled() IS
+    'Raises RP002 unless the graph is known, believed, up to what was captured, settled, and free of undecodable live objects.';
+-- +goose StatementEnd
+
+-- sql/require_storage.sql
+-- +goose StatementBegin
+-- What no comparison can heal is refused here.
+CREATE OR REPLACE FUNCTION relpack.require_storage()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_off text;
+BEGIN
+    IF to_regclass('public.object_state') IS NULL THEN
+        RAISE EXCEPTION 'there is no table public.object_state' USING ERRCODE = 'RP002';
+    END IF;
+    SELECT string_agg(expected.name, ', ')
+    INTO v_off
+    FROM unnest(ARRAY['relpack_lock_writer', 'relpack_report_insert', 'relpack_report_update',
+                      'relpack_report_delete', 'relpack_report_truncate']) AS expected (name)
+    WHERE NOT EXISTS (
+        SELECT
+        FROM pg_trigger
+        WHERE tgrelid = to_regclass('public.object_state')
+          AND tgname = expected.name
+          AND tgenabled = 'A');
+    IF v_off IS NOT NULL THEN
+        RAISE EXCEPTION 'triggers of relpack on object_state are missing or disabled: %', v_off
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up": it installs them again.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM public.object_state WHERE zoid = 0) THEN
+        RAISE EXCEPTION 'the storage has no root object (zoid 0): everything in it would look like garbage'
+            USING ERRCODE = 'RP002';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_storage() IS
+    'Raises RP002 when the storage has no root object, or relpack''s triggers are not in force.';
+-- +goose StatementEnd
+
+-- sql/spare_narrow.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.spare_narrow()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+DECLARE
+    v_limit constant bigint := 20000;
+    v_found bigint;
+BEGIN
+    TRUNCATE relpack.walked;
+    INSERT INTO relpack.walked (place, zoid)
+    WITH RECURSIVE walk (zoid) AS (
+        SELECT zoid FROM relpack.spared WHERE stage = 'new'
+        UNION
+        SELECT object_inref.zoid
+        FROM walk
+        JOIN relpack.object_inref ON object_inref.inref = walk.zoid
+        JOIN relpack.object ON object.zoid = object_inref.zoid
+        WHERE object.parent IS NULL
+          AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object_inref.zoid)
+    )
+    SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    INSERT INTO relpack.spared (zoid, stage)
+    SELECT zoid, CASE v_found WHEN v_limit THEN 'new' ELSE 'done' END
+    FROM relpack.walked
+    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.spare_narrow() IS
+    'Step of relpack.doom(): spares what a few spared objects refer to, many levels at once.';
+-- +goose StatementEnd
+
+-- sql/status.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.status(
+    OUT graph text, OUT doubt text, OUT applied_tid bigint, OUT applied_until timestamptz,
+    OUT objects bigint, OUT "references" bigint,
+    OUT unreachable bigint, OUT unreachable_bytes bigint,
+    OUT within_grace bigint, OUT within_grace_bytes bigint,
+    OUT doomed bigint, OUT blob_removals bigint, OUT problems bigint, OUT blocking_problems bigint,
+    OUT bytes bigint, OUT last_pack timestamptz)
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT storage.graph,
+           CASE WHEN storage.graph IN ('known', 'doubtful') THEN relpack.doubt() END,
+           nullif(storage.applied_tid, 0),
+           relpack.tid_time(nullif(storage.applied_tid, 0)),
+           storage.objects, storage.inrefs
+    INTO graph, doubt, applied_tid, applied_until, objects, "references"
+    FROM relpack.storage;
+    -- While a graph is built, nodes without a parent mean nothing.
+    IF graph IN ('known', 'doubtful') THEN
+        SELECT count(*), coalesce(sum(object.size), 0),
+               count(*) FILTER (WHERE greatest(object.tid, object.detached_tid) > day_ago.tid),
+               coalesce(sum(object.size) FILTER (WHERE greatest(object.tid, object.detached_tid) > day_ago.tid), 0)
+        INTO unreachable, unreachable_bytes, within_grace, within_grace_bytes
+        FROM relpack.object
+        CROSS JOIN (SELECT relpack.time_tid(now() - interval '1 day') AS tid) AS day_ago
+        WHERE object.parent IS NULL;
+    END IF;
+    doomed := (SELECT count(*) FROM relpack.doomed);
+    blob_removals := (SELECT count(*) FROM relpack.blob_removal);
+    SELECT count(*), count(*) FILTER (WHERE problem.blocks AND object.parent IS NOT NULL)
+    INTO problems, blocking_problems
+    FROM relpack.problem
+    LEFT JOIN relpack.object ON object.zoid = problem.zoid;
+    bytes := (SELECT sum(pg_total_relation_size(pg_class.oid))
+              FROM pg_class
+              WHERE pg_class.relnamespace = 'relpack'::regnamespace AND pg_class.relkind = 'r');
+    last_pack := (SELECT max(run.finished) FROM relpack.run WHERE run.outcome = 'packed');
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.status() IS
+    'One row: how far the graph describes the storage and why it is doubted; objects, references, unreachable objects (within_grace: by the default of one day) and bytes; objects chosen for deletion, blob files waiting, undecodable objects; bytes that relpack''s own tables take.';
+-- +goose StatementEnd
+
+-- sql/sweep.sql
+-- +goose StatementBegin
+-- Deletes one batch of garbage, or leaves everything as it was. The rows are
+-- deleted first, while the site goes on: nobody needs them. Only then, for a
+-- check and the commit, the writers' lock: had anybody stored a reference to
+-- something unreachable since the graph was settled, the batch is rolled back.
+CREATE OR REPLACE FUNCTION relpack.sweep(
+    batch integer DEFAULT 10000,
+    pack_time timestamptz DEFAULT now() - interval '1 day',
+    OUT outcome text, OUT objects bigint, OUT bytes bigint, OUT blobs bigint, OUT remaining bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_batch bigint[];
+    v_stored bigint;
+    v_last bigint;
+    v_inrefs bigint;
+    v_nodes bigint;
+BEGIN
+    -- Whatever wrote before in this transaction would hold the lock on.
+    IF EXISTS (SELECT FROM relpack.writer WHERE pid = pg_backend_pid()) THEN
+        RAISE EXCEPTION 'this transaction has written to object_state already'
+            USING ERRCODE = 'RP002', HINT = 'Call relpack.sweep() outside BEGIN ... COMMIT, once a statement.';
+    END IF;
+    IF batch NOT BETWEEN 1 AND 1000000 THEN
+        RAISE EXCEPTION 'a batch has 1 to 1000000 objects, not %', batch USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM relpack.require_pack_lock();
+    PERFORM relpack.require_settled();
+    IF (SELECT storage.applied_tid <> storage.doomed_tid OR NOT storage.sweep_begun FROM relpack.storage)
+       OR NOT EXISTS (SELECT FROM relpack.doomed) THEN
+        PERFORM relpack.doom(pack_time);
+    END IF;
+    objects := 0;
+    bytes := 0;
+    blobs := 0;
+    v_batch := relpack.choose_batch(batch);
+    IF v_batch IS NULL THEN
+        outcome := 'done';
+        remaining := 0;
+        RETURN;
+    END IF;
+
+    BEGIN
+        PERFORM set_config('lock_timeout', '100ms', true),
+                set_config('relpack.sweeping', pg_current_xact_id()::text, true);
+        IF current_setting('synchronous_commit') = 'off' THEN
+            PERFORM set_config('synchronous_commit', 'on', true);
+        END IF;
+        SELECT max(tid) INTO v_last FROM public.object_state;
+
+        -- Never waits for a row: whoever holds one may wait for us.
+        SELECT count(*), count(*) FILTER (WHERE object.tid = locked.tid)
+        INTO v_stored, v_nodes
+        FROM (
+            SELECT zoid, tid
+            FROM public.object_state
+            WHERE zoid = ANY (v_batch)
+            FOR UPDATE NOWAIT
+        ) AS locked
+        JOIN relpack.object ON object.zoid = locked.zoid AND object.parent IS NULL;
+        IF v_nodes <> v_stored THEN
+            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+        END IF;
+        DELETE FROM public.object_state WHERE zoid = ANY (v_batch);
+        GET DIAGNOSTICS objects = ROW_COUNT;
+        IF objects <> v_stored THEN
+            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+        END IF;
+
+        DELETE FROM relpack.object_inref WHERE inref = ANY (v_batch);
+        GET DIAGNOSTICS v_inrefs = ROW_COUNT;
+        WITH gone AS (
+            DELETE FROM relpack.object WHERE zoid = ANY (v_batch) AND parent IS NULL RETURNING size, class
+        )
+        SELECT count(*), coalesce(sum(size), 0), count(*) FILTER (WHERE class = 1)
+        INTO v_nodes, bytes, blobs
+        FROM gone;
+        IF v_nodes <> cardinality(v_batch) THEN
+            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+        END IF;
+        DELETE FROM relpack.doomed WHERE zoid = ANY (v_batch);
+        DELETE FROM relpack.problem WHERE zoid = ANY (v_batch);
+        remaining := (SELECT count(*) FROM relpack.doomed);
+        UPDATE relpack.storage
+        SET objects = storage.objects - v_nodes,
+            inrefs = storage.inrefs - v_inrefs,
+            sweep_begun = sweep.remaining > 0;
+
+        CASE relpack.nothing_new(v_batch, v_last)
+        WHEN 'busy' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
+        WHEN 'stale' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+        ELSE outcome := 'swept';
+        END CASE;
+    EXCEPTION
+        WHEN SQLSTATE 'RP003' THEN
+            outcome := SQLERRM;
+        WHEN lock_not_available OR deadlock_detected THEN
+            outcome := 'busy';
+    END;
+    IF outcome <> 'swept' THEN
+        objects := 0;
+        bytes := 0;
+        blobs := 0;
+        remaining := (SELECT count(*) FROM relpack.doomed);
+        RETURN;
+    END IF;
+    -- Outlive the function: a client that stops before the commit, or goes on
+    -- in an open transaction, lets go of the lock.
+    PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
+            set_config('statement_timeout', '2s', true);
+    IF current_setting('server_version_num')::int >= 170000 THEN
+        PERFORM set_config('transaction_timeout', '2s', true);
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep(integer, timestamptz) IS
+    'Deletes up to batch unreachable objects that were last changed and cut off before pack_time (NULL: all unreachable ones), and cleans the graph. outcome: swept; done: there is nothing to delete; busy: a writer was in the way, try again; stale: something was written that may refer to garbage, run "relpack pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most.';
+-- +goose StatementEnd
+
+-- sql/tid_time.sql
+-- +goose StatementBegin
+-- The moment a transaction id stands for. ZODB counts minutes since 1900 in
+-- months of 31 days in the high half, and sixtieths of a minute in the low half.
+CREATE OR REPLACE FUNCTION relpack.tid_time(tid bigint)
+RETURNS timestamptz
+LANGUAGE sql
+IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT make_timestamp((minute / 535680 + 1900)::int, (minute / 44640 % 12 + 1)::int, 1, 0, 0, 0)
+               AT TIME ZONE 'UTC'
+           + make_interval(days => (minute / 1440 % 31)::int,
+                           hours => (minute / 60 % 24)::int,
+                           mins => (minute % 60)::int,
+                           secs => (tid & 4294967295) * 60.0 / 4294967296.0)
+    FROM (SELECT tid >> 32 AS minute) AS since_1900;
+$$;
+
+COMMENT ON FUNCTION relpack.tid_time(bigint) IS
+    'The moment a transaction id stands for. Example: SELECT relpack.tid_time(max(tid)) FROM object_state;';
+-- +goose StatementEnd
+
+-- sql/time_tid.sql
+-- +goose StatementBegin
+-- The first transaction id of a moment; the inverse of relpack.tid_time.
+CREATE OR REPLACE FUNCTION relpack.time_tid(moment timestamptz)
+RETURNS bigint
+LANGUAGE sql
+IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN moment = 'infinity' THEN 9223372036854775807
+        WHEN utc < '1900-01-01' THEN 0
+        ELSE (((((extract(year FROM utc)::bigint - 1900) * 12
+                 + extract(month FROM utc)::bigint - 1) * 31
+                + extract(day FROM utc)::bigint - 1) * 24
+               + extract(hour FROM utc)::bigint) * 60
+              + extract(minute FROM utc)::bigint << 32)
+             + floor(extract(second FROM utc) * 4294967296.0 / 60.0)::bigint
+        END
+    FROM (SELECT moment AT TIME ZONE 'UTC' AS utc) AS clock;
+$$;
+
+COMMENT ON FUNCTION relpack.time_tid(timestamptz) IS
+    'The first transaction id of a moment: objects with a tid up to it were written before. infinity gives the highest tid. Example: SELECT relpack.time_tid(now() - interval ''1 day'');';
+-- +goose StatementEnd
+
+-- sql/trigger_identity.sql
+-- +goose StatementBegin
+-- Disabling and enabling a trigger leaves a trace in xmin of its catalog row,
+-- creating it anew in its oid; a table subscribed to a publication gets rows
+-- without firing statement triggers (PostgreSQL manual, "Logical Replication:
+-- Architecture").
+CREATE OR REPLACE FUNCTION relpack.trigger_identity()
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat_ws(' ',
+        string_agg(format('%s:%s:%s:%s', tgname, oid, xmin, tgenabled), ' ' ORDER BY tgname),
+        (SELECT 'subscribed:' || string_agg(srsubid::text, ',' ORDER BY srsubid)
+         FROM pg_subscription_rel
+         WHERE srrelid = to_regclass('public.object_state')))
+    FROM pg_trigger
+    WHERE tgrelid = to_regclass('public.object_state')
+      AND tgname LIKE 'relpack\_%';
+$$;
+
+COMMENT ON FUNCTION relpack.trigger_identity() IS
+    'What relpack.storage.trigger_identity is compared with.';
+-- +goose StatementEnd
+
+-- sql/try_pack_lock.sql
+-- +goose StatementBegin
+-- Takes, for the session, the locks that keep other packers out. On storages
+-- of 3.5 and later that is -2 and nothing else: keys from 0 up are the locks
+-- of objects there, and object 1 is usually the application root.
+CREATE OR REPLACE FUNCTION relpack.try_pack_lock()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT pg_try_advisory_lock(-2) THEN
+        RETURN false;
+    END IF;
+    IF relpack.lock_protocol() = 'advisory' THEN
+        RETURN true;
+    END IF;
+    -- 1: zodbpack before RelStorage 3.5; 23: relstorage_packer.
+    IF pg_try_advisory_lock(1) THEN
+        IF pg_try_advisory_lock(23) THEN
+            RETURN true;
+        END IF;
+        PERFORM pg_advisory_unlock(1);
+    END IF;
+    PERFORM pg_advisory_unlock(-2);
+    RETURN false;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.try_pack_lock() IS
+    'Takes the pack lock for this session, without waiting; false when another pack runs. Release with relpack.release_pack_lock().';
+-- +goose StatementEnd
+
+-- sql/try_writers_lock.sql
+-- +goose StatementBegin
+-- The writers' lock, exclusively, until the transaction ends: no write to
+-- object_state is in flight. Tried and never queued for, since a waiting
+-- exclusive request makes every later writer wait behind it. On a storage so
+-- busy that some writer always has it, we line up once for RelStorage's own
+-- commit lock, as a committer does, and try while nobody else can commit; for
+-- less than deadlock_timeout, so that the victim of a deadlock is never the
+-- application.
+CREATE OR REPLACE FUNCTION relpack.try_writers_lock(patience interval DEFAULT '200 ms')
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = 0
+AS $$
+DECLARE
+    v_until timestamptz := clock_timestamp() + patience;
+BEGIN
+    LOOP
+        IF pg_try_advisory_xact_lock(1919249520, 1) THEN
+            RETURN true;
+        END IF;
+        EXIT WHEN clock_timestamp() >= v_until;
+        PERFORM pg_sleep(0.002);
+    END LOOP;
+    IF relpack.lock_protocol() = 'advisory' THEN
+        PERFORM set_config(
+            'lock_timeout',
+            ceil(extract(epoch FROM least(patience, current_setting('deadlock_timeout')::interval / 2)) * 1000)::text,
+            true);
+        BEGIN
+            PERFORM pg_advisory_xact_lock(-1);
+            v_until := clock_timestamp() + interval '30 ms';
+            LOOP
+                IF pg_try_advisory_xact_lock(1919249520, 1) THEN
+                    RETURN true;
+                END IF;
+                IF clock_timestamp() >= v_until THEN
+                    -- Rolls back to the BEGIN above: the commit lock is released.
+                    RAISE EXCEPTION USING ERRCODE = 'lock_not_available';
+                END IF;
+                PERFORM pg_sleep(0.001);
+            END LOOP;
+        EXCEPTION
+            WHEN lock_not_available THEN
+                NULL;
+        END;
+    END IF;
+    RETURN false;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.try_writers_lock(interval) IS
+    'Tries for the given time to get the writers'' lock exclusively, until the transaction ends. False: some transaction is writing to object_state all the time; relpack.writer shows them.';
+-- +goose StatementEnd
+
+-- sql/garbage_by_class.sql
+-- +goose StatementBegin
+CREATE OR REPLACE VIEW relpack.garbage_by_class AS
+SELECT relpack.class_name(garbage.class) AS class,
+       garbage.objects,
+       garbage.bytes
+FROM (
+    SELECT object.class, count(*) AS objects, sum(object.size) AS bytes
+    FROM relpack.object
+    WHERE object.parent IS NULL
+    GROUP BY object.class
+) AS garbage
+ORDER BY garbage.bytes DESC;
+
+COMMENT ON VIEW relpack.garbage_by_class IS
+    'What the unreachable objects are, largest first; those within the grace included.';
+COMMENT ON COLUMN relpack.garbage_by_class.class IS 'Python class.';
+COMMENT ON COLUMN relpack.garbage_by_class.objects IS 'How many of it are unreachable.';
+COMMENT ON COLUMN relpack.garbage_by_class.bytes IS 'Bytes of their states.';
+-- +goose StatementEnd
+
+-- sql/leftover.sql
+-- +goose StatementBegin
+-- Tables that other packers leave filled.
+CREATE OR REPLACE VIEW relpack.leftover AS
+SELECT tool.owner,
+       format('%I.%I', namespace.nspname, class.relname) AS table_name,
+       pg_total_relation_size(class.oid) AS bytes,
+       format('TRUNCATE %I.%I;', namespace.nspname, class.relname) AS remedy
+FROM (VALUES ('relstorage_packer', 'object_inrefs'),
+             ('zodbpack', 'object_ref'),
+             ('zodbpack', 'object_refs_added'),
+             ('zodbpack', 'pack_object')) AS tool (owner, table_name)
+JOIN pg_catalog.pg_class AS class ON class.relname = tool.table_name AND class.relkind = 'r'
+JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace
+WHERE pg_relation_size(class.oid) > 0
+ORDER BY bytes DESC;
+
+COMMENT ON VIEW relpack.leftover IS
+    'Tables that relstorage_packer or zodbpack left filled and that cost space. relpack never touches them; zodbpack fills its own again when it is used.';
+COMMENT ON COLUMN relpack.leftover.owner IS 'The tool that filled it.';
+COMMENT ON COLUMN relpack.leftover.table_name IS 'The table.';
+COMMENT ON COLUMN relpack.leftover.bytes IS 'Its size with indexes.';
+COMMENT ON COLUMN relpack.leftover.remedy IS 'How to empty it, when that tool is not running.';
+-- +goose StatementEnd
+
+-- sql/unreachable_object.sql
+-- +goose StatementBegin
+CREATE OR REPLACE VIEW relpack.unreachable_object AS
+SELECT object.zoid,
+       object.tid,
+       relpack.class_name(object.class) AS class,
+       object.size,
+       relpack.tid_time(object.detached_tid) AS unreachable_since,
+       relpack.tid_time(greatest(object.tid, object.detached_tid)) + interval '1 day' AS deletable_after
+FROM relpack.object
+WHERE object.parent IS NULL;
+
+COMMENT ON VIEW relpack.unreachable_object IS
+    'Every object that can''t be reached from the root, as of the last pack (with its --dry-run too), those within the grace included. Settled while relpack.suspect is empty.';
+COMMENT ON COLUMN relpack.unreachable_object.zoid IS 'Object id.';
+COMMENT ON COLUMN relpack.unreachable_object.tid IS 'Transaction that wrote it last; relpack.tid_time(tid) tells when.';
+COMMENT ON COLUMN relpack.unreachable_object.class IS 'Its Python class.';
+COMMENT ON COLUMN relpack.unreachable_object.size IS 'Bytes of its state.';
+COMMENT ON COLUMN relpack.unreachable_object.unreachable_since IS
+    'When the last transaction was written that the run knew of which found it cut off. NULL: the first build found it so, nobody knows since when.';
+COMMENT ON COLUMN relpack.unreachable_object.deletable_after IS
+    'From when a pack with the default grace of one day deletes it, if nothing that stays refers to it.';
+-- +goose StatementEnd
+
+-- sql/writer.sql
+-- +goose StatementBegin
+-- Sessions with a write to object_state in flight.
+CREATE OR REPLACE VIEW relpack.writer AS
+SELECT locks.pid,
+       activity.application_name AS application,
+       activity.usename AS username,
+       activity.xact_start,
+       activity.state,
+       activity.query
+FROM pg_catalog.pg_locks AS locks
+LEFT JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = locks.pid
+WHERE locks.locktype = 'advisory'
+  AND locks.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+  AND locks.classid = 1919249520
+  AND locks.objid = 1
+  AND locks.objsubid = 2
+  AND locks.granted;
+
+COMMENT ON VIEW relpack.writer IS
+    'Sessions whose transaction has written to object_state and has not ended. One that stays here for long keeps relpack from deleting.';
+COMMENT ON COLUMN relpack.writer.pid IS 'Process id: pg_cancel_backend(pid) cancels its statement.';
+COMMENT ON COLUMN relpack.writer.application IS 'Its application_name.';
+COMMENT ON COLUMN relpack.writer.username IS 'Its role.';
+COMMENT ON COLUMN relpack.writer.xact_start IS 'Start of its transaction.';
+COMMENT ON COLUMN relpack.writer.state IS 'active, idle in transaction, ...';
+COMMENT ON COLUMN relpack.writer.query IS 'Its last statement.';
+-- +goose StatementEnd
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA relpack FROM PUBLIC;
+SELECT relpack.create_triggers();
+
+-- +goose Down
+SET LOCAL check_function_bodies = off;
+SET LOCAL lock_timeout = '200ms';
+SELECT relpack.drop_triggers();
+DROP VIEW relpack."writer";
+DROP VIEW relpack."unreachable_object";
+DROP VIEW relpack."leftover";
+DROP VIEW relpack."garbage_by_class";
+DROP FUNCTION relpack."try_writers_lock";
+DROP FUNCTION relpack."try_pack_lock";
+DROP FUNCTION relpack."trigger_identity";
+DROP FUNCTION relpack."time_tid";
+DROP FUNCTION relpack."tid_time";
+DROP FUNCTION relpack."sweep";
+DROP FUNCTION relpack."status";
+DROP FUNCTION relpack."spare_narrow";
+DROP FUNCTION relpack."require_storage";
+DROP FUNCTION relpack."require_settled";
+DROP FUNCTION relpack."require_pack_lock";
+DROP FUNCTION relpack."report_write";
+DROP FUNCTION relpack."report_truncate";
+DROP FUNCTION relpack."report_delete";
+DROP FUNCTION relpack."release_pack_lock";
+DROP FUNCTION relpack."referrers";
+DROP FUNCTION relpack."references";
+DROP FUNCTION relpack."reach_step";
+DROP FUNCTION relpack."reach";
+DROP FUNCTION relpack."path_to_root";
+DROP FUNCTION relpack."pack_lock_holder";
+DROP FUNCTION relpack."nothing_new";
+DROP FUNCTION relpack."may_mention";
+DROP FUNCTION relpack."loosen";
+DROP FUNCTION relpack."lock_writer";
+DROP FUNCTION relpack."lock_protocol";
+DROP FUNCTION relpack."grow_narrow";
+DROP FUNCTION relpack."grow";
+DROP FUNCTION relpack."flow_narrow";
+DROP FUNCTION relpack."flow";
+DROP FUNCTION relpack."finish_apply";
+DROP FUNCTION relpack."drop_triggers";
+DROP FUNCTION relpack."doubt";
+DROP FUNCTION relpack."doom";
+DROP FUNCTION relpack."discard_examined";
+DROP FUNCTION relpack."cut_narrow";
+DROP FUNCTION relpack."cut";
+DROP FUNCTION relpack."create_triggers";
+DROP FUNCTION relpack."compare";
+DROP FUNCTION relpack."collect";
+DROP FUNCTION relpack."climb";
+DROP FUNCTION relpack."class_name";
+DROP FUNCTION relpack."class_id";
+DROP FUNCTION relpack."choose_plan";
+DROP FUNCTION relpack."choose_batch";
+DROP FUNCTION relpack."capped_pack_time";
+DROP FUNCTION relpack."build_unique";
+DROP FUNCTION relpack."build_step";
+DROP FUNCTION relpack."build_reset";
+DROP FUNCTION relpack."build_begin";
+DROP FUNCTION relpack."blob_removals";
+DROP FUNCTION relpack."apply";
+DROP FUNCTION relpack."advance_watermark";

@@ -1,0 +1,196 @@
+// Snapshot writes the newest migration of server code from the directory sql.
+//
+// Without arguments it rewrites the last migration whose first line says that
+// it is a snapshot; -new NAME starts another one, which is what a release
+// needs whose predecessor was tagged. A definition that no earlier snapshot
+// has in the same text goes into Up, and its previous text (or a DROP) into
+// Down. One whose signature or result changed is dropped first.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+)
+
+const (
+	header = "-- A snapshot of server code, written from sql/ by \"go generate ./migrations\"."
+	begin  = "-- sql/"
+)
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("snapshot: ")
+	name := flag.String("new", "", "start a new migration with this name")
+	flag.Parse()
+	if err := run("../sql", ".", *name); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(sqlDir, migrationDir, name string) error {
+	now, err := definitions(sqlDir)
+	if err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(migrationDir, "*.sql"))
+	if err != nil {
+		return err
+	}
+	sort.Strings(files)
+	target := filepath.Join(migrationDir, fmt.Sprintf("%05d_%s.sql", len(files)+1, name))
+	before := map[string]string{}
+	for i, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if !strings.HasPrefix(string(text), header) {
+			continue
+		}
+		if name == "" && i == len(files)-1 {
+			target = file
+			break
+		}
+		for object, definition := range snapshot(string(text)) {
+			if definition == "" {
+				delete(before, object)
+				continue
+			}
+			before[object] = definition
+		}
+	}
+	if name == "" && target != files[len(files)-1] {
+		return fmt.Errorf("%s is no snapshot: use -new NAME", files[len(files)-1])
+	}
+	return os.WriteFile(target, []byte(migration(before, now)), 0o644)
+}
+
+// definitions reads sql/: object name to text.
+func definitions(dir string) (map[string]string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.sql"))
+	if err != nil {
+		return nil, err
+	}
+	texts := map[string]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		object := strings.TrimSuffix(filepath.Base(file), ".sql")
+		if kind, created := created(string(text)); created != object {
+			return nil, fmt.Errorf("%s creates the %s %q", file, kind, created)
+		}
+		texts[object] = strings.TrimSpace(string(text))
+	}
+	return texts, nil
+}
+
+var creates = regexp.MustCompile(`(?m)^CREATE OR REPLACE (FUNCTION|PROCEDURE|VIEW) relpack\."?(\w+)"?`)
+
+func created(text string) (kind, name string) {
+	if match := creates.FindStringSubmatch(text); match != nil {
+		return match[1], match[2]
+	}
+	return "", ""
+}
+
+// snapshot reads the Up part of a migration written by this program.
+func snapshot(text string) map[string]string {
+	up, _, _ := strings.Cut(text, "-- +goose Down")
+	texts := map[string]string{}
+	for _, part := range strings.Split(up, "\n"+begin)[1:] {
+		file, body, _ := strings.Cut(part, "\n")
+		body = strings.TrimPrefix(body, "-- +goose StatementBegin\n")
+		body, _, _ = strings.Cut(body, "\n-- +goose StatementEnd")
+		texts[strings.TrimSuffix(file, ".sql")] = strings.TrimSpace(body)
+	}
+	return texts
+}
+
+// migration orders functions before the views that use them; bodies are not
+// checked on creation, so that functions may name each other in any order.
+func migration(before, now map[string]string) string {
+	var up, down strings.Builder
+	fmt.Fprintf(&up, "%s\n\n-- +goose Up\nSET LOCAL check_function_bodies = off;\nSET LOCAL lock_timeout = '200ms';\n", header)
+	fmt.Fprint(&down, "\n-- +goose Down\nSET LOCAL check_function_bodies = off;\nSET LOCAL lock_timeout = '200ms';\n")
+	changed := changes(before, now)
+	if len(before) == 0 {
+		fmt.Fprintln(&down, "SELECT relpack.drop_triggers();")
+	}
+	for i := len(changed) - 1; i >= 0; i-- {
+		object := changed[i]
+		if text := now[object]; text != "" && signature(before[object]) != signature(text) {
+			fmt.Fprintln(&down, drop(object, text))
+		}
+	}
+	for i := len(changed) - 1; i >= 0; i-- {
+		object := changed[i]
+		if text := before[object]; text != "" && signature(now[object]) != signature(text) {
+			fmt.Fprintln(&up, drop(object, text))
+		}
+	}
+	for _, object := range changed {
+		statement(&up, object, now[object])
+		statement(&down, object, before[object])
+	}
+	fmt.Fprint(&up, "\nREVOKE ALL ON ALL FUNCTIONS IN SCHEMA relpack FROM PUBLIC;\n")
+	if len(before) == 0 {
+		fmt.Fprint(&up, "SELECT relpack.create_triggers();\n")
+	}
+	return up.String() + down.String()
+}
+
+func changes(before, now map[string]string) []string {
+	var changed []string
+	for object, text := range now {
+		if before[object] != text {
+			changed = append(changed, object)
+		}
+	}
+	for object := range before {
+		if _, there := now[object]; !there {
+			changed = append(changed, object)
+		}
+	}
+	isView := func(object string) bool {
+		kind, _ := created(now[object] + before[object])
+		return kind == "VIEW"
+	}
+	sort.Slice(changed, func(i, j int) bool {
+		if a, b := isView(changed[i]), isView(changed[j]); a != b {
+			return b
+		}
+		return changed[i] < changed[j]
+	})
+	return changed
+}
+
+// signature is what CREATE OR REPLACE can't change: all before the body. A
+// view is always dropped, since its columns can't be told from its text.
+func signature(text string) string {
+	if kind, _ := created(text); kind == "VIEW" {
+		return text
+	}
+	_, definition, _ := strings.Cut(text, "CREATE OR REPLACE ")
+	head, _, _ := strings.Cut(definition, "LANGUAGE ")
+	return head
+}
+
+func drop(object, text string) string {
+	kind, _ := created(text)
+	return fmt.Sprintf("DROP %s relpack.%q;", kind, object)
+}
+
+func statement(b *strings.Builder, object, text string) {
+	if text == "" {
+		return
+	}
+	fmt.Fprintf(b, "\n%s%s.sql\n-- +goose StatementBegin\n%s\n-- +goose StatementEnd\n", begin, object, text)
+}

@@ -1,0 +1,80 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sys/unix"
+)
+
+// What a first build takes at its peak for an object with its share of
+// references: the graph itself and what is staged until it stands. Measured by
+// "make bench"; README has the figures.
+const bytesPerObject = 480
+
+// announceBuild says before a first build how much disk it needs, and how much
+// is free where that can be seen: on the server itself.
+func (p *pack) announceBuild(ctx context.Context) error {
+	var objects int64
+	err := p.conn.QueryRow(ctx, `SELECT greatest(reltuples, pg_relation_size(oid) / 8192.0 * 15)::bigint
+		FROM pg_class WHERE oid = 'public.object_state'::regclass`).Scan(&objects)
+	if err != nil {
+		return fmt.Errorf("estimate the number of objects: %w", err)
+	}
+	need := uint64(objects) * bytesPerObject
+	text := fmt.Sprintf("first build: about %s objects; needs about %s of disk for the graph and as much again of WAL",
+		humanize.Comma(objects), humanize.IBytes(need))
+	if free, known := p.freeDisk(ctx); known {
+		text += fmt.Sprintf("; free: %s", humanize.IBytes(free))
+		if free < 2*need {
+			p.log.Warn(text)
+			return nil
+		}
+	}
+	p.log.Info(text)
+	return nil
+}
+
+// freeDisk is what is free where the server keeps its data, if it runs on this
+// machine and tells us where.
+func (p *pack) freeDisk(ctx context.Context) (uint64, bool) {
+	host := p.conn.Config().Host
+	if !strings.HasPrefix(host, "/") && host != "localhost" && host != "127.0.0.1" && host != "::1" {
+		return 0, false
+	}
+	var dir string
+	if err := p.conn.QueryRow(ctx, "SELECT setting FROM pg_settings WHERE name = 'data_directory'").Scan(&dir); err != nil {
+		return 0, false
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return 0, false
+	}
+	return uint64(fs.Bavail) * uint64(fs.Bsize), true
+}
+
+// sayLeftovers looks for space that other packers' tables take.
+func (p *pack) sayLeftovers(ctx context.Context) (err error) {
+	p.report.Leftovers, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[Leftover],
+		"SELECT owner, table_name, bytes, remedy FROM relpack.leftover WHERE bytes > 1000000")
+	if err != nil {
+		return fmt.Errorf("read relpack.leftover: %w", err)
+	}
+	return nil
+}
+
+// PeakMemory is the most memory that this process had resident, in bytes.
+func PeakMemory() int64 {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	if runtime.GOOS == "darwin" {
+		return usage.Maxrss
+	}
+	return usage.Maxrss * 1024
+}

@@ -1,0 +1,93 @@
+package blobdir_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"relpack/runner/blobdir"
+	"relpack/runner/internal/zodbtest"
+)
+
+// A link in place of an object's directory, or of one above it, leads to files
+// that are somebody else's: out of the blob directory, or another blob's.
+func TestALinkInPlaceOfADirectoryIsAnErrorAndUntouched(t *testing.T) {
+	t.Parallel()
+	const zoid, other, tid = 0x1a2b, 0x1a99, 0x100
+	tests := []struct{ name, layout, link, target string }{
+		{"out of a lawn", zodbtest.Lawn, "0x1a2b", "OUTSIDE/object"},
+		{"to another blob of the lawn", zodbtest.Lawn, "0x1a2b", "0x1a99"},
+		{"object's directory out of a bush", zodbtest.Bushy, "0x00/0x00/0x00/0x00/0x00/0x00/0x1a/0x2b", "OUTSIDE/object"},
+		{"to another blob of the bush", zodbtest.Bushy, "0x00/0x00/0x00/0x00/0x00/0x00/0x1a/0x2b", "0x99"},
+		{"upper directory out of a bush", zodbtest.Bushy, "0x00/0x00/0x00", "OUTSIDE/upper"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			base := t.TempDir()
+			path, outside := filepath.Join(base, "blobs"), filepath.Join(base, "outside")
+			if err := zodbtest.NewBlobDir(path, test.layout); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(test.name, "upper") {
+				blob(t, path, test.layout, other, tid)
+			}
+			write(t, filepath.Join(outside, "object", "0x0100.blob"), "precious")
+			write(t, filepath.Join(outside, "upper/0x00/0x00/0x00/0x1a/0x2b/0x0100.blob"), "precious")
+			link := filepath.Join(path, test.link)
+			if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(strings.Replace(test.target, "OUTSIDE", outside, 1), link); err != nil {
+				t.Fatal(err)
+			}
+			before := tree(t, base)
+
+			removed, err := open(t, path).Remove(blobdir.Removal{Zoid: zoid, Tid: tid, Newest: 1 << 60})
+			if err == nil || !strings.Contains(err.Error(), link+" is a symbolic link") {
+				t.Errorf("error %v, want one that names %s", err, link)
+			}
+			expect(t, removed, 0, 0)
+			expectTree(t, tree(t, base), before...)
+		})
+	}
+}
+
+func TestALinkInPlaceOfABlobIsAnErrorAndUntouched(t *testing.T) {
+	everyLayout(t, func(t *testing.T, path, layout string) {
+		outside := filepath.Join(t.TempDir(), "precious")
+		write(t, outside, "precious")
+		file := zodbtest.BlobPath(path, layout, 7, 0x100)
+		write(t, filepath.Join(filepath.Dir(file), ".lock"), "")
+		if err := os.Symlink(outside, file); err != nil {
+			t.Fatal(err)
+		}
+		_, err := open(t, path).Remove(blobdir.Removal{Zoid: 7, Tid: 0x100})
+		if err == nil || !strings.Contains(err.Error(), file+": not a regular file") {
+			t.Errorf("error %v, want one that names %s", err, file)
+		}
+		expectTree(t, inObject(t, path, layout, 7), ".lock", "0x0100.blob")
+	})
+}
+
+func TestOlderRevisionsThatAreLinksStay(t *testing.T) {
+	everyLayout(t, func(t *testing.T, path, layout string) {
+		blob(t, path, layout, 7, 0x200)
+		if err := os.Symlink("elsewhere", zodbtest.BlobPath(path, layout, 7, 0x100)); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, remove(t, open(t, path), blobdir.Removal{Zoid: 7, Tid: 0x200}), 1, 10)
+		expectTree(t, inObject(t, path, layout, 7), ".lock", "0x0100.blob")
+	})
+}
+
+func TestAFileInPlaceOfADirectoryIsAnError(t *testing.T) {
+	t.Parallel()
+	path := newBlobDir(t, zodbtest.Lawn)
+	write(t, filepath.Join(path, "0x07"), "")
+	_, err := open(t, path).Remove(blobdir.Removal{Zoid: 7, Tid: 1})
+	if err == nil || !strings.Contains(err.Error(), filepath.Join(path, "0x07")+" is not a directory") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,63 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/tracelog"
+
+	"relpack/runner/conninfo"
+)
+
+// Connect opens a session on the target's database. Its application_name is
+// "relpack " and what it is for, unless the DSN names the application.
+func Connect(ctx context.Context, t Target, purpose string, log *slog.Logger) (*pgx.Conn, error) {
+	config, notes, err := conninfo.Parse(t.DSN)
+	if err != nil {
+		return nil, &Error{Code: ExitFailure, Err: err}
+	}
+	for _, note := range notes {
+		log.Debug(note)
+	}
+	// The cap of the pack time tells our own sessions by this name.
+	config.RuntimeParams["application_name"] = "relpack " + purpose
+	// States come as COPY, and what is called often is called by few texts.
+	config.StatementCacheCapacity = 64
+	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		if n.Severity == "WARNING" {
+			log.Warn(n.Message)
+		}
+	}
+	config.Tracer = &tracelog.TraceLog{Logger: statementLog{log}, LogLevel: tracelog.LogLevelInfo}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, &Error{Code: ExitFailure, Err: fmt.Errorf("connect: %s", oneLine(err.Error()))}
+	}
+	return conn, nil
+}
+
+// statementLog prints every statement so that it can be pasted into psql.
+type statementLog struct{ log *slog.Logger }
+
+// Log is part of tracelog.Logger.
+func (s statementLog) Log(ctx context.Context, _ tracelog.LogLevel, msg string, data map[string]any) {
+	if msg != "Query" && msg != "CopyFrom" {
+		return
+	}
+	attrs := []slog.Attr{}
+	if args, ok := data["args"].([]any); ok && len(args) > 0 {
+		attrs = append(attrs, slog.Any("args", args))
+	}
+	if took, ok := data["time"]; ok {
+		attrs = append(attrs, slog.Any("time", took))
+	}
+	s.log.LogAttrs(ctx, slog.LevelDebug, fmt.Sprint(data["sql"]), attrs...)
+}
+
+func oneLine(text string) string {
+	return strings.Join(strings.Fields(text), " ")
+}

@@ -1,0 +1,261 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pressly/goose/v3"
+)
+
+// minServer is the oldest PostgreSQL that relpack works with.
+const minServer = 15
+
+// versionTable is goose's.
+const versionTable = "relpack.goose_db_version"
+
+// A database is what a look at the catalogs finds. Looking needs no privilege
+// and changes nothing.
+type database struct {
+	name, role string
+	server     string // the server's version in its own words
+	major      int
+	standby    bool
+
+	storage   bool     // public.object_state is a table
+	elsewhere []string // other schemas with an object_state
+	history   string   // by what a history-preserving storage is known; "" for history-free
+	missing   []string // columns that object_state lacks
+	owner     string   // of object_state
+
+	schema     bool   // there is a schema relpack
+	versioned  bool   // with goose's table in it
+	occupied   bool   // with other things in it
+	owned      bool   // by this role
+	mayLook    bool   // this role may read goose's table
+	migrations string // whose they are: the schema's owner
+	version    int64  // of the last migration; 0: relpack is not installed
+}
+
+// lookAt inspects the database of a session.
+func lookAt(ctx context.Context, conn *pgx.Conn) (*database, error) {
+	d := &database{}
+	var number int
+	if err := conn.QueryRow(ctx, `
+		SELECT current_setting('server_version_num')::int, current_setting('server_version'),
+		       pg_is_in_recovery(), current_database(), current_user::text`).
+		Scan(&number, &d.server, &d.standby, &d.name, &d.role); err != nil {
+		return nil, fmt.Errorf("inspect the database: %w", err)
+	}
+	if d.major = number / 10000; d.major < minServer {
+		return d, nil
+	}
+	if err := d.lookAtStorage(ctx, conn); err != nil {
+		return nil, fmt.Errorf("inspect the storage: %w", err)
+	}
+	if err := d.lookAtSchema(ctx, conn); err != nil {
+		return nil, fmt.Errorf("inspect the schema relpack: %w", err)
+	}
+	return d, nil
+}
+
+func (d *database) lookAtStorage(ctx context.Context, conn *pgx.Conn) error {
+	if err := conn.QueryRow(ctx, `
+		SELECT coalesce(array_agg(namespace.nspname::text ORDER BY namespace.nspname)
+		                FILTER (WHERE namespace.nspname <> 'public'), '{}'),
+		       coalesce(bool_or(namespace.nspname = 'public'), false),
+		       coalesce(max(pg_get_userbyid(class.relowner)) FILTER (WHERE namespace.nspname = 'public'), '')
+		FROM pg_catalog.pg_class AS class
+		JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace
+		WHERE class.relname = 'object_state'
+		  AND class.relkind IN ('r', 'p')
+		  AND namespace.nspname !~ '^pg_'`).Scan(&d.elsewhere, &d.storage, &d.owner); err != nil || !d.storage {
+		return err
+	}
+	var columns, tables []string
+	if err := conn.QueryRow(ctx, `
+		SELECT (SELECT array_agg(attribute.attname::text)
+		        FROM pg_catalog.pg_attribute AS attribute
+		        JOIN pg_catalog.pg_class AS class ON class.oid = attribute.attrelid
+		        WHERE class.relname = 'object_state'
+		          AND class.relnamespace = 'public'::regnamespace
+		          AND attribute.attnum > 0
+		          AND NOT attribute.attisdropped),
+		       (SELECT array_agg(class.relname::text ORDER BY class.relname)
+		        FROM pg_catalog.pg_class AS class
+		        WHERE class.relname IN ('current_object', 'transaction')
+		          AND class.relnamespace = 'public'::regnamespace
+		          AND class.relkind = 'r')`).Scan(&columns, &tables); err != nil {
+		return err
+	}
+	switch {
+	case slices.Contains(columns, "prev_tid"):
+		d.history = "object_state has a column prev_tid"
+	case len(tables) > 0:
+		d.history = "there is a table " + tables[0]
+	}
+	for _, column := range []string{"zoid", "tid", "state_size", "state"} {
+		if !slices.Contains(columns, column) {
+			d.missing = append(d.missing, column)
+		}
+	}
+	return nil
+}
+
+func (d *database) lookAtSchema(ctx context.Context, conn *pgx.Conn) error {
+	if err := conn.QueryRow(ctx, `
+		SELECT count(*) > 0,
+		       coalesce(bool_or(pg_has_role(namespace.nspowner, 'USAGE')), false),
+		       coalesce(max(pg_get_userbyid(namespace.nspowner)), ''),
+		       coalesce(bool_or(EXISTS (
+		           SELECT FROM pg_catalog.pg_class AS class
+		           WHERE class.relnamespace = namespace.oid AND class.relname = 'goose_db_version')), false),
+		       coalesce(bool_or(EXISTS (
+		           SELECT FROM pg_catalog.pg_class AS class
+		           WHERE class.relnamespace = namespace.oid AND class.relname !~ '^goose_db_version')
+		       OR EXISTS (
+		           SELECT FROM pg_catalog.pg_proc AS function
+		           WHERE function.pronamespace = namespace.oid)), false)
+		FROM pg_catalog.pg_namespace AS namespace
+		WHERE namespace.nspname = 'relpack'`).
+		Scan(&d.schema, &d.owned, &d.migrations, &d.versioned, &d.occupied); err != nil || !d.versioned {
+		return err
+	}
+	if err := conn.QueryRow(ctx, `
+		SELECT has_schema_privilege('relpack', 'USAGE')
+		       AND has_table_privilege(class.oid, 'SELECT')
+		FROM pg_catalog.pg_class AS class
+		WHERE class.relnamespace = 'relpack'::regnamespace
+		  AND class.relname = 'goose_db_version'`).Scan(&d.mayLook); err != nil || !d.mayLook {
+		return err
+	}
+	return conn.QueryRow(ctx,
+		"SELECT coalesce(max(version_id) FILTER (WHERE is_applied), 0) FROM "+versionTable).Scan(&d.version)
+}
+
+// foreign tells whether a schema relpack exists that isn't ours.
+func (d *database) foreign() bool { return d.schema && !d.versioned && d.occupied }
+
+// String says in a few words what the database holds.
+func (d *database) String() string {
+	switch {
+	case d.major < minServer:
+		return "PostgreSQL " + d.server
+	case !d.storage && len(d.elsewhere) > 0:
+		return "object_state in schema " + strings.Join(d.elsewhere, ", ") + ", none in public"
+	case !d.storage:
+		return "no table object_state: not a RelStorage database"
+	case d.history != "":
+		return "history-preserving storage (" + d.history + ")"
+	case len(d.missing) > 0:
+		return "object_state without column " + strings.Join(d.missing, ", ")
+	}
+	return "history-free storage"
+}
+
+// checkServer refuses servers that nothing of relpack works with.
+func (d *database) checkServer() error {
+	if d.major < minServer {
+		return Refuse("", "the server is PostgreSQL %s: relpack needs %d or newer", d.server, minServer)
+	}
+	return nil
+}
+
+// checkStorage refuses databases without a storage that relpack can work on.
+func (d *database) checkStorage() error {
+	if err := d.checkServer(); err != nil {
+		return err
+	}
+	switch {
+	case d.standby:
+		return Refuse("Name the primary", "the server is a standby (read-only)")
+	case !d.storage && len(d.elsewhere) > 0:
+		return Refuse("RelStorage's tables have to be in public",
+			"database %s has its table object_state in schema %s and none in public", d.name, strings.Join(d.elsewhere, ", "))
+	case !d.storage:
+		return Refuse("", "database %s has no table object_state: it is not a RelStorage database", d.name)
+	case d.history != "":
+		return Refuse("relpack packs history-free storages only; use zodbpack",
+			"database %s holds a history-preserving storage (%s)", d.name, d.history)
+	case len(d.missing) > 0:
+		return Refuse("RelStorage 1.5 or newer made it so",
+			"public.object_state in database %s has no column %s", d.name, strings.Join(d.missing, ", "))
+	case d.foreign():
+		return Refuse("relpack needs this name for itself",
+			"database %s has a schema relpack that is not of relpack's making", d.name)
+	}
+	return nil
+}
+
+// checkVersion compares the schema's version with that of this relpack.
+func (d *database) checkVersion(ctx context.Context, conn querier, files fs.FS) error {
+	latest, err := latestMigration(files)
+	if err != nil {
+		return err
+	}
+	switch {
+	case d.versioned && !d.mayLook:
+		return Refuse(fmt.Sprintf("Its owner is %s", d.migrations),
+			"role %s may not read the schema relpack of database %s", d.role, d.name)
+	case d.version == 0:
+		return Refuse(`Run "relpack migrate up"`, "relpack is not installed in database %s", d.name)
+	case d.version < latest:
+		return Refuse(`Run "relpack migrate up"`,
+			"the schema relpack of database %s has version %d, this relpack needs %d", d.name, d.version, latest)
+	case d.version > latest:
+		return Refuse(newerHint(ctx, conn),
+			"this relpack is older than the schema of database %s (version %d, this relpack knows up to %d)", d.name, d.version, latest)
+	}
+	return nil
+}
+
+// newerHint names the relpack that packed last, if the schema still tells so in
+// a form that we understand.
+func newerHint(ctx context.Context, conn querier) string {
+	const hint = "Install a newer relpack"
+	var version string
+	if err := conn.QueryRow(ctx, "SELECT version FROM relpack.run ORDER BY id DESC LIMIT 1").Scan(&version); err != nil {
+		return hint
+	}
+	return fmt.Sprintf("Install relpack >= %s, which packed it last", version)
+}
+
+// latestMigration is the version that a set of migrations ends at.
+func latestMigration(files fs.FS) (int64, error) {
+	sources, err := listMigrations(files)
+	if err != nil {
+		return 0, err
+	}
+	return sources[len(sources)-1].version, nil
+}
+
+// A migration is one of those that this relpack carries.
+type migration struct {
+	version int64
+	name    string // without number and extension
+}
+
+func listMigrations(files fs.FS) ([]migration, error) {
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var found []migration
+	for _, name := range names {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			return nil, fmt.Errorf("migration %s: %w", name, err)
+		}
+		_, rest, _ := strings.Cut(strings.TrimSuffix(path.Base(name), ".sql"), "_")
+		found = append(found, migration{version, rest})
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("this relpack carries no migrations")
+	}
+	slices.SortFunc(found, func(a, b migration) int { return int(a.version - b.version) })
+	return found, nil
+}

@@ -1,0 +1,117 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/pickle"
+)
+
+// Fixed numbers of relpack.class.
+const (
+	classUnknown = 0
+	classBlob    = 1
+)
+
+// classCache knows the numbers of classes. It is shared by the workers and
+// enters new classes through a session of its own, so that no two chunks wait
+// for each other's classes.
+type classCache struct {
+	mu   sync.Mutex
+	conn *pgx.Conn
+	ids  map[string]int32
+}
+
+// A storage has some thousand classes at most; one that has more is asked for
+// again and again instead of filling memory.
+const classCacheLimit = 50_000
+
+func (c *classCache) lookup(ctx context.Context, module, name string) (int32, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := module + "\n" + name
+	if id, known := c.ids[key]; known {
+		return id, nil
+	}
+	var id int32
+	if err := c.conn.QueryRow(ctx, "SELECT relpack.class_id($1, $2)", module, name).Scan(&id); err != nil {
+		return 0, fmt.Errorf("number of class %s.%s: %w", module, name, err)
+	}
+	if len(c.ids) >= classCacheLimit {
+		clear(c.ids)
+	}
+	c.ids[key] = id
+	return id, nil
+}
+
+// decoder turns records into graph rows, one worker's.
+type decoder struct {
+	scanner pickle.Scanner
+	classes *classCache
+	ids     map[string]int32 // what this worker has asked classes for
+	key     []byte
+}
+
+// decoded is what a record says; refs are valid until the next record.
+type decoded struct {
+	class   int32
+	refs    []int64
+	foreign int
+	problem *pickle.Error
+}
+
+func (d *decoder) decode(ctx context.Context, state []byte) (decoded, error) {
+	if len(state) == 0 {
+		// The creation of the object was undone: no state, no references.
+		return decoded{class: classUnknown}, nil
+	}
+	var found decoded
+	if err := d.scanner.Scan(state); err != nil {
+		if !errors.As(err, &found.problem) {
+			return found, err
+		}
+	}
+	found.refs = d.scanner.Refs()
+	found.foreign = d.scanner.Foreign()
+	var err error
+	found.class, err = d.class(ctx)
+	return found, err
+}
+
+func (d *decoder) class(ctx context.Context) (int32, error) {
+	module, name := d.scanner.Class()
+	if len(name) == 0 {
+		return classUnknown, nil
+	}
+	d.key = append(append(append(d.key[:0], module...), '\n'), name...)
+	if id, known := d.ids[string(d.key)]; known {
+		return id, nil
+	}
+	id, err := d.classes.lookup(ctx, plain(module), plain(name))
+	if err != nil {
+		return 0, err
+	}
+	if len(d.ids) >= classCacheLimit {
+		clear(d.ids)
+	}
+	d.ids[string(d.key)] = id
+	return id, nil
+}
+
+// plain makes any bytes storable in any server encoding.
+func plain(name []byte) string {
+	var b strings.Builder
+	for _, c := range name[:min(len(name), 500)] {
+		if c < ' ' || c > '~' {
+			fmt.Fprintf(&b, `\x%02x`, c)
+			continue
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}

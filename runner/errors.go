@@ -1,0 +1,105 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Exit codes of the relpack command.
+const (
+	ExitDone        = 0
+	ExitFailure     = 1
+	ExitUsage       = 2
+	ExitLocked      = 3
+	ExitRefused     = 4
+	ExitInterrupted = 130
+)
+
+// SQLSTATEs that relpack's server functions raise.
+const (
+	stateLocked  = "RP001"
+	stateRefused = "RP002"
+)
+
+// An Error ends a command. Its text is one line that names the thing and the
+// way out.
+type Error struct {
+	Code int // exit code
+	Err  error
+	Hint string
+}
+
+func (e *Error) Error() string {
+	if e.Hint == "" {
+		return e.Err.Error()
+	}
+	return e.Err.Error() + ". " + e.Hint
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Refuse makes an error with ExitRefused: nothing was changed, for safety.
+func Refuse(hint, format string, args ...any) error {
+	return &Error{Code: ExitRefused, Err: fmt.Errorf(format, args...), Hint: hint}
+}
+
+// ExitCode tells what a command that ended with err exits with.
+func ExitCode(err error) int {
+	if err == nil {
+		return ExitDone
+	}
+	var ended *Error
+	if errors.As(err, &ended) {
+		return ended.Code
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code {
+		case stateLocked:
+			return ExitLocked
+		case stateRefused:
+			return ExitRefused
+		}
+	}
+	if errors.Is(err, context.Canceled) {
+		return ExitInterrupted
+	}
+	return ExitFailure
+}
+
+// Message is what to tell of an error, in one line: the server's own words
+// with detail and hint where it is one of the server's.
+func Message(err error) string {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return err.Error()
+	}
+	text := err.Error()
+	if pg.Code == stateLocked || pg.Code == stateRefused {
+		text = pg.Message
+	}
+	for _, more := range []string{pg.Detail, pg.Hint} {
+		if more != "" {
+			text += ". " + more
+		}
+	}
+	return text
+}
+
+// isState reports whether err is the server's, with one of these SQLSTATEs.
+func isState(err error, states ...string) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	for _, state := range states {
+		if pg.Code == state {
+			return true
+		}
+	}
+	return false
+}

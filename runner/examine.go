@@ -1,0 +1,154 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/pickle"
+)
+
+// examineObjects is how many pending objects a chunk reads: one transaction on
+// object_state, and one that applies what was read.
+const examineObjects = 10_000
+
+// examiner reads and decodes pending objects and applies them to the graph.
+type examiner struct {
+	*pack
+	decoder
+	reader   *pgx.Conn
+	newest   int64 // highest stored zoid: nothing above it can be referred to
+	objects  *copyBuffer
+	inrefs   *copyBuffer
+	problems *copyBuffer
+}
+
+// examine works off relpack.pending.
+func (p *pack) examine(ctx context.Context, pending int64) error {
+	if pending == 0 {
+		return nil
+	}
+	p.progress.Phase("apply", "objects", pending)
+	defer p.progress.End()
+	reader, err := p.session(ctx, "scan")
+	if err != nil {
+		return err
+	}
+	defer closeSession(reader)
+	classSession, err := p.session(ctx, "classes")
+	if err != nil {
+		return err
+	}
+	defer closeSession(classSession)
+	x := &examiner{
+		pack: p, reader: reader,
+		decoder:  decoder{classes: &classCache{conn: classSession, ids: map[string]int32{}}, ids: map[string]int32{}},
+		objects:  newCopyBuffer("examined_object", "zoid, tid, class, size"),
+		inrefs:   newCopyBuffer("examined_inref", "zoid, inref, guessed"),
+		problems: newCopyBuffer("examined_problem", "zoid, kind, detail"),
+	}
+	for pending > 0 {
+		if p.stopped() {
+			return errInterrupted
+		}
+		left, err := x.chunk(ctx)
+		if err != nil {
+			return fmt.Errorf("apply changed objects: %w", err)
+		}
+		p.progress.Add(pending - left)
+		pending = left
+	}
+	return nil
+}
+
+// chunk examines the next pending objects; it returns how many are left.
+func (x *examiner) chunk(ctx context.Context) (left int64, err error) {
+	if _, err := x.conn.Exec(ctx, "SELECT relpack.discard_examined()"); err != nil {
+		return 0, err
+	}
+	if err := x.reader.QueryRow(ctx, "SELECT coalesce(max(zoid), 0) FROM public.object_state").Scan(&x.newest); err != nil {
+		return 0, err
+	}
+	rows := &recordReader{row: func(rec record) error { return x.stage(ctx, rec) }}
+	sql := fmt.Sprintf("COPY (SELECT pending.zoid, stored.tid, stored.state"+
+		" FROM (SELECT zoid FROM relpack.pending ORDER BY zoid LIMIT %d) AS pending"+
+		" LEFT JOIN public.object_state AS stored ON stored.zoid = pending.zoid) TO STDOUT (FORMAT binary)", examineObjects)
+	if _, err := x.reader.PgConn().CopyTo(ctx, rows, sql); err != nil {
+		return 0, err
+	}
+	if err := x.send(ctx, true); err != nil {
+		return 0, err
+	}
+	err = x.conn.QueryRow(ctx, "SELECT relpack.apply()").Scan(&left)
+	return left, err
+}
+
+func (x *examiner) stage(ctx context.Context, rec record) error {
+	x.objects.row(4)
+	x.objects.bigint(rec.zoid)
+	if rec.tid == 0 {
+		x.objects.null()
+		x.objects.integer(classUnknown)
+		x.objects.integer(0)
+		return x.send(ctx, false)
+	}
+	found, err := x.decode(ctx, rec.state)
+	if err != nil {
+		return fmt.Errorf("zoid %d: %w", rec.zoid, err)
+	}
+	x.counts.scanned.Add(1)
+	x.counts.scannedBytes.Add(int64(len(rec.state)))
+	x.counts.foreign.Add(int64(found.foreign))
+	x.objects.bigint(rec.tid)
+	x.objects.integer(found.class)
+	x.objects.integer(int32(len(rec.state)))
+	for _, ref := range found.refs {
+		x.inref(ref, rec.zoid, false)
+	}
+	if found.problem != nil {
+		if err := x.stageProblem(ctx, rec.zoid, found.problem); err != nil {
+			return err
+		}
+	}
+	return x.send(ctx, false)
+}
+
+func (x *examiner) inref(zoid, inref int64, guessed bool) {
+	x.inrefs.row(3)
+	x.inrefs.bigint(zoid)
+	x.inrefs.bigint(inref)
+	x.inrefs.boolean(guessed)
+}
+
+// stageProblem keeps what is known of a state that could not be decoded. Of a
+// complete record every 8 bytes may be a reference; the server keeps those
+// that name a stored object.
+func (x *examiner) stageProblem(ctx context.Context, zoid int64, problem *pickle.Error) error {
+	kind := "opaque"
+	if problem.Kind == pickle.Odd {
+		kind = "salvaged"
+		for candidate := range x.scanner.Candidates(x.newest) {
+			x.inref(candidate, zoid, true)
+			if err := x.send(ctx, false); err != nil {
+				return err
+			}
+		}
+	}
+	x.problems.row(3)
+	x.problems.bigint(zoid)
+	x.problems.text(kind)
+	x.problems.text(plain([]byte(problem.Error())))
+	return nil
+}
+
+func (x *examiner) send(ctx context.Context, all bool) error {
+	for _, b := range []*copyBuffer{x.objects, x.inrefs, x.problems} {
+		if all || b.full() {
+			if err := b.flush(ctx, x.conn); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// build makes the graph if there is none, or goes on with a build that was
+// interrupted.
+func (p *pack) build(ctx context.Context) error {
+	var graph string
+	if err := p.conn.QueryRow(ctx, "SELECT graph FROM relpack.storage").Scan(&graph); err != nil {
+		return fmt.Errorf("read relpack.storage: %w", err)
+	}
+	if p.options.Init {
+		graph = "none"
+	}
+	switch graph {
+	case "known", "doubtful":
+		return nil
+	case "none":
+		if err := p.beginBuild(ctx); err != nil {
+			return err
+		}
+		graph = "scanning"
+	case "scanning":
+		p.log.Info("an interrupted first build goes on")
+		// What happened in between is found by comparing at the end.
+		if _, err := p.conn.Exec(ctx, "UPDATE relpack.storage SET scan_disturbed = true"); err != nil {
+			return fmt.Errorf("resume the first build: %w", err)
+		}
+	}
+	p.report.FirstBuild = true
+	if graph == "scanning" {
+		if err := p.phase("scan", func() error { return p.scan(ctx) }); err != nil {
+			return err
+		}
+		if p.stopped() {
+			return errInterrupted
+		}
+	}
+	for {
+		var step *string
+		start := time.Now()
+		if err := p.conn.QueryRow(ctx, "SELECT relpack.build_step()").Scan(&step); err != nil {
+			return fmt.Errorf("build the graph: %w", err)
+		}
+		if step == nil {
+			return nil
+		}
+		p.report.took(buildPhases[*step], time.Since(start))
+		if p.stopped() {
+			return errInterrupted
+		}
+	}
+}
+
+// buildPhases names the phases of the report for the states of a build.
+var buildPhases = map[string]string{
+	"scanning": "index", "indexing": "index", "growing": "reach", "filling": "fill", "finishing": "fill",
+}
+
+func (p *pack) beginBuild(ctx context.Context) error {
+	if err := p.announceBuild(ctx); err != nil {
+		return err
+	}
+	return p.phase("prepare", func() error {
+		if _, err := p.conn.Exec(ctx, "SELECT relpack.build_reset()"); err != nil {
+			return fmt.Errorf("prepare the first build: %w", err)
+		}
+		return p.persist(ctx, "begin the first build", func() (bool, error) {
+			var got bool
+			err := p.conn.QueryRow(ctx, "SELECT relpack.build_begin()").Scan(&got)
+			return got, err
+		})
+	})
+}
+
+// reach settles the suspects, a transaction a step.
+func (p *pack) reach(ctx context.Context) error {
+	for more := true; more; {
+		if err := p.conn.QueryRow(ctx, "SELECT relpack.reach_step()").Scan(&more); err != nil {
+			return fmt.Errorf("settle what is reachable: %w", err)
+		}
+		if p.stopped() && more {
+			return errInterrupted
+		}
+	}
+	return nil
+}
+
+// catchUp brings the graph up to the last commit: capture, examine, settle.
+func (p *pack) catchUp(ctx context.Context) error {
+	var pending int64
+	err := p.phase("capture", func() error {
+		err := p.persist(ctx, "capture changes", func() (bool, error) {
+			var got bool
+			err := p.conn.QueryRow(ctx, "SELECT relpack.advance_watermark()").Scan(&got)
+			return got, err
+		})
+		if err != nil {
+			return err
+		}
+		if err := p.sayDoubt(ctx); err != nil {
+			return err
+		}
+		if err := p.conn.QueryRow(ctx, "SELECT relpack.collect()").Scan(&pending); err != nil {
+			return fmt.Errorf("capture changes: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if pending > 0 {
+		if err := p.phase("apply", func() error { return p.examine(ctx, pending) }); err != nil {
+			return err
+		}
+	}
+	return p.phase("reach", func() error { return p.reach(ctx) })
+}
+
+// sayDoubt tells why this run compares.
+func (p *pack) sayDoubt(ctx context.Context) error {
+	var graph string
+	if err := p.conn.QueryRow(ctx, "SELECT graph FROM relpack.storage").Scan(&graph); err != nil {
+		return fmt.Errorf("read relpack.storage: %w", err)
+	}
+	if graph == "doubtful" {
+		p.log.Warn("the graph may not describe the storage any more: every object's tid is compared")
+		p.report.Compared = true
+	}
+	return nil
+}
+
+// persist calls try until it succeeds or the lock timeout is over, with
+// growing pauses, and says who is in the way.
+func (p *pack) persist(ctx context.Context, what string, try func() (bool, error)) error {
+	start := time.Now()
+	pause := 20 * time.Millisecond
+	said := start
+	for {
+		got, err := try()
+		if err != nil && !isState(err, "55P03", "40P01") {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		if got && err == nil {
+			return nil
+		}
+		waited := time.Since(start)
+		if limit := p.target.CommitLockTimeout; limit > 0 && waited > limit {
+			return fmt.Errorf("%s: gave up after %v (commit-lock-timeout): %s", what, waited.Round(time.Second), p.inTheWay(ctx))
+		}
+		if time.Since(said) > 5*time.Second {
+			p.log.Warn(fmt.Sprintf("%s: waiting for %v: %s", what, waited.Round(time.Second), p.inTheWay(ctx)))
+			said = time.Now()
+		}
+		if err := p.sleep(ctx, pause); err != nil {
+			return err
+		}
+		pause = min(2*pause, time.Second)
+	}
+}
+
+// sleep ends early when the run is to stop.
+func (p *pack) sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-p.options.Stop:
+		return errInterrupted
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// inTheWay names the writers whose transactions are open.
+func (p *pack) inTheWay(ctx context.Context) string {
+	writers, err := pgxRows(ctx, p.conn, pgx.RowTo[string], `
+		SELECT format('pid %s (%s, transaction open for %s): %s', pid, coalesce(nullif(application, ''), username, '?'),
+		              coalesce(date_trunc('second', clock_timestamp() - xact_start)::text, '?'), left(coalesce(query, ''), 100))
+		FROM relpack.writer
+		WHERE pid <> pg_backend_pid()
+		ORDER BY xact_start
+		LIMIT 1`)
+	if err != nil || len(writers) == 0 {
+		return "writers come one after the other"
+	}
+	return oneLine(writers[0])
+}

@@ -1,0 +1,251 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// triggers of relpack on object_state.
+var triggers = []string{
+	"relpack_lock_writer", "relpack_report_delete", "relpack_report_insert",
+	"relpack_report_truncate", "relpack_report_update",
+}
+
+// cleanupTimeout bounds what is done after a command was interrupted.
+const cleanupTimeout = 10 * time.Second
+
+// MigrateUp installs relpack in a storage's database or brings its schema up to
+// the last of these migrations, and makes sure that its triggers are in force.
+// A first installation that fails leaves nothing behind. Errors have
+// ExitRefused where the database isn't fit for relpack, and ExitLocked while a
+// pack runs.
+func MigrateUp(ctx context.Context, t Target, files fs.FS, log *slog.Logger) error {
+	m, err := openMigrator(ctx, t, files, "migrate up", log)
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	if err := m.found.checkStorage(); err != nil {
+		return err
+	}
+	if err := m.found.checkMayMigrate(ctx, m.conn); err != nil {
+		return err
+	}
+	latest, err := latestMigration(files)
+	if err != nil {
+		return err
+	}
+	if m.found.version > latest {
+		return m.found.checkVersion(ctx, m.conn, files)
+	}
+	if err := m.lock(ctx); err != nil {
+		return err
+	}
+	if m.found.version == latest {
+		if err := m.ensureTriggers(ctx); err != nil {
+			return interrupted(ctx, err)
+		}
+		log.Info(fmt.Sprintf("the schema relpack is up to date: version %d", latest))
+		return nil
+	}
+	if err := m.install(ctx); err != nil {
+		return interrupted(ctx, err)
+	}
+	log.Info(fmt.Sprintf("the schema relpack of database %s has version %d now", m.found.name, latest))
+	return nil
+}
+
+// install runs what is missing. What it began in a database without relpack it
+// takes back when it fails.
+func (m *migrator) install(ctx context.Context) (err error) {
+	defer func() {
+		if err == nil || m.found.version > 0 {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+		defer cancel()
+		if left := m.takeBack(ctx); left != nil {
+			m.log.Warn(fmt.Sprintf(`parts of the schema relpack are left (%s): "relpack migrate down" removes them`, oneLine(left.Error())))
+		}
+	}()
+	if !m.found.schema {
+		if _, err := m.db.ExecContext(ctx, "CREATE SCHEMA relpack"); err != nil {
+			return fmt.Errorf("create schema relpack in database %s: %w", m.found.name, err)
+		}
+	}
+	if err := m.patiently(ctx, "install relpack", m.gooseUp); err != nil {
+		return err
+	}
+	return m.ensureTriggers(ctx)
+}
+
+// takeBack leaves the database as it was found.
+func (m *migrator) takeBack(ctx context.Context) error {
+	exists := false
+	if err := m.db.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL", versionTable).Scan(&exists); err != nil {
+		return err
+	}
+	if exists {
+		if err := m.patiently(ctx, "take back what was installed", m.gooseDown); err != nil {
+			return err
+		}
+	}
+	if m.found.schema { // empty, made by somebody else
+		_, err := m.db.ExecContext(ctx, "DROP TABLE IF EXISTS "+versionTable)
+		return err
+	}
+	return m.dropSchema(ctx)
+}
+
+// MigrateDown removes relpack from a storage's database: no schema, no
+// function, no trigger stays. The storage itself may be gone already.
+func MigrateDown(ctx context.Context, t Target, files fs.FS, log *slog.Logger) error {
+	m, err := openMigrator(ctx, t, files, "migrate down", log)
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	if err := m.found.checkRemovable(ctx, m.conn, files); err != nil {
+		return err
+	}
+	if !m.found.schema {
+		log.Info(fmt.Sprintf("relpack is not installed in database %s: there is nothing to remove", m.found.name))
+		return nil
+	}
+	if err := m.lock(ctx); err != nil {
+		return err
+	}
+	if err := m.remove(ctx); err != nil {
+		return interrupted(ctx, err)
+	}
+	log.Info(fmt.Sprintf("relpack is removed from database %s", m.found.name))
+	return nil
+}
+
+// checkRemovable refuses what MigrateDown can't do.
+func (d *database) checkRemovable(ctx context.Context, conn querier, files fs.FS) error {
+	if err := d.checkServer(); err != nil {
+		return err
+	}
+	switch {
+	case d.standby:
+		return Refuse("Name the primary", "the server is a standby (read-only)")
+	case d.foreign():
+		return Refuse("", "database %s has a schema relpack that is not of relpack's making", d.name)
+	case d.schema && !d.owned:
+		return Refuse(fmt.Sprintf("Migrate as %s", d.migrations),
+			"role %s does not own the schema relpack of database %s", d.role, d.name)
+	}
+	if d.storage && d.schema {
+		if err := d.checkMayMigrate(ctx, conn); err != nil {
+			return err
+		}
+	}
+	latest, err := latestMigration(files)
+	if err != nil || d.version <= latest {
+		return err
+	}
+	return d.checkVersion(ctx, conn, files)
+}
+
+// remove drops the triggers first, in a transaction of their own: the site
+// isn't to wait for the sixty statements that drop the rest.
+func (m *migrator) remove(ctx context.Context) error {
+	if m.installed(ctx, "drop_triggers") {
+		if err := m.patiently(ctx, "remove relpack's triggers", func(ctx context.Context) error {
+			_, err := m.db.ExecContext(ctx, "SELECT relpack.drop_triggers()")
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	if m.found.version > 0 {
+		if err := m.patiently(ctx, "remove relpack", m.gooseDown); err != nil {
+			m.restoreTriggers(ctx)
+			return err
+		}
+	}
+	return m.dropSchema(ctx)
+}
+
+// restoreTriggers tries once to undo the first step of a removal that failed.
+func (m *migrator) restoreTriggers(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	if !m.installed(ctx, "create_triggers") {
+		return
+	}
+	if _, err := m.db.ExecContext(ctx, "SELECT relpack.create_triggers()"); err != nil {
+		m.log.Warn(`relpack's triggers are removed, the rest is not: run "relpack migrate down" again, or "relpack migrate up" to put them back`)
+	}
+}
+
+// dropSchema removes what goose leaves behind. Objects that somebody else put
+// into the schema are not dropped with it.
+func (m *migrator) dropSchema(ctx context.Context) error {
+	tx, err := m.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("drop schema relpack: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit this does nothing
+	for _, statement := range []string{"DROP TABLE IF EXISTS " + versionTable, "DROP SCHEMA IF EXISTS relpack"} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			if isState(err, "2BP01") {
+				return Refuse(`Move them elsewhere and run "relpack migrate down" again`,
+					"all of relpack is removed but its schema, which holds objects of somebody else: %s", serverDetail(err))
+			}
+			return fmt.Errorf("drop schema relpack: %w", err)
+		}
+	}
+	return tx.Commit()
+}
+
+// ensureTriggers installs the triggers again if any is missing or disabled.
+func (m *migrator) ensureTriggers(ctx context.Context) error {
+	inForce := 0
+	if err := m.conn.QueryRow(ctx, `
+		SELECT count(*)
+		FROM pg_catalog.pg_trigger AS trigger
+		JOIN pg_catalog.pg_class AS class ON class.oid = trigger.tgrelid
+		WHERE class.relname = 'object_state'
+		  AND class.relnamespace = 'public'::regnamespace
+		  AND trigger.tgname = ANY ($1)
+		  AND trigger.tgenabled = 'A'`, triggers).Scan(&inForce); err != nil {
+		return fmt.Errorf("look at the triggers of object_state: %w", err)
+	}
+	if inForce == len(triggers) {
+		return nil
+	}
+	if err := m.patiently(ctx, "install relpack's triggers", func(ctx context.Context) error {
+		_, err := m.db.ExecContext(ctx, "SELECT relpack.create_triggers()")
+		return err
+	}); err != nil {
+		return err
+	}
+	m.log.Warn(fmt.Sprintf("%d of relpack's %d triggers on object_state were missing or disabled: they are installed again, and the next pack compares the graph with the storage",
+		len(triggers)-inForce, len(triggers)))
+	return nil
+}
+
+// interrupted gives an error that comes of Ctrl-C its exit code.
+func interrupted(ctx context.Context, err error) error {
+	if !errors.Is(context.Cause(ctx), context.Canceled) {
+		return err
+	}
+	return &Error{Code: ExitInterrupted, Err: errors.New("interrupted"),
+		Hint: `"relpack migrate status" tells what is installed`}
+}
+
+func serverDetail(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Detail != "" {
+		return oneLine(pg.Detail)
+	}
+	return oneLine(err.Error())
+}

@@ -1,0 +1,108 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"text/tabwriter"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A SchemaStatus says which migrations of a database are in force. It is read
+// without goose, which would create its table to look.
+type SchemaStatus struct {
+	Storage    string            `json:"storage"`
+	Version    int64             `json:"schema_version"`  // 0: relpack is not installed
+	Latest     int64             `json:"relpack_version"` // what this relpack needs
+	Migrations []MigrationStatus `json:"migrations"`
+}
+
+// A MigrationStatus is one migration, of this relpack or of a newer one.
+type MigrationStatus struct {
+	Version int64      `json:"version"`
+	Name    string     `json:"name"`    // "" for one that this relpack doesn't know
+	Applied *time.Time `json:"applied"` // nil: pending
+}
+
+// MigrateStatus looks which migrations are applied. It changes nothing.
+func MigrateStatus(ctx context.Context, t Target, files fs.FS, log *slog.Logger) (*SchemaStatus, error) {
+	if t.foreign {
+		return nil, t.refused
+	}
+	conn, err := Connect(ctx, t, "migrate status", log)
+	if err != nil {
+		return nil, err
+	}
+	defer closeSession(conn)
+	d, err := lookAt(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.checkServer(); err != nil {
+		return nil, err
+	}
+	if d.versioned && !d.mayLook {
+		return nil, d.mayNotLook("may not read the schema relpack")
+	}
+	known, err := listMigrations(files)
+	if err != nil {
+		return nil, err
+	}
+	s := &SchemaStatus{Storage: t.Name, Version: d.version, Latest: known[len(known)-1].version}
+	applied := map[int64]time.Time{}
+	if d.versioned {
+		var version int64
+		var at time.Time
+		rows, err := conn.Query(ctx, "SELECT version_id, tstamp::timestamptz FROM "+versionTable+" WHERE version_id > 0 AND is_applied ORDER BY id")
+		if err == nil {
+			_, err = pgx.ForEachRow(rows, []any{&version, &at}, func() error { applied[version] = at; return nil })
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", versionTable, err)
+		}
+	}
+	for _, m := range known {
+		status := MigrationStatus{Version: m.version, Name: m.name}
+		if at, ok := applied[m.version]; ok {
+			status.Applied = &at
+		}
+		s.Migrations = append(s.Migrations, status)
+	}
+	for version := s.Latest + 1; version <= d.version; version++ {
+		if at, ok := applied[version]; ok {
+			s.Migrations = append(s.Migrations, MigrationStatus{Version: version, Applied: &at})
+		}
+	}
+	return s, nil
+}
+
+// Write prints a line a migration.
+func (s *SchemaStatus) Write(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, m := range s.Migrations {
+		name, applied := m.Name, "pending"
+		if name == "" {
+			name = "(of a newer relpack)"
+		}
+		if m.Applied != nil {
+			applied = "applied " + clock(*m.Applied)
+		}
+		// The first error sticks to the tabwriter: Flush returns it.
+		fmt.Fprintf(t, "%05d\t%s\t%s\n", m.Version, name, applied)
+	}
+	return t.Flush()
+}
+
+// WriteVersion prints the versions in one line.
+func (s *SchemaStatus) WriteVersion(w io.Writer) error {
+	schema := fmt.Sprintf("version %d", s.Version)
+	if s.Version == 0 {
+		schema = "not installed"
+	}
+	_, err := fmt.Fprintf(w, "schema relpack: %s; this relpack needs version %d\n", schema, s.Latest)
+	return err
+}

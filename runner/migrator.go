@@ -1,0 +1,180 @@
+package runner
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	gooselock "github.com/pressly/goose/v3/lock"
+)
+
+// migrationLock is the advisory lock of goose's session. It must be negative
+// and neither of RelStorage's -1 and -2: from 0 up are the locks of objects,
+// goose's own default among them.
+const migrationLock = -32199642169600363
+
+// migrationLockSeconds is how long goose tries for it.
+const migrationLockSeconds = 5
+
+// A migrator changes the schema of one database. Its first session holds the
+// pack lock, so that no pack and no other migrator is at work, and watches the
+// second one, which is goose's.
+type migrator struct {
+	target Target
+	files  fs.FS
+	log    *slog.Logger
+	found  *database
+	conn   *pgx.Conn
+	db     *sql.DB
+
+	guard sync.Mutex
+	pids  []int32 // sessions of db
+}
+
+// querier is what looking needs of a session.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+func openMigrator(ctx context.Context, t Target, files fs.FS, purpose string, log *slog.Logger) (*migrator, error) {
+	if err := t.Writable(); err != nil {
+		return nil, err
+	}
+	conn, err := Connect(ctx, t, purpose, log)
+	if err != nil {
+		return nil, err
+	}
+	m := &migrator{target: t, files: files, log: log, conn: conn}
+	if m.found, err = lookAt(ctx, conn); err != nil {
+		closeSession(conn)
+		return nil, err
+	}
+	m.db = stdlib.OpenDB(*conn.Config(), stdlib.OptionAfterConnect(m.prepare))
+	m.db.SetMaxOpenConns(1)
+	return m, nil
+}
+
+// prepare sets up goose's session. Whatever it waits for, it gives up before
+// the site queues up behind it; and should this process be stopped while it
+// holds a lock, the server ends the session.
+func (m *migrator) prepare(ctx context.Context, conn *pgx.Conn) error {
+	m.guard.Lock()
+	m.pids = append(m.pids, int32(conn.PgConn().PID()))
+	m.guard.Unlock()
+	_, err := conn.Exec(ctx, `
+		SET lock_timeout = '200ms';
+		SET statement_timeout = 0;
+		SET idle_in_transaction_session_timeout = '2s';
+		SET default_transaction_read_only = off;
+		SET default_transaction_isolation = 'read committed'`)
+	return err
+}
+
+func (m *migrator) close() {
+	// Neither has anything left to say.
+	_ = m.db.Close()
+	closeSession(m.conn)
+}
+
+// lock takes the pack lock for the session; it ends with it.
+func (m *migrator) lock(ctx context.Context) error {
+	statement := "SELECT pg_try_advisory_lock(-2)"
+	if m.installed(ctx, "try_pack_lock") {
+		statement = "SELECT relpack.try_pack_lock()"
+	}
+	got := false
+	if err := m.conn.QueryRow(ctx, statement).Scan(&got); err != nil {
+		return fmt.Errorf("take the pack lock: %w", err)
+	}
+	switch {
+	case got:
+		return nil
+	case m.installed(ctx, "pack_lock_holder"):
+		return LockedError(ctx, m.conn)
+	}
+	return m.lockHolder(ctx, -2, "a pack or another migration is running")
+}
+
+// installed tells whether one of relpack's functions without parameters exists.
+func (m *migrator) installed(ctx context.Context, function string) bool {
+	exists := false
+	err := m.conn.QueryRow(ctx, "SELECT to_regprocedure($1) IS NOT NULL", "relpack."+function+"()").Scan(&exists)
+	return err == nil && exists
+}
+
+// lockHolder makes an error of who holds an advisory lock.
+func (m *migrator) lockHolder(ctx context.Context, key int64, what string) error {
+	var pid int
+	var application string
+	if err := m.conn.QueryRow(ctx, `
+		SELECT locks.pid, coalesce(activity.application_name, '')
+		FROM pg_catalog.pg_locks AS locks
+		LEFT JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = locks.pid
+		WHERE locks.locktype = 'advisory'
+		  AND locks.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+		  AND locks.objsubid = 1
+		  AND locks.granted
+		  AND (locks.classid::bigint << 32) | locks.objid::bigint = $1
+		LIMIT 1`, key).Scan(&pid, &application); err != nil {
+		return &Error{Code: ExitLocked, Err: errors.New(what), Hint: "Try again when it has ended"}
+	}
+	return &Error{Code: ExitLocked, Err: fmt.Errorf("%s: pid %d, application %q", what, pid, application),
+		Hint: "Try again when it has ended"}
+}
+
+func (m *migrator) gooseUp(ctx context.Context) error {
+	provider, err := m.provider()
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return m.explain(ctx, err)
+}
+
+func (m *migrator) gooseDown(ctx context.Context) error {
+	provider, err := m.provider()
+	if err != nil {
+		return err
+	}
+	_, err = provider.DownTo(ctx, 0)
+	return m.explain(ctx, err)
+}
+
+// provider makes a new one for every try: one that failed keeps failing.
+func (m *migrator) provider() (*goose.Provider, error) {
+	locker, err := gooselock.NewPostgresSessionLocker(gooselock.WithLockID(migrationLock),
+		gooselock.WithLockTimeout(1, migrationLockSeconds), gooselock.WithUnlockTimeout(1, 1))
+	if err != nil {
+		return nil, fmt.Errorf("set up goose: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, m.db, m.files,
+		goose.WithTableName(versionTable), goose.WithSessionLocker(locker),
+		goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return nil, fmt.Errorf("set up goose: %w", err)
+	}
+	return provider, nil
+}
+
+// explain puts goose's errors into a word of ours.
+func (m *migrator) explain(ctx context.Context, err error) error {
+	var partial *goose.PartialError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &partial):
+		return fmt.Errorf("migration %s: %w", filepath.Base(partial.Failed.Source.Path), partial.Err)
+	case strings.Contains(err.Error(), "failed to acquire lock"):
+		return m.lockHolder(ctx, migrationLock, "another migration is running")
+	}
+	return fmt.Errorf("migrate: %w", err)
+}

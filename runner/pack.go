@@ -1,0 +1,236 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// PackOptions say how to pack.
+type PackOptions struct {
+	Init       bool    // forget the graph and build it anew
+	Days       float64 // grace; negative: up to the last commit
+	DryRun     bool    // everything but the deletion
+	Version    string  // relpack's own, for the history
+	Migrations fs.FS   // what the schema must be
+	Progress   Progress
+	Stop       <-chan struct{} // closed: stop between two batches
+}
+
+var errInterrupted = &Error{Code: ExitInterrupted, Err: errors.New("interrupted"),
+	Hint: "What was done stays done, the next run goes on from here"}
+
+// pack is one run on one storage.
+type pack struct {
+	target   Target
+	options  PackOptions
+	log      *slog.Logger
+	progress Progress
+	conn     *pgx.Conn // holds the pack lock
+	run      int64     // relpack.run.id
+	report   *Report
+	counts   struct{ scanned, scannedBytes, foreign atomic.Int64 }
+}
+
+// Pack finds and deletes what can't be reached in one storage. The report is
+// never nil: it says what was done until an error.
+func Pack(ctx context.Context, t Target, o PackOptions, log *slog.Logger) (*Report, error) {
+	p := &pack{target: t, options: o, log: log, progress: o.Progress,
+		report: &Report{Storage: t.Name, Days: o.Days, DryRun: o.DryRun || t.PrepackOnly, Version: o.Version, Started: time.Now()}}
+	if p.progress == nil {
+		p.progress = silent{}
+	}
+	err := p.all(ctx)
+	p.report.finish(p, err)
+	return p.report, err
+}
+
+func (p *pack) all(ctx context.Context) error {
+	if err := p.target.Writable(); err != nil {
+		return err
+	}
+	for _, note := range p.target.Notes {
+		p.log.Info(note)
+	}
+	blobs, err := p.openBlobDir()
+	if err != nil {
+		return err
+	}
+	if blobs != nil {
+		defer func() { _ = blobs.Close() }()
+	}
+	if p.conn, err = p.session(ctx, "pack"); err != nil {
+		return err
+	}
+	defer closeSession(p.conn)
+	if err := CheckInstalled(ctx, p.conn, p.options.Migrations); err != nil {
+		return err
+	}
+	if err := p.lock(ctx); err != nil {
+		return err
+	}
+	if err := p.begin(ctx); err != nil {
+		return err
+	}
+	err = p.work(ctx, blobs)
+	return errors.Join(err, p.end(ctx, err))
+}
+
+// work is the run itself, with the pack lock held.
+func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
+	// In this order: a walk that a crash interrupted must be finished before
+	// other changes are applied.
+	if err := p.build(ctx); err != nil {
+		return err
+	}
+	if err := p.phase("reach", func() error { return p.reach(ctx) }); err != nil {
+		return err
+	}
+	if err := p.catchUp(ctx); err != nil {
+		return err
+	}
+	if err := p.survey(ctx); err != nil {
+		return err
+	}
+	if err := p.sayLeftovers(ctx); err != nil {
+		return err
+	}
+	if p.report.DryRun {
+		return nil
+	}
+	err := p.phase("sweep", func() error { return p.sweep(ctx) })
+	// Files of what is deleted can go even when the rest can't.
+	if ctx.Err() == nil {
+		err = errors.Join(err, p.phase("blobs", func() error { return p.removeBlobs(ctx, blobs) }))
+	}
+	if err != nil {
+		return err
+	}
+	return p.phase("vacuum", func() error { return p.vacuum(ctx) })
+}
+
+// session opens one more session on the target. Time limits that a DBA set for
+// applications would end it in the middle of honest work.
+func (p *pack) session(ctx context.Context, purpose string) (*pgx.Conn, error) {
+	conn, err := Connect(ctx, p.target, purpose, p.log)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Exec(ctx, `SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0;
+		SET idle_in_transaction_session_timeout = 0; SET default_transaction_isolation = 'read committed';
+		SET default_transaction_read_only = off; SET jit = off`); err != nil {
+		closeSession(conn)
+		return nil, fmt.Errorf("set up session: %w", err)
+	}
+	return conn, nil
+}
+
+func closeSession(conn *pgx.Conn) {
+	// The session may be in the middle of something; it ends either way.
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}
+
+func (p *pack) stopped() bool {
+	select {
+	case <-p.options.Stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// phase runs one phase and notes how long it took.
+func (p *pack) phase(name string, do func() error) error {
+	if p.stopped() {
+		return errInterrupted
+	}
+	start := time.Now()
+	p.log.Debug("phase " + name)
+	err := do()
+	p.report.took(name, time.Since(start))
+	return err
+}
+
+// lock takes the pack lock for the session.
+func (p *pack) lock(ctx context.Context) error {
+	var got bool
+	if err := p.conn.QueryRow(ctx, "SELECT relpack.try_pack_lock()").Scan(&got); err != nil {
+		return fmt.Errorf("take the pack lock: %w", err)
+	}
+	if got {
+		return nil
+	}
+	return LockedError(ctx, p.conn)
+}
+
+// LockedError says who holds the pack lock.
+func LockedError(ctx context.Context, conn *pgx.Conn) error {
+	var pid int
+	var application string
+	err := conn.QueryRow(ctx, "SELECT pid, coalesce(application, '') FROM relpack.pack_lock_holder() WHERE pid <> pg_backend_pid() LIMIT 1").Scan(&pid, &application)
+	if err != nil {
+		return &Error{Code: ExitLocked, Err: errors.New("another pack is running"), Hint: "Try again when it has ended"}
+	}
+	return &Error{Code: ExitLocked, Err: fmt.Errorf("another pack is running: pid %d, application %q", pid, application),
+		Hint: "Try again when it has ended"}
+}
+
+// begin enters the run into the history.
+func (p *pack) begin(ctx context.Context) error {
+	err := p.conn.QueryRow(ctx, "INSERT INTO relpack.run (days, version) VALUES ($1, $2) RETURNING id",
+		p.options.Days, p.options.Version).Scan(&p.run)
+	if err != nil {
+		return fmt.Errorf("enter the run into relpack.run: %w", err)
+	}
+	return nil
+}
+
+// end completes the run's entry, even when the context is done for.
+func (p *pack) end(ctx context.Context, failed error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if p.conn.IsClosed() {
+		return nil
+	}
+	outcome, message := "packed", ""
+	if failed != nil {
+		message = Message(failed)
+	}
+	switch code := ExitCode(failed); {
+	case code == ExitInterrupted:
+		outcome = "interrupted"
+	case code == ExitRefused:
+		outcome = "refused"
+	case failed != nil:
+		outcome = "failed"
+	case p.report.DryRun:
+		outcome = "dry run"
+	}
+	r := p.report
+	_, err := p.conn.Exec(ctx, `UPDATE relpack.run
+		SET finished = clock_timestamp(), outcome = $2, message = nullif($3, ''), scanned = $4, unreachable = $5,
+		    deleted = $6, deleted_bytes = $7, blob_files = $8, blob_bytes = $9
+		WHERE id = $1`, p.run, outcome, message, p.counts.scanned.Load(), r.Unreachable.Objects,
+		r.Deleted.Objects, r.Deleted.Bytes, r.BlobFiles.Files, r.BlobFiles.Bytes)
+	if err != nil {
+		return fmt.Errorf("complete the entry in relpack.run: %w", err)
+	}
+	return nil
+}
+
+// pgxRows collects the rows of a query.
+func pgxRows[T any](ctx context.Context, conn *pgx.Conn, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+	rows, err := conn.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scan)
+}

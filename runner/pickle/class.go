@@ -1,0 +1,39 @@
+package pickle
+
+import "bytes"
+
+// Class returns module and name of the record's class, as far as the first
+// pickle gives them away: it is the class, or (class, arguments), or in very
+// old records ((module, name), arguments) (ObjectReader.getGhost in
+// ZODB/serialize.py). Both are empty when it is anything else. They are views
+// that are valid until the next Scan, after an error in the second pickle, too.
+func (s *Scanner) Class() (module, name []byte) {
+	class := s.class
+	if class.kind() == tuple {
+		class = s.nodes[class.at()].first
+	}
+	switch class.kind() {
+	case global:
+		lines := s.data[class.at()+1:]
+		end := bytes.IndexByte(lines, '\n')
+		module, lines = lines[:end], lines[end+1:]
+		return module, lines[:bytes.IndexByte(lines, '\n')]
+	case stackGlobal, tuple:
+		n := s.nodes[class.at()]
+		pair := class.kind() == stackGlobal || n.items == 2
+		if pair && n.first.kind() == text && n.last.kind() == text {
+			return s.word(n.first), s.word(n.last)
+		}
+	}
+	return nil, nil
+}
+
+// word returns the string that v stands for, nothing if it is spelled with
+// escapes: no identifier of Python 2 is.
+func (s *Scanner) word(v value) []byte {
+	b, form := body(s.data, v.at())
+	if (form == reprBytes || form == escapedText) && bytes.IndexByte(b, '\\') >= 0 {
+		return nil
+	}
+	return b
+}

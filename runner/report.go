@@ -1,0 +1,192 @@
+package runner
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// A Report says what a pack found and did. Sizes are in bytes.
+type Report struct {
+	Storage    string    `json:"storage"`
+	Outcome    string    `json:"outcome"` // packed, dry run or failed
+	Error      string    `json:"error,omitempty"`
+	ExitCode   int       `json:"exit_code"`
+	Version    string    `json:"version"`
+	Started    time.Time `json:"started"`
+	Seconds    float64   `json:"seconds"`
+	Days       float64   `json:"days"`
+	DryRun     bool      `json:"dry_run"`
+	FirstBuild bool      `json:"first_build"` // the graph was built by this run
+	Compared   bool      `json:"compared"`    // the graph was doubted and compared
+
+	Scanned           Count        `json:"scanned"`            // states read and decoded
+	Objects           int64        `json:"objects"`            // in the storage, before the deletion
+	References        int64        `json:"references"`         // between them
+	ForeignReferences int64        `json:"foreign_references"` // to other databases, in what was scanned
+	Unreachable       Count        `json:"unreachable"`        // before the deletion
+	Chosen            Count        `json:"chosen"`             // of them, beyond the grace
+	ByClass           []ClassCount `json:"by_class"`           // of the chosen, the largest
+	Deleted           Count        `json:"deleted"`
+	Blobs             int64        `json:"deleted_blobs"` // of the deleted objects
+	BlobFiles         BlobCount    `json:"blob_files"`
+	Problems          []Problem    `json:"problems"`  // states that could not be decoded, at most 10
+	Leftovers         []Leftover   `json:"leftovers"` // of other packers
+	Phases            []Phase      `json:"phases"`
+	PeakMemory        int64        `json:"peak_memory"` // of this process
+
+	packTime *time.Time
+}
+
+// A Count is of objects and the bytes of their states.
+type Count struct {
+	Objects int64 `json:"objects"`
+	Bytes   int64 `json:"bytes"`
+}
+
+// A ClassCount is a Count of one class.
+type ClassCount struct {
+	Class   string `json:"class"`
+	Objects int64  `json:"objects"`
+	Bytes   int64  `json:"bytes"`
+}
+
+// A BlobCount is of files that were removed, and of blobs whose files wait for
+// a run that knows the blob directory.
+type BlobCount struct {
+	Files   int64 `json:"files"`
+	Bytes   int64 `json:"bytes"`
+	Waiting int64 `json:"waiting"`
+}
+
+// A Problem is an object whose state could not be decoded.
+type Problem struct {
+	Zoid   int64  `json:"zoid"`
+	Kind   string `json:"kind"`
+	Detail string `json:"detail"`
+}
+
+// A Leftover is a table that another packer left filled.
+type Leftover struct {
+	Owner  string `json:"owner"`
+	Table  string `json:"table"`
+	Bytes  int64  `json:"bytes"`
+	Remedy string `json:"remedy"`
+}
+
+// A Phase is a part of the run.
+type Phase struct {
+	Name    string  `json:"name"`
+	Seconds float64 `json:"seconds"`
+}
+
+// took adds to a phase's time.
+func (r *Report) took(phase string, d time.Duration) {
+	for i := range r.Phases {
+		if r.Phases[i].Name == phase {
+			r.Phases[i].Seconds += d.Seconds()
+			return
+		}
+	}
+	r.Phases = append(r.Phases, Phase{phase, d.Seconds()})
+}
+
+func (r *Report) finish(p *pack, err error) {
+	r.Seconds = time.Since(r.Started).Seconds()
+	r.Scanned = Count{p.counts.scanned.Load(), p.counts.scannedBytes.Load()}
+	r.ForeignReferences = p.counts.foreign.Load()
+	r.PeakMemory = PeakMemory()
+	r.ExitCode = ExitCode(err)
+	switch {
+	case err != nil:
+		r.Outcome, r.Error = "failed", Message(err)
+	case r.DryRun:
+		r.Outcome = "dry run"
+	default:
+		r.Outcome = "packed"
+	}
+}
+
+// JSON is the report for programs.
+func (r *Report) JSON() ([]byte, error) { return json.MarshalIndent(r, "", "  ") }
+
+// Write prints the report for people.
+func (r *Report) Write(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(t, "%s\t%s\n", label, fmt.Sprintf(format, args...))
+	}
+	if r.Storage != "" {
+		line("storage", "%s", r.Storage)
+	}
+	line("scanned", "%s", r.Scanned)
+	line("in the storage", "%s objects, %s references", humanize.Comma(r.Objects), humanize.Comma(r.References))
+	line("unreachable", "%s", r.Unreachable)
+	if kept := r.Unreachable.Objects - r.Chosen.Objects; kept > 0 {
+		line("within the grace", "%s", Count{kept, r.Unreachable.Bytes - r.Chosen.Bytes})
+	}
+	if r.DryRun {
+		line("would delete", "%s", r.Chosen)
+	} else {
+		line("deleted", "%s", r.Deleted)
+		line("blob files removed", "%s, %s", humanize.Comma(r.BlobFiles.Files), humanize.IBytes(uint64(r.BlobFiles.Bytes)))
+	}
+	for i, c := range r.ByClass {
+		label := ""
+		if i == 0 {
+			label = "by class"
+		}
+		line(label, "%s  %s", c.Class, Count{c.Objects, c.Bytes})
+	}
+	phases := make([]string, len(r.Phases))
+	for i, p := range r.Phases {
+		phases[i] = fmt.Sprintf("%s %s", p.Name, seconds(p.Seconds))
+	}
+	line("time", "%s: %s", seconds(r.Seconds), strings.Join(phases, ", "))
+	line("peak memory", "%s", humanize.IBytes(uint64(r.PeakMemory)))
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, note := range r.Notes() {
+		if _, err := fmt.Fprintln(w, note); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// String is for people.
+func (c Count) String() string {
+	return fmt.Sprintf("%s objects, %s", humanize.Comma(c.Objects), humanize.IBytes(uint64(c.Bytes)))
+}
+
+func seconds(s float64) string {
+	return time.Duration(s * float64(time.Second)).Round(10 * time.Millisecond).String()
+}
+
+// Notes are what the operator may want to do or to know besides.
+func (r *Report) Notes() []string {
+	var notes []string
+	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
+	if r.Deleted.Objects > 0 {
+		note("The space of deleted rows can be used again after VACUUM of object_state (autovacuum does it in time).")
+	}
+	if r.BlobFiles.Waiting > 0 {
+		note("Files of %s deleted blobs stay: relpack removes them when it is told the blob directory.", humanize.Comma(r.BlobFiles.Waiting))
+	}
+	if r.ForeignReferences > 0 {
+		note("%s references lead to other databases: relpack can't see whether these refer back to this one.", humanize.Comma(r.ForeignReferences))
+	}
+	for _, p := range r.Problems {
+		note("zoid %d could not be decoded (%s): %s", p.Zoid, p.Kind, p.Detail)
+	}
+	for _, l := range r.Leftovers {
+		note("%s of %s takes %s; if that tool is not running: %s", l.Table, l.Owner, humanize.IBytes(uint64(l.Bytes)), l.Remedy)
+	}
+	return notes
+}

@@ -1,0 +1,185 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+)
+
+// scanWorkers read and write at the same time, each with two sessions.
+const scanWorkers = 2
+
+// blockRange is a row of relpack.scan_range.
+type blockRange struct{ first, last int64 }
+
+// scan reads all ranges of blocks that are still to be read, for a first build.
+func (p *pack) scan(ctx context.Context) error {
+	ranges, err := pgxRows(ctx, p.conn, func(row pgx.CollectableRow) (r blockRange, err error) {
+		return r, row.Scan(&r.first, &r.last)
+	}, "SELECT first_block, last_block FROM relpack.scan_range ORDER BY first_block")
+	if err != nil {
+		return fmt.Errorf("list the blocks to read: %w", err)
+	}
+	var watermark, filenode int64
+	if err := p.conn.QueryRow(ctx, "SELECT watermark, filenode::bigint FROM relpack.storage").Scan(&watermark, &filenode); err != nil {
+		return fmt.Errorf("read relpack.storage: %w", err)
+	}
+	var blocks int64
+	for _, r := range ranges {
+		blocks += r.last - r.first + 1
+	}
+	p.progress.Phase("scan", "blocks", blocks)
+	defer p.progress.End()
+	classSession, err := p.session(ctx, "classes")
+	if err != nil {
+		return err
+	}
+	defer closeSession(classSession)
+	classes := &classCache{conn: classSession, ids: map[string]int32{}}
+	var next atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	for range min(scanWorkers, len(ranges)) {
+		group.Go(func() error {
+			w := &scanWorker{pack: p, watermark: watermark, filenode: filenode}
+			w.decoder = decoder{classes: classes, ids: map[string]int32{}}
+			if err := w.open(ctx); err != nil {
+				return err
+			}
+			defer w.close()
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(ranges) || p.stopped() {
+					return nil
+				}
+				if err := w.read(ctx, ranges[i]); err != nil {
+					return fmt.Errorf("blocks %d to %d of object_state: %w", ranges[i].first, ranges[i].last, err)
+				}
+				p.progress.Add(ranges[i].last - ranges[i].first + 1)
+			}
+		})
+	}
+	return group.Wait()
+}
+
+type scanWorker struct {
+	*pack
+	decoder
+	reader, writer      *pgx.Conn
+	watermark, filenode int64
+	objects, inrefs     *copyBuffer
+	undecoded           []int64
+	records, bytes      int64
+	foreign             int64
+}
+
+func (w *scanWorker) open(ctx context.Context) (err error) {
+	w.objects = newCopyBuffer("staged_object", "zoid, tid, class, size")
+	w.inrefs = newCopyBuffer("object_inref", "zoid, inref")
+	if w.reader, err = w.session(ctx, "scan"); err != nil {
+		return err
+	}
+	w.writer, err = w.session(ctx, "stage")
+	return err
+}
+
+func (w *scanWorker) close() {
+	closeSession(w.reader)
+	closeSession(w.writer)
+}
+
+// read reads one range in a transaction of its own and stages it in another:
+// a range is done with all its rows or not at all.
+func (w *scanWorker) read(ctx context.Context, r blockRange) error {
+	w.records, w.bytes, w.foreign = 0, 0, 0
+	w.undecoded = w.undecoded[:0]
+	err := pgx.BeginFunc(ctx, w.writer, func(pgx.Tx) error {
+		if err := pgx.BeginTxFunc(ctx, w.reader, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(pgx.Tx) error {
+			return w.copyOut(ctx, r)
+		}); err != nil {
+			return err
+		}
+		return w.finish(ctx, r)
+	})
+	if err != nil {
+		return err
+	}
+	w.counts.scanned.Add(w.records)
+	w.counts.scannedBytes.Add(w.bytes)
+	w.counts.foreign.Add(w.foreign)
+	return nil
+}
+
+func (w *scanWorker) copyOut(ctx context.Context, r blockRange) error {
+	// VACUUM FULL, CLUSTER and pg_repack move rows into ranges already read:
+	// the lock keeps them out from here to the end of the transaction.
+	if _, err := w.reader.Exec(ctx, "LOCK TABLE public.object_state IN ACCESS SHARE MODE"); err != nil {
+		return err
+	}
+	var filenode int64
+	if err := w.reader.QueryRow(ctx, "SELECT pg_relation_filenode('public.object_state')::bigint").Scan(&filenode); err != nil {
+		return err
+	}
+	if filenode != w.filenode {
+		if _, err := w.writer.Exec(ctx, "UPDATE relpack.storage SET scan_disturbed = true WHERE NOT scan_disturbed"); err != nil {
+			return err
+		}
+	}
+	rows := &recordReader{row: func(rec record) error { return w.stage(ctx, rec) }}
+	sql := fmt.Sprintf("COPY (SELECT zoid, tid, state FROM public.object_state"+
+		" WHERE ctid >= '(%d,0)' AND ctid < '(%d,0)' AND tid <= %d) TO STDOUT (FORMAT binary)", r.first, r.last+1, w.watermark)
+	_, err := w.reader.PgConn().CopyTo(ctx, rows, sql)
+	return err
+}
+
+func (w *scanWorker) stage(ctx context.Context, rec record) error {
+	found, err := w.decode(ctx, rec.state)
+	if err != nil {
+		return fmt.Errorf("zoid %d: %w", rec.zoid, err)
+	}
+	w.records++
+	w.bytes += int64(len(rec.state))
+	w.foreign += int64(found.foreign)
+	if found.problem != nil {
+		// Looked at again when there is a graph to look things up in.
+		w.undecoded = append(w.undecoded, rec.zoid)
+		return nil
+	}
+	w.objects.row(4)
+	w.objects.bigint(rec.zoid)
+	w.objects.bigint(rec.tid)
+	w.objects.integer(found.class)
+	w.objects.integer(int32(len(rec.state)))
+	for _, ref := range found.refs {
+		w.inrefs.row(2)
+		w.inrefs.bigint(ref)
+		w.inrefs.bigint(rec.zoid)
+	}
+	return w.send(ctx, false)
+}
+
+func (w *scanWorker) send(ctx context.Context, all bool) error {
+	for _, b := range []*copyBuffer{w.objects, w.inrefs} {
+		if all || b.full() {
+			if err := b.flush(ctx, w.writer); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *scanWorker) finish(ctx context.Context, r blockRange) error {
+	if err := w.send(ctx, true); err != nil {
+		return err
+	}
+	if len(w.undecoded) > 0 {
+		if _, err := w.writer.Exec(ctx, "INSERT INTO relpack.pending (zoid) SELECT unnest($1::bigint[]) ON CONFLICT DO NOTHING", w.undecoded); err != nil {
+			return err
+		}
+	}
+	_, err := w.writer.Exec(ctx, "DELETE FROM relpack.scan_range WHERE first_block = $1", r.first)
+	return err
+}

@@ -1,0 +1,266 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// How many rows a status shows of what may be many.
+const (
+	statusRuns     = 5
+	statusProblems = 5
+	statusClasses  = 5
+)
+
+// A StatusReport says what relpack knows of one storage. Sizes are in bytes.
+type StatusReport struct {
+	Storage   string `json:"storage"`
+	Error     string `json:"error,omitempty"`
+	ExitCode  int    `json:"exit_code"`
+	Database  string `json:"database"`
+	Server    string `json:"server"` // PostgreSQL's version
+	Standby   bool   `json:"standby"`
+	Found     string `json:"found"` // what the database holds, in a few words
+	Packable  bool   `json:"packable"`
+	Installed bool   `json:"installed"`
+	Version   int64  `json:"schema_version"`  // 0: not installed
+	Latest    int64  `json:"relpack_version"` // the schema version of this relpack
+	// Advice says why Graph is nil, and what to do about it.
+	Advice string       `json:"advice,omitempty"`
+	Graph  *GraphStatus `json:"graph,omitempty"`
+}
+
+// A GraphStatus is what the schema relpack says of the storage.
+type GraphStatus struct {
+	State           string       `json:"state"` // relpack.storage.graph
+	Doubt           *string      `json:"doubt"` // why it is not believed
+	AppliedTid      *int64       `json:"applied_tid"`
+	AppliedUntil    *time.Time   `json:"applied_until"`
+	LastTransaction *time.Time   `json:"last_transaction"` // of the storage
+	Objects         int64        `json:"objects"`
+	References      int64        `json:"references"`
+	Unreachable     *Count       `json:"unreachable"`  // nil while nobody knows
+	WithinGrace     *Count       `json:"within_grace"` // of them, by the default of one day
+	Doomed          int64        `json:"doomed"`
+	BlobRemovals    int64        `json:"blob_removals"`
+	ProblemCount    int64        `json:"problem_count"`
+	BlockingCount   int64        `json:"blocking_problem_count"`
+	Bytes           int64        `json:"bytes"` // of relpack's own tables
+	ByClass         []ClassCount `json:"by_class"`
+	Problems        []Problem    `json:"problems"`
+	Leftovers       []Leftover   `json:"leftovers"`
+	Runs            []RunStatus  `json:"runs"`
+	Packer          *Packer      `json:"packer"` // who holds the pack lock
+	// Busy is set while a step of a first build has relpack's tables locked:
+	// then only State, Runs and Packer are known.
+	Busy bool `json:"busy"`
+}
+
+// A RunStatus is one pack of the past, or the one at work.
+type RunStatus struct {
+	Started   time.Time  `json:"started"`
+	Finished  *time.Time `json:"finished"`
+	Outcome   string     `json:"outcome"`
+	Days      *float64   `json:"days"`
+	Scanned   int64      `json:"scanned"`
+	Deleted   Count      `json:"deleted"`
+	BlobFiles int64      `json:"blob_files"`
+	BlobBytes int64      `json:"blob_bytes"`
+	Message   *string    `json:"message"`
+}
+
+// A Packer is a session that holds the pack lock.
+type Packer struct {
+	Pid         int        `json:"pid"`
+	Application string     `json:"application"`
+	Since       *time.Time `json:"since"`
+}
+
+// Status looks at one storage. It writes nothing and waits for nobody. A
+// database that relpack can't work on, or has never seen, is no error: the
+// report says so. The report is never nil.
+func Status(ctx context.Context, t Target, files fs.FS, log *slog.Logger) (*StatusReport, error) {
+	r := &StatusReport{Storage: t.Name}
+	err := r.fill(ctx, t, files, log)
+	if r.ExitCode = ExitCode(err); err != nil {
+		r.Error = Message(err)
+	}
+	return r, err
+}
+
+func (r *StatusReport) fill(ctx context.Context, t Target, files fs.FS, log *slog.Logger) error {
+	if t.foreign {
+		return t.refused
+	}
+	conn, err := Connect(ctx, t, "status", log)
+	if err != nil {
+		return err
+	}
+	defer closeSession(conn)
+	d, err := lookAt(ctx, conn)
+	if err != nil {
+		return err
+	}
+	r.Database, r.Server, r.Standby, r.Found = d.name, d.server, d.standby, d.String()
+	r.Packable = d.checkStorage() == nil && t.Writable() == nil
+	r.Installed, r.Version = d.version > 0, d.version
+	if r.Latest, err = latestMigration(files); err != nil {
+		return err
+	}
+	if d.versioned && !d.mayLook {
+		return d.mayNotLook("may not read the schema relpack")
+	}
+	r.Advice = d.advice(ctx, conn, t, files)
+	if !d.storage || d.version != r.Latest {
+		return nil
+	}
+	return r.readGraph(ctx, conn, d)
+}
+
+// readGraph reads what the schema relpack says.
+func (r *StatusReport) readGraph(ctx context.Context, conn *pgx.Conn, d *database) error {
+	err := r.read(ctx, conn, readGraph)
+	if isState(err, "55P03") { // lock_not_available
+		err = r.read(ctx, conn, readBusyGraph)
+	}
+	var server *pgconn.PgError
+	if errors.As(err, &server) && server.Code == "42501" { // insufficient_privilege
+		return d.mayNotLook("got " + server.Message)
+	}
+	if err != nil {
+		return fmt.Errorf("read the schema relpack: %w", err)
+	}
+	return nil
+}
+
+// read reads the graph's part in one snapshot, and not behind a lock.
+func (r *StatusReport) read(ctx context.Context, conn *pgx.Conn, how func(context.Context, pgx.Tx) (*GraphStatus, error)) error {
+	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly},
+		func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'")
+			if err == nil {
+				r.Graph, err = how(ctx, tx)
+			}
+			return err
+		})
+}
+
+func (d *database) mayNotLook(what string) error {
+	return Refuse(fmt.Sprintf(statusGrants, quoteName(d.role)), "role %s %s", d.role, what)
+}
+
+// statusGrants let a role look that may do nothing else.
+const statusGrants = "Let its owner run: " +
+	"GRANT USAGE ON SCHEMA relpack TO %[1]s; " +
+	"GRANT SELECT ON ALL TABLES IN SCHEMA relpack TO %[1]s; " +
+	"GRANT SELECT ON public.object_state TO %[1]s; " +
+	"GRANT EXECUTE ON FUNCTION relpack.status, relpack.doubt, relpack.trigger_identity, relpack.class_name, " +
+	"relpack.tid_time, relpack.time_tid, relpack.pack_lock_holder, relpack.lock_protocol TO %[1]s;"
+
+// advice is what keeps relpack from packing this storage; "" is nothing.
+func (d *database) advice(ctx context.Context, conn querier, t Target, files fs.FS) string {
+	err := d.checkServer()
+	if err == nil && d.standby && d.version > 0 {
+		// All that can be read can be told, too.
+		return "the server is a standby: pack on the primary"
+	}
+	for _, check := range []func() error{
+		d.checkStorage, t.Writable,
+		func() error { return d.checkVersion(ctx, conn, files) },
+	} {
+		if err == nil {
+			err = check()
+		}
+	}
+	if err == nil {
+		return ""
+	}
+	return Message(err)
+}
+
+func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
+	g := &GraphStatus{}
+	var unreachable, unreachableBytes, grace, graceBytes *int64
+	if err := tx.QueryRow(ctx, `
+		SELECT graph, doubt, applied_tid, applied_until, objects, "references",
+		       unreachable, unreachable_bytes, within_grace, within_grace_bytes,
+		       doomed, blob_removals, problems, blocking_problems, bytes,
+		       (SELECT relpack.tid_time(max(tid)) FROM public.object_state)
+		FROM relpack.status()`).
+		Scan(&g.State, &g.Doubt, &g.AppliedTid, &g.AppliedUntil, &g.Objects, &g.References,
+			&unreachable, &unreachableBytes, &grace, &graceBytes,
+			&g.Doomed, &g.BlobRemovals, &g.ProblemCount, &g.BlockingCount, &g.Bytes, &g.LastTransaction); err != nil {
+		return nil, err
+	}
+	if unreachable != nil {
+		g.Unreachable, g.WithinGrace = &Count{*unreachable, *unreachableBytes}, &Count{*grace, *graceBytes}
+		if err := collect(ctx, tx, &g.ByClass,
+			"SELECT class, objects, bytes FROM relpack.garbage_by_class LIMIT $1", statusClasses); err != nil {
+			return nil, err
+		}
+	}
+	err := errors.Join(
+		collect(ctx, tx, &g.Problems,
+			"SELECT zoid, kind, detail FROM relpack.problem ORDER BY NOT blocks, zoid LIMIT $1", statusProblems),
+		collect(ctx, tx, &g.Leftovers, "SELECT owner, table_name, bytes, remedy FROM relpack.leftover"),
+		g.readRuns(ctx, tx), g.readPacker(ctx, tx))
+	return g, err
+}
+
+// readBusyGraph reads tables that no build locks.
+func readBusyGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
+	g := &GraphStatus{Busy: true}
+	err := tx.QueryRow(ctx, "SELECT graph FROM relpack.storage").Scan(&g.State)
+	if err == nil {
+		err = errors.Join(g.readRuns(ctx, tx), g.readPacker(ctx, tx))
+	}
+	return g, err
+}
+
+func (g *GraphStatus) readPacker(ctx context.Context, tx pgx.Tx) error {
+	var p Packer
+	switch err := tx.QueryRow(ctx,
+		"SELECT pid, coalesce(application, ''), since FROM relpack.pack_lock_holder() LIMIT 1").
+		Scan(&p.Pid, &p.Application, &p.Since); {
+	case err == nil:
+		g.Packer = &p
+	case !errors.Is(err, pgx.ErrNoRows):
+		return err
+	}
+	return nil
+}
+
+func (g *GraphStatus) readRuns(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, `
+		SELECT started, finished, outcome, days, scanned, deleted, deleted_bytes, blob_files, blob_bytes, message
+		FROM relpack.run
+		ORDER BY id DESC
+		LIMIT $1`, statusRuns)
+	if err != nil {
+		return err
+	}
+	g.Runs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (RunStatus, error) {
+		var r RunStatus
+		err := row.Scan(&r.Started, &r.Finished, &r.Outcome, &r.Days, &r.Scanned,
+			&r.Deleted.Objects, &r.Deleted.Bytes, &r.BlobFiles, &r.BlobBytes, &r.Message)
+		return r, err
+	})
+	return err
+}
+
+// collect reads rows whose columns are the fields of T.
+func collect[T any](ctx context.Context, tx pgx.Tx, into *[]T, sql string, args ...any) error {
+	rows, err := tx.Query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	*into, err = pgx.CollectRows(rows, pgx.RowToStructByPos[T])
+	return err
+}

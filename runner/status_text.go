@@ -1,0 +1,181 @@
+package runner
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// graphStates say in words what relpack.storage.graph says.
+var graphStates = map[string]string{
+	"none":      `not built: the first "relpack pack" builds it`,
+	"scanning":  "being built: the states are read",
+	"indexing":  "being built: the references are indexed",
+	"growing":   "being built: the objects are walked from the root",
+	"filling":   "being built: the objects are filled in",
+	"finishing": "being built: the last step",
+	"doubtful":  "not believed",
+	"known":     "describes the storage",
+}
+
+// Write prints the status for people.
+func (r *StatusReport) Write(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(label, format string, args ...any) {
+		// The first error sticks to the tabwriter: Flush returns it.
+		fmt.Fprintf(t, "%s\t%s\n", label, fmt.Sprintf(format, args...))
+	}
+	if r.Storage != "" {
+		line("storage", "%s", r.Storage)
+	}
+	found := r.Found
+	if r.Standby {
+		found += ", on a standby"
+	}
+	line("database", "%s: %s, PostgreSQL %s", r.Database, found, r.Server)
+	if r.Installed {
+		line("relpack", "schema version %d", r.Version)
+	} else {
+		line("relpack", "not installed")
+	}
+	if r.Advice != "" {
+		line("", "%s", r.Advice)
+	}
+	if r.Graph != nil {
+		r.Graph.write(line, time.Now())
+	}
+	return t.Flush()
+}
+
+// A lineWriter prints one line of a table with two columns.
+type lineWriter func(label, format string, args ...any)
+
+func (g *GraphStatus) write(line lineWriter, now time.Time) {
+	g.writeState(line, now)
+	if g.Busy {
+		line("", "its tables are locked for the moment: figures follow later")
+		g.writeRuns(line)
+		return
+	}
+	line("objects", "%s, with %s references", humanize.Comma(g.Objects), humanize.Comma(g.References))
+	line("relpack's tables", "%s", size(g.Bytes))
+	g.writeUnreachable(line)
+	if g.Doomed > 0 {
+		line("chosen", "%s objects: their deletion is begun or tried", humanize.Comma(g.Doomed))
+	}
+	if g.BlobRemovals > 0 {
+		line("blob files", "those of %s blobs wait to be removed", humanize.Comma(g.BlobRemovals))
+	}
+	g.writeProblems(line)
+	g.writeRuns(line)
+	for i, l := range g.Leftovers {
+		line(once("leftovers", i), "%s of %s takes %s; if that tool is not running: %s", l.Table, l.Owner, size(l.Bytes), l.Remedy)
+	}
+}
+
+func (g *GraphStatus) writeState(line lineWriter, now time.Time) {
+	text := graphStates[g.State]
+	if text == "" {
+		text = g.State
+	}
+	if g.Doubt != nil {
+		text = "not believed: " + *g.Doubt + "; the next pack compares it with the storage"
+	}
+	line("graph", "%s", text)
+	if g.AppliedUntil != nil && (g.State == "known" || g.State == "doubtful") {
+		line("up to", "%s", moment(*g.AppliedUntil, now))
+	}
+	if g.LastTransaction != nil {
+		line("last transaction", "%s", moment(*g.LastTransaction, now))
+	}
+}
+
+func (g *GraphStatus) writeUnreachable(line lineWriter) {
+	switch {
+	case g.Unreachable == nil:
+		line("unreachable", "not known yet")
+		return
+	case g.WithinGrace.Objects > 0:
+		line("unreachable", "%s; within the grace of a day: %s", g.Unreachable, g.WithinGrace)
+	default:
+		line("unreachable", "%s", g.Unreachable)
+	}
+	for i, c := range g.ByClass {
+		name := c.Class
+		if name == "" {
+			name = "class unknown"
+		}
+		line(once("by class", i), "%s  %s", name, Count{c.Objects, c.Bytes})
+	}
+}
+
+func (g *GraphStatus) writeProblems(line lineWriter) {
+	if g.ProblemCount == 0 {
+		return
+	}
+	text := fmt.Sprintf("%s objects could not be decoded", humanize.Comma(g.ProblemCount))
+	if g.BlockingCount > 0 {
+		text += fmt.Sprintf("; %s of them keep relpack from deleting", humanize.Comma(g.BlockingCount))
+	}
+	line("problems", "%s", text)
+	for _, p := range g.Problems {
+		line("", "zoid %d (%s): %s", p.Zoid, p.Kind, p.Detail)
+	}
+	if more := g.ProblemCount - int64(len(g.Problems)); more > 0 {
+		line("", "and %s more in relpack.problem", humanize.Comma(more))
+	}
+}
+
+func (g *GraphStatus) writeRuns(line lineWriter) {
+	if p := g.Packer; p != nil {
+		line("at work", "pid %d, application %q", p.Pid, p.Application)
+	}
+	for i, r := range g.Runs {
+		line(once("last packs", i), "%s", r.describe(g.Packer != nil && i == 0))
+	}
+}
+
+// describe tells of one run. A run that never came to its end still counts as
+// running in the database.
+func (r RunStatus) describe(mayRun bool) string {
+	text := clock(r.Started) + "  " + r.Outcome
+	if r.Outcome == "running" && !mayRun {
+		text = clock(r.Started) + "  broken off"
+	}
+	if r.Finished != nil {
+		text += fmt.Sprintf(" in %s", seconds(r.Finished.Sub(r.Started).Seconds()))
+	}
+	if r.Scanned > 0 {
+		text += fmt.Sprintf(", read %s states", humanize.Comma(r.Scanned))
+	}
+	if r.Deleted.Objects > 0 {
+		text += fmt.Sprintf(", deleted %s", r.Deleted)
+	}
+	if r.BlobFiles > 0 {
+		text += fmt.Sprintf(", removed %s blob files, %s", humanize.Comma(r.BlobFiles), size(r.BlobBytes))
+	}
+	if r.Message != nil {
+		text += ": " + strings.TrimSpace(*r.Message)
+	}
+	return text
+}
+
+// once is a label for the first line of several.
+func once(label string, i int) string {
+	if i > 0 {
+		return ""
+	}
+	return label
+}
+
+func size(bytes int64) string { return humanize.IBytes(uint64(max(bytes, 0))) }
+
+func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
+
+func moment(t, now time.Time) string {
+	return clock(t) + " (" + humanize.RelTime(t, now, "ago", "from now") + ")"
+}

@@ -1,0 +1,178 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A batch is as many objects as take about the target's BatchTimeout, within
+// these bounds: rows of a batch are locked while it runs, and all of it is
+// rolled back when a writer is in the way.
+const (
+	firstBatch = 5_000
+	minBatch   = 50
+	maxBatch   = 50_000
+)
+
+// survey counts what is unreachable and chooses what may be deleted.
+func (p *pack) survey(ctx context.Context) error {
+	return p.phase("choose", func() error {
+		if err := p.setPackTime(ctx); err != nil {
+			return err
+		}
+		r := p.report
+		err := p.conn.QueryRow(ctx, `SELECT objects, "references", unreachable, unreachable_bytes FROM relpack.status()`).
+			Scan(&r.Objects, &r.References, &r.Unreachable.Objects, &r.Unreachable.Bytes)
+		if err != nil {
+			return fmt.Errorf("count the unreachable: %w", err)
+		}
+		if r.Problems, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[Problem],
+			"SELECT zoid, kind, detail FROM relpack.problem ORDER BY blocks DESC, zoid LIMIT 10"); err != nil {
+			return fmt.Errorf("read relpack.problem: %w", err)
+		}
+		if r.Unreachable.Objects == 0 {
+			return nil
+		}
+		if _, err := p.conn.Exec(ctx, "SELECT relpack.doom($1)", p.report.packTime); err != nil {
+			return fmt.Errorf("choose what to delete: %w", err)
+		}
+		if r.ByClass, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[ClassCount], `
+			SELECT relpack.class_name(chosen.class), chosen.objects, chosen.bytes
+			FROM (
+			    SELECT class, count(*) AS objects, sum(size)::bigint AS bytes
+			    FROM relpack.doomed
+			    JOIN relpack.object ON object.zoid = doomed.zoid
+			    GROUP BY class
+			) AS chosen
+			ORDER BY bytes DESC`); err != nil {
+			return fmt.Errorf("count the chosen by class: %w", err)
+		}
+		for _, c := range r.ByClass {
+			r.Chosen.Objects += c.Objects
+			r.Chosen.Bytes += c.Bytes
+		}
+		r.ByClass = r.ByClass[:min(len(r.ByClass), 10)]
+		return nil
+	})
+}
+
+// setPackTime fixes, by the server's clock, until when an object must have
+// been left alone to be deleted.
+func (p *pack) setPackTime(ctx context.Context) error {
+	if p.options.Days < 0 {
+		return p.warnOthers(ctx)
+	}
+	// No storage is older than 100 years.
+	days := min(p.options.Days, 36500)
+	if err := p.conn.QueryRow(ctx, "SELECT now() - make_interval(secs => $1::float8 * 86400)", days).Scan(&p.report.packTime); err != nil {
+		return fmt.Errorf("determine the pack time: %w", err)
+	}
+	return nil
+}
+
+// warnOthers tells that nothing protects what other clients hold in memory.
+func (p *pack) warnOthers(ctx context.Context) error {
+	var others int
+	err := p.conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND backend_type = 'client backend' AND application_name NOT LIKE 'relpack %'`).Scan(&others)
+	if err != nil {
+		return fmt.Errorf("look for other clients: %w", err)
+	}
+	if others > 0 {
+		p.log.Warn(fmt.Sprintf("%d other clients are connected: with negative --days nothing protects objects that they hold in memory", others))
+	}
+	return nil
+}
+
+// sweep deletes batch after batch.
+func (p *pack) sweep(ctx context.Context) error {
+	if p.report.Chosen.Objects == 0 {
+		return nil
+	}
+	p.progress.Phase("delete", "objects", p.report.Chosen.Objects)
+	defer p.progress.End()
+	batch := firstBatch
+	stale := 0
+	for {
+		if p.stopped() {
+			return errInterrupted
+		}
+		var b struct {
+			outcome                          string
+			objects, bytes, blobs, remaining int64
+		}
+		start := time.Now()
+		err := p.persist(ctx, "delete a batch", func() (bool, error) {
+			err := p.conn.QueryRow(ctx, "SELECT outcome, objects, bytes, blobs, remaining FROM relpack.sweep($1, $2)",
+				batch, p.report.packTime).Scan(&b.outcome, &b.objects, &b.bytes, &b.blobs, &b.remaining)
+			if err == nil && b.outcome == "busy" {
+				batch = max(batch/2, minBatch)
+				start = time.Now()
+				return false, nil
+			}
+			return true, err
+		})
+		if err != nil {
+			return err
+		}
+		switch b.outcome {
+		case "done":
+			return nil
+		case "swept":
+			stale = 0
+			p.report.Deleted.Objects += b.objects
+			p.report.Deleted.Bytes += b.bytes
+			p.report.Blobs += b.blobs
+			p.progress.Add(b.objects)
+			batch = nextBatch(batch, time.Since(start), p.target.BatchTimeout)
+			if b.remaining == 0 {
+				return nil
+			}
+		case "stale":
+			if stale++; stale > maxStale {
+				return fmt.Errorf("delete a batch: gave up after %d times in which writers may have referred to garbage meanwhile; the rest stays for the next run", stale)
+			}
+			batch = max(batch/2, minBatch)
+			if err := p.catchUp(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// maxStale is how often in a row a batch may find that the site wrote what may
+// refer to garbage.
+const maxStale = 100
+
+// nextBatch aims at the wanted duration, without jumps.
+func nextBatch(batch int, took, wanted time.Duration) int {
+	if wanted <= 0 {
+		wanted = defaultBatchTimeout
+	}
+	switch {
+	case took > wanted:
+		batch /= 2
+	case took < wanted/2:
+		batch *= 2
+	}
+	return min(max(batch, minBatch), maxBatch)
+}
+
+// vacuum cleans relpack's own tables; RelStorage's are its DBA's.
+func (p *pack) vacuum(ctx context.Context) error {
+	tables := "relpack.write_event, relpack.pending, relpack.suspect, relpack.doomed, relpack.blob_removal, relpack.storage"
+	changed := p.counts.scanned.Load() + p.report.Deleted.Objects
+	if changed == 0 {
+		return nil
+	}
+	if changed*50 > p.report.Objects {
+		tables += ", relpack.object, relpack.object_inref"
+	}
+	if _, err := p.conn.Exec(ctx, "VACUUM (ANALYZE) "+tables); err != nil {
+		return fmt.Errorf("vacuum relpack's tables: %w", err)
+	}
+	return nil
+}

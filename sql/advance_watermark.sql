@@ -1,0 +1,31 @@
+-- First half of a capture: the moment that separates what this run looks at
+-- from what makes an event or has a higher tid. A graph that is doubted is
+-- taken for doubtful here, together with the identity of what it will be
+-- compared with: whatever is written afterwards is reported by triggers.
+CREATE OR REPLACE FUNCTION relpack.advance_watermark()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_doubt text;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    PERFORM relpack.require_storage();
+    IF NOT relpack.try_writers_lock() THEN
+        RETURN false;
+    END IF;
+    v_doubt := relpack.doubt();
+    UPDATE relpack.storage
+    SET watermark = (SELECT max(tid) FROM public.object_state),
+        graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'known' THEN 'doubtful' ELSE graph END,
+        scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'known')),
+        relation = 'public.object_state'::regclass,
+        trigger_identity = relpack.trigger_identity();
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.advance_watermark() IS
+    'First half of a capture: while no write is in flight, notes the highest tid. False when the writers'' lock could not be had: try again. relpack.collect() is the second half.';

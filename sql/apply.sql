@@ -1,0 +1,126 @@
+-- Takes over what one chunk read and decoded: edges, nodes and suspects in one
+-- transaction. What was written after the watermark is left to the next
+-- capture, so that the graph never mixes moments.
+CREATE OR REPLACE FUNCTION relpack.apply()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_watermark bigint;
+    v_edges_gone bigint;
+    v_edges_new bigint;
+    v_nodes_gone bigint;
+    v_nodes_new bigint;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    IF EXISTS (SELECT FROM relpack.suspect WHERE stage <> 'climb') THEN
+        RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
+            HINT = 'Call relpack.reach() first.';
+    END IF;
+    SELECT watermark INTO STRICT v_watermark FROM relpack.storage;
+    DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
+    DELETE FROM relpack.examined_inref
+    USING relpack.examined_object AS examined
+    WHERE examined_inref.inref = examined.zoid AND examined.tid > v_watermark;
+    DELETE FROM relpack.examined_problem
+    USING relpack.examined_object AS examined
+    WHERE examined_problem.zoid = examined.zoid AND examined.tid > v_watermark;
+    DELETE FROM relpack.examined_object WHERE tid > v_watermark;
+    DELETE FROM relpack.examined_inref
+    WHERE guessed
+      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = examined_inref.zoid);
+    IF EXISTS (SELECT FROM relpack.examined_object WHERE zoid = 0 AND tid IS NULL) THEN
+        RAISE EXCEPTION 'the storage has no root object (zoid 0)' USING ERRCODE = 'RP002';
+    END IF;
+
+    -- Edges that are gone detach what hung on them.
+    WITH gone AS (
+        DELETE FROM relpack.object_inref
+        USING relpack.examined_object AS examined
+        WHERE object_inref.inref = examined.zoid
+          AND NOT EXISTS (
+              SELECT
+              FROM relpack.examined_inref AS still
+              WHERE still.zoid = object_inref.zoid AND still.inref = object_inref.inref)
+        RETURNING object_inref.zoid, object_inref.inref
+    ), detached AS (
+        UPDATE relpack.object
+        SET parent = NULL, detached_tid = v_watermark
+        FROM gone
+        WHERE object.zoid = gone.zoid AND object.parent = gone.inref AND object.zoid <> 0
+        RETURNING object.zoid
+    ), suspected AS (
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'climb' FROM detached
+        ON CONFLICT DO NOTHING
+    )
+    SELECT count(*) INTO v_edges_gone FROM gone;
+
+    WITH gone AS (
+        DELETE FROM relpack.object
+        USING relpack.examined_object AS examined
+        WHERE object.zoid = examined.zoid AND examined.tid IS NULL
+        RETURNING object.zoid
+    ), unsuspected AS (
+        DELETE FROM relpack.suspect USING gone WHERE suspect.zoid = gone.zoid
+    ), undoomed AS (
+        DELETE FROM relpack.doomed USING gone WHERE doomed.zoid = gone.zoid
+    )
+    SELECT count(*) INTO v_nodes_gone FROM gone;
+
+    UPDATE relpack.object
+    SET tid = examined.tid, class = examined.class, size = examined.size
+    FROM relpack.examined_object AS examined
+    WHERE object.zoid = examined.zoid AND examined.tid IS NOT NULL;
+
+    WITH born AS (
+        INSERT INTO relpack.object (zoid, tid, parent, detached_tid, class, size)
+        SELECT zoid, tid,
+               CASE zoid WHEN 0 THEN 0 END,
+               CASE zoid WHEN 0 THEN NULL ELSE v_watermark END,
+               class, size
+        FROM relpack.examined_object
+        WHERE tid IS NOT NULL
+        ON CONFLICT DO NOTHING
+        RETURNING zoid
+    ), suspected AS (
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'climb' FROM born
+        ON CONFLICT DO NOTHING
+    )
+    SELECT count(*) INTO v_nodes_new FROM born;
+
+    -- Every detached target of any new edge, whoever the edge comes from.
+    WITH born AS (
+        INSERT INTO relpack.object_inref (zoid, inref)
+        SELECT DISTINCT zoid, inref FROM relpack.examined_inref
+        ON CONFLICT DO NOTHING
+        RETURNING zoid
+    ), suspected AS (
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT DISTINCT object.zoid, 'climb'
+        FROM born
+        JOIN relpack.object ON object.zoid = born.zoid
+        WHERE object.parent IS NULL
+        ON CONFLICT DO NOTHING
+    )
+    SELECT count(*) INTO v_edges_new FROM born;
+
+    DELETE FROM relpack.problem
+    USING relpack.examined_object AS examined
+    WHERE problem.zoid = examined.zoid;
+    INSERT INTO relpack.problem (zoid, blocks, kind, detail)
+    SELECT zoid, kind = 'opaque', kind, detail FROM relpack.examined_problem;
+
+    UPDATE relpack.storage
+    SET objects = objects + v_nodes_new - v_nodes_gone,
+        inrefs = inrefs + v_edges_new - v_edges_gone;
+    PERFORM relpack.discard_examined();
+    RETURN relpack.finish_apply();
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.apply() IS
+    'Brings the graph up to what was examined (relpack.examined_object and its companions, filled by "relpack pack"); returns how many objects are still pending.';

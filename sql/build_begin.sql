@@ -1,0 +1,36 @@
+-- The watermark is set before the first block is read: what is written from
+-- now on has a higher tid or makes an event. Blocks added later hold nothing
+-- else.
+CREATE OR REPLACE FUNCTION relpack.build_begin(blocks integer DEFAULT 2048)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_last bigint;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    PERFORM relpack.require_storage();
+    IF (SELECT graph FROM relpack.storage) <> 'none' THEN
+        RAISE EXCEPTION 'there is a graph already' USING ERRCODE = 'RP002', HINT = 'Call relpack.build_reset() first.';
+    END IF;
+    IF NOT relpack.try_writers_lock() THEN
+        RETURN false;
+    END IF;
+    UPDATE relpack.storage
+    SET graph = 'scanning',
+        watermark = (SELECT max(tid) FROM public.object_state),
+        relation = 'public.object_state'::regclass,
+        filenode = pg_relation_filenode('public.object_state'),
+        trigger_identity = relpack.trigger_identity();
+    v_last := pg_relation_size('public.object_state') / current_setting('block_size')::bigint;
+    INSERT INTO relpack.scan_range (first_block, last_block)
+    SELECT first_block, first_block + blocks - 1
+    FROM generate_series(0, v_last, blocks) AS range (first_block);
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.build_begin(integer) IS
+    'Starts a first build: notes the watermark and lists the ranges of blocks to read. False when the writers'' lock could not be had: try again.';

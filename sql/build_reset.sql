@@ -1,0 +1,27 @@
+-- Forgets the graph. Without it nothing needs an event, so that writers are
+-- not delayed; indexes are made after the tables are filled.
+CREATE OR REPLACE FUNCTION relpack.build_reset()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
+SET client_min_messages = warning
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    UPDATE relpack.storage
+    SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, doomed_tid = 0,
+        objects = 0, inrefs = 0, frontier_rows = 0, frontier_block = 0, climb_round = 0,
+        sweep_begun = false, scan_disturbed = false;
+    TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.tree,
+             relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.scan_range;
+    DELETE FROM relpack.write_event;
+    ALTER TABLE relpack.object DROP CONSTRAINT IF EXISTS object_pkey;
+    ALTER TABLE relpack.object_inref DROP CONSTRAINT IF EXISTS object_inref_pkey;
+    DROP INDEX IF EXISTS relpack.object_detached, relpack.object_inref_inref;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.build_reset() IS
+    'Forgets the graph, for a first build or "relpack pack --init". Blob files waiting to be removed are kept.';

@@ -1,0 +1,40 @@
+-- What another client holds in memory since its transaction began must not be
+-- deleted under it. Clients whose transaction we may not see the start of are
+-- no reason to guess.
+CREATE OR REPLACE FUNCTION relpack.capped_pack_time(pack_time timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_oldest timestamptz;
+    v_hidden integer;
+BEGIN
+    IF pack_time IS NULL OR pack_time = 'infinity' THEN
+        RETURN pack_time;
+    END IF;
+    SELECT min(activity.xact_start),
+           min(activity.pid) FILTER (WHERE activity.backend_start IS NULL)
+    INTO v_oldest, v_hidden
+    FROM pg_stat_activity AS activity
+    WHERE activity.datname = current_database()
+      AND activity.pid <> pg_backend_pid()
+      AND activity.application_name NOT LIKE 'relpack %'
+      AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL)
+      AND EXISTS (
+          SELECT
+          FROM pg_locks
+          WHERE pg_locks.pid = activity.pid AND pg_locks.locktype = 'virtualxid' AND pg_locks.granted);
+    IF v_hidden IS NOT NULL THEN
+        RAISE EXCEPTION 'since when the transaction of pid % is open can''t be seen, and it may hold what would be deleted',
+                        v_hidden
+            USING ERRCODE = 'RP002',
+                  HINT = format('GRANT pg_read_all_stats TO %I;', current_user);
+    END IF;
+    RETURN least(pack_time, clock_timestamp(), v_oldest);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.capped_pack_time(timestamptz) IS
+    'The pack time, but no later than now and than the start of the oldest open transaction of other clients of this database. NULL and infinity mean "up to the last commit" and are not capped.';

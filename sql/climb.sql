@@ -1,0 +1,90 @@
+-- One round over the suspects: look at a few referrers of each and climb their
+-- parents. One that arrives at the root without meeting a detached object
+-- becomes the parent, and the tree below the suspect is alive again without
+-- being visited. All suspects of a round see the same tree, so that the new
+-- parents can't form a circle. Depth, referrers and rounds are bounded; what
+-- the bounds miss is settled by cut, loosen and flow, which are exact.
+CREATE OR REPLACE FUNCTION relpack.climb()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_round integer;
+    v_after bigint := -1;
+    v_batch bigint[];
+    v_found bigint := 0;
+    v_count bigint;
+BEGIN
+    UPDATE relpack.storage SET climb_round = climb_round + 1 RETURNING climb_round INTO v_round;
+    UPDATE relpack.suspect
+    SET stage = 'flow'
+    FROM relpack.object
+    WHERE suspect.stage = 'climb' AND object.zoid = suspect.zoid AND object.parent IS NOT NULL;
+    LOOP
+        SELECT array_agg(zoid ORDER BY zoid), max(zoid)
+        INTO v_batch, v_after
+        FROM (
+            SELECT zoid
+            FROM relpack.suspect
+            WHERE stage = 'climb' AND zoid > v_after
+            ORDER BY zoid
+            LIMIT 1000
+        ) AS next;
+        EXIT WHEN v_batch IS NULL;
+        WITH RECURSIVE path (zoid, inref, at, depth) AS (
+            SELECT suspect.zoid, referrer.inref, referrer.inref, 0
+            FROM unnest(v_batch) AS suspect (zoid)
+            CROSS JOIN LATERAL (
+                SELECT tried.inref
+                FROM (
+                    SELECT inref
+                    FROM relpack.object_inref
+                    WHERE object_inref.zoid = suspect.zoid AND object_inref.inref <> suspect.zoid
+                    LIMIT 64
+                ) AS tried
+                JOIN relpack.object ON object.zoid = tried.inref
+                WHERE object.parent IS NOT NULL
+                LIMIT 4
+            ) AS referrer
+            UNION ALL
+            SELECT path.zoid, path.inref, object.parent, path.depth + 1
+            FROM path
+            JOIN relpack.object ON object.zoid = path.at
+            WHERE path.at <> 0
+              AND path.depth < 200
+              AND object.parent IS NOT NULL
+        ), chosen AS (
+            SELECT DISTINCT ON (zoid) zoid, inref
+            FROM path
+            WHERE at = 0
+            ORDER BY zoid, depth
+        ), attached AS (
+            UPDATE relpack.object
+            SET parent = chosen.inref, detached_tid = NULL
+            FROM chosen
+            WHERE object.zoid = chosen.zoid
+            RETURNING object.zoid
+        )
+        UPDATE relpack.suspect
+        SET stage = 'flow'
+        FROM attached
+        WHERE suspect.zoid = attached.zoid;
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+        v_found := v_found + v_count;
+    END LOOP;
+    IF v_found = 0 OR v_round >= 16 THEN
+        UPDATE relpack.suspect SET stage = 'cut' WHERE stage = 'climb';
+        UPDATE relpack.storage SET climb_round = 0;
+    END IF;
+    RETURN v_found;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.climb() IS
+    'Step of relpack.reach(): attaches suspects that have a referrer whose parents lead to the root; returns how many.';

@@ -1,0 +1,58 @@
+-- Second half of a capture: what must be looked at again goes to pending, in
+-- one transaction with the events that asked for it. Events of transactions
+-- that are not visible yet stay for the next capture.
+CREATE OR REPLACE FUNCTION relpack.collect()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_storage relpack.storage;
+    v_truncated boolean;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    IF v_storage.graph NOT IN ('known', 'doubtful') THEN
+        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+
+    WITH taken AS (
+        DELETE FROM relpack.write_event
+        RETURNING zoid, kind
+    ), asked AS (
+        INSERT INTO relpack.pending (zoid)
+        SELECT DISTINCT zoid FROM taken WHERE zoid IS NOT NULL
+        ON CONFLICT DO NOTHING
+    )
+    SELECT coalesce(bool_or(kind = 'truncated'), false) INTO v_truncated FROM taken;
+
+    -- What is odd may have come to name an object that is stored now.
+    INSERT INTO relpack.pending (zoid)
+    SELECT zoid FROM relpack.problem WHERE kind = 'salvaged'
+    ON CONFLICT DO NOTHING;
+
+    IF v_storage.graph = 'doubtful' OR v_truncated THEN
+        PERFORM relpack.compare();
+    ELSE
+        INSERT INTO relpack.pending (zoid)
+        SELECT stored.zoid
+        FROM public.object_state AS stored
+        WHERE stored.tid > v_storage.applied_tid
+          AND stored.tid <= v_storage.watermark
+          AND NOT EXISTS (
+              SELECT
+              FROM relpack.object
+              WHERE object.zoid = stored.zoid AND object.tid = stored.tid)
+        ON CONFLICT DO NOTHING;
+    END IF;
+
+    UPDATE relpack.storage
+    SET collected_tid = watermark,
+        graph = 'known';
+    RETURN relpack.finish_apply();
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.collect() IS
+    'Second half of a capture: fills relpack.pending with the objects to read and decode; returns how many there are.';

@@ -1,0 +1,27 @@
+-- Every (zoid, tid) of the storage against the graph. Rows above the watermark
+-- are the next capture's.
+CREATE OR REPLACE FUNCTION relpack.compare()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    v_count bigint;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    INSERT INTO relpack.pending (zoid)
+    SELECT coalesce(stored.zoid, object.zoid)
+    FROM public.object_state AS stored
+    FULL JOIN relpack.object ON object.zoid = stored.zoid
+    WHERE stored.tid IS DISTINCT FROM object.tid
+      AND (stored.tid IS NULL OR stored.tid <= (SELECT watermark FROM relpack.storage))
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN v_count;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.compare() IS
+    'Compares every object''s tid with the graph and puts what differs into relpack.pending; returns how many. Reads all of object_state and relpack.object once.';

@@ -1,0 +1,49 @@
+-- Installs, or installs again, relpack's triggers on object_state. Needs its
+-- owner. The locks are strong but short: the caller sets lock_timeout.
+CREATE OR REPLACE FUNCTION relpack.create_triggers()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+BEGIN
+    PERFORM relpack.drop_triggers();
+
+    CREATE TRIGGER relpack_lock_writer
+        BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON public.object_state
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.lock_writer();
+    CREATE TRIGGER relpack_report_insert
+        AFTER INSERT ON public.object_state
+        REFERENCING NEW TABLE AS written
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_write();
+    CREATE TRIGGER relpack_report_update
+        AFTER UPDATE ON public.object_state
+        REFERENCING NEW TABLE AS written
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_write();
+    CREATE TRIGGER relpack_report_delete
+        AFTER DELETE ON public.object_state
+        REFERENCING OLD TABLE AS deleted
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_delete();
+    CREATE TRIGGER relpack_report_truncate
+        AFTER TRUNCATE ON public.object_state
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_truncate();
+
+    -- ALWAYS: they fire under session_replication_role = replica too.
+    ALTER TABLE public.object_state
+        ENABLE ALWAYS TRIGGER relpack_lock_writer,
+        ENABLE ALWAYS TRIGGER relpack_report_insert,
+        ENABLE ALWAYS TRIGGER relpack_report_update,
+        ENABLE ALWAYS TRIGGER relpack_report_delete,
+        ENABLE ALWAYS TRIGGER relpack_report_truncate;
+
+    COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
+    COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
+    COMMENT ON TRIGGER relpack_report_update ON public.object_state IS 'relpack: reports rows with an old tid';
+    COMMENT ON TRIGGER relpack_report_delete ON public.object_state IS 'relpack: reports deleted objects';
+    COMMENT ON TRIGGER relpack_report_truncate ON public.object_state IS 'relpack: reports a TRUNCATE';
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.create_triggers() IS
+    'Installs relpack''s triggers on object_state, again if need be; what was written meanwhile is found by comparing. Call it with a lock_timeout: it needs a strong lock for a moment.';

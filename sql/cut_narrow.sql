@@ -1,0 +1,41 @@
+CREATE OR REPLACE FUNCTION relpack.cut_narrow()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+DECLARE
+    v_limit constant bigint := 20000;
+    v_watermark bigint;
+    v_found bigint;
+BEGIN
+    SELECT watermark INTO v_watermark FROM relpack.storage;
+    TRUNCATE relpack.walked;
+    INSERT INTO relpack.walked (place, zoid)
+    WITH RECURSIVE walk (zoid) AS (
+        SELECT zoid FROM relpack.suspect WHERE stage = 'cut'
+        UNION ALL
+        SELECT object.zoid
+        FROM walk
+        JOIN relpack.object_inref ON object_inref.inref = walk.zoid
+        JOIN relpack.object ON object.zoid = object_inref.zoid
+        WHERE object.parent = walk.zoid AND object.zoid <> 0
+    )
+    SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    UPDATE relpack.object
+    SET parent = NULL, detached_tid = v_watermark
+    FROM relpack.walked
+    WHERE object.zoid = walked.zoid AND object.parent IS NOT NULL;
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT zoid, CASE v_found WHEN v_limit THEN 'cut' ELSE 'loose' END
+    FROM relpack.walked
+    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.cut_narrow() IS
+    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once.';

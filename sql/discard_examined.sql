@@ -1,0 +1,11 @@
+CREATE OR REPLACE FUNCTION relpack.discard_examined()
+RETURNS void
+LANGUAGE sql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    TRUNCATE relpack.examined_object, relpack.examined_inref, relpack.examined_problem;
+$$;
+
+COMMENT ON FUNCTION relpack.discard_examined() IS
+    'Forgets what a chunk read and did not apply; relpack.pending still names it.';

@@ -1,0 +1,21 @@
+CREATE OR REPLACE FUNCTION relpack.drop_triggers()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+BEGIN
+    IF to_regclass('public.object_state') IS NULL THEN
+        RETURN;
+    END IF;
+    DROP TRIGGER IF EXISTS relpack_lock_writer ON public.object_state;
+    DROP TRIGGER IF EXISTS relpack_report_insert ON public.object_state;
+    DROP TRIGGER IF EXISTS relpack_report_update ON public.object_state;
+    DROP TRIGGER IF EXISTS relpack_report_delete ON public.object_state;
+    DROP TRIGGER IF EXISTS relpack_report_truncate ON public.object_state;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.drop_triggers() IS
+    'Removes relpack''s triggers from object_state: the site writes as if relpack were not installed, and the next pack compares. Call it with a lock_timeout.';

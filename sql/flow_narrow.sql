@@ -1,0 +1,56 @@
+-- The recursive query yields objects in the order of discovery; the parent of
+-- each is a referrer discovered before it, so that parents can't form a circle.
+CREATE OR REPLACE FUNCTION relpack.flow_narrow()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+DECLARE
+    v_limit constant bigint := 20000;
+    v_found bigint;
+BEGIN
+    TRUNCATE relpack.walked;
+    INSERT INTO relpack.walked (place, zoid)
+    WITH RECURSIVE walk (zoid) AS (
+        SELECT zoid FROM relpack.suspect WHERE stage = 'flow'
+        UNION
+        SELECT object_inref.zoid
+        FROM walk
+        JOIN relpack.object_inref ON object_inref.inref = walk.zoid
+        JOIN relpack.object ON object.zoid = object_inref.zoid
+        WHERE object.parent IS NULL
+    )
+    SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    DELETE FROM relpack.suspect WHERE stage = 'flow';
+    UPDATE relpack.object
+    SET parent = chosen.inref, detached_tid = NULL
+    FROM (
+        SELECT child.zoid, referrer.inref
+        FROM relpack.walked AS child
+        CROSS JOIN LATERAL (
+            SELECT object_inref.inref
+            FROM relpack.object_inref
+            JOIN relpack.walked AS earlier ON earlier.zoid = object_inref.inref
+            WHERE object_inref.zoid = child.zoid AND earlier.place < child.place
+            LIMIT 1
+        ) AS referrer
+    ) AS chosen
+    WHERE object.zoid = chosen.zoid AND object.parent IS NULL;
+    IF v_found = v_limit THEN
+        -- Cut off: what was found may refer to more.
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'flow' FROM relpack.walked
+        ON CONFLICT (zoid) DO UPDATE SET stage = 'flow';
+    ELSE
+        DELETE FROM relpack.suspect USING relpack.walked WHERE suspect.zoid = walked.zoid;
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.flow_narrow() IS
+    'Step of relpack.reach(): relpack.flow() for a small frontier, many levels at once.';

@@ -1,0 +1,17 @@
+CREATE OR REPLACE VIEW relpack.garbage_by_class AS
+SELECT relpack.class_name(garbage.class) AS class,
+       garbage.objects,
+       garbage.bytes
+FROM (
+    SELECT object.class, count(*) AS objects, sum(object.size) AS bytes
+    FROM relpack.object
+    WHERE object.parent IS NULL
+    GROUP BY object.class
+) AS garbage
+ORDER BY garbage.bytes DESC;
+
+COMMENT ON VIEW relpack.garbage_by_class IS
+    'What the unreachable objects are, largest first; those within the grace included.';
+COMMENT ON COLUMN relpack.garbage_by_class.class IS 'Python class.';
+COMMENT ON COLUMN relpack.garbage_by_class.objects IS 'How many of it are unreachable.';
+COMMENT ON COLUMN relpack.garbage_by_class.bytes IS 'Bytes of their states.';

@@ -1,0 +1,36 @@
+-- The stages in the order in which they may run. An object is "attached" when
+-- it has a parent, "detached" when it has none; only once no suspect is in
+-- stage climb or cut does attached mean live.
+CREATE OR REPLACE FUNCTION relpack.reach_step()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_graph text;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    SELECT graph INTO v_graph FROM relpack.storage;
+    IF v_graph <> 'known' THEN
+        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+    IF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow') THEN
+        PERFORM relpack.flow();
+    ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'climb') THEN
+        PERFORM relpack.climb();
+    ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut') THEN
+        PERFORM relpack.cut();
+    ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'loose') THEN
+        PERFORM relpack.loosen();
+    ELSE
+        -- What is judged and still detached is unreachable.
+        DELETE FROM relpack.suspect;
+        RETURN false;
+    END IF;
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.reach_step() IS
+    'One bounded step of relpack.reach(). True while there is more to do.';

@@ -1,0 +1,17 @@
+-- Quoted: the name is a key word of SQL.
+CREATE OR REPLACE FUNCTION relpack."references"(
+    zoid bigint, OUT refers_to bigint, OUT class text, OUT size integer, OUT reachable boolean)
+RETURNS SETOF record
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT object_inref.zoid, relpack.class_name(object.class), object.size, object.parent IS NOT NULL
+    FROM relpack.object_inref
+    LEFT JOIN relpack.object ON object.zoid = object_inref.zoid
+    WHERE object_inref.inref = "references".zoid
+    ORDER BY object_inref.zoid;
+$$;
+
+COMMENT ON FUNCTION relpack."references"(bigint) IS
+    'The objects that this one refers to, as of the last pack, with class, size in bytes, and whether they can be reached from the root. class is NULL for one that is not stored (a dangling reference).';

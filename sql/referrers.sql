@@ -1,0 +1,16 @@
+CREATE OR REPLACE FUNCTION relpack.referrers(
+    zoid bigint, OUT inref bigint, OUT class text, OUT size integer, OUT reachable boolean)
+RETURNS SETOF record
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT object_inref.inref, relpack.class_name(object.class), object.size, object.parent IS NOT NULL
+    FROM relpack.object_inref
+    LEFT JOIN relpack.object ON object.zoid = object_inref.inref
+    WHERE object_inref.zoid = referrers.zoid
+    ORDER BY object_inref.inref;
+$$;
+
+COMMENT ON FUNCTION relpack.referrers(bigint) IS
+    'The objects that refer to this one, as of the last pack, with class, size in bytes, and whether they can be reached from the root.';

@@ -1,0 +1,38 @@
+-- AFTER DELETE trigger of object_state. A sweep cleans the graph itself and
+-- needs no event; it says so by naming its transaction, and only objects that
+-- are doomed are taken at its word.
+CREATE OR REPLACE FUNCTION relpack.report_delete()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
+AS $$
+BEGIN
+    IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN
+        INSERT INTO relpack.write_event (kind, zoid, tid)
+        SELECT 'deleted', deleted.zoid, deleted.tid
+        FROM deleted
+        WHERE NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = deleted.zoid);
+    ELSE
+        INSERT INTO relpack.write_event (kind, zoid, tid)
+        SELECT 'deleted', deleted.zoid, deleted.tid
+        FROM deleted;
+    END IF;
+    -- Known not to be a blob: the graph knows another class, or the state is
+    -- plain and does not name the class in its first bytes.
+    INSERT INTO relpack.blob_removal (zoid, tid)
+    SELECT deleted.zoid, deleted.tid
+    FROM deleted
+    LEFT JOIN relpack.object ON object.zoid = deleted.zoid
+    WHERE object.class = 1
+       OR (coalesce(object.class, 0) = 0
+           AND (deleted.state IS NULL
+                OR substring(deleted.state FROM 1 FOR 1) = '.'
+                OR position('ZODB.blob'::bytea IN substring(deleted.state FROM 1 FOR 64)) > 0))
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.report_delete() IS
+    'Trigger function: reports deleted objects, and puts blobs among them into relpack.blob_removal, whoever deletes them.';

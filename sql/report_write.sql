@@ -1,0 +1,33 @@
+-- AFTER INSERT and AFTER UPDATE trigger of object_state. Commits have a tid
+-- above the watermark and are found by it; only other writes make an event.
+-- The lock was taken in an earlier statement (relpack.lock_writer), so that
+-- this one's snapshot shows the watermark as it is under the lock, unless the
+-- transaction is not READ COMMITTED: then every row makes an event.
+CREATE OR REPLACE FUNCTION relpack.report_write()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
+AS $$
+DECLARE
+    v_watermark bigint;
+    v_graph text;
+BEGIN
+    IF current_setting('transaction_isolation') = 'read committed' THEN
+        SELECT watermark, graph
+        INTO v_watermark, v_graph
+        FROM relpack.storage;
+        IF v_graph = 'none' THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    INSERT INTO relpack.write_event (kind, zoid, tid)
+    SELECT 'written', written.zoid, written.tid
+    FROM written
+    WHERE (written.tid > v_watermark) IS NOT TRUE;
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.report_write() IS
+    'Trigger function: reports rows whose tid is not above the watermark (restored rows, zodbconvert), and all rows of transactions that are not READ COMMITTED. An ordinary commit reports nothing.';

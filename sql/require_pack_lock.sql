@@ -1,0 +1,42 @@
+-- Every function that writes the graph begins with this: there is one writer.
+CREATE OR REPLACE FUNCTION relpack.require_pack_lock()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_other record;
+BEGIN
+    IF pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'this server is a standby: relpack works on the primary' USING ERRCODE = 'RP002';
+    END IF;
+    -- Capture and sweep look again after they got a lock; with an older
+    -- snapshot they would look at the past.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'relpack needs READ COMMITTED, this transaction is %',
+                        upper(current_setting('transaction_isolation'))
+            USING ERRCODE = 'RP002';
+    END IF;
+    PERFORM FROM relpack.pack_lock_holder() AS holder WHERE holder.pid = pg_backend_pid();
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    IF pg_try_advisory_xact_lock(-2)
+       AND (relpack.lock_protocol() = 'advisory'
+            OR (pg_try_advisory_xact_lock(1) AND pg_try_advisory_xact_lock(23))) THEN
+        RETURN;
+    END IF;
+    SELECT holder.pid, holder.application, holder.since
+    INTO v_other
+    FROM relpack.pack_lock_holder() AS holder
+    WHERE holder.pid <> pg_backend_pid()
+    LIMIT 1;
+    RAISE EXCEPTION 'another pack is running: pid %, application "%", since %',
+                    v_other.pid, v_other.application, v_other.since
+        USING ERRCODE = 'RP001';
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_pack_lock() IS
+    'Makes sure that this session is the only packer: it holds the pack lock, or gets it until its transaction ends. Raises RP001 when another pack runs, RP002 on a standby or when the transaction is not READ COMMITTED.';

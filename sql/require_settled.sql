@@ -1,0 +1,50 @@
+-- Preconditions of every deletion.
+CREATE OR REPLACE FUNCTION relpack.require_settled()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_storage relpack.storage;
+    v_doubt text := relpack.doubt();
+    v_problems text;
+BEGIN
+    PERFORM relpack.require_storage();
+    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    IF v_storage.graph NOT IN ('known', 'doubtful') THEN
+        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+    IF v_doubt IS NOT NULL THEN
+        RAISE EXCEPTION 'the graph is not believed: %', v_doubt
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it compares.';
+    END IF;
+    IF v_storage.applied_tid <> v_storage.watermark
+       OR EXISTS (SELECT FROM relpack.pending) THEN
+        RAISE EXCEPTION 'captured changes are not applied yet'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+    IF EXISTS (SELECT FROM relpack.suspect) THEN
+        RAISE EXCEPTION 'the reachability of some objects is open'
+            USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
+    END IF;
+    SELECT string_agg(format('zoid %s: %s', few.zoid, few.detail), '; ')
+    INTO v_problems
+    FROM (
+        SELECT problem.zoid, problem.detail
+        FROM relpack.problem
+        JOIN relpack.object ON object.zoid = problem.zoid
+        WHERE problem.blocks AND object.parent IS NOT NULL
+        ORDER BY problem.zoid
+        LIMIT 10
+    ) AS few;
+    IF v_problems IS NOT NULL THEN
+        RAISE EXCEPTION 'reachable objects can''t be decoded: what they refer to is unknown'
+            USING ERRCODE = 'RP002', DETAIL = v_problems,
+                  HINT = 'SELECT * FROM relpack.problem WHERE blocks; lists them all.';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_settled() IS
+    'Raises RP002 unless the graph is known, believed, up to what was captured, settled, and free of undecodable live objects.';

@@ -1,0 +1,44 @@
+CREATE OR REPLACE FUNCTION relpack.status(
+    OUT graph text, OUT doubt text, OUT applied_tid bigint, OUT applied_until timestamptz,
+    OUT objects bigint, OUT "references" bigint,
+    OUT unreachable bigint, OUT unreachable_bytes bigint,
+    OUT within_grace bigint, OUT within_grace_bytes bigint,
+    OUT doomed bigint, OUT blob_removals bigint, OUT problems bigint, OUT blocking_problems bigint,
+    OUT bytes bigint, OUT last_pack timestamptz)
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT storage.graph,
+           CASE WHEN storage.graph IN ('known', 'doubtful') THEN relpack.doubt() END,
+           nullif(storage.applied_tid, 0),
+           relpack.tid_time(nullif(storage.applied_tid, 0)),
+           storage.objects, storage.inrefs
+    INTO graph, doubt, applied_tid, applied_until, objects, "references"
+    FROM relpack.storage;
+    -- While a graph is built, nodes without a parent mean nothing.
+    IF graph IN ('known', 'doubtful') THEN
+        SELECT count(*), coalesce(sum(object.size), 0),
+               count(*) FILTER (WHERE greatest(object.tid, object.detached_tid) > day_ago.tid),
+               coalesce(sum(object.size) FILTER (WHERE greatest(object.tid, object.detached_tid) > day_ago.tid), 0)
+        INTO unreachable, unreachable_bytes, within_grace, within_grace_bytes
+        FROM relpack.object
+        CROSS JOIN (SELECT relpack.time_tid(now() - interval '1 day') AS tid) AS day_ago
+        WHERE object.parent IS NULL;
+    END IF;
+    doomed := (SELECT count(*) FROM relpack.doomed);
+    blob_removals := (SELECT count(*) FROM relpack.blob_removal);
+    SELECT count(*), count(*) FILTER (WHERE problem.blocks AND object.parent IS NOT NULL)
+    INTO problems, blocking_problems
+    FROM relpack.problem
+    LEFT JOIN relpack.object ON object.zoid = problem.zoid;
+    bytes := (SELECT sum(pg_total_relation_size(pg_class.oid))
+              FROM pg_class
+              WHERE pg_class.relnamespace = 'relpack'::regnamespace AND pg_class.relkind = 'r');
+    last_pack := (SELECT max(run.finished) FROM relpack.run WHERE run.outcome = 'packed');
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.status() IS
+    'One row: how far the graph describes the storage and why it is doubted; objects, references, unreachable objects (within_grace: by the default of one day) and bytes; objects chosen for deletion, blob files waiting, undecodable objects; bytes that relpack''s own tables take.';

@@ -1,0 +1,120 @@
+-- Deletes one batch of garbage, or leaves everything as it was. The rows are
+-- deleted first, while the site goes on: nobody needs them. Only then, for a
+-- check and the commit, the writers' lock: had anybody stored a reference to
+-- something unreachable since the graph was settled, the batch is rolled back.
+CREATE OR REPLACE FUNCTION relpack.sweep(
+    batch integer DEFAULT 10000,
+    pack_time timestamptz DEFAULT now() - interval '1 day',
+    OUT outcome text, OUT objects bigint, OUT bytes bigint, OUT blobs bigint, OUT remaining bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_batch bigint[];
+    v_stored bigint;
+    v_last bigint;
+    v_inrefs bigint;
+    v_nodes bigint;
+BEGIN
+    -- Whatever wrote before in this transaction would hold the lock on.
+    IF EXISTS (SELECT FROM relpack.writer WHERE pid = pg_backend_pid()) THEN
+        RAISE EXCEPTION 'this transaction has written to object_state already'
+            USING ERRCODE = 'RP002', HINT = 'Call relpack.sweep() outside BEGIN ... COMMIT, once a statement.';
+    END IF;
+    IF batch NOT BETWEEN 1 AND 1000000 THEN
+        RAISE EXCEPTION 'a batch has 1 to 1000000 objects, not %', batch USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM relpack.require_pack_lock();
+    PERFORM relpack.require_settled();
+    IF (SELECT storage.applied_tid <> storage.doomed_tid OR NOT storage.sweep_begun FROM relpack.storage)
+       OR NOT EXISTS (SELECT FROM relpack.doomed) THEN
+        PERFORM relpack.doom(pack_time);
+    END IF;
+    objects := 0;
+    bytes := 0;
+    blobs := 0;
+    v_batch := relpack.choose_batch(batch);
+    IF v_batch IS NULL THEN
+        outcome := 'done';
+        remaining := 0;
+        RETURN;
+    END IF;
+
+    BEGIN
+        PERFORM set_config('lock_timeout', '100ms', true),
+                set_config('relpack.sweeping', pg_current_xact_id()::text, true);
+        IF current_setting('synchronous_commit') = 'off' THEN
+            PERFORM set_config('synchronous_commit', 'on', true);
+        END IF;
+        SELECT max(tid) INTO v_last FROM public.object_state;
+
+        -- Never waits for a row: whoever holds one may wait for us.
+        SELECT count(*), count(*) FILTER (WHERE object.tid = locked.tid)
+        INTO v_stored, v_nodes
+        FROM (
+            SELECT zoid, tid
+            FROM public.object_state
+            WHERE zoid = ANY (v_batch)
+            FOR UPDATE NOWAIT
+        ) AS locked
+        JOIN relpack.object ON object.zoid = locked.zoid AND object.parent IS NULL;
+        IF v_nodes <> v_stored THEN
+            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+        END IF;
+        DELETE FROM public.object_state WHERE zoid = ANY (v_batch);
+        GET DIAGNOSTICS objects = ROW_COUNT;
+        IF objects <> v_stored THEN
+            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+        END IF;
+
+        DELETE FROM relpack.object_inref WHERE inref = ANY (v_batch);
+        GET DIAGNOSTICS v_inrefs = ROW_COUNT;
+        WITH gone AS (
+            DELETE FROM relpack.object WHERE zoid = ANY (v_batch) AND parent IS NULL RETURNING size, class
+        )
+        SELECT count(*), coalesce(sum(size), 0), count(*) FILTER (WHERE class = 1)
+        INTO v_nodes, bytes, blobs
+        FROM gone;
+        IF v_nodes <> cardinality(v_batch) THEN
+            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+        END IF;
+        DELETE FROM relpack.doomed WHERE zoid = ANY (v_batch);
+        DELETE FROM relpack.problem WHERE zoid = ANY (v_batch);
+        remaining := (SELECT count(*) FROM relpack.doomed);
+        UPDATE relpack.storage
+        SET objects = storage.objects - v_nodes,
+            inrefs = storage.inrefs - v_inrefs,
+            sweep_begun = sweep.remaining > 0;
+
+        CASE relpack.nothing_new(v_batch, v_last)
+        WHEN 'busy' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
+        WHEN 'stale' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+        ELSE outcome := 'swept';
+        END CASE;
+    EXCEPTION
+        WHEN SQLSTATE 'RP003' THEN
+            outcome := SQLERRM;
+        WHEN lock_not_available OR deadlock_detected THEN
+            outcome := 'busy';
+    END;
+    IF outcome <> 'swept' THEN
+        objects := 0;
+        bytes := 0;
+        blobs := 0;
+        remaining := (SELECT count(*) FROM relpack.doomed);
+        RETURN;
+    END IF;
+    -- Outlive the function: a client that stops before the commit, or goes on
+    -- in an open transaction, lets go of the lock.
+    PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
+            set_config('statement_timeout', '2s', true);
+    IF current_setting('server_version_num')::int >= 170000 THEN
+        PERFORM set_config('transaction_timeout', '2s', true);
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep(integer, timestamptz) IS
+    'Deletes up to batch unreachable objects that were last changed and cut off before pack_time (NULL: all unreachable ones), and cleans the graph. outcome: swept; done: there is nothing to delete; busy: a writer was in the way, try again; stale: something was written that may refer to garbage, run "relpack pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most.';

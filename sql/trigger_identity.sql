@@ -1,0 +1,22 @@
+-- Disabling and enabling a trigger leaves a trace in xmin of its catalog row,
+-- creating it anew in its oid; a table subscribed to a publication gets rows
+-- without firing statement triggers (PostgreSQL manual, "Logical Replication:
+-- Architecture").
+CREATE OR REPLACE FUNCTION relpack.trigger_identity()
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat_ws(' ',
+        string_agg(format('%s:%s:%s:%s', tgname, oid, xmin, tgenabled), ' ' ORDER BY tgname),
+        (SELECT 'subscribed:' || string_agg(srsubid::text, ',' ORDER BY srsubid)
+         FROM pg_subscription_rel
+         WHERE srrelid = to_regclass('public.object_state')))
+    FROM pg_trigger
+    WHERE tgrelid = to_regclass('public.object_state')
+      AND tgname LIKE 'relpack\_%';
+$$;
+
+COMMENT ON FUNCTION relpack.trigger_identity() IS
+    'What relpack.storage.trigger_identity is compared with.';

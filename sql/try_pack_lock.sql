@@ -1,0 +1,30 @@
+-- Takes, for the session, the locks that keep other packers out. On storages
+-- of 3.5 and later that is -2 and nothing else: keys from 0 up are the locks
+-- of objects there, and object 1 is usually the application root.
+CREATE OR REPLACE FUNCTION relpack.try_pack_lock()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT pg_try_advisory_lock(-2) THEN
+        RETURN false;
+    END IF;
+    IF relpack.lock_protocol() = 'advisory' THEN
+        RETURN true;
+    END IF;
+    -- 1: zodbpack before RelStorage 3.5; 23: relstorage_packer.
+    IF pg_try_advisory_lock(1) THEN
+        IF pg_try_advisory_lock(23) THEN
+            RETURN true;
+        END IF;
+        PERFORM pg_advisory_unlock(1);
+    END IF;
+    PERFORM pg_advisory_unlock(-2);
+    RETURN false;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.try_pack_lock() IS
+    'Takes the pack lock for this session, without waiting; false when another pack runs. Release with relpack.release_pack_lock().';
