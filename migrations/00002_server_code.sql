@@ -39,6 +39,24 @@ COMMENT ON FUNCTION relpack.advance_watermark() IS
     'First half of a capture: while no write is in flight, notes the highest tid. False when the writers'' lock could not be had: try again. relpack.collect() is the second half.';
 -- +goose StatementEnd
 
+-- sql/any_unreachable.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.any_unreachable(mentioned bigint[], batch bigint[])
+RETURNS boolean
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- NULL: a state whose references are not plain bytes.
+    SELECT EXISTS (SELECT FROM unnest(mentioned) AS m WHERE m IS NULL)
+        OR EXISTS (SELECT FROM unnest(mentioned) AS m JOIN unnest(batch) AS b ON b = m)
+        OR EXISTS (SELECT FROM relpack.object WHERE zoid = ANY (mentioned) AND parent IS NULL);
+$$;
+
+COMMENT ON FUNCTION relpack.any_unreachable(bigint[], bigint[]) IS
+    'Step of relpack.sweep(): whether any of the objects mentioned is unreachable, in the batch, or unknown (NULL).';
+-- +goose StatementEnd
+
 -- sql/apply.sql
 -- +goose StatementBegin
 -- Takes over what one chunk read and decoded: edges, nodes and suspects in one
@@ -287,9 +305,11 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET maintenance_work_mem = '128MB'
 SET work_mem = '64MB'
+SET client_min_messages = warning
 AS $$
 DECLARE
     v_graph text;
+    v_objects bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO STRICT v_graph FROM relpack.storage;
@@ -311,6 +331,7 @@ BEGIN
         ELSE
             ANALYZE relpack.object_inref;
             TRUNCATE relpack.tree;
+            DROP INDEX IF EXISTS relpack.tree_zoid;
             INSERT INTO relpack.tree (zoid, parent, level) VALUES (0, 0, 0);
             UPDATE relpack.storage SET graph = 'growing', frontier_rows = 1, frontier_block = 0;
         END IF;
@@ -319,13 +340,15 @@ BEGIN
             UPDATE relpack.storage SET graph = 'filling';
         END IF;
     WHEN 'filling' THEN
+        DROP INDEX IF EXISTS relpack.tree_zoid;
         INSERT INTO relpack.object (zoid, tid, parent, class, size)
         SELECT staged.zoid, staged.tid, tree.parent, staged.class, staged.size
         FROM relpack.staged_object AS staged
         LEFT JOIN relpack.tree ON tree.zoid = staged.zoid;
+        GET DIAGNOSTICS v_objects = ROW_COUNT;
         UPDATE relpack.storage
         SET graph = 'finishing',
-            objects = (SELECT count(*) FROM relpack.object),
+            objects = v_objects,
             inrefs = (SELECT count(*) FROM relpack.object_inref);
     WHEN 'finishing' THEN
         IF to_regclass('relpack.object_pkey') IS NULL THEN
@@ -542,23 +565,6 @@ $$;
 
 COMMENT ON FUNCTION relpack.class_id(text, text) IS
     'The number of a class in relpack.class, where it is entered if need be.';
--- +goose StatementEnd
-
--- sql/class_name.sql
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION relpack.class_name(class integer)
-RETURNS text
-LANGUAGE sql
-STABLE STRICT
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE id WHEN 0 THEN '(unknown)' ELSE concat_ws('.', nullif(module, ''), name) END
-    FROM relpack.class
-    WHERE id = class_name.class;
-$$;
-
-COMMENT ON FUNCTION relpack.class_name(integer) IS
-    'The dotted name of a class number of relpack.object.';
 -- +goose StatementEnd
 
 -- sql/climb.sql
@@ -1208,7 +1214,9 @@ COMMENT ON FUNCTION relpack.flow_narrow() IS
 -- One step of the breadth-first walk from the root. tree is only appended to:
 -- the last level begins at frontier_block. Small frontiers go many levels at
 -- once, as in relpack.flow(); when that stops at its limit, the level is not
--- closed, and the next step expands all of it.
+-- closed, and the next step expands all of it. Wide ones do without an index
+-- on tree, whose upkeep would cost more than the level itself: what was
+-- reached is hashed instead.
 CREATE OR REPLACE FUNCTION relpack.grow()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -1216,37 +1224,51 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_nestloop = on
 SET enable_hashjoin = on
-SET enable_mergejoin = on
+SET enable_mergejoin = off
 SET plan_cache_mode = force_custom_plan
 SET work_mem = '64MB'
+SET client_min_messages = warning
 AS $$
 DECLARE
     v_rows bigint;
+    v_objects bigint;
     v_block bigint;
     v_from tid;
     v_level integer;
     v_end bigint;
 BEGIN
-    SELECT frontier_rows, frontier_block
-    INTO v_rows, v_block
+    SELECT frontier_rows, frontier_block, objects
+    INTO v_rows, v_block, v_objects
     FROM relpack.storage;
     v_from := format('(%s,0)', v_block)::tid;
     SELECT max(level) INTO v_level FROM relpack.tree WHERE ctid >= v_from;
     IF v_rows <= 1000 THEN
+        CREATE INDEX IF NOT EXISTS tree_zoid ON relpack.tree (zoid);
         v_rows := relpack.grow_narrow(v_from, v_level);
         UPDATE relpack.storage SET frontier_rows = v_rows;
         RETURN v_rows;
     END IF;
+    IF v_rows * 50 > v_objects THEN
+        DROP INDEX IF EXISTS relpack.tree_zoid;
+        -- For the most part of the graph one pass over all edges is cheaper.
+        PERFORM set_config('enable_nestloop', CASE WHEN v_rows * 4 > v_objects THEN 'off' ELSE 'on' END, true);
+    ELSE
+        CREATE INDEX IF NOT EXISTS tree_zoid ON relpack.tree (zoid);
+        PERFORM set_config('enable_hashjoin', 'off', true);
+    END IF;
     v_end := pg_relation_size('relpack.tree') / current_setting('block_size')::bigint;
-    PERFORM relpack.choose_plan(v_rows);
     INSERT INTO relpack.tree (zoid, parent, level)
-    SELECT object_inref.zoid, min(object_inref.inref), v_level + 1
+    SELECT edge.zoid, min(frontier.zoid), v_level + 1
     FROM relpack.tree AS frontier
-    JOIN relpack.object_inref ON object_inref.inref = frontier.zoid
+    JOIN LATERAL (
+        SELECT object_inref.zoid
+        FROM relpack.object_inref
+        WHERE object_inref.inref = frontier.zoid
+    ) AS edge ON true
     WHERE frontier.ctid >= v_from
       AND frontier.level = v_level
-      AND NOT EXISTS (SELECT FROM relpack.tree AS reached WHERE reached.zoid = object_inref.zoid)
-    GROUP BY object_inref.zoid;
+      AND NOT EXISTS (SELECT FROM relpack.tree AS reached WHERE reached.zoid = edge.zoid)
+    GROUP BY edge.zoid;
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     UPDATE relpack.storage
     SET frontier_rows = v_rows,
@@ -1392,66 +1414,13 @@ COMMENT ON FUNCTION relpack.loosen() IS
     'Step of relpack.reach(): attaches detached objects that a live one refers to.';
 -- +goose StatementEnd
 
--- sql/may_mention.sql
--- +goose StatementBegin
--- Too many is safe here, too few is not: any 8 bytes of the state count. Where
--- oids are not plain bytes (compressed, encrypted, protocol 0) the answer is
--- yes. Binary pickles begin with PROTO (0x80) or, as Python 2 wrote protocol 1,
--- memoise the class with BINPUT ("q") where protocol 0 has PUT ("p").
-CREATE OR REPLACE FUNCTION relpack.may_mention(state bytea, doomed bigint[])
-RETURNS boolean
-LANGUAGE plpgsql
-STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    -- Concatenation detoasts once, not once a byte.
-    v_state bytea := state || ''::bytea;
-    v_head bytea := substring(state FROM 1 FOR 400);
-    v_line integer;
-    v_high bigint;
-    v_windows bigint[];
-BEGIN
-    IF state IS NULL OR length(v_state) < 8 THEN
-        RETURN false;
-    END IF;
-    IF get_byte(v_head, 0) <> 128 THEN
-        v_line := position('\x0a'::bytea IN v_head);
-        v_line := v_line + position('\x0a'::bytea IN substring(v_head FROM v_line + 1));
-        IF get_byte(v_head, 0) NOT IN (40, 99) OR v_line >= length(v_head)
-           OR get_byte(v_head, v_line) <> 113 THEN
-            RETURN true;
-        END IF;
-    END IF;
-    SELECT greatest(max(zoid), (SELECT max(d) FROM unnest(doomed) AS d))
-    INTO v_high
-    FROM relpack.object
-    WHERE parent IS NULL;
-    IF v_high IS NULL THEN
-        RETURN false;
-    END IF;
-    SELECT array_agg(DISTINCT wide)
-    INTO v_windows
-    FROM generate_series(0, length(v_state) - 8) AS place,
-         LATERAL (SELECT ('x' || encode(substring(v_state FROM place + 1 FOR 8), 'hex'))::bit(64)::bigint
-                  WHERE get_byte(v_state, place) <= v_high >> 56) AS wider (wide)
-    WHERE wide BETWEEN 0 AND v_high;
-    RETURN EXISTS (SELECT FROM relpack.object WHERE zoid = ANY (v_windows) AND parent IS NULL)
-        OR EXISTS (SELECT FROM unnest(v_windows) AS w JOIN unnest(doomed) AS d ON d = w);
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.may_mention(bytea, bigint[]) IS
-    'Whether a state may refer to an unreachable object, or to one of the given ones: any 8 bytes that name one count. True as well for states in which references are not plain bytes.';
--- +goose StatementEnd
-
 -- sql/nothing_new.sql
 -- +goose StatementBegin
 -- The last step of a sweep: gets the writers' lock and looks at what was
 -- written since the graph was settled. Most of that is looked at before the
 -- lock is taken, so that it is held for a few rows only; a row whose
 -- transaction was seen complete then need not be seen again.
-CREATE OR REPLACE FUNCTION relpack.nothing_new(batch bigint[], last_tid bigint)
+CREATE OR REPLACE FUNCTION relpack.nothing_new(batch bigint[], last_tid bigint, high bigint)
 RETURNS text
 LANGUAGE plpgsql
 VOLATILE
@@ -1460,19 +1429,24 @@ AS $$
 DECLARE
     v_applied bigint;
     v_seen text[];
-    v_mentioned boolean;
-    v_rows bigint;
+    v_mentioned bigint[];
 BEGIN
     SELECT applied_tid INTO v_applied FROM relpack.storage;
-    SELECT array_agg(DISTINCT fresh.xmin::text), bool_or(relpack.may_mention(fresh.state, batch)), count(*)
-    INTO v_seen, v_mentioned, v_rows
-    FROM (
-        SELECT object_state.xmin, object_state.state
-        FROM public.object_state
-        WHERE object_state.tid > v_applied
-        LIMIT 1000
-    ) AS fresh;
-    IF v_mentioned OR v_rows = 1000 THEN
+    IF (SELECT count(*)
+        FROM (SELECT FROM public.object_state WHERE tid > v_applied LIMIT 1000) AS few) = 1000 THEN
+        RETURN 'stale';
+    END IF;
+    -- In this order: what is counted as seen is among what is looked at next.
+    SELECT array_agg(DISTINCT xmin::text)
+    INTO v_seen
+    FROM public.object_state
+    WHERE tid > v_applied;
+    SELECT array_agg(DISTINCT mentioned)
+    INTO v_mentioned
+    FROM public.object_state AS fresh
+    CROSS JOIN LATERAL relpack.windows(fresh.state, high) AS mentioned
+    WHERE fresh.tid > v_applied;
+    IF relpack.any_unreachable(v_mentioned, batch) THEN
         RETURN 'stale';
     END IF;
 
@@ -1486,27 +1460,25 @@ BEGIN
        OR coalesce((SELECT max(tid) FROM public.object_state), 0) < last_tid THEN
         RETURN 'stale';
     END IF;
-    PERFORM
-    FROM public.object_state
-    WHERE object_state.tid > v_applied
-      AND (object_state.xmin::text = ANY (v_seen)) IS NOT TRUE
-      AND relpack.may_mention(object_state.state, batch);
-    IF FOUND THEN
-        RETURN 'stale';
-    END IF;
-    PERFORM
-    FROM relpack.write_event
-    JOIN public.object_state ON object_state.zoid = write_event.zoid
-    WHERE relpack.may_mention(object_state.state, batch);
-    IF FOUND THEN
-        RETURN 'stale';
-    END IF;
-    RETURN 'nothing new';
+    SELECT array_agg(DISTINCT mentioned)
+    INTO v_mentioned
+    FROM (
+        SELECT object_state.state
+        FROM public.object_state
+        WHERE object_state.tid > v_applied
+          AND (object_state.xmin::text = ANY (v_seen)) IS NOT TRUE
+        UNION ALL
+        SELECT object_state.state
+        FROM relpack.write_event
+        JOIN public.object_state ON object_state.zoid = write_event.zoid
+    ) AS fresh
+    CROSS JOIN LATERAL relpack.windows(fresh.state, high) AS mentioned;
+    RETURN CASE WHEN relpack.any_unreachable(v_mentioned, batch) THEN 'stale' ELSE 'nothing new' END;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.nothing_new(bigint[], bigint) IS
-    'Step of relpack.sweep(): "nothing new" when, with the writers'' lock held, nothing written since the graph was settled may refer to an unreachable object; else busy or stale.';
+COMMENT ON FUNCTION relpack.nothing_new(bigint[], bigint, bigint) IS
+    'Step of relpack.sweep(): "nothing new" when, with the writers'' lock held, nothing written since the graph was settled may refer to an unreachable object (high is the highest of them); else busy or stale.';
 -- +goose StatementEnd
 
 -- sql/pack_lock_holder.sql
@@ -1566,8 +1538,9 @@ AS $$
         WHERE chain.parent IS DISTINCT FROM chain.zoid
           AND cardinality(chain.met) <= 1000
     )
-    SELECT step, chain.zoid, relpack.class_name(chain.class), chain.parent IS NOT NULL
+    SELECT step, chain.zoid, class.label, chain.parent IS NOT NULL
     FROM chain
+    JOIN relpack.class ON class.id = chain.class
     ORDER BY step;
 $$;
 
@@ -1613,7 +1586,7 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO v_graph FROM relpack.storage;
-    IF v_graph <> 'known' THEN
+    IF v_graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow') THEN
@@ -1647,9 +1620,10 @@ LANGUAGE sql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT object_inref.zoid, relpack.class_name(object.class), object.size, object.parent IS NOT NULL
+    SELECT object_inref.zoid, class.label, object.size, object.parent IS NOT NULL
     FROM relpack.object_inref
     LEFT JOIN relpack.object ON object.zoid = object_inref.zoid
+    LEFT JOIN relpack.class ON class.id = object.class
     WHERE object_inref.inref = "references".zoid
     ORDER BY object_inref.zoid;
 $$;
@@ -1667,9 +1641,10 @@ LANGUAGE sql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT object_inref.inref, relpack.class_name(object.class), object.size, object.parent IS NOT NULL
+    SELECT object_inref.inref, class.label, object.size, object.parent IS NOT NULL
     FROM relpack.object_inref
     LEFT JOIN relpack.object ON object.zoid = object_inref.inref
+    LEFT JOIN relpack.class ON class.id = object.class
     WHERE object_inref.zoid = referrers.zoid
     ORDER BY object_inref.inref;
 $$;
@@ -1990,6 +1965,8 @@ LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_day_ago bigint := relpack.time_tid(now() - interval '1 day');
 BEGIN
     SELECT storage.graph,
            CASE WHEN storage.graph IN ('known', 'doubtful') THEN relpack.doubt() END,
@@ -2001,11 +1978,10 @@ BEGIN
     -- While a graph is built, nodes without a parent mean nothing.
     IF graph IN ('known', 'doubtful') THEN
         SELECT count(*), coalesce(sum(object.size), 0),
-               count(*) FILTER (WHERE greatest(object.tid, object.detached_tid) > day_ago.tid),
-               coalesce(sum(object.size) FILTER (WHERE greatest(object.tid, object.detached_tid) > day_ago.tid), 0)
+               count(*) FILTER (WHERE greatest(object.tid, object.detached_tid) > v_day_ago),
+               coalesce(sum(object.size) FILTER (WHERE greatest(object.tid, object.detached_tid) > v_day_ago), 0)
         INTO unreachable, unreachable_bytes, within_grace, within_grace_bytes
         FROM relpack.object
-        CROSS JOIN (SELECT relpack.time_tid(now() - interval '1 day') AS tid) AS day_ago
         WHERE object.parent IS NULL;
     END IF;
     doomed := (SELECT count(*) FROM relpack.doomed);
@@ -2044,6 +2020,7 @@ DECLARE
     v_batch bigint[];
     v_stored bigint;
     v_last bigint;
+    v_high bigint;
     v_inrefs bigint;
     v_nodes bigint;
 BEGIN
@@ -2078,6 +2055,7 @@ BEGIN
             PERFORM set_config('synchronous_commit', 'on', true);
         END IF;
         SELECT max(tid) INTO v_last FROM public.object_state;
+        SELECT max(zoid) INTO v_high FROM relpack.object WHERE parent IS NULL;
 
         -- Never waits for a row: whoever holds one may wait for us.
         SELECT count(*), count(*) FILTER (WHERE object.tid = locked.tid)
@@ -2117,7 +2095,7 @@ BEGIN
             inrefs = storage.inrefs - v_inrefs,
             sweep_begun = sweep.remaining > 0;
 
-        CASE relpack.nothing_new(v_batch, v_last)
+        CASE relpack.nothing_new(v_batch, v_last, v_high)
         WHEN 'busy' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
         WHEN 'stale' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
         ELSE outcome := 'swept';
@@ -2153,20 +2131,18 @@ COMMENT ON FUNCTION relpack.sweep(integer, timestamptz) IS
 -- +goose StatementBegin
 -- The moment a transaction id stands for. ZODB counts minutes since 1900 in
 -- months of 31 days in the high half, and sixtieths of a minute in the low half.
+-- A body that is parsed on creation needs no search_path, and can be inlined
+-- into views over many rows.
 CREATE OR REPLACE FUNCTION relpack.tid_time(tid bigint)
 RETURNS timestamptz
 LANGUAGE sql
-IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT make_timestamp((minute / 535680 + 1900)::int, (minute / 44640 % 12 + 1)::int, 1, 0, 0, 0)
-               AT TIME ZONE 'UTC'
-           + make_interval(days => (minute / 1440 % 31)::int,
-                           hours => (minute / 60 % 24)::int,
-                           mins => (minute % 60)::int,
-                           secs => (tid & 4294967295) * 60.0 / 4294967296.0)
-    FROM (SELECT tid >> 32 AS minute) AS since_1900;
-$$;
+IMMUTABLE PARALLEL SAFE
+RETURN make_timestamp(((tid >> 32) / 535680 + 1900)::int, ((tid >> 32) / 44640 % 12 + 1)::int, 1, 0, 0, 0)
+           AT TIME ZONE 'UTC'
+       + make_interval(days => ((tid >> 32) / 1440 % 31)::int,
+                       hours => ((tid >> 32) / 60 % 24)::int,
+                       mins => ((tid >> 32) % 60)::int,
+                       secs => (tid & 4294967295) * 60.0 / 4294967296.0);
 
 COMMENT ON FUNCTION relpack.tid_time(bigint) IS
     'The moment a transaction id stands for. Example: SELECT relpack.tid_time(max(tid)) FROM object_state;';
@@ -2315,10 +2291,54 @@ COMMENT ON FUNCTION relpack.try_writers_lock(interval) IS
     'Tries for the given time to get the writers'' lock exclusively, until the transaction ends. False: some transaction is writing to object_state all the time; relpack.writer shows them.';
 -- +goose StatementEnd
 
+-- sql/windows.sql
+-- +goose StatementBegin
+-- Too many is safe here, too few is not: any 8 bytes of a state count as a
+-- reference. Where oids are not plain bytes (compressed, encrypted, protocol
+-- 0) the answer is NULL: unknown. Binary pickles begin with PROTO (0x80) or,
+-- as Python 2 wrote protocol 1, memoise the class with BINPUT ("q") where
+-- protocol 0 has PUT ("p").
+CREATE OR REPLACE FUNCTION relpack.windows(state bytea, high bigint)
+RETURNS SETOF bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Concatenation detoasts once, not once a byte.
+    v_state bytea := state || ''::bytea;
+    v_head bytea := substring(state FROM 1 FOR 400);
+    v_line integer;
+BEGIN
+    IF state IS NULL OR length(v_state) < 8 THEN
+        RETURN;
+    END IF;
+    IF get_byte(v_head, 0) <> 128 THEN
+        v_line := position('\x0a'::bytea IN v_head);
+        v_line := v_line + position('\x0a'::bytea IN substring(v_head FROM v_line + 1));
+        IF get_byte(v_head, 0) NOT IN (40, 99) OR v_line >= length(v_head)
+           OR get_byte(v_head, v_line) <> 113 THEN
+            RETURN NEXT NULL;
+            RETURN;
+        END IF;
+    END IF;
+    RETURN QUERY
+    SELECT wide.oid
+    FROM generate_series(0, length(v_state) - 8) AS place,
+         LATERAL (SELECT ('x' || encode(substring(v_state FROM place + 1 FOR 8), 'hex'))::bit(64)::bigint
+                  WHERE get_byte(v_state, place) <= high >> 56) AS wide (oid)
+    WHERE wide.oid BETWEEN 0 AND high;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.windows(bytea, bigint) IS
+    'What a state may refer to, without decoding it: every 8 bytes of it that, read as an oid, are at most high. NULL when references need not be plain bytes in it.';
+-- +goose StatementEnd
+
 -- sql/garbage_by_class.sql
 -- +goose StatementBegin
 CREATE OR REPLACE VIEW relpack.garbage_by_class AS
-SELECT relpack.class_name(garbage.class) AS class,
+SELECT class.label AS class,
        garbage.objects,
        garbage.bytes
 FROM (
@@ -2327,6 +2347,7 @@ FROM (
     WHERE object.parent IS NULL
     GROUP BY object.class
 ) AS garbage
+JOIN relpack.class ON class.id = garbage.class
 ORDER BY garbage.bytes DESC;
 
 COMMENT ON VIEW relpack.garbage_by_class IS
@@ -2366,11 +2387,12 @@ COMMENT ON COLUMN relpack.leftover.remedy IS 'How to empty it, when that tool is
 CREATE OR REPLACE VIEW relpack.unreachable_object AS
 SELECT object.zoid,
        object.tid,
-       relpack.class_name(object.class) AS class,
+       class.label AS class,
        object.size,
        relpack.tid_time(object.detached_tid) AS unreachable_since,
        relpack.tid_time(greatest(object.tid, object.detached_tid)) + interval '1 day' AS deletable_after
 FROM relpack.object
+JOIN relpack.class ON class.id = object.class
 WHERE object.parent IS NULL;
 
 COMMENT ON VIEW relpack.unreachable_object IS
@@ -2425,6 +2447,7 @@ DROP VIEW relpack."writer";
 DROP VIEW relpack."unreachable_object";
 DROP VIEW relpack."leftover";
 DROP VIEW relpack."garbage_by_class";
+DROP FUNCTION relpack."windows";
 DROP FUNCTION relpack."try_writers_lock";
 DROP FUNCTION relpack."try_pack_lock";
 DROP FUNCTION relpack."trigger_identity";
@@ -2447,7 +2470,6 @@ DROP FUNCTION relpack."reach";
 DROP FUNCTION relpack."path_to_root";
 DROP FUNCTION relpack."pack_lock_holder";
 DROP FUNCTION relpack."nothing_new";
-DROP FUNCTION relpack."may_mention";
 DROP FUNCTION relpack."loosen";
 DROP FUNCTION relpack."lock_writer";
 DROP FUNCTION relpack."lock_protocol";
@@ -2466,7 +2488,6 @@ DROP FUNCTION relpack."create_triggers";
 DROP FUNCTION relpack."compare";
 DROP FUNCTION relpack."collect";
 DROP FUNCTION relpack."climb";
-DROP FUNCTION relpack."class_name";
 DROP FUNCTION relpack."class_id";
 DROP FUNCTION relpack."choose_plan";
 DROP FUNCTION relpack."choose_batch";
@@ -2477,4 +2498,5 @@ DROP FUNCTION relpack."build_reset";
 DROP FUNCTION relpack."build_begin";
 DROP FUNCTION relpack."blob_removals";
 DROP FUNCTION relpack."apply";
+DROP FUNCTION relpack."any_unreachable";
 DROP FUNCTION relpack."advance_watermark";

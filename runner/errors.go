@@ -76,7 +76,7 @@ func ExitCode(err error) int {
 func Message(err error) string {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
-		return err.Error()
+		return oneLine(err.Error())
 	}
 	text := err.Error()
 	if pg.Code == stateLocked || pg.Code == stateRefused {
@@ -87,7 +87,7 @@ func Message(err error) string {
 			text += ". " + more
 		}
 	}
-	return text
+	return oneLine(text)
 }
 
 // isState reports whether err is the server's, with one of these SQLSTATEs.

@@ -73,7 +73,11 @@ func (p *pack) beginBuild(ctx context.Context) error {
 		}
 		return p.persist(ctx, "begin the first build", func() (bool, error) {
 			var got bool
-			err := p.conn.QueryRow(ctx, "SELECT relpack.build_begin()").Scan(&got)
+			call := "SELECT relpack.build_begin()"
+			if p.options.rangeBlocks > 0 {
+				call = fmt.Sprintf("SELECT relpack.build_begin(%d)", p.options.rangeBlocks)
+			}
+			err := p.conn.QueryRow(ctx, call).Scan(&got)
 			return got, err
 		})
 	})

@@ -87,11 +87,11 @@ func (m *migrator) install(ctx context.Context) (err error) {
 
 // takeBack leaves the database as it was found.
 func (m *migrator) takeBack(ctx context.Context) error {
-	exists := false
-	if err := m.db.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL", versionTable).Scan(&exists); err != nil {
+	now, err := lookAt(ctx, m.conn)
+	if err != nil {
 		return err
 	}
-	if exists {
+	if now.version > 0 {
 		if err := m.patiently(ctx, "take back what was installed", m.gooseDown); err != nil {
 			return err
 		}

@@ -83,6 +83,9 @@ func MigrateStatus(ctx context.Context, t Target, files fs.FS, log *slog.Logger)
 // Write prints a line a migration.
 func (s *SchemaStatus) Write(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if s.Storage != "" {
+		fmt.Fprintf(t, "storage %s\n", s.Storage)
+	}
 	for _, m := range s.Migrations {
 		name, applied := m.Name, "pending"
 		if name == "" {
@@ -103,6 +106,10 @@ func (s *SchemaStatus) WriteVersion(w io.Writer) error {
 	if s.Version == 0 {
 		schema = "not installed"
 	}
-	_, err := fmt.Fprintf(w, "schema relpack: %s; this relpack needs version %d\n", schema, s.Latest)
+	storage := ""
+	if s.Storage != "" {
+		storage = s.Storage + ": "
+	}
+	_, err := fmt.Fprintf(w, "%sschema relpack: %s; this relpack needs version %d\n", storage, schema, s.Latest)
 	return err
 }

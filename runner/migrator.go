@@ -171,6 +171,9 @@ func (m *migrator) explain(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case isState(err, "2BP01"): // dependent_objects_still_exist
+		return Refuse(`Drop them and run "relpack migrate down" again`,
+			"objects of somebody else depend on relpack's: %s", serverDetail(err))
 	case errors.As(err, &partial):
 		return fmt.Errorf("migration %s: %w", filepath.Base(partial.Failed.Source.Path), partial.Err)
 	case strings.Contains(err.Error(), "failed to acquire lock"):

@@ -21,6 +21,8 @@ type PackOptions struct {
 	Migrations fs.FS   // what the schema must be
 	Progress   Progress
 	Stop       <-chan struct{} // closed: stop between two batches
+
+	rangeBlocks int // of a first build; 0: the server's default. Tests want several ranges.
 }
 
 var errInterrupted = &Error{Code: ExitInterrupted, Err: errors.New("interrupted"),

@@ -39,6 +39,7 @@ func (p *TerminalProgress) Phase(name, unit string, total int64) {
 		progressbar.OptionSetItsString(unit),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionSetSpinnerChangeInterval(0), // draw in Add only
+		progressbar.OptionSetRenderBlankState(true),   // starts the clock of the rate
 		progressbar.OptionClearOnFinish())
 }
 

@@ -65,7 +65,7 @@ func (g *GraphStatus) write(line lineWriter, now time.Time) {
 	line("relpack's tables", "%s", size(g.Bytes))
 	g.writeUnreachable(line)
 	if g.Doomed > 0 {
-		line("chosen", "%s objects: their deletion is begun or tried", humanize.Comma(g.Doomed))
+		line("chosen", "%s objects for deletion, by the last pack or dry run", humanize.Comma(g.Doomed))
 	}
 	if g.BlobRemovals > 0 {
 		line("blob files", "those of %s blobs wait to be removed", humanize.Comma(g.BlobRemovals))

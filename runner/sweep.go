@@ -40,13 +40,14 @@ func (p *pack) survey(ctx context.Context) error {
 			return fmt.Errorf("choose what to delete: %w", err)
 		}
 		if r.ByClass, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[ClassCount], `
-			SELECT relpack.class_name(chosen.class), chosen.objects, chosen.bytes
+			SELECT class.label, chosen.objects, chosen.bytes
 			FROM (
 			    SELECT class, count(*) AS objects, sum(size)::bigint AS bytes
 			    FROM relpack.doomed
 			    JOIN relpack.object ON object.zoid = doomed.zoid
 			    GROUP BY class
 			) AS chosen
+			JOIN relpack.class ON class.id = chosen.class
 			ORDER BY bytes DESC`); err != nil {
 			return fmt.Errorf("count the chosen by class: %w", err)
 		}

@@ -7,9 +7,11 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET maintenance_work_mem = '128MB'
 SET work_mem = '64MB'
+SET client_min_messages = warning
 AS $$
 DECLARE
     v_graph text;
+    v_objects bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO STRICT v_graph FROM relpack.storage;
@@ -31,6 +33,7 @@ BEGIN
         ELSE
             ANALYZE relpack.object_inref;
             TRUNCATE relpack.tree;
+            DROP INDEX IF EXISTS relpack.tree_zoid;
             INSERT INTO relpack.tree (zoid, parent, level) VALUES (0, 0, 0);
             UPDATE relpack.storage SET graph = 'growing', frontier_rows = 1, frontier_block = 0;
         END IF;
@@ -39,13 +42,15 @@ BEGIN
             UPDATE relpack.storage SET graph = 'filling';
         END IF;
     WHEN 'filling' THEN
+        DROP INDEX IF EXISTS relpack.tree_zoid;
         INSERT INTO relpack.object (zoid, tid, parent, class, size)
         SELECT staged.zoid, staged.tid, tree.parent, staged.class, staged.size
         FROM relpack.staged_object AS staged
         LEFT JOIN relpack.tree ON tree.zoid = staged.zoid;
+        GET DIAGNOSTICS v_objects = ROW_COUNT;
         UPDATE relpack.storage
         SET graph = 'finishing',
-            objects = (SELECT count(*) FROM relpack.object),
+            objects = v_objects,
             inrefs = (SELECT count(*) FROM relpack.object_inref);
     WHEN 'finishing' THEN
         IF to_regclass('relpack.object_pkey') IS NULL THEN

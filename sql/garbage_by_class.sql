@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW relpack.garbage_by_class AS
-SELECT relpack.class_name(garbage.class) AS class,
+SELECT class.label AS class,
        garbage.objects,
        garbage.bytes
 FROM (
@@ -8,6 +8,7 @@ FROM (
     WHERE object.parent IS NULL
     GROUP BY object.class
 ) AS garbage
+JOIN relpack.class ON class.id = garbage.class
 ORDER BY garbage.bytes DESC;
 
 COMMENT ON VIEW relpack.garbage_by_class IS

@@ -2,7 +2,7 @@
 -- written since the graph was settled. Most of that is looked at before the
 -- lock is taken, so that it is held for a few rows only; a row whose
 -- transaction was seen complete then need not be seen again.
-CREATE OR REPLACE FUNCTION relpack.nothing_new(batch bigint[], last_tid bigint)
+CREATE OR REPLACE FUNCTION relpack.nothing_new(batch bigint[], last_tid bigint, high bigint)
 RETURNS text
 LANGUAGE plpgsql
 VOLATILE
@@ -11,19 +11,24 @@ AS $$
 DECLARE
     v_applied bigint;
     v_seen text[];
-    v_mentioned boolean;
-    v_rows bigint;
+    v_mentioned bigint[];
 BEGIN
     SELECT applied_tid INTO v_applied FROM relpack.storage;
-    SELECT array_agg(DISTINCT fresh.xmin::text), bool_or(relpack.may_mention(fresh.state, batch)), count(*)
-    INTO v_seen, v_mentioned, v_rows
-    FROM (
-        SELECT object_state.xmin, object_state.state
-        FROM public.object_state
-        WHERE object_state.tid > v_applied
-        LIMIT 1000
-    ) AS fresh;
-    IF v_mentioned OR v_rows = 1000 THEN
+    IF (SELECT count(*)
+        FROM (SELECT FROM public.object_state WHERE tid > v_applied LIMIT 1000) AS few) = 1000 THEN
+        RETURN 'stale';
+    END IF;
+    -- In this order: what is counted as seen is among what is looked at next.
+    SELECT array_agg(DISTINCT xmin::text)
+    INTO v_seen
+    FROM public.object_state
+    WHERE tid > v_applied;
+    SELECT array_agg(DISTINCT mentioned)
+    INTO v_mentioned
+    FROM public.object_state AS fresh
+    CROSS JOIN LATERAL relpack.windows(fresh.state, high) AS mentioned
+    WHERE fresh.tid > v_applied;
+    IF relpack.any_unreachable(v_mentioned, batch) THEN
         RETURN 'stale';
     END IF;
 
@@ -37,24 +42,22 @@ BEGIN
        OR coalesce((SELECT max(tid) FROM public.object_state), 0) < last_tid THEN
         RETURN 'stale';
     END IF;
-    PERFORM
-    FROM public.object_state
-    WHERE object_state.tid > v_applied
-      AND (object_state.xmin::text = ANY (v_seen)) IS NOT TRUE
-      AND relpack.may_mention(object_state.state, batch);
-    IF FOUND THEN
-        RETURN 'stale';
-    END IF;
-    PERFORM
-    FROM relpack.write_event
-    JOIN public.object_state ON object_state.zoid = write_event.zoid
-    WHERE relpack.may_mention(object_state.state, batch);
-    IF FOUND THEN
-        RETURN 'stale';
-    END IF;
-    RETURN 'nothing new';
+    SELECT array_agg(DISTINCT mentioned)
+    INTO v_mentioned
+    FROM (
+        SELECT object_state.state
+        FROM public.object_state
+        WHERE object_state.tid > v_applied
+          AND (object_state.xmin::text = ANY (v_seen)) IS NOT TRUE
+        UNION ALL
+        SELECT object_state.state
+        FROM relpack.write_event
+        JOIN public.object_state ON object_state.zoid = write_event.zoid
+    ) AS fresh
+    CROSS JOIN LATERAL relpack.windows(fresh.state, high) AS mentioned;
+    RETURN CASE WHEN relpack.any_unreachable(v_mentioned, batch) THEN 'stale' ELSE 'nothing new' END;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.nothing_new(bigint[], bigint) IS
-    'Step of relpack.sweep(): "nothing new" when, with the writers'' lock held, nothing written since the graph was settled may refer to an unreachable object; else busy or stale.';
+COMMENT ON FUNCTION relpack.nothing_new(bigint[], bigint, bigint) IS
+    'Step of relpack.sweep(): "nothing new" when, with the writers'' lock held, nothing written since the graph was settled may refer to an unreachable object (high is the highest of them); else busy or stale.';

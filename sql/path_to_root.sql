@@ -28,8 +28,9 @@ AS $$
         WHERE chain.parent IS DISTINCT FROM chain.zoid
           AND cardinality(chain.met) <= 1000
     )
-    SELECT step, chain.zoid, relpack.class_name(chain.class), chain.parent IS NOT NULL
+    SELECT step, chain.zoid, class.label, chain.parent IS NOT NULL
     FROM chain
+    JOIN relpack.class ON class.id = chain.class
     ORDER BY step;
 $$;
 

@@ -12,7 +12,7 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO v_graph FROM relpack.storage;
-    IF v_graph <> 'known' THEN
+    IF v_graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow') THEN

@@ -6,9 +6,10 @@ LANGUAGE sql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT object_inref.zoid, relpack.class_name(object.class), object.size, object.parent IS NOT NULL
+    SELECT object_inref.zoid, class.label, object.size, object.parent IS NOT NULL
     FROM relpack.object_inref
     LEFT JOIN relpack.object ON object.zoid = object_inref.zoid
+    LEFT JOIN relpack.class ON class.id = object.class
     WHERE object_inref.inref = "references".zoid
     ORDER BY object_inref.zoid;
 $$;

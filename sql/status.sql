@@ -9,6 +9,8 @@ LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_day_ago bigint := relpack.time_tid(now() - interval '1 day');
 BEGIN
     SELECT storage.graph,
            CASE WHEN storage.graph IN ('known', 'doubtful') THEN relpack.doubt() END,
@@ -20,11 +22,10 @@ BEGIN
     -- While a graph is built, nodes without a parent mean nothing.
     IF graph IN ('known', 'doubtful') THEN
         SELECT count(*), coalesce(sum(object.size), 0),
-               count(*) FILTER (WHERE greatest(object.tid, object.detached_tid) > day_ago.tid),
-               coalesce(sum(object.size) FILTER (WHERE greatest(object.tid, object.detached_tid) > day_ago.tid), 0)
+               count(*) FILTER (WHERE greatest(object.tid, object.detached_tid) > v_day_ago),
+               coalesce(sum(object.size) FILTER (WHERE greatest(object.tid, object.detached_tid) > v_day_ago), 0)
         INTO unreachable, unreachable_bytes, within_grace, within_grace_bytes
         FROM relpack.object
-        CROSS JOIN (SELECT relpack.time_tid(now() - interval '1 day') AS tid) AS day_ago
         WHERE object.parent IS NULL;
     END IF;
     doomed := (SELECT count(*) FROM relpack.doomed);

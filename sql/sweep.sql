@@ -15,6 +15,7 @@ DECLARE
     v_batch bigint[];
     v_stored bigint;
     v_last bigint;
+    v_high bigint;
     v_inrefs bigint;
     v_nodes bigint;
 BEGIN
@@ -49,6 +50,7 @@ BEGIN
             PERFORM set_config('synchronous_commit', 'on', true);
         END IF;
         SELECT max(tid) INTO v_last FROM public.object_state;
+        SELECT max(zoid) INTO v_high FROM relpack.object WHERE parent IS NULL;
 
         -- Never waits for a row: whoever holds one may wait for us.
         SELECT count(*), count(*) FILTER (WHERE object.tid = locked.tid)
@@ -88,7 +90,7 @@ BEGIN
             inrefs = storage.inrefs - v_inrefs,
             sweep_begun = sweep.remaining > 0;
 
-        CASE relpack.nothing_new(v_batch, v_last)
+        CASE relpack.nothing_new(v_batch, v_last, v_high)
         WHEN 'busy' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
         WHEN 'stale' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
         ELSE outcome := 'swept';

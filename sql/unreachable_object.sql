@@ -1,11 +1,12 @@
 CREATE OR REPLACE VIEW relpack.unreachable_object AS
 SELECT object.zoid,
        object.tid,
-       relpack.class_name(object.class) AS class,
+       class.label AS class,
        object.size,
        relpack.tid_time(object.detached_tid) AS unreachable_since,
        relpack.tid_time(greatest(object.tid, object.detached_tid)) + interval '1 day' AS deletable_after
 FROM relpack.object
+JOIN relpack.class ON class.id = object.class
 WHERE object.parent IS NULL;
 
 COMMENT ON VIEW relpack.unreachable_object IS

@@ -101,10 +101,16 @@ func created(text string) (kind, name string) {
 	return "", ""
 }
 
-// snapshot reads the Up part of a migration written by this program.
+var drops = regexp.MustCompile(`(?m)^DROP \w+ relpack\."(\w+)";$`)
+
+// snapshot reads the Up part of a migration written by this program: object
+// name to text, which is empty for an object that it removes.
 func snapshot(text string) map[string]string {
 	up, _, _ := strings.Cut(text, "-- +goose Down")
 	texts := map[string]string{}
+	for _, match := range drops.FindAllStringSubmatch(up, -1) {
+		texts[match[1]] = ""
+	}
 	for _, part := range strings.Split(up, "\n"+begin)[1:] {
 		file, body, _ := strings.Cut(part, "\n")
 		body = strings.TrimPrefix(body, "-- +goose StatementBegin\n")
@@ -120,20 +126,14 @@ func migration(before, now map[string]string) string {
 	var up, down strings.Builder
 	fmt.Fprintf(&up, "%s\n\n-- +goose Up\nSET LOCAL check_function_bodies = off;\nSET LOCAL lock_timeout = '200ms';\n", header)
 	fmt.Fprint(&down, "\n-- +goose Down\nSET LOCAL check_function_bodies = off;\nSET LOCAL lock_timeout = '200ms';\n")
-	changed := changes(before, now)
+	changed, dropped := changes(before, now)
 	if len(before) == 0 {
 		fmt.Fprintln(&down, "SELECT relpack.drop_triggers();")
 	}
 	for i := len(changed) - 1; i >= 0; i-- {
-		object := changed[i]
-		if text := now[object]; text != "" && signature(before[object]) != signature(text) {
-			fmt.Fprintln(&down, drop(object, text))
-		}
-	}
-	for i := len(changed) - 1; i >= 0; i-- {
-		object := changed[i]
-		if text := before[object]; text != "" && signature(now[object]) != signature(text) {
-			fmt.Fprintln(&up, drop(object, text))
+		if object := changed[i]; dropped[object] {
+			drop(&up, object, before[object])
+			drop(&down, object, now[object])
 		}
 	}
 	for _, object := range changed {
@@ -147,15 +147,31 @@ func migration(before, now map[string]string) string {
 	return up.String() + down.String()
 }
 
-func changes(before, now map[string]string) []string {
-	var changed []string
-	for object, text := range now {
-		if before[object] != text {
-			changed = append(changed, object)
+// changes lists what differs, functions first, and which of it has to be
+// dropped: what CREATE OR REPLACE can't change, and what depends on such.
+func changes(before, now map[string]string) (changed []string, dropped map[string]bool) {
+	all := map[string]bool{}
+	for _, texts := range []map[string]string{before, now} {
+		for object := range texts {
+			all[object] = true
 		}
 	}
-	for object := range before {
-		if _, there := now[object]; !there {
+	dropped = map[string]bool{}
+	for object := range all {
+		if signature(before[object]) != signature(now[object]) {
+			dropped[object] = true
+		}
+	}
+	for more := true; more; {
+		more = false
+		for object := range all {
+			if !dropped[object] && dependsOn(before[object]+now[object], dropped) {
+				dropped[object], more = true, true
+			}
+		}
+	}
+	for object := range all {
+		if before[object] != now[object] || dropped[object] {
 			changed = append(changed, object)
 		}
 	}
@@ -169,7 +185,21 @@ func changes(before, now map[string]string) []string {
 		}
 		return changed[i] < changed[j]
 	})
-	return changed
+	return changed, dropped
+}
+
+var names = regexp.MustCompile(`relpack\."?(\w+)"?`)
+
+// dependsOn tells whether PostgreSQL keeps a definition from outliving one of
+// these objects: it looks at the whole of a view, and at the head of a function.
+func dependsOn(text string, objects map[string]bool) bool {
+	_, own := created(text)
+	for _, match := range names.FindAllStringSubmatch(signature(text), -1) {
+		if match[1] != own && objects[match[1]] {
+			return true
+		}
+	}
+	return false
 }
 
 // signature is what CREATE OR REPLACE can't change: all before the body. A
@@ -183,9 +213,12 @@ func signature(text string) string {
 	return head
 }
 
-func drop(object, text string) string {
+func drop(b *strings.Builder, object, text string) {
+	if text == "" {
+		return
+	}
 	kind, _ := created(text)
-	return fmt.Sprintf("DROP %s relpack.%q;", kind, object)
+	fmt.Fprintf(b, "DROP %s relpack.%q;\n", kind, object)
 }
 
 func statement(b *strings.Builder, object, text string) {

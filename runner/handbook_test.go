@@ -1,0 +1,282 @@
+package runner
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/migrations"
+	"relpack/runner/internal/pgtest"
+	"relpack/runner/internal/zodbtest"
+)
+
+const handbookFile = "../sql/README.md"
+
+var updateHandbook = flag.Bool("update", false, "rewrite the transcripts in "+handbookFile)
+
+// Every transcript of the handbook is what psql prints: its statements are
+// executed against the sample database in the order of the text, those of a
+// block in one session. In the text, comments that a reader doesn't see drive
+// what the site does meanwhile (see meanwhile).
+func TestTheHandbooksTranscriptsAreWhatPsqlPrints(t *testing.T) {
+	t.Parallel()
+	programs, err := pgtest.Find(t.Context())
+	if err != nil {
+		t.Skip(err)
+	}
+	psql, err := pgtest.Psql(programs)
+	if err != nil {
+		t.Skip(err)
+	}
+	text, err := os.ReadFile(handbookFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHandbook(t, psql)
+	parts := parseHandbook(string(text))
+	for i, part := range parts {
+		switch {
+		case part.directive != "":
+			h.meanwhile(part.directive)
+		case part.steps != nil:
+			got := h.play(part.steps)
+			if normal(got) != normal(part.text) {
+				parts[i].text = got
+				if !*updateHandbook {
+					t.Errorf("%s, line %d (go test ./runner -run Handbook -update rewrites it):\n--- the text has\n%s--- psql prints\n%s",
+						handbookFile, part.line, part.text, got)
+				}
+			}
+		}
+	}
+	if *updateHandbook {
+		var rewritten strings.Builder
+		for _, part := range parts {
+			rewritten.WriteString(part.text)
+		}
+		if err := os.WriteFile(handbookFile, []byte(rewritten.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// handbook is the database that the handbook speaks of.
+type handbook struct {
+	t      testing.TB
+	target Target
+	psql   string
+	conn   *pgx.Conn // the other session
+}
+
+// handbookOwner owns the database: what the handbook shows needs no superuser.
+const handbookOwner = "zodb"
+
+func newHandbook(t testing.TB, psql string) *handbook {
+	t.Helper()
+	target, super := newEmptyDatabase(t)
+	run(t, super, fmt.Sprintf(`
+		DO $$ BEGIN
+			CREATE ROLE %[1]s;
+		EXCEPTION WHEN duplicate_object THEN NULL;
+		END $$;
+		ALTER ROLE %[1]s LOGIN PASSWORD '%[1]s';
+		ALTER SCHEMA public OWNER TO %[1]s;
+		DROP ROLE IF EXISTS dashboard;
+		CREATE ROLE dashboard`, handbookOwner))
+	config := super.Config()
+	run(t, super, "ALTER DATABASE "+pgx.Identifier{config.Database}.Sanitize()+" OWNER TO "+handbookOwner)
+	t.Cleanup(func() {
+		// Roles outlive their database.
+		_, err := super.Exec(context.Background(), "DROP OWNED BY dashboard; DROP ROLE dashboard")
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	target.DSN = fmt.Sprintf("host='%s' port=%d dbname=%s user=%[4]s password=%[4]s options='-c timezone=UTC'",
+		config.Host, config.Port, config.Database, handbookOwner)
+	conn, err := pgx.Connect(t.Context(), target.DSN)
+	if err != nil {
+		t.Skipf("the server doesn't let role %s in: %v", handbookOwner, err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) }) // it may be closed already
+	if err := zodbtest.CreateStorage(t.Context(), conn, zodbtest.V42); err != nil {
+		t.Fatal(err)
+	}
+	loadSmall(t, conn, "")
+	// A month earlier: beyond the grace on whatever day this runs.
+	run(t, conn, "UPDATE object_state SET tid = tid - (44640::bigint << 32)")
+	run(t, conn, "VACUUM (ANALYZE) object_state")
+	if err := MigrateUp(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+		t.Fatal(Message(err))
+	}
+	return &handbook{t: t, target: target, psql: psql, conn: conn}
+}
+
+// meanwhile does what a comment of the handbook says: the commits of a stage of
+// the sample, or SQL in a session that stays open until the next one.
+func (h *handbook) meanwhile(what string) {
+	h.t.Helper()
+	if what == zodbtest.Changes || what == zodbtest.MoreChanges {
+		if err := zodbtest.ApplyChanges(h.t.Context(), h.conn, what); err != nil {
+			h.t.Fatal(err)
+		}
+		return
+	}
+	run(h.t, h.conn, what)
+}
+
+// A step is a statement for psql with its prompts, or a command of relpack.
+type step struct {
+	shown string // as in the text, prompts included
+	input string
+}
+
+// A part is a stretch of the handbook: a transcript, a directive, or prose.
+type part struct {
+	text      string
+	line      int
+	directive string
+	steps     []step
+}
+
+var (
+	fence     = regexp.MustCompile("^```(\\w*)$")
+	directive = regexp.MustCompile(`^<!-- meanwhile: (.*) -->$`)
+	prompt    = regexp.MustCompile(`^(\$|site[=*]+>) `)
+	more      = regexp.MustCompile(`^site[-(*'"]+> `)
+)
+
+// parseHandbook splits the text; the texts of its parts make it whole again.
+func parseHandbook(text string) []part {
+	var parts []part
+	var inside bool
+	add := func(p part, line string) {
+		last := len(parts) - 1
+		if p.directive == "" && last >= 0 && parts[last].directive == "" && (parts[last].steps != nil) == (p.steps != nil) {
+			parts[last].text += line
+			parts[last].steps = append(parts[last].steps, p.steps...)
+			return
+		}
+		p.text = line
+		parts = append(parts, p)
+	}
+	for i, line := range strings.SplitAfter(text, "\n") {
+		bare := strings.TrimSuffix(line, "\n")
+		p := part{line: i + 1}
+		last := len(parts) - 1
+		switch {
+		case fence.MatchString(bare):
+			inside = !inside && bare == "```console"
+		case inside && prompt.MatchString(bare):
+			p.steps = []step{{bare, prompt.ReplaceAllString(bare, "")}}
+		case inside && last >= 0 && parts[last].steps != nil:
+			p.steps = []step{} // output, or the rest of a statement
+			if s := parts[last].steps; more.MatchString(bare) {
+				s[len(s)-1].shown += "\n" + bare
+				s[len(s)-1].input += "\n" + more.ReplaceAllString(bare, "")
+			}
+		}
+		if m := directive.FindStringSubmatch(bare); m != nil {
+			p.directive = m[1]
+		}
+		add(p, line)
+	}
+	return parts
+}
+
+// play executes the steps of a block and returns the block as it then reads.
+func (h *handbook) play(steps []step) string {
+	h.t.Helper()
+	var block []string
+	for len(steps) > 0 {
+		if command, ok := strings.CutPrefix(steps[0].shown, "$ "); ok {
+			block = append(block, steps[0].shown+"\n")
+			h.relpack(command)
+			steps = steps[1:]
+			continue
+		}
+		n := slices.IndexFunc(steps, func(s step) bool { return strings.HasPrefix(s.shown, "$ ") })
+		if n < 0 {
+			n = len(steps)
+		}
+		for i, output := range h.session(steps[:n]) {
+			block = append(block, steps[i].shown+"\n"+output)
+		}
+		steps = steps[n:]
+	}
+	return strings.Join(block, "\n")
+}
+
+const mark = "== end of statement =="
+
+// session executes statements in one session of psql; it returns what each of
+// them prints, its errors last.
+func (h *handbook) session(steps []step) []string {
+	h.t.Helper()
+	var input, out, warn strings.Builder
+	// Where in the functions an error came from isn't for the handbook.
+	input.WriteString("\\set SHOW_CONTEXT never\n")
+	for _, s := range steps {
+		fmt.Fprintf(&input, "%s\n\\echo %s\n\\warn %s\n", s.input, mark, mark)
+	}
+	cmd := exec.CommandContext(h.t.Context(), h.psql, "--no-psqlrc", "--pset=pager=off", h.target.DSN)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		return strings.HasPrefix(entry, "PG") || strings.HasPrefix(entry, "LC_")
+	}), "LC_ALL=C", "PGCLIENTENCODING=UTF8")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input.String()), &out, &warn
+	if err := cmd.Run(); err != nil {
+		h.t.Fatalf("psql: %v\n%s", err, warn.String())
+	}
+	printed, warned := strings.Split(out.String(), mark+"\n"), strings.Split(warn.String(), mark+"\n")
+	if len(printed) != len(steps)+1 || len(warned) != len(steps)+1 {
+		h.t.Fatalf("psql took %d statements for %d:\n%s%s", len(steps), len(printed)-1, input.String(), warn.String())
+	}
+	outputs := make([]string, len(steps))
+	for i := range steps {
+		if text := strings.TrimRight(printed[i], "\n") + "\n" + strings.TrimRight(warned[i], "\n"); strings.Trim(text, "\n") != "" {
+			outputs[i] = strings.Trim(text, "\n") + "\n"
+		}
+	}
+	return outputs
+}
+
+// relpack is the command: with --quiet, for what it prints isn't the handbook's.
+func (h *handbook) relpack(command string) {
+	h.t.Helper()
+	o := everything
+	o.Days = 1
+	switch command {
+	case "relpack pack --quiet":
+	case "relpack pack --quiet --dry-run":
+		o.DryRun = true
+	default:
+		h.t.Fatalf("the test doesn't know how to run %q", command)
+	}
+	packStorage(h.t, h.target, o)
+}
+
+var (
+	spaces     = regexp.MustCompile(` +`)
+	dashes     = regexp.MustCompile(`-{2,}`)
+	timestamps = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+\d\d`)
+	durations  = regexp.MustCompile(`\d\d:\d\d:\d\d(\.\d+)?`)
+	volatile   = regexp.MustCompile(`(?m)^(pid|bytes|version) +\| .*$|\bpid \d+|^ *\d{3,} \| zope\b`)
+)
+
+// normal leaves out what differs from run to run, and how wide it is: moments,
+// process ids, sizes of tables.
+func normal(text string) string {
+	text = timestamps.ReplaceAllString(text, "MOMENT")
+	text = durations.ReplaceAllString(text, "TIME")
+	text = volatile.ReplaceAllString(text, "$1 VOLATILE")
+	text = dashes.ReplaceAllString(text, "-")
+	return spaces.ReplaceAllString(text, " ")
+}

@@ -1,0 +1,259 @@
+package commandtest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner"
+	"relpack/runner/internal/pgtest"
+	"relpack/runner/internal/zodbtest"
+)
+
+// program is the command under test, built once.
+var program string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "relpack-test-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		program = filepath.Join(dir, "relpack")
+		if out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-X main.version=v9.9.9", "-o", program, "relpack/cmd/relpack").CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+			return 1
+		}
+		return pgtest.Main(m, func(ctx context.Context, conn *pgx.Conn) error {
+			if err := zodbtest.CreateStorage(ctx, conn, zodbtest.V42); err != nil {
+				return err
+			}
+			return zodbtest.LoadSmall(ctx, conn, "")
+		})
+	}())
+}
+
+// A result is what a command printed, and its exit code.
+type result struct {
+	stdout, stderr string
+	code           int
+}
+
+func relpack(t testing.TB, args ...string) result {
+	t.Helper()
+	return finish(t, start(t, args...))
+}
+
+func start(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), program, args...)
+	command.Stdout, command.Stderr = &strings.Builder{}, &strings.Builder{}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return command
+}
+
+func finish(t testing.TB, command *exec.Cmd) result {
+	t.Helper()
+	var exit *exec.ExitError
+	if err := command.Wait(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	r := result{fmt.Sprint(command.Stdout), fmt.Sprint(command.Stderr), command.ProcessState.ExitCode()}
+	if t.Failed() || testing.Verbose() {
+		t.Logf("%v: %d\n%s%s", command.Args[1:], r.code, r.stdout, r.stderr)
+	}
+	return r
+}
+
+// expect wants an exit code and words, from both outputs.
+func (r result) expect(t testing.TB, code int, words ...string) {
+	t.Helper()
+	if r.code != code {
+		t.Errorf("exit code %d, want %d:\n%s%s", r.code, code, r.stdout, r.stderr)
+	}
+	for _, word := range words {
+		if !strings.Contains(r.stdout+r.stderr, word) {
+			t.Errorf("no %q in\n%s%s", word, r.stdout, r.stderr)
+		}
+	}
+}
+
+func TestUsageErrorsAreOneLineAndExitWith2(t *testing.T) {
+	t.Parallel()
+	for args, says := range map[string]string{
+		"":                                  "expected one of",
+		"pack --nope":                       "--nope",
+		"pack --days many":                  "--days",
+		"pack --days nan":                   "--days",
+		"pack --days -inf":                  "--days",
+		"pack --days 1e300":                 "--days",
+		"pack --use-prepack-state":          "keeps the graph",
+		"pack --check-refs-only":            "relpack pack --dry-run",
+		"migrate":                           "expected one of",
+		"migrate sideways":                  "sideways",
+		"pack some.conf --dsn dbname=other": "--dsn and --blob-dir are for use without",
+	} {
+		r := relpack(t, strings.Fields(args)...)
+		r.expect(t, runner.ExitUsage, says)
+		if strings.Count(r.stderr, "\n") != 1 || !strings.HasPrefix(r.stderr, "relpack: ") || r.stdout != "" {
+			t.Errorf("%q prints %q and %q", args, r.stdout, r.stderr)
+		}
+	}
+}
+
+func TestHelpListsTheExitCodes(t *testing.T) {
+	t.Parallel()
+	relpack(t, "--help").expect(t, 0, "0 done", "1 failure", "2 usage", "3 locked", "4 refused", "130 interrupted")
+	relpack(t, "pack", "--help").expect(t, 0, "--days", "--dry-run", "--blob-dir")
+	relpack(t, "--version").expect(t, 0, "relpack v9.9.9", "go1.")
+}
+
+func TestADatabaseIsInstalledPackedAndCleaned(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDatabase(t)
+	relpack(t, "status", "--dsn", db.DSN).expect(t, 0, "not installed")
+	relpack(t, "pack", "--dsn", db.DSN).expect(t, runner.ExitRefused, "relpack: relpack is not installed", "relpack migrate up")
+	relpack(t, "migrate", "version", "--dsn", db.DSN).expect(t, 0, "not installed")
+	relpack(t, "migrate", "up", "--dsn", db.DSN).expect(t, 0, "has version")
+	relpack(t, "migrate", "status", "--dsn", db.DSN).expect(t, 0, "00001", "applied 20")
+	relpack(t, "pack", "--dry-run", "--days", "-1", "--dsn", db.DSN).expect(t, 0, "would delete")
+	r := relpack(t, "pack", "--days", "-1", "--json", "--dsn", db.DSN)
+	r.expect(t, 0)
+	var reports []runner.Report
+	if err := json.Unmarshal([]byte(r.stdout), &reports); err != nil || len(reports) != 1 || reports[0].Deleted.Objects != 744 {
+		t.Errorf("%v: %s", err, r.stdout)
+	}
+	relpack(t, "status", "--dsn", db.DSN).expect(t, 0, "describes the storage", "deleted 744 objects")
+	if r = relpack(t, "pack", "-q", "--days", "-1", "--dsn", db.DSN); r != (result{}) {
+		t.Errorf("a quiet pack says %+v", r)
+	}
+	relpack(t, "pack", "-v", "--days=-1", "--dsn", db.DSN).expect(t, 0, "peak memory", "SELECT relpack.")
+	relpack(t, "migrate", "down", "--dsn", db.DSN).expect(t, 0, "removed")
+}
+
+// configuration writes a file with one storage a DSN.
+func configuration(t *testing.T, keys string, dsns map[string]string, order ...string) string {
+	t.Helper()
+	var text strings.Builder
+	for _, name := range order {
+		fmt.Fprintf(&text, "<relstorage %s>\nkeep-history false\nshared-blob-dir false\n%s\n<postgresql>\ndsn %s\n</postgresql>\n</relstorage>\n",
+			name, keys, dsns[name])
+	}
+	file := filepath.Join(t.TempDir(), "zodb.conf")
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestOneStoragesFailureDoesNotStopTheOthersAndNoPasswordIsShown(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDatabase(t)
+	if strings.Contains(db.DSN, "://") {
+		t.Skip("keywords can't be added to a URI")
+	}
+	config := configuration(t, "", map[string]string{
+		"lost":  "host='/nonexistent' password='geheim' dbname='x' connect_timeout=2",
+		"good":  db.DSN + " password='geheim'",
+		"again": db.DSN + " password='geheim'",
+	}, "lost", "good", "again")
+	relpack(t, "migrate", "up", config).expect(t, runner.ExitFailure, "relpack: lost: ", "good: ", "again: ", "up to date")
+	r := relpack(t, "pack", config, "--days", "-1", "--json", "-v")
+	r.expect(t, runner.ExitFailure, "relpack: lost: connect")
+	var reports []runner.Report
+	if err := json.Unmarshal([]byte(r.stdout), &reports); err != nil || len(reports) != 3 ||
+		reports[0].ExitCode != runner.ExitFailure || reports[0].Error == "" || reports[1].Deleted.Objects != 744 || reports[2].Storage != "again" {
+		t.Errorf("%v: %s", err, r.stdout)
+	}
+	for _, args := range [][]string{{"pack"}, {"status"}, {"status", "--json"}, {"migrate", "status"}, {"migrate", "version"}, {"migrate", "down"}} {
+		r := relpack(t, append(args, "-v", config)...)
+		r.expect(t, runner.ExitFailure, "relpack: lost: ")
+		if strings.Contains(r.stdout+r.stderr, "geheim") {
+			t.Errorf("%v shows the password: %+v", args, r)
+		}
+	}
+}
+
+func TestAConfigurationThatForbidsPackingIsRefused(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDatabase(t)
+	config := configuration(t, "read-only true", map[string]string{"a": db.DSN}, "a")
+	relpack(t, "migrate", "up", config).expect(t, runner.ExitRefused, "relpack: a: ", "read-only")
+	relpack(t, "pack", config).expect(t, runner.ExitRefused, "read-only")
+	relpack(t, "status", config).expect(t, 0, "not installed", "read-only")
+	relpack(t, "pack", "/nonexistent.conf").expect(t, runner.ExitFailure, "/nonexistent.conf")
+}
+
+func TestASignalInterruptsAMigrationThatWaits(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDatabase(t)
+	conn := db.Connect(t)
+	if _, err := conn.Exec(t.Context(), "BEGIN; DELETE FROM object_state WHERE zoid = 1"); err != nil {
+		t.Fatal(err)
+	}
+	command := start(t, "migrate", "up", "--dsn", db.DSN)
+	awaitSession(t, db, "relpack migrate up")
+	time.Sleep(300 * time.Millisecond)
+	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	finish(t, command).expect(t, runner.ExitInterrupted, "relpack: interrupted")
+	relpack(t, "migrate", "version", "--dsn", db.DSN).expect(t, 0, "not installed")
+}
+
+func TestASecondSignalEndsAPackAtOnce(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDatabase(t)
+	relpack(t, "migrate", "up", "--dsn", db.DSN).expect(t, 0)
+	conn := db.Connect(t)
+	// The pack waits for a lock that nobody gives it.
+	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE relpack.scan_range"); err != nil {
+		t.Fatal(err)
+	}
+	command := start(t, "pack", "--dsn", db.DSN)
+	awaitSession(t, db, "relpack pack")
+	time.Sleep(300 * time.Millisecond)
+	for range 2 {
+		if err := command.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	begin := time.Now()
+	finish(t, command).expect(t, runner.ExitInterrupted, "a second signal")
+	if took := time.Since(begin); took > 3*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// awaitSession returns when a session with this application_name is there.
+func awaitSession(t *testing.T, db *pgtest.Database, application string) {
+	t.Helper()
+	conn := db.Connect(t)
+	for begin := time.Now(); time.Since(begin) < 30*time.Second; time.Sleep(10 * time.Millisecond) {
+		var there bool
+		if err := conn.QueryRow(t.Context(),
+			"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database())",
+			application).Scan(&there); err != nil {
+			t.Fatal(err)
+		}
+		if there {
+			return
+		}
+	}
+	t.Fatalf("no session %q", application)
+}

@@ -1,0 +1,215 @@
+package runner
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"relpack/migrations"
+	"relpack/runner/internal/zodbtest"
+)
+
+func up(t testing.TB, target Target) {
+	t.Helper()
+	if err := MigrateUp(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func down(t testing.TB, target Target) {
+	t.Helper()
+	if err := MigrateDown(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDownLeavesNothingAndUpWorksAgain(t *testing.T) {
+	t.Parallel()
+	target, conn := newBareStorage(t)
+	before := catalog(t, conn)
+	up(t, target)
+	installed := catalog(t, conn)
+	if installed == before {
+		t.Fatal("up created nothing")
+	}
+	run(t, conn, "INSERT INTO object_state VALUES (0, 1, 1, 'x')")
+	down(t, target)
+	if after := catalog(t, conn); after != before {
+		t.Errorf("down leaves\n%s\nof\n%s", after, before)
+	}
+	down(t, target) // nothing to do
+	up(t, target)
+	if again := catalog(t, conn); again != installed {
+		t.Errorf("up again creates\n%s\nnot\n%s", again, installed)
+	}
+	up(t, target) // nothing to do
+	if err := CheckInstalled(t.Context(), conn, migrations.Files); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDownWorksWhenTheStorageIsGone(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	run(t, conn, "DROP TABLE object_state CASCADE")
+	down(t, target)
+	if get[int](t, conn, "SELECT count(*) FROM pg_namespace WHERE nspname = 'relpack'") != 0 {
+		t.Error("the schema relpack is left")
+	}
+}
+
+func TestDownKeepsWhatSomebodyElsePutIntoTheSchema(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	run(t, conn, "CREATE TABLE relpack.report_of_a_dba AS SELECT 1 AS one")
+	expectRefusal(t, MigrateDown(t.Context(), target, migrations.Files, testLog(t)), "report_of_a_dba")
+	run(t, conn, "DROP TABLE relpack.report_of_a_dba")
+	down(t, target)
+	if strings.Contains(catalog(t, conn), "relpack") {
+		t.Error(catalog(t, conn))
+	}
+}
+
+func TestDownThatFailsKeepsRelpackAtWork(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	run(t, conn, "INSERT INTO object_state VALUES (0, 1, 1, 'x'); CREATE VIEW public.of_a_dba AS SELECT * FROM relpack.writer")
+	installed := catalog(t, conn)
+	expectRefusal(t, MigrateDown(t.Context(), target, migrations.Files, testLog(t)), "view of_a_dba depends on")
+	if after := catalog(t, conn); after != installed {
+		t.Errorf("half of relpack is gone, left is\n%s", after)
+	}
+	run(t, conn, "SELECT relpack.require_storage()")
+}
+
+func TestStockGooseInstallsAndRemovesTheSameSchema(t *testing.T) {
+	t.Parallel()
+	target, conn := newBareStorage(t)
+	up(t, target)
+	ours := catalog(t, conn)
+	db := stdlib.OpenDB(*conn.Config())
+	defer func() { _ = db.Close() }()
+	stock := func() *goose.Provider {
+		provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files, goose.WithTableName("relpack.goose_db_version"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return provider
+	}
+	if pending, err := stock().HasPending(t.Context()); err != nil || pending {
+		t.Errorf("goose sees pending migrations: %v, %v", pending, err)
+	}
+	if _, err := stock().DownTo(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	down(t, target)
+	run(t, conn, "CREATE SCHEMA relpack")
+	if _, err := stock().Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if theirs := catalog(t, conn); theirs != ours {
+		t.Errorf("goose creates\n%s\nrelpack\n%s", theirs, ours)
+	}
+	up(t, target)
+}
+
+func TestNoMigrationWhileAPackRuns(t *testing.T) {
+	t.Parallel()
+	for _, version := range []zodbtest.Version{zodbtest.V15, zodbtest.V30, zodbtest.V42} {
+		t.Run(version.String(), func(t *testing.T) {
+			t.Parallel()
+			target, conn := newEmptyDatabase(t)
+			if err := zodbtest.CreateStorage(t.Context(), conn, version); err != nil {
+				t.Fatal(err)
+			}
+			up(t, target)
+			run(t, conn, "SET application_name = 'zodbpack'; SELECT pg_advisory_lock("+fmt.Sprint(version.PackLock())+")")
+			pid := fmt.Sprintf("pid %d", conn.PgConn().PID())
+			expectError(t, MigrateUp(t.Context(), target, migrations.Files, testLog(t)), ExitLocked, pid, "zodbpack")
+			expectError(t, MigrateDown(t.Context(), target, migrations.Files, testLog(t)), ExitLocked, pid, "zodbpack")
+			run(t, conn, "SELECT pg_advisory_unlock_all()")
+			down(t, target)
+		})
+	}
+	bare, conn := newBareStorage(t)
+	run(t, conn, "SELECT pg_advisory_lock(-2)")
+	expectError(t, MigrateUp(t.Context(), bare, migrations.Files, testLog(t)), ExitLocked, fmt.Sprint(conn.PgConn().PID()))
+}
+
+func TestMigrateUpPutsTriggersBackInForce(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]string{
+		"dropped":                      "DROP TRIGGER relpack_report_delete ON object_state",
+		"all dropped":                  "SELECT relpack.drop_triggers()",
+		"disabled":                     "ALTER TABLE object_state DISABLE TRIGGER relpack_lock_writer",
+		"no longer firing in replicas": "ALTER TABLE object_state ENABLE TRIGGER relpack_report_insert",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newStorage(t)
+			run(t, conn, "INSERT INTO object_state VALUES (0, 1, 1, 'x')")
+			run(t, conn, "SELECT relpack.require_storage()")
+			run(t, conn, damage)
+			log := &memory{}
+			if err := MigrateUp(t.Context(), target, migrations.Files, log.logger()); err != nil {
+				t.Fatal(err)
+			}
+			run(t, conn, "SELECT relpack.require_storage()")
+			log.wait(t, "installed again")
+		})
+	}
+}
+
+func TestAnUpdateFromAnOlderVersionThatFailsKeepsTheOldOne(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	before := catalog(t, conn)
+	newer := withMore(t, "99999_broken.sql", "-- +goose Up\nCREATE TABLE relpack.half ();\nSELECT 1/0;\n-- +goose Down\nDROP TABLE relpack.half;\n")
+	err := MigrateUp(t.Context(), target, newer, testLog(t))
+	expectError(t, err, ExitFailure, "99999_broken.sql", "division by zero")
+	if after := catalog(t, conn); after != before {
+		t.Errorf("it left\n%s", after)
+	}
+	if err := CheckInstalled(t.Context(), conn, migrations.Files); err != nil {
+		t.Error(err)
+	}
+	good := withMore(t, "99999_more.sql", "-- +goose Up\nCREATE TABLE relpack.more ();\n-- +goose Down\nDROP TABLE relpack.more;\n")
+	if err := MigrateUp(t.Context(), target, good, testLog(t)); err != nil {
+		t.Fatal(err)
+	}
+	expectRefusal(t, CheckInstalled(t.Context(), conn, migrations.Files), "older than the schema")
+	if err := MigrateDown(t.Context(), target, good, testLog(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMigrateStatusLooksWithoutATrace(t *testing.T) {
+	t.Parallel()
+	target, conn := newBareStorage(t)
+	before := catalog(t, conn)
+	status, err := MigrateStatus(t.Context(), target, migrations.Files, testLog(t))
+	if err != nil || status.Version != 0 || len(status.Migrations) == 0 || status.Migrations[0].Applied != nil {
+		t.Fatalf("%+v, %v", status, err)
+	}
+	if after := catalog(t, conn); after != before {
+		t.Errorf("it left\n%s", after)
+	}
+	up(t, target)
+	if status, err = MigrateStatus(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := status.Write(&text); err != nil || strings.Contains(text.String(), "pending") {
+		t.Errorf("%s, %v", &text, err)
+	}
+	for _, m := range status.Migrations {
+		if m.Applied == nil || time.Since(*m.Applied).Abs() > time.Hour {
+			t.Errorf("%+v", m)
+		}
+	}
+}

@@ -1,0 +1,276 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+// links are objects with what they refer to.
+type links map[int64][]int64
+
+func (l links) records() map[int64][]byte {
+	records := map[int64][]byte{}
+	for zoid, refs := range l {
+		records[zoid] = zodbtest.Record(zodbtest.Document, refs...)
+	}
+	return records
+}
+
+// commit stores objects under the tid that RelStorage would choose.
+func commit(t testing.TB, conn *pgx.Conn, l links) int64 {
+	t.Helper()
+	return commitRecords(t, conn, l.records())
+}
+
+func commitRecords(t testing.TB, conn *pgx.Conn, records map[int64][]byte) int64 {
+	t.Helper()
+	tid, err := zodbtest.CommitNow(t.Context(), conn, records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tid
+}
+
+// commitAt stores objects as if they had been committed so long ago.
+func commitAt(t testing.TB, conn *pgx.Conn, age time.Duration, l links) int64 {
+	t.Helper()
+	tid := zodbtest.TimeTid(time.Now().Add(-age))
+	if err := zodbtest.Commit(t.Context(), conn, tid, l.records()); err != nil {
+		t.Fatal(err)
+	}
+	return tid
+}
+
+// restore writes a row with a chosen tid as an operator would who mends a
+// POSKeyError.
+func restore(t testing.TB, conn *pgx.Conn, zoid, tid int64, state []byte) {
+	t.Helper()
+	run(t, conn, restoreRow, zoid, tid, state)
+}
+
+const restoreRow = `INSERT INTO object_state (zoid, tid, state_size, state) VALUES ($1, $2, coalesce(length($3::bytea), 0), $3)
+	ON CONFLICT (zoid) DO UPDATE SET tid = excluded.tid, state_size = excluded.state_size, state = excluded.state`
+
+// session is one more client of the storage.
+func session(t testing.TB, target Target) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), target.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = conn.Close(ctx)
+	})
+	return conn
+}
+
+// dryRun brings the graph up to date and deletes nothing.
+func dryRun(t testing.TB, target Target) *Report {
+	t.Helper()
+	o := everything
+	o.DryRun = true
+	return packStorage(t, target, o)
+}
+
+// hooks is a Progress that lets a test act in the middle of a pack.
+type hooks struct {
+	phase func(name string)
+	add   func(name string, n int64)
+	mu    sync.Mutex
+	name  string
+}
+
+func (h *hooks) Phase(name, _ string, _ int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.name = name
+	if h.phase != nil {
+		h.phase(name)
+	}
+}
+
+func (h *hooks) Add(n int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.add != nil {
+		h.add(h.name, n)
+	}
+}
+
+func (h *hooks) End() {}
+
+// before runs act once, when the phase begins.
+func before(phase string, act func()) PackOptions {
+	var once sync.Once
+	o := everything
+	o.Progress = &hooks{phase: func(name string) {
+		if name == phase {
+			once.Do(act)
+		}
+	}}
+	return o
+}
+
+// expectExact compares what the graph says with a walk in memory.
+func expectExact(t testing.TB, conn *pgx.Conn) {
+	t.Helper()
+	expectZoids(t, "unreachable", zoids(t, conn, "SELECT zoid FROM relpack.unreachable_object"), unreachable(t, conn))
+	expectTree(t, conn)
+}
+
+func unreachable(t testing.TB, conn *pgx.Conn) []int64 {
+	t.Helper()
+	refs, err := zodbtest.Load(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return zodbtest.Unreachable(refs)
+}
+
+// expectTree checks what the graph promises: the nodes are the stored objects,
+// a parent refers to its child, and parents lead to the root.
+func expectTree(t testing.TB, conn *pgx.Conn) {
+	t.Helper()
+	for what, sql := range map[string]string{
+		"nodes that differ from the storage": `SELECT count(*) FROM object_state FULL JOIN relpack.object USING (zoid)
+			WHERE object_state.tid IS DISTINCT FROM object.tid`,
+		"parents that do not refer to their child": `SELECT count(*) FROM relpack.object
+			WHERE parent IS NOT NULL AND zoid <> 0
+			  AND NOT EXISTS (SELECT FROM relpack.object_inref i WHERE i.zoid = object.zoid AND i.inref = object.parent)`,
+		"attached objects whose parents do not lead to the root": `WITH RECURSIVE live (zoid) AS (
+				SELECT 0::bigint
+				UNION ALL
+				SELECT object.zoid FROM live
+				JOIN relpack.object_inref i ON i.inref = live.zoid
+				JOIN relpack.object ON object.zoid = i.zoid AND object.parent = live.zoid AND object.zoid <> 0)
+			SELECT (SELECT count(*) FROM relpack.object WHERE parent IS NOT NULL) - (SELECT count(*) FROM live)`,
+		"objects counted too many": "SELECT objects - (SELECT count(*) FROM relpack.object) FROM relpack.storage",
+		"inrefs counted too many":  "SELECT inrefs - (SELECT count(*) FROM relpack.object_inref) FROM relpack.storage",
+	} {
+		if n := get[int64](t, conn, sql); n != 0 {
+			t.Errorf("%s: %d", what, n)
+		}
+	}
+}
+
+// expectNothingDangles makes sure that whatever can be reached is there.
+func expectNothingDangles(t testing.TB, conn *pgx.Conn) {
+	t.Helper()
+	refs, err := zodbtest.Load(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for zoid := range zodbtest.Reachable(refs) {
+		for _, ref := range refs[zoid] {
+			if _, stored := refs[ref]; !stored {
+				t.Errorf("object %d can be reached and refers to %d, which is gone", zoid, ref)
+			}
+		}
+	}
+}
+
+// expectStored compares the stored objects with a list.
+func expectStored(t testing.TB, conn *pgx.Conn, want ...int64) {
+	t.Helper()
+	slices.Sort(want)
+	expectZoids(t, "stored", stored(t, conn), want)
+}
+
+// expectState wants an error of the server with this SQLSTATE.
+func expectState(t testing.TB, err error, state string) {
+	t.Helper()
+	if !isState(err, state) {
+		t.Errorf("error %v, want SQLSTATE %s", err, state)
+	}
+}
+
+// expectRefused wants a pack to be refused for safety.
+func expectRefused(t testing.TB, target Target) {
+	t.Helper()
+	report, err := Pack(t.Context(), target, everything, testLog(t))
+	if ExitCode(err) != ExitRefused {
+		t.Errorf("pack ended with %v, want a refusal", err)
+	}
+	if report.Deleted.Objects != 0 {
+		t.Errorf("%d objects were deleted", report.Deleted.Objects)
+	}
+}
+
+// until polls until the condition holds.
+func until(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in 20 s: %s", what)
+		}
+	}
+}
+
+// waiting polls until a session waits for a lock.
+func waiting(t testing.TB, conn *pgx.Conn, pid uint32) {
+	t.Helper()
+	until(t, "a session waits for a lock", func() bool {
+		return get[bool](t, conn, "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)", pid)
+	})
+}
+
+// crasher ends a pack after so many statements, as a lost client would.
+type crasher struct {
+	slog.Handler
+	mu     sync.Mutex
+	left   int
+	cancel context.CancelFunc
+	last   string
+}
+
+func (c *crasher) Enabled(context.Context, slog.Level) bool { return true }
+
+func (c *crasher) Handle(_ context.Context, r slog.Record) error {
+	statement := false
+	r.Attrs(func(a slog.Attr) bool { statement = statement || a.Key == "time"; return true })
+	if !statement {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left--; c.left == 0 {
+		c.last = r.Message
+		c.cancel()
+	}
+	return nil
+}
+
+func (c *crasher) WithAttrs([]slog.Attr) slog.Handler { return c }
+func (c *crasher) WithGroup(string) slog.Handler      { return c }
+
+// crashAfter packs until n statements are done. It returns the last of them,
+// or "" when the pack came to its end.
+func crashAfter(t testing.TB, target Target, o PackOptions, n int) string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	c := &crasher{left: n, cancel: cancel}
+	_, err := Pack(ctx, target, o, slog.New(c))
+	if err != nil && !errors.Is(err, context.Canceled) && ctx.Err() == nil {
+		t.Fatalf("pack: %s", Message(err))
+	}
+	if err == nil {
+		return ""
+	}
+	conn := session(t, target)
+	until(t, "the sessions of a crashed pack are gone", func() bool {
+		return get[int](t, conn, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'relpack %'") == 0
+	})
+	return c.last
+}

@@ -1,0 +1,125 @@
+package runner
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"relpack/migrations"
+	"relpack/runner/internal/zodbtest"
+)
+
+// statusText is what "relpack status" prints.
+func statusText(t *testing.T, target Target) string {
+	t.Helper()
+	report, err := Status(t.Context(), target, migrations.Files, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := json.Marshal(report); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := report.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
+}
+
+func expectWords(t *testing.T, text string, words ...string) {
+	t.Helper()
+	for _, word := range words {
+		if !strings.Contains(text, word) {
+			t.Errorf("no %q in\n%s", word, text)
+		}
+	}
+}
+
+func TestStatusWorksInADatabaseThatRelpackHasNeverSeen(t *testing.T) {
+	t.Parallel()
+	bare, conn := newBareStorage(t)
+	before := catalog(t, conn)
+	expectWords(t, statusText(t, bare), "history-free storage", "not installed", "relpack migrate up")
+	if after := catalog(t, conn); after != before {
+		t.Errorf("it left\n%s", after)
+	}
+	empty, conn := newEmptyDatabase(t)
+	expectWords(t, statusText(t, empty), "not a RelStorage database", "not installed")
+	if err := zodbtest.CreateHistoryPreserving(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	expectWords(t, statusText(t, empty), "history-preserving storage", "zodbpack")
+}
+
+func TestStatusOfAnotherVersionSaysWhatToRun(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	run(t, conn, "INSERT INTO relpack.goose_db_version (version_id, is_applied) VALUES (99999, true)")
+	expectWords(t, statusText(t, target), "schema version 99999", "this relpack is older")
+	run(t, conn, "DELETE FROM relpack.goose_db_version WHERE version_id > 1")
+	expectWords(t, statusText(t, target), "schema version 1", "relpack migrate up")
+}
+
+func TestStatusTellsWhatTheSchemaKnows(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	run(t, conn, `
+		INSERT INTO object_state VALUES (0, 291941604408950732, 1, 'x');
+		INSERT INTO relpack.object (zoid, tid, parent, class, size)
+		VALUES (0, 291941604408950732, 0, 0, 1), (7, 291941604408950732, NULL, 1, 3000000);
+		INSERT INTO relpack.problem (zoid, blocks, kind, detail) VALUES (0, true, 'opaque', 'encrypted');
+		INSERT INTO relpack.blob_removal (zoid, tid) VALUES (5, 5);
+		CREATE TABLE object_inrefs AS SELECT i FROM generate_series(1, 10000) AS i;
+		UPDATE relpack.storage
+		SET graph = 'known', applied_tid = 291941604408950732, watermark = 291941604408950732,
+		    relation = 'object_state'::regclass, trigger_identity = relpack.trigger_identity(), objects = 1234567;
+		INSERT INTO relpack.run (days, version, outcome, finished, deleted, deleted_bytes, message)
+		VALUES (1, 'v1', 'packed', clock_timestamp() + interval '90 s', 744, 5000000, NULL),
+		       (1, 'v1', 'failed', clock_timestamp(), 0, 0, 'the disk is full'),
+		       (1, 'v1', 'running', NULL, 0, 0, NULL)`)
+	expectWords(t, statusText(t, target),
+		"describes the storage", "2026-11-22", "1,234,567", "1 objects, 2.9 MiB", "ZODB.blob",
+		"problems", "zoid 0 (opaque): encrypted", "keep relpack from deleting", "1 blobs wait",
+		"object_inrefs", "TRUNCATE", "1m30", "deleted 744 objects, 4.8 MiB", "the disk is full", "broken off")
+	run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER ALL")
+	expectWords(t, statusText(t, target), "not believed: ", "triggers were disabled")
+	run(t, conn, "SET application_name = 'relpack pack'; SELECT relpack.try_pack_lock()")
+	expectWords(t, statusText(t, target), "at work  ", fmt.Sprintf("pid %d", conn.PgConn().PID()), "running")
+}
+
+func TestStatusShowsEveryStateOfABuildAndWaitsForNoLock(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	for _, graph := range lines(t, conn, `
+		SELECT (regexp_matches(pg_get_constraintdef(oid), '''(\w+)''', 'g'))[1]
+		FROM pg_constraint
+		WHERE conname = 'storage_graph_check'`) {
+		run(t, conn, "UPDATE relpack.storage SET graph = $1", graph)
+		words, known := graphStates[graph]
+		if !known {
+			t.Errorf("no words for %s", graph)
+		}
+		if graph == "doubtful" || graph == "known" { // with a reason
+			words = "not believed: "
+		}
+		expectWords(t, statusText(t, target), words)
+	}
+	run(t, conn, "UPDATE relpack.storage SET graph = 'finishing'")
+	run(t, conn, "BEGIN; LOCK TABLE relpack.object, relpack.object_inref")
+	expectWords(t, statusText(t, target), "being built", "locked for the moment")
+}
+
+func TestStatusIsShownToARoleThatMayOnlyRead(t *testing.T) {
+	t.Parallel()
+	target, admin := newStorage(t)
+	role := newRole(t, admin)
+	report, err := Status(t.Context(), as(target, role), migrations.Files, testLog(t))
+	expectRefusal(t, err, "role "+role, "GRANT USAGE ON SCHEMA relpack")
+	_, grants, _ := strings.Cut(report.Error, "Let its owner run: ")
+	run(t, admin, grants)
+	expectWords(t, statusText(t, as(target, role, "default_transaction_read_only=on")), "not built", "schema version")
+	run(t, admin, "REVOKE EXECUTE ON FUNCTION relpack.status FROM "+role)
+	_, err = Status(t.Context(), as(target, role), migrations.Files, testLog(t))
+	expectRefusal(t, err, "permission denied for function status", "GRANT EXECUTE")
+}
