@@ -7,29 +7,44 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 TESTFLAGS ?=
 BENCH     ?= .
 FUZZTIME  ?= 60s
+OBJECTS   ?= 1000000
+BENCHFLAGS ?=
 
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # runner/testdata is a package that ./... passes over.
 PACKAGES = ./... ./runner/testdata
 # A private PostgreSQL beside a command, or the server of RELPACK_TEST_DSN.
 WITHPG = $(GO) run -buildvcs=false ./runner/internal/pgtest/withpg
+MEASURE = $(GO) run -buildvcs=false ./runner/internal/bench -objects $(OBJECTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo bench fmt lint fuzz clean go
+.PHONY: help build test demo bench bench-compare bench-peer bench-go fmt lint fuzz clean go
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: go ## build bin/relpack
 	$(GO) build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/relpack ./cmd/relpack
 
+# -count=1: Go's cache of results knows nothing of the server they came from.
 test: go ## run the whole suite on a private PostgreSQL (or on that of RELPACK_TEST_DSN)
-	$(WITHPG) -- $(GO) test $(TESTFLAGS) ./...
+	$(WITHPG) -- $(GO) test -count=1 $(TESTFLAGS) ./...
 
 demo: go ## pack a real sample database and show every step
 	$(GO) run -buildvcs=false ./runner/internal/demo
 
-bench: go ## run the benchmarks on a private PostgreSQL that flushes to disk (BENCH=regexp)
+bench: build ## measure relpack on a generated database (OBJECTS=1000000 BENCHFLAGS=-help)
+	@mkdir -p .cache
+	$(MEASURE) -json .cache/bench.json $(BENCHFLAGS)
+
+bench-compare: go ## print the ratios of the last make bench against a saved one (BASE=file)
+	@test -n "$(BASE)" || { echo "usage: make bench-compare BASE=saved.json" >&2; exit 2; }
+	$(GO) run -buildvcs=false ./runner/internal/bench compare "$(BASE)" .cache/bench.json
+
+bench-peer: build ## run zodbpack beside relpack on one generated database (OBJECTS=1000000)
+	$(MEASURE) -peer .cache/peer -json .cache/bench-peer.json $(BENCHFLAGS)
+
+bench-go: go ## run the Go benchmarks on a private PostgreSQL that flushes to disk (BENCH=regexp)
 	$(WITHPG) -durable -- $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) ./...
 
 fmt: go ## format the Go code

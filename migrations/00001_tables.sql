@@ -141,6 +141,8 @@ CREATE TABLE relpack.storage (
     applied_tid      bigint  NOT NULL DEFAULT 0,
     collected_tid    bigint  NOT NULL DEFAULT 0,
     doomed_tid       bigint  NOT NULL DEFAULT 0,
+    doomed_until     bigint  NOT NULL DEFAULT 0,
+    begun_until      bigint  NOT NULL DEFAULT 0,
     objects          bigint  NOT NULL DEFAULT 0,
     inrefs           bigint  NOT NULL DEFAULT 0,
     frontier_rows    bigint  NOT NULL DEFAULT 0,
@@ -149,7 +151,6 @@ CREATE TABLE relpack.storage (
     filenode         oid     NOT NULL DEFAULT 0,
     climb_round      integer NOT NULL DEFAULT 0,
     only_row         boolean NOT NULL DEFAULT true,
-    sweep_begun      boolean NOT NULL DEFAULT false,
     scan_disturbed   boolean NOT NULL DEFAULT false,
     graph            text    NOT NULL DEFAULT 'none',
     trigger_identity text    NOT NULL DEFAULT '',
@@ -164,7 +165,9 @@ COMMENT ON TABLE relpack.storage IS
 COMMENT ON COLUMN relpack.storage.watermark IS 'Highest tid when changes were last captured. Later commits have a higher tid, other writes make an event.';
 COMMENT ON COLUMN relpack.storage.applied_tid IS 'The graph describes the storage up to this tid.';
 COMMENT ON COLUMN relpack.storage.collected_tid IS 'Changes up to this tid are in relpack.pending or applied.';
-COMMENT ON COLUMN relpack.storage.doomed_tid IS 'The applied_tid for which relpack.doomed was chosen.';
+COMMENT ON COLUMN relpack.storage.doomed_tid IS 'The applied_tid for which relpack.doomed was chosen; 0 when the graph has changed since.';
+COMMENT ON COLUMN relpack.storage.doomed_until IS 'The pack time, as a tid, with which relpack.doomed was chosen.';
+COMMENT ON COLUMN relpack.storage.begun_until IS 'The pack time, as a tid, of a deletion that has begun and is not finished: what is in relpack.doomed and no younger follows whatever the grace. 0: none.';
 COMMENT ON COLUMN relpack.storage.objects IS 'Rows in relpack.object.';
 COMMENT ON COLUMN relpack.storage.inrefs IS 'Rows in relpack.object_inref.';
 COMMENT ON COLUMN relpack.storage.frontier_rows IS 'First build: objects found in the last level of the walk from the root.';
@@ -173,7 +176,6 @@ COMMENT ON COLUMN relpack.storage.relation IS 'OID of the object_state that the 
 COMMENT ON COLUMN relpack.storage.filenode IS 'First build: relfilenode of object_state when the scan began.';
 COMMENT ON COLUMN relpack.storage.climb_round IS 'Rounds of relpack.climb() so far in this relpack.reach().';
 COMMENT ON COLUMN relpack.storage.only_row IS 'Always true: there is one row.';
-COMMENT ON COLUMN relpack.storage.sweep_begun IS 'Some of relpack.doomed were deleted already: the rest follows whatever the grace.';
 COMMENT ON COLUMN relpack.storage.scan_disturbed IS 'First build: rows may have been read twice or missed; a comparison follows.';
 COMMENT ON COLUMN relpack.storage.graph IS
     'none: not built; scanning, indexing, growing, filling, finishing: being built; doubtful: to be compared with the storage; known: describes it up to applied_tid.';

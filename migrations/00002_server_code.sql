@@ -25,12 +25,16 @@ BEGIN
         RETURN false;
     END IF;
     v_doubt := relpack.doubt();
+    -- Of a storage that has gone back to an earlier transaction (TRUNCATE, an
+    -- older load) nothing above that is known.
     UPDATE relpack.storage
-    SET watermark = (SELECT max(tid) FROM public.object_state),
+    SET watermark = newest.tid,
+        applied_tid = least(applied_tid, newest.tid),
         graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'known' THEN 'doubtful' ELSE graph END,
         scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'known')),
         relation = 'public.object_state'::regclass,
-        trigger_identity = relpack.trigger_identity();
+        trigger_identity = relpack.trigger_identity()
+    FROM (SELECT max(tid) AS tid FROM public.object_state) AS newest;
     RETURN true;
 END;
 $$;
@@ -60,8 +64,10 @@ COMMENT ON FUNCTION relpack.any_unreachable(bigint[], bigint[]) IS
 -- sql/apply.sql
 -- +goose StatementBegin
 -- Takes over what one chunk read and decoded: edges, nodes and suspects in one
--- transaction. What was written after the watermark is left to the next
--- capture, so that the graph never mixes moments.
+-- transaction. An object that was written after the watermark is left to the
+-- next capture: until then it keeps the references that are recorded and gets
+-- those that it has now. With the old ones alone, what it came to refer to
+-- between the last capture and this one would count as cut off.
 CREATE OR REPLACE FUNCTION relpack.apply()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -83,13 +89,6 @@ BEGIN
     SELECT watermark INTO STRICT v_watermark FROM relpack.storage;
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     DELETE FROM relpack.examined_inref
-    USING relpack.examined_object AS examined
-    WHERE examined_inref.inref = examined.zoid AND examined.tid > v_watermark;
-    DELETE FROM relpack.examined_problem
-    USING relpack.examined_object AS examined
-    WHERE examined_problem.zoid = examined.zoid AND examined.tid > v_watermark;
-    DELETE FROM relpack.examined_object WHERE tid > v_watermark;
-    DELETE FROM relpack.examined_inref
     WHERE guessed
       AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = examined_inref.zoid);
     IF EXISTS (SELECT FROM relpack.examined_object WHERE zoid = 0 AND tid IS NULL) THEN
@@ -101,6 +100,7 @@ BEGIN
         DELETE FROM relpack.object_inref
         USING relpack.examined_object AS examined
         WHERE object_inref.inref = examined.zoid
+          AND (examined.tid > v_watermark) IS NOT TRUE
           AND NOT EXISTS (
               SELECT
               FROM relpack.examined_inref AS still
@@ -131,10 +131,16 @@ BEGIN
     )
     SELECT count(*) INTO v_nodes_gone FROM gone;
 
+    -- Garbage that somebody wrote anew is in use somewhere: a deletion that has
+    -- begun does not include it any more.
+    DELETE FROM relpack.doomed
+    USING relpack.examined_object AS examined, relpack.object
+    WHERE doomed.zoid = examined.zoid AND object.zoid = examined.zoid AND object.tid <> examined.tid;
+
     UPDATE relpack.object
     SET tid = examined.tid, class = examined.class, size = examined.size
     FROM relpack.examined_object AS examined
-    WHERE object.zoid = examined.zoid AND examined.tid IS NOT NULL;
+    WHERE object.zoid = examined.zoid AND examined.tid <= v_watermark;
 
     WITH born AS (
         INSERT INTO relpack.object (zoid, tid, parent, detached_tid, class, size)
@@ -175,9 +181,12 @@ BEGIN
     INSERT INTO relpack.problem (zoid, blocks, kind, detail)
     SELECT zoid, kind = 'opaque', kind, detail FROM relpack.examined_problem;
 
+    -- Events change the graph without a higher applied_tid: what was chosen
+    -- for deletion is chosen again in any case.
     UPDATE relpack.storage
     SET objects = objects + v_nodes_new - v_nodes_gone,
-        inrefs = inrefs + v_edges_new - v_edges_gone;
+        inrefs = inrefs + v_edges_new - v_edges_gone,
+        doomed_tid = 0;
     PERFORM relpack.discard_examined();
     RETURN relpack.finish_apply();
 END;
@@ -280,7 +289,7 @@ BEGIN
     UPDATE relpack.storage
     SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, doomed_tid = 0,
         objects = 0, inrefs = 0, frontier_rows = 0, frontier_block = 0, climb_round = 0,
-        sweep_begun = false, scan_disturbed = false;
+        doomed_until = 0, begun_until = 0, scan_disturbed = false;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.tree,
              relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.scan_range;
     DELETE FROM relpack.write_event;
@@ -378,8 +387,8 @@ COMMENT ON FUNCTION relpack.build_step() IS
 
 -- sql/build_unique.sql
 -- +goose StatementBegin
--- A row that moved while the scan went on (VACUUM FULL, a restored row) may
--- have been read twice. Both readings go, and the object is read again.
+-- A row that moved while the scan went on (VACUUM FULL, a restored row, an
+-- UPDATE with our triggers off) may have been read twice. Both readings go, and the object is read again.
 CREATE OR REPLACE FUNCTION relpack.build_unique()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -391,7 +400,8 @@ DECLARE
     v_twice bigint;
 BEGIN
     IF NOT (SELECT scan_disturbed FROM relpack.storage)
-       AND NOT EXISTS (SELECT FROM relpack.write_event) THEN
+       AND NOT EXISTS (SELECT FROM relpack.write_event)
+       AND relpack.doubt() IS NULL THEN
         RETURN 0;
     END IF;
     INSERT INTO relpack.pending (zoid)
@@ -470,6 +480,9 @@ SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_batch bigint[];
@@ -488,10 +501,15 @@ BEGIN
             WITH RECURSIVE closed (zoid) AS (
                 (SELECT zoid FROM relpack.doomed ORDER BY zoid LIMIT greatest(batch / 2, 1))
                 UNION
-                SELECT doomed.zoid
+                SELECT referrer.zoid
                 FROM closed
-                JOIN relpack.object_inref ON object_inref.zoid = closed.zoid
-                JOIN relpack.doomed ON doomed.zoid = object_inref.inref
+                CROSS JOIN LATERAL (
+                    SELECT doomed.zoid
+                    FROM relpack.object_inref
+                    JOIN relpack.doomed ON doomed.zoid = object_inref.inref
+                    WHERE object_inref.zoid = closed.zoid
+                    OFFSET 0
+                ) AS referrer
             )
             SELECT zoid FROM closed LIMIT batch
         ) AS chosen;
@@ -516,27 +534,6 @@ $$;
 
 COMMENT ON FUNCTION relpack.choose_batch(integer) IS
     'The next objects of relpack.doomed to delete together: with all doomed objects that refer to them where that fits the batch, and with no more large objects than a quarter of the lock table.';
--- +goose StatementEnd
-
--- sql/choose_plan.sql
--- +goose StatementBegin
--- The planner can't know how many rows a frontier has or reaches, and a nested
--- loop over millions or a hash of the whole graph for a handful are both
--- ruinous. The caller's SET clause ends the setting with the function.
-CREATE OR REPLACE FUNCTION relpack.choose_plan(frontier bigint)
-RETURNS void
-LANGUAGE sql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT set_config('enable_nestloop', CASE WHEN frontier * 20 > objects THEN 'off' ELSE 'on' END, true),
-           set_config('enable_hashjoin', CASE WHEN frontier * 20 > objects THEN 'on' ELSE 'off' END, true),
-           set_config('enable_mergejoin', CASE WHEN frontier * 20 > objects THEN 'on' ELSE 'off' END, true)
-    FROM relpack.storage;
-$$;
-
-COMMENT ON FUNCTION relpack.choose_plan(bigint) IS
-    'Chooses index lookups for a frontier that is small beside the graph, else hash joins, for the rest of the calling function.';
 -- +goose StatementEnd
 
 -- sql/class_id.sql
@@ -583,9 +580,13 @@ SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
+    v_limits record := relpack.limits();
     v_round integer;
     v_after bigint := -1;
     v_batch bigint[];
@@ -605,7 +606,7 @@ BEGIN
             FROM relpack.suspect
             WHERE stage = 'climb' AND zoid > v_after
             ORDER BY zoid
-            LIMIT 1000
+            LIMIT v_limits.narrow
         ) AS next;
         EXIT WHEN v_batch IS NULL;
         WITH RECURSIVE path (zoid, inref, at, depth) AS (
@@ -617,18 +618,18 @@ BEGIN
                     SELECT inref
                     FROM relpack.object_inref
                     WHERE object_inref.zoid = suspect.zoid AND object_inref.inref <> suspect.zoid
-                    LIMIT 64
+                    LIMIT v_limits.climb_inrefs
                 ) AS tried
                 JOIN relpack.object ON object.zoid = tried.inref
                 WHERE object.parent IS NOT NULL
-                LIMIT 4
+                LIMIT v_limits.climb_referrers
             ) AS referrer
             UNION ALL
             SELECT path.zoid, path.inref, object.parent, path.depth + 1
             FROM path
             JOIN relpack.object ON object.zoid = path.at
             WHERE path.at <> 0
-              AND path.depth < 200
+              AND path.depth < v_limits.climb_depth
               AND object.parent IS NOT NULL
         ), chosen AS (
             SELECT DISTINCT ON (zoid) zoid, inref
@@ -649,7 +650,7 @@ BEGIN
         GET DIAGNOSTICS v_count = ROW_COUNT;
         v_found := v_found + v_count;
     END LOOP;
-    IF v_found = 0 OR v_round >= 16 THEN
+    IF v_found = 0 OR v_round >= v_limits.climb_rounds THEN
         UPDATE relpack.suspect SET stage = 'cut' WHERE stage = 'climb';
         UPDATE relpack.storage SET climb_round = 0;
     END IF;
@@ -818,38 +819,41 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_nestloop = on
-SET enable_hashjoin = on
-SET enable_mergejoin = on
-SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_stage text := 'cut';
+    v_narrow bigint := (relpack.limits()).narrow;
     v_watermark bigint;
-    v_frontier bigint;
 BEGIN
-    SELECT count(*) INTO v_frontier
-    FROM (SELECT FROM relpack.suspect WHERE stage = v_stage LIMIT 100001) AS few;
-    IF v_frontier <= 1000 THEN
+    IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut' OFFSET v_narrow) THEN
         PERFORM relpack.cut_narrow();
         RETURN;
     END IF;
     SELECT watermark INTO v_watermark FROM relpack.storage;
-    PERFORM relpack.choose_plan(v_frontier);
     WITH frontier AS MATERIALIZED (
-        UPDATE relpack.suspect SET stage = 'loose' WHERE stage = v_stage RETURNING zoid
+        UPDATE relpack.suspect SET stage = 'loose' WHERE stage = 'cut' RETURNING zoid
     ), detached AS (
         UPDATE relpack.object
         SET parent = NULL, detached_tid = v_watermark
         FROM frontier
-        JOIN relpack.object_inref ON object_inref.inref = frontier.zoid
-        WHERE object.zoid = object_inref.zoid
+        CROSS JOIN LATERAL (
+            SELECT object_inref.zoid
+            FROM relpack.object_inref
+            WHERE object_inref.inref = frontier.zoid
+            OFFSET 0
+        ) AS target
+        WHERE object.zoid = target.zoid
           AND object.parent = frontier.zoid
           AND object.zoid <> 0
         RETURNING object.zoid
     )
     INSERT INTO relpack.suspect (zoid, stage)
-    SELECT zoid, v_stage FROM detached
+    SELECT zoid, 'cut' FROM detached
     ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
 END;
 $$;
@@ -868,9 +872,12 @@ SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_limit constant bigint := 20000;
+    v_limit constant bigint := (relpack.limits()).walk;
     v_watermark bigint;
     v_found bigint;
 BEGIN
@@ -880,11 +887,15 @@ BEGIN
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.suspect WHERE stage = 'cut'
         UNION ALL
-        SELECT object.zoid
+        SELECT child.zoid
         FROM walk
-        JOIN relpack.object_inref ON object_inref.inref = walk.zoid
-        JOIN relpack.object ON object.zoid = object_inref.zoid
-        WHERE object.parent = walk.zoid AND object.zoid <> 0
+        CROSS JOIN LATERAL (
+            SELECT object.zoid
+            FROM relpack.object_inref
+            JOIN relpack.object ON object.zoid = object_inref.zoid
+            WHERE object_inref.inref = walk.zoid AND object.parent = walk.zoid AND object.zoid <> 0
+            OFFSET 0
+        ) AS child
     )
     SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
     GET DIAGNOSTICS v_found = ROW_COUNT;
@@ -907,11 +918,18 @@ COMMENT ON FUNCTION relpack.cut_narrow() IS
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.discard_examined()
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    TRUNCATE relpack.examined_object, relpack.examined_inref, relpack.examined_problem;
+BEGIN
+    -- TRUNCATE costs more than a small chunk.
+    IF EXISTS (SELECT FROM relpack.examined_object)
+       OR EXISTS (SELECT FROM relpack.examined_inref)
+       OR EXISTS (SELECT FROM relpack.examined_problem) THEN
+        TRUNCATE relpack.examined_object, relpack.examined_inref, relpack.examined_problem;
+    END IF;
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.discard_examined() IS
@@ -922,41 +940,42 @@ COMMENT ON FUNCTION relpack.discard_examined() IS
 -- +goose StatementBegin
 -- Chooses what may be deleted: unreachable, last changed and found cut off
 -- before the pack time, and reached by nothing that stays. Objects of a
--- deletion that has begun are not asked for their age again.
+-- deletion that has begun are not asked for their age again; what was chosen
+-- since and is younger (with a smaller grace, by a dry run) is.
 CREATE OR REPLACE FUNCTION relpack.doom(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_nestloop = on
-SET enable_hashjoin = on
-SET enable_mergejoin = on
-SET plan_cache_mode = force_custom_plan
 SET work_mem = '64MB'
 AS $$
 DECLARE
     v_tid bigint := relpack.time_tid(coalesce(relpack.capped_pack_time(pack_time), 'infinity'));
+    v_newest bigint;
     v_last bigint;
-    v_begun boolean;
+    v_begun bigint;
     v_count bigint;
-    v_stage text := 'spared';
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
-    SELECT sweep_begun INTO v_begun FROM relpack.storage;
-    IF NOT v_begun THEN
+    SELECT begun_until INTO v_begun FROM relpack.storage;
+    IF v_begun = 0 THEN
         DELETE FROM relpack.doomed;
+    ELSE
+        DELETE FROM relpack.doomed
+        USING relpack.object
+        WHERE object.zoid = doomed.zoid AND greatest(object.tid, object.detached_tid) > v_begun;
     END IF;
-    -- The row that alone bears the highest tid stays: clients and our own
-    -- watermark rely on max(tid) never falling.
-    SELECT stored.zoid
-    INTO v_last
-    FROM public.object_state AS stored
-    JOIN relpack.object ON object.zoid = stored.zoid AND object.parent IS NULL
-    WHERE stored.tid = (SELECT max(tid) FROM public.object_state)
-      AND (SELECT count(*)
-           FROM (SELECT FROM public.object_state AS other
-                 WHERE other.tid = stored.tid LIMIT 2) AS few) = 1;
+    -- Where only garbage bears the highest tid, one row of it stays: clients
+    -- and our own watermark rely on max(tid) never falling.
+    SELECT max(tid) INTO v_newest FROM public.object_state;
+    IF NOT EXISTS (
+        SELECT
+        FROM public.object_state AS stored
+        LEFT JOIN relpack.object ON object.zoid = stored.zoid
+        WHERE stored.tid = v_newest AND (object.zoid IS NULL OR object.parent IS NOT NULL)) THEN
+        SELECT min(zoid) INTO v_last FROM public.object_state WHERE tid = v_newest;
+    END IF;
 
     TRUNCATE relpack.spared;
     INSERT INTO relpack.spared (zoid, stage)
@@ -968,24 +987,8 @@ BEGIN
                AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
     ANALYZE relpack.spared;
     LOOP
-        SELECT count(*) INTO v_count
-        FROM (SELECT FROM relpack.spared WHERE stage = 'new' LIMIT 100001) AS few;
-        EXIT WHEN v_count = 0;
-        IF v_count <= 1000 THEN
-            PERFORM relpack.spare_narrow();
-            CONTINUE;
-        END IF;
-        PERFORM relpack.choose_plan(v_count);
-        WITH frontier AS MATERIALIZED (
-            UPDATE relpack.spared SET stage = 'done' WHERE stage = 'new' RETURNING zoid
-        )
-        INSERT INTO relpack.spared (zoid, stage)
-        SELECT DISTINCT object_inref.zoid, 'new'
-        FROM frontier
-        JOIN relpack.object_inref ON object_inref.inref = frontier.zoid
-        JOIN relpack.object ON object.zoid = object_inref.zoid
-        WHERE object.parent IS NULL AND v_stage IS NOT NULL
-        ON CONFLICT DO NOTHING;
+        EXIT WHEN NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new');
+        PERFORM relpack.spare();
     END LOOP;
     IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
         RAISE EXCEPTION 'an unreachable object that is to stay can''t be decoded: what it refers to is unknown'
@@ -1009,7 +1012,9 @@ BEGIN
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage
     SET doomed_tid = applied_tid,
-        sweep_begun = sweep_begun AND v_count > 0;
+        -- No garbage is younger than what was applied.
+        doomed_until = least(v_tid, applied_tid),
+        begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
     TRUNCATE relpack.spared;
     RETURN v_count;
 END;
@@ -1101,37 +1106,42 @@ COMMENT ON FUNCTION relpack.finish_apply() IS
 -- Life flows from objects that were attached to every detached object they
 -- refer to, transitively. Small frontiers (a chain, a new document) go many
 -- levels in one recursive query, which stops after a bounded number of
--- objects; wide ones go level by level in set-based statements.
+-- objects; wide ones go level by level in set-based statements. OFFSET 0, here
+-- and in the other walks, keeps each lookup a lookup by index: merged into the
+-- join, it would be planned by estimates that no frontier lives up to.
 CREATE OR REPLACE FUNCTION relpack.flow()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_nestloop = on
-SET enable_hashjoin = on
-SET enable_mergejoin = on
-SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+SET enable_hashagg = off
 AS $$
 DECLARE
-    v_stage text := 'flow';
-    v_frontier bigint;
+    v_narrow bigint := (relpack.limits()).narrow;
 BEGIN
-    SELECT count(*) INTO v_frontier
-    FROM (SELECT FROM relpack.suspect WHERE stage = v_stage LIMIT 100001) AS few;
-    IF v_frontier <= 1000 THEN
+    IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow' OFFSET v_narrow) THEN
         PERFORM relpack.flow_narrow();
         RETURN;
     END IF;
-    PERFORM relpack.choose_plan(v_frontier);
     WITH frontier AS MATERIALIZED (
-        DELETE FROM relpack.suspect WHERE stage = v_stage RETURNING zoid
+        DELETE FROM relpack.suspect WHERE stage = 'flow' RETURNING zoid
     ), reached AS (
-        SELECT object_inref.zoid, min(object_inref.inref) AS inref
+        SELECT target.zoid, min(frontier.zoid) AS inref
         FROM frontier
-        JOIN relpack.object_inref ON object_inref.inref = frontier.zoid
-        JOIN relpack.object ON object.zoid = object_inref.zoid
-        WHERE object.parent IS NULL
-        GROUP BY object_inref.zoid
+        CROSS JOIN LATERAL (
+            SELECT object_inref.zoid
+            FROM relpack.object_inref
+            JOIN relpack.object ON object.zoid = object_inref.zoid
+            WHERE object_inref.inref = frontier.zoid AND object.parent IS NULL
+            OFFSET 0
+        ) AS target
+        GROUP BY target.zoid
     ), attached AS (
         UPDATE relpack.object
         SET parent = reached.inref, detached_tid = NULL
@@ -1140,7 +1150,7 @@ BEGIN
         RETURNING object.zoid
     )
     INSERT INTO relpack.suspect (zoid, stage)
-    SELECT zoid, v_stage FROM attached
+    SELECT zoid, 'flow' FROM attached
     ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
 END;
 $$;
@@ -1161,9 +1171,12 @@ SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_limit constant bigint := 20000;
+    v_limit constant bigint := (relpack.limits()).walk;
     v_found bigint;
 BEGIN
     TRUNCATE relpack.walked;
@@ -1171,11 +1184,15 @@ BEGIN
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.suspect WHERE stage = 'flow'
         UNION
-        SELECT object_inref.zoid
+        SELECT target.zoid
         FROM walk
-        JOIN relpack.object_inref ON object_inref.inref = walk.zoid
-        JOIN relpack.object ON object.zoid = object_inref.zoid
-        WHERE object.parent IS NULL
+        CROSS JOIN LATERAL (
+            SELECT object_inref.zoid
+            FROM relpack.object_inref
+            JOIN relpack.object ON object.zoid = object_inref.zoid
+            WHERE object_inref.inref = walk.zoid AND object.parent IS NULL
+            OFFSET 0
+        ) AS target
     )
     SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
     GET DIAGNOSTICS v_found = ROW_COUNT;
@@ -1211,8 +1228,9 @@ COMMENT ON FUNCTION relpack.flow_narrow() IS
 
 -- sql/grow.sql
 -- +goose StatementBegin
--- One step of the breadth-first walk from the root. tree is only appended to:
--- the last level begins at frontier_block. Small frontiers go many levels at
+-- One step of the breadth-first walk from the root. The last level begins at
+-- frontier_block: that is noted from where its rows really came to lie, as
+-- vacuum may have made room for them among those of earlier steps. Small frontiers go many levels at
 -- once, as in relpack.flow(); when that stops at its limit, the level is not
 -- closed, and the next step expands all of it. Wide ones do without an index
 -- on tree, whose upkeep would cost more than the level itself: what was
@@ -1222,9 +1240,13 @@ RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_nestloop = on
 SET enable_hashjoin = on
+SET enable_seqscan = off
 SET enable_mergejoin = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET enable_hashagg = off
+SET max_parallel_workers_per_gather = 0
 SET plan_cache_mode = force_custom_plan
 SET work_mem = '64MB'
 SET client_min_messages = warning
@@ -1235,14 +1257,13 @@ DECLARE
     v_block bigint;
     v_from tid;
     v_level integer;
-    v_end bigint;
 BEGIN
     SELECT frontier_rows, frontier_block, objects
     INTO v_rows, v_block, v_objects
     FROM relpack.storage;
     v_from := format('(%s,0)', v_block)::tid;
     SELECT max(level) INTO v_level FROM relpack.tree WHERE ctid >= v_from;
-    IF v_rows <= 1000 THEN
+    IF v_rows <= (relpack.limits()).narrow THEN
         CREATE INDEX IF NOT EXISTS tree_zoid ON relpack.tree (zoid);
         v_rows := relpack.grow_narrow(v_from, v_level);
         UPDATE relpack.storage SET frontier_rows = v_rows;
@@ -1250,29 +1271,32 @@ BEGIN
     END IF;
     IF v_rows * 50 > v_objects THEN
         DROP INDEX IF EXISTS relpack.tree_zoid;
-        -- For the most part of the graph one pass over all edges is cheaper.
-        PERFORM set_config('enable_nestloop', CASE WHEN v_rows * 4 > v_objects THEN 'off' ELSE 'on' END, true);
     ELSE
         CREATE INDEX IF NOT EXISTS tree_zoid ON relpack.tree (zoid);
         PERFORM set_config('enable_hashjoin', 'off', true);
     END IF;
-    v_end := pg_relation_size('relpack.tree') / current_setting('block_size')::bigint;
-    INSERT INTO relpack.tree (zoid, parent, level)
-    SELECT edge.zoid, min(frontier.zoid), v_level + 1
-    FROM relpack.tree AS frontier
-    JOIN LATERAL (
-        SELECT object_inref.zoid
-        FROM relpack.object_inref
-        WHERE object_inref.inref = frontier.zoid
-    ) AS edge ON true
-    WHERE frontier.ctid >= v_from
-      AND frontier.level = v_level
-      AND NOT EXISTS (SELECT FROM relpack.tree AS reached WHERE reached.zoid = edge.zoid)
-    GROUP BY edge.zoid;
-    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    WITH grown AS (
+        INSERT INTO relpack.tree (zoid, parent, level)
+        SELECT edge.zoid, min(frontier.zoid), v_level + 1
+        FROM relpack.tree AS frontier
+        CROSS JOIN LATERAL (
+            SELECT object_inref.zoid
+            FROM relpack.object_inref
+            WHERE object_inref.inref = frontier.zoid
+            OFFSET 0
+        ) AS edge
+        WHERE frontier.ctid >= v_from
+          AND frontier.level = v_level
+          AND NOT EXISTS (SELECT FROM relpack.tree AS reached WHERE reached.zoid = edge.zoid)
+        GROUP BY edge.zoid
+        RETURNING tree.ctid
+    )
+    SELECT count(*), (min(ctid)::text::point)[0]::bigint
+    INTO v_rows, v_block
+    FROM grown;
     UPDATE relpack.storage
     SET frontier_rows = v_rows,
-        frontier_block = greatest(v_end - 1, 0);
+        frontier_block = coalesce(v_block, 0);
     RETURN v_rows;
 END;
 $$;
@@ -1291,9 +1315,12 @@ SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_limit constant bigint := 20000;
+    v_limit constant bigint := (relpack.limits()).walk;
     v_found bigint;
 BEGIN
     TRUNCATE relpack.walked;
@@ -1301,30 +1328,63 @@ BEGIN
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.tree WHERE ctid >= frontier_from AND level = frontier_level
         UNION
-        SELECT object_inref.zoid
+        SELECT target.zoid
         FROM walk
-        JOIN relpack.object_inref ON object_inref.inref = walk.zoid
-        WHERE NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = object_inref.zoid)
+        CROSS JOIN LATERAL (
+            SELECT object_inref.zoid
+            FROM relpack.object_inref
+            WHERE object_inref.inref = walk.zoid
+              AND NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = object_inref.zoid)
+            OFFSET 0
+        ) AS target
     )
     SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
     GET DIAGNOSTICS v_found = ROW_COUNT;
-    INSERT INTO relpack.tree (zoid, parent, level)
-    SELECT child.zoid, referrer.inref, frontier_level
-    FROM relpack.walked AS child
-    CROSS JOIN LATERAL (
-        SELECT object_inref.inref
-        FROM relpack.object_inref
-        JOIN relpack.walked AS earlier ON earlier.zoid = object_inref.inref
-        WHERE object_inref.zoid = child.zoid AND earlier.place < child.place
-        LIMIT 1
-    ) AS referrer
-    WHERE NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = child.zoid);
+    WITH grown AS (
+        INSERT INTO relpack.tree (zoid, parent, level)
+        SELECT child.zoid, referrer.inref, frontier_level
+        FROM relpack.walked AS child
+        CROSS JOIN LATERAL (
+            SELECT object_inref.inref
+            FROM relpack.object_inref
+            JOIN relpack.walked AS earlier ON earlier.zoid = object_inref.inref
+            WHERE object_inref.zoid = child.zoid AND earlier.place < child.place
+            LIMIT 1
+        ) AS referrer
+        WHERE NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = child.zoid)
+        RETURNING tree.ctid
+    )
+    UPDATE relpack.storage
+    SET frontier_block = least(storage.frontier_block, placed.block)
+    FROM (SELECT (min(ctid)::text::point)[0]::bigint AS block FROM grown) AS placed
+    WHERE placed.block IS NOT NULL;
     RETURN CASE v_found WHEN v_limit THEN v_limit ELSE 0 END;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.grow_narrow(tid, integer) IS
     'Step of relpack.build_step(): relpack.grow() for a small frontier, many levels at once; 0 when the walk is complete.';
+-- +goose StatementEnd
+
+-- sql/limits.sql
+-- +goose StatementBegin
+-- Sizes at which one way of doing something gives way to another, in one place
+-- so that a test can draw them small and send a handful of objects down every
+-- path. A walk must be longer than a narrow frontier, or it could end where it
+-- began. STABLE, not IMMUTABLE: plans must not keep what a test replaces.
+CREATE OR REPLACE FUNCTION relpack.limits(
+    OUT narrow bigint, OUT walk bigint, OUT loose bigint,
+    OUT climb_inrefs bigint, OUT climb_referrers bigint, OUT climb_depth integer, OUT climb_rounds integer)
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 1000, 20000, 50000,
+           64, 4, 200, 16;
+$$;
+
+COMMENT ON FUNCTION relpack.limits() IS
+    'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a query stops; loose: objects looked at together by relpack.loosen(); climb_...: how many referrers relpack.climb() looks at, how many of those it climbs, how far, and in how many rounds.';
 -- +goose StatementEnd
 
 -- sql/lock_protocol.sql
@@ -1381,10 +1441,15 @@ SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
+DECLARE
+    v_limit constant bigint := (relpack.limits()).loose;
 BEGIN
     WITH tried AS MATERIALIZED (
-        SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT 50000
+        SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT v_limit
     ), chosen AS (
         SELECT tried.zoid, referrer.inref
         FROM tried
@@ -1430,10 +1495,14 @@ DECLARE
     v_applied bigint;
     v_seen text[];
     v_mentioned bigint[];
+    v_fresh bigint[];
+    v_bytes bigint;
 BEGIN
     SELECT applied_tid INTO v_applied FROM relpack.storage;
-    IF (SELECT count(*)
-        FROM (SELECT FROM public.object_state WHERE tid > v_applied LIMIT 1000) AS few) = 1000 THEN
+    -- Looking takes about half a second a megabyte. What is too much to look
+    -- at is for "relpack pack" to decode.
+    IF (SELECT count(*) = 1000 OR sum(length(few.state)) > 1000000
+        FROM (SELECT state FROM public.object_state WHERE tid > v_applied LIMIT 1000) AS few) THEN
         RETURN 'stale';
     END IF;
     -- In this order: what is counted as seen is among what is looked at next.
@@ -1460,19 +1529,26 @@ BEGIN
        OR coalesce((SELECT max(tid) FROM public.object_state), 0) < last_tid THEN
         RETURN 'stale';
     END IF;
-    SELECT array_agg(DISTINCT mentioned)
-    INTO v_mentioned
+    SELECT array_agg(fresh.zoid), sum(length(fresh.state))
+    INTO v_fresh, v_bytes
     FROM (
-        SELECT object_state.state
+        SELECT object_state.zoid, object_state.state
         FROM public.object_state
         WHERE object_state.tid > v_applied
           AND (object_state.xmin::text = ANY (v_seen)) IS NOT TRUE
         UNION ALL
-        SELECT object_state.state
+        SELECT object_state.zoid, object_state.state
         FROM relpack.write_event
         JOIN public.object_state ON object_state.zoid = write_event.zoid
-    ) AS fresh
-    CROSS JOIN LATERAL relpack.windows(fresh.state, high) AS mentioned;
+    ) AS fresh;
+    IF v_bytes > 50000 THEN
+        RETURN 'stale';
+    END IF;
+    SELECT array_agg(DISTINCT mentioned)
+    INTO v_mentioned
+    FROM public.object_state AS fresh
+    CROSS JOIN LATERAL relpack.windows(fresh.state, high) AS mentioned
+    WHERE fresh.zoid = ANY (v_fresh);
     RETURN CASE WHEN relpack.any_unreachable(v_mentioned, batch) THEN 'stale' ELSE 'nothing new' END;
 END;
 $$;
@@ -1600,6 +1676,10 @@ BEGIN
     ELSE
         -- What is judged and still detached is unreachable.
         DELETE FROM relpack.suspect;
+        -- Cut off again later, it is to have its grace again.
+        DELETE FROM relpack.doomed
+        USING relpack.object
+        WHERE object.zoid = doomed.zoid AND object.parent IS NOT NULL;
         RETURN false;
     END IF;
     RETURN true;
@@ -1695,12 +1775,13 @@ BEGIN
         SELECT 'deleted', deleted.zoid, deleted.tid
         FROM deleted;
     END IF;
-    -- Known not to be a blob: the graph knows another class, or the state is
-    -- plain and does not name the class in its first bytes.
+    -- Known not to be a blob: the graph knows another class of this very
+    -- revision (after a reload the zoid may be another object's), or the state
+    -- is plain and does not name the class in its first bytes.
     INSERT INTO relpack.blob_removal (zoid, tid)
     SELECT deleted.zoid, deleted.tid
     FROM deleted
-    LEFT JOIN relpack.object ON object.zoid = deleted.zoid
+    LEFT JOIN relpack.object ON object.zoid = deleted.zoid AND object.tid = deleted.tid
     WHERE object.class = 1
        OR (coalesce(object.class, 0) = 0
            AND (deleted.state IS NULL
@@ -1912,6 +1993,51 @@ COMMENT ON FUNCTION relpack.require_storage() IS
     'Raises RP002 when the storage has no root object, or relpack''s triggers are not in force.';
 -- +goose StatementEnd
 
+-- sql/spare.sql
+-- +goose StatementBegin
+-- What stays keeps what it refers to. As in relpack.flow(), small frontiers go
+-- many levels at once.
+CREATE OR REPLACE FUNCTION relpack.spare()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+SET enable_hashagg = off
+AS $$
+DECLARE
+    v_narrow bigint := (relpack.limits()).narrow;
+BEGIN
+    IF NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new' OFFSET v_narrow) THEN
+        PERFORM relpack.spare_narrow();
+        RETURN;
+    END IF;
+    WITH frontier AS MATERIALIZED (
+        UPDATE relpack.spared SET stage = 'done' WHERE stage = 'new' RETURNING zoid
+    )
+    INSERT INTO relpack.spared (zoid, stage)
+    SELECT DISTINCT target.zoid, 'new'
+    FROM frontier
+    CROSS JOIN LATERAL (
+        SELECT object_inref.zoid
+        FROM relpack.object_inref
+        JOIN relpack.object ON object.zoid = object_inref.zoid
+        WHERE object_inref.inref = frontier.zoid AND object.parent IS NULL
+        OFFSET 0
+    ) AS target
+    ON CONFLICT DO NOTHING;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.spare() IS
+    'Step of relpack.doom(): spares the unreachable objects that newly spared ones refer to.';
+-- +goose StatementEnd
+
 -- sql/spare_narrow.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.spare_narrow()
@@ -1922,9 +2048,12 @@ SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_limit constant bigint := 20000;
+    v_limit constant bigint := (relpack.limits()).walk;
     v_found bigint;
 BEGIN
     TRUNCATE relpack.walked;
@@ -1932,12 +2061,17 @@ BEGIN
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.spared WHERE stage = 'new'
         UNION
-        SELECT object_inref.zoid
+        SELECT target.zoid
         FROM walk
-        JOIN relpack.object_inref ON object_inref.inref = walk.zoid
-        JOIN relpack.object ON object.zoid = object_inref.zoid
-        WHERE object.parent IS NULL
-          AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object_inref.zoid)
+        CROSS JOIN LATERAL (
+            SELECT object_inref.zoid
+            FROM relpack.object_inref
+            JOIN relpack.object ON object.zoid = object_inref.zoid
+            WHERE object_inref.inref = walk.zoid
+              AND object.parent IS NULL
+              AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object_inref.zoid)
+            OFFSET 0
+        ) AS target
     )
     SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
     GET DIAGNOSTICS v_found = ROW_COUNT;
@@ -1990,15 +2124,17 @@ BEGIN
     INTO problems, blocking_problems
     FROM relpack.problem
     LEFT JOIN relpack.object ON object.zoid = problem.zoid;
-    bytes := (SELECT sum(pg_total_relation_size(pg_class.oid))
+    -- From the catalog: pg_relation_size() would wait for a table that is being
+    -- truncated or indexed.
+    bytes := (SELECT sum(pg_class.relpages::bigint) * current_setting('block_size')::bigint
               FROM pg_class
-              WHERE pg_class.relnamespace = 'relpack'::regnamespace AND pg_class.relkind = 'r');
+              WHERE pg_class.relnamespace = 'relpack'::regnamespace AND pg_class.relkind IN ('r', 'i'));
     last_pack := (SELECT max(run.finished) FROM relpack.run WHERE run.outcome = 'packed');
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.status() IS
-    'One row: how far the graph describes the storage and why it is doubted; objects, references, unreachable objects (within_grace: by the default of one day) and bytes; objects chosen for deletion, blob files waiting, undecodable objects; bytes that relpack''s own tables take.';
+    'One row: how far the graph describes the storage and why it is doubted; objects, references, unreachable objects (within_grace: by the default of one day) and bytes; objects chosen for deletion, blob files waiting, undecodable objects; bytes that relpack''s own tables take; when a pack last ended well.';
 -- +goose StatementEnd
 
 -- sql/sweep.sql
@@ -2034,7 +2170,7 @@ BEGIN
     END IF;
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
-    IF (SELECT storage.applied_tid <> storage.doomed_tid OR NOT storage.sweep_begun FROM relpack.storage)
+    IF (SELECT storage.applied_tid <> storage.doomed_tid OR storage.doomed_until > storage.begun_until FROM relpack.storage)
        OR NOT EXISTS (SELECT FROM relpack.doomed) THEN
         PERFORM relpack.doom(pack_time);
     END IF;
@@ -2070,8 +2206,12 @@ BEGIN
         IF v_nodes <> v_stored THEN
             RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
         END IF;
+        -- RelStorage's trigger that unlinks large objects names blob_chunk
+        -- without its schema.
+        PERFORM set_config('search_path', 'pg_catalog, public, pg_temp', true);
         DELETE FROM public.object_state WHERE zoid = ANY (v_batch);
         GET DIAGNOSTICS objects = ROW_COUNT;
+        PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
         IF objects <> v_stored THEN
             RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
         END IF;
@@ -2093,7 +2233,7 @@ BEGIN
         UPDATE relpack.storage
         SET objects = storage.objects - v_nodes,
             inrefs = storage.inrefs - v_inrefs,
-            sweep_begun = sweep.remaining > 0;
+            begun_until = CASE WHEN sweep.remaining > 0 THEN greatest(storage.begun_until, storage.doomed_until) ELSE 0 END;
 
         CASE relpack.nothing_new(v_batch, v_last, v_high)
         WHEN 'busy' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
@@ -2174,6 +2314,38 @@ COMMENT ON FUNCTION relpack.time_tid(timestamptz) IS
     'The first transaction id of a moment: objects with a tid up to it were written before. infinity gives the highest tid. Example: SELECT relpack.time_tid(now() - interval ''1 day'');';
 -- +goose StatementEnd
 
+-- sql/tree_zoids.sql
+-- +goose StatementBegin
+-- Every object that hangs on the root by parents. No step keeps more than the
+-- last level in memory, which spills to disk beyond work_mem, and each object
+-- costs an index lookup however deep it lies: hash joins would read the whole
+-- graph once a level.
+CREATE OR REPLACE FUNCTION relpack.tree_zoids()
+RETURNS SETOF bigint
+LANGUAGE sql
+STABLE
+ROWS 1000000
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+    WITH RECURSIVE tree (zoid) AS (
+        SELECT zoid FROM relpack.object WHERE zoid = 0 AND parent = 0
+        UNION ALL
+        SELECT object.zoid
+        FROM tree
+        JOIN relpack.object_inref ON object_inref.inref = tree.zoid
+        JOIN relpack.object ON object.zoid = object_inref.zoid
+        WHERE object.parent = tree.zoid AND object.zoid <> 0
+    )
+    SELECT zoid FROM tree;
+$$;
+
+COMMENT ON FUNCTION relpack.tree_zoids() IS
+    'Step of relpack.verify(): the objects whose parents lead to the root, found by walking down from it.';
+-- +goose StatementEnd
+
 -- sql/trigger_identity.sql
 -- +goose StatementBegin
 -- Disabling and enabling a trigger leaves a trace in xmin of its catalog row,
@@ -2197,7 +2369,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.trigger_identity() IS
-    'What relpack.storage.trigger_identity is compared with.';
+    'Catalog identity of relpack''s triggers, and of subscriptions to object_state: another one than in relpack.storage.trigger_identity means that writes may have gone unreported.';
 -- +goose StatementEnd
 
 -- sql/try_pack_lock.sql
@@ -2289,6 +2461,160 @@ $$;
 
 COMMENT ON FUNCTION relpack.try_writers_lock(interval) IS
     'Tries for the given time to get the writers'' lock exclusively, until the transaction ends. False: some transaction is writing to object_state all the time; relpack.writer shows them.';
+-- +goose StatementEnd
+
+-- sql/verify.sql
+-- +goose StatementBegin
+-- Proves, in one snapshot, what relpack believes of the storage. Nothing is
+-- locked or written, and commits go on: what they changed since the last
+-- capture has a higher tid or an event, and is left aside. Statements are
+-- set-based and spill to disk, so that memory stays bounded.
+CREATE OR REPLACE FUNCTION relpack.verify(
+    OUT severity text, OUT finding text, OUT objects bigint, OUT zoids bigint[], OUT remedy text)
+RETURNS SETOF record
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    v_storage relpack.storage;
+    v_doubt text;
+    v_settled boolean;
+BEGIN
+    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_doubt := relpack.doubt();
+    IF v_storage.graph NOT IN ('known', 'doubtful') THEN
+        RETURN QUERY VALUES ('note', 'the graph is not built yet: there is nothing to verify', NULL::bigint,
+                             NULL::bigint[], 'relpack pack');
+        RETURN;
+    END IF;
+    -- Edges, nodes and what is open are changed together, so that they agree
+    -- even in the middle of a run. Who is reachable is known at its end only.
+    v_settled := NOT EXISTS (SELECT FROM relpack.suspect);
+    RETURN QUERY
+    WITH found (finding, zoid) AS (
+        SELECT 'no root', 0
+        WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = 0 AND object.parent = 0)
+        UNION ALL
+        SELECT 'parent without reference', child.zoid
+        FROM relpack.object AS child
+        WHERE child.parent IS NOT NULL
+          AND child.zoid <> 0
+          AND NOT EXISTS (SELECT FROM relpack.object_inref AS edge
+                          WHERE edge.zoid = child.zoid AND edge.inref = child.parent)
+        UNION ALL
+        SELECT 'attached with detached_tid', object.zoid
+        FROM relpack.object
+        WHERE object.parent IS NOT NULL AND object.detached_tid IS NOT NULL
+        UNION ALL
+        SELECT 'parent detached', child.zoid
+        FROM relpack.object AS child
+        LEFT JOIN relpack.object AS parent ON parent.zoid = child.parent
+        WHERE v_settled AND child.parent IS NOT NULL AND parent.parent IS NULL
+        UNION ALL
+        SELECT 'parents in a circle', object.zoid
+        FROM relpack.object
+        LEFT JOIN relpack.tree_zoids() AS tree (zoid) ON tree.zoid = object.zoid
+        WHERE v_settled AND object.parent IS NOT NULL AND tree.zoid IS NULL
+        UNION ALL
+        SELECT 'live but detached', child.zoid
+        FROM relpack.object AS child
+        WHERE v_settled
+          AND child.parent IS NULL
+          AND EXISTS (SELECT
+                      FROM relpack.object_inref AS edge
+                      JOIN relpack.object AS referrer ON referrer.zoid = edge.inref
+                      WHERE edge.zoid = child.zoid AND referrer.parent IS NOT NULL)
+        UNION ALL
+        SELECT 'referrer is no node', edge.inref
+        FROM (SELECT DISTINCT object_inref.inref FROM relpack.object_inref) AS edge
+        LEFT JOIN relpack.object ON object.zoid = edge.inref
+        WHERE object.zoid IS NULL
+        UNION ALL
+        -- Rows above collected_tid are the next capture's.
+        SELECT 'other than stored', coalesce(stored.zoid, object.zoid)
+        FROM public.object_state AS stored
+        FULL JOIN relpack.object ON object.zoid = stored.zoid
+        WHERE stored.tid IS DISTINCT FROM object.tid
+          AND (stored.tid IS NULL OR stored.tid <= v_storage.collected_tid)
+          AND v_doubt IS NULL
+          AND NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = coalesce(stored.zoid, object.zoid))
+          AND NOT EXISTS (SELECT FROM relpack.write_event
+                          WHERE write_event.zoid = coalesce(stored.zoid, object.zoid)
+                             OR write_event.kind = 'truncated')
+        UNION ALL
+        SELECT 'work for no node', orphan.zoid
+        FROM (SELECT suspect.zoid FROM relpack.suspect
+              UNION ALL
+              SELECT doomed.zoid FROM relpack.doomed
+              UNION ALL
+              SELECT problem.zoid FROM relpack.problem) AS orphan
+        LEFT JOIN relpack.object ON object.zoid = orphan.zoid
+        WHERE object.zoid IS NULL
+        UNION ALL
+        SELECT 'live but doomed', doomed.zoid
+        FROM relpack.doomed
+        JOIN relpack.object ON object.zoid = doomed.zoid
+        WHERE v_settled AND object.parent IS NOT NULL
+        UNION ALL
+        SELECT 'dangling', edge.zoid
+        FROM (SELECT DISTINCT object_inref.zoid
+              FROM relpack.object_inref
+              JOIN relpack.object AS referrer ON referrer.zoid = object_inref.inref
+              WHERE v_settled AND referrer.parent IS NOT NULL) AS edge
+        LEFT JOIN relpack.object ON object.zoid = edge.zoid
+        WHERE object.zoid IS NULL
+          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = edge.zoid)
+    ), numbered AS (
+        SELECT found.finding, found.zoid,
+               row_number() OVER (PARTITION BY found.finding ORDER BY found.zoid) AS place
+        FROM found
+    ), counted AS (
+        SELECT numbered.finding, count(*) AS objects,
+               array_agg(numbered.zoid ORDER BY numbered.zoid) FILTER (WHERE numbered.place <= 10) AS zoids
+        FROM numbered
+        GROUP BY numbered.finding
+        UNION ALL
+        SELECT 'objects miscounted', abs(v_storage.objects - (SELECT count(*) FROM relpack.object)), NULL
+        WHERE v_storage.objects <> (SELECT count(*) FROM relpack.object)
+        UNION ALL
+        SELECT 'references miscounted', abs(v_storage.inrefs - (SELECT count(*) FROM relpack.object_inref)), NULL
+        WHERE v_storage.inrefs <> (SELECT count(*) FROM relpack.object_inref)
+        UNION ALL
+        SELECT 'doubt', NULL, NULL WHERE v_doubt IS NOT NULL
+        UNION ALL
+        SELECT 'unfinished', (SELECT count(*) FROM relpack.suspect), NULL WHERE NOT v_settled
+    )
+    SELECT known.severity,
+           CASE known.finding WHEN 'doubt' THEN known.meaning || v_doubt ELSE known.meaning END,
+           counted.objects, counted.zoids,
+           CASE known.severity WHEN 'error' THEN 'relpack pack --init' ELSE known.remedy END
+    FROM counted
+    JOIN (VALUES
+        ('no root', 'error', 'the graph has no root', NULL),
+        ('parent without reference', 'error', 'the parent of these objects does not refer to them', NULL),
+        ('parent detached', 'error', 'the parent of these objects is missing or unreachable itself', NULL),
+        ('parents in a circle', 'error', 'the parents of these objects do not lead to the root', NULL),
+        ('live but detached', 'error', 'a reachable object refers to these, which count as unreachable', NULL),
+        ('attached with detached_tid', 'error', 'reachable objects with a time since which they are not', NULL),
+        ('referrer is no node', 'error', 'references of objects that relpack does not know', NULL),
+        ('other than stored', 'error', 'object_state has another tid or no such row, and nothing reported it', NULL),
+        ('work for no node', 'error', 'suspect, doomed or problem name objects that relpack does not know', NULL),
+        ('live but doomed', 'error', 'reachable objects are chosen for deletion', NULL),
+        ('objects miscounted', 'error', 'relpack.storage.objects is off by this many', NULL),
+        ('references miscounted', 'error', 'relpack.storage.inrefs is off by this many', NULL),
+        ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
+        ('unfinished', 'note', 'the reachability of these objects is open', 'relpack pack'),
+        ('dangling', 'note', 'reachable objects refer to these, which are not stored (POSKeyError)',
+         'SELECT * FROM relpack.referrers(zoid); tells who does')
+    ) AS known (finding, severity, meaning, remedy) ON known.finding = counted.finding
+    ORDER BY known.severity, known.meaning;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.verify() IS
+    'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before it is built anew; note: worth knowing, not wrong: dangling references (which relpack found, and never makes), work that a run has left open. No row: sound. Reads everything once, writes and locks nothing; states are not decoded.';
 -- +goose StatementEnd
 
 -- sql/windows.sql
@@ -2448,14 +2774,17 @@ DROP VIEW relpack."unreachable_object";
 DROP VIEW relpack."leftover";
 DROP VIEW relpack."garbage_by_class";
 DROP FUNCTION relpack."windows";
+DROP FUNCTION relpack."verify";
 DROP FUNCTION relpack."try_writers_lock";
 DROP FUNCTION relpack."try_pack_lock";
 DROP FUNCTION relpack."trigger_identity";
+DROP FUNCTION relpack."tree_zoids";
 DROP FUNCTION relpack."time_tid";
 DROP FUNCTION relpack."tid_time";
 DROP FUNCTION relpack."sweep";
 DROP FUNCTION relpack."status";
 DROP FUNCTION relpack."spare_narrow";
+DROP FUNCTION relpack."spare";
 DROP FUNCTION relpack."require_storage";
 DROP FUNCTION relpack."require_settled";
 DROP FUNCTION relpack."require_pack_lock";
@@ -2473,6 +2802,7 @@ DROP FUNCTION relpack."nothing_new";
 DROP FUNCTION relpack."loosen";
 DROP FUNCTION relpack."lock_writer";
 DROP FUNCTION relpack."lock_protocol";
+DROP FUNCTION relpack."limits";
 DROP FUNCTION relpack."grow_narrow";
 DROP FUNCTION relpack."grow";
 DROP FUNCTION relpack."flow_narrow";
@@ -2489,7 +2819,6 @@ DROP FUNCTION relpack."compare";
 DROP FUNCTION relpack."collect";
 DROP FUNCTION relpack."climb";
 DROP FUNCTION relpack."class_id";
-DROP FUNCTION relpack."choose_plan";
 DROP FUNCTION relpack."choose_batch";
 DROP FUNCTION relpack."capped_pack_time";
 DROP FUNCTION relpack."build_unique";

@@ -65,8 +65,10 @@ func TestEveryFunctionHasAFixedSearchPathAndIsClosedToThePublic(t *testing.T) {
 		SELECT function.oid::regprocedure || ': ' || problem.text
 		FROM pg_proc AS function
 		CROSS JOIN LATERAL (
+		    -- A body parsed on creation has looked its names up already.
 		    SELECT 'search_path is not fixed'
-		    WHERE NOT EXISTS (
+		    WHERE function.prosqlbody IS NULL
+		      AND NOT EXISTS (
 		        SELECT FROM unnest(function.proconfig) AS setting WHERE setting LIKE 'search\_path=pg\_catalog, %pg\_temp')
 		    UNION ALL
 		    SELECT 'PUBLIC may execute it'

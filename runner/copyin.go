@@ -71,3 +71,59 @@ func (b *copyBuffer) flush(ctx context.Context, conn *pgx.Conn) error {
 	b.data = b.data[:0]
 	return nil
 }
+
+// A copySender sends full buffers while the next ones are being filled. The
+// session is its own until end.
+type copySender struct {
+	ctx    context.Context // done when sending has failed
+	cancel context.CancelCauseFunc
+	full   chan *copyBuffer
+	free   chan []byte
+	done   chan struct{}
+}
+
+func newCopySender(ctx context.Context, conn *pgx.Conn) *copySender {
+	s := &copySender{full: make(chan *copyBuffer), free: make(chan []byte, 2), done: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	go func() {
+		defer close(s.done)
+		for b := range s.full {
+			if err := b.flush(ctx, conn); err != nil {
+				s.cancel(err)
+				return
+			}
+			select {
+			case s.free <- b.data:
+			default:
+			}
+		}
+	}()
+	return s
+}
+
+// send takes the buffer's rows over and leaves it empty.
+func (s *copySender) send(b *copyBuffer) error {
+	select {
+	case s.full <- &copyBuffer{sql: b.sql, data: b.data}:
+	case <-s.ctx.Done():
+		return context.Cause(s.ctx)
+	}
+	select {
+	case b.data = <-s.free:
+	default:
+		b.data = nil
+	}
+	return nil
+}
+
+// end waits until all is sent. It returns why sending failed, if it did, and
+// else the error of the side that filled the buffers.
+func (s *copySender) end(err error) error {
+	close(s.full)
+	<-s.done
+	if cause := context.Cause(s.ctx); cause != nil {
+		err = cause
+	}
+	s.cancel(nil)
+	return err
+}

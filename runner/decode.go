@@ -19,8 +19,8 @@ const (
 )
 
 // classCache knows the numbers of classes. It is shared by the workers and
-// enters new classes through a session of its own, so that no two chunks wait
-// for each other's classes.
+// enters new classes through a session that is in no transaction, so that no
+// two chunks wait for each other's classes.
 type classCache struct {
 	mu   sync.Mutex
 	conn *pgx.Conn
@@ -30,6 +30,25 @@ type classCache struct {
 // A storage has some thousand classes at most; one that has more is asked for
 // again and again instead of filling memory.
 const classCacheLimit = 50_000
+
+// newClassCache knows the classes met so far.
+func newClassCache(ctx context.Context, conn *pgx.Conn) (*classCache, error) {
+	c := &classCache{conn: conn, ids: map[string]int32{}}
+	rows, err := conn.Query(ctx, "SELECT id, module, name FROM relpack.class LIMIT $1", classCacheLimit/2)
+	if err != nil {
+		return nil, fmt.Errorf("read relpack.class: %w", err)
+	}
+	var id int32
+	var module, name string
+	_, err = pgx.ForEachRow(rows, []any{&id, &module, &name}, func() error {
+		c.ids[module+"\n"+name] = id
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read relpack.class: %w", err)
+	}
+	return c, nil
+}
 
 func (c *classCache) lookup(ctx context.Context, module, name string) (int32, error) {
 	c.mu.Lock()

@@ -18,6 +18,7 @@ type examiner struct {
 	*pack
 	decoder
 	reader   *pgx.Conn
+	limit    int   // objects in a chunk
 	newest   int64 // highest stored zoid: nothing above it can be referred to
 	objects  *copyBuffer
 	inrefs   *copyBuffer
@@ -36,18 +37,11 @@ func (p *pack) examine(ctx context.Context, pending int64) error {
 		return err
 	}
 	defer closeSession(reader)
-	classSession, err := p.session(ctx, "classes")
+	classes, err := newClassCache(ctx, p.conn)
 	if err != nil {
 		return err
 	}
-	defer closeSession(classSession)
-	x := &examiner{
-		pack: p, reader: reader,
-		decoder:  decoder{classes: &classCache{conn: classSession, ids: map[string]int32{}}, ids: map[string]int32{}},
-		objects:  newCopyBuffer("examined_object", "zoid, tid, class, size"),
-		inrefs:   newCopyBuffer("examined_inref", "zoid, inref, guessed"),
-		problems: newCopyBuffer("examined_problem", "zoid, kind, detail"),
-	}
+	x := p.newExaminer(reader, classes)
 	for pending > 0 {
 		if p.stopped() {
 			return errInterrupted
@@ -62,6 +56,16 @@ func (p *pack) examine(ctx context.Context, pending int64) error {
 	return nil
 }
 
+func (p *pack) newExaminer(reader *pgx.Conn, classes *classCache) *examiner {
+	return &examiner{
+		pack: p, reader: reader, limit: examineObjects,
+		decoder:  decoder{classes: classes, ids: map[string]int32{}},
+		objects:  newCopyBuffer("examined_object", "zoid, tid, class, size"),
+		inrefs:   newCopyBuffer("examined_inref", "zoid, inref, guessed"),
+		problems: newCopyBuffer("examined_problem", "zoid, kind, detail"),
+	}
+}
+
 // chunk examines the next pending objects; it returns how many are left.
 func (x *examiner) chunk(ctx context.Context) (left int64, err error) {
 	if _, err := x.conn.Exec(ctx, "SELECT relpack.discard_examined()"); err != nil {
@@ -73,7 +77,7 @@ func (x *examiner) chunk(ctx context.Context) (left int64, err error) {
 	rows := &recordReader{row: func(rec record) error { return x.stage(ctx, rec) }}
 	sql := fmt.Sprintf("COPY (SELECT pending.zoid, stored.tid, stored.state"+
 		" FROM (SELECT zoid FROM relpack.pending ORDER BY zoid LIMIT %d) AS pending"+
-		" LEFT JOIN public.object_state AS stored ON stored.zoid = pending.zoid) TO STDOUT (FORMAT binary)", examineObjects)
+		" LEFT JOIN public.object_state AS stored ON stored.zoid = pending.zoid) TO STDOUT (FORMAT binary)", x.limit)
 	if _, err := x.reader.PgConn().CopyTo(ctx, rows, sql); err != nil {
 		return 0, err
 	}

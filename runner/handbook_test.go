@@ -90,7 +90,8 @@ func newHandbook(t testing.TB, psql string) *handbook {
 		ALTER ROLE %[1]s LOGIN PASSWORD '%[1]s';
 		ALTER SCHEMA public OWNER TO %[1]s;
 		DROP ROLE IF EXISTS dashboard;
-		CREATE ROLE dashboard`, handbookOwner))
+		CREATE ROLE dashboard;
+		GRANT dashboard TO %[1]s`, handbookOwner))
 	config := super.Config()
 	run(t, super, "ALTER DATABASE "+pgx.Identifier{config.Database}.Sanitize()+" OWNER TO "+handbookOwner)
 	t.Cleanup(func() {
@@ -131,65 +132,6 @@ func (h *handbook) meanwhile(what string) {
 		return
 	}
 	run(h.t, h.conn, what)
-}
-
-// A step is a statement for psql with its prompts, or a command of relpack.
-type step struct {
-	shown string // as in the text, prompts included
-	input string
-}
-
-// A part is a stretch of the handbook: a transcript, a directive, or prose.
-type part struct {
-	text      string
-	line      int
-	directive string
-	steps     []step
-}
-
-var (
-	fence     = regexp.MustCompile("^```(\\w*)$")
-	directive = regexp.MustCompile(`^<!-- meanwhile: (.*) -->$`)
-	prompt    = regexp.MustCompile(`^(\$|site[=*]+>) `)
-	more      = regexp.MustCompile(`^site[-(*'"]+> `)
-)
-
-// parseHandbook splits the text; the texts of its parts make it whole again.
-func parseHandbook(text string) []part {
-	var parts []part
-	var inside bool
-	add := func(p part, line string) {
-		last := len(parts) - 1
-		if p.directive == "" && last >= 0 && parts[last].directive == "" && (parts[last].steps != nil) == (p.steps != nil) {
-			parts[last].text += line
-			parts[last].steps = append(parts[last].steps, p.steps...)
-			return
-		}
-		p.text = line
-		parts = append(parts, p)
-	}
-	for i, line := range strings.SplitAfter(text, "\n") {
-		bare := strings.TrimSuffix(line, "\n")
-		p := part{line: i + 1}
-		last := len(parts) - 1
-		switch {
-		case fence.MatchString(bare):
-			inside = !inside && bare == "```console"
-		case inside && prompt.MatchString(bare):
-			p.steps = []step{{bare, prompt.ReplaceAllString(bare, "")}}
-		case inside && last >= 0 && parts[last].steps != nil:
-			p.steps = []step{} // output, or the rest of a statement
-			if s := parts[last].steps; more.MatchString(bare) {
-				s[len(s)-1].shown += "\n" + bare
-				s[len(s)-1].input += "\n" + more.ReplaceAllString(bare, "")
-			}
-		}
-		if m := directive.FindStringSubmatch(bare); m != nil {
-			p.directive = m[1]
-		}
-		add(p, line)
-	}
-	return parts
 }
 
 // play executes the steps of a block and returns the block as it then reads.
@@ -263,20 +205,33 @@ func (h *handbook) relpack(command string) {
 	packStorage(h.t, h.target, o)
 }
 
-var (
-	spaces     = regexp.MustCompile(` +`)
-	dashes     = regexp.MustCompile(`-{2,}`)
-	timestamps = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+\d\d`)
-	durations  = regexp.MustCompile(`\d\d:\d\d:\d\d(\.\d+)?`)
-	volatile   = regexp.MustCompile(`(?m)^(pid|bytes|version) +\| .*$|\bpid \d+|^ *\d{3,} \| zope\b`)
-)
-
-// normal leaves out what differs from run to run, and how wide it is: moments,
-// process ids, sizes of tables.
-func normal(text string) string {
-	text = timestamps.ReplaceAllString(text, "MOMENT")
-	text = durations.ReplaceAllString(text, "TIME")
-	text = volatile.ReplaceAllString(text, "$1 VOLATILE")
-	text = dashes.ReplaceAllString(text, "-")
-	return spaces.ReplaceAllString(text, " ")
+// What the handbook doesn't name, a DBA meets without a word.
+func TestTheHandbookNamesEveryTableViewAndFunction(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(handbookFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, conn := newStorage(t)
+	names, err := pgxRows(t.Context(), conn, pgx.RowTo[string], `
+		SELECT relname::text FROM pg_class WHERE relnamespace = 'relpack'::regnamespace AND relkind IN ('r', 'v')
+		UNION
+		SELECT proname::text FROM pg_proc WHERE pronamespace = 'relpack'::regnamespace`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if !regexp.MustCompile("[`.\"]" + name + "\\b").Match(text) {
+			t.Errorf("%s does not mention relpack.%s", handbookFile, name)
+		}
+	}
+	_, steps, found := strings.Cut(string(text), "\n## Steps that only relpack calls\n")
+	if !found {
+		t.Fatalf("%s has no chapter of the steps", handbookFile)
+	}
+	for _, quoted := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(steps, -1) {
+		if !slices.Contains(names, quoted[1]) {
+			t.Errorf("%s mentions %s, which is not there", handbookFile, quoted[1])
+		}
+	}
 }

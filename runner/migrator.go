@@ -137,7 +137,7 @@ func (m *migrator) gooseUp(ctx context.Context) error {
 		return err
 	}
 	_, err = provider.Up(ctx)
-	return m.explain(ctx, err)
+	return err
 }
 
 func (m *migrator) gooseDown(ctx context.Context) error {
@@ -146,7 +146,7 @@ func (m *migrator) gooseDown(ctx context.Context) error {
 		return err
 	}
 	_, err = provider.DownTo(ctx, 0)
-	return m.explain(ctx, err)
+	return err
 }
 
 // provider makes a new one for every try: one that failed keeps failing.
@@ -165,8 +165,8 @@ func (m *migrator) provider() (*goose.Provider, error) {
 	return provider, nil
 }
 
-// explain puts goose's errors into a word of ours.
-func (m *migrator) explain(ctx context.Context, err error) error {
+// explain puts what came of trying to do something into words of ours.
+func (m *migrator) explain(ctx context.Context, what string, err error) error {
 	var partial *goose.PartialError
 	switch {
 	case err == nil:
@@ -179,5 +179,5 @@ func (m *migrator) explain(ctx context.Context, err error) error {
 	case strings.Contains(err.Error(), "failed to acquire lock"):
 		return m.lockHolder(ctx, migrationLock, "another migration is running")
 	}
-	return fmt.Errorf("migrate: %w", err)
+	return fmt.Errorf("%s: %w", what, err)
 }

@@ -50,6 +50,20 @@ func commitAt(t testing.TB, conn *pgx.Conn, age time.Duration, l links) int64 {
 	return tid
 }
 
+// load stores objects in bulk, as zodbconvert does, under a tid of an hour ago.
+func load(t testing.TB, conn *pgx.Conn, l links) {
+	t.Helper()
+	tid := zodbtest.TimeTid(time.Now().Add(-time.Hour))
+	rows := make([][]any, 0, len(l))
+	for zoid, record := range l.records() {
+		rows = append(rows, []any{zoid, tid, len(record), record})
+	}
+	if _, err := conn.CopyFrom(t.Context(), pgx.Identifier{"object_state"},
+		[]string{"zoid", "tid", "state_size", "state"}, pgx.CopyFromRows(rows)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // restore writes a row with a chosen tid as an operator would who mends a
 // POSKeyError.
 func restore(t testing.TB, conn *pgx.Conn, zoid, tid int64, state []byte) {

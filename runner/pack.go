@@ -77,6 +77,7 @@ func (p *pack) all(ctx context.Context) error {
 	if err := p.lock(ctx); err != nil {
 		return err
 	}
+	defer p.unlock(ctx)
 	if err := p.begin(ctx); err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 	}
 	err := p.phase("sweep", func() error { return p.sweep(ctx) })
 	// Files of what is deleted can go even when the rest can't.
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && !p.stopped() {
 		err = errors.Join(err, p.phase("blobs", func() error { return p.removeBlobs(ctx, blobs) }))
 	}
 	if err != nil {
@@ -171,6 +172,17 @@ func (p *pack) lock(ctx context.Context) error {
 		return nil
 	}
 	return LockedError(ctx, p.conn)
+}
+
+// unlock lets go of the pack lock. The end of the session does so as well, but
+// only some time after this process has gone on: to the next pack, maybe.
+func (p *pack) unlock(ctx context.Context) {
+	if p.conn.IsClosed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_, _ = p.conn.Exec(ctx, "SELECT relpack.release_pack_lock()")
 }
 
 // LockedError says who holds the pack lock.

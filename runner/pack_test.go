@@ -1,10 +1,13 @@
 package runner
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -65,33 +68,184 @@ func expectZoids(t testing.TB, what string, got, want []int64) {
 
 func first(list []int64) []int64 { return list[:min(len(list), 10)] }
 
-func blobFileList(t testing.TB, dir string) []string {
+// A sample is the sample storage with its blob directory.
+type sample struct {
+	t      *testing.T
+	target Target
+	conn   *pgx.Conn
+}
+
+func newSample(t *testing.T) *sample {
 	t.Helper()
-	var files []string
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && filepath.Ext(path) == ".blob" {
-			files = append(files, path)
+	target, conn := newStorage(t)
+	target.BlobDir = t.TempDir()
+	loadSmall(t, conn, target.BlobDir)
+	return &sample{t, target, conn}
+}
+
+// change brings the sample to its next stage.
+func (s *sample) change(name string) {
+	s.t.Helper()
+	if err := zodbtest.ApplyChanges(s.t.Context(), s.conn, name); err != nil {
+		s.t.Fatal(err)
+	}
+	if name == zodbtest.MoreChanges {
+		if err := zodbtest.ExtractMoreBlobs(s.target.BlobDir); err != nil {
+			s.t.Fatal(err)
 		}
-		return err
+	}
+}
+
+// survivors are the files in the blob directory but those of objects in gone.
+func (s *sample) survivors(gone []int64) []string {
+	s.t.Helper()
+	doomed := map[string]bool{}
+	for _, zoid := range gone {
+		doomed[zodbtest.ObjectDir(s.target.BlobDir, zodbtest.Bushy, zoid)] = true
+	}
+	return slices.DeleteFunc(allFiles(s.t, s.target.BlobDir), func(path string) bool {
+		return doomed[filepath.Dir(path)] || doomed[path]
 	})
-	if err != nil {
+}
+
+// expectPacked checks a pack at a stage: what went, and that the rest is there
+// with all of its files.
+func (s *sample) expectPacked(stage string, pack func()) {
+	s.t.Helper()
+	all, gone := stored(s.t, s.conn), garbage(s.t, stage)
+	files := s.survivors(gone)
+	pack()
+	expectZoids(s.t, "stored after "+stage, stored(s.t, s.conn), without(all, gone))
+	// Directories above an object's own may go or stay.
+	if left := s.survivors(nil); !slices.Equal(onlyFiles(left), onlyFiles(files)) {
+		s.t.Errorf("%d blob files after %s, want %d", len(onlyFiles(left)), stage, len(onlyFiles(files)))
+	}
+	for _, zoid := range gone {
+		if _, err := os.Stat(zodbtest.ObjectDir(s.target.BlobDir, zodbtest.Bushy, zoid)); err == nil {
+			s.t.Errorf("the blob directory of %d is there after %s", zoid, stage)
+		}
+	}
+	expectNothingDangles(s.t, s.conn)
+	expectExact(s.t, s.conn)
+}
+
+// allFiles lists files and directories.
+func allFiles(t testing.TB, dir string) []string {
+	t.Helper()
+	var paths []string
+	if err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		paths = append(paths, path)
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
-	return files
+	return paths
+}
+
+func onlyFiles(paths []string) []string {
+	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool {
+		info, err := os.Stat(path)
+		return err != nil || info.IsDir()
+	})
+}
+
+func (s *sample) pack() *Report {
+	s.t.Helper()
+	return packStorage(s.t, s.target, everything)
 }
 
 func TestSampleIsPackedAsZodbpackWould(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	target.BlobDir = t.TempDir()
-	loadSmall(t, conn, target.BlobDir)
-	all := stored(t, conn)
-	dry := everything
-	dry.DryRun = true
-	report := packStorage(t, target, dry)
-	expectZoids(t, "unreachable after a dry run", zoids(t, conn, "SELECT zoid FROM relpack.unreachable_object"), garbage(t, zodbtest.Small))
-	expectZoids(t, "stored after a dry run", stored(t, conn), all)
-	report = packStorage(t, target, everything)
-	t.Logf("%+v", report)
-	expectZoids(t, "stored after a pack", stored(t, conn), without(all, garbage(t, zodbtest.Small)))
+	s := newSample(t)
+	all, files := stored(t, s.conn), allFiles(t, s.target.BlobDir)
+	report := dryRun(t, s.target)
+	expectZoids(t, "unreachable after a dry run", zoids(t, s.conn, "SELECT zoid FROM relpack.unreachable_object"), garbage(t, zodbtest.Small))
+	expectZoids(t, "stored after a dry run", stored(t, s.conn), all)
+	if !slices.Equal(allFiles(t, s.target.BlobDir), files) {
+		t.Error("a dry run changed the blob directory")
+	}
+	if report.Chosen.Objects != int64(len(garbage(t, zodbtest.Small))) {
+		t.Errorf("%d objects would be deleted", report.Chosen.Objects)
+	}
+	s.expectPacked(zodbtest.Small, func() { s.pack() })
+	s.change(zodbtest.Changes)
+	s.expectPacked(zodbtest.Changes, func() {
+		if report := s.pack(); report.Deleted.Objects != 208 {
+			t.Errorf("%d objects deleted after the changes, want 208", report.Deleted.Objects)
+		}
+	})
+	s.change(zodbtest.MoreChanges)
+	s.expectPacked(zodbtest.MoreChanges, func() {
+		report := s.pack()
+		if report.Deleted.Objects != 11 || report.Blobs == 0 || report.BlobFiles.Files < report.Blobs {
+			t.Errorf("deleted %d objects, %d blobs, %d files after more changes, want 11 with their files",
+				report.Deleted.Objects, report.Blobs, report.BlobFiles.Files)
+		}
+	})
+}
+
+func TestSampleIsPackedAllTheSameWhenItChangedBefore(t *testing.T) {
+	t.Parallel()
+	s := newSample(t)
+	s.change(zodbtest.Changes)
+	s.expectPacked(zodbtest.Changes, func() { s.pack() })
+	s.change(zodbtest.MoreChanges)
+	s.expectPacked(zodbtest.MoreChanges, func() { s.pack() })
+
+	s = newSample(t)
+	s.change(zodbtest.Changes)
+	s.change(zodbtest.MoreChanges)
+	s.expectPacked(zodbtest.MoreChanges, func() { s.pack() })
+}
+
+// The server itself says whether a state is read: the second run has a role
+// that may read every column but this one.
+func TestAPackWithNothingNewReadsNoState(t *testing.T) {
+	t.Parallel()
+	s := newSample(t)
+	s.pack()
+	role := pgx.Identifier{"frugal_" + get[string](t, s.conn, "SELECT right(current_database(), 50)")}.Sanitize()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if _, err := s.conn.Exec(ctx, "DROP OWNED BY "+role+"; DROP ROLE "+role); err != nil {
+			t.Error(err)
+		}
+	})
+	run(t, s.conn, `CREATE ROLE `+role+`;
+		GRANT USAGE ON SCHEMA public, relpack TO `+role+`;
+		GRANT ALL ON ALL TABLES IN SCHEMA relpack TO `+role+`;
+		GRANT ALL ON ALL SEQUENCES IN SCHEMA relpack TO `+role+`;
+		GRANT ALL ON ALL FUNCTIONS IN SCHEMA relpack TO `+role+`;
+		GRANT SELECT (zoid, tid), DELETE ON object_state TO `+role)
+	frugal := s.target
+	frugal.DSN += " options='-c role=" + strings.ReplaceAll(role, `"`, "") + "'"
+	all := stored(t, s.conn)
+	report := packStorage(t, frugal, everything)
+	if report.Scanned.Objects != 0 || report.Deleted.Objects != 0 {
+		t.Errorf("scanned %d, deleted %d", report.Scanned.Objects, report.Deleted.Objects)
+	}
+	expectZoids(t, "stored", stored(t, s.conn), all)
+	// With anything to read it would have failed.
+	s.change(zodbtest.Changes)
+	_, err := Pack(t.Context(), frugal, everything, testLog(t))
+	if !isState(err, "42501") {
+		t.Errorf("error %v, want that the state may not be read", err)
+	}
+}
+
+// killedOnTheSample kills packs of each stage and goes on.
+func killedOnTheSample(t *testing.T, program string) {
+	s := newSample(t)
+	for i, stage := range []string{zodbtest.Small, zodbtest.Changes, zodbtest.MoreChanges} {
+		if i > 0 {
+			s.change(stage)
+		}
+		s.expectPacked(stage, func() {
+			for _, place := range []string{"relpack.scan_range", "relpack.object", "relpack.suspect", "object_state", "relpack.blob_removal"} {
+				killAt(t, program, s.target, s.conn, place)
+			}
+			s.pack()
+		})
+	}
 }

@@ -51,7 +51,7 @@ func (m *migrator) patiently(ctx context.Context, what string, try func(context.
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		blockers, err := m.watched(ctx, try)
 		if !isState(err, "55P03") { // lock_not_available
-			return err
+			return m.explain(ctx, what, err)
 		}
 		said.name(blockers)
 		limit := m.target.CommitLockTimeout
@@ -96,7 +96,8 @@ func (w *waitLog) name(blockers []blocker) {
 	}
 }
 
-// watched runs one try and looks, from the other session, who keeps it waiting.
+// watched runs one try and looks, from the other session, who keeps it waiting;
+// the try must leave that session alone.
 func (m *migrator) watched(ctx context.Context, try func(context.Context) error) ([]blocker, error) {
 	done := make(chan error, 1)
 	go func() { done <- try(ctx) }()

@@ -55,9 +55,9 @@ func TestATerminalShowsABarThatMakesRoomForMessages(t *testing.T) {
 	p := NewTerminalProgress(screen)
 	for _, total := range []int64{10, 0} {
 		p.Phase("scan", "blocks", total)
-		p.Add(4)
 		time.Sleep(150 * time.Millisecond) // more often the bar isn't drawn
-		p.Add(100)                         // beyond an estimate
+		p.Add(4)
+		p.Add(100) // beyond an estimate
 		if _, err := p.Write([]byte("a message\n")); err != nil {
 			t.Fatal(err)
 		}

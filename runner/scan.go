@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -33,12 +34,10 @@ func (p *pack) scan(ctx context.Context) error {
 	}
 	p.progress.Phase("scan", "blocks", blocks)
 	defer p.progress.End()
-	classSession, err := p.session(ctx, "classes")
+	classes, err := newClassCache(ctx, p.conn)
 	if err != nil {
 		return err
 	}
-	defer closeSession(classSession)
-	classes := &classCache{conn: classSession, ids: map[string]int32{}}
 	var next atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	for range min(scanWorkers, len(ranges)) {
@@ -70,6 +69,7 @@ type scanWorker struct {
 	reader, writer      *pgx.Conn
 	watermark, filenode int64
 	objects, inrefs     *copyBuffer
+	sender              *copySender
 	undecoded           []int64
 	records, bytes      int64
 	foreign             int64
@@ -96,9 +96,11 @@ func (w *scanWorker) read(ctx context.Context, r blockRange) error {
 	w.records, w.bytes, w.foreign = 0, 0, 0
 	w.undecoded = w.undecoded[:0]
 	err := pgx.BeginFunc(ctx, w.writer, func(pgx.Tx) error {
-		if err := pgx.BeginTxFunc(ctx, w.reader, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(pgx.Tx) error {
-			return w.copyOut(ctx, r)
-		}); err != nil {
+		w.sender = newCopySender(ctx, w.writer)
+		err := pgx.BeginTxFunc(ctx, w.reader, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(pgx.Tx) error {
+			return w.copyOut(w.sender.ctx, r)
+		})
+		if err := w.sender.end(err); err != nil {
 			return err
 		}
 		return w.finish(ctx, r)
@@ -157,13 +159,9 @@ func (w *scanWorker) stage(ctx context.Context, rec record) error {
 		w.inrefs.bigint(ref)
 		w.inrefs.bigint(rec.zoid)
 	}
-	return w.send(ctx, false)
-}
-
-func (w *scanWorker) send(ctx context.Context, all bool) error {
 	for _, b := range []*copyBuffer{w.objects, w.inrefs} {
-		if all || b.full() {
-			if err := b.flush(ctx, w.writer); err != nil {
+		if b.full() {
+			if err := w.sender.send(b); err != nil {
 				return err
 			}
 		}
@@ -172,14 +170,19 @@ func (w *scanWorker) send(ctx context.Context, all bool) error {
 }
 
 func (w *scanWorker) finish(ctx context.Context, r blockRange) error {
-	if err := w.send(ctx, true); err != nil {
-		return err
+	for _, b := range []*copyBuffer{w.objects, w.inrefs} {
+		if err := b.flush(ctx, w.writer); err != nil {
+			return err
+		}
 	}
 	if len(w.undecoded) > 0 {
 		if _, err := w.writer.Exec(ctx, "INSERT INTO relpack.pending (zoid) SELECT unnest($1::bigint[]) ON CONFLICT DO NOTHING", w.undecoded); err != nil {
 			return err
 		}
 	}
-	_, err := w.writer.Exec(ctx, "DELETE FROM relpack.scan_range WHERE first_block = $1", r.first)
+	tag, err := w.writer.Exec(ctx, "DELETE FROM relpack.scan_range WHERE first_block = $1", r.first)
+	if err == nil && tag.RowsAffected() != 1 {
+		err = errors.New("another session has read them: is another pack running?")
+	}
 	return err
 }

@@ -17,12 +17,16 @@ BEGIN
         RETURN false;
     END IF;
     v_doubt := relpack.doubt();
+    -- Of a storage that has gone back to an earlier transaction (TRUNCATE, an
+    -- older load) nothing above that is known.
     UPDATE relpack.storage
-    SET watermark = (SELECT max(tid) FROM public.object_state),
+    SET watermark = newest.tid,
+        applied_tid = least(applied_tid, newest.tid),
         graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'known' THEN 'doubtful' ELSE graph END,
         scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'known')),
         relation = 'public.object_state'::regclass,
-        trigger_identity = relpack.trigger_identity();
+        trigger_identity = relpack.trigger_identity()
+    FROM (SELECT max(tid) AS tid FROM public.object_state) AS newest;
     RETURN true;
 END;
 $$;

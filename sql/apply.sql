@@ -1,6 +1,8 @@
 -- Takes over what one chunk read and decoded: edges, nodes and suspects in one
--- transaction. What was written after the watermark is left to the next
--- capture, so that the graph never mixes moments.
+-- transaction. An object that was written after the watermark is left to the
+-- next capture: until then it keeps the references that are recorded and gets
+-- those that it has now. With the old ones alone, what it came to refer to
+-- between the last capture and this one would count as cut off.
 CREATE OR REPLACE FUNCTION relpack.apply()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -22,13 +24,6 @@ BEGIN
     SELECT watermark INTO STRICT v_watermark FROM relpack.storage;
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     DELETE FROM relpack.examined_inref
-    USING relpack.examined_object AS examined
-    WHERE examined_inref.inref = examined.zoid AND examined.tid > v_watermark;
-    DELETE FROM relpack.examined_problem
-    USING relpack.examined_object AS examined
-    WHERE examined_problem.zoid = examined.zoid AND examined.tid > v_watermark;
-    DELETE FROM relpack.examined_object WHERE tid > v_watermark;
-    DELETE FROM relpack.examined_inref
     WHERE guessed
       AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = examined_inref.zoid);
     IF EXISTS (SELECT FROM relpack.examined_object WHERE zoid = 0 AND tid IS NULL) THEN
@@ -40,6 +35,7 @@ BEGIN
         DELETE FROM relpack.object_inref
         USING relpack.examined_object AS examined
         WHERE object_inref.inref = examined.zoid
+          AND (examined.tid > v_watermark) IS NOT TRUE
           AND NOT EXISTS (
               SELECT
               FROM relpack.examined_inref AS still
@@ -70,10 +66,16 @@ BEGIN
     )
     SELECT count(*) INTO v_nodes_gone FROM gone;
 
+    -- Garbage that somebody wrote anew is in use somewhere: a deletion that has
+    -- begun does not include it any more.
+    DELETE FROM relpack.doomed
+    USING relpack.examined_object AS examined, relpack.object
+    WHERE doomed.zoid = examined.zoid AND object.zoid = examined.zoid AND object.tid <> examined.tid;
+
     UPDATE relpack.object
     SET tid = examined.tid, class = examined.class, size = examined.size
     FROM relpack.examined_object AS examined
-    WHERE object.zoid = examined.zoid AND examined.tid IS NOT NULL;
+    WHERE object.zoid = examined.zoid AND examined.tid <= v_watermark;
 
     WITH born AS (
         INSERT INTO relpack.object (zoid, tid, parent, detached_tid, class, size)
@@ -114,9 +116,12 @@ BEGIN
     INSERT INTO relpack.problem (zoid, blocks, kind, detail)
     SELECT zoid, kind = 'opaque', kind, detail FROM relpack.examined_problem;
 
+    -- Events change the graph without a higher applied_tid: what was chosen
+    -- for deletion is chosen again in any case.
     UPDATE relpack.storage
     SET objects = objects + v_nodes_new - v_nodes_gone,
-        inrefs = inrefs + v_edges_new - v_edges_gone;
+        inrefs = inrefs + v_edges_new - v_edges_gone,
+        doomed_tid = 0;
     PERFORM relpack.discard_examined();
     RETURN relpack.finish_apply();
 END;

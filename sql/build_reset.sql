@@ -13,7 +13,7 @@ BEGIN
     UPDATE relpack.storage
     SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, doomed_tid = 0,
         objects = 0, inrefs = 0, frontier_rows = 0, frontier_block = 0, climb_round = 0,
-        sweep_begun = false, scan_disturbed = false;
+        doomed_until = 0, begun_until = 0, scan_disturbed = false;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.tree,
              relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.scan_range;
     DELETE FROM relpack.write_event;

@@ -9,6 +9,9 @@ SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_batch bigint[];
@@ -27,10 +30,15 @@ BEGIN
             WITH RECURSIVE closed (zoid) AS (
                 (SELECT zoid FROM relpack.doomed ORDER BY zoid LIMIT greatest(batch / 2, 1))
                 UNION
-                SELECT doomed.zoid
+                SELECT referrer.zoid
                 FROM closed
-                JOIN relpack.object_inref ON object_inref.zoid = closed.zoid
-                JOIN relpack.doomed ON doomed.zoid = object_inref.inref
+                CROSS JOIN LATERAL (
+                    SELECT doomed.zoid
+                    FROM relpack.object_inref
+                    JOIN relpack.doomed ON doomed.zoid = object_inref.inref
+                    WHERE object_inref.zoid = closed.zoid
+                    OFFSET 0
+                ) AS referrer
             )
             SELECT zoid FROM closed LIMIT batch
         ) AS chosen;

@@ -12,9 +12,13 @@ SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
+    v_limits record := relpack.limits();
     v_round integer;
     v_after bigint := -1;
     v_batch bigint[];
@@ -34,7 +38,7 @@ BEGIN
             FROM relpack.suspect
             WHERE stage = 'climb' AND zoid > v_after
             ORDER BY zoid
-            LIMIT 1000
+            LIMIT v_limits.narrow
         ) AS next;
         EXIT WHEN v_batch IS NULL;
         WITH RECURSIVE path (zoid, inref, at, depth) AS (
@@ -46,18 +50,18 @@ BEGIN
                     SELECT inref
                     FROM relpack.object_inref
                     WHERE object_inref.zoid = suspect.zoid AND object_inref.inref <> suspect.zoid
-                    LIMIT 64
+                    LIMIT v_limits.climb_inrefs
                 ) AS tried
                 JOIN relpack.object ON object.zoid = tried.inref
                 WHERE object.parent IS NOT NULL
-                LIMIT 4
+                LIMIT v_limits.climb_referrers
             ) AS referrer
             UNION ALL
             SELECT path.zoid, path.inref, object.parent, path.depth + 1
             FROM path
             JOIN relpack.object ON object.zoid = path.at
             WHERE path.at <> 0
-              AND path.depth < 200
+              AND path.depth < v_limits.climb_depth
               AND object.parent IS NOT NULL
         ), chosen AS (
             SELECT DISTINCT ON (zoid) zoid, inref
@@ -78,7 +82,7 @@ BEGIN
         GET DIAGNOSTICS v_count = ROW_COUNT;
         v_found := v_found + v_count;
     END LOOP;
-    IF v_found = 0 OR v_round >= 16 THEN
+    IF v_found = 0 OR v_round >= v_limits.climb_rounds THEN
         UPDATE relpack.suspect SET stage = 'cut' WHERE stage = 'climb';
         UPDATE relpack.storage SET climb_round = 0;
     END IF;

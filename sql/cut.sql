@@ -7,38 +7,41 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_nestloop = on
-SET enable_hashjoin = on
-SET enable_mergejoin = on
-SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_stage text := 'cut';
+    v_narrow bigint := (relpack.limits()).narrow;
     v_watermark bigint;
-    v_frontier bigint;
 BEGIN
-    SELECT count(*) INTO v_frontier
-    FROM (SELECT FROM relpack.suspect WHERE stage = v_stage LIMIT 100001) AS few;
-    IF v_frontier <= 1000 THEN
+    IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut' OFFSET v_narrow) THEN
         PERFORM relpack.cut_narrow();
         RETURN;
     END IF;
     SELECT watermark INTO v_watermark FROM relpack.storage;
-    PERFORM relpack.choose_plan(v_frontier);
     WITH frontier AS MATERIALIZED (
-        UPDATE relpack.suspect SET stage = 'loose' WHERE stage = v_stage RETURNING zoid
+        UPDATE relpack.suspect SET stage = 'loose' WHERE stage = 'cut' RETURNING zoid
     ), detached AS (
         UPDATE relpack.object
         SET parent = NULL, detached_tid = v_watermark
         FROM frontier
-        JOIN relpack.object_inref ON object_inref.inref = frontier.zoid
-        WHERE object.zoid = object_inref.zoid
+        CROSS JOIN LATERAL (
+            SELECT object_inref.zoid
+            FROM relpack.object_inref
+            WHERE object_inref.inref = frontier.zoid
+            OFFSET 0
+        ) AS target
+        WHERE object.zoid = target.zoid
           AND object.parent = frontier.zoid
           AND object.zoid <> 0
         RETURNING object.zoid
     )
     INSERT INTO relpack.suspect (zoid, stage)
-    SELECT zoid, v_stage FROM detached
+    SELECT zoid, 'cut' FROM detached
     ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
 END;
 $$;

@@ -6,9 +6,12 @@ SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_limit constant bigint := 20000;
+    v_limit constant bigint := (relpack.limits()).walk;
     v_watermark bigint;
     v_found bigint;
 BEGIN
@@ -18,11 +21,15 @@ BEGIN
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.suspect WHERE stage = 'cut'
         UNION ALL
-        SELECT object.zoid
+        SELECT child.zoid
         FROM walk
-        JOIN relpack.object_inref ON object_inref.inref = walk.zoid
-        JOIN relpack.object ON object.zoid = object_inref.zoid
-        WHERE object.parent = walk.zoid AND object.zoid <> 0
+        CROSS JOIN LATERAL (
+            SELECT object.zoid
+            FROM relpack.object_inref
+            JOIN relpack.object ON object.zoid = object_inref.zoid
+            WHERE object_inref.inref = walk.zoid AND object.parent = walk.zoid AND object.zoid <> 0
+            OFFSET 0
+        ) AS child
     )
     SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
     GET DIAGNOSTICS v_found = ROW_COUNT;

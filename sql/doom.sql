@@ -1,40 +1,41 @@
 -- Chooses what may be deleted: unreachable, last changed and found cut off
 -- before the pack time, and reached by nothing that stays. Objects of a
--- deletion that has begun are not asked for their age again.
+-- deletion that has begun are not asked for their age again; what was chosen
+-- since and is younger (with a smaller grace, by a dry run) is.
 CREATE OR REPLACE FUNCTION relpack.doom(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_nestloop = on
-SET enable_hashjoin = on
-SET enable_mergejoin = on
-SET plan_cache_mode = force_custom_plan
 SET work_mem = '64MB'
 AS $$
 DECLARE
     v_tid bigint := relpack.time_tid(coalesce(relpack.capped_pack_time(pack_time), 'infinity'));
+    v_newest bigint;
     v_last bigint;
-    v_begun boolean;
+    v_begun bigint;
     v_count bigint;
-    v_stage text := 'spared';
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
-    SELECT sweep_begun INTO v_begun FROM relpack.storage;
-    IF NOT v_begun THEN
+    SELECT begun_until INTO v_begun FROM relpack.storage;
+    IF v_begun = 0 THEN
         DELETE FROM relpack.doomed;
+    ELSE
+        DELETE FROM relpack.doomed
+        USING relpack.object
+        WHERE object.zoid = doomed.zoid AND greatest(object.tid, object.detached_tid) > v_begun;
     END IF;
-    -- The row that alone bears the highest tid stays: clients and our own
-    -- watermark rely on max(tid) never falling.
-    SELECT stored.zoid
-    INTO v_last
-    FROM public.object_state AS stored
-    JOIN relpack.object ON object.zoid = stored.zoid AND object.parent IS NULL
-    WHERE stored.tid = (SELECT max(tid) FROM public.object_state)
-      AND (SELECT count(*)
-           FROM (SELECT FROM public.object_state AS other
-                 WHERE other.tid = stored.tid LIMIT 2) AS few) = 1;
+    -- Where only garbage bears the highest tid, one row of it stays: clients
+    -- and our own watermark rely on max(tid) never falling.
+    SELECT max(tid) INTO v_newest FROM public.object_state;
+    IF NOT EXISTS (
+        SELECT
+        FROM public.object_state AS stored
+        LEFT JOIN relpack.object ON object.zoid = stored.zoid
+        WHERE stored.tid = v_newest AND (object.zoid IS NULL OR object.parent IS NOT NULL)) THEN
+        SELECT min(zoid) INTO v_last FROM public.object_state WHERE tid = v_newest;
+    END IF;
 
     TRUNCATE relpack.spared;
     INSERT INTO relpack.spared (zoid, stage)
@@ -46,24 +47,8 @@ BEGIN
                AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
     ANALYZE relpack.spared;
     LOOP
-        SELECT count(*) INTO v_count
-        FROM (SELECT FROM relpack.spared WHERE stage = 'new' LIMIT 100001) AS few;
-        EXIT WHEN v_count = 0;
-        IF v_count <= 1000 THEN
-            PERFORM relpack.spare_narrow();
-            CONTINUE;
-        END IF;
-        PERFORM relpack.choose_plan(v_count);
-        WITH frontier AS MATERIALIZED (
-            UPDATE relpack.spared SET stage = 'done' WHERE stage = 'new' RETURNING zoid
-        )
-        INSERT INTO relpack.spared (zoid, stage)
-        SELECT DISTINCT object_inref.zoid, 'new'
-        FROM frontier
-        JOIN relpack.object_inref ON object_inref.inref = frontier.zoid
-        JOIN relpack.object ON object.zoid = object_inref.zoid
-        WHERE object.parent IS NULL AND v_stage IS NOT NULL
-        ON CONFLICT DO NOTHING;
+        EXIT WHEN NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new');
+        PERFORM relpack.spare();
     END LOOP;
     IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
         RAISE EXCEPTION 'an unreachable object that is to stay can''t be decoded: what it refers to is unknown'
@@ -87,7 +72,9 @@ BEGIN
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage
     SET doomed_tid = applied_tid,
-        sweep_begun = sweep_begun AND v_count > 0;
+        -- No garbage is younger than what was applied.
+        doomed_until = least(v_tid, applied_tid),
+        begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
     TRUNCATE relpack.spared;
     RETURN v_count;
 END;

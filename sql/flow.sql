@@ -1,37 +1,42 @@
 -- Life flows from objects that were attached to every detached object they
 -- refer to, transitively. Small frontiers (a chain, a new document) go many
 -- levels in one recursive query, which stops after a bounded number of
--- objects; wide ones go level by level in set-based statements.
+-- objects; wide ones go level by level in set-based statements. OFFSET 0, here
+-- and in the other walks, keeps each lookup a lookup by index: merged into the
+-- join, it would be planned by estimates that no frontier lives up to.
 CREATE OR REPLACE FUNCTION relpack.flow()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_nestloop = on
-SET enable_hashjoin = on
-SET enable_mergejoin = on
-SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+SET enable_hashagg = off
 AS $$
 DECLARE
-    v_stage text := 'flow';
-    v_frontier bigint;
+    v_narrow bigint := (relpack.limits()).narrow;
 BEGIN
-    SELECT count(*) INTO v_frontier
-    FROM (SELECT FROM relpack.suspect WHERE stage = v_stage LIMIT 100001) AS few;
-    IF v_frontier <= 1000 THEN
+    IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow' OFFSET v_narrow) THEN
         PERFORM relpack.flow_narrow();
         RETURN;
     END IF;
-    PERFORM relpack.choose_plan(v_frontier);
     WITH frontier AS MATERIALIZED (
-        DELETE FROM relpack.suspect WHERE stage = v_stage RETURNING zoid
+        DELETE FROM relpack.suspect WHERE stage = 'flow' RETURNING zoid
     ), reached AS (
-        SELECT object_inref.zoid, min(object_inref.inref) AS inref
+        SELECT target.zoid, min(frontier.zoid) AS inref
         FROM frontier
-        JOIN relpack.object_inref ON object_inref.inref = frontier.zoid
-        JOIN relpack.object ON object.zoid = object_inref.zoid
-        WHERE object.parent IS NULL
-        GROUP BY object_inref.zoid
+        CROSS JOIN LATERAL (
+            SELECT object_inref.zoid
+            FROM relpack.object_inref
+            JOIN relpack.object ON object.zoid = object_inref.zoid
+            WHERE object_inref.inref = frontier.zoid AND object.parent IS NULL
+            OFFSET 0
+        ) AS target
+        GROUP BY target.zoid
     ), attached AS (
         UPDATE relpack.object
         SET parent = reached.inref, detached_tid = NULL
@@ -40,7 +45,7 @@ BEGIN
         RETURNING object.zoid
     )
     INSERT INTO relpack.suspect (zoid, stage)
-    SELECT zoid, v_stage FROM attached
+    SELECT zoid, 'flow' FROM attached
     ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
 END;
 $$;

@@ -8,9 +8,12 @@ SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_limit constant bigint := 20000;
+    v_limit constant bigint := (relpack.limits()).walk;
     v_found bigint;
 BEGIN
     TRUNCATE relpack.walked;
@@ -18,11 +21,15 @@ BEGIN
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.suspect WHERE stage = 'flow'
         UNION
-        SELECT object_inref.zoid
+        SELECT target.zoid
         FROM walk
-        JOIN relpack.object_inref ON object_inref.inref = walk.zoid
-        JOIN relpack.object ON object.zoid = object_inref.zoid
-        WHERE object.parent IS NULL
+        CROSS JOIN LATERAL (
+            SELECT object_inref.zoid
+            FROM relpack.object_inref
+            JOIN relpack.object ON object.zoid = object_inref.zoid
+            WHERE object_inref.inref = walk.zoid AND object.parent IS NULL
+            OFFSET 0
+        ) AS target
     )
     SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
     GET DIAGNOSTICS v_found = ROW_COUNT;

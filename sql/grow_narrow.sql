@@ -6,9 +6,12 @@ SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_limit constant bigint := 20000;
+    v_limit constant bigint := (relpack.limits()).walk;
     v_found bigint;
 BEGIN
     TRUNCATE relpack.walked;
@@ -16,24 +19,36 @@ BEGIN
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.tree WHERE ctid >= frontier_from AND level = frontier_level
         UNION
-        SELECT object_inref.zoid
+        SELECT target.zoid
         FROM walk
-        JOIN relpack.object_inref ON object_inref.inref = walk.zoid
-        WHERE NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = object_inref.zoid)
+        CROSS JOIN LATERAL (
+            SELECT object_inref.zoid
+            FROM relpack.object_inref
+            WHERE object_inref.inref = walk.zoid
+              AND NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = object_inref.zoid)
+            OFFSET 0
+        ) AS target
     )
     SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
     GET DIAGNOSTICS v_found = ROW_COUNT;
-    INSERT INTO relpack.tree (zoid, parent, level)
-    SELECT child.zoid, referrer.inref, frontier_level
-    FROM relpack.walked AS child
-    CROSS JOIN LATERAL (
-        SELECT object_inref.inref
-        FROM relpack.object_inref
-        JOIN relpack.walked AS earlier ON earlier.zoid = object_inref.inref
-        WHERE object_inref.zoid = child.zoid AND earlier.place < child.place
-        LIMIT 1
-    ) AS referrer
-    WHERE NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = child.zoid);
+    WITH grown AS (
+        INSERT INTO relpack.tree (zoid, parent, level)
+        SELECT child.zoid, referrer.inref, frontier_level
+        FROM relpack.walked AS child
+        CROSS JOIN LATERAL (
+            SELECT object_inref.inref
+            FROM relpack.object_inref
+            JOIN relpack.walked AS earlier ON earlier.zoid = object_inref.inref
+            WHERE object_inref.zoid = child.zoid AND earlier.place < child.place
+            LIMIT 1
+        ) AS referrer
+        WHERE NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = child.zoid)
+        RETURNING tree.ctid
+    )
+    UPDATE relpack.storage
+    SET frontier_block = least(storage.frontier_block, placed.block)
+    FROM (SELECT (min(ctid)::text::point)[0]::bigint AS block FROM grown) AS placed
+    WHERE placed.block IS NOT NULL;
     RETURN CASE v_found WHEN v_limit THEN v_limit ELSE 0 END;
 END;
 $$;

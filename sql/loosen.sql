@@ -8,10 +8,15 @@ SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
+DECLARE
+    v_limit constant bigint := (relpack.limits()).loose;
 BEGIN
     WITH tried AS MATERIALIZED (
-        SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT 50000
+        SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT v_limit
     ), chosen AS (
         SELECT tried.zoid, referrer.inref
         FROM tried

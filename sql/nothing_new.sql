@@ -12,10 +12,14 @@ DECLARE
     v_applied bigint;
     v_seen text[];
     v_mentioned bigint[];
+    v_fresh bigint[];
+    v_bytes bigint;
 BEGIN
     SELECT applied_tid INTO v_applied FROM relpack.storage;
-    IF (SELECT count(*)
-        FROM (SELECT FROM public.object_state WHERE tid > v_applied LIMIT 1000) AS few) = 1000 THEN
+    -- Looking takes about half a second a megabyte. What is too much to look
+    -- at is for "relpack pack" to decode.
+    IF (SELECT count(*) = 1000 OR sum(length(few.state)) > 1000000
+        FROM (SELECT state FROM public.object_state WHERE tid > v_applied LIMIT 1000) AS few) THEN
         RETURN 'stale';
     END IF;
     -- In this order: what is counted as seen is among what is looked at next.
@@ -42,19 +46,26 @@ BEGIN
        OR coalesce((SELECT max(tid) FROM public.object_state), 0) < last_tid THEN
         RETURN 'stale';
     END IF;
-    SELECT array_agg(DISTINCT mentioned)
-    INTO v_mentioned
+    SELECT array_agg(fresh.zoid), sum(length(fresh.state))
+    INTO v_fresh, v_bytes
     FROM (
-        SELECT object_state.state
+        SELECT object_state.zoid, object_state.state
         FROM public.object_state
         WHERE object_state.tid > v_applied
           AND (object_state.xmin::text = ANY (v_seen)) IS NOT TRUE
         UNION ALL
-        SELECT object_state.state
+        SELECT object_state.zoid, object_state.state
         FROM relpack.write_event
         JOIN public.object_state ON object_state.zoid = write_event.zoid
-    ) AS fresh
-    CROSS JOIN LATERAL relpack.windows(fresh.state, high) AS mentioned;
+    ) AS fresh;
+    IF v_bytes > 50000 THEN
+        RETURN 'stale';
+    END IF;
+    SELECT array_agg(DISTINCT mentioned)
+    INTO v_mentioned
+    FROM public.object_state AS fresh
+    CROSS JOIN LATERAL relpack.windows(fresh.state, high) AS mentioned
+    WHERE fresh.zoid = ANY (v_fresh);
     RETURN CASE WHEN relpack.any_unreachable(v_mentioned, batch) THEN 'stale' ELSE 'nothing new' END;
 END;
 $$;

@@ -26,6 +26,10 @@ BEGIN
     ELSE
         -- What is judged and still detached is unreachable.
         DELETE FROM relpack.suspect;
+        -- Cut off again later, it is to have its grace again.
+        DELETE FROM relpack.doomed
+        USING relpack.object
+        WHERE object.zoid = doomed.zoid AND object.parent IS NOT NULL;
         RETURN false;
     END IF;
     RETURN true;

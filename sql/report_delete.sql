@@ -18,12 +18,13 @@ BEGIN
         SELECT 'deleted', deleted.zoid, deleted.tid
         FROM deleted;
     END IF;
-    -- Known not to be a blob: the graph knows another class, or the state is
-    -- plain and does not name the class in its first bytes.
+    -- Known not to be a blob: the graph knows another class of this very
+    -- revision (after a reload the zoid may be another object's), or the state
+    -- is plain and does not name the class in its first bytes.
     INSERT INTO relpack.blob_removal (zoid, tid)
     SELECT deleted.zoid, deleted.tid
     FROM deleted
-    LEFT JOIN relpack.object ON object.zoid = deleted.zoid
+    LEFT JOIN relpack.object ON object.zoid = deleted.zoid AND object.tid = deleted.tid
     WHERE object.class = 1
        OR (coalesce(object.class, 0) = 0
            AND (deleted.state IS NULL

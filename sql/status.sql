@@ -34,12 +34,14 @@ BEGIN
     INTO problems, blocking_problems
     FROM relpack.problem
     LEFT JOIN relpack.object ON object.zoid = problem.zoid;
-    bytes := (SELECT sum(pg_total_relation_size(pg_class.oid))
+    -- From the catalog: pg_relation_size() would wait for a table that is being
+    -- truncated or indexed.
+    bytes := (SELECT sum(pg_class.relpages::bigint) * current_setting('block_size')::bigint
               FROM pg_class
-              WHERE pg_class.relnamespace = 'relpack'::regnamespace AND pg_class.relkind = 'r');
+              WHERE pg_class.relnamespace = 'relpack'::regnamespace AND pg_class.relkind IN ('r', 'i'));
     last_pack := (SELECT max(run.finished) FROM relpack.run WHERE run.outcome = 'packed');
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.status() IS
-    'One row: how far the graph describes the storage and why it is doubted; objects, references, unreachable objects (within_grace: by the default of one day) and bytes; objects chosen for deletion, blob files waiting, undecodable objects; bytes that relpack''s own tables take.';
+    'One row: how far the graph describes the storage and why it is doubted; objects, references, unreachable objects (within_grace: by the default of one day) and bytes; objects chosen for deletion, blob files waiting, undecodable objects; bytes that relpack''s own tables take; when a pack last ended well.';

@@ -29,7 +29,7 @@ BEGIN
     END IF;
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
-    IF (SELECT storage.applied_tid <> storage.doomed_tid OR NOT storage.sweep_begun FROM relpack.storage)
+    IF (SELECT storage.applied_tid <> storage.doomed_tid OR storage.doomed_until > storage.begun_until FROM relpack.storage)
        OR NOT EXISTS (SELECT FROM relpack.doomed) THEN
         PERFORM relpack.doom(pack_time);
     END IF;
@@ -65,8 +65,12 @@ BEGIN
         IF v_nodes <> v_stored THEN
             RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
         END IF;
+        -- RelStorage's trigger that unlinks large objects names blob_chunk
+        -- without its schema.
+        PERFORM set_config('search_path', 'pg_catalog, public, pg_temp', true);
         DELETE FROM public.object_state WHERE zoid = ANY (v_batch);
         GET DIAGNOSTICS objects = ROW_COUNT;
+        PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
         IF objects <> v_stored THEN
             RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
         END IF;
@@ -88,7 +92,7 @@ BEGIN
         UPDATE relpack.storage
         SET objects = storage.objects - v_nodes,
             inrefs = storage.inrefs - v_inrefs,
-            sweep_begun = sweep.remaining > 0;
+            begun_until = CASE WHEN sweep.remaining > 0 THEN greatest(storage.begun_until, storage.doomed_until) ELSE 0 END;
 
         CASE relpack.nothing_new(v_batch, v_last, v_high)
         WHEN 'busy' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';

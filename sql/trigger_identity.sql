@@ -19,4 +19,4 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.trigger_identity() IS
-    'What relpack.storage.trigger_identity is compared with.';
+    'Catalog identity of relpack''s triggers, and of subscriptions to object_state: another one than in relpack.storage.trigger_identity means that writes may have gone unreported.';

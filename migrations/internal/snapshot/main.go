@@ -165,7 +165,7 @@ func changes(before, now map[string]string) (changed []string, dropped map[strin
 	for more := true; more; {
 		more = false
 		for object := range all {
-			if !dropped[object] && dependsOn(before[object]+now[object], dropped) {
+			if !dropped[object] && (dependsOn(before[object], dropped) || dependsOn(now[object], dropped)) {
 				dropped[object], more = true, true
 			}
 		}
@@ -191,10 +191,15 @@ func changes(before, now map[string]string) (changed []string, dropped map[strin
 var names = regexp.MustCompile(`relpack\."?(\w+)"?`)
 
 // dependsOn tells whether PostgreSQL keeps a definition from outliving one of
-// these objects: it looks at the whole of a view, and at the head of a function.
+// these objects: it looks at the whole of a view, at the head of a function, and
+// at its body where that is no string.
 func dependsOn(text string, objects map[string]bool) bool {
 	_, own := created(text)
-	for _, match := range names.FindAllStringSubmatch(signature(text), -1) {
+	head := text
+	if strings.Contains(text, "AS $$") {
+		head = signature(text)
+	}
+	for _, match := range names.FindAllStringSubmatch(head, -1) {
 		if match[1] != own && objects[match[1]] {
 			return true
 		}

@@ -29,7 +29,7 @@ type site struct {
 }
 
 func newSite(ctx context.Context, server *pgtest.Server) (*site, error) {
-	// In the server's directory: what removes that removes this.
+	// In the server's directory, which is removed at the end.
 	s := &site{server: server, dir: filepath.Join(server.Dir(), "site"), screen: newScreen()}
 	s.screen.say("A private PostgreSQL %d, started for this demo; building relpack and loading the sample site ...", server.Version())
 	if err := os.Mkdir(s.dir, 0o755); err != nil {
@@ -138,6 +138,6 @@ func (s *site) environment() []string {
 func (s *site) sayKept() {
 	s.screen.title("The database stays")
 	s.screen.say("psql 'host=127.0.0.1 port=%s user=%s dbname=site'", s.port, role)
-	s.screen.say("%s pack --days -1 %s (in %s)", filepath.Join(s.dir, "relpack"), "site.conf", s.dir)
+	s.screen.say("cd %s; ./relpack pack --days -1 site.conf", s.dir)
 	s.screen.say("\nTo end it:\nkill -INT $(head -n 1 %[1]s/data/postmaster.pid); sleep 1; rm -r %[1]s", s.server.Dir())
 }

@@ -19,6 +19,7 @@ type item struct {
 	canonical   int64 // weak; 0: none
 	blobFile    int64 // of files
 	user        int64 // of files
+	tag         int64 // 0: none
 }
 
 // item writes a document, a news item or a file.
@@ -66,6 +67,10 @@ func (r *record) item(d *item) []byte {
 	if d.canonical != 0 {
 		r.name("canonical")
 		r.weak(d.canonical)
+	}
+	if d.tag != 0 {
+		r.name("tag")
+		r.ref(ref{d.tag, tag})
 	}
 	r.op(opSetItems)
 	return r.end()

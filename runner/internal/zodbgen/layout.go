@@ -71,9 +71,12 @@ func (l *layout) objects() int64 {
 }
 
 const (
-	folderLeaf  = 20 // items in a bucket of a folder
+	folderLeaf  = 17 // items in a bucket of a folder
 	folderWhole = 30 // items that stay in the tree itself
 )
+
+// count is the folder's Length.
+func (u *unit) count() int64 { return u.zoid + 1 }
 
 // tree is how a folder's content lies: behind the folder and its Length.
 func (u *unit) tree() shape {
@@ -81,14 +84,14 @@ func (u *unit) tree() shape {
 }
 
 // firstZoid is where the items begin.
-func (u *unit) firstZoid(*Plan) int64 {
+func (u *unit) firstZoid() int64 {
 	tree := u.tree()
 	return tree.root + tree.objects()
 }
 
 // measure finds the end of a folder's objects.
 func (p *Plan) measure(u *unit) {
-	zoid := u.firstZoid(p)
+	zoid := u.firstZoid()
 	for n := u.firstItem; n < u.firstItem+int64(u.items); n++ {
 		l := p.layout(n)
 		zoid += l.objects()
@@ -102,20 +105,22 @@ type catalogs struct {
 	paths, data, intids shape // by the id of an entry
 	uids                shape
 	modified            shape
-	kw                  int64          // a tree of the sets below
+	kw                  int64           // a tree of the sets below
 	keywords            [tags + 1]int64 // where each tag's set begins; the end
 	entries             int64
+	spread, inverse     int64 // entry e has rank e*spread mod entries by its uuid
 }
 
 const (
-	catalogLeaf  = 30
-	uidLeaf      = 38
-	setLeaf      = 60
+	catalogLeaf  = 24
+	uidLeaf      = 32
+	setLeaf      = 52
 	catalogWhole = 40
 )
 
 func newCatalogs(zoid, entries int64) catalogs {
-	c := catalogs{entries: entries}
+	c := catalogs{entries: entries, spread: spread(max(entries, 1))}
+	c.inverse = inverse(c.spread, max(entries, 1))
 	lay := func(items, leaf int64) shape {
 		s := newShape(zoid, items, leaf, catalogWhole)
 		zoid += s.objects()

@@ -43,7 +43,7 @@ const (
 
 const (
 	maxChildren  = 20 // folders in a folder
-	archiveDepth = 9  // folders in a chain of archives
+	archiveDepth = 5  // folders in a chain of archives
 	wideShare    = 200
 )
 
@@ -84,15 +84,16 @@ type Plan struct {
 	Objects int64 // in the database
 	Seed    uint64
 
-	units     []unit
-	siteChild int32
-	siteCount int32
-	entries   []entry
-	scattered int64 // the first of the garbage outside folders
-	catalogs  catalogs
-	commits   int64 // how many
-	tid       int64 // of the first
-	step      int64 // from one to the next
+	units      []unit
+	siteChild  int32
+	siteCount  int32
+	entries    []entry
+	catalogued []int32 // folders that have entries
+	scattered  int64   // the first of the garbage outside folders
+	catalogs   catalogs
+	commits    int64 // how many
+	tid        int64 // of the first
+	step       int64 // from one to the next
 }
 
 // Commits happened between these days: long ago for every grace.
@@ -103,7 +104,7 @@ var (
 
 // Parts of the garbage: folders with their content, the rest one by one.
 const (
-	deadShare      = 0.125
+	deadShare      = 0.12 // of the objects so far, at most
 	archivedShare  = 0.08
 	leafShare      = 0.25
 	scatteredShare = 0.005
@@ -166,6 +167,8 @@ type grower struct {
 	archive int32   // end of the chain of archives
 	dead    int32   // the last dead folder
 	items   int64
+
+	zoid, deadObjects int64
 }
 
 func (g *grower) draw(i int32) unit {
@@ -173,11 +176,11 @@ func (g *grower) draw(i int32) unit {
 	u := unit{parent: -1, child: -1, sibling: -1, firstItem: g.items, firstEntry: -1}
 	switch x := r.below(1000); {
 	case i < 3:
-	case x < deadShare*1000:
+	case x < 200 && float64(g.deadObjects) < deadShare*float64(g.zoid):
 		u.kind = dead
-	case x < (deadShare+archivedShare)*1000:
+	case x >= 200 && x < 200+archivedShare*1000:
 		u.kind = archived
-	case x < (deadShare+archivedShare+leafShare)*1000:
+	case x >= 600 && x < 600+leafShare*1000:
 		u.kind = leaf
 	}
 	switch x := r.below(100); {
@@ -236,9 +239,11 @@ func (g *grower) add(u unit) {
 	switch u.kind {
 	case dead:
 		g.dead = i
+		g.deadObjects += u.end - u.zoid
 	case host:
 		g.hosts = append(g.hosts, i)
 	}
+	g.zoid = u.end
 	g.units = append(g.units, u)
 	g.items += int64(u.items)
 	if u.firstEntry >= 0 {
@@ -257,8 +262,9 @@ func (g *grower) removeHost(i int32) {
 
 func (g *grower) addEntries(u *unit) {
 	stays := u.kind == host
+	g.catalogued = append(g.catalogued, int32(len(g.units)-1))
 	g.entries = append(g.entries, newEntry(u.zoid, folder, stays))
-	zoid := u.firstZoid(g.Plan)
+	zoid := u.firstZoid()
 	for n := u.firstItem; n < u.firstItem+int64(u.items); n++ {
 		l := g.layout(n)
 		g.entries = append(g.entries, newEntry(zoid, l.kind, stays && !l.loose))

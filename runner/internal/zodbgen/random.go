@@ -1,7 +1,6 @@
 package zodbgen
 
 import (
-	"math"
 	"strings"
 	"unicode/utf8"
 )
@@ -37,11 +36,6 @@ func (r *random) between(low, high int64) int64 { return low + r.below(high-low+
 
 // chance is true with probability p.
 func (r *random) chance(p float64) bool { return float64(r.next()>>11)/(1<<53) < p }
-
-// exponential has this mean.
-func (r *random) exponential(mean float64) float64 {
-	return -mean * math.Log(1-float64(r.next()>>11)/(1<<53))
-}
 
 // text is a piece of so many bytes, or a few less: never half a letter.
 func (r *random) text(size int64) string {

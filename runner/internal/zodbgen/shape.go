@@ -69,8 +69,19 @@ func (s *shape) firstItem(level int, i int64) int64 {
 // firstLeaf is the leaf that holds it.
 func (s *shape) firstLeaf(level int, i int64) int64 { return s.firstItem(level, i) / s.leaf }
 
+// next is the leaf after leaf i; 0 after the last.
+func (s *shape) next(i int64) int64 {
+	if i+1 >= s.levels[0] {
+		return 0
+	}
+	return s.zoid(0, i+1)
+}
+
 // leafItems is what leaf i holds.
 func (s *shape) leafItems(i int64) (first, n int64) {
+	if s.single {
+		return 0, s.items
+	}
 	first = i * s.leaf
 	return first, min(s.leaf, s.items-first)
 }

@@ -1,0 +1,175 @@
+package runner
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+// site is a storage that changes step by step.
+type site struct {
+	t      *testing.T
+	conn   *pgx.Conn
+	random *rand.Rand
+	newest int64
+}
+
+// A folder of the site and its pages refer to each other, pages to the next
+// one, and some to anywhere.
+const pages = 12
+
+func (s *site) folder(zoid, parent int64) links {
+	l := links{zoid: {parent}}
+	for i := int64(1); i <= pages; i++ {
+		l[zoid] = append(l[zoid], zoid+i)
+		l[zoid+i] = []int64{zoid, zoid + i%pages + 1, s.any()}
+	}
+	s.newest = max(s.newest, zoid+pages)
+	return l
+}
+
+// any is the zoid of some object, stored or not.
+func (s *site) any() int64 { return s.random.Int64N(s.newest + 1) }
+
+func (s *site) some(n int) []int64 {
+	found := zoids(s.t, s.conn, "SELECT zoid FROM object_state WHERE zoid > 0")
+	s.random.Shuffle(len(found), func(i, j int) { found[i], found[j] = found[j], found[i] })
+	return found[:min(n, len(found))]
+}
+
+func (s *site) refs(zoid int64) []int64 {
+	graph, err := zodbtest.Load(s.t.Context(), s.conn)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return graph[zoid]
+}
+
+// commit bears the highest tid on the root, too, so that it stays with something live.
+func (s *site) commit(l links) {
+	s.t.Helper()
+	if _, found := l[0]; !found {
+		l[0] = s.refs(0)
+	}
+	commit(s.t, s.conn, l)
+}
+
+var changes = []struct {
+	name   string
+	change func(*site)
+}{
+	{"objects modified", func(s *site) {
+		l := links{}
+		for _, zoid := range s.some(10) {
+			l[zoid] = append(s.refs(zoid), s.any())
+		}
+		s.commit(l)
+	}},
+	{"a subtree cut", func(s *site) { s.commit(links{0: s.refs(0)[min(2, len(s.refs(0))):]}) }},
+	{"folders added", func(s *site) {
+		first, second := s.newest+1, s.newest+pages+2
+		l := s.folder(first, 0)
+		for zoid, refs := range s.folder(second, first) {
+			l[zoid] = refs
+		}
+		l[first+3] = append(l[first+3], second)
+		l[0] = append(s.refs(0), first)
+		s.commit(l)
+	}},
+	{"a subtree moved", func(s *site) {
+		root := append(s.refs(0), s.any())
+		s.newest++
+		s.commit(links{0: append(slices.Clone(root[1:]), s.newest), s.newest: {root[0]}})
+	}},
+	{"old garbage attached again", func(s *site) {
+		s.commit(links{0: append(s.refs(0), first(unreachable(s.t, s.conn))...)})
+	}},
+	{"objects deleted behind our back", func(s *site) {
+		run(s.t, s.conn, "DELETE FROM object_state WHERE zoid = ANY ($1)", s.some(5))
+	}},
+	{"garbage written", func(s *site) {
+		l := s.folder(s.newest+1, s.any())
+		s.commit(l)
+	}},
+	{"rows with old tids", func(s *site) {
+		for _, zoid := range s.some(6) {
+			restore(s.t, s.conn, zoid, 1+s.random.Int64N(1000), zodbtest.RecordPy2(zodbtest.Document, s.any(), s.any()))
+		}
+	}},
+	{"rows restored with the tid they had", func(s *site) {
+		for _, zoid := range s.some(6) {
+			tid := get[int64](s.t, s.conn, "SELECT tid FROM object_state WHERE zoid = $1", zoid)
+			run(s.t, s.conn, "DELETE FROM object_state WHERE zoid = $1", zoid)
+			restore(s.t, s.conn, zoid, tid, zodbtest.Compressed(zodbtest.Record(zodbtest.Document, s.any())))
+		}
+	}},
+	{"deleted objects stored again", func(s *site) {
+		l := links{}
+		for range 8 {
+			l[s.any()] = []int64{s.any(), s.any()}
+		}
+		delete(l, 0)
+		s.commit(l)
+	}},
+	{"creations undone", func(s *site) {
+		records := links{0: s.refs(0)}.records()
+		for i, zoid := range s.some(4) {
+			records[zoid] = [][]byte{nil, {}}[i%2]
+		}
+		commitRecords(s.t, s.conn, records)
+	}},
+	{"TRUNCATE and reload", func(s *site) {
+		run(s.t, s.conn, `BEGIN; CREATE TEMPORARY TABLE dump AS SELECT * FROM object_state;
+			TRUNCATE object_state CASCADE;
+			INSERT INTO object_state SELECT * FROM dump WHERE zoid = 0 OR zoid % 7 <> 3;
+			DROP TABLE dump; COMMIT`)
+	}},
+	{"a write while triggers are off", func(s *site) {
+		setTriggers(s.t, s.conn, "DISABLE")
+		for _, zoid := range s.some(3) {
+			restore(s.t, s.conn, zoid, 2000+s.random.Int64N(1000), zodbtest.Record(zodbtest.Document, s.any()))
+		}
+		setTriggers(s.t, s.conn, "ENABLE ALWAYS")
+	}},
+}
+
+func TestIncrementalEqualsFromScratch(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	s := &site{t: t, conn: conn, random: rand.New(rand.NewPCG(1, 2)), newest: 0}
+	l := links{0: nil}
+	for folder := range int64(15) {
+		zoid := 1 + folder*(pages+1)
+		for zoid, refs := range s.folder(zoid, 0) {
+			l[zoid] = refs
+		}
+		if folder%3 != 2 {
+			l[0] = append(l[0], zoid)
+		}
+	}
+	commit(t, conn, l)
+	dryRun(t, target)
+	expectExact(t, conn)
+	for step := range 3 * len(changes) {
+		// Another order in each round.
+		c := changes[(step*5+step/len(changes))%len(changes)]
+		c.change(s)
+		name := fmt.Sprintf("step %d, %s", step, c.name)
+		if step%6 == 5 {
+			want := without(stored(t, conn), unreachable(t, conn))
+			packStorage(t, target, everything)
+			expectZoids(t, name+": stored", stored(t, conn), want)
+		} else {
+			dryRun(t, target)
+		}
+		expectExact(t, conn)
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
+}

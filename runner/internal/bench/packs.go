@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// firstPack builds the graph and finds the garbage, and deletes nothing.
+func (b *bench) firstPack(ctx context.Context) error {
+	if _, err := b.program(ctx, "migrate", "up", "--dsn", b.dsn, "--quiet"); err != nil {
+		return err
+	}
+	p, err := b.pack(ctx, b.dsn, "--dry-run")
+	if err != nil {
+		return err
+	}
+	if p.Unreachable.Objects != b.garbage {
+		return fmt.Errorf("%d objects are unreachable for relpack, %d were generated so", p.Unreachable.Objects, b.garbage)
+	}
+	b.add(figure{Name: "first pack", Value: p.Seconds, Unit: "s", Note: p.phases()})
+	if floor := b.value("floor"); floor > 0 {
+		b.add(figure{Name: "first pack / floor", Value: p.Seconds / floor, Unit: "x", Must: 6, Aim: 3})
+	}
+	b.add(figure{Name: "first pack, rate", Value: float64(b.Objects) / p.Seconds, Unit: "objects/s", Higher: true,
+		Note: "linear if the same with 10 times as many"})
+	b.clientMemory(p)
+	b.add(figure{Name: "server memory, one session", Value: float64(p.memory.one), Unit: "B", Must: 256 << 20,
+		Note: fmt.Sprintf("private; all sessions and workers at a time %s", quantity(float64(p.memory.all), "B"))})
+	if err := b.ownTables(ctx, p); err != nil {
+		return err
+	}
+	return b.checkpoint(ctx)
+}
+
+// clientMemory keeps the largest so far.
+func (b *bench) clientMemory(p *packed) {
+	const name = "client memory (RSS)"
+	for i := range b.Figures {
+		if b.Figures[i].Name == name {
+			b.Figures[i].Value = max(b.Figures[i].Value, float64(p.client))
+			return
+		}
+	}
+	b.add(figure{Name: name, Value: float64(p.client), Unit: "B", Must: 64 << 20, Aim: 32 << 20, Note: "the largest of all packs"})
+}
+
+// ownTables measures relpack's schema beside object_state.
+func (b *bench) ownTables(ctx context.Context, p *packed) error {
+	var ours, theirs int64
+	if err := b.conn.QueryRow(ctx, `
+		SELECT sum(pg_total_relation_size(oid)) FILTER (WHERE relnamespace = 'relpack'::regnamespace),
+		       pg_total_relation_size('public.object_state')
+		FROM pg_class
+		WHERE relkind = 'r'`).Scan(&ours, &theirs); err != nil {
+		return fmt.Errorf("measure the tables: %w", err)
+	}
+	rows, err := b.conn.Query(ctx, `
+		SELECT format('%s %s', relname, pg_size_pretty(pg_total_relation_size(oid)))
+		FROM pg_class
+		WHERE relkind = 'r' AND relnamespace = 'relpack'::regnamespace
+		ORDER BY pg_total_relation_size(oid) DESC
+		LIMIT 3`)
+	if err != nil {
+		return fmt.Errorf("measure the tables: %w", err)
+	}
+	largest, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("measure the tables: %w", err)
+	}
+	allowed := float64(150*p.Objects + 90*p.References)
+	b.add(figure{Name: "our tables", Value: float64(ours), Unit: "B", Must: allowed, Note: fmt.Sprint(largest)})
+	b.add(figure{Name: "our tables, an object", Value: float64(ours) / float64(p.Objects), Unit: "B/object",
+		Note: fmt.Sprintf("%.2f references each; object_state takes %.0f B", float64(p.References)/float64(p.Objects),
+			float64(theirs)/float64(p.Objects))})
+	b.add(figure{Name: "WAL of the first pack / our tables", Value: float64(p.wal) / float64(ours), Unit: "x", Must: 2,
+		Note: quantity(float64(p.wal), "B")})
+	return nil
+}
+
+// deletion packs in earnest.
+func (b *bench) deletion(ctx context.Context) error {
+	p, err := b.pack(ctx, b.dsn)
+	if err != nil {
+		return err
+	}
+	if p.Deleted.Objects != b.garbage {
+		return fmt.Errorf("%d objects were deleted, %d are garbage", p.Deleted.Objects, b.garbage)
+	}
+	b.garbage = 0
+	b.clientMemory(p)
+	if sweep := p.phase("sweep"); sweep > 0 {
+		b.add(figure{Name: "deletion", Value: float64(p.Deleted.Objects) / sweep, Unit: "objects/s", Must: 40_000, Aim: 100_000,
+			Higher: true, Note: fmt.Sprintf("%d objects; %s", p.Deleted.Objects, p.phases())})
+	}
+	return b.checkpoint(ctx)
+}
+
+// idle packs when there is nothing to do.
+func (b *bench) idle(ctx context.Context) error {
+	var times []float64
+	var last *packed
+	for range 5 {
+		p, err := b.pack(ctx, b.dsn)
+		if err != nil {
+			return err
+		}
+		if p.Unreachable.Objects != b.garbage {
+			return fmt.Errorf("%d objects are unreachable, %d are garbage", p.Unreachable.Objects, b.garbage)
+		}
+		times = append(times, p.Seconds)
+		last = p
+	}
+	b.add(figure{Name: "nothing to do", Value: median(times), Unit: "s", Must: 1, Aim: 0.1, Note: last.phases()})
+	return nil
+}
+
+// changed packs after commits on ever more objects.
+func (b *bench) changed(ctx context.Context) error {
+	for _, fraction := range []float64{0.0001, 0.001, 0.01} {
+		lot := b.changes.Next(fraction)
+		if err := lot.Commit(ctx, b.conn); err != nil {
+			return err
+		}
+		if err := b.checkpoint(ctx); err != nil {
+			return err
+		}
+		p, err := b.pack(ctx, b.dsn)
+		if err != nil {
+			return err
+		}
+		if p.Deleted.Objects != int64(len(lot.Garbage)) {
+			return fmt.Errorf("after %g of the objects changed %d were deleted, %d are garbage", fraction, p.Deleted.Objects, len(lot.Garbage))
+		}
+		b.clientMemory(p)
+		f := figure{Name: fmt.Sprintf("after %g %% changed, to reach", 100*fraction), Value: p.finding(), Unit: "s",
+			Note: fmt.Sprintf("%d rows; %s", len(lot.Rows), p.phases())}
+		if first := b.value("first pack"); fraction == 0.001 {
+			f.Must = first / 100
+		}
+		b.add(f)
+		b.add(figure{Name: fmt.Sprintf("after %g %% changed, in all", 100*fraction), Value: p.Seconds, Unit: "s",
+			Note: fmt.Sprintf("%d objects deleted", len(lot.Garbage))})
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbgen"
+)
+
+//go:embed peer.py
+var peerScript []byte
+
+// peer is an installation of RelStorage, and a configuration file for its
+// programs.
+type peer struct{ python, zodbpack, script, config, dsn string }
+
+// comparePeer runs zodbpack and relpack on copies of one database.
+func (b *bench) comparePeer(ctx context.Context) (err error) {
+	p, err := b.installPeer(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(filepath.Dir(p.config))) }()
+	name := fmt.Sprintf("relpack_peer_%d", os.Getpid())
+	theirs, drop, err := b.newDatabase(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, drop()) }()
+	if err := p.configure(theirs); err != nil {
+		return err
+	}
+	if err := b.fillPeer(ctx, p, theirs); err != nil {
+		return err
+	}
+	copied := name + "_copy"
+	if err := b.copyDatabase(ctx, name, copied); err != nil {
+		return err
+	}
+	b.dsn = strings.Replace(theirs, name, copied, 1)
+	defer func() {
+		if !b.keep {
+			err = errors.Join(err, b.dropDatabase(context.WithoutCancel(ctx), copied))
+		}
+	}()
+	if err := b.firstOfBoth(ctx, p); err != nil {
+		return err
+	}
+	if err := b.deletionOfBoth(ctx, p); err != nil {
+		return err
+	}
+	return b.secondOfBoth(ctx, p)
+}
+
+// installPeer installs RelStorage where it isn't yet.
+func (b *bench) installPeer(ctx context.Context) (*peer, error) {
+	dir, err := filepath.Abs(b.peer)
+	if err != nil {
+		return nil, err
+	}
+	bin := filepath.Join(dir, "bin")
+	p := &peer{python: filepath.Join(bin, "python"), zodbpack: filepath.Join(bin, "zodbpack")}
+	if _, err := os.Stat(p.zodbpack); err != nil {
+		for _, args := range [][]string{
+			{"python3", "-m", "venv", dir},
+			{p.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "RelStorage[postgresql]", "psycopg2-binary"},
+		} {
+			fmt.Fprintln(os.Stderr, strings.Join(args, " "))
+			cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+			cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+			if err := cmd.Run(); err != nil {
+				return nil, fmt.Errorf("install RelStorage: %w", err)
+			}
+		}
+	}
+	out, _, err := runProgram(ctx, p.python, "-c", "from importlib.metadata import version as v; import sys; "+
+		"print('RelStorage', v('RelStorage') + ', ZODB', v('ZODB') + ', Python', sys.version.split()[0])")
+	if err != nil {
+		return nil, err
+	}
+	b.Settings += "; " + strings.TrimSpace(string(out))
+	work, err := os.MkdirTemp("", "relpack-peer-")
+	if err != nil {
+		return nil, err
+	}
+	p.config, p.script = filepath.Join(work, "zodbpack.conf"), filepath.Join(work, "peer.py")
+	return p, os.WriteFile(p.script, peerScript, 0o644)
+}
+
+func (p *peer) configure(dsn string) error {
+	p.dsn = dsn
+	text := fmt.Sprintf(`<relstorage>
+  keep-history false
+  <postgresql>
+    driver psycopg2
+    dsn %s
+  </postgresql>
+</relstorage>
+`, strings.ReplaceAll(dsn, "$", "$$"))
+	// The storage's own element for zodbpack, which peer.py reads too.
+	return os.WriteFile(p.config, []byte("%import relstorage\n"+text), 0o644)
+}
+
+// pack runs zodbpack; it returns seconds and the process's memory.
+func (p *peer) pack(ctx context.Context, args ...string) (seconds float64, memory int64, err error) {
+	start := time.Now()
+	_, memory, err = runProgram(ctx, p.zodbpack, append(append([]string{"--days", "-1"}, args...), p.config)...)
+	return time.Since(start).Seconds(), memory, err
+}
+
+// fillPeer lets RelStorage create its tables, fills them, and lets ZODB load
+// some thousand objects.
+func (b *bench) fillPeer(ctx context.Context, p *peer, dsn string) error {
+	step("generate")
+	if _, _, err := runProgram(ctx, p.python, p.script, "create", p.config); err != nil {
+		return err
+	}
+	b.plan = zodbgen.NewPlan(b.Objects, b.Seed)
+	b.Objects = b.plan.Objects
+	b.changes = b.plan.Changes()
+	b.garbage, _ = b.plan.GarbageCount()
+	if err := connected(ctx, dsn, func(conn *pgx.Conn) error { return b.plan.Fill(ctx, conn) }); err != nil {
+		return err
+	}
+	step("check")
+	out, _, err := runProgram(ctx, p.python, p.script, "check", p.config, "5000")
+	if err != nil {
+		return fmt.Errorf("load the generated objects through ZODB: %w", err)
+	}
+	b.add(figure{Name: "loaded through ZODB", Value: number(out), Unit: "objects", Note: "evenly over all, every BTree among them checked"})
+	return nil
+}
+
+// step says what is going on.
+func step(what string) { fmt.Fprintf(os.Stderr, "%s: %s\n", time.Now().Format(time.TimeOnly), what) }
+
+func number(text []byte) (n float64) {
+	_, _ = fmt.Sscan(strings.TrimSpace(string(text)), &n)
+	return n
+}
+
+func (b *bench) copyDatabase(ctx context.Context, from, to string) error {
+	return connected(ctx, b.maintenance, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "CREATE DATABASE "+to+" TEMPLATE "+from)
+		return err
+	})
+}
+
+func (b *bench) dropDatabase(ctx context.Context, name string) error {
+	return connected(ctx, b.maintenance, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+		return err
+	})
+}
+
+// warm reads all states of a database and ends what is written in the
+// background, so that neither packer pays for what was done before.
+func (b *bench) warm(ctx context.Context, dsn string) error {
+	return connected(ctx, dsn, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, "CHECKPOINT"); err != nil {
+			return err
+		}
+		var size discard
+		_, err := conn.PgConn().CopyTo(ctx, &size, "COPY (SELECT zoid, tid, state FROM object_state) TO STDOUT (FORMAT binary)")
+		return err
+	})
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// firstOfBoth builds relpack's graph, then runs zodbpack's prepack.
+func (b *bench) firstOfBoth(ctx context.Context, p *peer) error {
+	step("relpack, first pack")
+	if err := b.warm(ctx, b.dsn); err != nil {
+		return err
+	}
+	if _, err := b.program(ctx, "migrate", "up", "--dsn", b.dsn, "--quiet"); err != nil {
+		return err
+	}
+	ours, seconds, err := b.timed(ctx, "--dry-run")
+	if err != nil {
+		return err
+	}
+	if ours.Unreachable.Objects != b.garbage {
+		return fmt.Errorf("%d objects are unreachable for relpack, %d were generated so", ours.Unreachable.Objects, b.garbage)
+	}
+	step("zodbpack, prepack")
+	if err := b.warm(ctx, p.dsn); err != nil {
+		return err
+	}
+	theirs, memory, err := p.pack(ctx, "--prepack")
+	if err != nil {
+		return err
+	}
+	b.ratio("prepack", seconds, theirs, 8, 20, ours.phases())
+	b.add(figure{Name: "client memory: relpack", Value: float64(ours.client), Unit: "B"})
+	b.add(figure{Name: "client memory: zodbpack", Value: float64(memory), Unit: "B"})
+	return nil
+}
+
+// timed is pack with the time of the whole process, as zodbpack's is taken.
+func (b *bench) timed(ctx context.Context, args ...string) (*packed, float64, error) {
+	start := time.Now()
+	p, err := b.pack(ctx, b.dsn, args...)
+	return p, time.Since(start).Seconds(), err
+}
+
+// ratio enters the times of both.
+func (b *bench) ratio(what string, ours, theirs, must, aim float64, note string) {
+	b.add(figure{Name: what + ": zodbpack", Value: theirs, Unit: "s"})
+	b.add(figure{Name: what + ": relpack", Value: ours, Unit: "s", Note: note})
+	b.add(figure{Name: what + ": how much faster", Value: theirs / ours, Unit: "x", Must: must, Aim: aim, Higher: true})
+}
+
+// deletionOfBoth deletes what the first pack of each has found.
+func (b *bench) deletionOfBoth(ctx context.Context, p *peer) error {
+	step("relpack, deletion")
+	ours, seconds, err := b.timed(ctx)
+	if err != nil {
+		return err
+	}
+	step("zodbpack, deletion")
+	theirs, _, err := p.pack(ctx, "--use-prepack-state")
+	if err != nil {
+		return err
+	}
+	b.ratio(fmt.Sprintf("deletion of %d objects", b.garbage), seconds, theirs, 0, 0, ours.phases())
+	return b.sameObjects(ctx, p)
+}
+
+// secondOfBoth packs again after 0.1 % of the objects were written.
+func (b *bench) secondOfBoth(ctx context.Context, p *peer) error {
+	lot := b.changes.Next(0.001)
+	for _, dsn := range []string{b.dsn, p.dsn} {
+		if err := connected(ctx, dsn, func(conn *pgx.Conn) error { return lot.Commit(ctx, conn) }); err != nil {
+			return err
+		}
+	}
+	step("relpack, second pack")
+	if err := b.warm(ctx, b.dsn); err != nil {
+		return err
+	}
+	ours, seconds, err := b.timed(ctx)
+	if err != nil {
+		return err
+	}
+	step("zodbpack, second pack")
+	if err := b.warm(ctx, p.dsn); err != nil {
+		return err
+	}
+	theirs, _, err := p.pack(ctx)
+	if err != nil {
+		return err
+	}
+	b.ratio("after 0.1 % changed", seconds, theirs, 100, 500, ours.phases())
+	return b.sameObjects(ctx, p)
+}
+
+// sameObjects checks that both left the same objects.
+func (b *bench) sameObjects(ctx context.Context, p *peer) error {
+	var sums []string
+	for _, dsn := range []string{b.dsn, p.dsn} {
+		if err := connected(ctx, dsn, func(conn *pgx.Conn) error {
+			var sum string
+			err := conn.QueryRow(ctx, "SELECT count(*) || ' objects, hash ' || sum(hashint8(zoid)::bigint) FROM object_state").Scan(&sum)
+			sums = append(sums, sum)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	if sums[0] != sums[1] {
+		return fmt.Errorf("relpack left %s, zodbpack %s", sums[0], sums[1])
+	}
+	return nil
+}

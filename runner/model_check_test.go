@@ -1,0 +1,287 @@
+package runner
+
+import (
+	"context"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// What must hold after the steps of a history.
+
+func (m *model) hasGarbage() bool {
+	for _, node := range m.nodes {
+		if node.garbage {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *model) doomedNow() iter.Seq[int64] { return maps.Keys(m.doomed) }
+
+func modelSet(zoids []int64) map[int64]bool {
+	set := map[int64]bool{}
+	for _, zoid := range zoids {
+		set[zoid] = true
+	}
+	return set
+}
+
+// sound must hold in every state that a transaction leaves.
+func (h *modelHistory) sound(found modelFound) error {
+	if len(found.problems) > 0 {
+		return lossf("relpack.verify(): %q", found.problems)
+	}
+	if !slices.Equal(found.stored, slices.Sorted(maps.Keys(h.stored))) {
+		return lossf("stored are %v, and should be %v", found.stored, slices.Sorted(maps.Keys(h.stored)))
+	}
+	removals := map[[2]int64]bool{}
+	for i, zoid := range found.removals {
+		removals[[2]int64{zoid, found.removalTids[i]}] = true
+	}
+	for file := range h.files {
+		if !removals[file] {
+			return lossf("blob %d of tid %d was deleted and is not in relpack.blob_removal", file[0], file[1])
+		}
+	}
+	for file := range removals {
+		if !h.files[file] && !h.maybeFiles[file] {
+			return lossf("relpack.blob_removal has zoid %d, tid %d, which was no deleted blob", file[0], file[1])
+		}
+	}
+	return nil
+}
+
+// checkNodes compares what relpack knows with what it must know. Where the
+// model knows only bounds it learns.
+func (h *modelHistory) checkNodes(found modelFound) error {
+	if err := h.sound(found); err != nil {
+		return err
+	}
+	if zoids := slices.Sorted(maps.Keys(h.nodes)); !slices.Equal(found.zoids, zoids) {
+		return lossf("relpack knows of %v, and should of %v", found.zoids, zoids)
+	}
+	h.undecided = false
+	for i, zoid := range found.zoids {
+		node := h.nodes[zoid]
+		detached := found.detached[i]
+		switch {
+		case node.tid != found.tids[i] && !h.blurred:
+			return lossf("relpack has tid %d for object %d, and should %d", found.tids[i], zoid, node.tid)
+		case node.garbage == found.attached[i]:
+			return lossf("object %d is garbage: %v; relpack says: %v", zoid, node.garbage, !found.attached[i])
+		case node.garbage && (detached < node.lo || detached > node.hi):
+			return lossf("detached_tid of object %d is %d, and should be from %d to %d", zoid, detached, node.lo, node.hi)
+		}
+		node.lo, node.hi = detached, detached
+		h.nodes[zoid] = node
+	}
+	return nil
+}
+
+// adopt takes over what relpack knows after it read a storage that changed
+// meanwhile: some objects as they were at the watermark, some as they are now.
+// Whatever could be reached at both moments must not count as garbage.
+func (h *modelHistory) adopt(found modelFound, captured int) error {
+	if err := h.sound(found); err != nil {
+		return err
+	}
+	h.nodes, h.view = map[int64]modelNode{}, maps.Clone(h.stored)
+	for i, zoid := range found.zoids {
+		since := h.reached[zoid]
+		if !found.attached[i] && since > 0 && since <= captured {
+			return lossf("object %d counts as garbage, and could be reached all along", zoid)
+		}
+		h.nodes[zoid] = modelNode{found.tids[i], !found.attached[i], found.detached[i], found.detached[i]}
+	}
+	h.blurred, h.dirty, h.settled = true, false, -1
+	return nil
+}
+
+// checkDoomed compares what was chosen.
+func (h *modelHistory) checkDoomed(found modelFound, packTid int64) error {
+	if err := h.checkNodes(found); err != nil {
+		return err
+	}
+	must, may := h.doom(packTid)
+	chosen := modelSet(found.doomed)
+	if !h.blurred && h.moment == h.settled {
+		for zoid := range must {
+			if !chosen[zoid] {
+				return lossf("object %d is to be deleted (%+v, pack tid %d) and was not chosen", zoid, h.nodes[zoid], packTid)
+			}
+		}
+		for zoid := range chosen {
+			if !may[zoid] {
+				return lossf("object %d is to stay (%+v, pack tid %d) and was chosen", zoid, h.nodes[zoid], packTid)
+			}
+		}
+	}
+	h.doomed, h.begunUntil = chosen, found.begunUntil
+	return nil
+}
+
+const modelPeek = `
+	SELECT (SELECT coalesce(array_agg(zoid), '{}') FROM public.object_state),
+	       (SELECT coalesce(max(tid), 0) FROM public.object_state),
+	       (SELECT coalesce(array_agg(zoid), '{}') FROM relpack.doomed),
+	       (SELECT begun_until FROM relpack.storage)`
+
+// sweepOnce calls relpack.sweep and looks at what it deleted. The outcome
+// "last" is a batch after which nothing is left to do.
+func (h *modelHistory) sweepOnce(ctx context.Context, conn *pgx.Conn, batch int64, packTime *time.Time) (outcome string, gone []int64, err error) {
+	packTid := h.packTid(packTime)
+	var remaining int64
+	if err := conn.QueryRow(ctx, "SELECT outcome, remaining FROM relpack.sweep($1, $2)", batch, packTime).
+		Scan(&outcome, &remaining); err != nil {
+		return "", nil, err
+	}
+	h.w.counts["batch "+outcome]++
+	gone, err = h.afterSweep(ctx, packTid)
+	if outcome == "swept" && remaining == 0 {
+		outcome = "last"
+	}
+	return outcome, gone, err
+}
+
+// afterSweep checks what is missing now, and forgets it.
+func (h *modelHistory) afterSweep(ctx context.Context, packTid int64) (gone []int64, err error) {
+	var stored, doomed []int64
+	var highest, begun int64
+	if err := h.w.app.QueryRow(ctx, modelPeek).Scan(&stored, &highest, &doomed, &begun); err != nil {
+		return nil, err
+	}
+	left, chosen := modelSet(stored), modelSet(doomed)
+	for zoid := range h.stored {
+		if !left[zoid] {
+			gone = append(gone, zoid)
+		}
+	}
+	slices.Sort(gone)
+	if err := h.checkGone(gone, chosen, packTid); err != nil {
+		return nil, err
+	}
+	if highest < h.stored.maxTid() {
+		return nil, lossf("the highest tid fell from %d to %d when %v were deleted", h.stored.maxTid(), highest, gone)
+	}
+	h.forget(gone)
+	h.doomed, h.begunUntil = chosen, begun
+	return gone, nil
+}
+
+// checkGone is what makes a deletion safe, whatever happened at the same time.
+func (h *modelHistory) checkGone(gone []int64, doomed map[int64]bool, packTid int64) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	reached, deleted := h.stored.from(0), modelSet(gone)
+	for _, zoid := range gone {
+		node, known := h.nodes[zoid]
+		young := max(node.tid, node.lo)
+		switch {
+		case reached[zoid]:
+			return lossf("object %d was deleted and can be reached", zoid)
+		case known && young > packTid && (!h.doomed[zoid] || young > h.begunUntil):
+			return lossf("object %d was deleted within the grace: %+v, pack tid %d", zoid, node, packTid)
+		}
+	}
+	for zoid, row := range h.stored {
+		if deleted[zoid] {
+			continue
+		}
+		if row.content.kind == "opaque" && !doomed[zoid] {
+			return lossf("%v were deleted, though nobody knows what %d refers to", gone, zoid)
+		}
+		for _, ref := range h.stored.refs(zoid) {
+			if deleted[ref] && !doomed[zoid] {
+				return lossf("object %d was deleted and %d, which stays, refers to it", ref, zoid)
+			}
+		}
+	}
+	return nil
+}
+
+// afterPack judges how a pack ended.
+func (h *modelHistory) afterPack(ctx context.Context, s modelStep, failed error) error {
+	switch {
+	case failed == errAbandoned:
+		h.w.counts["abandoned"]++
+		return h.afterCrash(ctx, s)
+	case isState(failed, stateRefused) && h.hasOpaque():
+		h.w.counts["refused"]++
+		return h.afterCrash(ctx, s)
+	case failed != nil:
+		return failed
+	}
+	found, err := h.w.look(ctx)
+	if err != nil {
+		return err
+	}
+	return h.checkNodes(found)
+}
+
+func (h *modelHistory) hasOpaque() bool {
+	for _, row := range h.stored {
+		if row.content.kind == "opaque" {
+			return true
+		}
+	}
+	return false
+}
+
+// afterCrash finds out how far an abandoned run came, and spoils the scratch
+// tables, which a lost session leaves filled, and a crash of the server empty.
+func (h *modelHistory) afterCrash(ctx context.Context, s modelStep) error {
+	if err := h.spoil(ctx, s.args["scratch"]); err != nil {
+		return err
+	}
+	found, err := h.w.look(ctx)
+	if err != nil {
+		return err
+	}
+	if err := h.sound(found); err != nil {
+		return err
+	}
+	h.undecided = found.suspects > 0
+	h.building = h.building || (found.graph != "known" && found.graph != "doubtful")
+	switch {
+	case found.pending == 0 && found.events == 0 && found.applied == h.stored.maxTid() && found.graph == "known":
+		if h.settled != h.moment || h.building {
+			h.dirty = h.dirty || h.building
+			h.settle(h.building)
+			h.building = false
+		}
+	case h.building:
+		h.w.counts["build abandoned"]++
+		h.dirty = true
+	case found.pending > 0 || h.settled < 0:
+		h.dirty = true
+	}
+	h.doomed, h.begunUntil = modelSet(found.doomed), found.begunUntil
+	return nil
+}
+
+const modelSpoil = `
+	INSERT INTO relpack.examined_object (zoid, tid, class, size) VALUES (0, NULL, 0, 0), (3, 77, 0, 9), (900, 5, 0, 0)
+	ON CONFLICT DO NOTHING;
+	INSERT INTO relpack.examined_inref (zoid, inref, guessed) VALUES (1, 0, true), (2, 900, false), (5, 3, false);
+	INSERT INTO relpack.examined_problem (zoid, kind, detail) VALUES (3, 'opaque', 'spoilt');
+	INSERT INTO relpack.walked (place, zoid) VALUES (1, 0), (2, 3), (3, 900) ON CONFLICT DO NOTHING;
+	INSERT INTO relpack.spared (zoid, stage) VALUES (2, 'new'), (4, 'done') ON CONFLICT DO NOTHING`
+
+func (h *modelHistory) spoil(ctx context.Context, how int64) error {
+	statement := ""
+	switch how {
+	case 1:
+		statement = modelSpoil
+	case 2:
+		statement = `TRUNCATE relpack.examined_object, relpack.examined_inref, relpack.examined_problem,
+			relpack.walked, relpack.spared`
+	}
+	_, err := h.w.app.Exec(ctx, statement)
+	return err
+}

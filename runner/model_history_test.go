@@ -1,0 +1,228 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A history has so many steps besides the last one, a pack without grace.
+const modelSteps = 30
+
+// modelNumber reads a number from the environment.
+func modelNumber(t testing.TB, name string, otherwise int64) int64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// Whatever happens to a storage, and wherever a run is cut short, a pack
+// deletes what a full mark from the root would, within the grace. Histories
+// are drawn from RELPACK_SEED on (default 1), RELPACK_HISTORIES of them; one
+// that fails is shortened and printed. Write it to a file and name that in
+// RELPACK_SCRIPT to play it again.
+func TestEveryHistoryLeavesExactlyWhatAMarkFromTheRootWould(t *testing.T) {
+	if file := os.Getenv("RELPACK_SCRIPT"); file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script, err := parseModelScript(string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := playModelScript(t.Context(), newModelWorker(t), script); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Parallel()
+	start := time.Now()
+	histories := modelNumber(t, "RELPACK_HISTORIES", 250)
+	counts, failure := searchHistories(t, nil, uint64(modelNumber(t, "RELPACK_SEED", 1)), histories, 2)
+	if failure != nil {
+		t.Fatalf("seed %d: %v\nRELPACK_SCRIPT plays this:\n%s", failure.seed, failure.err, formatModelScript(failure.script))
+	}
+	took := time.Since(start)
+	t.Logf("%d histories of %d steps in %v", histories, modelSteps+1, took.Round(time.Millisecond))
+	logModelCounts(t, counts)
+	for name, perThousand := range modelMinimum {
+		if least := histories * int64(perThousand) / 1000; int64(counts[name]) < least {
+			t.Errorf("%s: %d times, at least %d are needed", name, counts[name], least)
+		}
+	}
+}
+
+// modelMinimum is how often each kind of step must occur in a thousand
+// histories, so that a change of the generator can't lose one unnoticed.
+var modelMinimum = map[string]int{
+	"limits:drawn": 1000,
+}
+
+func logModelCounts(t testing.TB, counts map[string]int) {
+	t.Helper()
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%s %d", name, counts[name]))
+	}
+	t.Logf("steps: %s", strings.Join(parts, ", "))
+}
+
+type modelFailure struct {
+	seed   uint64
+	script []modelStep
+	err    error
+}
+
+// searchHistories plays histories in several databases at once until one
+// fails, which it shortens. prepare alters each database first.
+func searchHistories(t testing.TB, prepare func(*modelWorker), seed uint64, histories int64, workers int) (map[string]int, *modelFailure) {
+	t.Helper()
+	var (
+		next   atomic.Int64
+		group  sync.WaitGroup
+		mu     sync.Mutex
+		failed *modelFailure
+		counts = map[string]int{}
+	)
+	for range min(workers, int(histories)) {
+		w := newModelWorker(t)
+		if prepare != nil {
+			prepare(w)
+		}
+		group.Go(func() {
+			for {
+				n := next.Add(1) - 1
+				mu.Lock()
+				over := n >= histories || failed != nil
+				mu.Unlock()
+				if over {
+					break
+				}
+				script, err := playModelSeed(t.Context(), w, seed+uint64(n))
+				if err == nil {
+					continue
+				}
+				mu.Lock()
+				first := failed == nil
+				if first {
+					failed = &modelFailure{seed + uint64(n), script, err}
+				}
+				mu.Unlock()
+				if first {
+					failed.script, failed.err = shortenModelScript(t.Context(), w, script, err)
+				}
+				break
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for name, n := range w.counts {
+				counts[name] += n
+			}
+		})
+	}
+	group.Wait()
+	return counts, failed
+}
+
+// playModelSeed draws and plays a history; it returns what was played.
+func playModelSeed(ctx context.Context, w *modelWorker, seed uint64) ([]modelStep, error) {
+	h, err := beginHistory(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	g := newModelGenerator(seed, h)
+	for i := range modelSteps {
+		step := g.limits()
+		if i > 0 {
+			step = g.step()
+		}
+		if i > 0 && i < 5 {
+			step = g.commit(pick(g, "add", "chain", "fan", "cycle"))
+		}
+		if err := h.play(ctx, step); err != nil {
+			return h.script, errors.Join(err, h.end(ctx))
+		}
+	}
+	err = h.play(ctx, modelStep{verb: "pack", kind: "steps", args: map[string]int64{"grace": -1, "chunk": 10000, "batch": 1000}})
+	return h.script, errors.Join(err, h.end(ctx))
+}
+
+func playModelScript(ctx context.Context, w *modelWorker, script []modelStep) error {
+	h, err := beginHistory(ctx, w)
+	if err != nil {
+		return err
+	}
+	for _, step := range script {
+		if err := h.play(ctx, step); err != nil {
+			return errors.Join(err, h.end(ctx))
+		}
+	}
+	return h.end(ctx)
+}
+
+// modelPatience bounds the shortening.
+const modelPatience = 20 * time.Second
+
+// shortenModelScript leaves out steps, then writes, as long as what remains
+// still fails.
+func shortenModelScript(ctx context.Context, w *modelWorker, script []modelStep, failed error) ([]modelStep, error) {
+	until := time.Now().Add(modelPatience)
+	try := func(shorter []modelStep) bool {
+		if len(shorter) == 0 || time.Now().After(until) {
+			return false
+		}
+		err := playModelScript(ctx, w, shorter)
+		if err != nil {
+			script, failed = shorter, err
+		}
+		return err != nil
+	}
+	for size := len(script) / 2; size > 0; size /= 2 {
+		for at := 0; at < len(script); {
+			if !try(slices.Concat(script[:at], script[min(at+size, len(script)):])) {
+				at += size
+			}
+		}
+	}
+	for i := range script {
+		for j := 0; i < len(script) && j < len(script[i].writes); {
+			shorter := slices.Clone(script)
+			shorter[i].writes = slices.Delete(slices.Clone(script[i].writes), j, j+1)
+			if !try(shorter) {
+				j++
+			}
+		}
+		for name := range maps.Clone(script[i].args) {
+			shorter := slices.Clone(script)
+			shorter[i].args = maps.Clone(script[i].args)
+			if delete(shorter[i].args, name); script[i].verb != "limits" && name != "age" {
+				try(shorter)
+			}
+		}
+	}
+	for size := 1; size > 0; size /= 2 {
+		for at := 0; at < len(script); {
+			if !try(slices.Concat(script[:at], script[min(at+size, len(script)):])) {
+				at += size
+			}
+		}
+	}
+	return script, failed
+}

@@ -1,0 +1,304 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+// A modelRun is a pack whose steps, each a transaction of the real one, are
+// carried out one by one, over sessions that are kept. It can be abandoned
+// before any of them, as by kill -9: the pack lock is lost, everything else
+// stays as it is.
+type modelRun struct {
+	*modelHistory
+	*pack
+	step     modelStep
+	steps    int  // so far
+	captured int  // the moment of the watermark
+	late     bool // something was written between capture and apply
+	applied  bool
+}
+
+var errAbandoned = errors.New("abandoned")
+
+// next is called before each step.
+func (r *modelRun) next(ctx context.Context) error {
+	r.steps++
+	if r.step.args["crash"] == int64(r.steps) {
+		return errAbandoned
+	}
+	if r.step.args["between"] == int64(r.steps) && len(r.step.writes) > 0 {
+		r.late = r.captured > 0 && !r.applied
+		r.w.counts["between"]++
+		return r.commit(ctx, r.step)
+	}
+	return nil
+}
+
+// sql is one step in SQL that yields a value.
+func modelDo[T any](ctx context.Context, r *modelRun, sql string, args ...any) (value T, err error) {
+	if err = r.next(ctx); err == nil {
+		began := time.Now()
+		err = r.w.packer.QueryRow(ctx, sql, args...).Scan(&value)
+		r.w.counts["µs "+sql] += int(time.Since(began).Microseconds())
+		r.w.counts["n "+sql]++
+	}
+	return value, err
+}
+
+// steps packs step by step.
+func (h *modelHistory) steps(ctx context.Context, s modelStep, done func(*modelRun) error) (err error) {
+	r := &modelRun{modelHistory: h, step: s, pack: &pack{
+		target: h.w.target, options: modelOptions(s), log: modelLog, progress: silent{}, conn: h.w.packer, report: &Report{},
+	}}
+	defer func() {
+		if _, lost := h.w.packer.Exec(ctx, "SELECT relpack.release_pack_lock()"); lost != nil && err == nil {
+			err = lost
+		}
+	}()
+	if err := r.tryLock(ctx, "SELECT relpack.try_pack_lock()"); err != nil {
+		return err
+	}
+	if err := r.buildGraph(ctx); err != nil {
+		return err
+	}
+	if err := r.settleSuspects(ctx); err != nil {
+		return err
+	}
+	if err := r.catchUpModel(ctx); err != nil {
+		return err
+	}
+	if done != nil {
+		return done(r)
+	}
+	return nil
+}
+
+// tryLock is a step that needs a lock, which nobody else holds here.
+func (r *modelRun) tryLock(ctx context.Context, sql string) error {
+	got, err := modelDo[bool](ctx, r, sql)
+	if err == nil && !got {
+		err = lossf("%s: there was no lock to be had", sql)
+	}
+	return err
+}
+
+func lossUnless(ok bool, what string) error {
+	if ok {
+		return nil
+	}
+	return lossf("%s", what)
+}
+
+// buildGraph is pack.build, with a range of one block a step.
+func (r *modelRun) buildGraph(ctx context.Context) error {
+	graph, err := modelDo[string](ctx, r, "SELECT graph FROM relpack.storage")
+	if err != nil {
+		return err
+	}
+	if r.step.is("init") {
+		graph = "none"
+	}
+	switch graph {
+	case "known", "doubtful":
+		return nil
+	case "none":
+		if _, err := modelDo[string](ctx, r, "SELECT relpack.build_reset()::text"); err != nil {
+			return err
+		}
+		r.building = true
+		r.forgetGraph()
+		if err := r.tryLock(ctx, "SELECT relpack.build_begin(1)"); err != nil {
+			return err
+		}
+		r.captured = r.moment
+	case "scanning":
+		r.dirty = true
+		if _, err := r.w.packer.Exec(ctx, "UPDATE relpack.storage SET scan_disturbed = true"); err != nil {
+			return err
+		}
+		r.w.counts["scan resumed"]++
+	default:
+		r.dirty = true
+		r.w.counts["build resumed"]++
+	}
+	if graph == "none" || graph == "scanning" {
+		if err := r.scanRanges(ctx); err != nil {
+			return err
+		}
+	}
+	for step := new(string); step != nil; {
+		if step, err = modelDo[*string](ctx, r, "SELECT relpack.build_step()"); err != nil {
+			return err
+		}
+	}
+	if r.captured != r.moment {
+		r.dirty = true
+	}
+	return nil
+}
+
+func (r *modelRun) scanRanges(ctx context.Context) error {
+	ranges, err := pgxRows(ctx, r.w.packer, func(row pgx.CollectableRow) (b blockRange, err error) {
+		return b, row.Scan(&b.first, &b.last)
+	}, "SELECT first_block, last_block FROM relpack.scan_range ORDER BY first_block")
+	if err != nil {
+		return err
+	}
+	w := &scanWorker{pack: r.pack, reader: r.w.reader, writer: r.w.writer,
+		objects: newCopyBuffer("staged_object", "zoid, tid, class, size"), inrefs: newCopyBuffer("object_inref", "zoid, inref")}
+	w.decoder = decoder{classes: &classCache{conn: r.w.class, ids: map[string]int32{}}, ids: map[string]int32{}}
+	if err := r.w.packer.QueryRow(ctx, "SELECT watermark, filenode::bigint FROM relpack.storage").Scan(&w.watermark, &w.filenode); err != nil {
+		return err
+	}
+	for _, blocks := range ranges {
+		if err := r.next(ctx); err != nil {
+			return err
+		}
+		if err := w.read(ctx, blocks); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settleSuspects is pack.reach.
+func (r *modelRun) settleSuspects(ctx context.Context) (err error) {
+	for more := true; more && err == nil; {
+		more, err = modelDo[bool](ctx, r, "SELECT relpack.reach_step()")
+	}
+	return err
+}
+
+// catchUpModel is pack.catchUp. When everything pending is applied, what is
+// reachable is decided, though it has still to be found.
+func (r *modelRun) catchUpModel(ctx context.Context) error {
+	if err := r.tryLock(ctx, "SELECT relpack.advance_watermark()"); err != nil {
+		return err
+	}
+	r.captured, r.late, r.applied = r.moment, false, false
+	pending, err := modelDo[int64](ctx, r, "SELECT relpack.collect()")
+	if err != nil {
+		return err
+	}
+	x := r.newExaminer(r.w.reader, &classCache{conn: r.w.class, ids: map[string]int32{}})
+	x.limit = int(max(r.step.args["chunk"], 1))
+	for pending > 0 {
+		if err := r.next(ctx); err != nil {
+			return err
+		}
+		began := time.Now()
+		if pending, err = x.chunk(ctx); err != nil {
+			return err
+		}
+		r.w.counts["µs chunk"] += int(time.Since(began).Microseconds())
+		r.w.counts["chunk"]++
+	}
+	r.applied = true
+	if !r.late {
+		r.settle(r.building)
+		r.building = false
+	}
+	if err := r.settleSuspects(ctx); err != nil {
+		return err
+	}
+	found, err := r.w.look(ctx)
+	if err != nil {
+		return err
+	}
+	if r.late {
+		r.building = false
+		return r.adopt(found, r.captured)
+	}
+	return r.checkNodes(found)
+}
+
+// choose is pack.survey.
+func (r *modelRun) chooseModel(ctx context.Context) error {
+	if at, set := r.step.args["at"]; set {
+		moment := r.base.Add(-time.Duration(at) * time.Minute)
+		r.report.packTime = &moment
+	} else if r.options.Days >= 0 {
+		if err := r.setPackTime(ctx); err != nil {
+			return err
+		}
+	}
+	if !r.hasGarbage() {
+		return nil
+	}
+	if _, err := modelDo[int64](ctx, r, "SELECT relpack.doom($1)", r.report.packTime); err != nil {
+		return err
+	}
+	found, err := r.w.look(ctx)
+	if err != nil {
+		return err
+	}
+	return r.checkDoomed(found, r.packTid(r.report.packTime))
+}
+
+// packTid is the pack time that counts: no later than the oldest transaction.
+func (h *modelHistory) packTid(moment *time.Time) int64 {
+	if moment == nil {
+		return 1<<63 - 1
+	}
+	tid := zodbtest.TimeTid(*moment)
+	if now := zodbtest.TimeTid(time.Now()); now < tid {
+		tid = now
+	}
+	if h.open != nil && h.openSince < tid {
+		h.w.counts["capped"]++
+		tid = h.openSince
+	}
+	return tid
+}
+
+// sweepModel is pack.sweep, with small batches.
+func (r *modelRun) sweepModel(ctx context.Context) error {
+	expected := slices.Collect(r.doomedNow())
+	var deleted []int64
+	quiet := true
+	for tries := 0; ; tries++ {
+		if tries > 300 {
+			return lossf("the sweep does not come to an end")
+		}
+		if err := r.next(ctx); err != nil {
+			return err
+		}
+		outcome, gone, err := r.sweepOnce(ctx, r.w.packer, max(r.step.args["batch"], 1), r.report.packTime)
+		if err != nil {
+			return err
+		}
+		deleted = append(deleted, gone...)
+		switch outcome {
+		case "stale":
+			quiet = false
+			if err := r.catchUpModel(ctx); err != nil {
+				return err
+			}
+		case "done", "last":
+			slices.Sort(deleted)
+			slices.Sort(expected)
+			if quiet && !r.blurred && !slices.Equal(deleted, expected) {
+				return lossf("swept %v of %v", deleted, expected)
+			}
+			return nil
+		}
+	}
+}
+
+// packBySteps is a whole pack, or the beginning of one.
+func (h *modelHistory) packBySteps(ctx context.Context, s modelStep) error {
+	err := h.steps(ctx, s, func(r *modelRun) error {
+		if err := r.chooseModel(ctx); err != nil || s.is("dry") || !r.hasGarbage() {
+			return err
+		}
+		return r.sweepModel(ctx)
+	})
+	return h.afterPack(ctx, s, err)
+}

@@ -1,0 +1,326 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+// A modelHistory is a sequence of steps, carried out in a database and in the
+// model at once.
+type modelHistory struct {
+	*model
+	w      *modelWorker
+	base   time.Time // the moment from which ages are counted
+	used   map[int64]bool
+	branch int64 // counts returns to an earlier moment
+	script []modelStep
+	// A transaction that another client holds open.
+	open      pgx.Tx
+	openSince int64 // as a tid: when it began
+}
+
+// modelLoss is a check that failed: what a history is shortened for.
+type modelLoss struct{ what string }
+
+func (l modelLoss) Error() string { return l.what }
+
+func lossf(format string, args ...any) error { return modelLoss{fmt.Sprintf(format, args...)} }
+
+func beginHistory(ctx context.Context, w *modelWorker) (*modelHistory, error) {
+	h := &modelHistory{model: newModel(), w: w, base: time.Now().Truncate(time.Minute), used: map[int64]bool{}}
+	tid := h.tid(100 * 24 * 60)
+	h.used[tid] = true
+	if err := w.reset(ctx, tid); err != nil {
+		return nil, fmt.Errorf("reset: %w", err)
+	}
+	h.change(func(s modelStorage) { s[0] = modelRow{tid, modelContent{kind: "plain"}} })
+	h.settle(false)
+	return h, nil
+}
+
+// end leaves no transaction or lock behind.
+func (h *modelHistory) end(ctx context.Context) error {
+	if h.open != nil {
+		if err := h.open.Rollback(ctx); err != nil {
+			return err
+		}
+		h.open = nil
+	}
+	return nil
+}
+
+// tid is the first of the minute so long before the history.
+func (h *modelHistory) tid(age int64) int64 {
+	return zodbtest.TimeTid(h.base.Add(-time.Duration(age) * time.Minute))
+}
+
+// nextTid is that of a commit: later than all that is stored, and never used
+// before, not even in a future that was given up.
+func (h *modelHistory) nextTid(s modelStep) int64 {
+	tid := h.tid(s.args["age"]) + h.branch
+	if s.is("now") {
+		tid = zodbtest.TimeTid(time.Now())
+	}
+	tid = max(tid, h.stored.maxTid()+1)
+	for h.used[tid] {
+		tid++
+	}
+	h.used[tid] = true
+	return tid
+}
+
+// play carries out one step.
+func (h *modelHistory) play(ctx context.Context, s modelStep) error {
+	h.script = append(h.script, s)
+	h.w.counts[s.name()]++
+	began := time.Now()
+	err := h.do(ctx, s)
+	h.w.counts["µs "+s.name()] += int(time.Since(began).Microseconds())
+	if err != nil {
+		return fmt.Errorf("step %d, %s: %w", len(h.script), s, err)
+	}
+	return nil
+}
+
+func (h *modelHistory) do(ctx context.Context, s modelStep) error {
+	switch s.verb {
+	case "limits":
+		return h.w.setLimits(ctx, s)
+	case "commit":
+		return h.commit(ctx, s)
+	case "delete":
+		return h.deleteRows(ctx, s)
+	case "restore":
+		return h.restore(ctx, s)
+	case "snapshot":
+		h.snapshots = append(h.snapshots, maps.Clone(h.stored))
+		return nil
+	case "reload":
+		return h.reload(ctx, s)
+	case "open":
+		return h.openTransaction(ctx)
+	case "close":
+		return h.closeTransaction(ctx, s)
+	case "rootless":
+		return h.rootless(ctx)
+	case "pack":
+		if s.kind == "runner" {
+			return h.packByRunner(ctx, s)
+		}
+		return h.packBySteps(ctx, s)
+	case "sweep":
+		return h.sweepByHand(ctx, s)
+	}
+	return fmt.Errorf("unknown step %q", s.verb)
+}
+
+// commit stores objects under a new tid. With rr=1 the writer's isolation is
+// REPEATABLE READ, as that of no RelStorage but of other tools.
+func (h *modelHistory) commit(ctx context.Context, s modelStep) error {
+	writes := h.writable(s.writes)
+	if len(writes) == 0 {
+		return nil
+	}
+	tid := h.nextTid(s)
+	if !s.is("rr") {
+		if err := modelStore(ctx, h.w.app, tid, writes); err != nil {
+			return err
+		}
+	} else if err := pgx.BeginTxFunc(ctx, h.w.app, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+		return modelStore(ctx, tx, tid, writes)
+	}); err != nil {
+		return err
+	}
+	h.write(tid, writes)
+	return nil
+}
+
+// writable drops what a shortened script can't do: the root is never undone.
+func (h *modelHistory) writable(writes []modelWrite) []modelWrite {
+	return slices.DeleteFunc(slices.Clone(writes), func(w modelWrite) bool {
+		return w.zoid == 0 && w.content.kind != "plain"
+	})
+}
+
+func (h *modelHistory) write(tid int64, writes []modelWrite) {
+	h.change(func(s modelStorage) {
+		for _, w := range writes {
+			s[w.zoid] = modelRow{tid, w.content}
+		}
+	})
+}
+
+// deleteRows is what zc.zodbdgc and zodbpack do behind relpack's back.
+func (h *modelHistory) deleteRows(ctx context.Context, s modelStep) error {
+	var zoids []int64
+	for _, w := range s.writes {
+		if w.zoid != 0 {
+			zoids = append(zoids, w.zoid)
+		}
+	}
+	if _, err := h.w.app.Exec(ctx, "DELETE FROM public.object_state WHERE zoid = ANY ($1)", zoids); err != nil {
+		return err
+	}
+	h.change(func(s modelStorage) {
+		for _, zoid := range zoids {
+			h.bury(zoid, s[zoid])
+			delete(s, zoid)
+		}
+	})
+	return nil
+}
+
+// restore writes rows with an old tid, as an operator does who mends a
+// POSKeyError, and zodbconvert.
+func (h *modelHistory) restore(ctx context.Context, s modelStep) error {
+	writes := h.writable(s.writes)
+	tid := h.tid(s.args["age"])
+	for h.used[tid] {
+		tid++
+	}
+	h.used[tid] = true
+	if err := modelStore(ctx, h.w.app, tid, writes); err != nil {
+		return err
+	}
+	h.write(tid, writes)
+	return nil
+}
+
+// reload replaces all rows by those of a snapshot, or by themselves.
+func (h *modelHistory) reload(ctx context.Context, s modelStep) error {
+	rows := h.stored
+	if n := int(s.args["snapshot"]); n > 0 && n <= len(h.snapshots) {
+		rows = h.snapshots[n-1]
+		h.branch++
+	}
+	var zoids, tids []int64
+	var states [][]byte
+	for zoid, row := range rows {
+		zoids, tids, states = append(zoids, zoid), append(tids, row.tid), append(states, row.content.state())
+	}
+	// Whoever holds a snapshot of the table keeps it from being emptied.
+	if err := h.end(ctx); err != nil {
+		return err
+	}
+	before, after := "", ""
+	empty := "DELETE FROM public.object_state"
+	switch s.kind {
+	case "truncate":
+		empty = "TRUNCATE public.object_state CASCADE"
+	case "untriggered":
+		before = "ALTER TABLE public.object_state DISABLE TRIGGER ALL"
+		after = "SELECT relpack.create_triggers()"
+	}
+	err := pgx.BeginFunc(ctx, h.w.app, func(tx pgx.Tx) error {
+		for _, statement := range []string{before, empty} {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, `
+			INSERT INTO public.object_state (zoid, tid, state_size, state)
+			SELECT zoid, tid, coalesce(length(state), 0), state
+			FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS saved (zoid, tid, state)`, zoids, tids, states)
+		if err == nil {
+			_, err = tx.Exec(ctx, after)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	h.change(func(stored modelStorage) {
+		switch s.kind {
+		case "truncate":
+			clear(h.files)
+			clear(h.maybeFiles)
+		case "delete":
+			for zoid, row := range stored {
+				h.bury(zoid, row)
+			}
+		}
+		saved := maps.Clone(rows)
+		clear(stored)
+		maps.Copy(stored, saved)
+	})
+	for zoid := range h.stored {
+		h.touched[zoid] = true
+	}
+	return nil
+}
+
+// openTransaction begins another client's: it has a snapshot from now on, and
+// what it read before may be written at its end.
+func (h *modelHistory) openTransaction(ctx context.Context) error {
+	if h.open != nil {
+		return nil
+	}
+	tx, err := h.w.other.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	if err != nil {
+		return err
+	}
+	h.open = tx
+	var began time.Time
+	if err := tx.QueryRow(ctx, "SELECT now() FROM (SELECT count(*) FROM public.object_state) AS look").Scan(&began); err != nil {
+		return err
+	}
+	h.openSince = zodbtest.TimeTid(began)
+	return nil
+}
+
+// closeTransaction ends it; if it has something to write, then now, with a tid
+// old or new. What others wrote meanwhile makes it fail, as it should.
+func (h *modelHistory) closeTransaction(ctx context.Context, s modelStep) error {
+	if h.open == nil {
+		return nil
+	}
+	defer func() { h.open = nil }()
+	writes := h.writable(s.writes)
+	if len(writes) == 0 {
+		return h.open.Commit(ctx)
+	}
+	tid := h.tid(s.args["age"]) + h.branch
+	if s.kind == "commit" {
+		tid = h.nextTid(s)
+	}
+	for h.used[tid] && s.kind != "commit" {
+		tid++
+	}
+	h.used[tid] = true
+	if err := modelStore(ctx, h.open, tid, writes); err != nil {
+		if isState(err, "40001") {
+			return h.open.Rollback(ctx)
+		}
+		return err
+	}
+	if err := h.open.Commit(ctx); err != nil {
+		return err
+	}
+	h.write(tid, writes)
+	return nil
+}
+
+// rootless takes the root away for a moment: a pack must refuse.
+func (h *modelHistory) rootless(ctx context.Context) error {
+	root := h.stored[0]
+	if _, err := h.w.app.Exec(ctx, "DELETE FROM public.object_state WHERE zoid = 0"); err != nil {
+		return err
+	}
+	err := h.steps(ctx, modelStep{verb: "pack", kind: "steps", args: map[string]int64{"grace": -1}}, nil)
+	if !isState(err, stateRefused) || !strings.Contains(err.Error(), "no root") {
+		return lossf("a storage without root was packed: %v", err)
+	}
+	if err := modelStore(ctx, h.w.app, root.tid, []modelWrite{{0, root.content}}); err != nil {
+		return err
+	}
+	h.touched[0] = true
+	return nil
+}

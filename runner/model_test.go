@@ -1,0 +1,341 @@
+package runner
+
+import (
+	"bytes"
+	"encoding/binary"
+	"maps"
+	"math"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+// The model of a storage, in memory: what is stored, what can be reached, and
+// what a pack may delete. It shares no code with relpack but the records that
+// zodbtest writes, and finds references by knowing them, not by decoding.
+
+// modelContent is what an object's record says.
+type modelContent struct {
+	kind string
+	refs []int64
+}
+
+// modelKinds are the kinds of records. Only those of the first row carry
+// references that keep something alive.
+var modelKinds = []string{
+	"plain", "py2", "zip", "odd",
+	"weak", "null", "empty", "opaque", "blob",
+}
+
+func (c modelContent) state() []byte {
+	switch c.kind {
+	case "plain":
+		return zodbtest.Record(zodbtest.Document, c.refs...)
+	case "py2":
+		return zodbtest.RecordPy2(zodbtest.Document, c.refs...)
+	case "zip":
+		return zodbtest.Compressed(zodbtest.Record(zodbtest.Document, c.refs...))
+	case "odd":
+		return zodbtest.Odd(zodbtest.Document, c.refs...)
+	case "weak":
+		return zodbtest.WeakRecord(zodbtest.Document, c.refs...)
+	case "opaque":
+		return zodbtest.Encrypted(zodbtest.Record(zodbtest.Document, c.refs...))
+	case "blob":
+		return zodbtest.Record(zodbtest.Blob)
+	case "empty":
+		return []byte{}
+	}
+	return nil
+}
+
+type modelRow struct {
+	tid     int64
+	content modelContent
+}
+
+// modelStorage is object_state.
+type modelStorage map[int64]modelRow
+
+// refs are the objects that one refers to, stored or not. In an odd record
+// every 8 bytes that name a stored object count besides.
+func (s modelStorage) refs(zoid int64) []int64 {
+	c := s[zoid].content
+	switch c.kind {
+	case "plain", "py2", "zip":
+		return c.refs
+	case "odd":
+		refs := append([]int64(nil), c.refs...)
+		state := c.state()
+		for i := 0; i+8 <= len(state); i++ {
+			named := int64(binary.BigEndian.Uint64(state[i:]))
+			if _, stored := s[named]; stored {
+				refs = append(refs, named)
+			}
+		}
+		return refs
+	}
+	return nil
+}
+
+// from is what can be reached from some objects, these included.
+func (s modelStorage) from(start ...int64) map[int64]bool {
+	reached := map[int64]bool{}
+	for len(start) > 0 {
+		zoid := start[len(start)-1]
+		start = start[:len(start)-1]
+		if _, stored := s[zoid]; stored && !reached[zoid] {
+			reached[zoid] = true
+			start = append(start, s.refs(zoid)...)
+		}
+	}
+	return reached
+}
+
+func (s modelStorage) maxTid() int64 {
+	var highest int64
+	for _, row := range s {
+		highest = max(highest, row.tid)
+	}
+	return highest
+}
+
+// modelNode is what relpack is expected to know of an object. When exactly
+// something was cut off is known within bounds if a run was abandoned between.
+type modelNode struct {
+	tid     int64
+	garbage bool
+	lo, hi  int64 // bounds of detached_tid; 0: NULL
+}
+
+// model is a storage with its past, and relpack's knowledge of it.
+type model struct {
+	stored    modelStorage
+	snapshots []modelStorage
+	moment    int             // counts the changes of stored
+	reached   map[int64]int   // zoid: the moment since which it can be reached all along
+	cut       map[int64]int64 // zoid: highest tid when it was last cut off
+	touched   map[int64]bool  // written since relpack looked
+
+	building  bool  // a first build has begun and is not finished
+	dirty     bool  // a run was abandoned halfway since nodes were settled
+	undecided bool  // a run was abandoned while it looked for what is reachable
+	blurred   bool  // nodes mix moments: somebody wrote while they were read
+	settled   int   // the moment that nodes describe
+	water     int64 // the highest tid then
+	nodes     map[int64]modelNode
+	view      modelStorage // what the nodes describe
+
+	doomed     map[int64]bool // chosen by a sweep that was begun,
+	begunUntil int64          // and how young they may be
+
+	files      map[[2]int64]bool // blobs deleted: zoid, tid
+	maybeFiles map[[2]int64]bool // what may have been one
+}
+
+func newModel() *model {
+	return &model{
+		stored: modelStorage{}, reached: map[int64]int{}, cut: map[int64]int64{}, touched: map[int64]bool{},
+		nodes: map[int64]modelNode{}, doomed: map[int64]bool{},
+		files: map[[2]int64]bool{}, maybeFiles: map[[2]int64]bool{},
+	}
+}
+
+// change applies one change to the storage and notes what it cut off.
+func (m *model) change(do func(modelStorage)) {
+	before := maps.Clone(m.stored)
+	do(m.stored)
+	m.moment++
+	for zoid, row := range m.stored {
+		if old, stored := before[zoid]; !stored || old.tid != row.tid || !sameContent(old.content, row.content) {
+			m.touched[zoid] = true
+		}
+	}
+	highest := m.stored.maxTid()
+	reached := m.stored.from(0)
+	for zoid := range before {
+		if _, stored := m.stored[zoid]; !stored {
+			m.touched[zoid] = true
+			delete(m.reached, zoid)
+			delete(m.cut, zoid)
+		}
+	}
+	for zoid := range m.stored {
+		switch since := m.reached[zoid]; {
+		case reached[zoid] && since == 0:
+			m.reached[zoid] = m.moment
+			delete(m.cut, zoid)
+		case !reached[zoid] && (since != 0 || m.cut[zoid] == 0):
+			delete(m.reached, zoid)
+			m.cut[zoid] = highest
+		}
+		// The storage may have gone back to an earlier moment.
+		m.cut[zoid] = min(m.cut[zoid], highest)
+	}
+}
+
+func sameContent(a, b modelContent) bool {
+	return a.kind == b.kind && bytes.Equal(a.state(), b.state())
+}
+
+// settle is what relpack must know once it has applied everything up to the
+// present moment.
+func (m *model) settle(firstBuild bool) {
+	reached := m.stored.from(0)
+	water := m.stored.maxTid()
+	odd := false
+	for _, row := range m.stored {
+		odd = odd || row.content.kind == "odd" || row.content.kind == "opaque"
+	}
+	nodes, tids := map[int64]modelNode{}, map[int64]int64{}
+	for zoid, row := range m.stored {
+		tids[zoid] = m.nodes[zoid].tid
+		node := modelNode{tid: row.tid, garbage: !reached[zoid]}
+		before, known := m.nodes[zoid]
+		switch {
+		case !node.garbage:
+		case firstBuild:
+			// Nobody knows since when. What could not be decoded at once is
+			// entered later, as new.
+			if odd || m.dirty {
+				node.hi = water
+			}
+		case known && before.garbage:
+			node.lo, node.hi = before.lo, before.hi
+			if m.dirty {
+				node.hi = max(water, before.hi)
+			}
+		case m.dirty:
+			node.lo, node.hi = m.cut[zoid], water
+		default:
+			node.lo, node.hi = water, water
+		}
+		nodes[zoid] = node
+	}
+	m.view = maps.Clone(m.stored)
+	m.nodes, m.settled, m.water, m.dirty, m.blurred = nodes, m.moment, water, false, false
+	for zoid := range m.doomed {
+		// What was written or attached since must be chosen anew.
+		if node, stored := nodes[zoid]; !stored || node.tid != tids[zoid] || !node.garbage {
+			delete(m.doomed, zoid)
+		}
+	}
+	clear(m.touched)
+}
+
+// forgetGraph is what --init does.
+func (m *model) forgetGraph() {
+	m.dirty, m.begunUntil = false, 0
+	clear(m.nodes)
+	clear(m.doomed)
+}
+
+// doom is what a pack with this pack tid deletes, of what the nodes describe:
+// at least must, and at most may. They differ only where a run was abandoned.
+func (m *model) doom(packTid int64) (must, may map[int64]bool) {
+	return m.choose(packTid, func(n modelNode) int64 { return n.hi }),
+		m.choose(packTid, func(n modelNode) int64 { return n.lo })
+}
+
+func (m *model) choose(packTid int64, detached func(modelNode) int64) map[int64]bool {
+	var stay []int64
+	for zoid, node := range m.nodes {
+		young := max(node.tid, detached(node))
+		if node.garbage && young > packTid && (!m.doomed[zoid] || young > m.begunUntil) {
+			stay = append(stay, zoid)
+		}
+	}
+	if last := m.last(); last >= 0 {
+		stay = append(stay, last)
+	}
+	spared := m.view.from(stay...)
+	chosen := map[int64]bool{}
+	for zoid, node := range m.nodes {
+		if node.garbage && !spared[zoid] {
+			chosen[zoid] = true
+		}
+	}
+	return chosen
+}
+
+// last is the garbage that must stay so that the highest tid does: the first
+// of those that bear it, if they are garbage all. -1: none.
+func (m *model) last() int64 {
+	highest := m.stored.maxTid()
+	last := int64(math.MaxInt64)
+	for zoid, row := range m.stored {
+		if row.tid != highest {
+			continue
+		}
+		if node, known := m.nodes[zoid]; !known || !node.garbage {
+			return -1
+		}
+		last = min(last, zoid)
+	}
+	if last == math.MaxInt64 {
+		return -1
+	}
+	return last
+}
+
+// blocked tells whether an undecodable object forbids every deletion.
+func (m *model) blocked(packTid int64) bool {
+	must, _ := m.doom(packTid)
+	for zoid, node := range m.nodes {
+		if m.view[zoid].content.kind == "opaque" && (!node.garbage || !must[zoid]) {
+			return true
+		}
+	}
+	return false
+}
+
+// forget removes what relpack deleted.
+func (m *model) forget(zoids []int64) {
+	for _, zoid := range zoids {
+		row := m.stored[zoid]
+		m.bury(zoid, row)
+		delete(m.stored, zoid)
+		delete(m.view, zoid)
+		delete(m.nodes, zoid)
+		delete(m.doomed, zoid)
+		delete(m.reached, zoid)
+		delete(m.cut, zoid)
+	}
+}
+
+// bury notes which file a deleted row leaves behind.
+func (m *model) bury(zoid int64, row modelRow) {
+	switch file := [2]int64{zoid, row.tid}; row.content.kind {
+	case "blob":
+		m.files[file] = true
+	case "null", "zip", "opaque":
+		m.maybeFiles[file] = true
+	}
+}
+
+// knowledge is what settle changes.
+type modelKnowledge struct {
+	nodes                    map[int64]modelNode
+	view                     modelStorage
+	touched                  map[int64]bool
+	settled                  int
+	water                    int64
+	building, dirty, blurred bool
+}
+
+func (m *model) knowledge() modelKnowledge {
+	return modelKnowledge{maps.Clone(m.nodes), maps.Clone(m.view), maps.Clone(m.touched),
+		m.settled, m.water, m.building, m.dirty, m.blurred}
+}
+
+// unsettle goes back to what was known before, but for what is not stored any
+// more.
+func (m *model) unsettle(k modelKnowledge) {
+	m.nodes, m.view, m.touched, m.settled, m.water = k.nodes, k.view, k.touched, k.settled, k.water
+	m.building, m.dirty, m.blurred = k.building, k.dirty, k.blurred
+	for zoid := range m.nodes {
+		if _, stored := m.stored[zoid]; !stored {
+			delete(m.nodes, zoid)
+			delete(m.view, zoid)
+		}
+	}
+}

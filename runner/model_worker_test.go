@@ -1,0 +1,202 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"relpack/migrations"
+	"relpack/runner/internal/pgtest"
+	"relpack/sql"
+)
+
+// A modelWorker has a database in which it plays one history after the other.
+// Sessions live on from history to history; what is stored does not: each
+// begins with object_state and all of relpack's tables as a first build of a
+// storage with nothing but its root leaves them.
+type modelWorker struct {
+	target Target
+	app    *pgx.Conn // a client of the site, and who types in psql
+	other  *pgx.Conn // another client, with a transaction that stays open
+	packer *pgx.Conn // relpack's main session
+	reader *pgx.Conn // and those beside it
+	writer *pgx.Conn
+	class  *pgx.Conn
+	played int
+	counts map[string]int
+}
+
+var modelLog = slog.New(slog.DiscardHandler)
+
+func newModelWorker(t testing.TB) *modelWorker {
+	t.Helper()
+	db := pgtest.NewDatabase(t)
+	w := &modelWorker{
+		target: Target{Name: "model", DSN: db.DSN, CommitLockTimeout: 5 * time.Second, BatchTimeout: defaultBatchTimeout},
+		app:    db.Connect(t), other: db.Connect(t), counts: map[string]int{},
+	}
+	// Files that TRUNCATE makes are small and many.
+	for _, conn := range []**pgx.Conn{&w.packer, &w.reader, &w.writer, &w.class} {
+		session, err := (&pack{target: w.target, log: modelLog}).session(t.Context(), "model")
+		if err != nil {
+			t.Fatal(err)
+		}
+		*conn = session
+		t.Cleanup(func() { closeSession(session) })
+	}
+	run(t, w.app, "SET jit = off")
+	return w
+}
+
+// modelReset is one implicit transaction.
+const modelReset = `
+	DELETE FROM public.object_state;
+	INSERT INTO public.object_state (zoid, tid, state_size, state) VALUES (0, %[1]d, %[2]d, '\x%[3]x');
+	DELETE FROM relpack.object;
+	DELETE FROM relpack.object_inref;
+	DELETE FROM relpack.write_event;
+	DELETE FROM relpack.pending;
+	DELETE FROM relpack.suspect;
+	DELETE FROM relpack.doomed;
+	DELETE FROM relpack.blob_removal;
+	DELETE FROM relpack.problem;
+	DELETE FROM relpack.scan_range;
+	DELETE FROM relpack.staged_object;
+	DELETE FROM relpack.tree;
+	DELETE FROM relpack.walked;
+	DELETE FROM relpack.spared;
+	DELETE FROM relpack.examined_object;
+	DELETE FROM relpack.examined_inref;
+	DELETE FROM relpack.examined_problem;
+	DELETE FROM relpack.run;
+	DELETE FROM relpack.storage;
+	INSERT INTO relpack.storage (watermark, applied_tid, collected_tid, objects, graph, relation, trigger_identity)
+	VALUES (%[1]d, %[1]d, %[1]d, 1, 'known', 'public.object_state'::regclass, relpack.trigger_identity());
+	INSERT INTO relpack.object (zoid, tid, parent, class, size) VALUES (0, %[1]d, 0, 0, %[2]d)`
+
+// reset begins a history: only the root is stored, under this tid.
+func (w *modelWorker) reset(ctx context.Context, tid int64) error {
+	if w.played++; w.played%25 == 0 {
+		if _, err := w.app.Exec(ctx, "VACUUM (ANALYZE, INDEX_CLEANUP on)"); err != nil {
+			return err
+		}
+	}
+	root := modelContent{kind: "plain"}.state()
+	_, err := w.app.Exec(ctx, fmt.Sprintf(modelReset, tid, len(root), root))
+	return err
+}
+
+// modelLimits is what relpack.limits() says.
+const modelLimits = "SELECT 1000, 20000, 50000,\n           64, 4, 200, 16;"
+
+// setLimits makes small graphs take the paths of large ones.
+func (w *modelWorker) setLimits(ctx context.Context, s modelStep) error {
+	drawn := fmt.Sprintf("SELECT %d, %d, %d, %d, %d, %d, %d;", s.args["narrow"], s.args["walk"], s.args["loose"],
+		s.args["inrefs"], s.args["referrers"], s.args["depth"], s.args["rounds"])
+	text, err := mutated("limits", modelLimits, drawn)
+	if err != nil {
+		return err
+	}
+	_, err = w.app.Exec(ctx, text)
+	return err
+}
+
+// mutated is a definition of sql/ with one part replaced.
+func mutated(name, part, by string) (string, error) {
+	text, err := sql.Files.ReadFile(name + ".sql")
+	if err != nil {
+		return "", err
+	}
+	before, after, _ := strings.Cut(string(text), part)
+	if strings.Count(string(text), part) != 1 {
+		return "", fmt.Errorf("sql/%s.sql does not have this exactly once: %q", name, part)
+	}
+	return before + by + after, nil
+}
+
+// modelWriteSQL stores objects in one statement, as RelStorage does.
+const modelWriteSQL = `
+	INSERT INTO public.object_state (zoid, tid, state_size, state)
+	SELECT zoid, $2, coalesce(length(state), 0), state
+	FROM unnest($1::bigint[], $3::bytea[]) AS written (zoid, state)
+	ORDER BY zoid
+	ON CONFLICT (zoid) DO UPDATE
+	SET tid = excluded.tid, state_size = excluded.state_size, state = excluded.state`
+
+type modelExec interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+func modelStore(ctx context.Context, on modelExec, tid int64, writes []modelWrite) error {
+	var zoids []int64
+	var states [][]byte
+	for _, w := range writes {
+		zoids = append(zoids, w.zoid)
+		states = append(states, w.content.state())
+	}
+	_, err := on.Exec(ctx, modelWriteSQL, zoids, tid, states)
+	return err
+}
+
+// modelFound is what the server holds after a step.
+type modelFound struct {
+	stored                  []int64
+	zoids, tids, detached   []int64
+	attached                []bool
+	doomed, removals        []int64
+	removalTids             []int64
+	begunUntil              int64
+	problems                []string
+	graph                   string
+	suspects, pending       int64
+	events                  int64
+	watermark, applied, max int64
+}
+
+const modelLook = `
+	SELECT (SELECT coalesce(array_agg(zoid ORDER BY zoid), '{}') FROM public.object_state),
+	       (SELECT coalesce(max(tid), 0) FROM public.object_state),
+	       node.zoids, node.tids, node.attached, node.detached,
+	       (SELECT coalesce(array_agg(zoid ORDER BY zoid), '{}') FROM relpack.doomed),
+	       removal.zoids, removal.tids,
+	       storage.begun_until, storage.graph, storage.watermark, storage.applied_tid,
+	       (SELECT count(*) FROM relpack.suspect), (SELECT count(*) FROM relpack.pending), (SELECT count(*) FROM relpack.write_event),
+	       (SELECT coalesce(array_agg(concat_ws(': ', finding, zoids::text)), '{}')
+	        FROM relpack.verify() WHERE severity = 'error')
+	FROM relpack.storage,
+	     (SELECT coalesce(array_agg(zoid ORDER BY zoid), '{}') AS zoids, array_agg(tid ORDER BY zoid) AS tids,
+	             array_agg(parent IS NOT NULL ORDER BY zoid) AS attached,
+	             array_agg(coalesce(detached_tid, 0) ORDER BY zoid) AS detached
+	      FROM relpack.object) AS node,
+	     (SELECT coalesce(array_agg(zoid), '{}') AS zoids, coalesce(array_agg(tid), '{}') AS tids
+	      FROM relpack.blob_removal) AS removal`
+
+func (w *modelWorker) look(ctx context.Context) (f modelFound, err error) {
+	began := time.Now()
+	defer func() { w.counts["µs look"] += int(time.Since(began).Microseconds()); w.counts["n look"]++ }()
+	err = w.app.QueryRow(ctx, modelLook).Scan(&f.stored, &f.max, &f.zoids, &f.tids, &f.attached, &f.detached,
+		&f.doomed, &f.removals, &f.removalTids, &f.begunUntil, &f.graph, &f.watermark, &f.applied,
+		&f.suspects, &f.pending, &f.events, &f.problems)
+	return f, err
+}
+
+// options are those of a run that goes through Pack itself.
+func modelOptions(s modelStep) PackOptions {
+	return PackOptions{
+		Days: s.days(), DryRun: s.is("dry"), Init: s.is("init"), Version: "model", Migrations: migrations.Files,
+	}
+}
+
+// days is the grace: negative without one.
+func (s modelStep) days() float64 {
+	if s.args["grace"] < 0 {
+		return -1
+	}
+	return float64(s.args["grace"]) / (24 * 60)
+}

@@ -1,0 +1,310 @@
+package runner
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+// garden is a root with an attached pair, and old garbage in three levels.
+var garden = links{0: {1}, 1: {2}, 2: nil, 10: {11}, 11: {12, 13}, 12: {10}, 13: nil}
+
+// newGarden is a storage in which all that is known.
+func newGarden(t *testing.T) (Target, *pgx.Conn) {
+	t.Helper()
+	target, conn := newStorage(t)
+	commitAt(t, conn, 48*time.Hour, garden)
+	dryRun(t, target)
+	expectExact(t, conn)
+	return target, conn
+}
+
+func TestOldGarbageThatIsAttachedAgainBringsAlongWhatItReaches(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	// The one new edge leads to 10; no edge to 11, 12 and 13 is new.
+	commit(t, conn, links{2: {10}})
+	packStorage(t, target, everything)
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+	expectExact(t, conn)
+}
+
+func TestGarbageThatNewGarbageRefersToComesAliveWithIt(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	// In two runs: first garbage refers to garbage, then it is attached.
+	commit(t, conn, links{20: {11}, 21: {20}})
+	dryRun(t, target)
+	expectExact(t, conn)
+	commit(t, conn, links{1: {2, 21}})
+	packStorage(t, target, everything)
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13, 20, 21)
+	expectExact(t, conn)
+}
+
+func TestGarbageAttachedBetweenTheChoiceAndTheSweepStays(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	packStorage(t, target, before("delete", func() { commit(t, conn, links{2: {11}}) }))
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+	expectExact(t, conn)
+}
+
+// newBegun is a storage with old garbage, the deletion of which has begun:
+// what is begun is finished, and asks nobody for its age.
+func newBegun(t *testing.T) (Target, *pgx.Conn) {
+	t.Helper()
+	target, conn := newStorage(t)
+	l := links{0: {1}, 1: nil, 3000: {3001}, 3001: {3002}, 3002: nil}
+	for zoid := int64(10); zoid < 310; zoid++ {
+		l[zoid] = nil
+	}
+	commitAt(t, conn, 48*time.Hour, l)
+	commitAt(t, conn, time.Minute, links{0: {1}})
+	dryRun(t, target)
+	if n := get[int64](t, conn, "SELECT objects FROM relpack.sweep(100, now() - interval '1 day')"); n == 0 {
+		t.Fatal("nothing was swept")
+	}
+	return target, conn
+}
+
+// graced packs with a day of grace, and acts before the first batch.
+func graced(t *testing.T, target Target, act func()) {
+	t.Helper()
+	o := before("delete", act)
+	o.Days = 1
+	packStorage(t, target, o)
+}
+
+func TestGarbageAttachedWithAnOldTidBetweenTwoBatchesStays(t *testing.T) {
+	t.Parallel()
+	target, conn := newBegun(t)
+	graced(t, target, func() { restore(t, conn, 1, 5, zodbtest.Record(zodbtest.Document, 3000)) })
+	expectStored(t, conn, 0, 1, 3000, 3001, 3002)
+	expectExact(t, conn)
+}
+
+func TestGarbageWithinTheGraceKeepsWhatItIsMadeToReferToBetweenTwoBatches(t *testing.T) {
+	t.Parallel()
+	target, conn := newBegun(t)
+	// The restored row is unreachable and was found so just now: it stays, and
+	// what it refers to with it. A later commit finds both.
+	graced(t, target, func() { restore(t, conn, 5000, 5, zodbtest.Record(zodbtest.Document, 3000)) })
+	commit(t, conn, links{1: {5000}})
+	expectNothingDangles(t, conn)
+	expectStored(t, conn, 0, 1, 3000, 3001, 3002, 5000)
+}
+
+func TestGarbageThatIsWrittenAnewBetweenTwoBatchesIsAskedForItsAgeAgain(t *testing.T) {
+	t.Parallel()
+	target, conn := newBegun(t)
+	// Some application holds it and works on it.
+	graced(t, target, func() { commit(t, conn, links{3000: {3001}, 1: nil}) })
+	commit(t, conn, links{1: {3000}})
+	expectNothingDangles(t, conn)
+	expectStored(t, conn, 0, 1, 3000, 3001, 3002)
+}
+
+func TestWritesOfEveryIsolationAreSeenBeforeAndAfterTheWatermark(t *testing.T) {
+	t.Parallel()
+	for name, level := range map[string]pgx.TxIsoLevel{
+		"read committed": pgx.ReadCommitted, "repeatable read": pgx.RepeatableRead, "serializable": pgx.Serializable,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newGarden(t)
+			// Its snapshot is older than the next watermark.
+			writer := session(t, target)
+			tx, err := writer.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: level})
+			if err != nil {
+				t.Fatal(err)
+			}
+			get[int64](t, writer, "SELECT count(*) FROM object_state")
+			commit(t, conn, links{30: nil, 0: {1, 30}})
+			dryRun(t, target)
+			watermark := get[int64](t, conn, "SELECT watermark FROM relpack.storage")
+			// Restored rows, at and below the watermark, and above what was.
+			for i, tid := range []int64{5, watermark, watermark - 1} {
+				if _, err := tx.Exec(t.Context(), restoreRow, 40+i, tid, zodbtest.Record(zodbtest.Document, 10)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := tx.Exec(t.Context(), restoreRow, 2, watermark, zodbtest.Record(zodbtest.Document, 40)); err != nil {
+				t.Fatal(err)
+			}
+			if err := tx.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			packStorage(t, target, everything)
+			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13, 30, 40)
+			expectExact(t, conn)
+		})
+	}
+}
+
+func TestAnOrdinaryCommitMakesNoEvent(t *testing.T) {
+	t.Parallel()
+	_, conn := newGarden(t)
+	commit(t, conn, links{2: {10}, 50: nil})
+	if n := get[int](t, conn, "SELECT count(*) FROM relpack.write_event"); n != 0 {
+		t.Errorf("%d events", n)
+	}
+}
+
+func TestARowRestoredTwiceIsReadAsItIsAtLast(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	restore(t, conn, 2, 5, zodbtest.Record(zodbtest.Document, 10))
+	restore(t, conn, 2, 5, zodbtest.Record(zodbtest.Document, 13))
+	dryRun(t, target)
+	expectExact(t, conn)
+	// The same tid again, with another state: the tid tells nothing.
+	restore(t, conn, 2, 5, zodbtest.Record(zodbtest.Document, 11))
+	packStorage(t, target, everything)
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+	expectExact(t, conn)
+}
+
+func TestDeletionsFromAnotherSessionWhileAPackRunsAreFollowed(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	packStorage(t, target, before("delete", func() { run(t, conn, "DELETE FROM object_state WHERE zoid IN (1, 11)") }))
+	dryRun(t, target)
+	expectExact(t, conn)
+	expectZoids(t, "unreachable", zoids(t, conn, "SELECT zoid FROM relpack.unreachable_object"), []int64{2})
+}
+
+func TestTheWatermarkDoesNotKeepWritersWaiting(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	// A writer in flight, which holds the commit lock for long.
+	slow := session(t, target)
+	tx, err := slow.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), restoreRow, 60, 5, zodbtest.Record(zodbtest.Document)); err != nil {
+		t.Fatal(err)
+	}
+	// relpack tries for its lock again and again meanwhile.
+	done := make(chan error, 1)
+	pack := everything
+	pack.DryRun = true
+	go func() {
+		_, err := Pack(t.Context(), target, pack, testLog(t))
+		done <- err
+	}()
+	until(t, "relpack tries for the writers' lock", func() bool {
+		return get[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+			AND application_name = 'relpack pack' AND query LIKE '%advance_watermark%')`)
+	})
+	var longest time.Duration
+	for range 150 {
+		start := time.Now()
+		run(t, conn, restoreRow, 61, 6, zodbtest.Record(zodbtest.Document))
+		longest = max(longest, time.Since(start))
+	}
+	select {
+	case err := <-done:
+		t.Fatalf("the pack did not wait: %v", err)
+	default:
+	}
+	// In the queue for the commit lock relpack holds it for 30 ms at most.
+	if longest > 100*time.Millisecond {
+		t.Errorf("a writer waited for %v", longest)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	dryRun(t, target)
+	expectExact(t, conn)
+}
+
+func TestCommittersGoOnWhileRelpackTriesForItsLock(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	slow := session(t, target)
+	tx, err := slow.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), restoreRow, 60, 5, zodbtest.Record(zodbtest.Document)); err != nil {
+		t.Fatal(err)
+	}
+	other := session(t, target)
+	stop := make(chan struct{})
+	tried := make(chan int, 1)
+	go func() {
+		n := 0
+		defer func() { tried <- n }()
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			var got bool
+			if err := other.QueryRow(t.Context(), "SELECT relpack.advance_watermark()").Scan(&got); err != nil || got {
+				return
+			}
+			n++
+		}
+	}()
+	var longest atomic.Int64
+	deadline := time.Now().Add(time.Second)
+	for time.Now().Before(deadline) {
+		start := time.Now()
+		commit(t, conn, links{61: nil})
+		longest.Store(max(longest.Load(), int64(time.Since(start))))
+	}
+	close(stop)
+	if n := <-tried; n == 0 {
+		t.Error("relpack did not try")
+	}
+	if waited := time.Duration(longest.Load()); waited > 150*time.Millisecond {
+		t.Errorf("a committer waited for %v", waited)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAStorageThatIsEmptiedAndLoadedAgainIsReadAnew(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	old := get[int64](t, conn, "SELECT max(tid) FROM object_state")
+	run(t, conn, "TRUNCATE object_state CASCADE")
+	// The same oids with the same tid, and other references.
+	if err := zodbtest.Commit(t.Context(), conn, old, links{0: {10}, 10: {11}, 11: nil, 1: {2}, 2: nil}.records()); err != nil {
+		t.Fatal(err)
+	}
+	dryRun(t, target)
+	expectExact(t, conn)
+	packStorage(t, target, everything)
+	expectStored(t, conn, 0, 10, 11)
+}
+
+func TestAStorageLoadedInPartsWithOlderTidsIsFollowed(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	run(t, conn, "TRUNCATE object_state CASCADE")
+	restore(t, conn, 0, 50, zodbtest.Record(zodbtest.Document, 1))
+	restore(t, conn, 1, 51, zodbtest.Record(zodbtest.Document, 10))
+	restore(t, conn, 10, 52, zodbtest.Record(zodbtest.Document, 70))
+	// A run that captures this and is lost before it has applied it.
+	run(t, conn, "SELECT relpack.advance_watermark()")
+	run(t, conn, "SELECT relpack.collect()")
+	// The load goes on, above the new watermark and below the old one.
+	restore(t, conn, 70, 60, zodbtest.Record(zodbtest.Document, 11))
+	restore(t, conn, 11, 40, zodbtest.Record(zodbtest.Document))
+	packStorage(t, target, everything)
+	expectStored(t, conn, 0, 1, 10, 11, 70)
+	expectExact(t, conn)
+}

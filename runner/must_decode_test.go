@@ -1,0 +1,218 @@
+package runner
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+// newMixed is a storage with chosen records; 0, 1 and 2 are a live chain,
+// 10 to 12 garbage, all of two days ago.
+func newMixed(t *testing.T, records map[int64][]byte) (Target, *pgx.Conn) {
+	t.Helper()
+	target, conn := newStorage(t)
+	all := links{0: {1}, 1: {2}, 2: nil, 10: {11}, 11: {12}, 12: nil}.records()
+	for zoid, record := range records {
+		all[zoid] = record
+	}
+	if err := zodbtest.Commit(t.Context(), conn, zodbtest.TimeTid(time.Now().Add(-48*time.Hour)), all); err != nil {
+		t.Fatal(err)
+	}
+	commitRecords(t, conn, map[int64][]byte{0: zodbtest.Record(zodbtest.Document, 1)})
+	return target, conn
+}
+
+func expectProblem(t *testing.T, conn *pgx.Conn, zoid int64, kind string) {
+	t.Helper()
+	if got := get[string](t, conn, "SELECT coalesce((SELECT kind FROM relpack.problem WHERE zoid = $1), 'none')", zoid); got != kind {
+		t.Errorf("problem of object %d: %s, want %s", zoid, got, kind)
+	}
+}
+
+var opaque = map[string][]byte{
+	"truncated":            zodbtest.Truncated(zodbtest.Record(zodbtest.Document, 10)),
+	"encrypted":            zodbtest.Encrypted(zodbtest.Record(zodbtest.Document, 10)),
+	"cut off compressed":   zodbtest.Truncated(zodbtest.Compressed(zodbtest.PaddedRecord(zodbtest.Document, 500, 10))),
+	"truncated compressed": zodbtest.Compressed(zodbtest.Truncated(zodbtest.Record(zodbtest.Document, 10))),
+}
+
+func TestAnOpaqueLiveObjectStopsEveryDeletion(t *testing.T) {
+	t.Parallel()
+	for name, record := range opaque {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newMixed(t, map[int64][]byte{2: record})
+			_, err := Pack(t.Context(), target, everything, testLog(t))
+			if ExitCode(err) != ExitRefused || !strings.Contains(Message(err), "zoid 2") {
+				t.Errorf("error %q, want a refusal that names zoid 2", err)
+			}
+			expectProblem(t, conn, 2, "opaque")
+			_, err = conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
+			expectState(t, err, stateRefused)
+			expectStored(t, conn, 0, 1, 2, 10, 11, 12)
+			// Mended, it says what it refers to.
+			commit(t, conn, links{2: {11}})
+			packStorage(t, target, everything)
+			expectProblem(t, conn, 2, "none")
+			expectStored(t, conn, 0, 1, 2, 11, 12)
+			expectExact(t, conn)
+		})
+	}
+}
+
+func TestALiveObjectThatBecomesOpaqueStopsEveryDeletion(t *testing.T) {
+	t.Parallel()
+	for name, record := range opaque {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newMixed(t, nil)
+			dryRun(t, target)
+			commitRecords(t, conn, map[int64][]byte{1: record})
+			expectRefused(t, target)
+			// 2 hung on it, and is not for deletion.
+			expectStored(t, conn, 0, 1, 2, 10, 11, 12)
+			run(t, conn, "DELETE FROM object_state WHERE zoid = 1")
+			commit(t, conn, links{0: {2}})
+			packStorage(t, target, everything)
+			expectStored(t, conn, 0, 2)
+		})
+	}
+}
+
+func TestOpaqueGarbageStopsNothing(t *testing.T) {
+	t.Parallel()
+	for name, record := range opaque {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newMixed(t, map[int64][]byte{11: record})
+			packStorage(t, target, everything)
+			expectStored(t, conn, 0, 1, 2)
+			if n := get[int](t, conn, "SELECT count(*) FROM relpack.problem"); n != 0 {
+				t.Errorf("%d problems are left", n)
+			}
+		})
+	}
+}
+
+func TestOpaqueGarbageThatStaysStopsEveryDeletion(t *testing.T) {
+	t.Parallel()
+	target, conn := newMixed(t, nil)
+	commitRecords(t, conn, map[int64][]byte{20: opaque["truncated"], 1: zodbtest.Record(zodbtest.Document, 2)})
+	o := everything
+	o.Days = 1
+	if _, err := Pack(t.Context(), target, o, testLog(t)); ExitCode(err) != ExitRefused || !strings.Contains(Message(err), "zoid 20") {
+		t.Errorf("error %v, want a refusal that names zoid 20", err)
+	}
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 20)
+}
+
+func TestAnOddRecordKeepsWhateverItsBytesName(t *testing.T) {
+	t.Parallel()
+	// Its sound reference to 10 counts, and 8 bytes in a string that name 12.
+	odd := zodbtest.Odd(zodbtest.Class{Module: "zmodels", Name: "x" + string(zodbtest.Oid(12))}, 10)
+	for name, record := range map[string][]byte{"plain": odd, "compressed": zodbtest.Compressed(odd)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newMixed(t, map[int64][]byte{2: record, 10: zodbtest.Record(zodbtest.Document), 11: zodbtest.Record(zodbtest.Document, 12)})
+			packStorage(t, target, everything)
+			expectProblem(t, conn, 2, "salvaged")
+			expectStored(t, conn, 0, 1, 2, 10, 12)
+			// What it names may come to be stored later.
+			run(t, conn, "DELETE FROM object_state WHERE zoid = 12")
+			packStorage(t, target, everything)
+			commit(t, conn, links{12: nil, 0: {1}})
+			packStorage(t, target, everything)
+			expectStored(t, conn, 0, 1, 2, 10, 12)
+		})
+	}
+}
+
+func TestWeakReferencesKeepNothing(t *testing.T) {
+	t.Parallel()
+	target, conn := newMixed(t, map[int64][]byte{2: zodbtest.WeakRecord(zodbtest.Document, 10, 11)})
+	packStorage(t, target, everything)
+	expectStored(t, conn, 0, 1, 2)
+}
+
+func TestNullAndEmptyStatesReferToNothing(t *testing.T) {
+	t.Parallel()
+	target, conn := newMixed(t, map[int64][]byte{2: nil, 1: zodbtest.Record(zodbtest.Document, 2, 3), 3: {}, 11: nil, 12: {}})
+	packStorage(t, target, everything)
+	expectStored(t, conn, 0, 1, 2, 3)
+	// An undone creation cuts what hung on it.
+	commitRecords(t, conn, map[int64][]byte{1: nil, 0: zodbtest.Record(zodbtest.Document, 1)})
+	packStorage(t, target, everything)
+	expectStored(t, conn, 0, 1)
+}
+
+// encodings are ways in which a storage writes all of its records.
+var encodings = map[string]func(refs ...int64) []byte{
+	"Python 2":   func(refs ...int64) []byte { return zodbtest.RecordPy2(zodbtest.Document, refs...) },
+	"compressed": func(refs ...int64) []byte { return zodbtest.Compressed(zodbtest.Record(zodbtest.Document, refs...)) },
+	"compressed Python 2": func(refs ...int64) []byte {
+		return zodbtest.Compressed(zodbtest.RecordPy2(zodbtest.Document, refs...))
+	},
+}
+
+func TestAStorageOfOneEncodingIsSwept(t *testing.T) {
+	t.Parallel()
+	for name, encode := range encodings {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newStorage(t)
+			records := map[int64][]byte{}
+			for zoid, refs := range garden {
+				records[zoid] = encode(refs...)
+			}
+			commitRecords(t, conn, records)
+			dryRun(t, target)
+			// Attached after the choice: whatever the state looks like, it is noticed.
+			packStorage(t, target, before("delete", func() {
+				commitRecords(t, conn, map[int64][]byte{2: encode(12)})
+			}))
+			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+			commitRecords(t, conn, map[int64][]byte{2: encode(13)})
+			packStorage(t, target, everything)
+			expectStored(t, conn, 0, 1, 2, 13)
+			expectExact(t, conn)
+		})
+	}
+}
+
+func TestASweepInPsqlTakesNewStatesByTheirBytes(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		state []byte
+		want  string
+	}{
+		"a reference to garbage":              {zodbtest.Record(zodbtest.Document, 11), "stale"},
+		"a Python 2 reference to garbage":     {zodbtest.RecordPy2(zodbtest.Document, 11), "stale"},
+		"a reference to live objects":         {zodbtest.Record(zodbtest.Document, 2), "swept"},
+		"a Python 2 reference to live ones":   {zodbtest.RecordPy2(zodbtest.Document, 2), "swept"},
+		"compressed":                          {zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 2)), "stale"},
+		"encrypted":                           {zodbtest.Encrypted(zodbtest.Record(zodbtest.Document, 2)), "stale"},
+		"protocol 0":                          {[]byte("czmodels\nDocument\np1\n.(dp2\n."), "stale"},
+		"NULL":                                {nil, "swept"},
+		"a large state":                       {zodbtest.PaddedRecord(zodbtest.Document, 300_000, 2), "swept"},
+		"a large state that names garbage":    {zodbtest.PaddedRecord(zodbtest.Document, 300_000, 12), "stale"},
+		"a weak reference counts as one here": {zodbtest.WeakRecord(zodbtest.Document, 12), "stale"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, conn := newGarden(t)
+			commitRecords(t, conn, map[int64][]byte{1: c.state})
+			if got := outcome(t, conn); got != c.want {
+				t.Errorf("outcome %s, want %s", got, c.want)
+			}
+			// The same by a restored row.
+			run(t, conn, "UPDATE object_state SET tid = 5 WHERE zoid = 1")
+			if got := outcome(t, conn); c.want == "stale" && got != "stale" {
+				t.Errorf("restored: outcome %s, want stale", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,201 @@
+package runner
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+// newOrchard is a storage of many blocks that relpack has not read yet: 0 to
+// 79 hang below each other, four objects a block, the last object on an end.
+// 200 and up are garbage.
+func newOrchard(t *testing.T) (Target, *pgx.Conn) {
+	t.Helper()
+	target, conn := newStorage(t)
+	run(t, conn, "ALTER TABLE object_state ALTER state SET STORAGE EXTERNAL") // not compressed
+	records := map[int64][]byte{}
+	for zoid := range int64(80) {
+		records[zoid] = orchardRecord(zoid + 1)
+		records[200+zoid] = orchardRecord(200 + (zoid+1)%80)
+	}
+	for zoid := range int64(40) {
+		records[100+zoid] = orchardRecord() // to leave holes
+	}
+	records[79] = orchardRecord()
+	if err := zodbtest.Commit(t.Context(), conn, zodbtest.TimeTid(time.Now().Add(-time.Hour)), records); err != nil {
+		t.Fatal(err)
+	}
+	run(t, conn, "DELETE FROM object_state WHERE zoid BETWEEN 100 AND 139")
+	run(t, conn, "VACUUM object_state")
+	return target, conn
+}
+
+func orchardRecord(refs ...int64) []byte {
+	return zodbtest.PaddedRecord(zodbtest.Document, 1700, refs...)
+}
+
+// duringScan is a first build that acts once, after so many ranges of a block.
+func duringScan(ranges int64, act func()) PackOptions {
+	o := everything
+	o.rangeBlocks = 1
+	var read atomic.Int64
+	var once sync.Once
+	o.Progress = &hooks{add: func(name string, n int64) {
+		if name == "scan" && read.Add(n) >= ranges {
+			once.Do(act)
+		}
+	}}
+	return o
+}
+
+func TestRowsWrittenDuringAScanAreNotMissed(t *testing.T) {
+	t.Parallel()
+	for name, level := range map[string]pgx.TxIsoLevel{"read committed": pgx.ReadCommitted, "repeatable read": pgx.RepeatableRead} {
+		for _, after := range []int64{1, 20, 40} {
+			t.Run(fmt.Sprintf("%s, after %d ranges", name, after), func(t *testing.T) {
+				t.Parallel()
+				target, conn := newOrchard(t)
+				packStorage(t, target, duringScan(after, func() {
+					tx, err := conn.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: level})
+					if err != nil {
+						t.Fatal(err)
+					}
+					// Each row goes to another block; the last refers to garbage
+					// now. Old tids: only an event tells.
+					for _, zoid := range []int64{0, 1, 40, 78, 79} {
+						refs := []int64{zoid + 1}
+						if zoid == 79 {
+							refs = []int64{200}
+						}
+						for range 2 {
+							if _, err := tx.Exec(t.Context(), restoreRow, zoid, 5+zoid, orchardRecord(refs...)); err != nil {
+								t.Error(err)
+							}
+						}
+					}
+					// And one that was never stored before.
+					if _, err := tx.Exec(t.Context(), restoreRow, 500, 7, orchardRecord(79)); err != nil {
+						t.Error(err)
+					}
+					if err := tx.Commit(t.Context()); err != nil {
+						t.Error(err)
+					}
+				}))
+				expectNothingDangles(t, conn)
+				expectExact(t, conn)
+				if n := get[int](t, conn, "SELECT count(*) FROM object_state"); n != 160 {
+					t.Errorf("%d objects are stored, want 160", n)
+				}
+			})
+		}
+	}
+}
+
+func TestAScanSurvivesThatTheTableIsRewritten(t *testing.T) {
+	t.Parallel()
+	for name, sql := range map[string]string{
+		"VACUUM FULL": "VACUUM FULL object_state",
+		// Rows that were not read yet move to blocks that were.
+		"CLUSTER": "CREATE INDEX backwards ON object_state ((-zoid)); CLUSTER object_state USING backwards",
+	} {
+		for _, after := range []int64{2, 20} {
+			t.Run(fmt.Sprintf("%s, after %d ranges", name, after), func(t *testing.T) {
+				t.Parallel()
+				target, conn := newOrchard(t)
+				report := packStorage(t, target, duringScan(after, func() { run(t, session(t, target), sql) }))
+				if !report.Compared {
+					t.Error("nothing was compared")
+				}
+				expectNothingDangles(t, conn)
+				expectExact(t, conn)
+				if n := get[int](t, conn, "SELECT count(*) FROM object_state"); n != 80 {
+					t.Errorf("%d objects are stored, want 80", n)
+				}
+			})
+		}
+	}
+}
+
+func TestAScanSurvivesThatTriggersAreOffForAWhile(t *testing.T) {
+	t.Parallel()
+	target, conn := newOrchard(t)
+	report := packStorage(t, target, duringScan(10, func() {
+		run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER USER")
+		run(t, conn, restoreRow, 79, 5, orchardRecord(200))
+		// Read already, and to be read again further on.
+		run(t, conn, "UPDATE object_state SET state = state WHERE zoid < 10")
+		for _, trigger := range zoidTriggers(t, conn) {
+			run(t, conn, "ALTER TABLE object_state ENABLE ALWAYS TRIGGER "+trigger)
+		}
+	}))
+	if !report.Compared {
+		t.Error("nothing was compared")
+	}
+	expectNothingDangles(t, conn)
+	expectExact(t, conn)
+	if n := get[int](t, conn, "SELECT count(*) FROM object_state"); n != 160 {
+		t.Errorf("%d objects are stored, want 160", n)
+	}
+}
+
+// zoidTriggers are relpack's triggers on object_state.
+func zoidTriggers(t *testing.T, conn *pgx.Conn) []string {
+	t.Helper()
+	names, err := pgxRows(t.Context(), conn, pgx.RowTo[string],
+		"SELECT tgname::text FROM pg_trigger WHERE tgrelid = 'object_state'::regclass AND tgname LIKE 'relpack%'")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("triggers %v, %v", names, err)
+	}
+	return names
+}
+
+func TestTheWalkFromTheRootMissesNothingWhenItsTableHasHoles(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	// More than a walk of many levels at once takes, so that wide ones follow.
+	l := links{0: nil}
+	for zoid := int64(1); zoid <= 8000; zoid++ {
+		l[0] = append(l[0], zoid)
+		l[zoid] = []int64{10_000 + zoid, 20_000 + zoid}
+		l[10_000+zoid] = []int64{30_000 + zoid}
+		l[20_000+zoid] = nil
+		l[30_000+zoid] = []int64{40_000 + zoid}
+		l[40_000+zoid] = []int64{50_000 + zoid}
+		l[50_000+zoid] = nil
+	}
+	load(t, conn, l)
+	// A build that comes to the walk, and stops there.
+	o := everything
+	o.DryRun = true
+	stop := make(chan struct{})
+	o.Stop = stop
+	o.Progress = &hooks{add: func(name string, _ int64) {
+		if name == "scan" {
+			close(stop)
+		}
+	}}
+	if _, err := Pack(t.Context(), target, o, testLog(t)); ExitCode(err) != ExitInterrupted {
+		t.Fatalf("pack: %v", err)
+	}
+	for range 20 {
+		// Every step is lost at first, and what it left is swept up.
+		if err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(t.Context(), "SELECT relpack.build_step()"); err != nil {
+				return err
+			}
+			return errInterrupted
+		}); err != errInterrupted {
+			t.Fatal(err)
+		}
+		run(t, conn, "VACUUM (TRUNCATE false) relpack.tree")
+		run(t, conn, "SELECT relpack.build_step()")
+	}
+	dryRun(t, target)
+	expectExact(t, conn)
+}

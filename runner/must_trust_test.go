@@ -1,0 +1,171 @@
+package runner
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+func setTriggers(t *testing.T, conn *pgx.Conn, how string) {
+	t.Helper()
+	for _, trigger := range zoidTriggers(t, conn) {
+		run(t, conn, "ALTER TABLE object_state "+how+" TRIGGER "+trigger)
+	}
+}
+
+func TestDisabledTriggersAreRefusedAndWhatTheyMissedIsFoundByComparing(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	setTriggers(t, conn, "DISABLE")
+	restore(t, conn, 2, 5, zodbtest.Record(zodbtest.Document, 10))
+	run(t, conn, "DELETE FROM object_state WHERE zoid = 12")
+	expectRefused(t, target)
+	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
+	expectState(t, err, stateRefused)
+	// Enabled, but not as ours were: they would not fire for a replica.
+	setTriggers(t, conn, "ENABLE")
+	expectRefused(t, target)
+	setTriggers(t, conn, "ENABLE ALWAYS")
+	_, err = conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
+	expectState(t, err, stateRefused)
+	report := packStorage(t, target, everything)
+	if !report.Compared {
+		t.Error("nothing was compared")
+	}
+	if report.Scanned.Objects != 1 {
+		t.Errorf("%d states were read, want 1", report.Scanned.Objects)
+	}
+	expectStored(t, conn, 0, 1, 2, 10, 11, 13)
+	expectExact(t, conn)
+	if report := packStorage(t, target, everything); report.Compared {
+		t.Error("compared again")
+	}
+}
+
+func TestOneTriggerThatWasOffForAMomentIsNoticed(t *testing.T) {
+	t.Parallel()
+	for _, trigger := range []string{"relpack_lock_writer", "relpack_report_insert", "relpack_report_update", "relpack_report_delete", "relpack_report_truncate"} {
+		t.Run(trigger, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newGarden(t)
+			run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER "+trigger)
+			restore(t, conn, 2, 5, zodbtest.Record(zodbtest.Document, 11))
+			run(t, conn, "ALTER TABLE object_state ENABLE ALWAYS TRIGGER "+trigger)
+			if report := packStorage(t, target, everything); !report.Compared {
+				t.Error("nothing was compared")
+			}
+			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+		})
+	}
+}
+
+func TestTriggersSwitchedOffDuringASweepStopIt(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	o := before("delete", func() {
+		setTriggers(t, conn, "DISABLE")
+		restore(t, conn, 2, 5, zodbtest.Record(zodbtest.Document, 11))
+		setTriggers(t, conn, "ENABLE ALWAYS")
+	})
+	// The server refuses: the run ends, or compares and goes on.
+	_, _ = Pack(t.Context(), target, o, testLog(t))
+	expectNothingDangles(t, conn)
+	packStorage(t, target, everything)
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+}
+
+func TestRowsOfAReplicaAreReported(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	run(t, conn, "SET session_replication_role = replica")
+	restore(t, conn, 2, 5, zodbtest.Record(zodbtest.Document, 10))
+	run(t, conn, "RESET session_replication_role")
+	if report := packStorage(t, target, everything); report.Compared {
+		t.Error("compared")
+	}
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+}
+
+func TestAnotherTableInPlaceOfTheOldOneIsCompared(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	run(t, conn, `SET client_min_messages = warning;
+		ALTER TABLE object_state RENAME TO older;
+		ALTER INDEX object_state_pkey RENAME TO older_pkey;
+		ALTER INDEX object_state_tid RENAME TO older_tid;
+		CREATE TABLE object_state (LIKE older INCLUDING ALL);
+		INSERT INTO object_state SELECT * FROM older;
+		SELECT relpack.create_triggers()`)
+	restore(t, conn, 2, 5, zodbtest.Record(zodbtest.Document, 10))
+	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
+	expectState(t, err, stateRefused)
+	if report := packStorage(t, target, everything); !report.Compared {
+		t.Error("nothing was compared")
+	}
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+}
+
+func TestAStorageWithoutItsRootIsNotPacked(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	run(t, conn, "DELETE FROM object_state WHERE zoid = 0")
+	expectRefused(t, target)
+	o := everything
+	o.Init = true
+	if _, err := Pack(t.Context(), target, o, testLog(t)); ExitCode(err) != ExitRefused || !strings.Contains(err.Error(), "root") {
+		t.Errorf("a first build ended with %v, want a refusal", err)
+	}
+	expectStored(t, conn, 1, 2, 10, 11, 12, 13)
+	run(t, conn, "DELETE FROM object_state")
+	expectRefused(t, target)
+}
+
+func TestTheRootDeletedDuringAPackStopsIt(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	_, err := Pack(t.Context(), target, before("delete", func() {
+		run(t, conn, "DELETE FROM object_state WHERE zoid = 0")
+	}), testLog(t))
+	if err == nil {
+		t.Log("the pack went on: what it deleted was garbage before")
+	}
+	for _, zoid := range []int64{1, 2} {
+		if !get[bool](t, conn, "SELECT EXISTS (SELECT FROM object_state WHERE zoid = $1)", zoid) {
+			t.Errorf("object %d is gone", zoid)
+		}
+	}
+}
+
+func TestTheHighestTidFallenBackIsNoticed(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	commit(t, conn, links{1: {2}, 3: nil})
+	dryRun(t, target)
+	// As after a restore of the server to an earlier moment, but for our tables.
+	setTriggers(t, conn, "DISABLE")
+	run(t, conn, "DELETE FROM object_state WHERE zoid = 3; UPDATE object_state SET tid = 5 WHERE zoid = 1")
+	setTriggers(t, conn, "ENABLE ALWAYS")
+	run(t, conn, "UPDATE relpack.storage SET trigger_identity = relpack.trigger_identity()")
+	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
+	expectState(t, err, stateRefused)
+	if report := packStorage(t, target, everything); !report.Compared {
+		t.Error("nothing was compared")
+	}
+	expectExact(t, conn)
+}
+
+// An init forgets everything, and builds the same again.
+func TestInitBuildsTheSameGraphAgain(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	commit(t, conn, links{2: {11}})
+	run(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid IN (1, 2); DELETE FROM relpack.object_inref WHERE inref = 0")
+	o := everything
+	o.Init = true
+	packStorage(t, target, o)
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+	expectExact(t, conn)
+}

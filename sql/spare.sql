@@ -1,0 +1,41 @@
+-- What stays keeps what it refers to. As in relpack.flow(), small frontiers go
+-- many levels at once.
+CREATE OR REPLACE FUNCTION relpack.spare()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+SET enable_hashagg = off
+AS $$
+DECLARE
+    v_narrow bigint := (relpack.limits()).narrow;
+BEGIN
+    IF NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new' OFFSET v_narrow) THEN
+        PERFORM relpack.spare_narrow();
+        RETURN;
+    END IF;
+    WITH frontier AS MATERIALIZED (
+        UPDATE relpack.spared SET stage = 'done' WHERE stage = 'new' RETURNING zoid
+    )
+    INSERT INTO relpack.spared (zoid, stage)
+    SELECT DISTINCT target.zoid, 'new'
+    FROM frontier
+    CROSS JOIN LATERAL (
+        SELECT object_inref.zoid
+        FROM relpack.object_inref
+        JOIN relpack.object ON object.zoid = object_inref.zoid
+        WHERE object_inref.inref = frontier.zoid AND object.parent IS NULL
+        OFFSET 0
+    ) AS target
+    ON CONFLICT DO NOTHING;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.spare() IS
+    'Step of relpack.doom(): spares the unreachable objects that newly spared ones refer to.';
