@@ -42,6 +42,7 @@ bench-compare: go ## print the ratios of the last make bench against a saved one
 	$(GO) run -buildvcs=false ./runner/internal/bench compare "$(BASE)" .cache/bench.json
 
 bench-peer: build ## run zodbpack beside relpack on one generated database (OBJECTS=1000000)
+	@mkdir -p .cache
 	$(MEASURE) -peer .cache/peer -json .cache/bench-peer.json $(BENCHFLAGS)
 
 bench-go: go ## run the Go benchmarks on a private PostgreSQL that flushes to disk (BENCH=regexp)

@@ -281,11 +281,13 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '2s'
+SET lock_timeout = '500ms'
 SET client_min_messages = warning
 AS $$
 BEGIN
     PERFORM relpack.require_pack_lock();
+    -- The row is missing after a restore without the data of our tables.
+    INSERT INTO relpack.storage DEFAULT VALUES ON CONFLICT DO NOTHING;
     UPDATE relpack.storage
     SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, doomed_tid = 0,
         objects = 0, inrefs = 0, frontier_rows = 0, frontier_block = 0, climb_round = 0,
@@ -295,7 +297,8 @@ BEGIN
     DELETE FROM relpack.write_event;
     ALTER TABLE relpack.object DROP CONSTRAINT IF EXISTS object_pkey;
     ALTER TABLE relpack.object_inref DROP CONSTRAINT IF EXISTS object_inref_pkey;
-    DROP INDEX IF EXISTS relpack.object_detached, relpack.object_inref_inref;
+    DROP INDEX IF EXISTS relpack.object_detached, relpack.object_inref_inref,
+                         relpack.object_zoid, relpack.object_inref_zoid, relpack.tree_zoid;
 END;
 $$;
 
@@ -306,23 +309,22 @@ COMMENT ON FUNCTION relpack.build_reset() IS
 -- sql/build_step.sql
 -- +goose StatementBegin
 -- What follows the scan, one step a call, so that each is a transaction of its
--- own and an interrupted build goes on with the step it was in.
-CREATE OR REPLACE FUNCTION relpack.build_step()
-RETURNS text
+-- own and an interrupted build goes on with the step it was in. Indexes are
+-- built under a lock that lets readers go on; only to attach one as a primary
+-- key takes a strong lock, which is not waited for long.
+CREATE OR REPLACE FUNCTION relpack.build_step(OUT step text, OUT added bigint)
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET maintenance_work_mem = '128MB'
 SET work_mem = '64MB'
+SET lock_timeout = '500ms'
 SET client_min_messages = warning
 AS $$
-DECLARE
-    v_graph text;
-    v_objects bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
-    SELECT graph INTO STRICT v_graph FROM relpack.storage;
-    CASE v_graph
+    SELECT graph INTO STRICT step FROM relpack.storage;
+    CASE step
     WHEN 'scanning' THEN
         IF EXISTS (SELECT FROM relpack.scan_range) THEN
             RAISE EXCEPTION 'the scan is not finished' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
@@ -333,19 +335,24 @@ BEGIN
             objects = (SELECT count(*) FROM relpack.staged_object);
         ANALYZE relpack.staged_object;
     WHEN 'indexing' THEN
-        IF to_regclass('relpack.object_inref_pkey') IS NULL THEN
-            ALTER TABLE relpack.object_inref ADD CONSTRAINT object_inref_pkey PRIMARY KEY (zoid, inref);
-        ELSIF to_regclass('relpack.object_inref_inref') IS NULL THEN
+        IF to_regclass('relpack.object_inref_inref') IS NULL THEN
             CREATE INDEX object_inref_inref ON relpack.object_inref (inref);
+        ELSIF to_regclass('relpack.object_inref_pkey') IS NULL THEN
+            IF to_regclass('relpack.object_inref_zoid') IS NULL THEN
+                CREATE UNIQUE INDEX object_inref_zoid ON relpack.object_inref (zoid, inref);
+            ELSE
+                ALTER TABLE relpack.object_inref
+                    ADD CONSTRAINT object_inref_pkey PRIMARY KEY USING INDEX object_inref_zoid;
+            END IF;
         ELSE
             ANALYZE relpack.object_inref;
-            TRUNCATE relpack.tree;
-            DROP INDEX IF EXISTS relpack.tree_zoid;
+            PERFORM relpack.clear_scratch('relpack.tree');
             INSERT INTO relpack.tree (zoid, parent, level) VALUES (0, 0, 0);
             UPDATE relpack.storage SET graph = 'growing', frontier_rows = 1, frontier_block = 0;
         END IF;
     WHEN 'growing' THEN
-        IF relpack.grow() = 0 THEN
+        added := relpack.grow();
+        IF added = 0 THEN
             UPDATE relpack.storage SET graph = 'filling';
         END IF;
     WHEN 'filling' THEN
@@ -354,19 +361,24 @@ BEGIN
         SELECT staged.zoid, staged.tid, tree.parent, staged.class, staged.size
         FROM relpack.staged_object AS staged
         LEFT JOIN relpack.tree ON tree.zoid = staged.zoid;
-        GET DIAGNOSTICS v_objects = ROW_COUNT;
+        GET DIAGNOSTICS added = ROW_COUNT;
         UPDATE relpack.storage
         SET graph = 'finishing',
-            objects = v_objects,
+            objects = added,
             inrefs = (SELECT count(*) FROM relpack.object_inref);
     WHEN 'finishing' THEN
         IF to_regclass('relpack.object_pkey') IS NULL THEN
-            ALTER TABLE relpack.object ADD CONSTRAINT object_pkey PRIMARY KEY (zoid);
+            IF to_regclass('relpack.object_zoid') IS NULL THEN
+                CREATE UNIQUE INDEX object_zoid ON relpack.object (zoid);
+            ELSE
+                ALTER TABLE relpack.object ADD CONSTRAINT object_pkey PRIMARY KEY USING INDEX object_zoid;
+            END IF;
         ELSIF to_regclass('relpack.object_detached') IS NULL THEN
             CREATE INDEX object_detached ON relpack.object (zoid) WHERE parent IS NULL;
         ELSE
             ANALYZE relpack.object;
-            TRUNCATE relpack.staged_object, relpack.tree;
+            PERFORM relpack.clear_scratch('relpack.staged_object'),
+                    relpack.clear_scratch('relpack.tree');
             UPDATE relpack.storage
             SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'known' END,
                 applied_tid = watermark,
@@ -375,14 +387,13 @@ BEGIN
                 scan_disturbed = false;
         END IF;
     ELSE
-        RETURN NULL;
+        step := NULL;
     END CASE;
-    RETURN v_graph;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.build_step() IS
-    'One step of a first build after the scan: indexes, the spanning tree, the nodes. Returns what it worked on; NULL when the graph is built.';
+    'One step of a first build after the scan: indexes, the spanning tree, the nodes. step: what it worked on, NULL when the graph is built; added: objects reached or entered by it. Raises lock_not_available when a reader such as pg_dump is in the way: try again.';
 -- +goose StatementEnd
 
 -- sql/build_unique.sql
@@ -426,8 +437,8 @@ COMMENT ON FUNCTION relpack.build_unique() IS
 -- sql/capped_pack_time.sql
 -- +goose StatementBegin
 -- What another client holds in memory since its transaction began must not be
--- deleted under it. Clients whose transaction we may not see the start of are
--- no reason to guess.
+-- deleted under it. Where we may not see since when it is open, we don't guess.
+-- Server processes such as autovacuum have no user and hold nothing of ours.
 CREATE OR REPLACE FUNCTION relpack.capped_pack_time(pack_time timestamptz)
 RETURNS timestamptz
 LANGUAGE plpgsql
@@ -448,6 +459,7 @@ BEGIN
     WHERE activity.datname = current_database()
       AND activity.pid <> pg_backend_pid()
       AND activity.application_name NOT LIKE 'relpack %'
+      AND activity.usesysid IS NOT NULL
       AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL)
       AND EXISTS (
           SELECT
@@ -564,6 +576,36 @@ COMMENT ON FUNCTION relpack.class_id(text, text) IS
     'The number of a class in relpack.class, where it is entered if need be.';
 -- +goose StatementEnd
 
+-- sql/clear_scratch.sql
+-- +goose StatementBegin
+-- TRUNCATE where that is to be had at once, else DELETE: pg_dump holds a weak
+-- lock on every table for as long as it runs.
+CREATE OR REPLACE FUNCTION relpack.clear_scratch(scratch regclass)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '10ms'
+AS $$
+DECLARE
+    v_filled boolean;
+BEGIN
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s)', scratch) INTO v_filled;
+    IF v_filled THEN
+        BEGIN
+            EXECUTE format('TRUNCATE %s', scratch);
+        EXCEPTION
+            WHEN lock_not_available THEN
+                EXECUTE format('DELETE FROM %s', scratch);
+        END;
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.clear_scratch(regclass) IS
+    'Empties one of relpack''s scratch tables without waiting for who reads it (pg_dump does).';
+-- +goose StatementEnd
+
 -- sql/climb.sql
 -- +goose StatementBegin
 -- One round over the suspects: look at a few referrers of each and climb their
@@ -666,7 +708,9 @@ COMMENT ON FUNCTION relpack.climb() IS
 -- +goose StatementBegin
 -- Second half of a capture: what must be looked at again goes to pending, in
 -- one transaction with the events that asked for it. Events of transactions
--- that are not visible yet stay for the next capture.
+-- that are not visible yet stay for the next capture. What was committed after
+-- the watermark, a moment ago, is taken along: it may have replaced a revision
+-- that this capture would have read (see relpack.apply).
 CREATE OR REPLACE FUNCTION relpack.collect()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -699,13 +743,13 @@ BEGIN
     ON CONFLICT DO NOTHING;
 
     IF v_storage.graph = 'doubtful' OR v_truncated THEN
+        PERFORM relpack.recount();
         PERFORM relpack.compare();
     ELSE
         INSERT INTO relpack.pending (zoid)
         SELECT stored.zoid
         FROM public.object_state AS stored
         WHERE stored.tid > v_storage.applied_tid
-          AND stored.tid <= v_storage.watermark
           AND NOT EXISTS (
               SELECT
               FROM relpack.object
@@ -726,8 +770,8 @@ COMMENT ON FUNCTION relpack.collect() IS
 
 -- sql/compare.sql
 -- +goose StatementBegin
--- Every (zoid, tid) of the storage against the graph. Rows above the watermark
--- are the next capture's.
+-- Every (zoid, tid) of the storage against the graph, those above the
+-- watermark too, as in relpack.collect.
 CREATE OR REPLACE FUNCTION relpack.compare()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -744,7 +788,6 @@ BEGIN
     FROM public.object_state AS stored
     FULL JOIN relpack.object ON object.zoid = stored.zoid
     WHERE stored.tid IS DISTINCT FROM object.tid
-      AND (stored.tid IS NULL OR stored.tid <= (SELECT watermark FROM relpack.storage))
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
@@ -882,7 +925,7 @@ DECLARE
     v_found bigint;
 BEGIN
     SELECT watermark INTO v_watermark FROM relpack.storage;
-    TRUNCATE relpack.walked;
+    PERFORM relpack.clear_scratch('relpack.walked');
     INSERT INTO relpack.walked (place, zoid)
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.suspect WHERE stage = 'cut'
@@ -918,18 +961,13 @@ COMMENT ON FUNCTION relpack.cut_narrow() IS
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.discard_examined()
 RETURNS void
-LANGUAGE plpgsql
+LANGUAGE sql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-BEGIN
-    -- TRUNCATE costs more than a small chunk.
-    IF EXISTS (SELECT FROM relpack.examined_object)
-       OR EXISTS (SELECT FROM relpack.examined_inref)
-       OR EXISTS (SELECT FROM relpack.examined_problem) THEN
-        TRUNCATE relpack.examined_object, relpack.examined_inref, relpack.examined_problem;
-    END IF;
-END;
+    SELECT relpack.clear_scratch('relpack.examined_object'),
+           relpack.clear_scratch('relpack.examined_inref'),
+           relpack.clear_scratch('relpack.examined_problem');
 $$;
 
 COMMENT ON FUNCTION relpack.discard_examined() IS
@@ -977,7 +1015,7 @@ BEGIN
         SELECT min(zoid) INTO v_last FROM public.object_state WHERE tid = v_newest;
     END IF;
 
-    TRUNCATE relpack.spared;
+    PERFORM relpack.clear_scratch('relpack.spared');
     INSERT INTO relpack.spared (zoid, stage)
     SELECT object.zoid, 'new'
     FROM relpack.object
@@ -1015,7 +1053,7 @@ BEGIN
         -- No garbage is younger than what was applied.
         doomed_until = least(v_tid, applied_tid),
         begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
-    TRUNCATE relpack.spared;
+    PERFORM relpack.clear_scratch('relpack.spared');
     RETURN v_count;
 END;
 $$;
@@ -1179,7 +1217,7 @@ DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
     v_found bigint;
 BEGIN
-    TRUNCATE relpack.walked;
+    PERFORM relpack.clear_scratch('relpack.walked');
     INSERT INTO relpack.walked (place, zoid)
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.suspect WHERE stage = 'flow'
@@ -1323,7 +1361,7 @@ DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
     v_found bigint;
 BEGIN
-    TRUNCATE relpack.walked;
+    PERFORM relpack.clear_scratch('relpack.walked');
     INSERT INTO relpack.walked (place, zoid)
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.tree WHERE ctid >= frontier_from AND level = frontier_level
@@ -1690,6 +1728,39 @@ COMMENT ON FUNCTION relpack.reach_step() IS
     'One bounded step of relpack.reach(). True while there is more to do.';
 -- +goose StatementEnd
 
+-- sql/recount.sql
+-- +goose StatementBegin
+-- A dump restored without the data of some of our tables leaves references
+-- that nobody recorded: tids alone would not show that.
+CREATE OR REPLACE FUNCTION relpack.recount()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_storage relpack.storage;
+    v_objects bigint := (SELECT count(*) FROM relpack.object);
+    v_inrefs bigint := (SELECT count(*) FROM relpack.object_inref);
+BEGIN
+    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    IF v_inrefs <> v_storage.inrefs THEN
+        RAISE WARNING 'relpack.object_inref has % rows, not %: every object is read again', v_inrefs, v_storage.inrefs;
+        INSERT INTO relpack.pending (zoid)
+        SELECT zoid FROM public.object_state
+        ON CONFLICT DO NOTHING;
+        INSERT INTO relpack.pending (zoid)
+        SELECT DISTINCT inref FROM relpack.object_inref
+        ON CONFLICT DO NOTHING;
+    END IF;
+    UPDATE relpack.storage SET objects = v_objects, inrefs = v_inrefs;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.recount() IS
+    'Counts the rows of the graph again when it is doubted; with references missing, every object goes to relpack.pending.';
+-- +goose StatementEnd
+
 -- sql/references.sql
 -- +goose StatementBegin
 -- Quoted: the name is a key word of SQL.
@@ -1875,10 +1946,7 @@ BEGIN
                         upper(current_setting('transaction_isolation'))
             USING ERRCODE = 'RP002';
     END IF;
-    PERFORM FROM relpack.pack_lock_holder() AS holder WHERE holder.pid = pg_backend_pid();
-    IF FOUND THEN
-        RETURN;
-    END IF;
+    -- A session that holds the locks gets them again.
     IF pg_try_advisory_xact_lock(-2)
        AND (relpack.lock_protocol() = 'advisory'
             OR (pg_try_advisory_xact_lock(1) AND pg_try_advisory_xact_lock(23))) THEN
@@ -2056,7 +2124,7 @@ DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
     v_found bigint;
 BEGIN
-    TRUNCATE relpack.walked;
+    PERFORM relpack.clear_scratch('relpack.walked');
     INSERT INTO relpack.walked (place, zoid)
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.spared WHERE stage = 'new'
@@ -2090,7 +2158,7 @@ COMMENT ON FUNCTION relpack.spare_narrow() IS
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.status(
     OUT graph text, OUT doubt text, OUT applied_tid bigint, OUT applied_until timestamptz,
-    OUT objects bigint, OUT "references" bigint,
+    OUT objects bigint, OUT inrefs bigint,
     OUT unreachable bigint, OUT unreachable_bytes bigint,
     OUT within_grace bigint, OUT within_grace_bytes bigint,
     OUT doomed bigint, OUT blob_removals bigint, OUT problems bigint, OUT blocking_problems bigint,
@@ -2107,7 +2175,7 @@ BEGIN
            nullif(storage.applied_tid, 0),
            relpack.tid_time(nullif(storage.applied_tid, 0)),
            storage.objects, storage.inrefs
-    INTO graph, doubt, applied_tid, applied_until, objects, "references"
+    INTO graph, doubt, applied_tid, applied_until, objects, inrefs
     FROM relpack.storage;
     -- While a graph is built, nodes without a parent mean nothing.
     IF graph IN ('known', 'doubtful') THEN
@@ -2794,6 +2862,7 @@ DROP FUNCTION relpack."report_delete";
 DROP FUNCTION relpack."release_pack_lock";
 DROP FUNCTION relpack."referrers";
 DROP FUNCTION relpack."references";
+DROP FUNCTION relpack."recount";
 DROP FUNCTION relpack."reach_step";
 DROP FUNCTION relpack."reach";
 DROP FUNCTION relpack."path_to_root";
@@ -2818,6 +2887,7 @@ DROP FUNCTION relpack."create_triggers";
 DROP FUNCTION relpack."compare";
 DROP FUNCTION relpack."collect";
 DROP FUNCTION relpack."climb";
+DROP FUNCTION relpack."clear_scratch";
 DROP FUNCTION relpack."class_id";
 DROP FUNCTION relpack."choose_batch";
 DROP FUNCTION relpack."capped_pack_time";

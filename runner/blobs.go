@@ -43,8 +43,10 @@ type removal struct {
 func (p *pack) removeBlobs(ctx context.Context, dir *blobFiles) error {
 	if p.target.BlobsInDatabase {
 		// Rows and large objects went with the objects; there are no files.
-		_, err := p.conn.Exec(ctx, "DELETE FROM relpack.blob_removal")
-		return err
+		if _, err := p.conn.Exec(ctx, "DELETE FROM relpack.blob_removal"); err != nil {
+			return fmt.Errorf("empty relpack.blob_removal: %w", err)
+		}
+		return nil
 	}
 	var waiting int64
 	if err := p.conn.QueryRow(ctx, "SELECT count(*) FROM relpack.blob_removal").Scan(&waiting); err != nil {

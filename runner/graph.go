@@ -12,7 +12,8 @@ import (
 // interrupted.
 func (p *pack) build(ctx context.Context) error {
 	var graph string
-	if err := p.conn.QueryRow(ctx, "SELECT graph FROM relpack.storage").Scan(&graph); err != nil {
+	// No row: the database was restored without the data of our tables.
+	if err := p.conn.QueryRow(ctx, "SELECT coalesce((SELECT graph FROM relpack.storage), 'none')").Scan(&graph); err != nil {
 		return fmt.Errorf("read relpack.storage: %w", err)
 	}
 	if p.options.Init {
@@ -42,20 +43,45 @@ func (p *pack) build(ctx context.Context) error {
 			return errInterrupted
 		}
 	}
-	for {
-		var step *string
+	for phase := ""; ; {
 		start := time.Now()
-		if err := p.conn.QueryRow(ctx, "SELECT relpack.build_step()").Scan(&step); err != nil {
-			return fmt.Errorf("build the graph: %w", err)
+		step, added, err := p.buildStep(ctx)
+		if err != nil {
+			return err
 		}
-		if step == nil {
-			return nil
+		if phase != buildPhases[step] {
+			if phase != "" {
+				p.progress.End()
+			}
+			if phase = buildPhases[step]; phase == "" {
+				return nil
+			}
+			p.progress.Phase(phase, "objects", 0)
 		}
-		p.report.took(buildPhases[*step], time.Since(start))
+		p.progress.Add(added)
+		p.report.took(phase, time.Since(start))
 		if p.stopped() {
+			p.progress.End()
 			return errInterrupted
 		}
 	}
+}
+
+// buildStep does the next step of a first build; "" when the graph is built.
+func (p *pack) buildStep(ctx context.Context) (string, int64, error) {
+	var step *string
+	var added *int64
+	err := p.persist(ctx, "build the graph", func() (bool, error) {
+		err := p.conn.QueryRow(ctx, "SELECT step, added FROM relpack.build_step()").Scan(&step, &added)
+		return err == nil, err
+	})
+	if err != nil || step == nil {
+		return "", 0, err
+	}
+	if added == nil {
+		added = new(int64)
+	}
+	return *step, *added, nil
 }
 
 // buildPhases names the phases of the report for the states of a build.
@@ -68,8 +94,12 @@ func (p *pack) beginBuild(ctx context.Context) error {
 		return err
 	}
 	return p.phase("prepare", func() error {
-		if _, err := p.conn.Exec(ctx, "SELECT relpack.build_reset()"); err != nil {
-			return fmt.Errorf("prepare the first build: %w", err)
+		err := p.persist(ctx, "prepare the first build", func() (bool, error) {
+			_, err := p.conn.Exec(ctx, "SELECT relpack.build_reset()")
+			return err == nil, err
+		})
+		if err != nil {
+			return err
 		}
 		return p.persist(ctx, "begin the first build", func() (bool, error) {
 			var got bool
@@ -183,12 +213,26 @@ func (p *pack) sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// inTheWay names the writers whose transactions are open.
+// inTheWay names a session that holds what we want: a write to object_state in
+// flight, or a lock on one of our tables (pg_dump has one on each).
 func (p *pack) inTheWay(ctx context.Context) string {
 	writers, err := pgxRows(ctx, p.conn, pgx.RowTo[string], `
 		SELECT format('pid %s (%s, transaction open for %s): %s', pid, coalesce(nullif(application, ''), username, '?'),
 		              coalesce(date_trunc('second', clock_timestamp() - xact_start)::text, '?'), left(coalesce(query, ''), 100))
-		FROM relpack.writer
+		FROM (
+		    SELECT pid, application, username, xact_start, query
+		    FROM relpack.writer
+		    UNION ALL
+		    SELECT activity.pid, activity.application_name, activity.usename, activity.xact_start, activity.query
+		    FROM pg_stat_activity AS activity
+		    WHERE activity.pid IN (
+		        SELECT locks.pid
+		        FROM pg_locks AS locks
+		        JOIN pg_class AS class ON class.oid = locks.relation
+		        WHERE class.relnamespace = 'relpack'::regnamespace
+		          AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		          AND locks.granted)
+		) AS holder
 		WHERE pid <> pg_backend_pid()
 		ORDER BY xact_start
 		LIMIT 1`)

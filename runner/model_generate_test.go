@@ -139,7 +139,7 @@ func (g *modelGenerator) pack() modelStep {
 		return s
 	}
 	g.until(s.args, true)
-	s.args["chunk"] = pick[int64](g, 1, 3, 10000)
+	s.args["chunk"] = pick[int64](g, 2, 6, 10000, 10000, 10000)
 	s.args["batch"] = pick[int64](g, 1, 2, 5, 1000)
 	if g.chance(6) {
 		s.args["init"] = 1

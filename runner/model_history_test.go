@@ -47,7 +47,7 @@ func TestEveryHistoryLeavesExactlyWhatAMarkFromTheRootWould(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := playModelScript(t.Context(), newModelWorker(t), script); err != nil {
+		if err := playModelScript(t.Context(), newModelWorker(t, false), script); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -55,7 +55,7 @@ func TestEveryHistoryLeavesExactlyWhatAMarkFromTheRootWould(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	histories := modelNumber(t, "RELPACK_HISTORIES", 250)
-	counts, failure := searchHistories(t, nil, uint64(modelNumber(t, "RELPACK_SEED", 1)), histories, 2)
+	counts, failure := searchHistories(t, nil, uint64(modelNumber(t, "RELPACK_SEED", 1)), histories, 4)
 	if failure != nil {
 		t.Fatalf("seed %d: %v\nRELPACK_SCRIPT plays this:\n%s", failure.seed, failure.err, formatModelScript(failure.script))
 	}
@@ -101,8 +101,8 @@ func searchHistories(t testing.TB, prepare func(*modelWorker), seed uint64, hist
 		failed *modelFailure
 		counts = map[string]int{}
 	)
-	for range min(workers, int(histories)) {
-		w := newModelWorker(t)
+	for i := range min(workers, int(histories)) {
+		w := newModelWorker(t, i > 0)
 		if prepare != nil {
 			prepare(w)
 		}

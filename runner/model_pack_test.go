@@ -134,7 +134,7 @@ func (r *modelRun) buildGraph(ctx context.Context) error {
 		}
 	}
 	for step := new(string); step != nil; {
-		if step, err = modelDo[*string](ctx, r, "SELECT relpack.build_step()"); err != nil {
+		if step, err = modelDo[*string](ctx, r, "SELECT step FROM relpack.build_step()"); err != nil {
 			return err
 		}
 	}

@@ -44,7 +44,8 @@ type pack struct {
 // never nil: it says what was done until an error.
 func Pack(ctx context.Context, t Target, o PackOptions, log *slog.Logger) (*Report, error) {
 	p := &pack{target: t, options: o, log: log, progress: o.Progress,
-		report: &Report{Storage: t.Name, Days: o.Days, DryRun: o.DryRun || t.PrepackOnly, Version: o.Version, Started: time.Now()}}
+		report: &Report{Storage: t.Name, Days: o.Days, DryRun: o.DryRun || t.PrepackOnly, Version: o.Version, Started: time.Now(),
+			ByClass: []ClassCount{}, Problems: []Problem{}, Leftovers: []Leftover{}, Phases: []Phase{}}}
 	if p.progress == nil {
 		p.progress = silent{}
 	}
@@ -72,6 +73,9 @@ func (p *pack) all(ctx context.Context) error {
 	}
 	defer closeSession(p.conn)
 	if err := CheckInstalled(ctx, p.conn, p.options.Migrations); err != nil {
+		return err
+	}
+	if err := CheckMayPack(ctx, p.conn); err != nil {
 		return err
 	}
 	if err := p.lock(ctx); err != nil {

@@ -41,6 +41,7 @@ type Report struct {
 	PeakMemory        int64        `json:"peak_memory"` // of this process
 
 	packTime *time.Time
+	chosen   bool // what may be deleted is known
 }
 
 // A Count is of objects and the bytes of their states.
@@ -125,29 +126,10 @@ func (r *Report) Write(w io.Writer) error {
 		line("storage", "%s", r.Storage)
 	}
 	line("scanned", "%s", r.Scanned)
-	line("in the storage", "%s objects, %s references", humanize.Comma(r.Objects), humanize.Comma(r.References))
-	line("unreachable", "%s", r.Unreachable)
-	if kept := r.Unreachable.Objects - r.Chosen.Objects; kept > 0 {
-		line("within the grace", "%s", Count{kept, r.Unreachable.Bytes - r.Chosen.Bytes})
+	if r.chosen {
+		r.writeFindings(line)
 	}
-	if r.DryRun {
-		line("would delete", "%s", r.Chosen)
-	} else {
-		line("deleted", "%s", r.Deleted)
-		line("blob files removed", "%s, %s", humanize.Comma(r.BlobFiles.Files), humanize.IBytes(uint64(r.BlobFiles.Bytes)))
-	}
-	for i, c := range r.ByClass {
-		label := ""
-		if i == 0 {
-			label = "by class"
-		}
-		line(label, "%s  %s", c.Class, Count{c.Objects, c.Bytes})
-	}
-	phases := make([]string, len(r.Phases))
-	for i, p := range r.Phases {
-		phases[i] = fmt.Sprintf("%s %s", p.Name, seconds(p.Seconds))
-	}
-	line("time", "%s: %s", seconds(r.Seconds), strings.Join(phases, ", "))
+	line("time", "%s: %s", seconds(r.Seconds), strings.Join(r.longPhases(), ", "))
 	line("peak memory", "%s", humanize.IBytes(uint64(r.PeakMemory)))
 	if err := t.Flush(); err != nil {
 		return err
@@ -160,13 +142,57 @@ func (r *Report) Write(w io.Writer) error {
 	return nil
 }
 
+// writeFindings says what was found and done, once that is decided.
+func (r *Report) writeFindings(line func(label, format string, args ...any)) {
+	line("in the storage", "%s, %s", plural(r.Objects, "object"), plural(r.References, "reference"))
+	line("unreachable", "%s", r.Unreachable)
+	if kept := r.Unreachable.Objects - r.Chosen.Objects; kept > 0 {
+		line("within the grace", "%s", Count{kept, r.Unreachable.Bytes - r.Chosen.Bytes})
+	}
+	if r.DryRun {
+		line("would delete", "%s", r.Chosen)
+	} else {
+		line("deleted", "%s", r.Deleted)
+		line("blob files", "%s removed, %s", humanize.Comma(r.BlobFiles.Files), humanize.IBytes(uint64(r.BlobFiles.Bytes)))
+	}
+	for i, c := range r.ByClass {
+		label := ""
+		if i == 0 {
+			label = "by class"
+		}
+		line(label, "%s  %s", c.Class, Count{c.Objects, c.Bytes})
+	}
+}
+
+// longPhases leaves out what nobody noticed.
+func (r *Report) longPhases() []string {
+	var phases []string
+	for _, p := range r.Phases {
+		if p.Seconds >= 0.001 {
+			phases = append(phases, p.Name+" "+seconds(p.Seconds))
+		}
+	}
+	return phases
+}
+
 // String is for people.
 func (c Count) String() string {
-	return fmt.Sprintf("%s objects, %s", humanize.Comma(c.Objects), humanize.IBytes(uint64(c.Bytes)))
+	return fmt.Sprintf("%s, %s", plural(c.Objects, "object"), humanize.IBytes(uint64(c.Bytes)))
+}
+
+func plural(n int64, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return humanize.Comma(n) + " " + what
 }
 
 func seconds(s float64) string {
-	return time.Duration(s * float64(time.Second)).Round(10 * time.Millisecond).String()
+	unit := time.Millisecond
+	if s >= 1 {
+		unit = 10 * time.Millisecond
+	}
+	return time.Duration(s * float64(time.Second)).Round(unit).String()
 }
 
 // Notes are what the operator may want to do or to know besides.

@@ -189,7 +189,7 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 	g := &GraphStatus{}
 	var unreachable, unreachableBytes, grace, graceBytes *int64
 	if err := tx.QueryRow(ctx, `
-		SELECT graph, doubt, applied_tid, applied_until, objects, "references",
+		SELECT graph, doubt, applied_tid, applied_until, objects, inrefs,
 		       unreachable, unreachable_bytes, within_grace, within_grace_bytes,
 		       doomed, blob_removals, problems, blocking_problems, bytes,
 		       (SELECT relpack.tid_time(max(tid)) FROM public.object_state)

@@ -79,8 +79,8 @@ func TestStatusTellsWhatTheSchemaKnows(t *testing.T) {
 		       (1, 'v1', 'failed', clock_timestamp(), 0, 0, 'the disk is full'),
 		       (1, 'v1', 'running', NULL, 0, 0, NULL)`)
 	expectWords(t, statusText(t, target),
-		"describes the storage", "2026-11-22", "1,234,567", "1 objects, 2.9 MiB", "ZODB.blob",
-		"problems", "zoid 0 (opaque): encrypted", "keep relpack from deleting", "1 blobs wait",
+		"describes the storage", "2026-11-22", "1,234,567", "1 object, 2.9 MiB", "ZODB.blob",
+		"problems", "zoid 0 (opaque): encrypted", "keep relpack from deleting", "1 blob wait",
 		"object_inrefs", "TRUNCATE", "1m30", "deleted 744 objects, 4.8 MiB", "the disk is full", "broken off")
 	run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER ALL")
 	expectWords(t, statusText(t, target), "not believed: ", "triggers were disabled")

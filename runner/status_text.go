@@ -68,7 +68,7 @@ func (g *GraphStatus) write(line lineWriter, now time.Time) {
 		line("chosen", "%s objects for deletion, by the last pack or dry run", humanize.Comma(g.Doomed))
 	}
 	if g.BlobRemovals > 0 {
-		line("blob files", "those of %s blobs wait to be removed", humanize.Comma(g.BlobRemovals))
+		line("blob files", "those of %s wait to be removed", plural(g.BlobRemovals, "blob"))
 	}
 	g.writeProblems(line)
 	g.writeRuns(line)
@@ -117,7 +117,7 @@ func (g *GraphStatus) writeProblems(line lineWriter) {
 	if g.ProblemCount == 0 {
 		return
 	}
-	text := fmt.Sprintf("%s objects could not be decoded", humanize.Comma(g.ProblemCount))
+	text := fmt.Sprintf("%s could not be decoded", plural(g.ProblemCount, "object"))
 	if g.BlockingCount > 0 {
 		text += fmt.Sprintf("; %s of them keep relpack from deleting", humanize.Comma(g.BlockingCount))
 	}

@@ -24,7 +24,7 @@ func (p *pack) survey(ctx context.Context) error {
 			return err
 		}
 		r := p.report
-		err := p.conn.QueryRow(ctx, `SELECT objects, "references", unreachable, unreachable_bytes FROM relpack.status()`).
+		err := p.conn.QueryRow(ctx, `SELECT objects, inrefs, unreachable, unreachable_bytes FROM relpack.status()`).
 			Scan(&r.Objects, &r.References, &r.Unreachable.Objects, &r.Unreachable.Bytes)
 		if err != nil {
 			return fmt.Errorf("count the unreachable: %w", err)
@@ -34,6 +34,7 @@ func (p *pack) survey(ctx context.Context) error {
 			return fmt.Errorf("read relpack.problem: %w", err)
 		}
 		if r.Unreachable.Objects == 0 {
+			r.chosen = true
 			return nil
 		}
 		if _, err := p.conn.Exec(ctx, "SELECT relpack.doom($1)", p.report.packTime); err != nil {
@@ -56,6 +57,7 @@ func (p *pack) survey(ctx context.Context) error {
 			r.Chosen.Bytes += c.Bytes
 		}
 		r.ByClass = r.ByClass[:min(len(r.ByClass), 10)]
+		r.chosen = true
 		return nil
 	})
 }

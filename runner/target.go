@@ -16,8 +16,8 @@ type Target struct {
 	// BlobDir is the shared blob directory; "" when it isn't known, or when
 	// blobs are in the database.
 	BlobDir string
-	// BlobsInDatabase is set when the configuration says shared-blob-dir
-	// false: no file is the storage's own.
+	// BlobsInDatabase is set when the configuration says in so many words
+	// shared-blob-dir false: no file is the storage's own.
 	BlobsInDatabase bool
 
 	CommitLockTimeout time.Duration // how long to try for a lock; 0: no limit
@@ -73,7 +73,8 @@ func fromConfig(s zconfig.Storage) Target {
 	if s.SharedBlobDir {
 		t.BlobDir = s.BlobDir
 	} else {
-		t.BlobsInDatabase = true
+		// Unwritten, it was true before RelStorage 3.0: nothing is known then.
+		t.BlobsInDatabase = s.LineOf("shared-blob-dir") > 0
 	}
 	at := func(key string) string {
 		file, line := s.Where(key)

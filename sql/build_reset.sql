@@ -5,11 +5,13 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '2s'
+SET lock_timeout = '500ms'
 SET client_min_messages = warning
 AS $$
 BEGIN
     PERFORM relpack.require_pack_lock();
+    -- The row is missing after a restore without the data of our tables.
+    INSERT INTO relpack.storage DEFAULT VALUES ON CONFLICT DO NOTHING;
     UPDATE relpack.storage
     SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, doomed_tid = 0,
         objects = 0, inrefs = 0, frontier_rows = 0, frontier_block = 0, climb_round = 0,
@@ -19,7 +21,8 @@ BEGIN
     DELETE FROM relpack.write_event;
     ALTER TABLE relpack.object DROP CONSTRAINT IF EXISTS object_pkey;
     ALTER TABLE relpack.object_inref DROP CONSTRAINT IF EXISTS object_inref_pkey;
-    DROP INDEX IF EXISTS relpack.object_detached, relpack.object_inref_inref;
+    DROP INDEX IF EXISTS relpack.object_detached, relpack.object_inref_inref,
+                         relpack.object_zoid, relpack.object_inref_zoid, relpack.tree_zoid;
 END;
 $$;
 

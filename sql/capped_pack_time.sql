@@ -1,6 +1,6 @@
 -- What another client holds in memory since its transaction began must not be
--- deleted under it. Clients whose transaction we may not see the start of are
--- no reason to guess.
+-- deleted under it. Where we may not see since when it is open, we don't guess.
+-- Server processes such as autovacuum have no user and hold nothing of ours.
 CREATE OR REPLACE FUNCTION relpack.capped_pack_time(pack_time timestamptz)
 RETURNS timestamptz
 LANGUAGE plpgsql
@@ -21,6 +21,7 @@ BEGIN
     WHERE activity.datname = current_database()
       AND activity.pid <> pg_backend_pid()
       AND activity.application_name NOT LIKE 'relpack %'
+      AND activity.usesysid IS NOT NULL
       AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL)
       AND EXISTS (
           SELECT

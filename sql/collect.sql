@@ -1,6 +1,8 @@
 -- Second half of a capture: what must be looked at again goes to pending, in
 -- one transaction with the events that asked for it. Events of transactions
--- that are not visible yet stay for the next capture.
+-- that are not visible yet stay for the next capture. What was committed after
+-- the watermark, a moment ago, is taken along: it may have replaced a revision
+-- that this capture would have read (see relpack.apply).
 CREATE OR REPLACE FUNCTION relpack.collect()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -33,13 +35,13 @@ BEGIN
     ON CONFLICT DO NOTHING;
 
     IF v_storage.graph = 'doubtful' OR v_truncated THEN
+        PERFORM relpack.recount();
         PERFORM relpack.compare();
     ELSE
         INSERT INTO relpack.pending (zoid)
         SELECT stored.zoid
         FROM public.object_state AS stored
         WHERE stored.tid > v_storage.applied_tid
-          AND stored.tid <= v_storage.watermark
           AND NOT EXISTS (
               SELECT
               FROM relpack.object

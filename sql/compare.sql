@@ -1,5 +1,5 @@
--- Every (zoid, tid) of the storage against the graph. Rows above the watermark
--- are the next capture's.
+-- Every (zoid, tid) of the storage against the graph, those above the
+-- watermark too, as in relpack.collect.
 CREATE OR REPLACE FUNCTION relpack.compare()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -16,7 +16,6 @@ BEGIN
     FROM public.object_state AS stored
     FULL JOIN relpack.object ON object.zoid = stored.zoid
     WHERE stored.tid IS DISTINCT FROM object.tid
-      AND (stored.tid IS NULL OR stored.tid <= (SELECT watermark FROM relpack.storage))
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;

@@ -16,7 +16,7 @@ DECLARE
     v_found bigint;
 BEGIN
     SELECT watermark INTO v_watermark FROM relpack.storage;
-    TRUNCATE relpack.walked;
+    PERFORM relpack.clear_scratch('relpack.walked');
     INSERT INTO relpack.walked (place, zoid)
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.suspect WHERE stage = 'cut'

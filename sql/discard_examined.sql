@@ -1,17 +1,12 @@
 CREATE OR REPLACE FUNCTION relpack.discard_examined()
 RETURNS void
-LANGUAGE plpgsql
+LANGUAGE sql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-BEGIN
-    -- TRUNCATE costs more than a small chunk.
-    IF EXISTS (SELECT FROM relpack.examined_object)
-       OR EXISTS (SELECT FROM relpack.examined_inref)
-       OR EXISTS (SELECT FROM relpack.examined_problem) THEN
-        TRUNCATE relpack.examined_object, relpack.examined_inref, relpack.examined_problem;
-    END IF;
-END;
+    SELECT relpack.clear_scratch('relpack.examined_object'),
+           relpack.clear_scratch('relpack.examined_inref'),
+           relpack.clear_scratch('relpack.examined_problem');
 $$;
 
 COMMENT ON FUNCTION relpack.discard_examined() IS

@@ -37,7 +37,7 @@ BEGIN
         SELECT min(zoid) INTO v_last FROM public.object_state WHERE tid = v_newest;
     END IF;
 
-    TRUNCATE relpack.spared;
+    PERFORM relpack.clear_scratch('relpack.spared');
     INSERT INTO relpack.spared (zoid, stage)
     SELECT object.zoid, 'new'
     FROM relpack.object
@@ -75,7 +75,7 @@ BEGIN
         -- No garbage is younger than what was applied.
         doomed_until = least(v_tid, applied_tid),
         begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
-    TRUNCATE relpack.spared;
+    PERFORM relpack.clear_scratch('relpack.spared');
     RETURN v_count;
 END;
 $$;

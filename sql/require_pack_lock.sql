@@ -18,10 +18,7 @@ BEGIN
                         upper(current_setting('transaction_isolation'))
             USING ERRCODE = 'RP002';
     END IF;
-    PERFORM FROM relpack.pack_lock_holder() AS holder WHERE holder.pid = pg_backend_pid();
-    IF FOUND THEN
-        RETURN;
-    END IF;
+    -- A session that holds the locks gets them again.
     IF pg_try_advisory_xact_lock(-2)
        AND (relpack.lock_protocol() = 'advisory'
             OR (pg_try_advisory_xact_lock(1) AND pg_try_advisory_xact_lock(23))) THEN

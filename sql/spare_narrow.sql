@@ -14,7 +14,7 @@ DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
     v_found bigint;
 BEGIN
-    TRUNCATE relpack.walked;
+    PERFORM relpack.clear_scratch('relpack.walked');
     INSERT INTO relpack.walked (place, zoid)
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.spared WHERE stage = 'new'

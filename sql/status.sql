@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION relpack.status(
     OUT graph text, OUT doubt text, OUT applied_tid bigint, OUT applied_until timestamptz,
-    OUT objects bigint, OUT "references" bigint,
+    OUT objects bigint, OUT inrefs bigint,
     OUT unreachable bigint, OUT unreachable_bytes bigint,
     OUT within_grace bigint, OUT within_grace_bytes bigint,
     OUT doomed bigint, OUT blob_removals bigint, OUT problems bigint, OUT blocking_problems bigint,
@@ -17,7 +17,7 @@ BEGIN
            nullif(storage.applied_tid, 0),
            relpack.tid_time(nullif(storage.applied_tid, 0)),
            storage.objects, storage.inrefs
-    INTO graph, doubt, applied_tid, applied_until, objects, "references"
+    INTO graph, doubt, applied_tid, applied_until, objects, inrefs
     FROM relpack.storage;
     -- While a graph is built, nodes without a parent mean nothing.
     IF graph IN ('known', 'doubtful') THEN

@@ -159,8 +159,8 @@ func (c *Changes) rewrite(u *unit, k int64, l *layout) {
 	c.w.row(zoid, c.w.rec.item(d))
 }
 
-// dropRelations takes the list of relations from an item. They point back to
-// it, so that only a look at the whole graph, or at the list, finds them.
+// dropRelations takes the list of relations from an item. Counting references
+// finds the list and what is in it: they refer to the item, not to each other.
 func (c *Changes) dropRelations() {
 	_, u, k, l := c.item(func(n int64, l *layout) bool { return l.related && !c.bereft[n] })
 	if u == nil {

@@ -1,0 +1,180 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+// A rambler is a client that drops what it refers to and takes up whatever is
+// stored, garbage or not.
+type rambler struct {
+	conn   *pgx.Conn
+	random *rand.Rand
+	own    int64 // its object below the root
+	newest int64
+}
+
+var errGone = errors.New("the object is gone meanwhile")
+
+func (r *rambler) step(ctx context.Context) error {
+	err := pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error {
+		var targets []int64
+		if err := tx.QueryRow(ctx, "SELECT coalesce(array_agg(zoid), '{}') FROM (SELECT zoid FROM object_state WHERE zoid > 100 ORDER BY random() LIMIT 2) AS few").
+			Scan(&targets); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(-1)"); err != nil {
+			return err
+		}
+		var tid int64
+		if err := tx.QueryRow(ctx, "SELECT greatest(max(tid) + 1, $1) FROM object_state", zodbtest.TimeTid(time.Now())).Scan(&tid); err != nil {
+			return err
+		}
+		r.newest++
+		for zoid, refs := range (links{r.own: append(targets, r.newest), r.newest: {r.newest + 1}, r.newest + 1: {r.newest}}) {
+			if _, err := tx.Exec(ctx, restoreRow, zoid, tid, zodbtest.Record(zodbtest.Document, refs...)); err != nil {
+				return err
+			}
+		}
+		r.newest++
+		// What is stored now, with the write done, must stay: from here on
+		// relpack can know.
+		var there int
+		if err := tx.QueryRow(ctx, "SELECT count(*) FROM object_state WHERE zoid = ANY ($1)", targets).Scan(&there); err != nil {
+			return err
+		}
+		if there < len(targets) {
+			return errGone
+		}
+		return nil
+	})
+	if errors.Is(err, errGone) {
+		return nil
+	}
+	return err
+}
+
+func TestNoReferenceEverDanglesWhileClientsTakeUpGarbage(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	l := links{0: {1, 2, 3}, 1: nil, 2: nil, 3: nil}
+	for zoid := int64(101); zoid < 160; zoid++ {
+		l[zoid] = []int64{zoid + 1, zoid + 2}
+	}
+	l[160], l[161] = nil, nil
+	commit(t, conn, l)
+	ctx, cancel := context.WithCancel(t.Context())
+	var clients, packers sync.WaitGroup
+	for own := int64(1); own <= 3; own++ {
+		r := &rambler{session(t, target), rand.New(rand.NewPCG(7, uint64(own))), own, own * 100_000}
+		clients.Go(func() {
+			for range 60 {
+				if err := r.step(ctx); err != nil {
+					t.Errorf("a client's commit was lost: %v", err)
+					return
+				}
+			}
+		})
+	}
+	packers.Go(func() {
+		for packs := 0; ctx.Err() == nil; packs++ {
+			// Interrupted or given up: the next one goes on.
+			_, _ = Pack(ctx, target, everything, testLog(t))
+		}
+	})
+	packers.Go(func() {
+		reader := session(t, target)
+		for ctx.Err() == nil {
+			refs, err := zodbtest.Load(ctx, reader)
+			if err != nil {
+				return
+			}
+			for zoid := range zodbtest.Reachable(refs) {
+				for _, ref := range refs[zoid] {
+					if _, stored := refs[ref]; !stored {
+						t.Errorf("object %d can be reached and refers to %d, which is gone", zoid, ref)
+						return
+					}
+				}
+			}
+		}
+	})
+	clients.Wait()
+	cancel()
+	packers.Wait()
+	relpackGone(t, conn)
+	want := without(stored(t, conn), unreachable(t, conn))
+	packStorage(t, target, everything)
+	expectStored(t, conn, want...)
+	expectNothingDangles(t, conn)
+	expectExact(t, conn)
+}
+
+func TestAReferrerGoesNoLaterThanWhatItRefersTo(t *testing.T) {
+	t.Parallel()
+	for name, chain := range map[string]func(zoid int64) int64{
+		"upwards":   func(zoid int64) int64 { return zoid + 1 },
+		"downwards": func(zoid int64) int64 { return zoid - 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newStorage(t)
+			l := links{0: {1}, 1: nil}
+			for zoid := int64(100); zoid < 200; zoid++ {
+				if next := chain(zoid); next >= 100 && next < 200 {
+					l[zoid] = []int64{next}
+				} else {
+					l[zoid] = nil
+				}
+			}
+			commit(t, conn, l)
+			dryRun(t, target)
+			for remaining := int64(1); remaining > 0; {
+				var objects int64
+				if err := conn.QueryRow(t.Context(), "SELECT objects, remaining FROM relpack.sweep(20, NULL)").Scan(&objects, &remaining); err != nil {
+					t.Fatal(err)
+				}
+				refs, err := zodbtest.Load(t.Context(), conn)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for zoid, to := range refs {
+					for _, ref := range to {
+						if _, stored := refs[ref]; !stored {
+							t.Fatalf("with %d objects to go, %d is there and %d, which it refers to, is not", remaining, zoid, ref)
+						}
+					}
+				}
+			}
+			expectStored(t, conn, 0, 1)
+		})
+	}
+}
+
+func TestADeletionWaitsForTheDiskWhateverTheSession(t *testing.T) {
+	t.Parallel()
+	_, conn := newGarden(t)
+	run(t, conn, `
+		CREATE TABLE seen (setting text);
+		CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			INSERT INTO public.seen VALUES (current_setting('synchronous_commit'));
+			RETURN NULL;
+		END $$;
+		CREATE TRIGGER see AFTER DELETE ON object_state FOR EACH STATEMENT EXECUTE FUNCTION see();
+		SET synchronous_commit = off`)
+	if got := outcome(t, conn); got != "swept" {
+		t.Fatalf("outcome %s, want swept", got)
+	}
+	if got := get[string](t, conn, "SELECT setting FROM seen"); got != "on" {
+		t.Errorf("synchronous_commit is %s", got)
+	}
+}
