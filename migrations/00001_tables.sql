@@ -55,8 +55,11 @@ CREATE TABLE relpack.object (
     CONSTRAINT object_pkey PRIMARY KEY (zoid)
 ) WITH (fillfactor = 90);
 -- Makes the unreachable objects findable without reading the others: a pack
--- with nothing to do costs the same at any size.
-CREATE INDEX object_detached ON relpack.object (zoid) WHERE parent IS NULL;
+-- with nothing to do costs the same at any size. The predicate is not written
+-- "parent IS NULL" on purpose: walks look single objects up and ask that, and
+-- must not be planned as a scan of all that is detached, which statistics call
+-- one row until garbage comes.
+CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
 COMMENT ON TABLE relpack.object IS
     'One row per stored object: the nodes of the graph. Written only by the session that holds the pack lock.';
 COMMENT ON COLUMN relpack.object.zoid IS 'Object id, as in object_state; the root is 0.';

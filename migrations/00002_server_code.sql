@@ -169,8 +169,12 @@ BEGIN
         INSERT INTO relpack.suspect (zoid, stage)
         SELECT DISTINCT object.zoid, 'climb'
         FROM born
-        JOIN relpack.object ON object.zoid = born.zoid
-        WHERE object.parent IS NULL
+        CROSS JOIN LATERAL (
+            SELECT object.zoid
+            FROM relpack.object
+            WHERE object.zoid = born.zoid AND object.parent IS NULL
+            OFFSET 0
+        ) AS object
         ON CONFLICT DO NOTHING
     )
     SELECT count(*) INTO v_edges_new FROM born;
@@ -194,6 +198,35 @@ $$;
 
 COMMENT ON FUNCTION relpack.apply() IS
     'Brings the graph up to what was examined (relpack.examined_object and its companions, filled by "relpack pack"); returns how many objects are still pending.';
+-- +goose StatementEnd
+
+-- sql/batch_that_fits.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.batch_that_fits(objects bigint[], batch integer, locks bigint)
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_fits bigint := least(cardinality(objects), batch);
+BEGIN
+    IF to_regclass('public.blob_chunk') IS NOT NULL
+       AND (SELECT count(*) FROM public.blob_chunk WHERE zoid = ANY (objects)) > locks THEN
+        SELECT greatest(count(*) FILTER (WHERE counted.chunks <= locks), 1)
+        INTO v_fits
+        FROM (
+            SELECT sum((SELECT count(*) FROM public.blob_chunk WHERE blob_chunk.zoid = chosen.zoid))
+                       OVER (ORDER BY chosen.place) AS chunks
+            FROM unnest(objects[1:v_fits]) WITH ORDINALITY AS chosen (zoid, place)
+        ) AS counted;
+    END IF;
+    RETURN v_fits;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.batch_that_fits(bigint[], integer, bigint) IS
+    'Step of relpack.choose_batch(): how many of these objects, from the first, are no more than a batch and no more large objects than there are locks; at least one.';
 -- +goose StatementEnd
 
 -- sql/blob_removals.sql
@@ -374,7 +407,7 @@ BEGIN
                 ALTER TABLE relpack.object ADD CONSTRAINT object_pkey PRIMARY KEY USING INDEX object_zoid;
             END IF;
         ELSIF to_regclass('relpack.object_detached') IS NULL THEN
-            CREATE INDEX object_detached ON relpack.object (zoid) WHERE parent IS NULL;
+            CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
         ELSE
             ANALYZE relpack.object;
             PERFORM relpack.clear_scratch('relpack.staged_object'),
@@ -498,20 +531,19 @@ SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_batch bigint[];
-    v_chunks bigint;
+    v_first bigint := batch + 1;
     -- A large object unlinked takes a lock until the transaction ends.
     v_locks bigint := current_setting('max_locks_per_transaction')::bigint
                       * current_setting('max_connections')::bigint / 4;
+    v_fits bigint;
 BEGIN
-    SELECT array_agg(zoid)
-    INTO v_batch
-    FROM (SELECT zoid FROM relpack.doomed ORDER BY zoid LIMIT batch + 1) AS everything;
-    IF cardinality(v_batch) > batch THEN
+    -- All that is doomed, else fewer and fewer with what refers to them.
+    LOOP
         SELECT array_agg(zoid)
         INTO v_batch
         FROM (
             WITH RECURSIVE closed (zoid) AS (
-                (SELECT zoid FROM relpack.doomed ORDER BY zoid LIMIT greatest(batch / 2, 1))
+                (SELECT zoid FROM relpack.doomed ORDER BY zoid LIMIT v_first)
                 UNION
                 SELECT referrer.zoid
                 FROM closed
@@ -523,23 +555,17 @@ BEGIN
                     OFFSET 0
                 ) AS referrer
             )
-            SELECT zoid FROM closed LIMIT batch
+            SELECT zoid FROM closed LIMIT batch + 1
         ) AS chosen;
-    END IF;
-    IF to_regclass('public.blob_chunk') IS NOT NULL THEN
-        SELECT count(*) INTO v_chunks FROM public.blob_chunk WHERE zoid = ANY (v_batch);
-        IF v_chunks > v_locks THEN
-            SELECT array_agg(counted.zoid)
-            INTO v_batch
-            FROM (
-                SELECT chosen.zoid, chosen.place,
-                       sum((SELECT count(*) FROM public.blob_chunk WHERE blob_chunk.zoid = chosen.zoid))
-                           OVER (ORDER BY chosen.place) AS chunks
-                FROM unnest(v_batch) WITH ORDINALITY AS chosen (zoid, place)
-            ) AS counted
-            WHERE counted.chunks <= v_locks OR counted.place = 1;
+        v_fits := relpack.batch_that_fits(v_batch, batch, v_locks);
+        EXIT WHEN v_batch IS NULL OR v_fits = cardinality(v_batch);
+        IF v_first = 1 THEN
+            -- Of what is too large by itself the first part.
+            v_batch := v_batch[1:v_fits];
+            EXIT;
         END IF;
-    END IF;
+        v_first := CASE WHEN v_first > batch THEN greatest(batch / 2, 1) ELSE greatest(v_first / 8, 1) END;
+    END LOOP;
     RETURN v_batch;
 END;
 $$;
@@ -986,6 +1012,9 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
 AS $$
 DECLARE
     v_tid bigint := relpack.time_tid(coalesce(relpack.capped_pack_time(pack_time), 'infinity'));
@@ -1019,7 +1048,7 @@ BEGIN
     INSERT INTO relpack.spared (zoid, stage)
     SELECT object.zoid, 'new'
     FROM relpack.object
-    WHERE object.parent IS NULL
+    WHERE coalesce(object.parent, -1) = -1
       AND (object.zoid = v_last
            OR (greatest(object.tid, object.detached_tid) > v_tid
                AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
@@ -1044,7 +1073,7 @@ BEGIN
     INSERT INTO relpack.doomed (zoid)
     SELECT object.zoid
     FROM relpack.object
-    WHERE object.parent IS NULL
+    WHERE coalesce(object.parent, -1) = -1
       AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid)
     ON CONFLICT DO NOTHING;
     SELECT count(*) INTO v_count FROM relpack.doomed;
@@ -1432,14 +1461,17 @@ COMMENT ON FUNCTION relpack.limits() IS
 -- on, row locks in 3.0 to 3.4, none before.
 CREATE OR REPLACE FUNCTION relpack.lock_protocol()
 RETURNS text
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(max(CASE WHEN prosrc LIKE '%pg\_advisory\_xact\_lock%' THEN 'advisory' ELSE 'row' END), 'table')
-    FROM pg_proc
-    WHERE proname = 'lock_objects_and_detect_conflicts'
-      AND pronamespace = 'public'::regnamespace;
+BEGIN
+    RETURN (
+        SELECT coalesce(max(CASE WHEN prosrc LIKE '%pg\_advisory\_xact\_lock%' THEN 'advisory' ELSE 'row' END), 'table')
+        FROM pg_proc
+        WHERE proname = 'lock_objects_and_detect_conflicts'
+          AND pronamespace = 'public'::regnamespace);
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.lock_protocol() IS
@@ -1675,7 +1707,7 @@ DECLARE
 BEGIN
     WHILE relpack.reach_step() LOOP
     END LOOP;
-    SELECT count(*) INTO v_unreachable FROM relpack.object WHERE parent IS NULL;
+    SELECT count(*) INTO v_unreachable FROM relpack.object WHERE coalesce(parent, -1) = -1;
     RETURN v_unreachable;
 END;
 $$;
@@ -2184,7 +2216,7 @@ BEGIN
                coalesce(sum(object.size) FILTER (WHERE greatest(object.tid, object.detached_tid) > v_day_ago), 0)
         INTO unreachable, unreachable_bytes, within_grace, within_grace_bytes
         FROM relpack.object
-        WHERE object.parent IS NULL;
+        WHERE coalesce(object.parent, -1) = -1;
     END IF;
     doomed := (SELECT count(*) FROM relpack.doomed);
     blob_removals := (SELECT count(*) FROM relpack.blob_removal);
@@ -2259,18 +2291,24 @@ BEGIN
             PERFORM set_config('synchronous_commit', 'on', true);
         END IF;
         SELECT max(tid) INTO v_last FROM public.object_state;
-        SELECT max(zoid) INTO v_high FROM relpack.object WHERE parent IS NULL;
+        SELECT max(zoid) INTO v_high FROM relpack.object WHERE coalesce(parent, -1) = -1;
 
         -- Never waits for a row: whoever holds one may wait for us.
-        SELECT count(*), count(*) FILTER (WHERE object.tid = locked.tid)
-        INTO v_stored, v_nodes
-        FROM (
+        WITH locked AS MATERIALIZED (
             SELECT zoid, tid
             FROM public.object_state
             WHERE zoid = ANY (v_batch)
             FOR UPDATE NOWAIT
-        ) AS locked
-        JOIN relpack.object ON object.zoid = locked.zoid AND object.parent IS NULL;
+        )
+        SELECT count(*), count(*) FILTER (WHERE known.tid = locked.tid)
+        INTO v_stored, v_nodes
+        FROM locked
+        LEFT JOIN LATERAL (
+            SELECT object.tid
+            FROM relpack.object
+            WHERE object.zoid = locked.zoid AND object.parent IS NULL
+            OFFSET 0
+        ) AS known ON true;
         IF v_nodes <> v_stored THEN
             RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
         END IF;
@@ -2738,7 +2776,7 @@ SELECT class.label AS class,
 FROM (
     SELECT object.class, count(*) AS objects, sum(object.size) AS bytes
     FROM relpack.object
-    WHERE object.parent IS NULL
+    WHERE coalesce(object.parent, -1) = -1
     GROUP BY object.class
 ) AS garbage
 JOIN relpack.class ON class.id = garbage.class
@@ -2787,7 +2825,7 @@ SELECT object.zoid,
        relpack.tid_time(greatest(object.tid, object.detached_tid)) + interval '1 day' AS deletable_after
 FROM relpack.object
 JOIN relpack.class ON class.id = object.class
-WHERE object.parent IS NULL;
+WHERE coalesce(object.parent, -1) = -1;
 
 COMMENT ON VIEW relpack.unreachable_object IS
     'Every object that can''t be reached from the root, as of the last pack (with its --dry-run too), those within the grace included. Settled while relpack.suspect is empty.';
@@ -2896,6 +2934,7 @@ DROP FUNCTION relpack."build_step";
 DROP FUNCTION relpack."build_reset";
 DROP FUNCTION relpack."build_begin";
 DROP FUNCTION relpack."blob_removals";
+DROP FUNCTION relpack."batch_that_fits";
 DROP FUNCTION relpack."apply";
 DROP FUNCTION relpack."any_unreachable";
 DROP FUNCTION relpack."advance_watermark";

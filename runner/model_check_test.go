@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"maps"
 	"slices"
@@ -33,9 +34,6 @@ func modelSet(zoids []int64) map[int64]bool {
 
 // sound must hold in every state that a transaction leaves.
 func (h *modelHistory) sound(found modelFound) error {
-	if len(found.problems) > 0 {
-		return lossf("relpack.verify(): %q", found.problems)
-	}
 	if !slices.Equal(found.stored, slices.Sorted(maps.Keys(h.stored))) {
 		return lossf("stored are %v, and should be %v", found.stored, slices.Sorted(maps.Keys(h.stored)))
 	}
@@ -221,7 +219,10 @@ func (h *modelHistory) afterPack(ctx context.Context, s modelStep, failed error)
 	if err != nil {
 		return err
 	}
-	return h.checkNodes(found)
+	if err := h.checkNodes(found); err != nil {
+		return err
+	}
+	return h.w.verify(ctx)
 }
 
 func (h *modelHistory) hasOpaque() bool {
@@ -243,10 +244,11 @@ func (h *modelHistory) afterCrash(ctx context.Context, s modelStep) error {
 	if err != nil {
 		return err
 	}
-	if err := h.sound(found); err != nil {
+	if err := errors.Join(h.sound(found), h.w.verify(ctx)); err != nil {
 		return err
 	}
 	h.undecided = found.suspects > 0
+	h.abandoned = max(h.abandoned, found.watermark)
 	h.building = h.building || (found.graph != "known" && found.graph != "doubtful")
 	switch {
 	case found.pending == 0 && found.events == 0 && found.applied == h.stored.maxTid() && found.graph == "known":

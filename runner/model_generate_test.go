@@ -62,21 +62,21 @@ func (g *modelGenerator) step() modelStep {
 		return g.commit("heal")
 	}
 	switch n := g.IntN(100); {
-	case n < 58:
-		return g.commit(pick(g, commitKinds...))
 	case n < 62:
+		return g.commit(pick(g, commitKinds...))
+	case n < 66:
 		return g.deletion()
-	case n < 67:
+	case n < 71:
 		return g.restoration()
-	case n < 70:
-		return modelStep{verb: "snapshot", kind: "taken", args: map[string]int64{}}
-	case n < 72:
-		return g.reload()
 	case n < 74:
+		return modelStep{verb: "snapshot", kind: "taken", args: map[string]int64{}}
+	case n < 76:
+		return g.reload()
+	case n < 78:
 		return modelStep{verb: "open", kind: "reader", args: map[string]int64{}}
-	case n < 77:
+	case n < 81:
 		return g.closing()
-	case n < 93:
+	case n < 94:
 		return g.pack()
 	case n < 99 || g.chance(50):
 		return g.sweep()
@@ -124,7 +124,7 @@ func (g *modelGenerator) until(args map[string]int64, exact bool) {
 
 func (g *modelGenerator) pack() modelStep {
 	s := modelStep{verb: "pack", kind: "steps", args: map[string]int64{}}
-	if g.chance(9) {
+	if g.chance(4) {
 		s.kind = "runner"
 		if g.chance(40) {
 			s.args["crash"] = int64(1 + g.IntN(50))

@@ -44,10 +44,7 @@ func (r *modelRun) next(ctx context.Context) error {
 // sql is one step in SQL that yields a value.
 func modelDo[T any](ctx context.Context, r *modelRun, sql string, args ...any) (value T, err error) {
 	if err = r.next(ctx); err == nil {
-		began := time.Now()
 		err = r.w.packer.QueryRow(ctx, sql, args...).Scan(&value)
-		r.w.counts["µs "+sql] += int(time.Since(began).Microseconds())
-		r.w.counts["n "+sql]++
 	}
 	return value, err
 }
@@ -193,11 +190,9 @@ func (r *modelRun) catchUpModel(ctx context.Context) error {
 		if err := r.next(ctx); err != nil {
 			return err
 		}
-		began := time.Now()
 		if pending, err = x.chunk(ctx); err != nil {
 			return err
 		}
-		r.w.counts["µs chunk"] += int(time.Since(began).Microseconds())
 		r.w.counts["chunk"]++
 	}
 	r.applied = true

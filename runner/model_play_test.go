@@ -81,9 +81,7 @@ func (h *modelHistory) nextTid(s modelStep) int64 {
 func (h *modelHistory) play(ctx context.Context, s modelStep) error {
 	h.script = append(h.script, s)
 	h.w.counts[s.name()]++
-	began := time.Now()
 	err := h.do(ctx, s)
-	h.w.counts["µs "+s.name()] += int(time.Since(began).Microseconds())
 	if err != nil {
 		return fmt.Errorf("step %d, %s: %w", len(h.script), s, err)
 	}

@@ -121,7 +121,7 @@ type model struct {
 	undecided bool  // a run was abandoned while it looked for what is reachable
 	blurred   bool  // nodes mix moments: somebody wrote while they were read
 	settled   int   // the moment that nodes describe
-	water     int64 // the highest tid then
+	abandoned int64 // the highest watermark of an abandoned run since
 	nodes     map[int64]modelNode
 	view      modelStorage // what the nodes describe
 
@@ -197,22 +197,22 @@ func (m *model) settle(firstBuild bool) {
 			// Nobody knows since when. What could not be decoded at once is
 			// entered later, as new.
 			if odd || m.dirty {
-				node.hi = water
+				node.hi = max(water, m.abandoned)
 			}
 		case known && before.garbage:
 			node.lo, node.hi = before.lo, before.hi
 			if m.dirty {
-				node.hi = max(water, before.hi)
+				node.hi = max(water, before.hi, m.abandoned)
 			}
 		case m.dirty:
-			node.lo, node.hi = m.cut[zoid], water
+			node.lo, node.hi = m.cut[zoid], max(water, m.abandoned)
 		default:
 			node.lo, node.hi = water, water
 		}
 		nodes[zoid] = node
 	}
 	m.view = maps.Clone(m.stored)
-	m.nodes, m.settled, m.water, m.dirty, m.blurred = nodes, m.moment, water, false, false
+	m.nodes, m.settled, m.dirty, m.blurred, m.abandoned = nodes, m.moment, false, false, 0
 	for zoid := range m.doomed {
 		// What was written or attached since must be chosen anew.
 		if node, stored := nodes[zoid]; !stored || node.tid != tids[zoid] || !node.garbage {
@@ -318,19 +318,19 @@ type modelKnowledge struct {
 	view                     modelStorage
 	touched                  map[int64]bool
 	settled                  int
-	water                    int64
+	abandoned                int64
 	building, dirty, blurred bool
 }
 
 func (m *model) knowledge() modelKnowledge {
 	return modelKnowledge{maps.Clone(m.nodes), maps.Clone(m.view), maps.Clone(m.touched),
-		m.settled, m.water, m.building, m.dirty, m.blurred}
+		m.settled, m.abandoned, m.building, m.dirty, m.blurred}
 }
 
 // unsettle goes back to what was known before, but for what is not stored any
 // more.
 func (m *model) unsettle(k modelKnowledge) {
-	m.nodes, m.view, m.touched, m.settled, m.water = k.nodes, k.view, k.touched, k.settled, k.water
+	m.nodes, m.view, m.touched, m.settled, m.abandoned = k.nodes, k.view, k.touched, k.settled, k.abandoned
 	m.building, m.dirty, m.blurred = k.building, k.dirty, k.blurred
 	for zoid := range m.nodes {
 		if _, stored := m.stored[zoid]; !stored {

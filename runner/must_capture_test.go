@@ -20,6 +20,7 @@ func newGarden(t *testing.T) (Target, *pgx.Conn) {
 	commitAt(t, conn, 48*time.Hour, garden)
 	dryRun(t, target)
 	expectExact(t, conn)
+	run(t, conn, "SET lock_timeout = '5s'")
 	return target, conn
 }
 

@@ -104,8 +104,12 @@ BEGIN
         INSERT INTO relpack.suspect (zoid, stage)
         SELECT DISTINCT object.zoid, 'climb'
         FROM born
-        JOIN relpack.object ON object.zoid = born.zoid
-        WHERE object.parent IS NULL
+        CROSS JOIN LATERAL (
+            SELECT object.zoid
+            FROM relpack.object
+            WHERE object.zoid = born.zoid AND object.parent IS NULL
+            OFFSET 0
+        ) AS object
         ON CONFLICT DO NOTHING
     )
     SELECT count(*) INTO v_edges_new FROM born;

@@ -64,7 +64,7 @@ BEGIN
                 ALTER TABLE relpack.object ADD CONSTRAINT object_pkey PRIMARY KEY USING INDEX object_zoid;
             END IF;
         ELSIF to_regclass('relpack.object_detached') IS NULL THEN
-            CREATE INDEX object_detached ON relpack.object (zoid) WHERE parent IS NULL;
+            CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
         ELSE
             ANALYZE relpack.object;
             PERFORM relpack.clear_scratch('relpack.staged_object'),

@@ -15,20 +15,19 @@ SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_batch bigint[];
-    v_chunks bigint;
+    v_first bigint := batch + 1;
     -- A large object unlinked takes a lock until the transaction ends.
     v_locks bigint := current_setting('max_locks_per_transaction')::bigint
                       * current_setting('max_connections')::bigint / 4;
+    v_fits bigint;
 BEGIN
-    SELECT array_agg(zoid)
-    INTO v_batch
-    FROM (SELECT zoid FROM relpack.doomed ORDER BY zoid LIMIT batch + 1) AS everything;
-    IF cardinality(v_batch) > batch THEN
+    -- All that is doomed, else fewer and fewer with what refers to them.
+    LOOP
         SELECT array_agg(zoid)
         INTO v_batch
         FROM (
             WITH RECURSIVE closed (zoid) AS (
-                (SELECT zoid FROM relpack.doomed ORDER BY zoid LIMIT greatest(batch / 2, 1))
+                (SELECT zoid FROM relpack.doomed ORDER BY zoid LIMIT v_first)
                 UNION
                 SELECT referrer.zoid
                 FROM closed
@@ -40,23 +39,17 @@ BEGIN
                     OFFSET 0
                 ) AS referrer
             )
-            SELECT zoid FROM closed LIMIT batch
+            SELECT zoid FROM closed LIMIT batch + 1
         ) AS chosen;
-    END IF;
-    IF to_regclass('public.blob_chunk') IS NOT NULL THEN
-        SELECT count(*) INTO v_chunks FROM public.blob_chunk WHERE zoid = ANY (v_batch);
-        IF v_chunks > v_locks THEN
-            SELECT array_agg(counted.zoid)
-            INTO v_batch
-            FROM (
-                SELECT chosen.zoid, chosen.place,
-                       sum((SELECT count(*) FROM public.blob_chunk WHERE blob_chunk.zoid = chosen.zoid))
-                           OVER (ORDER BY chosen.place) AS chunks
-                FROM unnest(v_batch) WITH ORDINALITY AS chosen (zoid, place)
-            ) AS counted
-            WHERE counted.chunks <= v_locks OR counted.place = 1;
+        v_fits := relpack.batch_that_fits(v_batch, batch, v_locks);
+        EXIT WHEN v_batch IS NULL OR v_fits = cardinality(v_batch);
+        IF v_first = 1 THEN
+            -- Of what is too large by itself the first part.
+            v_batch := v_batch[1:v_fits];
+            EXIT;
         END IF;
-    END IF;
+        v_first := CASE WHEN v_first > batch THEN greatest(batch / 2, 1) ELSE greatest(v_first / 8, 1) END;
+    END LOOP;
     RETURN v_batch;
 END;
 $$;

@@ -8,6 +8,9 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
 AS $$
 DECLARE
     v_tid bigint := relpack.time_tid(coalesce(relpack.capped_pack_time(pack_time), 'infinity'));
@@ -41,7 +44,7 @@ BEGIN
     INSERT INTO relpack.spared (zoid, stage)
     SELECT object.zoid, 'new'
     FROM relpack.object
-    WHERE object.parent IS NULL
+    WHERE coalesce(object.parent, -1) = -1
       AND (object.zoid = v_last
            OR (greatest(object.tid, object.detached_tid) > v_tid
                AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
@@ -66,7 +69,7 @@ BEGIN
     INSERT INTO relpack.doomed (zoid)
     SELECT object.zoid
     FROM relpack.object
-    WHERE object.parent IS NULL
+    WHERE coalesce(object.parent, -1) = -1
       AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid)
     ON CONFLICT DO NOTHING;
     SELECT count(*) INTO v_count FROM relpack.doomed;

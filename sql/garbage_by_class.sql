@@ -5,7 +5,7 @@ SELECT class.label AS class,
 FROM (
     SELECT object.class, count(*) AS objects, sum(object.size) AS bytes
     FROM relpack.object
-    WHERE object.parent IS NULL
+    WHERE coalesce(object.parent, -1) = -1
     GROUP BY object.class
 ) AS garbage
 JOIN relpack.class ON class.id = garbage.class

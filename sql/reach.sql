@@ -9,7 +9,7 @@ DECLARE
 BEGIN
     WHILE relpack.reach_step() LOOP
     END LOOP;
-    SELECT count(*) INTO v_unreachable FROM relpack.object WHERE parent IS NULL;
+    SELECT count(*) INTO v_unreachable FROM relpack.object WHERE coalesce(parent, -1) = -1;
     RETURN v_unreachable;
 END;
 $$;

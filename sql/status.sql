@@ -26,7 +26,7 @@ BEGIN
                coalesce(sum(object.size) FILTER (WHERE greatest(object.tid, object.detached_tid) > v_day_ago), 0)
         INTO unreachable, unreachable_bytes, within_grace, within_grace_bytes
         FROM relpack.object
-        WHERE object.parent IS NULL;
+        WHERE coalesce(object.parent, -1) = -1;
     END IF;
     doomed := (SELECT count(*) FROM relpack.doomed);
     blob_removals := (SELECT count(*) FROM relpack.blob_removal);

@@ -50,18 +50,24 @@ BEGIN
             PERFORM set_config('synchronous_commit', 'on', true);
         END IF;
         SELECT max(tid) INTO v_last FROM public.object_state;
-        SELECT max(zoid) INTO v_high FROM relpack.object WHERE parent IS NULL;
+        SELECT max(zoid) INTO v_high FROM relpack.object WHERE coalesce(parent, -1) = -1;
 
         -- Never waits for a row: whoever holds one may wait for us.
-        SELECT count(*), count(*) FILTER (WHERE object.tid = locked.tid)
-        INTO v_stored, v_nodes
-        FROM (
+        WITH locked AS MATERIALIZED (
             SELECT zoid, tid
             FROM public.object_state
             WHERE zoid = ANY (v_batch)
             FOR UPDATE NOWAIT
-        ) AS locked
-        JOIN relpack.object ON object.zoid = locked.zoid AND object.parent IS NULL;
+        )
+        SELECT count(*), count(*) FILTER (WHERE known.tid = locked.tid)
+        INTO v_stored, v_nodes
+        FROM locked
+        LEFT JOIN LATERAL (
+            SELECT object.tid
+            FROM relpack.object
+            WHERE object.zoid = locked.zoid AND object.parent IS NULL
+            OFFSET 0
+        ) AS known ON true;
         IF v_nodes <> v_stored THEN
             RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
         END IF;

@@ -7,7 +7,7 @@ SELECT object.zoid,
        relpack.tid_time(greatest(object.tid, object.detached_tid)) + interval '1 day' AS deletable_after
 FROM relpack.object
 JOIN relpack.class ON class.id = object.class
-WHERE object.parent IS NULL;
+WHERE coalesce(object.parent, -1) = -1;
 
 COMMENT ON VIEW relpack.unreachable_object IS
     'Every object that can''t be reached from the root, as of the last pack (with its --dry-run too), those within the grace included. Settled while relpack.suspect is empty.';

@@ -1,0 +1,25 @@
+CREATE OR REPLACE FUNCTION relpack.batch_that_fits(objects bigint[], batch integer, locks bigint)
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_fits bigint := least(cardinality(objects), batch);
+BEGIN
+    IF to_regclass('public.blob_chunk') IS NOT NULL
+       AND (SELECT count(*) FROM public.blob_chunk WHERE zoid = ANY (objects)) > locks THEN
+        SELECT greatest(count(*) FILTER (WHERE counted.chunks <= locks), 1)
+        INTO v_fits
+        FROM (
+            SELECT sum((SELECT count(*) FROM public.blob_chunk WHERE blob_chunk.zoid = chosen.zoid))
+                       OVER (ORDER BY chosen.place) AS chunks
+            FROM unnest(objects[1:v_fits]) WITH ORDINALITY AS chosen (zoid, place)
+        ) AS counted;
+    END IF;
+    RETURN v_fits;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.batch_that_fits(bigint[], integer, bigint) IS
+    'Step of relpack.choose_batch(): how many of these objects, from the first, are no more than a batch and no more large objects than there are locks; at least one.';
