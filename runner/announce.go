@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 
@@ -69,6 +70,15 @@ func (p *pack) sayLeftovers(ctx context.Context) (err error) {
 
 // PeakMemory is the most memory that this process had resident, in bytes.
 func PeakMemory() int64 {
+	// On Linux getrusage counts what the parent had when it started us.
+	if status, err := os.ReadFile("/proc/self/status"); err == nil {
+		var kib int64
+		if _, rest, found := strings.Cut(string(status), "VmHWM:"); found {
+			if _, err := fmt.Sscan(rest, &kib); err == nil {
+				return kib * 1024
+			}
+		}
+	}
 	var usage unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
 		return 0

@@ -202,6 +202,8 @@ func (m *model) settle(firstBuild bool) {
 		case known && before.garbage:
 			node.lo, node.hi = before.lo, before.hi
 			if m.dirty {
+				// It may have been deleted meanwhile, and stored again.
+				node.lo = min(water, before.lo)
 				node.hi = max(water, before.hi, m.abandoned)
 			}
 		case m.dirty:
