@@ -67,12 +67,16 @@ COMMENT ON FUNCTION relpack.any_unreachable(bigint[], bigint[]) IS
 -- transaction. An object that was written after the watermark is left to the
 -- next capture: until then it keeps the references that are recorded and gets
 -- those that it has now. With the old ones alone, what it came to refer to
--- between the last capture and this one would count as cut off.
+-- between the last capture and this one would count as cut off. A chunk is
+-- small beside the graph: everything goes by index.
 CREATE OR REPLACE FUNCTION relpack.apply()
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
 AS $$
 DECLARE
     v_watermark bigint;
@@ -531,13 +535,16 @@ SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_batch bigint[];
-    v_first bigint := batch + 1;
+    v_first bigint := batch;
     -- A large object unlinked takes a lock until the transaction ends.
     v_locks bigint := current_setting('max_locks_per_transaction')::bigint
                       * current_setting('max_connections')::bigint / 4;
     v_fits bigint;
 BEGIN
     -- All that is doomed, else fewer and fewer with what refers to them.
+    IF (SELECT count(*) FROM (SELECT FROM relpack.doomed LIMIT batch + 1) AS few) > batch THEN
+        v_first := greatest(batch * 9 / 10, 1);
+    END IF;
     LOOP
         SELECT array_agg(zoid)
         INTO v_batch
@@ -564,7 +571,7 @@ BEGIN
             v_batch := v_batch[1:v_fits];
             EXIT;
         END IF;
-        v_first := CASE WHEN v_first > batch THEN greatest(batch / 2, 1) ELSE greatest(v_first / 8, 1) END;
+        v_first := greatest(v_first / 4, 1);
     END LOOP;
     RETURN v_batch;
 END;
@@ -604,8 +611,8 @@ COMMENT ON FUNCTION relpack.class_id(text, text) IS
 
 -- sql/clear_scratch.sql
 -- +goose StatementBegin
--- TRUNCATE where that is to be had at once, else DELETE: pg_dump holds a weak
--- lock on every table for as long as it runs.
+-- DELETE where that is cheaper; else TRUNCATE if it is to be had at once:
+-- pg_dump holds a weak lock on every table for as long as it runs.
 CREATE OR REPLACE FUNCTION relpack.clear_scratch(scratch regclass)
 RETURNS void
 LANGUAGE plpgsql
@@ -613,18 +620,17 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '10ms'
 AS $$
-DECLARE
-    v_filled boolean;
 BEGIN
-    EXECUTE format('SELECT EXISTS (SELECT FROM %s)', scratch) INTO v_filled;
-    IF v_filled THEN
+    IF pg_relation_size(scratch) > 262144 THEN
         BEGIN
             EXECUTE format('TRUNCATE %s', scratch);
+            RETURN;
         EXCEPTION
             WHEN lock_not_available THEN
-                EXECUTE format('DELETE FROM %s', scratch);
+                NULL;
         END;
     END IF;
+    EXECUTE format('DELETE FROM %s', scratch);
 END;
 $$;
 
@@ -751,6 +757,15 @@ BEGIN
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+
+    IF EXISTS (SELECT FROM relpack.pending) THEN
+        -- A run was abandoned when it had applied a part of its changes. What it
+        -- found cut off may have hung on what it did not come to, and may have
+        -- been cut only now: its grace begins with this run.
+        UPDATE relpack.object
+        SET detached_tid = v_storage.watermark
+        WHERE object.parent IS NULL AND object.detached_tid >= v_storage.applied_tid;
     END IF;
 
     WITH taken AS (
@@ -1027,7 +1042,7 @@ BEGIN
     PERFORM relpack.require_settled();
     SELECT begun_until INTO v_begun FROM relpack.storage;
     IF v_begun = 0 THEN
-        DELETE FROM relpack.doomed;
+        PERFORM relpack.clear_scratch('relpack.doomed');
     ELSE
         DELETE FROM relpack.doomed
         USING relpack.object
@@ -1089,6 +1104,33 @@ $$;
 
 COMMENT ON FUNCTION relpack.doom(timestamptz) IS
     'Chooses the objects that a sweep with this pack time deletes, into relpack.doomed; returns how many. NULL: whatever is unreachable. Deletes nothing.';
+-- +goose StatementEnd
+
+-- sql/doomed_otherwise.sql
+-- +goose StatementBegin
+-- Whether relpack.doomed was chosen from another graph or for another pack
+-- time. What has begun is finished without being chosen again.
+CREATE OR REPLACE FUNCTION relpack.doomed_otherwise(pack_time timestamptz)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_storage relpack.storage;
+BEGIN
+    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    RETURN v_storage.applied_tid <> v_storage.doomed_tid
+        OR NOT EXISTS (SELECT FROM relpack.doomed)
+        OR (v_storage.doomed_until > v_storage.begun_until
+            AND v_storage.doomed_until <> least(
+                relpack.time_tid(coalesce(relpack.capped_pack_time(pack_time), 'infinity')),
+                v_storage.applied_tid));
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.doomed_otherwise(timestamptz) IS
+    'Step of relpack.sweep(): whether what may be deleted with this pack time has to be chosen anew.';
 -- +goose StatementEnd
 
 -- sql/doubt.sql
@@ -1867,6 +1909,9 @@ LANGUAGE plpgsql
 VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, relpack, pg_temp
 AS $$
+DECLARE
+    -- While the graph is built there is no index to look an object up by.
+    v_known boolean := (SELECT graph IN ('known', 'doubtful') FROM relpack.storage);
 BEGIN
     IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN
         INSERT INTO relpack.write_event (kind, zoid, tid)
@@ -1884,7 +1929,12 @@ BEGIN
     INSERT INTO relpack.blob_removal (zoid, tid)
     SELECT deleted.zoid, deleted.tid
     FROM deleted
-    LEFT JOIN relpack.object ON object.zoid = deleted.zoid AND object.tid = deleted.tid
+    LEFT JOIN LATERAL (
+        SELECT known.class
+        FROM relpack.object AS known
+        WHERE v_known AND known.zoid = deleted.zoid AND known.tid = deleted.tid
+        OFFSET 0
+    ) AS object ON true
     WHERE object.class = 1
        OR (coalesce(object.class, 0) = 0
            AND (deleted.state IS NULL
@@ -2270,8 +2320,7 @@ BEGIN
     END IF;
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
-    IF (SELECT storage.applied_tid <> storage.doomed_tid OR storage.doomed_until > storage.begun_until FROM relpack.storage)
-       OR NOT EXISTS (SELECT FROM relpack.doomed) THEN
+    IF relpack.doomed_otherwise(pack_time) THEN
         PERFORM relpack.doom(pack_time);
     END IF;
     objects := 0;
@@ -2917,6 +2966,7 @@ DROP FUNCTION relpack."flow";
 DROP FUNCTION relpack."finish_apply";
 DROP FUNCTION relpack."drop_triggers";
 DROP FUNCTION relpack."doubt";
+DROP FUNCTION relpack."doomed_otherwise";
 DROP FUNCTION relpack."doom";
 DROP FUNCTION relpack."discard_examined";
 DROP FUNCTION relpack."cut_narrow";

@@ -83,15 +83,16 @@ func (h *modelHistory) checkNodes(found modelFound) error {
 
 // adopt takes over what relpack knows after it read a storage that changed
 // meanwhile: some objects as they were at the watermark, some as they are now.
-// Whatever could be reached at both moments must not count as garbage.
-func (h *modelHistory) adopt(found modelFound, captured int) error {
+// Whatever is reached by references that were there at both moments must not
+// count as garbage.
+func (h *modelHistory) adopt(found modelFound, then modelStorage) error {
 	if err := h.sound(found); err != nil {
 		return err
 	}
+	steady := h.stored.with(then).from(0)
 	h.nodes, h.view = map[int64]modelNode{}, maps.Clone(h.stored)
 	for i, zoid := range found.zoids {
-		since := h.reached[zoid]
-		if !found.attached[i] && since > 0 && since <= captured {
+		if !found.attached[i] && steady[zoid] {
 			return lossf("object %d counts as garbage, and could be reached all along", zoid)
 		}
 		h.nodes[zoid] = modelNode{found.tids[i], !found.attached[i], found.detached[i], found.detached[i]}

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,9 +20,10 @@ type modelRun struct {
 	*modelHistory
 	*pack
 	step     modelStep
-	steps    int  // so far
-	captured int  // the moment of the watermark
-	late     bool // something was written between capture and apply
+	steps    int          // so far
+	captured int          // the moment of the watermark
+	then     modelStorage // what was stored at that moment
+	late     bool         // something was written between capture and apply
 	applied  bool
 }
 
@@ -179,7 +181,7 @@ func (r *modelRun) catchUpModel(ctx context.Context) error {
 	if err := r.tryLock(ctx, "SELECT relpack.advance_watermark()"); err != nil {
 		return err
 	}
-	r.captured, r.late, r.applied = r.moment, false, false
+	r.captured, r.then, r.late, r.applied = r.moment, maps.Clone(r.stored), false, false
 	pending, err := modelDo[int64](ctx, r, "SELECT relpack.collect()")
 	if err != nil {
 		return err
@@ -209,7 +211,7 @@ func (r *modelRun) catchUpModel(ctx context.Context) error {
 	}
 	if r.late {
 		r.building = false
-		return r.adopt(found, r.captured)
+		return r.adopt(found, r.then)
 	}
 	return r.checkNodes(found)
 }

@@ -91,6 +91,20 @@ func (s modelStorage) from(start ...int64) map[int64]bool {
 	return reached
 }
 
+// with is what two moments have in common.
+func (s modelStorage) with(then modelStorage) modelStorage {
+	common := modelStorage{}
+	for zoid, row := range then {
+		if _, stored := s[zoid]; !stored {
+			continue
+		}
+		now := s.refs(zoid)
+		refs := slices.DeleteFunc(slices.Clone(then.refs(zoid)), func(ref int64) bool { return !slices.Contains(now, ref) })
+		common[zoid] = modelRow{row.tid, modelContent{"plain", refs}}
+	}
+	return common
+}
+
 func (s modelStorage) maxTid() int64 {
 	var highest int64
 	for _, row := range s {

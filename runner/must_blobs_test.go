@@ -105,6 +105,42 @@ func TestAnObjectRestoredWhileItsFileIsAboutToGoKeepsIt(t *testing.T) {
 	expectBlob(t, target, zodbtest.Bushy, 4, tid, false)
 }
 
+func TestFilesAreNotTouchedWhileAWriteIsInFlight(t *testing.T) {
+	t.Parallel()
+	target, conn, tid := newAlbum(t, zodbtest.Bushy)
+	writer := session(t, target)
+	var tx pgx.Tx
+	begun := make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		_, err := Pack(t.Context(), target, before("remove blob files", func() {
+			defer close(begun)
+			var err error
+			if tx, err = writer.Begin(t.Context()); err == nil {
+				_, err = tx.Exec(t.Context(), restoreRow, 3, tid, zodbtest.Record(zodbtest.Blob))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}), testLog(t))
+		done <- err
+	}()
+	<-begun
+	until(t, "relpack tries to remove files", func() bool {
+		return get[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+			AND application_name = 'relpack pack' AND query LIKE '%blob_removal%')`)
+	})
+	expectBlob(t, target, zodbtest.Bushy, 3, tid, true)
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	expectBlob(t, target, zodbtest.Bushy, 3, tid, true)
+	expectBlob(t, target, zodbtest.Bushy, 4, tid, false)
+}
+
 func TestFilesWaitForARunThatKnowsTheirDirectory(t *testing.T) {
 	t.Parallel()
 	target, conn, tid := newAlbum(t, zodbtest.Lawn)

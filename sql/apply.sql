@@ -2,12 +2,16 @@
 -- transaction. An object that was written after the watermark is left to the
 -- next capture: until then it keeps the references that are recorded and gets
 -- those that it has now. With the old ones alone, what it came to refer to
--- between the last capture and this one would count as cut off.
+-- between the last capture and this one would count as cut off. A chunk is
+-- small beside the graph: everything goes by index.
 CREATE OR REPLACE FUNCTION relpack.apply()
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
 AS $$
 DECLARE
     v_watermark bigint;

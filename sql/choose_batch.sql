@@ -15,13 +15,16 @@ SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_batch bigint[];
-    v_first bigint := batch + 1;
+    v_first bigint := batch;
     -- A large object unlinked takes a lock until the transaction ends.
     v_locks bigint := current_setting('max_locks_per_transaction')::bigint
                       * current_setting('max_connections')::bigint / 4;
     v_fits bigint;
 BEGIN
     -- All that is doomed, else fewer and fewer with what refers to them.
+    IF (SELECT count(*) FROM (SELECT FROM relpack.doomed LIMIT batch + 1) AS few) > batch THEN
+        v_first := greatest(batch * 9 / 10, 1);
+    END IF;
     LOOP
         SELECT array_agg(zoid)
         INTO v_batch
@@ -48,7 +51,7 @@ BEGIN
             v_batch := v_batch[1:v_fits];
             EXIT;
         END IF;
-        v_first := CASE WHEN v_first > batch THEN greatest(batch / 2, 1) ELSE greatest(v_first / 8, 1) END;
+        v_first := greatest(v_first / 4, 1);
     END LOOP;
     RETURN v_batch;
 END;

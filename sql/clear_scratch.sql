@@ -1,5 +1,5 @@
--- TRUNCATE where that is to be had at once, else DELETE: pg_dump holds a weak
--- lock on every table for as long as it runs.
+-- DELETE where that is cheaper; else TRUNCATE if it is to be had at once:
+-- pg_dump holds a weak lock on every table for as long as it runs.
 CREATE OR REPLACE FUNCTION relpack.clear_scratch(scratch regclass)
 RETURNS void
 LANGUAGE plpgsql
@@ -7,18 +7,17 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '10ms'
 AS $$
-DECLARE
-    v_filled boolean;
 BEGIN
-    EXECUTE format('SELECT EXISTS (SELECT FROM %s)', scratch) INTO v_filled;
-    IF v_filled THEN
+    IF pg_relation_size(scratch) > 262144 THEN
         BEGIN
             EXECUTE format('TRUNCATE %s', scratch);
+            RETURN;
         EXCEPTION
             WHEN lock_not_available THEN
-                EXECUTE format('DELETE FROM %s', scratch);
+                NULL;
         END;
     END IF;
+    EXECUTE format('DELETE FROM %s', scratch);
 END;
 $$;
 

@@ -19,6 +19,15 @@ BEGIN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
 
+    IF EXISTS (SELECT FROM relpack.pending) THEN
+        -- A run was abandoned when it had applied a part of its changes. What it
+        -- found cut off may have hung on what it did not come to, and may have
+        -- been cut only now: its grace begins with this run.
+        UPDATE relpack.object
+        SET detached_tid = v_storage.watermark
+        WHERE object.parent IS NULL AND object.detached_tid >= v_storage.applied_tid;
+    END IF;
+
     WITH taken AS (
         DELETE FROM relpack.write_event
         RETURNING zoid, kind

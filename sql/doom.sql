@@ -23,7 +23,7 @@ BEGIN
     PERFORM relpack.require_settled();
     SELECT begun_until INTO v_begun FROM relpack.storage;
     IF v_begun = 0 THEN
-        DELETE FROM relpack.doomed;
+        PERFORM relpack.clear_scratch('relpack.doomed');
     ELSE
         DELETE FROM relpack.doomed
         USING relpack.object

@@ -7,6 +7,9 @@ LANGUAGE plpgsql
 VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, relpack, pg_temp
 AS $$
+DECLARE
+    -- While the graph is built there is no index to look an object up by.
+    v_known boolean := (SELECT graph IN ('known', 'doubtful') FROM relpack.storage);
 BEGIN
     IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN
         INSERT INTO relpack.write_event (kind, zoid, tid)
@@ -24,7 +27,12 @@ BEGIN
     INSERT INTO relpack.blob_removal (zoid, tid)
     SELECT deleted.zoid, deleted.tid
     FROM deleted
-    LEFT JOIN relpack.object ON object.zoid = deleted.zoid AND object.tid = deleted.tid
+    LEFT JOIN LATERAL (
+        SELECT known.class
+        FROM relpack.object AS known
+        WHERE v_known AND known.zoid = deleted.zoid AND known.tid = deleted.tid
+        OFFSET 0
+    ) AS object ON true
     WHERE object.class = 1
        OR (coalesce(object.class, 0) = 0
            AND (deleted.state IS NULL

@@ -29,8 +29,7 @@ BEGIN
     END IF;
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
-    IF (SELECT storage.applied_tid <> storage.doomed_tid OR storage.doomed_until > storage.begun_until FROM relpack.storage)
-       OR NOT EXISTS (SELECT FROM relpack.doomed) THEN
+    IF relpack.doomed_otherwise(pack_time) THEN
         PERFORM relpack.doom(pack_time);
     END IF;
     objects := 0;
