@@ -1788,6 +1788,7 @@ BEGIN
     ELSE
         -- What is judged and still detached is unreachable.
         DELETE FROM relpack.suspect;
+        UPDATE relpack.storage SET climb_round = 0 WHERE climb_round <> 0;
         -- Cut off again later, it is to have its grace again.
         DELETE FROM relpack.doomed
         USING relpack.object

@@ -282,8 +282,8 @@ func (h *modelHistory) spoil(ctx context.Context, how int64) error {
 	case 1:
 		statement = modelSpoil
 	case 2:
-		statement = `TRUNCATE relpack.examined_object, relpack.examined_inref, relpack.examined_problem,
-			relpack.walked, relpack.spared`
+		statement = `DELETE FROM relpack.examined_object; DELETE FROM relpack.examined_inref;
+			DELETE FROM relpack.examined_problem; DELETE FROM relpack.walked; DELETE FROM relpack.spared`
 	}
 	_, err := h.w.app.Exec(ctx, statement)
 	return err

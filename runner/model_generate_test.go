@@ -61,20 +61,24 @@ func (g *modelGenerator) step() modelStep {
 	if g.h.hasOpaque() && g.chance(25) {
 		return g.commit("heal")
 	}
+	if g.h.settled == g.h.moment && g.h.hasGarbage() && g.chance(25) {
+		// What a pack has left is for a DBA to sweep, who is not alone.
+		return g.sweep()
+	}
 	switch n := g.IntN(100); {
-	case n < 62:
+	case n < 64:
 		return g.commit(pick(g, commitKinds...))
-	case n < 66:
+	case n < 68:
 		return g.deletion()
-	case n < 71:
+	case n < 73:
 		return g.restoration()
-	case n < 74:
-		return modelStep{verb: "snapshot", kind: "taken", args: map[string]int64{}}
 	case n < 76:
-		return g.reload()
+		return modelStep{verb: "snapshot", kind: "taken", args: map[string]int64{}}
 	case n < 78:
+		return g.reload()
+	case n < 80:
 		return modelStep{verb: "open", kind: "reader", args: map[string]int64{}}
-	case n < 81:
+	case n < 83:
 		return g.closing()
 	case n < 94:
 		return g.pack()
@@ -141,7 +145,7 @@ func (g *modelGenerator) pack() modelStep {
 	g.until(s.args, true)
 	s.args["chunk"] = pick[int64](g, 2, 6, 10000, 10000, 10000)
 	s.args["batch"] = pick[int64](g, 1, 2, 5, 1000)
-	if g.chance(6) {
+	if g.chance(4) {
 		s.args["init"] = 1
 	}
 	switch n := g.IntN(100); {
@@ -165,8 +169,8 @@ func (g *modelGenerator) sweep() modelStep {
 	if g.chance(60) && len(g.ages) > 0 {
 		s.args["at"] = pick(g, g.ages...) + pick[int64](g, 0, 0, 1, -1, -10000)
 	}
-	if g.chance(45) {
-		c := g.commit(pick(g, "regain", "regain", "dirt", "add", "modify", "cut"))
+	if g.chance(55) {
+		c := g.commit(pick(g, "regain", "regain", "regain", "dirt", "rewrite garbage", "add", "modify", "cut"))
 		maps.Copy(s.args, c.args)
 		s.writes = c.writes
 		s.kind = "beside a commit"
@@ -198,7 +202,7 @@ func (g *modelGenerator) restoration() modelStep {
 }
 
 func (g *modelGenerator) reload() modelStep {
-	s := modelStep{verb: "reload", kind: pick(g, "truncate", "truncate", "delete", "untriggered"), args: map[string]int64{}}
+	s := modelStep{verb: "reload", kind: pick(g, "truncate", "delete", "untriggered"), args: map[string]int64{}}
 	if n := len(g.h.snapshots); n > 0 && g.chance(60) {
 		s.args["snapshot"] = int64(1 + g.IntN(n))
 	}

@@ -55,7 +55,7 @@ func TestEveryHistoryLeavesExactlyWhatAMarkFromTheRootWould(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	histories := modelNumber(t, "RELPACK_HISTORIES", 250)
-	counts, failure := searchHistories(t, nil, uint64(modelNumber(t, "RELPACK_SEED", 1)), histories, 4)
+	counts, failure := searchHistories(t, nil, uint64(modelNumber(t, "RELPACK_SEED", 1)), histories, 4, true)
 	if failure != nil {
 		t.Fatalf("seed %d: %v\nRELPACK_SCRIPT plays this:\n%s", failure.seed, failure.err, formatModelScript(failure.script))
 	}
@@ -92,7 +92,7 @@ type modelFailure struct {
 
 // searchHistories plays histories in several databases at once until one
 // fails, which it shortens. prepare alters each database first.
-func searchHistories(t testing.TB, prepare func(*modelWorker), seed uint64, histories int64, workers int) (map[string]int, *modelFailure) {
+func searchHistories(t testing.TB, prepare func(*modelWorker), seed uint64, histories int64, workers int, shorten bool) (map[string]int, *modelFailure) {
 	t.Helper()
 	var (
 		next   atomic.Int64
@@ -125,7 +125,7 @@ func searchHistories(t testing.TB, prepare func(*modelWorker), seed uint64, hist
 					failed = &modelFailure{seed + uint64(n), script, err}
 				}
 				mu.Unlock()
-				if first {
+				if first && shorten {
 					failed.script, failed.err = shortenModelScript(t.Context(), w, script, err)
 				}
 				break

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,17 +57,19 @@ func newModelWorker(t testing.TB, quick bool) *modelWorker {
 	return w
 }
 
-// quicken exchanges TRUNCATE and ANALYZE of scratch tables, right for millions
-// of rows, for DELETE: they make the server plan every statement on the table
-// anew, which takes most of the time of a history with some dozen objects. One
-// worker of four is left as it is.
+// quicken leaves out what is right for millions of rows and takes most of the
+// time of a history with some dozen objects: plans made anew for every call,
+// and TRUNCATE and ANALYZE of scratch tables, which make the server forget the
+// plans that it has. One worker of four is left as it is.
 func (w *modelWorker) quicken(t testing.TB) {
 	t.Helper()
-	for name, parts := range map[string][2]string{
+	for name, parts := range map[string][]string{
 		"clear_scratch": {"EXECUTE format('TRUNCATE %s', scratch)", "EXECUTE format('DELETE FROM %s', scratch)"},
 		"doom":          {"ANALYZE relpack.spared;", ""},
+		"climb":         {"SET plan_cache_mode = force_custom_plan\n", ""},
+		"sweep":         {"SET plan_cache_mode = force_custom_plan\n", ""},
 	} {
-		quick, err := mutated(name, parts[0], parts[1])
+		quick, err := mutated(name, parts...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,10 +103,32 @@ const modelReset = `
 	VALUES (%[1]d, %[1]d, %[1]d, 1, 'known', 'public.object_state'::regclass, relpack.trigger_identity());
 	INSERT INTO relpack.object (zoid, tid, parent, class, size) VALUES (0, %[1]d, 0, 0, %[2]d)`
 
+const modelIndexes = `
+	SELECT relpack.build_reset();
+	ALTER TABLE relpack.object ADD CONSTRAINT object_pkey PRIMARY KEY (zoid);
+	CREATE INDEX object_detached ON relpack.object (zoid) WHERE parent IS NULL;
+	ALTER TABLE relpack.object_inref ADD CONSTRAINT object_inref_pkey PRIMARY KEY (zoid, inref);
+	CREATE INDEX object_inref_inref ON relpack.object_inref (inref)`
+
 // reset begins a history: only the root is stored, under this tid.
 func (w *modelWorker) reset(ctx context.Context, tid int64) error {
-	if w.played++; w.played%25 == 0 {
-		if _, err := w.app.Exec(ctx, "VACUUM (ANALYZE, INDEX_CLEANUP on)"); err != nil {
+	if w.played++; w.played%20 == 0 {
+		if _, err := w.app.Exec(ctx, `VACUUM (INDEX_CLEANUP on) public.object_state, relpack.object, relpack.object_inref,
+			relpack.write_event, relpack.pending, relpack.suspect, relpack.doomed, relpack.storage,
+			relpack.examined_object, relpack.examined_inref, relpack.walked, relpack.spared`); err != nil {
+			return err
+		}
+	}
+	var indexed bool
+	if err := w.app.QueryRow(ctx, `
+		SELECT to_regclass('relpack.object_pkey') IS NOT NULL AND to_regclass('relpack.object_detached') IS NOT NULL
+		   AND to_regclass('relpack.object_inref_pkey') IS NOT NULL AND to_regclass('relpack.object_inref_inref') IS NOT NULL`).
+		Scan(&indexed); err != nil {
+		return err
+	}
+	if !indexed {
+		// A build was abandoned.
+		if _, err := w.app.Exec(ctx, modelIndexes); err != nil {
 			return err
 		}
 	}
@@ -127,17 +152,21 @@ func (w *modelWorker) setLimits(ctx context.Context, s modelStep) error {
 	return err
 }
 
-// mutated is a definition of sql/ with one part replaced.
-func mutated(name, part, by string) (string, error) {
-	text, err := sql.Files.ReadFile(name + ".sql")
+// mutated is a definition of sql/ with parts replaced: each is followed by what
+// comes in its place.
+func mutated(name string, parts ...string) (string, error) {
+	file, err := sql.Files.ReadFile(name + ".sql")
 	if err != nil {
 		return "", err
 	}
-	before, after, _ := strings.Cut(string(text), part)
-	if strings.Count(string(text), part) != 1 {
-		return "", fmt.Errorf("sql/%s.sql does not have this exactly once: %q", name, part)
+	text := string(file)
+	for pair := range slices.Chunk(parts, 2) {
+		if strings.Count(text, pair[0]) != 1 {
+			return "", fmt.Errorf("sql/%s.sql does not have this exactly once: %q", name, pair[0])
+		}
+		text = strings.Replace(text, pair[0], pair[1], 1)
 	}
-	return before + by + after, nil
+	return text, nil
 }
 
 // modelWriteSQL stores objects in one statement, as RelStorage does.

@@ -71,8 +71,8 @@ func TestAFirstBuildThatCrashesAnywhereIsMadeGood(t *testing.T) {
 	}
 	commitRecords(t, conn, padded)
 	o := everything
-	o.DryRun, o.Init, o.rangeBlocks = true, true, 1
-	for n := 1; ; n += 3 {
+	o.DryRun, o.Init, o.rangeBlocks = true, true, 4
+	for n := 2; ; n += 4 {
 		last := crashAfter(t, target, o, n)
 		if last == "" {
 			break
@@ -91,7 +91,7 @@ func TestASweepThatCrashesAnywhereIsMadeGood(t *testing.T) {
 	target, conn := newStorage(t)
 	commitAt(t, conn, time.Hour, tangle())
 	packStorage(t, target, everything)
-	for n := 1; ; n++ {
+	for n := 3; ; n += 2 {
 		stir(t, target, int64(n))
 		want := without(stored(t, conn), unreachable(t, conn))
 		last := crashAfter(t, target, everything, n)

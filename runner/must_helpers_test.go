@@ -282,9 +282,6 @@ func crashAfter(t testing.TB, target Target, o PackOptions, n int) string {
 	if err == nil {
 		return ""
 	}
-	conn := session(t, target)
-	until(t, "the sessions of a crashed pack are gone", func() bool {
-		return get[int](t, conn, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'relpack %'") == 0
-	})
+	relpackGone(t, session(t, target))
 	return c.last
 }

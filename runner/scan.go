@@ -44,10 +44,10 @@ func (p *pack) scan(ctx context.Context) error {
 		group.Go(func() error {
 			w := &scanWorker{pack: p, watermark: watermark, filenode: filenode}
 			w.decoder = decoder{classes: classes, ids: map[string]int32{}}
+			defer w.close()
 			if err := w.open(ctx); err != nil {
 				return err
 			}
-			defer w.close()
 			for {
 				i := int(next.Add(1)) - 1
 				if i >= len(ranges) || p.stopped() {
@@ -86,8 +86,11 @@ func (w *scanWorker) open(ctx context.Context) (err error) {
 }
 
 func (w *scanWorker) close() {
-	closeSession(w.reader)
-	closeSession(w.writer)
+	for _, conn := range []*pgx.Conn{w.reader, w.writer} {
+		if conn != nil { // opened
+			closeSession(conn)
+		}
+	}
 }
 
 // read reads one range in a transaction of its own and stages it in another:
