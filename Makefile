@@ -7,6 +7,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 TESTFLAGS ?=
 BENCH     ?= .
 FUZZTIME  ?= 60s
+HISTORIES ?= 3000
 OBJECTS   ?= 1000000
 BENCHFLAGS ?=
 
@@ -18,7 +19,7 @@ WITHPG = $(GO) run -buildvcs=false ./runner/internal/pgtest/withpg
 MEASURE = $(GO) run -buildvcs=false ./runner/internal/bench -objects $(OBJECTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo bench bench-compare bench-peer bench-go fmt lint fuzz clean go
+.PHONY: help build test demo soak bench bench-compare bench-peer bench-go fmt lint fuzz clean go
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,10 +29,13 @@ build: go ## build bin/relpack
 
 # -count=1: Go's cache of results knows nothing of the server they came from.
 test: go ## run the whole suite on a private PostgreSQL (or on that of RELPACK_TEST_DSN)
-	$(WITHPG) -- $(GO) test -count=1 $(TESTFLAGS) ./...
+	$(WITHPG) -- $(GO) test -count=1 -timeout 30m $(TESTFLAGS) ./...
 
 demo: go ## pack a real sample database and show every step
 	$(GO) run -buildvcs=false ./runner/internal/demo
+
+soak: go ## thousands of random histories, and the mistakes that they must find (HISTORIES=3000)
+	$(WITHPG) -- env RELPACK_HISTORIES=$(HISTORIES) RELPACK_FAULT_HISTORIES=400 $(GO) test -count=1 -timeout 3h -run 'EveryHistory|EveryFault' ./runner
 
 bench: build ## measure relpack on a generated database (OBJECTS=1000000 BENCHFLAGS=-help)
 	@mkdir -p .cache

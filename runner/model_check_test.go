@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"maps"
 	"slices"
@@ -83,13 +82,17 @@ func (h *modelHistory) checkNodes(found modelFound) error {
 
 // adopt takes over what relpack knows after it read a storage that changed
 // meanwhile: some objects as they were at the watermark, some as they are now.
-// Whatever is reached by references that were there at both moments must not
-// count as garbage.
+// Whatever could be reached at the watermark by references that were known, or
+// are still there, must not count as garbage.
 func (h *modelHistory) adopt(found modelFound, then modelStorage) error {
 	if err := h.sound(found); err != nil {
 		return err
 	}
-	steady := h.stored.with(then).from(0)
+	var known modelStorage
+	if !h.dirty && !h.blurred && !h.building {
+		known = h.view
+	}
+	steady := h.stored.steady(then, known).from(0)
 	h.nodes, h.view = map[int64]modelNode{}, maps.Clone(h.stored)
 	for i, zoid := range found.zoids {
 		if !found.attached[i] && steady[zoid] {
@@ -184,6 +187,8 @@ func (h *modelHistory) checkGone(gone []int64, doomed map[int64]bool, packTid in
 		switch {
 		case reached[zoid]:
 			return lossf("object %d was deleted and can be reached", zoid)
+		case known && node.tid != h.stored[zoid].tid:
+			return lossf("object %d was deleted in a revision that nobody had read", zoid)
 		case known && young > packTid && (!h.doomed[zoid] || young > h.begunUntil):
 			return lossf("object %d was deleted within the grace: %+v, pack tid %d", zoid, node, packTid)
 		}
@@ -223,7 +228,24 @@ func (h *modelHistory) afterPack(ctx context.Context, s modelStep, failed error)
 	if err := h.checkNodes(found); err != nil {
 		return err
 	}
-	return h.w.verify(ctx)
+	dangling, err := h.w.verify(ctx)
+	if want := h.dangling(); err == nil && !h.blurred && h.moment == h.settled && dangling != want {
+		err = lossf("relpack.verify() finds %d dangling references, and should %d", dangling, want)
+	}
+	return err
+}
+
+// dangling counts the missing objects that reachable ones refer to.
+func (m *model) dangling() int64 {
+	missing := map[int64]bool{}
+	for zoid := range m.stored.from(0) {
+		for _, ref := range m.stored.refs(zoid) {
+			if _, stored := m.stored[ref]; !stored {
+				missing[ref] = true
+			}
+		}
+	}
+	return int64(len(missing))
 }
 
 func (h *modelHistory) hasOpaque() bool {
@@ -245,7 +267,10 @@ func (h *modelHistory) afterCrash(ctx context.Context, s modelStep) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(h.sound(found), h.w.verify(ctx)); err != nil {
+	if _, err := h.w.verify(ctx); err != nil {
+		return err
+	}
+	if err := h.sound(found); err != nil {
 		return err
 	}
 	h.undecided = found.suspects > 0

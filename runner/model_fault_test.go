@@ -21,8 +21,7 @@ var modelFaults = []modelFault{
 	{"life flows one walk far", "flow_narrow",
 		[]string{"IF v_found = v_limit THEN", "IF false THEN"}},
 	{"life flows one level far", "flow",
-		[]string{"ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage", "ON CONFLICT (zoid) DO UPDATE SET stage = 'judged'",
-			"SELECT zoid, v_stage FROM attached", "SELECT zoid, 'judged' FROM attached"}},
+		[]string{"SELECT zoid, 'flow' FROM attached", "SELECT zoid, 'judged' FROM attached"}},
 	{"subtrees are not detached first", "reach_step",
 		[]string{"PERFORM relpack.cut();", "UPDATE relpack.suspect SET stage = 'loose' WHERE stage = 'cut';"}},
 	{"a subtree is detached one walk far", "cut_narrow",
@@ -36,7 +35,7 @@ var modelFaults = []modelFault{
 	{"gone references do not detach", "apply",
 		[]string{"WHERE object.zoid = gone.zoid AND object.parent = gone.inref", "WHERE object.zoid = gone.zoid AND false"}},
 	{"detached targets of new references are not suspected", "apply",
-		[]string{"WHERE object.parent IS NULL\n        ON CONFLICT", "WHERE false\n        ON CONFLICT"}},
+		[]string{"WHERE object.zoid = born.zoid AND object.parent IS NULL", "WHERE false"}},
 	{"new objects are not suspected", "apply",
 		[]string{"SELECT zoid, 'climb' FROM born", "SELECT zoid, 'climb' FROM born WHERE false"}},
 	{"old references of what was written after the watermark go", "apply",
@@ -98,7 +97,7 @@ var modelFaults = []modelFault{
 	{"blobs do not get into the outbox", "report_delete",
 		[]string{"WHERE object.class = 1\n", "WHERE false\n"}},
 	{"a blob's class is taken from another revision", "report_delete",
-		[]string{" AND object.tid = deleted.tid", ""}},
+		[]string{" AND known.tid = deleted.tid", ""}},
 	{"TRUNCATE leaves the outbox", "report_truncate",
 		[]string{"DELETE FROM relpack.blob_removal;", ""}},
 }
@@ -107,7 +106,10 @@ var modelFaults = []modelFault{
 // one of the first histories.
 func TestEveryFaultIsFound(t *testing.T) {
 	t.Parallel()
-	histories := modelNumber(t, "RELPACK_FAULT_HISTORIES", 400)
+	histories := modelNumber(t, "RELPACK_FAULT_HISTORIES", 0)
+	if histories == 0 {
+		t.Skip("takes many minutes: make soak sets RELPACK_FAULT_HISTORIES")
+	}
 	for _, fault := range modelFaults {
 		t.Run(fault.name, func(t *testing.T) {
 			t.Parallel()

@@ -13,6 +13,7 @@ type modelGenerator struct {
 	age  int64 // of the last commit, in minutes before the history
 	ages []int64
 	next int64 // the next new zoid
+	plot []func() modelStep
 }
 
 func newModelGenerator(seed uint64, h *modelHistory) *modelGenerator {
@@ -48,7 +49,7 @@ func (g *modelGenerator) garbage() []int64 {
 func (g *modelGenerator) missing() []int64 {
 	missing := map[int64]bool{}
 	for zoid := range g.h.stored {
-		for _, ref := range g.h.stored.refs(zoid) {
+		for _, ref := range append(g.h.stored.refs(zoid), g.h.stored[zoid].content.refs...) {
 			if _, stored := g.h.stored[ref]; !stored {
 				missing[ref] = true
 			}
@@ -58,6 +59,14 @@ func (g *modelGenerator) missing() []int64 {
 }
 
 func (g *modelGenerator) step() modelStep {
+	if len(g.plot) == 0 && g.chance(6) {
+		g.plot = g.conceive()
+	}
+	if len(g.plot) > 0 {
+		next := g.plot[0]
+		g.plot = g.plot[1:]
+		return next()
+	}
 	if g.h.hasOpaque() && g.chance(25) {
 		return g.commit("heal")
 	}
@@ -66,19 +75,19 @@ func (g *modelGenerator) step() modelStep {
 		return g.sweep()
 	}
 	switch n := g.IntN(100); {
-	case n < 64:
+	case n < 69:
 		return g.commit(pick(g, commitKinds...))
-	case n < 68:
-		return g.deletion()
 	case n < 73:
-		return g.restoration()
-	case n < 76:
-		return modelStep{verb: "snapshot", kind: "taken", args: map[string]int64{}}
+		return g.deletion()
 	case n < 78:
-		return g.reload()
-	case n < 80:
-		return modelStep{verb: "open", kind: "reader", args: map[string]int64{}}
+		return g.restoration()
+	case n < 81:
+		return modelStep{verb: "snapshot", kind: "taken", args: map[string]int64{}}
 	case n < 83:
+		return g.reload()
+	case n < 85:
+		return modelStep{verb: "open", kind: "reader", args: map[string]int64{}}
+	case n < 88:
 		return g.closing()
 	case n < 94:
 		return g.pack()
@@ -194,6 +203,9 @@ func (g *modelGenerator) deletion() modelStep {
 // an old tid, with references to whatever there is.
 func (g *modelGenerator) restoration() modelStep {
 	s := modelStep{verb: "restore", kind: "row", args: map[string]int64{"age": 60*int64(g.IntN(100*24)) + 7}}
+	if g.chance(8) {
+		s.args["off"] = 1
+	}
 	for range 1 + g.IntN(2) {
 		zoid := pick(g, append(g.missing(), pick(g, g.stored()...), g.fresh())...)
 		s.writes = append(s.writes, modelWrite{zoid, g.content(g.some(g.IntN(3), append(g.garbage(), pick(g, g.stored()...)))...)})

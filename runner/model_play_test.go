@@ -177,7 +177,7 @@ func (h *modelHistory) deleteRows(ctx context.Context, s modelStep) error {
 }
 
 // restore writes rows with an old tid, as an operator does who mends a
-// POSKeyError, and zodbconvert.
+// POSKeyError, and zodbconvert. With off=1 relpack's triggers don't see it.
 func (h *modelHistory) restore(ctx context.Context, s modelStep) error {
 	writes := h.writable(s.writes)
 	tid := h.tid(s.args["age"])
@@ -185,11 +185,34 @@ func (h *modelHistory) restore(ctx context.Context, s modelStep) error {
 		tid++
 	}
 	h.used[tid] = true
-	if err := modelStore(ctx, h.w.app, tid, writes); err != nil {
+	if !s.is("off") {
+		if err := modelStore(ctx, h.w.app, tid, writes); err != nil {
+			return err
+		}
+	} else if err := h.untriggered(ctx, func(tx pgx.Tx) error { return modelStore(ctx, tx, tid, writes) }); err != nil {
 		return err
 	}
 	h.write(tid, writes)
 	return nil
+}
+
+// untriggered writes while relpack's triggers are off, as pg_restore does with
+// --disable-triggers.
+func (h *modelHistory) untriggered(ctx context.Context, write func(pgx.Tx) error) error {
+	// Whoever holds a snapshot of the table keeps others from altering it.
+	if err := h.end(ctx); err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, h.w.app, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "ALTER TABLE public.object_state DISABLE TRIGGER ALL"); err != nil {
+			return err
+		}
+		if err := write(tx); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, "SELECT relpack.create_triggers()")
+		return err
+	})
 }
 
 // reload replaces all rows by those of a snapshot, or by themselves.
@@ -204,34 +227,28 @@ func (h *modelHistory) reload(ctx context.Context, s modelStep) error {
 	for zoid, row := range rows {
 		zoids, tids, states = append(zoids, zoid), append(tids, row.tid), append(states, row.content.state())
 	}
-	// Whoever holds a snapshot of the table keeps it from being emptied.
-	if err := h.end(ctx); err != nil {
-		return err
-	}
-	before, after := "", ""
-	empty := "DELETE FROM public.object_state"
-	switch s.kind {
-	case "truncate":
-		empty = "TRUNCATE public.object_state CASCADE"
-	case "untriggered":
-		before = "ALTER TABLE public.object_state DISABLE TRIGGER ALL"
-		after = "SELECT relpack.create_triggers()"
-	}
-	err := pgx.BeginFunc(ctx, h.w.app, func(tx pgx.Tx) error {
-		for _, statement := range []string{before, empty} {
-			if _, err := tx.Exec(ctx, statement); err != nil {
-				return err
-			}
+	write := func(tx pgx.Tx) error {
+		empty := "DELETE FROM public.object_state"
+		if s.kind == "truncate" {
+			empty = "TRUNCATE public.object_state CASCADE"
+		}
+		if _, err := tx.Exec(ctx, empty); err != nil {
+			return err
 		}
 		_, err := tx.Exec(ctx, `
 			INSERT INTO public.object_state (zoid, tid, state_size, state)
 			SELECT zoid, tid, coalesce(length(state), 0), state
 			FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS saved (zoid, tid, state)`, zoids, tids, states)
-		if err == nil {
-			_, err = tx.Exec(ctx, after)
-		}
 		return err
-	})
+	}
+	err := h.end(ctx)
+	switch {
+	case err != nil:
+	case s.kind == "untriggered":
+		err = h.untriggered(ctx, write)
+	default:
+		err = pgx.BeginFunc(ctx, h.w.app, write)
+	}
 	if err != nil {
 		return err
 	}

@@ -230,14 +230,25 @@ func (w *modelWorker) look(ctx context.Context) (f modelFound, err error) {
 	return f, err
 }
 
-// verify asks relpack what is wrong with its graph.
-func (w *modelWorker) verify(ctx context.Context) error {
-	problems, err := pgxRows(ctx, w.app, pgx.RowTo[string],
-		"SELECT concat_ws(': ', finding, zoids::text) FROM relpack.verify() WHERE severity = 'error'")
-	if err == nil && len(problems) > 0 {
-		err = lossf("relpack.verify(): %q", problems)
+// verify asks relpack what is wrong with its graph, and how many objects are
+// missing that reachable ones refer to.
+func (w *modelWorker) verify(ctx context.Context) (dangling int64, err error) {
+	type finding struct {
+		Severity, Finding string
+		Objects           *int64
+		Zoids             []int64
 	}
-	return err
+	found, err := pgxRows(ctx, w.app, pgx.RowToStructByPos[finding],
+		"SELECT severity, finding, objects, zoids FROM relpack.verify()")
+	for _, f := range found {
+		switch {
+		case f.Severity == "error":
+			return 0, lossf("relpack.verify(): %s: %v", f.Finding, f.Zoids)
+		case strings.Contains(f.Finding, "POSKeyError"):
+			dangling = *f.Objects
+		}
+	}
+	return dangling, err
 }
 
 // options are those of a run that goes through Pack itself.

@@ -264,6 +264,11 @@ func TestThousandsOfBlobsInTheDatabaseFitTheLockTable(t *testing.T) {
 	if err := zodbtest.StoreBlobChunks(t.Context(), conn, 1, tid, []byte("live")); err != nil {
 		t.Fatal(err)
 	}
+	dryRun(t, target)
+	if n := get[int](t, conn, "SELECT count(*) FROM blob_chunk WHERE zoid = ANY (relpack.choose_batch(100000))"); n == 0 ||
+		n > get[int](t, conn, "SELECT current_setting('max_locks_per_transaction')::int * current_setting('max_connections')::int / 4") {
+		t.Errorf("a batch unlinks %d large objects", n)
+	}
 	report := packStorage(t, target, everything)
 	expectStored(t, conn, 0, 1)
 	if report.Blobs != 3000 || report.BlobFiles.Waiting != 0 {

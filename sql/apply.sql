@@ -2,8 +2,9 @@
 -- transaction. An object that was written after the watermark is left to the
 -- next capture: until then it keeps the references that are recorded and gets
 -- those that it has now. With the old ones alone, what it came to refer to
--- between the last capture and this one would count as cut off. A chunk is
--- small beside the graph: everything goes by index.
+-- between the last capture and this one would count as cut off. An event asks
+-- to read it again, as its tid may come to be the recorded one again (an older
+-- load). A chunk is small beside the graph: everything goes by index.
 CREATE OR REPLACE FUNCTION relpack.apply()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -33,6 +34,12 @@ BEGIN
     IF EXISTS (SELECT FROM relpack.examined_object WHERE zoid = 0 AND tid IS NULL) THEN
         RAISE EXCEPTION 'the storage has no root object (zoid 0)' USING ERRCODE = 'RP002';
     END IF;
+
+    INSERT INTO relpack.write_event (kind, zoid, tid)
+    SELECT 'written', examined.zoid, examined.tid
+    FROM relpack.examined_object AS examined
+    JOIN relpack.object ON object.zoid = examined.zoid AND object.tid <> examined.tid
+    WHERE examined.tid > v_watermark;
 
     -- Edges that are gone detach what hung on them.
     WITH gone AS (

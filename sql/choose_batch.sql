@@ -51,7 +51,7 @@ BEGIN
             v_batch := v_batch[1:v_fits];
             EXIT;
         END IF;
-        v_first := greatest(v_first / 4, 1);
+        v_first := greatest(v_first / 2, 1);
     END LOOP;
     RETURN v_batch;
 END;

@@ -89,7 +89,7 @@ BEGIN
         SELECT 'live but doomed', doomed.zoid
         FROM relpack.doomed
         JOIN relpack.object ON object.zoid = doomed.zoid
-        WHERE v_settled AND object.parent IS NOT NULL
+        WHERE v_settled AND object.parent IS NOT NULL AND v_storage.doomed_tid = v_storage.applied_tid
         UNION ALL
         SELECT 'dangling', edge.zoid
         FROM (SELECT DISTINCT object_inref.zoid
