@@ -153,7 +153,7 @@ func (g *modelGenerator) pack() modelStep {
 	}
 	g.until(s.args, true)
 	s.args["chunk"] = pick[int64](g, 2, 6, 10000, 10000, 10000)
-	s.args["batch"] = pick[int64](g, 1, 2, 5, 1000)
+	s.args["batch"] = pick[int64](g, 1, 2, 5, 1000, 1000)
 	if g.chance(4) {
 		s.args["init"] = 1
 	}

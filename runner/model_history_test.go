@@ -72,7 +72,22 @@ func TestEveryHistoryLeavesExactlyWhatAMarkFromTheRootWould(t *testing.T) {
 // modelMinimum is how often each kind of step must occur in a thousand
 // histories, so that a change of the generator can't lose one unnoticed.
 var modelMinimum = map[string]int{
-	"limits:drawn": 1000,
+	"close:commit": 100, "close:reader": 100, "close:restore": 150,
+	"commit:add": 2500, "commit:chain": 800, "commit:cut": 750, "commit:cycle": 1150, "commit:dangling": 350,
+	"commit:dirt": 800, "commit:fan": 750, "commit:fill": 350, "commit:heal": 70, "commit:mass": 300,
+	"commit:modify": 400, "commit:move": 700, "commit:regain": 700, "commit:rewrite garbage": 400,
+	"commit:self": 300, "commit:split": 650, "commit:swap": 350,
+	"delete:garbage": 100, "delete:live": 350,
+	"open:reader": 300,
+	"pack:runner": 30, "pack:steps": 2600,
+	"reload:delete": 100, "reload:truncate": 100, "reload:untriggered": 90,
+	"restore:row":           650,
+	"rootless:pack":         55,
+	"snapshot:taken":        400,
+	"sweep:beside a commit": 450, "sweep:psql": 450,
+	"abandoned": 200, "batch stale": 150, "batch swept": 1100, "between": 100, "build abandoned": 8,
+	"build resumed": 4, "capped": 70, "commit before the lock": 70, "refused": 35, "runner abandoned": 6,
+	"scan resumed": 3, "sweep refused": 80,
 }
 
 func logModelCounts(t testing.TB, counts map[string]int) {

@@ -129,8 +129,10 @@ func (g *modelGenerator) untriggeredPlot() []func() modelStep {
 // regainPlot: garbage is used again while it is being swept.
 func (g *modelGenerator) regainPlot() []func() modelStep {
 	one, two, other := g.fresh(), g.fresh(), g.fresh()
-	if g.chance(50) {
-		one, two = two, one
+	circle := modelPlain(two)
+	if g.chance(60) {
+		// Not even batches of whole components keep them together.
+		circle = modelPlain(two, one)
 	}
 	args := map[string]int64{"batch": pick[int64](g, 1, 1000), "calls": 2}
 	write := func() modelWrite {
@@ -138,7 +140,7 @@ func (g *modelGenerator) regainPlot() []func() modelStep {
 		return modelPlain(at, append(slices.Clone(g.h.stored[at].content.refs), pick(g, one, two))...)
 	}
 	plot := []func() modelStep{
-		g.written("dirt", modelPlain(one, two), modelPlain(two), modelPlain(other)),
+		g.written("dirt", modelPlain(one, two), circle, modelPlain(other)),
 		planned("pack", "steps", lookOnly),
 	}
 	if g.chance(50) {

@@ -14,7 +14,7 @@ import (
 const (
 	firstBatch = 5_000
 	minBatch   = 50
-	maxBatch   = 50_000
+	maxBatch   = 20_000
 )
 
 // survey counts what is unreachable and chooses what may be deleted.
