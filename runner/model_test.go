@@ -136,6 +136,7 @@ type model struct {
 	reached   map[int64]int   // zoid: the moment since which it can be reached all along
 	cut       map[int64]int64 // zoid: highest tid when it was last cut off
 	touched   map[int64]bool  // written since relpack looked
+	vanished  map[int64]bool  // deleted by others since, maybe stored again
 
 	building  bool  // a first build has begun and is not finished
 	dirty     bool  // a run was abandoned halfway since nodes were settled
@@ -155,7 +156,7 @@ type model struct {
 
 func newModel() *model {
 	return &model{
-		stored: modelStorage{}, reached: map[int64]int{}, cut: map[int64]int64{}, touched: map[int64]bool{},
+		stored: modelStorage{}, reached: map[int64]int{}, cut: map[int64]int64{}, touched: map[int64]bool{}, vanished: map[int64]bool{},
 		nodes: map[int64]modelNode{}, doomed: map[int64]bool{},
 		files: map[[2]int64]bool{}, maybeFiles: map[[2]int64]bool{},
 	}
@@ -175,7 +176,7 @@ func (m *model) change(do func(modelStorage)) {
 	reached := m.stored.from(0)
 	for zoid := range before {
 		if _, stored := m.stored[zoid]; !stored {
-			m.touched[zoid] = true
+			m.touched[zoid], m.vanished[zoid] = true, true
 			delete(m.reached, zoid)
 			delete(m.cut, zoid)
 		}
@@ -222,8 +223,8 @@ func (m *model) settle(firstBuild bool) {
 			}
 		case known && before.garbage:
 			node.lo, node.hi = before.lo, before.hi
-			if m.dirty {
-				// It may have been deleted meanwhile, and stored again.
+			if m.dirty || m.vanished[zoid] {
+				// Its node may have gone meanwhile, and come back as a new one.
 				node.lo = min(water, before.lo)
 				node.hi = max(water, before.hi, m.abandoned)
 			}
@@ -243,6 +244,7 @@ func (m *model) settle(firstBuild bool) {
 		}
 	}
 	clear(m.touched)
+	clear(m.vanished)
 }
 
 // forgetGraph is what --init does.

@@ -281,3 +281,13 @@ func TestThousandsOfBlobsInTheDatabaseFitTheLockTable(t *testing.T) {
 		t.Errorf("%d rows in the outbox", n)
 	}
 }
+
+func TestAStorageWithoutBlobChunksIsPacked(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	loadSmall(t, conn, "")
+	run(t, conn, "DROP TABLE blob_chunk")
+	all := stored(t, conn)
+	packStorage(t, target, everything)
+	expectZoids(t, "stored", stored(t, conn), without(all, garbage(t, zodbtest.Small)))
+}

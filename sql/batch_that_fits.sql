@@ -7,8 +7,11 @@ AS $$
 DECLARE
     v_fits bigint := least(cardinality(objects), batch);
 BEGIN
-    IF to_regclass('public.blob_chunk') IS NOT NULL
-       AND (SELECT count(*) FROM public.blob_chunk WHERE zoid = ANY (objects)) > locks THEN
+    -- In two statements: without the table the second can't be planned.
+    IF to_regclass('public.blob_chunk') IS NULL THEN
+        RETURN v_fits;
+    END IF;
+    IF (SELECT count(*) FROM public.blob_chunk WHERE zoid = ANY (objects)) > locks THEN
         SELECT greatest(count(*) FILTER (WHERE counted.chunks <= locks), 1)
         INTO v_fits
         FROM (
