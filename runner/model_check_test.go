@@ -279,7 +279,7 @@ func (h *modelHistory) afterCrash(ctx context.Context, s modelStep) error {
 	h.abandoned = max(h.abandoned, found.watermark)
 	h.building = h.building || (found.graph != "known" && found.graph != "doubtful")
 	switch {
-	case found.pending == 0 && found.events == 0 && found.applied == h.stored.maxTid() && found.graph == "known":
+	case found.pending == 0 && found.events == 0 && found.applied == h.stored.maxTid() && found.graph == "known" && found.believed:
 		if h.settled != h.moment || h.building {
 			h.dirty = h.dirty || h.building
 			h.settle(h.building)

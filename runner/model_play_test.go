@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -269,73 +268,5 @@ func (h *modelHistory) reload(ctx context.Context, s modelStep) error {
 	for zoid := range h.stored {
 		h.touched[zoid] = true
 	}
-	return nil
-}
-
-// openTransaction begins another client's: it has a snapshot from now on, and
-// what it read before may be written at its end.
-func (h *modelHistory) openTransaction(ctx context.Context) error {
-	if h.open != nil {
-		return nil
-	}
-	tx, err := h.w.other.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
-	if err != nil {
-		return err
-	}
-	h.open = tx
-	var began time.Time
-	if err := tx.QueryRow(ctx, "SELECT now() FROM (SELECT count(*) FROM public.object_state) AS look").Scan(&began); err != nil {
-		return err
-	}
-	h.openSince = zodbtest.TimeTid(began)
-	return nil
-}
-
-// closeTransaction ends it; if it has something to write, then now, with a tid
-// old or new. What others wrote meanwhile makes it fail, as it should.
-func (h *modelHistory) closeTransaction(ctx context.Context, s modelStep) error {
-	if h.open == nil {
-		return nil
-	}
-	defer func() { h.open = nil }()
-	writes := h.writable(s.writes)
-	if len(writes) == 0 {
-		return h.open.Commit(ctx)
-	}
-	tid := h.tid(s.args["age"]) + h.branch
-	if s.kind == "commit" {
-		tid = h.nextTid(s)
-	}
-	for h.used[tid] && s.kind != "commit" {
-		tid++
-	}
-	h.used[tid] = true
-	if err := modelStore(ctx, h.open, tid, writes); err != nil {
-		if isState(err, "40001") {
-			return h.open.Rollback(ctx)
-		}
-		return err
-	}
-	if err := h.open.Commit(ctx); err != nil {
-		return err
-	}
-	h.write(tid, writes)
-	return nil
-}
-
-// rootless takes the root away for a moment: a pack must refuse.
-func (h *modelHistory) rootless(ctx context.Context) error {
-	root := h.stored[0]
-	if _, err := h.w.app.Exec(ctx, "DELETE FROM public.object_state WHERE zoid = 0"); err != nil {
-		return err
-	}
-	err := h.steps(ctx, modelStep{verb: "pack", kind: "steps", args: map[string]int64{"grace": -1}}, nil)
-	if !isState(err, stateRefused) || !strings.Contains(err.Error(), "no root") {
-		return lossf("a storage without root was packed: %v", err)
-	}
-	if err := modelStore(ctx, h.w.app, root.tid, []modelWrite{{0, root.content}}); err != nil {
-		return err
-	}
-	h.touched[0] = true
 	return nil
 }

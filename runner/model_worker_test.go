@@ -204,6 +204,7 @@ type modelFound struct {
 	graph                   string
 	suspects, pending       int64
 	events                  int64
+	believed                bool
 	watermark, applied, max int64
 }
 
@@ -213,7 +214,7 @@ const modelLook = `
 	       node.zoids, node.tids, node.attached, node.detached,
 	       (SELECT coalesce(array_agg(zoid ORDER BY zoid), '{}') FROM relpack.doomed),
 	       removal.zoids, removal.tids,
-	       storage.begun_until, storage.graph, storage.watermark, storage.applied_tid,
+	       storage.begun_until, storage.graph, relpack.doubt() IS NULL, storage.watermark, storage.applied_tid,
 	       (SELECT count(*) FROM relpack.suspect), (SELECT count(*) FROM relpack.pending), (SELECT count(*) FROM relpack.write_event)
 	FROM relpack.storage,
 	     (SELECT coalesce(array_agg(zoid ORDER BY zoid), '{}') AS zoids, array_agg(tid ORDER BY zoid) AS tids,
@@ -225,7 +226,7 @@ const modelLook = `
 
 func (w *modelWorker) look(ctx context.Context) (f modelFound, err error) {
 	err = w.app.QueryRow(ctx, modelLook).Scan(&f.stored, &f.max, &f.zoids, &f.tids, &f.attached, &f.detached,
-		&f.doomed, &f.removals, &f.removalTids, &f.begunUntil, &f.graph, &f.watermark, &f.applied,
+		&f.doomed, &f.removals, &f.removalTids, &f.begunUntil, &f.graph, &f.believed, &f.watermark, &f.applied,
 		&f.suspects, &f.pending, &f.events)
 	return f, err
 }
