@@ -203,7 +203,7 @@ CREATE TABLE relpack.scan_range (
     CONSTRAINT scan_range_pkey PRIMARY KEY (first_block)
 );
 COMMENT ON TABLE relpack.scan_range IS
-    'First build: ranges of blocks of object_state still to be read.';
+    'First build: ranges of blocks still to be read: of object_state while it is scanned, of relpack.staged_object while objects are filled in.';
 COMMENT ON COLUMN relpack.scan_range.first_block IS 'First block of the range.';
 COMMENT ON COLUMN relpack.scan_range.last_block IS 'Last block of the range.';
 

@@ -319,6 +319,28 @@ COMMENT ON FUNCTION relpack.build_begin(integer) IS
     'Starts a first build: notes the watermark and lists the ranges of blocks to read. False when the writers'' lock could not be had: try again.';
 -- +goose StatementEnd
 
+-- sql/build_key.sql
+-- +goose StatementBegin
+-- The walk from the root needs no primary key on the references, so that a
+-- second session can build its index meanwhile.
+CREATE OR REPLACE FUNCTION relpack.build_key()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET maintenance_work_mem = '128MB'
+SET lock_timeout = '500ms'
+SET client_min_messages = warning
+AS $$
+BEGIN
+    CREATE UNIQUE INDEX IF NOT EXISTS object_inref_zoid ON relpack.object_inref (zoid, inref);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.build_key() IS
+    'Step of relpack.build_step(): the index of the primary key of relpack.object_inref, unless it is there. A second session may call it while the tree grows.';
+-- +goose StatementEnd
+
 -- sql/build_reset.sql
 -- +goose StatementBegin
 -- Forgets the graph. Without it nothing needs an event, so that writers are
@@ -368,6 +390,8 @@ SET work_mem = '64MB'
 SET lock_timeout = '500ms'
 SET client_min_messages = warning
 AS $$
+DECLARE
+    v_half bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO STRICT step FROM relpack.storage;
@@ -384,13 +408,6 @@ BEGIN
     WHEN 'indexing' THEN
         IF to_regclass('relpack.object_inref_inref') IS NULL THEN
             CREATE INDEX object_inref_inref ON relpack.object_inref (inref);
-        ELSIF to_regclass('relpack.object_inref_pkey') IS NULL THEN
-            IF to_regclass('relpack.object_inref_zoid') IS NULL THEN
-                CREATE UNIQUE INDEX object_inref_zoid ON relpack.object_inref (zoid, inref);
-            ELSE
-                ALTER TABLE relpack.object_inref
-                    ADD CONSTRAINT object_inref_pkey PRIMARY KEY USING INDEX object_inref_zoid;
-            END IF;
         ELSE
             ANALYZE relpack.object_inref;
             PERFORM relpack.clear_scratch('relpack.tree');
@@ -400,21 +417,30 @@ BEGIN
     WHEN 'growing' THEN
         added := relpack.grow();
         IF added = 0 THEN
+            DROP INDEX IF EXISTS relpack.tree_zoid;
+            -- Two halves: each hashes the whole tree.
+            v_half := pg_relation_size('relpack.staged_object') / current_setting('block_size')::bigint / 2 + 1;
+            INSERT INTO relpack.scan_range (first_block, last_block)
+            VALUES (0, v_half - 1), (v_half, 2 * v_half - 1);
             UPDATE relpack.storage SET graph = 'filling';
         END IF;
     WHEN 'filling' THEN
-        DROP INDEX IF EXISTS relpack.tree_zoid;
-        INSERT INTO relpack.object (zoid, tid, parent, class, size)
-        SELECT staged.zoid, staged.tid, tree.parent, staged.class, staged.size
-        FROM relpack.staged_object AS staged
-        LEFT JOIN relpack.tree ON tree.zoid = staged.zoid;
-        GET DIAGNOSTICS added = ROW_COUNT;
-        UPDATE relpack.storage
-        SET graph = 'finishing',
-            objects = added,
-            inrefs = (SELECT count(*) FROM relpack.object_inref);
+        added := relpack.fill();
+        IF added IS NULL THEN
+            -- Another session may be at the last range.
+            PERFORM FROM relpack.scan_range FOR UPDATE;
+            UPDATE relpack.storage
+            SET graph = 'finishing',
+                objects = (SELECT count(*) FROM relpack.object),
+                inrefs = (SELECT count(*) FROM relpack.object_inref)
+            WHERE NOT EXISTS (SELECT FROM relpack.scan_range);
+        END IF;
     WHEN 'finishing' THEN
-        IF to_regclass('relpack.object_pkey') IS NULL THEN
+        IF to_regclass('relpack.object_inref_pkey') IS NULL THEN
+            PERFORM relpack.build_key();
+            ALTER TABLE relpack.object_inref
+                ADD CONSTRAINT object_inref_pkey PRIMARY KEY USING INDEX object_inref_zoid;
+        ELSIF to_regclass('relpack.object_pkey') IS NULL THEN
             IF to_regclass('relpack.object_zoid') IS NULL THEN
                 CREATE UNIQUE INDEX object_zoid ON relpack.object (zoid);
             ELSE
@@ -1197,6 +1223,51 @@ COMMENT ON FUNCTION relpack.drop_triggers() IS
     'Removes relpack''s triggers from object_state: the site writes as if relpack were not installed, and the next pack compares. Call it with a lock_timeout.';
 -- +goose StatementEnd
 
+-- sql/fill.sql
+-- +goose StatementBegin
+-- A range of blocks of staged_object, once: who locks its row in scan_range
+-- fills it, so that several sessions can.
+CREATE OR REPLACE FUNCTION relpack.fill()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_mergejoin = off
+SET enable_nestloop = off
+SET max_parallel_workers_per_gather = 0
+SET plan_cache_mode = force_custom_plan
+SET work_mem = '64MB'
+SET lock_timeout = '500ms'
+AS $$
+DECLARE
+    v_range relpack.scan_range;
+    v_rows bigint;
+BEGIN
+    SELECT scan_range.* INTO v_range
+    FROM relpack.scan_range
+    WHERE (SELECT graph FROM relpack.storage) = 'filling'
+    ORDER BY first_block
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO relpack.object (zoid, tid, parent, class, size)
+    SELECT staged.zoid, staged.tid, tree.parent, staged.class, staged.size
+    FROM relpack.staged_object AS staged
+    LEFT JOIN relpack.tree ON tree.zoid = staged.zoid
+    WHERE staged.ctid >= format('(%s,0)', v_range.first_block)::tid
+      AND staged.ctid < format('(%s,0)', v_range.last_block + 1)::tid;
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    DELETE FROM relpack.scan_range WHERE first_block = v_range.first_block;
+    RETURN v_rows;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.fill() IS
+    'Step of relpack.build_step(): enters a range of the objects that were read, with the parents that the walk found, into relpack.object; returns how many, NULL when no range is left. A second session may call it too.';
+-- +goose StatementEnd
+
 -- sql/finish_apply.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.finish_apply()
@@ -1388,7 +1459,7 @@ BEGIN
         UPDATE relpack.storage SET frontier_rows = v_rows;
         RETURN v_rows;
     END IF;
-    IF v_rows * 50 > v_objects THEN
+    IF v_rows * 8 > v_objects THEN
         DROP INDEX IF EXISTS relpack.tree_zoid;
     ELSE
         CREATE INDEX IF NOT EXISTS tree_zoid ON relpack.tree (zoid);
@@ -1461,16 +1532,17 @@ BEGIN
     GET DIAGNOSTICS v_found = ROW_COUNT;
     WITH grown AS (
         INSERT INTO relpack.tree (zoid, parent, level)
-        SELECT child.zoid, referrer.inref, frontier_level
-        FROM relpack.walked AS child
+        SELECT DISTINCT ON (child.zoid) child.zoid, earlier.zoid, frontier_level
+        FROM relpack.walked AS earlier
         CROSS JOIN LATERAL (
-            SELECT object_inref.inref
+            SELECT object_inref.zoid
             FROM relpack.object_inref
-            JOIN relpack.walked AS earlier ON earlier.zoid = object_inref.inref
-            WHERE object_inref.zoid = child.zoid AND earlier.place < child.place
-            LIMIT 1
-        ) AS referrer
+            WHERE object_inref.inref = earlier.zoid
+            OFFSET 0
+        ) AS target
+        JOIN relpack.walked AS child ON child.zoid = target.zoid AND child.place > earlier.place
         WHERE NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = child.zoid)
+        ORDER BY child.zoid, earlier.place
         RETURNING tree.ctid
     )
     UPDATE relpack.storage
@@ -1799,10 +1871,13 @@ BEGIN
         -- What is judged and still detached is unreachable.
         DELETE FROM relpack.suspect;
         UPDATE relpack.storage SET climb_round = 0 WHERE climb_round <> 0;
-        -- Cut off again later, it is to have its grace again.
-        DELETE FROM relpack.doomed
-        USING relpack.object
-        WHERE object.zoid = doomed.zoid AND object.parent IS NOT NULL;
+        -- Cut off again later, it is to have its grace again. Nothing was
+        -- attached where nothing was applied since the choice.
+        IF (SELECT doomed_tid = 0 FROM relpack.storage) THEN
+            DELETE FROM relpack.doomed
+            USING relpack.object
+            WHERE object.zoid = doomed.zoid AND object.parent IS NOT NULL;
+        END IF;
         RETURN false;
     END IF;
     RETURN true;
@@ -2975,6 +3050,7 @@ DROP FUNCTION relpack."grow";
 DROP FUNCTION relpack."flow_narrow";
 DROP FUNCTION relpack."flow";
 DROP FUNCTION relpack."finish_apply";
+DROP FUNCTION relpack."fill";
 DROP FUNCTION relpack."drop_triggers";
 DROP FUNCTION relpack."doubt";
 DROP FUNCTION relpack."doomed_otherwise";
@@ -2993,6 +3069,7 @@ DROP FUNCTION relpack."capped_pack_time";
 DROP FUNCTION relpack."build_unique";
 DROP FUNCTION relpack."build_step";
 DROP FUNCTION relpack."build_reset";
+DROP FUNCTION relpack."build_key";
 DROP FUNCTION relpack."build_begin";
 DROP FUNCTION relpack."blob_removals";
 DROP FUNCTION relpack."batch_that_fits";

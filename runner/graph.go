@@ -43,10 +43,15 @@ func (p *pack) build(ctx context.Context) error {
 			return errInterrupted
 		}
 	}
+	beside := newBeside(ctx, p)
+	defer beside.end()
 	for phase := ""; ; {
 		start := time.Now()
 		step, added, err := p.buildStep(ctx)
 		if err != nil {
+			return err
+		}
+		if err := beside.after(step, added); err != nil {
 			return err
 		}
 		if phase != buildPhases[step] {

@@ -11,6 +11,8 @@ SET work_mem = '64MB'
 SET lock_timeout = '500ms'
 SET client_min_messages = warning
 AS $$
+DECLARE
+    v_half bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO STRICT step FROM relpack.storage;
@@ -27,13 +29,6 @@ BEGIN
     WHEN 'indexing' THEN
         IF to_regclass('relpack.object_inref_inref') IS NULL THEN
             CREATE INDEX object_inref_inref ON relpack.object_inref (inref);
-        ELSIF to_regclass('relpack.object_inref_pkey') IS NULL THEN
-            IF to_regclass('relpack.object_inref_zoid') IS NULL THEN
-                CREATE UNIQUE INDEX object_inref_zoid ON relpack.object_inref (zoid, inref);
-            ELSE
-                ALTER TABLE relpack.object_inref
-                    ADD CONSTRAINT object_inref_pkey PRIMARY KEY USING INDEX object_inref_zoid;
-            END IF;
         ELSE
             ANALYZE relpack.object_inref;
             PERFORM relpack.clear_scratch('relpack.tree');
@@ -43,21 +38,30 @@ BEGIN
     WHEN 'growing' THEN
         added := relpack.grow();
         IF added = 0 THEN
+            DROP INDEX IF EXISTS relpack.tree_zoid;
+            -- Two halves: each hashes the whole tree.
+            v_half := pg_relation_size('relpack.staged_object') / current_setting('block_size')::bigint / 2 + 1;
+            INSERT INTO relpack.scan_range (first_block, last_block)
+            VALUES (0, v_half - 1), (v_half, 2 * v_half - 1);
             UPDATE relpack.storage SET graph = 'filling';
         END IF;
     WHEN 'filling' THEN
-        DROP INDEX IF EXISTS relpack.tree_zoid;
-        INSERT INTO relpack.object (zoid, tid, parent, class, size)
-        SELECT staged.zoid, staged.tid, tree.parent, staged.class, staged.size
-        FROM relpack.staged_object AS staged
-        LEFT JOIN relpack.tree ON tree.zoid = staged.zoid;
-        GET DIAGNOSTICS added = ROW_COUNT;
-        UPDATE relpack.storage
-        SET graph = 'finishing',
-            objects = added,
-            inrefs = (SELECT count(*) FROM relpack.object_inref);
+        added := relpack.fill();
+        IF added IS NULL THEN
+            -- Another session may be at the last range.
+            PERFORM FROM relpack.scan_range FOR UPDATE;
+            UPDATE relpack.storage
+            SET graph = 'finishing',
+                objects = (SELECT count(*) FROM relpack.object),
+                inrefs = (SELECT count(*) FROM relpack.object_inref)
+            WHERE NOT EXISTS (SELECT FROM relpack.scan_range);
+        END IF;
     WHEN 'finishing' THEN
-        IF to_regclass('relpack.object_pkey') IS NULL THEN
+        IF to_regclass('relpack.object_inref_pkey') IS NULL THEN
+            PERFORM relpack.build_key();
+            ALTER TABLE relpack.object_inref
+                ADD CONSTRAINT object_inref_pkey PRIMARY KEY USING INDEX object_inref_zoid;
+        ELSIF to_regclass('relpack.object_pkey') IS NULL THEN
             IF to_regclass('relpack.object_zoid') IS NULL THEN
                 CREATE UNIQUE INDEX object_zoid ON relpack.object (zoid);
             ELSE

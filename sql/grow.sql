@@ -39,7 +39,7 @@ BEGIN
         UPDATE relpack.storage SET frontier_rows = v_rows;
         RETURN v_rows;
     END IF;
-    IF v_rows * 50 > v_objects THEN
+    IF v_rows * 8 > v_objects THEN
         DROP INDEX IF EXISTS relpack.tree_zoid;
     ELSE
         CREATE INDEX IF NOT EXISTS tree_zoid ON relpack.tree (zoid);

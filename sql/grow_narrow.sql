@@ -33,16 +33,17 @@ BEGIN
     GET DIAGNOSTICS v_found = ROW_COUNT;
     WITH grown AS (
         INSERT INTO relpack.tree (zoid, parent, level)
-        SELECT child.zoid, referrer.inref, frontier_level
-        FROM relpack.walked AS child
+        SELECT DISTINCT ON (child.zoid) child.zoid, earlier.zoid, frontier_level
+        FROM relpack.walked AS earlier
         CROSS JOIN LATERAL (
-            SELECT object_inref.inref
+            SELECT object_inref.zoid
             FROM relpack.object_inref
-            JOIN relpack.walked AS earlier ON earlier.zoid = object_inref.inref
-            WHERE object_inref.zoid = child.zoid AND earlier.place < child.place
-            LIMIT 1
-        ) AS referrer
+            WHERE object_inref.inref = earlier.zoid
+            OFFSET 0
+        ) AS target
+        JOIN relpack.walked AS child ON child.zoid = target.zoid AND child.place > earlier.place
         WHERE NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = child.zoid)
+        ORDER BY child.zoid, earlier.place
         RETURNING tree.ctid
     )
     UPDATE relpack.storage

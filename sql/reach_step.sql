@@ -27,10 +27,13 @@ BEGIN
         -- What is judged and still detached is unreachable.
         DELETE FROM relpack.suspect;
         UPDATE relpack.storage SET climb_round = 0 WHERE climb_round <> 0;
-        -- Cut off again later, it is to have its grace again.
-        DELETE FROM relpack.doomed
-        USING relpack.object
-        WHERE object.zoid = doomed.zoid AND object.parent IS NOT NULL;
+        -- Cut off again later, it is to have its grace again. Nothing was
+        -- attached where nothing was applied since the choice.
+        IF (SELECT doomed_tid = 0 FROM relpack.storage) THEN
+            DELETE FROM relpack.doomed
+            USING relpack.object
+            WHERE object.zoid = doomed.zoid AND object.parent IS NOT NULL;
+        END IF;
         RETURN false;
     END IF;
     RETURN true;

@@ -1,0 +1,18 @@
+-- The walk from the root needs no primary key on the references, so that a
+-- second session can build its index meanwhile.
+CREATE OR REPLACE FUNCTION relpack.build_key()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET maintenance_work_mem = '128MB'
+SET lock_timeout = '500ms'
+SET client_min_messages = warning
+AS $$
+BEGIN
+    CREATE UNIQUE INDEX IF NOT EXISTS object_inref_zoid ON relpack.object_inref (zoid, inref);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.build_key() IS
+    'Step of relpack.build_step(): the index of the primary key of relpack.object_inref, unless it is there. A second session may call it while the tree grows.';
