@@ -19,7 +19,7 @@ WITHPG = $(GO) run -buildvcs=false ./runner/internal/pgtest/withpg
 MEASURE = $(GO) run -buildvcs=false ./runner/internal/bench -objects $(OBJECTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo soak bench bench-compare bench-peer bench-go fmt lint fuzz clean go
+.PHONY: help build test demo soak bench bench-compare bench-extremes bench-peer bench-go fmt lint fuzz clean go
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ soak: go ## thousands of random histories, and the mistakes that they must find 
 bench: build ## measure relpack on a generated database (OBJECTS=1000000 BENCHFLAGS=-help)
 	@mkdir -p .cache
 	$(MEASURE) -json .cache/bench.json $(BENCHFLAGS)
+
+bench-extremes: build ## measure relpack on deep, wide and dense graphs and on 100 packs in a row (OBJECTS=1000000)
+	@mkdir -p .cache
+	$(GO) run -buildvcs=false ./runner/internal/bench extremes -objects $(OBJECTS) -json .cache/bench-extremes.json $(BENCHFLAGS)
 
 bench-compare: go ## print the ratios of the last make bench against a saved one (BASE=file)
 	@test -n "$(BASE)" || { echo "usage: make bench-compare BASE=saved.json" >&2; exit 2; }

@@ -1461,6 +1461,8 @@ BEGIN
     END IF;
     IF v_rows * 8 > v_objects THEN
         DROP INDEX IF EXISTS relpack.tree_zoid;
+        -- The walk along the edges is a nested loop all the same.
+        PERFORM set_config('enable_nestloop', 'off', true);
     ELSE
         CREATE INDEX IF NOT EXISTS tree_zoid ON relpack.tree (zoid);
         PERFORM set_config('enable_hashjoin', 'off', true);
@@ -1535,13 +1537,14 @@ BEGIN
         SELECT DISTINCT ON (child.zoid) child.zoid, earlier.zoid, frontier_level
         FROM relpack.walked AS earlier
         CROSS JOIN LATERAL (
-            SELECT object_inref.zoid
+            SELECT later.zoid
             FROM relpack.object_inref
+            JOIN relpack.walked AS later ON later.zoid = object_inref.zoid
             WHERE object_inref.inref = earlier.zoid
+              AND later.place > earlier.place
+              AND NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = later.zoid)
             OFFSET 0
-        ) AS target
-        JOIN relpack.walked AS child ON child.zoid = target.zoid AND child.place > earlier.place
-        WHERE NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = child.zoid)
+        ) AS child
         ORDER BY child.zoid, earlier.place
         RETURNING tree.ctid
     )

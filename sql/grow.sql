@@ -41,6 +41,8 @@ BEGIN
     END IF;
     IF v_rows * 8 > v_objects THEN
         DROP INDEX IF EXISTS relpack.tree_zoid;
+        -- The walk along the edges is a nested loop all the same.
+        PERFORM set_config('enable_nestloop', 'off', true);
     ELSE
         CREATE INDEX IF NOT EXISTS tree_zoid ON relpack.tree (zoid);
         PERFORM set_config('enable_hashjoin', 'off', true);

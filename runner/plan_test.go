@@ -1,0 +1,93 @@
+package runner
+
+import (
+	"testing"
+	"time"
+)
+
+// planObjects is how many objects the graphs of these tests have: more than
+// one step of a walk reaches, so that walks go on in another way.
+const planObjects = 25_000
+
+// Whatever the graph looks like, what a pack reads is in proportion to it: no
+// plan reads a table again for each object. There are no statistics of tables
+// that were filled a moment ago.
+func TestNoPlanReadsATableForEachObject(t *testing.T) {
+	t.Parallel()
+	for name, shape := range map[string]struct {
+		refs func(zoid int64) []int64
+		cut  links
+	}{
+		"a chain": {
+			func(zoid int64) []int64 { return []int64{zoid + 1} },
+			links{100: nil},
+		},
+		"a chain whose objects refer to its first": {
+			func(zoid int64) []int64 { return []int64{1, zoid + 1} },
+			links{100: {1}},
+		},
+		"an object that refers to all others": {
+			func(zoid int64) (refs []int64) {
+				if zoid == 0 {
+					return []int64{1}
+				}
+				for other := int64(2); zoid == 1 && other < planObjects; other++ {
+					refs = append(refs, other)
+				}
+				return refs
+			},
+			links{1: nil},
+		},
+		"an object that all others refer to": {
+			func(zoid int64) []int64 { return []int64{1, 4*zoid + 2, 4*zoid + 3, 4*zoid + 4, 4*zoid + 5} },
+			links{0: nil},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newStorage(t)
+			graph := links{}
+			for zoid := range int64(planObjects) {
+				for _, ref := range shape.refs(zoid) {
+					if ref < planObjects {
+						graph[zoid] = append(graph[zoid], ref)
+					}
+				}
+				if graph[zoid] == nil {
+					graph[zoid] = []int64{}
+				}
+			}
+			load(t, conn, graph)
+			expectFewReads(t, target, "the first build")
+			commit(t, conn, shape.cut)
+			expectFewReads(t, target, "the cut")
+			if left := get[int64](t, conn, "SELECT count(*) FROM object_state"); left > 101 {
+				t.Errorf("%d objects are left", left)
+			}
+		})
+	}
+}
+
+// expectFewReads packs, and counts the rows that were read, or looked at by a
+// filter, in relpack's tables.
+func expectFewReads(t *testing.T, target Target, what string) {
+	t.Helper()
+	conn := session(t, target)
+	const read = `SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint
+		FROM pg_stat_user_tables WHERE schemaname = 'relpack'`
+	run(t, conn, "SELECT pg_stat_reset()")
+	packStorage(t, target, everything)
+	// A session's counts arrive when it ends.
+	var rows int64
+	until(t, "the statistics", func() bool {
+		last := rows
+		time.Sleep(300 * time.Millisecond)
+		rows = get[int64](t, conn, read)
+		return rows > planObjects && rows == last
+	})
+	if limit := int64(100 * planObjects); rows > limit {
+		t.Errorf("%s read %d rows of relpack's tables, more than %d", what, rows, limit)
+	} else {
+		t.Logf("%s read %d rows, %.1f for each object", what, rows, float64(rows)/planObjects)
+	}
+}
