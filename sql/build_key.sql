@@ -11,6 +11,12 @@ SET client_min_messages = warning
 AS $$
 BEGIN
     CREATE UNIQUE INDEX IF NOT EXISTS object_inref_zoid ON relpack.object_inref (zoid, inref);
+EXCEPTION
+    WHEN unique_violation OR duplicate_table THEN
+        -- A session that a killed run left behind was still at it.
+        IF to_regclass('relpack.object_inref_zoid') IS NULL THEN
+            RAISE;
+        END IF;
 END;
 $$;
 
