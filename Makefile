@@ -9,6 +9,7 @@ BENCH     ?= .
 FUZZTIME  ?= 60s
 HISTORIES ?= 3000
 OBJECTS   ?= 1000000
+VERSIONS  ?= 15 16 17 18
 BENCHFLAGS ?=
 
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -19,7 +20,7 @@ WITHPG = $(GO) run -buildvcs=false ./runner/internal/pgtest/withpg
 MEASURE = $(GO) run -buildvcs=false ./runner/internal/bench -objects $(OBJECTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo soak bench bench-compare bench-extremes bench-peer bench-go fmt lint fuzz clean go
+.PHONY: help build test test-matrix demo soak bench bench-compare bench-extremes bench-peer bench-go fmt lint fuzz clean go
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +31,14 @@ build: go ## build bin/relpack
 # -count=1: Go's cache of results knows nothing of the server they came from.
 test: go ## run the whole suite on a private PostgreSQL (or on that of RELPACK_TEST_DSN)
 	$(WITHPG) -- $(GO) test -count=1 -timeout 30m $(TESTFLAGS) ./...
+
+# Those packages of the suite whose tests talk to PostgreSQL.
+test-matrix: go ## run the suite on several versions of PostgreSQL (VERSIONS="15 16 17 18")
+	@for version in $(VERSIONS); do \
+		echo "PostgreSQL $$version:"; \
+		$(WITHPG) -version $$version -- $(GO) test -count=1 -timeout 30m $(TESTFLAGS) \
+			./runner ./runner/internal/commandtest ./runner/internal/pgtest ./runner/internal/zodbtest || exit 1; \
+	done
 
 demo: go ## pack a real sample database and show every step
 	$(GO) run -buildvcs=false ./runner/internal/demo

@@ -190,7 +190,39 @@ func TestALongStatementAfterASweepHoldsNobodyForLong(t *testing.T) {
 	if waited := time.Since(start); waited > 3*time.Second {
 		t.Errorf("a writer waited for %v", waited)
 	}
-	expectState(t, <-slept, "57014")
+	// From 17 on the transaction's time is over as well as the statement's.
+	if err := <-slept; !isState(err, "57014", "25P04") {
+		t.Errorf("error %v, want that the time is over", err)
+	}
+}
+
+func TestABusyTransactionAfterASweepHoldsNobodyForLong(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	if get[int](t, conn, "SELECT current_setting('server_version_num')::int") < 170000 {
+		t.Skip("transaction_timeout came with PostgreSQL 17")
+	}
+	busy := session(t, target)
+	run(t, busy, "BEGIN")
+	if got := outcome(t, busy); got != "swept" {
+		t.Fatalf("outcome %s, want swept", got)
+	}
+	// Neither a long statement nor a long pause.
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		for start := time.Now(); err == nil && time.Since(start) < time.Minute; {
+			_, err = busy.Exec(t.Context(), "SELECT pg_sleep(0.1)")
+		}
+		ended <- err
+	}()
+	commit(t, conn, links{1: {2}})
+	if err := <-ended; !isState(err, "25P04") {
+		t.Errorf("error %v, want that the transaction's time is over", err)
+	}
+	if stored := len(stored(t, conn)); stored == 3 {
+		t.Error("the deletion was committed")
+	}
 }
 
 func TestAClientThatNeverReadsTheAnswerHoldsNobody(t *testing.T) {

@@ -59,11 +59,27 @@ func Find(ctx context.Context) (Programs, error) {
 		}
 		passed = append(passed, err.Error())
 	}
-	var found []Programs
+	found, unusable, err := inUsualPlaces(ctx)
+	if err != nil {
+		return Programs{}, err
+	}
+	passed = append(passed, unusable...)
+	if len(found) == 0 {
+		if len(passed) > 0 {
+			return Programs{}, fmt.Errorf("%w (passed over: %s)", errNoPrograms, strings.Join(passed, "; "))
+		}
+		return Programs{}, errNoPrograms
+	}
+	return found[0], nil
+}
+
+// inUsualPlaces lists what the usual places hold, the newest first, and what of
+// that is unusable.
+func inUsualPlaces(ctx context.Context) (found []Programs, unusable []string, err error) {
 	for _, pattern := range usualPlaces {
 		dirs, err := filepath.Glob(pattern)
 		if err != nil {
-			return Programs{}, fmt.Errorf("look for PostgreSQL in %s: %w", pattern, err)
+			return nil, nil, fmt.Errorf("look for PostgreSQL in %s: %w", pattern, err)
 		}
 		for _, dir := range dirs {
 			if _, err := os.Stat(filepath.Join(dir, "postgres")); err != nil {
@@ -71,20 +87,14 @@ func Find(ctx context.Context) (Programs, error) {
 			}
 			p, err := inspect(ctx, dir)
 			if err != nil {
-				passed = append(passed, err.Error())
+				unusable = append(unusable, err.Error())
 				continue
 			}
 			found = append(found, p)
 		}
 	}
-	if len(found) == 0 {
-		if len(passed) > 0 {
-			return Programs{}, fmt.Errorf("%w (passed over: %s)", errNoPrograms, strings.Join(passed, "; "))
-		}
-		return Programs{}, errNoPrograms
-	}
 	sort.SliceStable(found, func(i, j int) bool { return found[i].Major > found[j].Major })
-	return found[0], nil
+	return found, unusable, nil
 }
 
 var versionOutput = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)

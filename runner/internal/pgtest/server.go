@@ -26,6 +26,8 @@ type Options struct {
 	Dir string
 	// Keep leaves the server running when this process ends without Close.
 	Keep bool
+	// Programs are the server programs to use. Default: those of FindOrInstall.
+	Programs Programs
 	// Progress receives what is worth a word: an installation. Default: os.Stderr.
 	Progress io.Writer
 }
@@ -57,9 +59,12 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if progress == nil {
 		progress = os.Stderr
 	}
-	programs, err := FindOrInstall(ctx, progress)
-	if err != nil {
-		return nil, err
+	programs := opts.Programs
+	if programs == (Programs{}) {
+		var err error
+		if programs, err = FindOrInstall(ctx, progress); err != nil {
+			return nil, err
+		}
 	}
 	who, err := serverAccount()
 	if err != nil {
@@ -67,6 +72,9 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s := &Server{programs: programs, account: who}
 	if err := s.makeDirs(opts); err != nil {
+		return nil, errors.Join(err, s.remove())
+	}
+	if s.programs, err = programs.within(s.dir, who); err != nil {
 		return nil, errors.Join(err, s.remove())
 	}
 	if !opts.Keep {

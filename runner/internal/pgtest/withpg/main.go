@@ -1,9 +1,11 @@
 // Command withpg runs a command with a private PostgreSQL beside it:
 //
-//	go run ./runner/internal/pgtest/withpg [-set name=value]... [-durable] -- go test ./...
+//	go run ./runner/internal/pgtest/withpg [-set name=value]... [-durable] [-version N] -- go test ./...
 //
 // The command finds the server in RELPACK_TEST_DSN and its programs in
-// RELPACK_PGBIN. If RELPACK_TEST_DSN is set already, no server is started. withpg ends with the command's exit code.
+// RELPACK_PGBIN. If RELPACK_TEST_DSN is set already, no server is started,
+// unless a version is wanted: that one is, with programs that are fetched below
+// .cache where they are not installed. withpg ends with the command's exit code.
 package main
 
 import (
@@ -48,6 +50,7 @@ func run() (int, error) {
 	extra := settings{}
 	flag.Var(extra, "set", "a parameter of the server, `name=value`; may be repeated")
 	durable := flag.Bool("durable", false, "flush to disk as in production (for benchmarks)")
+	version := flag.Int("version", 0, "the major version of PostgreSQL to run; 0: what is there")
 	flag.Parse()
 	if flag.NArg() == 0 {
 		return 2, errors.New("no command given")
@@ -56,7 +59,7 @@ func run() (int, error) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 
-	if os.Getenv(variable) != "" {
+	if os.Getenv(variable) != "" && *version == 0 {
 		return command(flag.Args(), signals)
 	}
 	keep := os.Getenv("RELPACK_KEEP") == "1"
@@ -70,7 +73,7 @@ func run() (int, error) {
 		case <-started:
 		}
 	}()
-	server, err := pgtest.Start(ctx, pgtest.Options{Settings: extra, Durable: *durable, Keep: keep})
+	server, err := start(ctx, *version, pgtest.Options{Settings: extra, Durable: *durable, Keep: keep})
 	close(started)
 	if err != nil {
 		return 1, err
@@ -86,6 +89,18 @@ func run() (int, error) {
 		return code, err
 	}
 	return code, errors.Join(err, server.Close())
+}
+
+const cache = ".cache/postgresql"
+
+func start(ctx context.Context, version int, options pgtest.Options) (*pgtest.Server, error) {
+	if version != 0 {
+		var err error
+		if options.Programs, err = pgtest.FindVersion(ctx, version, cache, os.Stderr); err != nil {
+			return nil, err
+		}
+	}
+	return pgtest.Start(ctx, options)
 }
 
 // command runs the command to its end, passing on what asks it to stop.
