@@ -14,7 +14,8 @@ import (
 )
 
 // Connect opens a session on the target's database. Its application_name is
-// "relpack " and what it is for, unless the DSN names the application.
+// "relpack " and what it is for. Connection poolers that lend sessions are
+// refused.
 func Connect(ctx context.Context, t Target, purpose string, log *slog.Logger) (*pgx.Conn, error) {
 	config, notes, err := conninfo.Parse(t.DSN)
 	if err != nil {
@@ -37,7 +38,27 @@ func Connect(ctx context.Context, t Target, purpose string, log *slog.Logger) (*
 	if err != nil {
 		return nil, &Error{Code: ExitFailure, Err: fmt.Errorf("connect: %s", oneLine(err.Error()))}
 	}
+	if err := checkPooler(ctx, conn); err != nil {
+		closeSession(conn)
+		return nil, err
+	}
+	if err := liftTimeouts(ctx, conn); err != nil {
+		closeSession(conn)
+		return nil, err
+	}
 	return conn, nil
+}
+
+// liftTimeouts frees a session of the time limits that a DBA has set for
+// applications: they would end it in the middle of honest work, or while it
+// holds the pack lock for others. transaction_timeout came with PostgreSQL 17.
+func liftTimeouts(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, `SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0;
+		SET idle_in_transaction_session_timeout = 0;
+		SELECT CASE WHEN current_setting('transaction_timeout', true) <> '' THEN set_config('transaction_timeout', '0', false) END`); err != nil {
+		return fmt.Errorf("set up session: %w", err)
+	}
+	return nil
 }
 
 // statementLog prints every statement so that it can be pasted into psql.

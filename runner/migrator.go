@@ -67,12 +67,18 @@ func openMigrator(ctx context.Context, t Target, files fs.FS, purpose string, lo
 // the site queues up behind it; and should this process be stopped while it
 // holds a lock, the server ends the session.
 func (m *migrator) prepare(ctx context.Context, conn *pgx.Conn) error {
+	pid, err := backend(ctx, conn)
+	if err != nil {
+		return err
+	}
 	m.guard.Lock()
-	m.pids = append(m.pids, int32(conn.PgConn().PID()))
+	m.pids = append(m.pids, int32(pid))
 	m.guard.Unlock()
-	_, err := conn.Exec(ctx, `
+	if err := liftTimeouts(ctx, conn); err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, `
 		SET lock_timeout = '200ms';
-		SET statement_timeout = 0;
 		SET idle_in_transaction_session_timeout = '2s';
 		SET default_transaction_read_only = off;
 		SET default_transaction_isolation = 'read committed'`)

@@ -122,15 +122,13 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 	return p.phase("vacuum", func() error { return p.vacuum(ctx) })
 }
 
-// session opens one more session on the target. Time limits that a DBA set for
-// applications would end it in the middle of honest work.
+// session opens one more session on the target.
 func (p *pack) session(ctx context.Context, purpose string) (*pgx.Conn, error) {
 	conn, err := Connect(ctx, p.target, purpose, p.log)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.Exec(ctx, `SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0;
-		SET idle_in_transaction_session_timeout = 0; SET default_transaction_isolation = 'read committed';
+	if _, err := conn.Exec(ctx, `SET default_transaction_isolation = 'read committed';
 		SET default_transaction_read_only = off; SET jit = off`); err != nil {
 		closeSession(conn)
 		return nil, fmt.Errorf("set up session: %w", err)

@@ -1,0 +1,184 @@
+package runner
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/migrations"
+	"relpack/runner/internal/zodbtest"
+)
+
+// On Debian and Ubuntu the package starts a pooler of its own, which nobody
+// asked for here: a policy, there only while the installation lasts, forbids it.
+const installPgbouncer = `
+set -eu
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    trap 'rm -f $policy' EXIT
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod 755 $policy
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends pgbouncer
+`
+
+// pgbouncer finds the program, or installs it where this user may.
+func pgbouncer(t *testing.T) string {
+	t.Helper()
+	find := func() string {
+		for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
+			if path, err := exec.LookPath(name); err == nil {
+				return path
+			}
+		}
+		return ""
+	}
+	path := find()
+	if path != "" {
+		return path
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
+		t.Skip("there is no pgbouncer, and this user can't install it with apt-get")
+	}
+	if out, err := exec.Command("sh", "-c", installPgbouncer).CombinedOutput(); err != nil {
+		t.Skipf("install pgbouncer: %v: %s", err, out)
+	}
+	if path = find(); path == "" {
+		t.Skip("there is no pgbouncer after its installation")
+	}
+	return path
+}
+
+// newPool puts a pooler in front of a target's server, with so many sessions.
+func newPool(t *testing.T, program string, target Target, mode string, sessions int) Target {
+	t.Helper()
+	server, err := pgx.ParseConfig(target.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := free.Addr().(*net.TCPAddr).Port
+	_ = free.Close()
+	dir := t.TempDir()
+	settings, users := filepath.Join(dir, "pgbouncer.ini"), filepath.Join(dir, "users")
+	if err := os.WriteFile(users, fmt.Appendf(nil, "%q %q\n", server.User, server.Password), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(settings, fmt.Appendf(nil, `
+[databases]
+* = host=%s port=%d
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = %d
+unix_socket_dir =
+auth_type = trust
+auth_file = %s
+pool_mode = %s
+default_pool_size = %d
+`, server.Host, server.Port, port, users, mode, sessions), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// It refuses to run as root, and reads its settings before it changes.
+	args := []string{settings}
+	if os.Geteuid() == 0 {
+		name := "postgres"
+		if _, err := user.Lookup(name); err != nil {
+			name = "nobody"
+		}
+		args = append([]string{"--user=" + name}, args...)
+	}
+	log := &memory{}
+	pooler := exec.Command(program, args...)
+	pooler.Stdout, pooler.Stderr = log, log
+	if err := pooler.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = pooler.Process.Kill()
+		_ = pooler.Wait() // killed
+		if t.Failed() {
+			t.Logf("pgbouncer says: %s", log)
+		}
+	})
+	target.DSN = fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=%s sslmode=disable", port, server.User, server.Database)
+	until(t, "the pooler answers", func() bool {
+		conn, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+	return target
+}
+
+func TestAPoolerThatLendsSessionsForAsLongAsAClientStaysIsFine(t *testing.T) {
+	t.Parallel()
+	program := pgbouncer(t)
+	s := newSample(t)
+	direct := s.target
+	s.target = newPool(t, program, direct, "session", 20)
+	s.expectPacked(zodbtest.Small, func() {
+		s.pack()
+		// The second one gets the sessions of the first.
+		s.pack()
+	})
+	expectSound(t, s)
+	if n := get[int](t, s.conn, "SELECT count(*) FROM relpack.pack_lock_holder()"); n != 0 {
+		t.Error("the pack lock stayed behind")
+	}
+	if err := MigrateUp(t.Context(), s.target, migrations.Files, testLog(t)); err != nil {
+		t.Errorf("migrate: %s", Message(err))
+	}
+}
+
+const lends = "the connection pooler lends its sessions"
+
+func TestAPoolerThatLendsSessionsForATransactionIsRefused(t *testing.T) {
+	t.Parallel()
+	program := pgbouncer(t)
+	for _, sessions := range []int{1, 20} {
+		t.Run(fmt.Sprint(sessions), func(t *testing.T) {
+			t.Parallel()
+			s := newSample(t)
+			all := stored(t, s.conn)
+			pooled := newPool(t, program, s.target, "transaction", sessions)
+			_, err := Pack(t.Context(), pooled, everything, testLog(t))
+			expectExit(t, err, ExitRefused, lends, "pool_mode = session")
+			expectExit(t, MigrateUp(t.Context(), pooled, migrations.Files, testLog(t)), ExitRefused, lends)
+			_, err = Status(t.Context(), pooled, migrations.Files, testLog(t))
+			expectExit(t, err, ExitRefused, lends)
+			expectZoids(t, "stored", stored(t, s.conn), all)
+			if n := get[int](t, s.conn, "SELECT count(*) FROM relpack.pack_lock_holder()"); n != 0 {
+				t.Error("the pack lock stayed behind")
+			}
+			s.survive(zodbtest.Small, func() {})
+		})
+	}
+}
+
+func TestAPoolerThatLendsSessionsForAStatementIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newSample(t)
+	pooled := newPool(t, pgbouncer(t), s.target, "statement", 5)
+	_, err := Pack(t.Context(), pooled, everything, testLog(t))
+	expectExit(t, err, ExitRefused, lends, "pool_mode = session")
+}
+
+func TestAPoolerWithTooFewSessionsIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := newSample(t)
+	pooled := newPool(t, pgbouncer(t), s.target, "session", 1)
+	_, err := Pack(t.Context(), pooled, everything, testLog(t))
+	expectFailed(t, err, "gave no second session", "make the pool larger")
+}
