@@ -61,7 +61,7 @@ func (p *pack) removeBlobs(ctx context.Context, dir *blobFiles) error {
 	// Deletions that were committed without waiting for the disk must be on it
 	// before a file goes: this commit takes them along.
 	if err := p.flush(ctx); err != nil {
-		return err
+		return fmt.Errorf("remove blob files: %w", err)
 	}
 	for {
 		if p.stopped() {

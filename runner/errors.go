@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -88,6 +90,28 @@ func Message(err error) string {
 		}
 	}
 	return oneLine(text)
+}
+
+// explainLost says of a failure at the server's end of a connection that it is
+// one, and what becomes of the work.
+func explainLost(err error) error {
+	if err == nil || !lost(err) {
+		return err
+	}
+	return &Error{Code: ExitFailure, Err: fmt.Errorf("the connection to the server was lost: %w", err),
+		Hint: "What was done stays done, the next run goes on from here"}
+}
+
+// lost tells whether err ended a session that nobody wanted to end.
+func lost(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC"
+	}
+	var network *net.OpError
+	return !errors.Is(err, context.Canceled) &&
+		(errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+			errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, errLockLost))
 }
 
 // isState reports whether err is the server's, with one of these SQLSTATEs.

@@ -35,6 +35,7 @@ type pack struct {
 	log      *slog.Logger
 	progress Progress
 	conn     *pgx.Conn // holds the pack lock
+	pid      uint32    // of that session, at the server
 	run      int64     // relpack.run.id
 	report   *Report
 	counts   struct{ scanned, scannedBytes, foreign atomic.Int64 }
@@ -49,7 +50,7 @@ func Pack(ctx context.Context, t Target, o PackOptions, log *slog.Logger) (*Repo
 	if p.progress == nil {
 		p.progress = silent{}
 	}
-	err := p.all(ctx)
+	err := explainLost(p.all(ctx))
 	p.report.finish(p, err)
 	return p.report, err
 }
@@ -86,7 +87,11 @@ func (p *pack) all(ctx context.Context) error {
 		return err
 	}
 	err = p.work(ctx, blobs)
-	return errors.Join(err, p.end(ctx, err))
+	ended := p.end(ctx, err)
+	if err != nil && p.conn.IsClosed() {
+		return err // says why
+	}
+	return errors.Join(err, ended)
 }
 
 // work is the run itself, with the pack lock held.
@@ -113,7 +118,7 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 	}
 	err := p.phase("sweep", func() error { return p.sweep(ctx) })
 	// Files of what is deleted can go even when the rest can't.
-	if ctx.Err() == nil && !p.stopped() {
+	if ctx.Err() == nil && !p.stopped() && !p.conn.IsClosed() {
 		err = errors.Join(err, p.phase("blobs", func() error { return p.removeBlobs(ctx, blobs) }))
 	}
 	if err != nil {
@@ -171,7 +176,9 @@ func (p *pack) lock(ctx context.Context) error {
 		return fmt.Errorf("take the pack lock: %w", err)
 	}
 	if got {
-		return nil
+		var err error
+		p.pid, err = backend(ctx, p.conn)
+		return err
 	}
 	return LockedError(ctx, p.conn)
 }

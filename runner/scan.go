@@ -63,6 +63,8 @@ func (p *pack) scan(ctx context.Context) error {
 	return group.Wait()
 }
 
+var errLockLost = errors.New("the session that holds the pack lock has ended")
+
 type scanWorker struct {
 	*pack
 	decoder
@@ -187,5 +189,18 @@ func (w *scanWorker) finish(ctx context.Context, r blockRange) error {
 	if err == nil && tag.RowsAffected() != 1 {
 		err = errors.New("another session has read them: is another pack running?")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	// The session that holds the pack lock may have been lost. Another pack may
+	// then begin a build of its own, in which this range counted as read; but it
+	// has to wait for the locks that this transaction has by now.
+	var held bool
+	if err := w.writer.QueryRow(ctx, "SELECT EXISTS (SELECT FROM relpack.pack_lock_holder() WHERE pid = $1)", w.pid).Scan(&held); err != nil {
+		return err
+	}
+	if !held {
+		return errLockLost
+	}
+	return nil
 }
