@@ -1682,6 +1682,77 @@ COMMENT ON FUNCTION relpack.loosen() IS
     'Step of relpack.reach(): attaches detached objects that a live one refers to.';
 -- +goose StatementEnd
 
+-- sql/mend.sql
+-- +goose StatementBegin
+-- Makes the tree one again, whatever it has become: what does not hang on the
+-- root by parents that refer to their children is detached, and relpack.reach()
+-- decides about it. Comes after relpack.apply(), so that the references are
+-- what is stored.
+CREATE OR REPLACE FUNCTION relpack.mend()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    v_watermark bigint;
+    v_detached bigint;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    IF EXISTS (SELECT FROM relpack.suspect WHERE stage <> 'climb')
+       OR EXISTS (SELECT FROM relpack.pending) THEN
+        RAISE EXCEPTION 'only a graph that is up to date can be mended' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+    SELECT watermark INTO STRICT v_watermark FROM relpack.storage;
+    DELETE FROM relpack.object_inref
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = object_inref.inref);
+    DELETE FROM relpack.suspect
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = suspect.zoid);
+    DELETE FROM relpack.doomed
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid);
+    DELETE FROM relpack.problem
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = problem.zoid);
+
+    UPDATE relpack.object
+    SET parent = 0
+    WHERE zoid = 0 AND parent IS DISTINCT FROM 0;
+    UPDATE relpack.object
+    SET detached_tid = NULL
+    WHERE parent IS NOT NULL AND detached_tid IS NOT NULL;
+    WITH detached AS (
+        UPDATE relpack.object
+        SET parent = NULL, detached_tid = v_watermark
+        WHERE parent IS NOT NULL
+          AND NOT EXISTS (SELECT FROM relpack.tree_zoids() AS tree (zoid) WHERE tree.zoid = object.zoid)
+        RETURNING zoid
+    )
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT zoid, 'climb' FROM detached
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS v_detached = ROW_COUNT;
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT child.zoid, 'climb'
+    FROM relpack.object AS child
+    WHERE child.parent IS NULL
+      AND EXISTS (SELECT
+                  FROM relpack.object_inref AS edge
+                  JOIN relpack.object AS referrer ON referrer.zoid = edge.inref
+                  WHERE edge.zoid = child.zoid AND referrer.parent IS NOT NULL)
+    ON CONFLICT DO NOTHING;
+
+    UPDATE relpack.storage
+    SET objects = (SELECT count(*) FROM relpack.object),
+        inrefs = (SELECT count(*) FROM relpack.object_inref),
+        doomed_tid = 0;
+    RETURN v_detached;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.mend() IS
+    'Step of "relpack verify --repair": detaches what does not hang on the root, for relpack.reach() to decide, forgets what names no node, and counts anew; returns how many it detached.';
+-- +goose StatementEnd
+
 -- sql/nothing_new.sql
 -- +goose StatementBegin
 -- The last step of a sweep: gets the writers' lock and looks at what was
@@ -2717,8 +2788,7 @@ COMMENT ON FUNCTION relpack.try_writers_lock(interval) IS
 -- +goose StatementBegin
 -- Proves, in one snapshot, what relpack believes of the storage. Nothing is
 -- locked or written, and commits go on: what they changed since the last
--- capture has a higher tid or an event, and is left aside. Statements are
--- set-based and spill to disk, so that memory stays bounded.
+-- capture has a higher tid or an event, and is left aside.
 CREATE OR REPLACE FUNCTION relpack.verify(
     OUT severity text, OUT finding text, OUT objects bigint, OUT zoids bigint[], OUT remedy text)
 RETURNS SETOF record
@@ -2739,11 +2809,78 @@ BEGIN
                              NULL::bigint[], 'relpack pack');
         RETURN;
     END IF;
-    -- Edges, nodes and what is open are changed together, so that they agree
-    -- even in the middle of a run. Who is reachable is known at its end only.
     v_settled := NOT EXISTS (SELECT FROM relpack.suspect);
     RETURN QUERY
-    WITH found (finding, zoid) AS (
+    WITH found (kind, zoid) AS (
+        -- Rows above collected_tid are the next capture's.
+        SELECT 'other than stored', coalesce(stored.zoid, object.zoid)
+        FROM public.object_state AS stored
+        FULL JOIN relpack.object ON object.zoid = stored.zoid
+        WHERE stored.tid IS DISTINCT FROM object.tid
+          AND (stored.tid IS NULL OR stored.tid <= v_storage.collected_tid)
+          AND v_doubt IS NULL
+          AND NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = coalesce(stored.zoid, object.zoid))
+          AND NOT EXISTS (SELECT FROM relpack.write_event
+                          WHERE write_event.zoid = coalesce(stored.zoid, object.zoid)
+                             OR write_event.kind = 'truncated')
+        UNION ALL
+        SELECT 'dangling', edge.zoid
+        FROM (SELECT DISTINCT object_inref.zoid
+              FROM relpack.object_inref
+              JOIN relpack.object AS referrer ON referrer.zoid = object_inref.inref
+              WHERE v_settled AND referrer.parent IS NOT NULL) AS edge
+        LEFT JOIN relpack.object ON object.zoid = edge.zoid
+        WHERE object.zoid IS NULL
+          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = edge.zoid)
+    ), numbered AS (
+        SELECT found.kind, found.zoid,
+               row_number() OVER (PARTITION BY found.kind ORDER BY found.zoid) AS place
+        FROM found
+    ), counted (kind, objects, zoids) AS (
+        SELECT graph.kind, graph.objects, graph.zoids
+        FROM relpack.verify_graph() AS graph
+        UNION ALL
+        SELECT numbered.kind, count(*),
+               array_agg(numbered.zoid ORDER BY numbered.zoid) FILTER (WHERE numbered.place <= 10)
+        FROM numbered
+        GROUP BY numbered.kind
+        UNION ALL
+        SELECT 'doubt', NULL, NULL
+        WHERE v_doubt IS NOT NULL
+    )
+    SELECT known.severity, known.meaning, counted.objects, counted.zoids, known.remedy
+    FROM counted
+    JOIN relpack.finding_kind AS known ON known.kind = counted.kind
+    ORDER BY known.severity, known.meaning;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.verify() IS
+    'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before it is mended; note: worth knowing, not wrong: dangling references (which relpack found, and never makes), work that a run has left open. No row: sound. Reads everything once, writes and locks nothing; states are not decoded ("relpack verify" does that).';
+-- +goose StatementEnd
+
+-- sql/verify_graph.sql
+-- +goose StatementBegin
+-- The graph against itself. It reads relpack's tables only, so that nobody who
+-- wants object_state for himself (TRUNCATE, VACUUM FULL) waits for it. Edges,
+-- nodes and what is open are changed together, so that they agree even in the
+-- middle of a run; who is reachable is known at its end only. Statements are
+-- set-based and spill to disk: memory stays bounded.
+CREATE OR REPLACE FUNCTION relpack.verify_graph(OUT kind text, OUT objects bigint, OUT zoids bigint[])
+RETURNS SETOF record
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    v_storage relpack.storage;
+    v_settled boolean;
+BEGIN
+    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_settled := NOT EXISTS (SELECT FROM relpack.suspect);
+    RETURN QUERY
+    WITH found (kind, zoid) AS (
         SELECT 'no root', 0
         WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = 0 AND object.parent = 0)
         UNION ALL
@@ -2782,18 +2919,6 @@ BEGIN
         LEFT JOIN relpack.object ON object.zoid = edge.inref
         WHERE object.zoid IS NULL
         UNION ALL
-        -- Rows above collected_tid are the next capture's.
-        SELECT 'other than stored', coalesce(stored.zoid, object.zoid)
-        FROM public.object_state AS stored
-        FULL JOIN relpack.object ON object.zoid = stored.zoid
-        WHERE stored.tid IS DISTINCT FROM object.tid
-          AND (stored.tid IS NULL OR stored.tid <= v_storage.collected_tid)
-          AND v_doubt IS NULL
-          AND NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = coalesce(stored.zoid, object.zoid))
-          AND NOT EXISTS (SELECT FROM relpack.write_event
-                          WHERE write_event.zoid = coalesce(stored.zoid, object.zoid)
-                             OR write_event.kind = 'truncated')
-        UNION ALL
         SELECT 'work for no node', orphan.zoid
         FROM (SELECT suspect.zoid FROM relpack.suspect
               UNION ALL
@@ -2807,64 +2932,167 @@ BEGIN
         FROM relpack.doomed
         JOIN relpack.object ON object.zoid = doomed.zoid
         WHERE v_settled AND object.parent IS NOT NULL AND v_storage.doomed_tid = v_storage.applied_tid
-        UNION ALL
-        SELECT 'dangling', edge.zoid
-        FROM (SELECT DISTINCT object_inref.zoid
-              FROM relpack.object_inref
-              JOIN relpack.object AS referrer ON referrer.zoid = object_inref.inref
-              WHERE v_settled AND referrer.parent IS NOT NULL) AS edge
-        LEFT JOIN relpack.object ON object.zoid = edge.zoid
-        WHERE object.zoid IS NULL
-          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = edge.zoid)
     ), numbered AS (
-        SELECT found.finding, found.zoid,
-               row_number() OVER (PARTITION BY found.finding ORDER BY found.zoid) AS place
+        SELECT found.kind, found.zoid,
+               row_number() OVER (PARTITION BY found.kind ORDER BY found.zoid) AS place
         FROM found
-    ), counted AS (
-        SELECT numbered.finding, count(*) AS objects,
-               array_agg(numbered.zoid ORDER BY numbered.zoid) FILTER (WHERE numbered.place <= 10) AS zoids
-        FROM numbered
-        GROUP BY numbered.finding
-        UNION ALL
-        SELECT 'objects miscounted', abs(v_storage.objects - (SELECT count(*) FROM relpack.object)), NULL
-        WHERE v_storage.objects <> (SELECT count(*) FROM relpack.object)
-        UNION ALL
-        SELECT 'references miscounted', abs(v_storage.inrefs - (SELECT count(*) FROM relpack.object_inref)), NULL
-        WHERE v_storage.inrefs <> (SELECT count(*) FROM relpack.object_inref)
-        UNION ALL
-        SELECT 'doubt', NULL, NULL WHERE v_doubt IS NOT NULL
-        UNION ALL
-        SELECT 'unfinished', (SELECT count(*) FROM relpack.suspect), NULL WHERE NOT v_settled
     )
-    SELECT known.severity,
-           CASE known.finding WHEN 'doubt' THEN known.meaning || v_doubt ELSE known.meaning END,
-           counted.objects, counted.zoids,
-           CASE known.severity WHEN 'error' THEN 'relpack pack --init' ELSE known.remedy END
-    FROM counted
-    JOIN (VALUES
-        ('no root', 'error', 'the graph has no root', NULL),
-        ('parent without reference', 'error', 'the parent of these objects does not refer to them', NULL),
-        ('parent detached', 'error', 'the parent of these objects is missing or unreachable itself', NULL),
-        ('parents in a circle', 'error', 'the parents of these objects do not lead to the root', NULL),
-        ('live but detached', 'error', 'a reachable object refers to these, which count as unreachable', NULL),
-        ('attached with detached_tid', 'error', 'reachable objects with a time since which they are not', NULL),
-        ('referrer is no node', 'error', 'references of objects that relpack does not know', NULL),
-        ('other than stored', 'error', 'object_state has another tid or no such row, and nothing reported it', NULL),
-        ('work for no node', 'error', 'suspect, doomed or problem name objects that relpack does not know', NULL),
-        ('live but doomed', 'error', 'reachable objects are chosen for deletion', NULL),
-        ('objects miscounted', 'error', 'relpack.storage.objects is off by this many', NULL),
-        ('references miscounted', 'error', 'relpack.storage.inrefs is off by this many', NULL),
-        ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
-        ('unfinished', 'note', 'the reachability of these objects is open', 'relpack pack'),
-        ('dangling', 'note', 'reachable objects refer to these, which are not stored (POSKeyError)',
-         'SELECT * FROM relpack.referrers(zoid); tells who does')
-    ) AS known (finding, severity, meaning, remedy) ON known.finding = counted.finding
-    ORDER BY known.severity, known.meaning;
+    SELECT numbered.kind, count(*),
+           array_agg(numbered.zoid ORDER BY numbered.zoid) FILTER (WHERE numbered.place <= 10)
+    FROM numbered
+    GROUP BY numbered.kind
+    UNION ALL
+    SELECT 'objects miscounted', abs(v_storage.objects - counted.objects), NULL
+    FROM (SELECT count(*) AS objects FROM relpack.object) AS counted
+    WHERE counted.objects <> v_storage.objects
+    UNION ALL
+    SELECT 'references miscounted', abs(v_storage.inrefs - counted.inrefs), NULL
+    FROM (SELECT count(*) AS inrefs FROM relpack.object_inref) AS counted
+    WHERE counted.inrefs <> v_storage.inrefs
+    UNION ALL
+    SELECT 'unfinished', (SELECT count(*) FROM relpack.suspect), NULL
+    WHERE NOT v_settled;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.verify() IS
-    'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before it is built anew; note: worth knowing, not wrong: dangling references (which relpack found, and never makes), work that a run has left open. No row: sound. Reads everything once, writes and locks nothing; states are not decoded.';
+COMMENT ON FUNCTION relpack.verify_graph() IS
+    'Step of relpack.verify() and "relpack verify": checks the graph against itself; a row per kind of finding (relpack.finding_kind), with how many objects it concerns and up to ten of them.';
+-- +goose StatementEnd
+
+-- sql/verify_nodes.sql
+-- +goose StatementBegin
+-- What reading states doesn't show: nodes whose object is not stored any more,
+-- and references to what never was. A chunk of nodes a call, by index.
+CREATE OR REPLACE FUNCTION relpack.verify_nodes(
+    after bigint, nodes integer,
+    OUT last bigint, OUT missing bigint[], OUT dangling bigint, OUT dangling_zoids bigint[])
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+BEGIN
+    SELECT max(few.zoid), array_agg(few.zoid) FILTER (WHERE few.gone)
+    INTO last, missing
+    FROM (
+        SELECT object.zoid,
+               NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid) AS gone
+        FROM relpack.object
+        WHERE object.zoid > after
+        ORDER BY object.zoid
+        LIMIT nodes
+    ) AS few;
+    IF missing IS NOT NULL THEN
+        SELECT array_agg(gone.zoid)
+        INTO missing
+        FROM unnest(missing) AS gone (zoid)
+        WHERE NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = gone.zoid)
+          AND gone.zoid NOT IN (SELECT event.zoid FROM relpack.write_event AS event WHERE event.zoid IS NOT NULL)
+          AND NOT EXISTS (SELECT FROM relpack.write_event AS event WHERE event.kind = 'truncated');
+    END IF;
+    IF EXISTS (SELECT FROM relpack.suspect) THEN
+        RETURN;
+    END IF;
+    SELECT count(*), (array_agg(edge.zoid ORDER BY edge.zoid))[:10]
+    INTO dangling, dangling_zoids
+    FROM (
+        SELECT DISTINCT object_inref.zoid
+        FROM relpack.object_inref
+        WHERE object_inref.zoid > after AND (last IS NULL OR object_inref.zoid <= last)
+    ) AS edge
+    LEFT JOIN LATERAL (
+        SELECT object.zoid
+        FROM relpack.object
+        WHERE object.zoid = edge.zoid
+        OFFSET 0
+    ) AS node ON true
+    WHERE node.zoid IS NULL
+      AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = edge.zoid)
+      AND EXISTS (SELECT
+                  FROM relpack.object_inref AS reference
+                  JOIN relpack.object AS referrer ON referrer.zoid = reference.inref
+                  WHERE reference.zoid = edge.zoid AND referrer.parent IS NOT NULL);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.verify_nodes(bigint, integer) IS
+    'Step of "relpack verify": looks at the next so many nodes after a zoid; last: the highest of them, NULL after the last node; missing: those that are not stored, though nothing reported their deletion; dangling, dangling_zoids: how many zoids up to there are referred to by live objects and not stored, and ten of them.';
+-- +goose StatementEnd
+
+-- sql/verify_states.sql
+-- +goose StatementBegin
+-- States as "relpack verify" read and decoded them a moment ago, against what
+-- is recorded. They must be of one snapshot, and not above collected_tid: what
+-- is stored then, and is not what the graph was made from, has left an event
+-- or is in pending; both are visible by now, and such objects are left aside.
+-- A salvaged record is read again by every pack, so that its references need
+-- no comparison. A chunk is small beside the graph: everything goes by index.
+CREATE OR REPLACE FUNCTION relpack.verify_states(
+    zoids bigint[], tids bigint[], classes integer[], problems text[], refs bigint[], inrefs bigint[])
+RETURNS TABLE (kind text, zoid bigint)
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET work_mem = '64MB'
+AS $$
+    WITH judged AS (
+        SELECT state.zoid, state.problem,
+               CASE
+                   WHEN node.tid IS DISTINCT FROM state.tid THEN 'other than stored'
+                   WHEN listed.kind IS DISTINCT FROM nullif(state.problem, '') THEN 'other problem'
+                   WHEN node.class <> state.class THEN 'other class'
+               END AS kind
+        FROM unnest(zoids, tids, classes, problems) AS state (zoid, tid, class, problem)
+        LEFT JOIN LATERAL (
+            SELECT object.tid, object.class
+            FROM relpack.object
+            WHERE object.zoid = state.zoid
+            OFFSET 0
+        ) AS node ON true
+        LEFT JOIN LATERAL (
+            SELECT problem.kind
+            FROM relpack.problem
+            WHERE problem.zoid = state.zoid
+            OFFSET 0
+        ) AS listed ON true
+    ), recorded AS (
+        SELECT edge.zoid, edge.inref
+        FROM judged
+        CROSS JOIN LATERAL (
+            SELECT object_inref.zoid, object_inref.inref
+            FROM relpack.object_inref
+            WHERE object_inref.inref = judged.zoid
+            OFFSET 0
+        ) AS edge
+    ), other AS (
+        SELECT DISTINCT coalesce(decoded.inref, recorded.inref) AS zoid
+        FROM unnest(refs, inrefs) AS decoded (zoid, inref)
+        FULL JOIN recorded ON recorded.zoid = decoded.zoid AND recorded.inref = decoded.inref
+        WHERE decoded.inref IS NULL OR recorded.inref IS NULL
+    ), found AS (
+        SELECT judged.kind, judged.zoid
+        FROM judged
+        WHERE judged.kind IS NOT NULL
+        UNION ALL
+        SELECT 'other references', judged.zoid
+        FROM judged
+        JOIN other ON other.zoid = judged.zoid
+        WHERE judged.kind IS NULL AND judged.problem <> 'salvaged'
+    )
+    SELECT found.kind, found.zoid
+    FROM found
+    WHERE NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = found.zoid)
+      AND NOT EXISTS (SELECT FROM relpack.write_event WHERE write_event.zoid = found.zoid);
+$$;
+
+COMMENT ON FUNCTION relpack.verify_states(bigint[], bigint[], integer[], text[], bigint[], bigint[]) IS
+    'Step of "relpack verify": objects whose state, as read (zoids, tids, classes, problems: '''', salvaged or opaque) and decoded (inrefs refer to refs), is not what the graph records.';
 -- +goose StatementEnd
 
 -- sql/windows.sql
@@ -2909,6 +3137,44 @@ $$;
 
 COMMENT ON FUNCTION relpack.windows(bytea, bigint) IS
     'What a state may refer to, without decoding it: every 8 bytes of it that, read as an oid, are at most high. NULL when references need not be plain bytes in it.';
+-- +goose StatementEnd
+
+-- sql/finding_kind.sql
+-- +goose StatementBegin
+-- What relpack.verify() and "relpack verify" can find, in words.
+CREATE OR REPLACE VIEW relpack.finding_kind AS
+SELECT kind.kind, kind.severity,
+       CASE kind.kind WHEN 'doubt' THEN kind.meaning || coalesce(relpack.doubt(), '') ELSE kind.meaning END AS meaning,
+       coalesce(kind.remedy, 'relpack verify --repair') AS remedy
+FROM (VALUES
+    ('no root', 'error', 'the graph has no root', NULL),
+    ('parent without reference', 'error', 'the parent of these objects does not refer to them', NULL),
+    ('parent detached', 'error', 'the parent of these objects is missing or unreachable itself', NULL),
+    ('parents in a circle', 'error', 'the parents of these objects do not lead to the root', NULL),
+    ('live but detached', 'error', 'a reachable object refers to these, which count as unreachable', NULL),
+    ('attached with detached_tid', 'error', 'reachable objects with a time since which they are not', NULL),
+    ('referrer is no node', 'error', 'references of objects that relpack does not know', NULL),
+    ('other than stored', 'error', 'object_state has another tid or no such row, and nothing reported it', NULL),
+    ('other references', 'error', 'the stored states do not refer to what is recorded', NULL),
+    ('other class', 'error', 'the stored states are of another class than recorded', NULL),
+    ('other problem', 'error', 'relpack.problem is wrong on whether these can be decoded', NULL),
+    ('work for no node', 'error', 'suspect, doomed or problem name objects that relpack does not know', NULL),
+    ('live but doomed', 'error', 'reachable objects are chosen for deletion', NULL),
+    ('objects miscounted', 'error', 'relpack.storage.objects is off by this many', NULL),
+    ('references miscounted', 'error', 'relpack.storage.inrefs is off by this many', NULL),
+    ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
+    ('unfinished', 'note', 'the reachability of these objects is open', 'relpack pack'),
+    ('dangling', 'note', 'reachable objects refer to these, which are not stored (POSKeyError)',
+     'SELECT * FROM relpack.referrers(zoid); tells who does')
+) AS kind (kind, severity, meaning, remedy);
+
+COMMENT ON VIEW relpack.finding_kind IS
+    'What relpack.verify() and "relpack verify" can find.';
+COMMENT ON COLUMN relpack.finding_kind.kind IS 'Short name.';
+COMMENT ON COLUMN relpack.finding_kind.severity IS
+    'error: the graph is wrong, nothing should be deleted before it is mended; note: worth knowing, not wrong.';
+COMMENT ON COLUMN relpack.finding_kind.meaning IS 'The finding in words.';
+COMMENT ON COLUMN relpack.finding_kind.remedy IS 'What to do about it.';
 -- +goose StatementEnd
 
 -- sql/garbage_by_class.sql
@@ -3023,7 +3289,11 @@ DROP VIEW relpack."writer";
 DROP VIEW relpack."unreachable_object";
 DROP VIEW relpack."leftover";
 DROP VIEW relpack."garbage_by_class";
+DROP VIEW relpack."finding_kind";
 DROP FUNCTION relpack."windows";
+DROP FUNCTION relpack."verify_states";
+DROP FUNCTION relpack."verify_nodes";
+DROP FUNCTION relpack."verify_graph";
 DROP FUNCTION relpack."verify";
 DROP FUNCTION relpack."try_writers_lock";
 DROP FUNCTION relpack."try_pack_lock";
@@ -3050,6 +3320,7 @@ DROP FUNCTION relpack."reach";
 DROP FUNCTION relpack."path_to_root";
 DROP FUNCTION relpack."pack_lock_holder";
 DROP FUNCTION relpack."nothing_new";
+DROP FUNCTION relpack."mend";
 DROP FUNCTION relpack."loosen";
 DROP FUNCTION relpack."lock_writer";
 DROP FUNCTION relpack."lock_protocol";

@@ -114,6 +114,12 @@ func lost(err error) bool {
 			errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, errLockLost))
 }
 
+// asRefusal returns the server's error if it is a refusal of relpack's functions.
+func asRefusal(err error) (*pgconn.PgError, bool) {
+	var pg *pgconn.PgError
+	return pg, errors.As(err, &pg) && pg.Code == stateRefused
+}
+
 // isState reports whether err is the server's, with one of these SQLSTATEs.
 func isState(err error, states ...string) bool {
 	var pg *pgconn.PgError

@@ -129,9 +129,8 @@ func (x *examiner) inref(zoid, inref int64, guessed bool) {
 // complete record every 8 bytes may be a reference; the server keeps those
 // that name a stored object.
 func (x *examiner) stageProblem(ctx context.Context, zoid int64, problem *pickle.Error) error {
-	kind := "opaque"
-	if problem.Kind == pickle.Odd {
-		kind = "salvaged"
+	kind := problemKind(problem)
+	if kind == "salvaged" {
 		for candidate := range x.scanner.Candidates(x.newest) {
 			x.inref(candidate, zoid, true)
 			if err := x.send(ctx, false); err != nil {
@@ -144,6 +143,14 @@ func (x *examiner) stageProblem(ctx context.Context, zoid int64, problem *pickle
 	x.problems.text(kind)
 	x.problems.text(plain([]byte(problem.Error())))
 	return nil
+}
+
+// problemKind is what relpack.problem calls it.
+func problemKind(problem *pickle.Error) string {
+	if problem.Kind == pickle.Odd {
+		return "salvaged"
+	}
+	return "opaque"
 }
 
 func (x *examiner) send(ctx context.Context, all bool) error {

@@ -101,7 +101,7 @@ func TestBlobFilesGoFromAFullDisk(t *testing.T) {
 	if n := get[int](t, s.conn, "SELECT count(*) FROM relpack.blob_removal"); n != 0 {
 		t.Errorf("%d blobs are still to be removed", n)
 	}
-	expectSound(t, s)
+	expectVerified(t, s)
 	free()
 }
 

@@ -43,8 +43,8 @@ func expectExit(t testing.TB, err error, code int, words ...string) {
 	}
 }
 
-// expectSound wants the server itself to find nothing wrong with the graph.
-func expectSound(t testing.TB, s *sample) {
+// expectVerified wants the server itself to find nothing wrong with the graph.
+func expectVerified(t testing.TB, s *sample) {
 	t.Helper()
 	if found := get[*string](t, s.conn, `SELECT string_agg(finding, '; ') FROM relpack.verify()
 		WHERE severity = 'error' OR remedy = 'relpack pack'`); found != nil {
@@ -64,7 +64,7 @@ func (s *sample) survive(stage string, fail func()) {
 		relpackGone(s.t, s.conn)
 		s.pack()
 	})
-	expectSound(s.t, s)
+	expectVerified(s.t, s)
 }
 
 // ranged packs the sample in several ranges of blocks.

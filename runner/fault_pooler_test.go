@@ -133,7 +133,7 @@ func TestAPoolerThatLendsSessionsForAsLongAsAClientStaysIsFine(t *testing.T) {
 		// The second one gets the sessions of the first.
 		s.pack()
 	})
-	expectSound(t, s)
+	expectVerified(t, s)
 	if n := get[int](t, s.conn, "SELECT count(*) FROM relpack.pack_lock_holder()"); n != 0 {
 		t.Error("the pack lock stayed behind")
 	}

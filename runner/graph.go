@@ -133,9 +133,21 @@ func (p *pack) reach(ctx context.Context) error {
 
 // catchUp brings the graph up to the last commit: capture, examine, settle.
 func (p *pack) catchUp(ctx context.Context) error {
+	if err := p.update(ctx); err != nil {
+		return err
+	}
+	return p.phase("reach", func() error { return p.reach(ctx) })
+}
+
+// update is catchUp but for the last step: what is reachable is open.
+func (p *pack) update(ctx context.Context) error {
 	var pending int64
 	err := p.phase("capture", func() error {
-		err := p.persist(ctx, "capture changes", func() (bool, error) {
+		doubt, err := p.doubt(ctx)
+		if err != nil {
+			return err
+		}
+		err = p.persist(ctx, "capture changes", func() (bool, error) {
 			var got bool
 			err := p.conn.QueryRow(ctx, "SELECT relpack.advance_watermark()").Scan(&got)
 			return got, err
@@ -143,7 +155,7 @@ func (p *pack) catchUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := p.sayDoubt(ctx); err != nil {
+		if err := p.sayDoubt(ctx, doubt); err != nil {
 			return err
 		}
 		if err := p.conn.QueryRow(ctx, "SELECT relpack.collect()").Scan(&pending); err != nil {
@@ -151,27 +163,36 @@ func (p *pack) catchUp(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil || pending == 0 {
 		return err
 	}
-	if pending > 0 {
-		if err := p.phase("apply", func() error { return p.examine(ctx, pending) }); err != nil {
-			return err
-		}
-	}
-	return p.phase("reach", func() error { return p.reach(ctx) })
+	return p.phase("apply", func() error { return p.examine(ctx, pending) })
 }
 
-// sayDoubt tells why this run compares.
-func (p *pack) sayDoubt(ctx context.Context) error {
+// doubt asks why the graph is not believed; "" when it is.
+func (p *pack) doubt(ctx context.Context) (doubt string, err error) {
+	if err := p.conn.QueryRow(ctx, "SELECT coalesce(relpack.doubt(), '')").Scan(&doubt); err != nil {
+		return "", fmt.Errorf("ask whether the graph is believed: %w", err)
+	}
+	return doubt, nil
+}
+
+// sayDoubt tells that this run compares, and why. The reason was asked before
+// the capture, which takes note of it and forgets it.
+func (p *pack) sayDoubt(ctx context.Context, doubt string) error {
 	var graph string
 	if err := p.conn.QueryRow(ctx, "SELECT graph FROM relpack.storage").Scan(&graph); err != nil {
 		return fmt.Errorf("read relpack.storage: %w", err)
 	}
-	if graph == "doubtful" {
-		p.log.Warn("the graph may not describe the storage any more: every object's tid is compared")
-		p.report.Compared = true
+	if graph != "doubtful" {
+		return nil
 	}
+	if doubt == "" {
+		// It came up in this moment.
+		doubt = "the graph may not describe the storage any more"
+	}
+	p.log.Warn(doubt + ": every object's tid is compared")
+	p.report.Compared, p.report.Doubt = true, doubt
 	return nil
 }
 

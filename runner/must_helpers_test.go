@@ -272,12 +272,21 @@ func (c *crasher) WithGroup(string) slog.Handler      { return c }
 // or "" when the pack came to its end.
 func crashAfter(t testing.TB, target Target, o PackOptions, n int) string {
 	t.Helper()
+	return crash(t, target, n, func(ctx context.Context, log *slog.Logger) error {
+		_, err := Pack(ctx, target, o, log)
+		return err
+	})
+}
+
+// crash is crashAfter for whatever works on a storage.
+func crash(t testing.TB, target Target, n int, work func(context.Context, *slog.Logger) error) string {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	c := &crasher{left: n, cancel: cancel}
-	_, err := Pack(ctx, target, o, slog.New(c))
+	err := work(ctx, slog.New(c))
 	if err != nil && !errors.Is(err, context.Canceled) && ctx.Err() == nil {
-		t.Fatalf("pack: %s", Message(err))
+		t.Fatalf("it failed: %s", Message(err))
 	}
 	if err == nil {
 		return ""

@@ -69,7 +69,22 @@ func (p *pack) all(ctx context.Context) error {
 	if blobs != nil {
 		defer func() { _ = blobs.Close() }()
 	}
-	if p.conn, err = p.session(ctx, "pack"); err != nil {
+	return p.locked(ctx, "pack", func() error {
+		if err := p.begin(ctx); err != nil {
+			return err
+		}
+		err := p.work(ctx, blobs)
+		ended := p.end(ctx, err)
+		if err != nil && p.conn.IsClosed() {
+			return err // says why
+		}
+		return errors.Join(err, ended)
+	})
+}
+
+// locked opens p.conn and works with the pack lock held.
+func (p *pack) locked(ctx context.Context, purpose string, work func() error) (err error) {
+	if p.conn, err = p.session(ctx, purpose); err != nil {
 		return err
 	}
 	defer closeSession(p.conn)
@@ -83,15 +98,7 @@ func (p *pack) all(ctx context.Context) error {
 		return err
 	}
 	defer p.unlock(ctx)
-	if err := p.begin(ctx); err != nil {
-		return err
-	}
-	err = p.work(ctx, blobs)
-	ended := p.end(ctx, err)
-	if err != nil && p.conn.IsClosed() {
-		return err // says why
-	}
-	return errors.Join(err, ended)
+	return work()
 }
 
 // work is the run itself, with the pack lock held.

@@ -22,8 +22,9 @@ type Report struct {
 	Seconds    float64   `json:"seconds"`
 	Days       float64   `json:"days"`
 	DryRun     bool      `json:"dry_run"`
-	FirstBuild bool      `json:"first_build"` // the graph was built by this run
-	Compared   bool      `json:"compared"`    // the graph was doubted and compared
+	FirstBuild bool      `json:"first_build"`     // the graph was built by this run
+	Compared   bool      `json:"compared"`        // the graph was doubted and compared
+	Doubt      string    `json:"doubt,omitempty"` // why
 
 	Scanned           Count        `json:"scanned"`            // states read and decoded
 	Objects           int64        `json:"objects"`            // in the storage, before the deletion
@@ -129,7 +130,7 @@ func (r *Report) Write(w io.Writer) error {
 	if r.chosen {
 		r.writeFindings(line)
 	}
-	line("time", "%s: %s", seconds(r.Seconds), strings.Join(r.longPhases(), ", "))
+	line("time", "%s: %s", seconds(r.Seconds), strings.Join(longPhases(r.Phases), ", "))
 	line("peak memory", "%s", humanize.IBytes(uint64(r.PeakMemory)))
 	if err := t.Flush(); err != nil {
 		return err
@@ -165,9 +166,9 @@ func (r *Report) writeFindings(line func(label, format string, args ...any)) {
 }
 
 // longPhases leaves out what nobody noticed.
-func (r *Report) longPhases() []string {
+func longPhases(all []Phase) []string {
 	var phases []string
-	for _, p := range r.Phases {
+	for _, p := range all {
 		if p.Seconds >= 0.001 {
 			phases = append(phases, p.Name+" "+seconds(p.Seconds))
 		}

@@ -120,24 +120,34 @@ func (w *scanWorker) read(ctx context.Context, r blockRange) error {
 }
 
 func (w *scanWorker) copyOut(ctx context.Context, r blockRange) error {
-	// VACUUM FULL, CLUSTER and pg_repack move rows into ranges already read:
-	// the lock keeps them out from here to the end of the transaction.
-	if _, err := w.reader.Exec(ctx, "LOCK TABLE public.object_state IN ACCESS SHARE MODE"); err != nil {
+	same, err := lockRange(ctx, w.reader, w.filenode)
+	if err != nil {
 		return err
 	}
-	var filenode int64
-	if err := w.reader.QueryRow(ctx, "SELECT pg_relation_filenode('public.object_state')::bigint").Scan(&filenode); err != nil {
-		return err
-	}
-	if filenode != w.filenode {
+	if !same {
 		if _, err := w.writer.Exec(ctx, "UPDATE relpack.storage SET scan_disturbed = true WHERE NOT scan_disturbed"); err != nil {
 			return err
 		}
 	}
-	rows := &recordReader{row: func(rec record) error { return w.stage(ctx, rec) }}
+	return copyRange(ctx, w.reader, r, w.watermark, func(rec record) error { return w.stage(ctx, rec) })
+}
+
+// lockRange begins the transaction that reads a range. It tells whether the
+// table is still the same on disk: VACUUM FULL, CLUSTER and pg_repack move rows
+// into ranges already read. The lock keeps them out until the transaction ends.
+func lockRange(ctx context.Context, reader *pgx.Conn, filenode int64) (same bool, err error) {
+	if _, err := reader.Exec(ctx, "LOCK TABLE public.object_state IN ACCESS SHARE MODE"); err != nil {
+		return false, err
+	}
+	err = reader.QueryRow(ctx, "SELECT pg_relation_filenode('public.object_state')::bigint = $1", filenode).Scan(&same)
+	return same, err
+}
+
+// copyRange reads the rows of a range up to a tid.
+func copyRange(ctx context.Context, reader *pgx.Conn, r blockRange, last int64, row func(record) error) error {
 	sql := fmt.Sprintf("COPY (SELECT zoid, tid, state FROM public.object_state"+
-		" WHERE ctid >= '(%d,0)' AND ctid < '(%d,0)' AND tid <= %d) TO STDOUT (FORMAT binary)", r.first, r.last+1, w.watermark)
-	_, err := w.reader.PgConn().CopyTo(ctx, rows, sql)
+		" WHERE ctid >= '(%d,0)' AND ctid < '(%d,0)' AND tid <= %d) TO STDOUT (FORMAT binary)", r.first, r.last+1, last)
+	_, err := reader.PgConn().CopyTo(ctx, &recordReader{row: row}, sql)
 	return err
 }
 

@@ -17,12 +17,13 @@ const description = `Remove unreachable objects from a history-free RelStorage d
 
 CONFIG is the ZConfig file that zodbpack takes. Without it the database is that of --dsn, or of libpq's environment (PGHOST, PGSERVICE, ...).
 
-Exit codes: 0 done, 1 failure, 2 usage, 3 locked by another pack, 4 refused for safety, 130 interrupted. Of several storages the worst counts: 130, then 1, 4, 3, 0.`
+Exit codes: 0 done, 1 failure, 2 usage, 3 locked by another pack, 4 refused for safety, or something is off, 130 interrupted. Of several storages the worst counts: 130, then 1, 4, 3, 0.`
 
 // grammar is the command line.
 type grammar struct {
 	Pack    packCommand    `cmd:"" help:"Find and delete what can't be reached."`
 	Migrate migrateCommand `cmd:"" help:"Install relpack in a database, update or remove it."`
+	Verify  verifyCommand  `cmd:"" help:"Compare all that relpack knows of a storage with what is stored; mend it."`
 	Status  statusCommand  `cmd:"" help:"Show what relpack knows of a storage."`
 
 	Version kong.VersionFlag `help:"Show the version of relpack and of Go."`

@@ -138,6 +138,7 @@ func TestADatabaseIsInstalledPackedAndCleaned(t *testing.T) {
 		t.Errorf("%v: %s", err, r.stdout)
 	}
 	relpack(t, "status", "--dsn", db.DSN).expect(t, 0, "describes the storage", "deleted 744 objects")
+	relpack(t, "verify", "--dsn", db.DSN).expect(t, 0, "4,049 objects", "sound")
 	if r = relpack(t, "pack", "-q", "--days", "-1", "--dsn", db.DSN); r != (result{}) {
 		t.Errorf("a quiet pack says %+v", r)
 	}

@@ -1,0 +1,189 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+)
+
+// VerifyOptions say how to verify.
+type VerifyOptions struct {
+	Repair     bool   // mend what is found
+	Version    string // relpack's own, for the report
+	Migrations fs.FS  // what the schema must be
+	Progress   Progress
+
+	rangeBlocks int64 // read in one transaction; 0: as many as a first build. Tests want several ranges.
+}
+
+// maxRewrites is how often a comparison begins again because object_state was
+// rewritten (VACUUM FULL, CLUSTER) while it was read.
+const maxRewrites = 3
+
+// verifyNodes is how many nodes are looked up in one transaction.
+const verifyNodes = 50_000
+
+// verification is one run of relpack verify on one storage.
+type verification struct {
+	*pack
+	repair      bool
+	rangeBlocks int64
+	report      *VerifyReport
+	findings    *findingSet // of the pass at work
+}
+
+// Verify compares all that the graph says with what is stored, believed or not:
+// every object's tid, its class and its references as decoded anew, and the
+// graph with itself. It changes nothing unless it is to repair. Objects that
+// the site changes meanwhile are left aside: the next pack looks at them. When
+// something is off, or still off after a repair, the error carries
+// ExitRefused. The report is never nil.
+func Verify(ctx context.Context, t Target, o VerifyOptions, log *slog.Logger) (*VerifyReport, error) {
+	v := &verification{
+		pack: &pack{target: t, log: log, progress: o.Progress, report: &Report{},
+			options: PackOptions{Migrations: o.Migrations}},
+		repair: o.Repair, rangeBlocks: o.rangeBlocks,
+		report: &VerifyReport{Storage: t.Name, Repair: o.Repair, Version: o.Version, Started: time.Now(),
+			Findings: []Finding{}, Mended: []Finding{}, Phases: []Phase{}},
+	}
+	if v.progress == nil {
+		v.progress = silent{}
+	}
+	err := v.all(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = errInterrupted
+	}
+	v.report.finish(v.pack, err)
+	return v.report, err
+}
+
+func (v *verification) all(ctx context.Context) error {
+	if err := v.target.Writable(); err != nil {
+		return err
+	}
+	return v.locked(ctx, "verify", func() error {
+		var graph string
+		if err := v.conn.QueryRow(ctx, "SELECT coalesce((SELECT graph FROM relpack.storage), 'none')").Scan(&graph); err != nil {
+			return fmt.Errorf("read relpack.storage: %w", err)
+		}
+		if graph != "known" && graph != "doubtful" {
+			return Refuse(`Run "relpack pack"`, "the graph is not built yet: there is nothing to verify")
+		}
+		found, err := v.pass(ctx, v.repair)
+		if err != nil {
+			return err
+		}
+		v.report.Findings = found
+		if !v.repair || !toMend(found) {
+			return off(found, `"relpack verify --repair" mends it`)
+		}
+		if err := v.mend(ctx); err != nil {
+			return err
+		}
+		v.report.Mended, v.report.Findings = found, []Finding{}
+		if found, err = v.pass(ctx, false); err != nil {
+			return err
+		}
+		v.report.Findings = found
+		return off(found, `"relpack pack --init" builds the graph anew`)
+	})
+}
+
+// pass compares everything once. With mark, objects that differ go to
+// relpack.pending, as if they had been written.
+func (v *verification) pass(ctx context.Context, mark bool) ([]Finding, error) {
+	for rewrites := 0; ; rewrites++ {
+		v.findings = &findingSet{mark: mark, byKind: map[string]*Finding{}}
+		err := v.phase("states", func() error { return v.states(ctx) })
+		if errors.Is(err, errRewritten) && rewrites < maxRewrites {
+			v.log.Warn("object_state was rewritten while it was read (VACUUM FULL, CLUSTER): it is read again")
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		break
+	}
+	if err := v.phase("nodes", func() error { return v.nodes(ctx) }); err != nil {
+		return nil, err
+	}
+	if err := v.phase("graph", func() error { return v.graph(ctx) }); err != nil {
+		return nil, err
+	}
+	return v.inWords(ctx)
+}
+
+// nodes finds those whose object is not stored, and dangling references.
+func (v *verification) nodes(ctx context.Context) error {
+	for after := int64(-1); ; {
+		var last, dangling *int64
+		var missing, danglingZoids []int64
+		if err := v.conn.QueryRow(ctx, "SELECT last, missing, dangling, dangling_zoids FROM relpack.verify_nodes($1, $2)", after, verifyNodes).
+			Scan(&last, &missing, &dangling, &danglingZoids); err != nil {
+			return fmt.Errorf("look the nodes of the graph up in the storage: %w", err)
+		}
+		v.findings.add("other than stored", int64(len(missing)), missing)
+		if dangling != nil {
+			v.findings.add("dangling", *dangling, danglingZoids)
+		}
+		if err := v.findings.pend(ctx, v.conn, missing); err != nil {
+			return err
+		}
+		if last == nil {
+			return nil
+		}
+		after = *last
+	}
+}
+
+// graph checks the graph against itself, and what protects it.
+func (v *verification) graph(ctx context.Context) error {
+	rows, err := v.conn.Query(ctx, "SELECT kind, objects, zoids FROM relpack.verify_graph()")
+	if err != nil {
+		return fmt.Errorf("check the graph: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var kind string
+		var objects int64
+		var zoids []int64
+		if err := rows.Scan(&kind, &objects, &zoids); err != nil {
+			return fmt.Errorf("check the graph: %w", err)
+		}
+		v.findings.add(kind, objects, zoids)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("check the graph: %w", err)
+	}
+	if err := v.conn.QueryRow(ctx, "SELECT objects, inrefs FROM relpack.storage").
+		Scan(&v.report.Objects, &v.report.References); err != nil {
+		return fmt.Errorf("read relpack.storage: %w", err)
+	}
+	doubt, err := v.doubt(ctx)
+	if doubt != "" {
+		v.findings.add("doubt", 0, nil)
+	}
+	return err
+}
+
+// mend brings the graph up to what is stored, where it differed too, and makes
+// its tree one again.
+func (v *verification) mend(ctx context.Context) error {
+	// A walk that a crash interrupted comes first, as in a pack.
+	if err := v.phase("reach", func() error { return v.reach(ctx) }); err != nil {
+		return err
+	}
+	if err := v.update(ctx); err != nil {
+		return err
+	}
+	if err := v.phase("mend", func() error {
+		_, err := v.conn.Exec(ctx, "SELECT relpack.mend()")
+		return err
+	}); err != nil {
+		return fmt.Errorf("mend the graph: %w", err)
+	}
+	return v.phase("reach", func() error { return v.reach(ctx) })
+}

@@ -1,0 +1,145 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/dustin/go-humanize"
+	"github.com/jackc/pgx/v5"
+)
+
+// A Finding is one kind of thing that is off, or worth knowing.
+type Finding struct {
+	Kind     string  `json:"kind"`     // relpack.finding_kind
+	Severity string  `json:"severity"` // error or note
+	Meaning  string  `json:"meaning"`
+	Objects  int64   `json:"objects"` // how many it concerns; 0 where objects are not what it is about
+	Zoids    []int64 `json:"zoids"`   // the first ten of them
+	Remedy   string  `json:"remedy"`
+}
+
+// firstZoids is how many objects a finding names.
+const firstZoids = 10
+
+// String is for people.
+func (f Finding) String() string {
+	text := f.Meaning
+	if f.Objects > 0 {
+		text += fmt.Sprintf(": %s", humanize.Comma(f.Objects))
+	}
+	if len(f.Zoids) > 0 {
+		zoids := strings.Trim(fmt.Sprint(f.Zoids), "[]")
+		if f.Objects > int64(len(f.Zoids)) {
+			zoids += " ..."
+		}
+		text += " (zoid " + zoids + ")"
+	}
+	return text
+}
+
+// findingSet collects what the workers of one pass find: of each kind the number
+// and the first ten.
+type findingSet struct {
+	mark   bool // what differs goes to relpack.pending
+	mu     sync.Mutex
+	byKind map[string]*Finding
+}
+
+func (f *findingSet) add(kind string, objects int64, zoids []int64) {
+	if objects == 0 && kind != notCounted {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	known := f.byKind[kind]
+	if known == nil {
+		known = &Finding{Kind: kind}
+		f.byKind[kind] = known
+	}
+	known.Objects += objects
+	known.Zoids = append(known.Zoids, zoids...)
+	slices.Sort(known.Zoids)
+	known.Zoids = slices.Clone(known.Zoids[:min(len(known.Zoids), firstZoids)])
+}
+
+// notCounted is the one kind that is not about so many objects.
+const notCounted = "doubt"
+
+// pend has objects examined by the next update, or by the next pack should this
+// run not come so far.
+func (f *findingSet) pend(ctx context.Context, conn *pgx.Conn, zoids []int64) error {
+	if !f.mark || len(zoids) == 0 {
+		return nil
+	}
+	// In one order: two workers may name the same objects.
+	slices.Sort(zoids)
+	_, err := conn.Exec(ctx, "INSERT INTO relpack.pending (zoid) SELECT unnest($1::bigint[]) ON CONFLICT DO NOTHING", zoids)
+	if err != nil {
+		return fmt.Errorf("note what differs in relpack.pending: %w", err)
+	}
+	return nil
+}
+
+// inWords completes the findings by what the server says about their kinds, the
+// errors first, and adds what keeps relpack from working at all.
+func (v *verification) inWords(ctx context.Context) ([]Finding, error) {
+	found := []Finding{}
+	if _, err := v.conn.Exec(ctx, "SELECT relpack.require_storage()"); err != nil {
+		refusal, refused := asRefusal(err)
+		if !refused {
+			return nil, fmt.Errorf("look at the storage: %w", err)
+		}
+		found = append(found, Finding{Kind: outOfForce, Severity: "error", Meaning: refusal.Message, Zoids: []int64{}, Remedy: refusal.Hint})
+	}
+	rows, err := v.conn.Query(ctx, "SELECT kind, severity, meaning, remedy FROM relpack.finding_kind ORDER BY severity, meaning")
+	if err != nil {
+		return nil, fmt.Errorf("read relpack.finding_kind: %w", err)
+	}
+	var kind Finding
+	_, err = pgx.ForEachRow(rows, []any{&kind.Kind, &kind.Severity, &kind.Meaning, &kind.Remedy}, func() error {
+		if f := v.findings.byKind[kind.Kind]; f != nil {
+			f.Severity, f.Meaning, f.Remedy = kind.Severity, kind.Meaning, kind.Remedy
+			if f.Zoids == nil {
+				f.Zoids = []int64{}
+			}
+			found = append(found, *f)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read relpack.finding_kind: %w", err)
+	}
+	return found, nil
+}
+
+// outOfForce is a storage without its root, or triggers that are off now. No
+// comparison mends it.
+const outOfForce = "out of force"
+
+// toMend tells whether a repair has something to do. References to objects that
+// are not stored are the application's.
+func toMend(found []Finding) bool {
+	return slices.ContainsFunc(found, func(f Finding) bool { return f.Kind != "dangling" })
+}
+
+// off is the error for findings that are errors, or nil. What keeps relpack
+// from working has a remedy of its own.
+func off(found []Finding, remedy string) error {
+	var texts []string
+	for _, f := range found {
+		if f.Severity != "error" {
+			continue
+		}
+		if f.Kind == outOfForce {
+			return Refuse(f.Remedy, "%s", f.Meaning)
+		}
+		texts = append(texts, f.String())
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	return Refuse(remedy, "the graph does not describe the storage: %s", strings.Join(texts, "; "))
+}

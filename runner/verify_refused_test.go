@@ -1,0 +1,115 @@
+package runner
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"testing"
+)
+
+func TestADoubtedGraphThatIsRightIsSoundWithANote(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	setTriggers(t, conn, "DISABLE")
+	setTriggers(t, conn, "ENABLE ALWAYS")
+	if notes := expectSound(t, target); !slices.Equal(notes, []string{"doubt"}) {
+		t.Errorf("notes: %q", notes)
+	}
+	report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	if err != nil || report.Outcome != "mended" || len(report.Findings) > 0 {
+		t.Errorf("repair: %s, %v, %v", report.Outcome, report.Findings, err)
+	}
+	if notes := expectSound(t, target); len(notes) > 0 {
+		t.Errorf("notes: %q", notes)
+	}
+}
+
+func TestADoubtedGraphIsComparedWithoutBeingBelieved(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	setTriggers(t, conn, "DISABLE")
+	restore(t, conn, 2, 5, document(10))
+	setTriggers(t, conn, "ENABLE ALWAYS")
+	report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
+	if ExitCode(err) != ExitRefused {
+		t.Errorf("verify: %v", err)
+	}
+	expectFinding(t, report.Findings, "other than stored", []int64{2})
+}
+
+func TestTriggersThatAreOffAreNotMendedByComparing(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER relpack_report_delete")
+	for _, repair := range []bool{false, true} {
+		_, err := Verify(t.Context(), target, verifyOptions(repair), testLog(t))
+		expectError(t, err, ExitRefused, "missing or disabled: relpack_report_delete", "relpack migrate up")
+	}
+	up(t, target)
+	if _, err := Verify(t.Context(), target, verifyOptions(true), testLog(t)); err != nil {
+		t.Errorf("repair: %v", err)
+	}
+	expectSound(t, target)
+}
+
+func TestVerifyRefusesWhatItCantVerify(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	commit(t, conn, links{0: nil})
+	_, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	expectError(t, err, ExitRefused, "not built yet", "relpack pack")
+	dryRun(t, target)
+	run(t, conn, "SELECT relpack.try_pack_lock()")
+	_, err = Verify(t.Context(), target, verifyOptions(false), testLog(t))
+	expectError(t, err, ExitLocked, "another pack is running")
+	run(t, conn, "SELECT relpack.release_pack_lock()")
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = Verify(ctx, target, duringVerify(1, cancel), testLog(t))
+	expectError(t, err, ExitInterrupted, "interrupted")
+	expectSound(t, target)
+	run(t, conn, "DELETE FROM object_state WHERE zoid = 0")
+	_, err = Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	expectError(t, err, ExitRefused, "no root object")
+}
+
+func TestAStateThatCantBeDecodedAnyMoreIsFoundAndStopsThePack(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	unnoticed(t, conn, rewrite, 2, opaque["truncated"])
+	report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
+	if ExitCode(err) != ExitRefused {
+		t.Errorf("verify: %v", err)
+	}
+	expectFinding(t, report.Findings, "other problem", []int64{2})
+	if _, err := Verify(t.Context(), target, verifyOptions(true), testLog(t)); err != nil {
+		t.Errorf("repair: %v", err)
+	}
+	_, err = Pack(t.Context(), target, everything, testLog(t))
+	expectError(t, err, ExitRefused, "zoid 2")
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+}
+
+// A repair that is cut off anywhere leaves a graph that the next one mends.
+func TestARepairThatCrashesAnywhereIsFinishedByTheNext(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	for n := int64(1); ; n += 5 {
+		unnoticed(t, conn, rewrite, 2, document(10+n%3))
+		for _, name := range []string{"a live object detached above others", "garbage that hangs on itself"} {
+			spoilt[name].spoil(t, conn)
+		}
+		last := crash(t, target, int(n), func(ctx context.Context, log *slog.Logger) error {
+			_, err := Verify(ctx, target, verifyOptions(true), log)
+			return err
+		})
+		report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+		if err != nil || len(report.Findings) > 0 {
+			t.Fatalf("after a crash at statement %d, %s: %v, %v", n, last, report.Findings, err)
+		}
+		expectExact(t, conn)
+		if last == "" {
+			t.Logf("all of a repair's %d statements", n)
+			break
+		}
+	}
+}

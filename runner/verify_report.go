@@ -1,0 +1,81 @@
+package runner
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// A VerifyReport says what a verification compared and found. Sizes are in
+// bytes.
+type VerifyReport struct {
+	Storage  string    `json:"storage"`
+	Outcome  string    `json:"outcome"` // sound, mended, off or failed
+	Error    string    `json:"error,omitempty"`
+	ExitCode int       `json:"exit_code"`
+	Version  string    `json:"version"`
+	Started  time.Time `json:"started"`
+	Seconds  float64   `json:"seconds"`
+	Repair   bool      `json:"repair"`
+
+	Scanned    Count     `json:"scanned"` // states read and decoded, by both passes of a repair
+	Objects    int64     `json:"objects"` // in the graph
+	References int64     `json:"references"`
+	Mended     []Finding `json:"mended"`   // what a repair found, and worked on
+	Findings   []Finding `json:"findings"` // what is so at the end
+	Phases     []Phase   `json:"phases"`
+	PeakMemory int64     `json:"peak_memory"` // of this process
+}
+
+func (r *VerifyReport) finish(p *pack, err error) {
+	r.Seconds = time.Since(r.Started).Seconds()
+	r.Scanned = Count{p.counts.scanned.Load(), p.counts.scannedBytes.Load()}
+	r.Phases = append(r.Phases, p.report.Phases...)
+	r.PeakMemory = PeakMemory()
+	r.ExitCode = ExitCode(err)
+	switch {
+	case err != nil && len(r.Findings) > 0:
+		r.Outcome, r.Error = "off", Message(err)
+	case err != nil:
+		r.Outcome, r.Error = "failed", Message(err)
+	case len(r.Mended) > 0:
+		r.Outcome = "mended"
+	default:
+		r.Outcome = "sound"
+	}
+}
+
+// Write prints the report for people.
+func (r *VerifyReport) Write(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(label, format string, args ...any) {
+		// The first error sticks to the tabwriter: Flush returns it.
+		fmt.Fprintf(t, "%s\t%s\n", label, fmt.Sprintf(format, args...))
+	}
+	if r.Storage != "" {
+		line("storage", "%s", r.Storage)
+	}
+	line("scanned", "%s", r.Scanned)
+	line("in the graph", "%s, %s", plural(r.Objects, "object"), plural(r.References, "reference"))
+	line("result", "%s", r.Outcome)
+	writeFindings(line, "mended", "", r.Mended)
+	writeFindings(line, "errors", "error", r.Findings)
+	writeFindings(line, "notes", "note", r.Findings)
+	line("time", "%s: %s", seconds(r.Seconds), strings.Join(longPhases(r.Phases), ", "))
+	line("peak memory", "%s", size(r.PeakMemory))
+	return t.Flush()
+}
+
+// writeFindings prints those of a severity, or all.
+func writeFindings(line lineWriter, label, severity string, found []Finding) {
+	shown := 0
+	for _, f := range found {
+		if severity != "" && f.Severity != severity {
+			continue
+		}
+		line(once(label, shown), "%s", f)
+		shown++
+	}
+}

@@ -1,0 +1,180 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+)
+
+// A chunk is compared when it has so many objects or references: some megabytes
+// at most, but for the references of the last object.
+const (
+	verifyObjects    = 5_000
+	verifyReferences = 50_000
+)
+
+// verifyRangeBlocks are read in one transaction, as in a first build.
+const verifyRangeBlocks = 2048
+
+// errRewritten: rows that were not read yet may have moved to where they won't be.
+var errRewritten = errors.New("object_state was rewritten while it was read: try again when VACUUM FULL, CLUSTER or pg_repack is done")
+
+// states reads and decodes every state and has it compared with what is
+// recorded. Rows above collected_tid are the next pack's.
+func (v *verification) states(ctx context.Context) error {
+	var collected, filenode, blocks int64
+	if err := v.conn.QueryRow(ctx, `SELECT collected_tid, pg_relation_filenode('public.object_state')::bigint,
+		pg_relation_size('public.object_state') / current_setting('block_size')::bigint FROM relpack.storage`).
+		Scan(&collected, &filenode, &blocks); err != nil {
+		return fmt.Errorf("read relpack.storage: %w", err)
+	}
+	v.progress.Phase("verify", "blocks", blocks)
+	defer v.progress.End()
+	classes, err := newClassCache(ctx, v.conn)
+	if err != nil {
+		return err
+	}
+	step := v.rangeBlocks
+	if step == 0 {
+		step = verifyRangeBlocks
+	}
+	var next atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	for range min(scanWorkers, (blocks+step-1)/step) {
+		group.Go(func() error {
+			w := &verifyWorker{verification: v, collected: collected, filenode: filenode}
+			w.decoder = decoder{classes: classes, ids: map[string]int32{}}
+			defer w.close()
+			if err := w.open(ctx); err != nil {
+				return err
+			}
+			for {
+				first := next.Add(step) - step
+				if first >= blocks {
+					return nil
+				}
+				if err := w.read(ctx, blockRange{first, first + step - 1}); err != nil {
+					return fmt.Errorf("blocks %d to %d of object_state: %w", first, first+step-1, err)
+				}
+				v.progress.Add(min(step, blocks-first))
+			}
+		})
+	}
+	return group.Wait()
+}
+
+// verifyWorker reads ranges of blocks in one session and compares in another.
+type verifyWorker struct {
+	*verification
+	decoder
+	reader, comparer    *pgx.Conn
+	collected, filenode int64
+	chunk               stateChunk
+}
+
+// A stateChunk is what relpack.verify_states takes.
+type stateChunk struct {
+	zoids, tids  []int64
+	classes      []int32
+	problems     []string
+	refs, inrefs []int64
+}
+
+func (c *stateChunk) reset() {
+	c.zoids, c.tids, c.classes, c.problems = c.zoids[:0], c.tids[:0], c.classes[:0], c.problems[:0]
+	if cap(c.refs) > 4*verifyReferences {
+		c.refs, c.inrefs = nil, nil
+	}
+	c.refs, c.inrefs = c.refs[:0], c.inrefs[:0]
+}
+
+func (w *verifyWorker) open(ctx context.Context) (err error) {
+	if w.reader, err = w.session(ctx, "scan"); err != nil {
+		return err
+	}
+	w.comparer, err = w.session(ctx, "compare")
+	return err
+}
+
+func (w *verifyWorker) close() {
+	for _, conn := range []*pgx.Conn{w.reader, w.comparer} {
+		if conn != nil { // opened
+			closeSession(conn)
+		}
+	}
+}
+
+// read reads one range in a transaction of its own.
+func (w *verifyWorker) read(ctx context.Context, r blockRange) error {
+	w.chunk.reset()
+	err := pgx.BeginTxFunc(ctx, w.reader, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(pgx.Tx) error {
+		same, err := lockRange(ctx, w.reader, w.filenode)
+		if err != nil {
+			return err
+		}
+		if !same {
+			return errRewritten
+		}
+		return copyRange(ctx, w.reader, r, w.collected, func(rec record) error { return w.stage(ctx, rec) })
+	})
+	if err != nil {
+		return err
+	}
+	return w.compare(ctx)
+}
+
+func (w *verifyWorker) stage(ctx context.Context, rec record) error {
+	found, err := w.decode(ctx, rec.state)
+	if err != nil {
+		return fmt.Errorf("zoid %d: %w", rec.zoid, err)
+	}
+	w.counts.scanned.Add(1)
+	w.counts.scannedBytes.Add(int64(len(rec.state)))
+	c := &w.chunk
+	c.zoids = append(c.zoids, rec.zoid)
+	c.tids = append(c.tids, rec.tid)
+	c.classes = append(c.classes, found.class)
+	kind := ""
+	if found.problem != nil {
+		kind = problemKind(found.problem)
+	}
+	c.problems = append(c.problems, kind)
+	for _, ref := range found.refs {
+		c.refs = append(c.refs, ref)
+		c.inrefs = append(c.inrefs, rec.zoid)
+	}
+	if len(c.zoids) >= verifyObjects || len(c.refs) >= verifyReferences {
+		return w.compare(ctx)
+	}
+	return nil
+}
+
+// compare has the server compare the chunk with the graph.
+func (w *verifyWorker) compare(ctx context.Context) error {
+	c := &w.chunk
+	rows, err := w.comparer.Query(ctx, "SELECT kind, zoid FROM relpack.verify_states($1, $2, $3, $4, $5, $6)",
+		c.zoids, c.tids, c.classes, c.problems, c.refs, c.inrefs)
+	if err != nil {
+		return fmt.Errorf("compare: %w", err)
+	}
+	var kind string
+	var zoid int64
+	other := map[string][]int64{}
+	var all []int64
+	if _, err := pgx.ForEachRow(rows, []any{&kind, &zoid}, func() error {
+		other[kind] = append(other[kind], zoid)
+		all = append(all, zoid)
+		return nil
+	}); err != nil {
+		return fmt.Errorf("compare: %w", err)
+	}
+	for kind, zoids := range other {
+		w.findings.add(kind, int64(len(zoids)), zoids)
+	}
+	c.reset()
+	return w.findings.pend(ctx, w.comparer, all)
+}

@@ -1,0 +1,287 @@
+package runner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/migrations"
+	"relpack/runner/internal/zodbtest"
+)
+
+func verifyOptions(repair bool) VerifyOptions {
+	return VerifyOptions{Repair: repair, Version: "test", Migrations: migrations.Files, rangeBlocks: 2}
+}
+
+// expectSound wants a verification that finds no error; it returns the notes.
+func expectSound(t *testing.T, target Target) []string {
+	t.Helper()
+	report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
+	if err != nil || report.Outcome != "sound" || report.ExitCode != ExitDone {
+		t.Errorf("verify: %s, %v", report.Outcome, err)
+	}
+	return kinds(report.Findings)
+}
+
+func kinds(found []Finding) []string {
+	names := []string{}
+	for _, f := range found {
+		names = append(names, f.Kind)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// unnoticed executes SQL as if relpack's triggers had never been there, and
+// leaves no trace of it: nothing but reading the states again can tell.
+func unnoticed(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
+	t.Helper()
+	setTriggers(t, conn, "DISABLE")
+	run(t, conn, sql, args...)
+	setTriggers(t, conn, "ENABLE ALWAYS")
+	run(t, conn, "UPDATE relpack.storage SET trigger_identity = relpack.trigger_identity()")
+}
+
+// graphText is all of the graph, what is open included.
+func graphText(t *testing.T, conn *pgx.Conn) string {
+	t.Helper()
+	var text strings.Builder
+	for _, table := range []string{"object", "object_inref", "problem", "suspect", "doomed", "pending", "write_event", "storage", "run"} {
+		text.WriteString(strings.Join(lines(t, conn, "SELECT row::text FROM relpack."+table+" AS row ORDER BY 1"), "\n"))
+	}
+	return text.String()
+}
+
+func document(refs ...int64) []byte { return zodbtest.Record(zodbtest.Document, refs...) }
+
+const rewrite = "UPDATE object_state SET state = $2, state_size = length($2::bytea) WHERE zoid = $1"
+
+// spoilt are ways in which a graph can be wrong, and what names them.
+var spoilt = map[string]struct {
+	kind  string
+	zoids []int64
+	spoil func(t *testing.T, conn *pgx.Conn)
+}{
+	"a state rewritten with its old tid": {"other references", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+		unnoticed(t, conn, rewrite, 2, document(11))
+	}},
+	"a state rewritten to refer to less": {"other references", []int64{1}, func(t *testing.T, conn *pgx.Conn) {
+		unnoticed(t, conn, rewrite, 1, document())
+	}},
+	"a state of another class": {"other class", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+		unnoticed(t, conn, rewrite, 2, zodbtest.Record(zodbtest.Blob))
+	}},
+	"a problem where there is none": {"other problem", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "INSERT INTO relpack.problem VALUES (2, true, 'opaque', 'x')")
+	}},
+	"another tid": {"other than stored", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+		unnoticed(t, conn, restoreRow, 2, 5, document(10))
+	}},
+	"a row more": {"other than stored", []int64{30}, func(t *testing.T, conn *pgx.Conn) {
+		unnoticed(t, conn, restoreRow, 30, 5, document(10))
+	}},
+	"a row less": {"other than stored", []int64{12}, func(t *testing.T, conn *pgx.Conn) {
+		unnoticed(t, conn, "DELETE FROM object_state WHERE zoid = 12")
+	}},
+	"a node lost": {"other than stored", []int64{1}, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "DELETE FROM relpack.object WHERE zoid = 1")
+	}},
+	"the root lost": {"no root", []int64{0}, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "DELETE FROM relpack.object WHERE zoid = 0")
+	}},
+	"the root detached": {"no root", []int64{0}, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid = 0")
+	}},
+	"a reference lost": {"other references", []int64{11}, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "DELETE FROM relpack.object_inref WHERE zoid = 12 AND inref = 11")
+	}},
+	"a reference to a parent lost": {"parent without reference", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "DELETE FROM relpack.object_inref WHERE zoid = 2 AND inref = 1")
+	}},
+	"a reference that nobody stored": {"other references", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "INSERT INTO relpack.object_inref VALUES (11, 2)")
+	}},
+	"all references lost": {"references miscounted", nil, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "DELETE FROM relpack.object_inref")
+	}},
+	"all nodes lost": {"objects miscounted", nil, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "DELETE FROM relpack.object")
+	}},
+	"references of an unknown object": {"referrer is no node", []int64{77}, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "INSERT INTO relpack.object_inref VALUES (2, 77), (11, 77)")
+	}},
+	"a live object detached": {"live but detached", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "UPDATE relpack.object SET parent = NULL, detached_tid = 5 WHERE zoid = 2")
+	}},
+	"a live object detached above others": {"parent detached", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "UPDATE relpack.object SET parent = NULL, detached_tid = 5 WHERE zoid = 1")
+	}},
+	"garbage that hangs on itself": {"parents in a circle", []int64{10, 11, 12}, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "UPDATE relpack.object SET parent = CASE zoid WHEN 10 THEN 12 WHEN 11 THEN 10 ELSE 11 END, detached_tid = NULL WHERE zoid IN (10, 11, 12)")
+	}},
+	"a live object that counts as cut off": {"attached with detached_tid", []int64{1}, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "UPDATE relpack.object SET detached_tid = 5 WHERE zoid = 1")
+	}},
+	"work for what is not there": {"work for no node", []int64{55, 66}, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "INSERT INTO relpack.doomed VALUES (55); INSERT INTO relpack.problem VALUES (66, true, 'opaque', 'x')")
+	}},
+	"a live object chosen for deletion": {"live but doomed", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+		run(t, conn, "INSERT INTO relpack.doomed VALUES (2)")
+	}},
+}
+
+func TestWhateverIsWrongWithAGraphIsFoundAndMended(t *testing.T) {
+	t.Parallel()
+	for name, c := range spoilt {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newGarden(t)
+			c.spoil(t, conn)
+			before := graphText(t, conn)
+			report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
+			if ExitCode(err) != ExitRefused || report.Outcome != "off" || !strings.Contains(Message(err), "relpack verify --repair") {
+				t.Fatalf("verify: %s, %v", report.Outcome, err)
+			}
+			expectFinding(t, report.Findings, c.kind, c.zoids)
+			if after := graphText(t, conn); after != before {
+				t.Errorf("it changed\n%s\nto\n%s", before, after)
+			}
+			report, err = Verify(t.Context(), target, verifyOptions(true), testLog(t))
+			if err != nil || report.Outcome != "mended" || len(report.Findings) > 0 {
+				t.Fatalf("repair: %s, %v, %v", report.Outcome, report.Findings, err)
+			}
+			expectFinding(t, report.Mended, c.kind, c.zoids)
+			expectExact(t, conn)
+			if found := findings(t, conn); len(found) > 0 {
+				t.Errorf("relpack.verify(): %q", found)
+			}
+			want := without(stored(t, conn), unreachable(t, conn))
+			packStorage(t, target, everything)
+			expectStored(t, conn, want...)
+			if notes := expectSound(t, target); len(notes) > 0 {
+				t.Errorf("notes: %q", notes)
+			}
+		})
+	}
+}
+
+func expectFinding(t *testing.T, found []Finding, kind string, zoids []int64) {
+	t.Helper()
+	i := slices.IndexFunc(found, func(f Finding) bool { return f.Kind == kind })
+	switch {
+	case i < 0:
+		t.Errorf("found %v, not %q", found, kind)
+	case found[i].Severity != "error" || found[i].Meaning == "" || found[i].Remedy != "relpack verify --repair":
+		t.Errorf("finding %+v", found[i])
+	case zoids != nil && (!slices.Equal(found[i].Zoids, zoids) || found[i].Objects != int64(len(zoids))):
+		t.Errorf("%s of %v (%d), want %v", kind, found[i].Zoids, found[i].Objects, zoids)
+	}
+}
+
+func TestASoundGraphIsFoundSound(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	loadSmall(t, conn, "")
+	dryRun(t, target)
+	report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	if err != nil || report.Outcome != "sound" || report.Scanned.Objects != 4793 || report.Objects != 4793 || report.References != 9560 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	// Odd and opaque records, NULL states, self references, what dangles.
+	commitRecords(t, conn, map[int64][]byte{
+		900_001: zodbtest.Odd(zodbtest.Class{Module: "zmodels", Name: "x" + string(zodbtest.Oid(12))}, 10, 900_001),
+		900_002: opaque["truncated"], 900_003: nil, 900_004: {}, 900_005: document(900_005, 1, 1),
+		900_006: zodbtest.WeakRecord(zodbtest.Document, 3),
+	})
+	dryRun(t, target)
+	expectSound(t, target)
+	commit(t, conn, links{0: {1, 4, 800_001, 800_002}})
+	dryRun(t, target)
+	if notes := expectSound(t, target); !slices.Equal(notes, []string{"dangling"}) {
+		t.Errorf("notes: %q", notes)
+	}
+}
+
+func TestManyDifferencesAreCountedAndTheFirstTenNamed(t *testing.T) {
+	t.Parallel()
+	target, conn := newOrchard(t)
+	dryRun(t, target)
+	unnoticed(t, conn, "UPDATE object_state SET state = $1 WHERE zoid BETWEEN 3 AND 78", orchardRecord(0))
+	report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
+	expectError(t, err, ExitRefused, "the stored states do not refer to what is recorded: 76 (zoid 3 4 5 6 7 8 9 10 11 12 ...)")
+	if len(report.Findings) != 1 || report.Findings[0].Objects != 76 {
+		t.Errorf("found %v", report.Findings)
+	}
+	var text strings.Builder
+	if err := report.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	expectWords(t, text.String(), "scanned", "160 objects", "off", "errors", "76 (zoid 3 4", "peak memory")
+}
+
+// duringVerify acts once, after so many ranges.
+func duringVerify(ranges int, act func()) VerifyOptions {
+	o := verifyOptions(false)
+	read := 0
+	o.Progress = &hooks{add: func(name string, _ int64) {
+		if read++; name == "verify" && read == ranges {
+			act()
+		}
+	}}
+	return o
+}
+
+func TestWhatTheSiteChangesMeanwhileIsNoFalseAlarm(t *testing.T) {
+	t.Parallel()
+	for _, after := range []int{1, 10, 25} {
+		t.Run(fmt.Sprintf("after %d ranges", after), func(t *testing.T) {
+			t.Parallel()
+			target, conn := newOrchard(t)
+			dryRun(t, target)
+			// Some of it before it begins, for which no pack has come yet.
+			change := func(round int64) {
+				commitRecords(t, conn, map[int64][]byte{5: orchardRecord(6), 40 + round: orchardRecord(200 + round), 700 + round: orchardRecord(70)})
+				restore(t, conn, 70+round, 5, orchardRecord(210))
+				restore(t, conn, 600+round, 5, orchardRecord(70))
+				run(t, conn, "DELETE FROM object_state WHERE zoid IN ($1, $2)", 250+round, 260-round)
+				run(t, conn, "UPDATE object_state SET state = $2 WHERE zoid = $1", 20+round, orchardRecord(1))
+			}
+			change(1)
+			report, err := Verify(t.Context(), target, duringVerify(after, func() { change(2) }), testLog(t))
+			if err != nil || len(report.Findings) > 0 {
+				t.Errorf("found %v, %v", report.Findings, err)
+			}
+			dryRun(t, target)
+			expectExact(t, conn)
+			expectSound(t, target)
+		})
+	}
+}
+
+func TestATruncateMeanwhileIsNoFalseAlarm(t *testing.T) {
+	t.Parallel()
+	target, conn := newOrchard(t)
+	dryRun(t, target)
+	run(t, conn, "TRUNCATE object_state CASCADE")
+	restore(t, conn, 0, 5, document(1))
+	if report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t)); err != nil {
+		t.Errorf("found %v, %v", report.Findings, err)
+	}
+}
+
+func TestATableRewrittenMeanwhileIsReadAgain(t *testing.T) {
+	t.Parallel()
+	target, conn := newOrchard(t)
+	dryRun(t, target)
+	unnoticed(t, conn, rewrite, 79, orchardRecord(200))
+	report, err := Verify(t.Context(), target, duringVerify(5, func() {
+		run(t, session(t, target), "VACUUM FULL object_state")
+	}), testLog(t))
+	if ExitCode(err) != ExitRefused || report.Scanned.Objects <= 160 {
+		t.Errorf("%v, %d states read", err, report.Scanned.Objects)
+	}
+	expectFinding(t, report.Findings, "other references", []int64{79})
+}

@@ -1,0 +1,34 @@
+-- What relpack.verify() and "relpack verify" can find, in words.
+CREATE OR REPLACE VIEW relpack.finding_kind AS
+SELECT kind.kind, kind.severity,
+       CASE kind.kind WHEN 'doubt' THEN kind.meaning || coalesce(relpack.doubt(), '') ELSE kind.meaning END AS meaning,
+       coalesce(kind.remedy, 'relpack verify --repair') AS remedy
+FROM (VALUES
+    ('no root', 'error', 'the graph has no root', NULL),
+    ('parent without reference', 'error', 'the parent of these objects does not refer to them', NULL),
+    ('parent detached', 'error', 'the parent of these objects is missing or unreachable itself', NULL),
+    ('parents in a circle', 'error', 'the parents of these objects do not lead to the root', NULL),
+    ('live but detached', 'error', 'a reachable object refers to these, which count as unreachable', NULL),
+    ('attached with detached_tid', 'error', 'reachable objects with a time since which they are not', NULL),
+    ('referrer is no node', 'error', 'references of objects that relpack does not know', NULL),
+    ('other than stored', 'error', 'object_state has another tid or no such row, and nothing reported it', NULL),
+    ('other references', 'error', 'the stored states do not refer to what is recorded', NULL),
+    ('other class', 'error', 'the stored states are of another class than recorded', NULL),
+    ('other problem', 'error', 'relpack.problem is wrong on whether these can be decoded', NULL),
+    ('work for no node', 'error', 'suspect, doomed or problem name objects that relpack does not know', NULL),
+    ('live but doomed', 'error', 'reachable objects are chosen for deletion', NULL),
+    ('objects miscounted', 'error', 'relpack.storage.objects is off by this many', NULL),
+    ('references miscounted', 'error', 'relpack.storage.inrefs is off by this many', NULL),
+    ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
+    ('unfinished', 'note', 'the reachability of these objects is open', 'relpack pack'),
+    ('dangling', 'note', 'reachable objects refer to these, which are not stored (POSKeyError)',
+     'SELECT * FROM relpack.referrers(zoid); tells who does')
+) AS kind (kind, severity, meaning, remedy);
+
+COMMENT ON VIEW relpack.finding_kind IS
+    'What relpack.verify() and "relpack verify" can find.';
+COMMENT ON COLUMN relpack.finding_kind.kind IS 'Short name.';
+COMMENT ON COLUMN relpack.finding_kind.severity IS
+    'error: the graph is wrong, nothing should be deleted before it is mended; note: worth knowing, not wrong.';
+COMMENT ON COLUMN relpack.finding_kind.meaning IS 'The finding in words.';
+COMMENT ON COLUMN relpack.finding_kind.remedy IS 'What to do about it.';

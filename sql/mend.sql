@@ -1,0 +1,67 @@
+-- Makes the tree one again, whatever it has become: what does not hang on the
+-- root by parents that refer to their children is detached, and relpack.reach()
+-- decides about it. Comes after relpack.apply(), so that the references are
+-- what is stored.
+CREATE OR REPLACE FUNCTION relpack.mend()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    v_watermark bigint;
+    v_detached bigint;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    IF EXISTS (SELECT FROM relpack.suspect WHERE stage <> 'climb')
+       OR EXISTS (SELECT FROM relpack.pending) THEN
+        RAISE EXCEPTION 'only a graph that is up to date can be mended' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+    SELECT watermark INTO STRICT v_watermark FROM relpack.storage;
+    DELETE FROM relpack.object_inref
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = object_inref.inref);
+    DELETE FROM relpack.suspect
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = suspect.zoid);
+    DELETE FROM relpack.doomed
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid);
+    DELETE FROM relpack.problem
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = problem.zoid);
+
+    UPDATE relpack.object
+    SET parent = 0
+    WHERE zoid = 0 AND parent IS DISTINCT FROM 0;
+    UPDATE relpack.object
+    SET detached_tid = NULL
+    WHERE parent IS NOT NULL AND detached_tid IS NOT NULL;
+    WITH detached AS (
+        UPDATE relpack.object
+        SET parent = NULL, detached_tid = v_watermark
+        WHERE parent IS NOT NULL
+          AND NOT EXISTS (SELECT FROM relpack.tree_zoids() AS tree (zoid) WHERE tree.zoid = object.zoid)
+        RETURNING zoid
+    )
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT zoid, 'climb' FROM detached
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS v_detached = ROW_COUNT;
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT child.zoid, 'climb'
+    FROM relpack.object AS child
+    WHERE child.parent IS NULL
+      AND EXISTS (SELECT
+                  FROM relpack.object_inref AS edge
+                  JOIN relpack.object AS referrer ON referrer.zoid = edge.inref
+                  WHERE edge.zoid = child.zoid AND referrer.parent IS NOT NULL)
+    ON CONFLICT DO NOTHING;
+
+    UPDATE relpack.storage
+    SET objects = (SELECT count(*) FROM relpack.object),
+        inrefs = (SELECT count(*) FROM relpack.object_inref),
+        doomed_tid = 0;
+    RETURN v_detached;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.mend() IS
+    'Step of "relpack verify --repair": detaches what does not hang on the root, for relpack.reach() to decide, forgets what names no node, and counts anew; returns how many it detached.';

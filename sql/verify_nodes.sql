@@ -1,0 +1,60 @@
+-- What reading states doesn't show: nodes whose object is not stored any more,
+-- and references to what never was. A chunk of nodes a call, by index.
+CREATE OR REPLACE FUNCTION relpack.verify_nodes(
+    after bigint, nodes integer,
+    OUT last bigint, OUT missing bigint[], OUT dangling bigint, OUT dangling_zoids bigint[])
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+BEGIN
+    SELECT max(few.zoid), array_agg(few.zoid) FILTER (WHERE few.gone)
+    INTO last, missing
+    FROM (
+        SELECT object.zoid,
+               NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid) AS gone
+        FROM relpack.object
+        WHERE object.zoid > after
+        ORDER BY object.zoid
+        LIMIT nodes
+    ) AS few;
+    IF missing IS NOT NULL THEN
+        SELECT array_agg(gone.zoid)
+        INTO missing
+        FROM unnest(missing) AS gone (zoid)
+        WHERE NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = gone.zoid)
+          AND gone.zoid NOT IN (SELECT event.zoid FROM relpack.write_event AS event WHERE event.zoid IS NOT NULL)
+          AND NOT EXISTS (SELECT FROM relpack.write_event AS event WHERE event.kind = 'truncated');
+    END IF;
+    IF EXISTS (SELECT FROM relpack.suspect) THEN
+        RETURN;
+    END IF;
+    SELECT count(*), (array_agg(edge.zoid ORDER BY edge.zoid))[:10]
+    INTO dangling, dangling_zoids
+    FROM (
+        SELECT DISTINCT object_inref.zoid
+        FROM relpack.object_inref
+        WHERE object_inref.zoid > after AND (last IS NULL OR object_inref.zoid <= last)
+    ) AS edge
+    LEFT JOIN LATERAL (
+        SELECT object.zoid
+        FROM relpack.object
+        WHERE object.zoid = edge.zoid
+        OFFSET 0
+    ) AS node ON true
+    WHERE node.zoid IS NULL
+      AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = edge.zoid)
+      AND EXISTS (SELECT
+                  FROM relpack.object_inref AS reference
+                  JOIN relpack.object AS referrer ON referrer.zoid = reference.inref
+                  WHERE reference.zoid = edge.zoid AND referrer.parent IS NOT NULL);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.verify_nodes(bigint, integer) IS
+    'Step of "relpack verify": looks at the next so many nodes after a zoid; last: the highest of them, NULL after the last node; missing: those that are not stored, though nothing reported their deletion; dangling, dangling_zoids: how many zoids up to there are referred to by live objects and not stored, and ten of them.';

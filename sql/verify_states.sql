@@ -1,0 +1,68 @@
+-- States as "relpack verify" read and decoded them a moment ago, against what
+-- is recorded. They must be of one snapshot, and not above collected_tid: what
+-- is stored then, and is not what the graph was made from, has left an event
+-- or is in pending; both are visible by now, and such objects are left aside.
+-- A salvaged record is read again by every pack, so that its references need
+-- no comparison. A chunk is small beside the graph: everything goes by index.
+CREATE OR REPLACE FUNCTION relpack.verify_states(
+    zoids bigint[], tids bigint[], classes integer[], problems text[], refs bigint[], inrefs bigint[])
+RETURNS TABLE (kind text, zoid bigint)
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET work_mem = '64MB'
+AS $$
+    WITH judged AS (
+        SELECT state.zoid, state.problem,
+               CASE
+                   WHEN node.tid IS DISTINCT FROM state.tid THEN 'other than stored'
+                   WHEN listed.kind IS DISTINCT FROM nullif(state.problem, '') THEN 'other problem'
+                   WHEN node.class <> state.class THEN 'other class'
+               END AS kind
+        FROM unnest(zoids, tids, classes, problems) AS state (zoid, tid, class, problem)
+        LEFT JOIN LATERAL (
+            SELECT object.tid, object.class
+            FROM relpack.object
+            WHERE object.zoid = state.zoid
+            OFFSET 0
+        ) AS node ON true
+        LEFT JOIN LATERAL (
+            SELECT problem.kind
+            FROM relpack.problem
+            WHERE problem.zoid = state.zoid
+            OFFSET 0
+        ) AS listed ON true
+    ), recorded AS (
+        SELECT edge.zoid, edge.inref
+        FROM judged
+        CROSS JOIN LATERAL (
+            SELECT object_inref.zoid, object_inref.inref
+            FROM relpack.object_inref
+            WHERE object_inref.inref = judged.zoid
+            OFFSET 0
+        ) AS edge
+    ), other AS (
+        SELECT DISTINCT coalesce(decoded.inref, recorded.inref) AS zoid
+        FROM unnest(refs, inrefs) AS decoded (zoid, inref)
+        FULL JOIN recorded ON recorded.zoid = decoded.zoid AND recorded.inref = decoded.inref
+        WHERE decoded.inref IS NULL OR recorded.inref IS NULL
+    ), found AS (
+        SELECT judged.kind, judged.zoid
+        FROM judged
+        WHERE judged.kind IS NOT NULL
+        UNION ALL
+        SELECT 'other references', judged.zoid
+        FROM judged
+        JOIN other ON other.zoid = judged.zoid
+        WHERE judged.kind IS NULL AND judged.problem <> 'salvaged'
+    )
+    SELECT found.kind, found.zoid
+    FROM found
+    WHERE NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = found.zoid)
+      AND NOT EXISTS (SELECT FROM relpack.write_event WHERE write_event.zoid = found.zoid);
+$$;
+
+COMMENT ON FUNCTION relpack.verify_states(bigint[], bigint[], integer[], text[], bigint[], bigint[]) IS
+    'Step of "relpack verify": objects whose state, as read (zoids, tids, classes, problems: '''', salvaged or opaque) and decoded (inrefs refer to refs), is not what the graph records.';
