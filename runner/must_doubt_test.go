@@ -1,0 +1,240 @@
+package runner
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/migrations"
+	"relpack/runner/internal/pgtest"
+	"relpack/runner/internal/zodbtest"
+)
+
+// doubts are the ways in which a graph may have stopped describing its storage
+// without a word: each is noticed, named, and healed by comparing. Meanwhile
+// object 2 comes to refer to garbage, with nothing to tell of it.
+var doubts = map[string]struct {
+	message string
+	arise   func(t *testing.T, conn *pgx.Conn, write func())
+}{
+	"triggers disabled": {
+		"relpack's triggers were disabled or replaced for a while",
+		func(t *testing.T, conn *pgx.Conn, write func()) {
+			setTriggers(t, conn, "DISABLE")
+			write()
+			setTriggers(t, conn, "ENABLE ALWAYS")
+		},
+	},
+	"triggers dropped": {
+		"relpack's triggers were disabled or replaced for a while",
+		func(t *testing.T, conn *pgx.Conn, write func()) {
+			run(t, conn, "SELECT relpack.drop_triggers()")
+			write()
+			run(t, conn, "SELECT relpack.create_triggers()")
+		},
+	},
+	"another table": {
+		"object_state is another table than before",
+		func(t *testing.T, conn *pgx.Conn, write func()) {
+			run(t, conn, `ALTER TABLE object_state RENAME TO older;
+				CREATE TABLE object_state (LIKE older INCLUDING ALL);
+				INSERT INTO object_state SELECT * FROM older`)
+			write()
+			run(t, conn, "SELECT relpack.create_triggers()")
+		},
+	},
+	"an earlier transaction": {
+		"the storage has gone back to an earlier transaction",
+		func(t *testing.T, conn *pgx.Conn, write func()) {
+			// As if the server were restored to an earlier moment, but for our tables.
+			setTriggers(t, conn, "DISABLE")
+			run(t, conn, "UPDATE object_state SET tid = tid - 1")
+			write()
+			setTriggers(t, conn, "ENABLE ALWAYS")
+			run(t, conn, "UPDATE relpack.storage SET trigger_identity = relpack.trigger_identity()")
+		},
+	},
+}
+
+func TestADoubtIsNamedAndHealedByComparing(t *testing.T) {
+	t.Parallel()
+	for name, doubt := range doubts {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newGarden(t)
+			doubt.arise(t, conn, func() { restore(t, conn, 2, 5, document(10)) })
+			expectDoubt(t, target, conn, doubt.message)
+			log := &memory{}
+			report, err := Pack(t.Context(), target, everything, log.logger())
+			if err != nil || !report.Compared || report.Doubt != doubt.message {
+				t.Errorf("%v, compared %v, doubt %q", err, report.Compared, report.Doubt)
+			}
+			expectWords(t, log.String(), doubt.message+": every object's tid is compared")
+			if report.FirstBuild {
+				t.Error("it was built anew")
+			}
+			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+			expectExact(t, conn)
+			if report := packStorage(t, target, everything); report.Compared || report.Scanned.Objects > 0 {
+				t.Errorf("compared again: %v, %d states read", report.Compared, report.Scanned.Objects)
+			}
+		})
+	}
+}
+
+// expectDoubt wants everybody who could delete or look to be told.
+func expectDoubt(t *testing.T, target Target, conn *pgx.Conn, message string) {
+	t.Helper()
+	if got := get[string](t, conn, "SELECT coalesce(relpack.doubt(), 'none')"); got != message {
+		t.Errorf("doubt %q, want %q", got, message)
+	}
+	before := stored(t, conn)
+	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
+	expectError(t, err, ExitRefused, "the graph is not believed: "+message, "relpack pack")
+	expectStored(t, conn, before...)
+	status, err := Status(t.Context(), target, migrations.Files, testLog(t))
+	if err != nil || status.Graph.Doubt == nil || *status.Graph.Doubt != message {
+		t.Errorf("status %+v, %v", status.Graph, err)
+	}
+}
+
+func TestASubscribedTableIsDoubtedUntilItIsOneNoMore(t *testing.T) {
+	t.Parallel()
+	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: map[string]string{"wal_level": "logical"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	// Publisher and subscriber are on one server: the slot has to be made beforehand.
+	publisher := storageOn(t, server, "publisher")
+	commit(t, publisher, garden)
+	run(t, publisher, "CREATE PUBLICATION zodb FOR TABLE object_state")
+	run(t, publisher, "SELECT pg_create_logical_replication_slot('zodb', 'pgoutput')")
+	subscriber := storageOn(t, server, "subscriber")
+	target := Target{Name: "main", DSN: server.DSN("subscriber"), CommitLockTimeout: defaultLockTimeout, BatchTimeout: defaultBatchTimeout}
+	up(t, target)
+	run(t, subscriber, fmt.Sprintf("CREATE SUBSCRIPTION zodb CONNECTION '%s' PUBLICATION zodb WITH (create_slot = false, slot_name = 'zodb')",
+		strings.ReplaceAll(server.DSN("publisher"), "'", "''")))
+	received := func(zoid int64) {
+		t.Helper()
+		until(t, fmt.Sprintf("object %d arrives", zoid), func() bool {
+			return get[bool](t, subscriber, "SELECT EXISTS (SELECT FROM object_state WHERE zoid = $1)", zoid)
+		})
+	}
+	received(13)
+	_, err = Pack(t.Context(), target, everything, testLog(t))
+	expectError(t, err, ExitRefused, "the graph is not believed: object_state receives rows by logical replication, which fires no triggers")
+	// What arrives with an old tid fires nothing.
+	restore(t, publisher, 2, 5, document(11))
+	commit(t, publisher, links{30: nil})
+	received(30)
+	if n := get[int](t, subscriber, "SELECT count(*) FROM relpack.write_event"); n != 0 {
+		t.Errorf("%d events", n)
+	}
+	_, err = subscriber.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
+	expectError(t, err, ExitRefused, "by logical replication")
+	run(t, subscriber, "DROP SUBSCRIPTION zodb")
+	if report := packStorage(t, target, everything); !report.Compared {
+		t.Error("nothing was compared")
+	}
+	expectStored(t, subscriber, 0, 1, 2, 10, 11, 12, 13, 30)
+	expectExact(t, subscriber)
+	if report := packStorage(t, target, everything); report.Compared {
+		t.Error("compared again")
+	}
+}
+
+// storageOn creates a database with an empty storage on a server of its own.
+func storageOn(t *testing.T, server *pgtest.Server, name string) *pgx.Conn {
+	t.Helper()
+	if _, _, err := pgtest.CreateDatabase(t.Context(), server.DSN("postgres"), name); err != nil {
+		t.Fatal(err)
+	}
+	conn := session(t, Target{DSN: server.DSN(name)})
+	if err := zodbtest.CreateStorage(t.Context(), conn, zodbtest.V42); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// A dump that leaves out the large tables, as the handbook says, and more.
+func TestADumpWithoutPartsOfTheGraphIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		lose       string
+		says       string
+		firstBuild bool
+	}{
+		"the references":         {"object_inref", "relpack.object_inref has 0 rows, not 6: every object is read again", false},
+		"the objects":            {"object", "object_state is another table than before: every object's tid is compared", false},
+		"objects and references": {"object, relpack.object_inref", "every object is read again", false},
+		"the row of storage":     {"storage", "first build", true},
+		"everything but storage": {"object, relpack.object_inref, relpack.class, relpack.doomed, relpack.problem, relpack.pending, relpack.suspect, relpack.run", "every object is read again", false},
+		"everything but classes": {"object, relpack.object_inref, relpack.storage, relpack.doomed, relpack.problem", "first build", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newGarden(t)
+			run(t, conn, "TRUNCATE relpack."+c.lose)
+			// A restored table has another oid, and its triggers are new.
+			doubts["another table"].arise(t, conn, func() {})
+			_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
+			if err == nil {
+				t.Error("a sweep believes it")
+			}
+			log := &memory{}
+			report, err := Pack(t.Context(), target, everything, log.logger())
+			if err != nil || report.FirstBuild != c.firstBuild {
+				t.Fatalf("%v, first build %v\n%s", err, report.FirstBuild, log)
+			}
+			expectWords(t, log.String(), c.says)
+			expectStored(t, conn, 0, 1, 2)
+			expectExact(t, conn)
+		})
+	}
+}
+
+func TestAConfigurationWithoutGarbageCollectionIsRefused(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	file := filepath.Join(t.TempDir(), "site.conf")
+	text := "<relstorage>\nkeep-history false\npack-gc false\n<postgresql>\ndsn " + target.DSN + "\n</postgresql>\n</relstorage>\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	targets, err := Targets(file, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Pack(t.Context(), targets[0], everything, testLog(t))
+	expectError(t, err, ExitRefused, "site.conf:3: pack-gc is false", "only other databases refer to")
+	_, err = Verify(t.Context(), targets[0], verifyOptions(true), testLog(t))
+	expectError(t, err, ExitRefused, "pack-gc is false")
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+}
+
+func TestReferencesToOtherDatabasesAreCountedAndTold(t *testing.T) {
+	t.Parallel()
+	target, conn := newMixed(t, map[int64][]byte{2: foreign(10), 11: foreign(12)})
+	report := packStorage(t, target, everything)
+	if report.ForeignReferences != 2 {
+		t.Errorf("%d foreign references", report.ForeignReferences)
+	}
+	expectWords(t, strings.Join(report.Notes(), "\n"), "2 references lead to other databases")
+	// One to zoid 10 of another database keeps none of this one.
+	expectStored(t, conn, 0, 1, 2)
+}
+
+// foreign is a record with a reference to an object of a database "other".
+func foreign(zoid int64) []byte {
+	return []byte("\x80\x03czmodels\nDocument\nq\x00.\x80\x03](X\x01\x00\x00\x00nX\x05\x00\x00\x00otherC\x08" +
+		string(zodbtest.Oid(zoid)) + "\x86eQ.")
+}
