@@ -20,7 +20,7 @@ WITHPG = $(GO) run -buildvcs=false ./runner/internal/pgtest/withpg
 MEASURE = $(GO) run -buildvcs=false ./runner/internal/bench -objects $(OBJECTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-matrix demo soak bench bench-compare bench-extremes bench-peer bench-go fmt lint fuzz clean go
+.PHONY: help build test test-matrix demo interop soak bench bench-compare bench-extremes bench-peer bench-go fmt lint fuzz clean go
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,8 +43,14 @@ test-matrix: go ## run the suite on several versions of PostgreSQL (VERSIONS="15
 demo: go ## pack a real sample database and show every step
 	$(GO) run -buildvcs=false ./runner/internal/demo
 
-soak: go ## thousands of random histories, and the mistakes that they must find (HISTORIES=3000)
+# How long a real application and relpack run side by side, in each of several shapes.
+INTEROP ?= 15s
+interop: go ## prove that relpack does no harm beside the real RelStorage, installed with pip (INTEROP=15s)
+	$(WITHPG) -durable -- env RELPACK_INTEROP=$(INTEROP) $(GO) test -count=1 -v -timeout 3h $(TESTFLAGS) ./runner/internal/interop
+
+soak: go ## thousands of random histories, and the mistakes that they must find (HISTORIES=3000); a long interop
 	$(WITHPG) -- env RELPACK_HISTORIES=$(HISTORIES) RELPACK_FAULT_HISTORIES=400 $(GO) test -count=1 -timeout 3h -run 'EveryHistory|EveryFault' ./runner
+	$(MAKE) interop INTEROP=10m
 
 bench: build ## measure relpack on a generated database (OBJECTS=1000000 BENCHFLAGS=-help)
 	@mkdir -p .cache

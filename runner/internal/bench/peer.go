@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/internal/pyenv"
 	"relpack/runner/internal/zodbgen"
 )
 
@@ -63,35 +63,20 @@ func (b *bench) comparePeer(ctx context.Context) (err error) {
 
 // installPeer installs RelStorage where it isn't yet.
 func (b *bench) installPeer(ctx context.Context) (*peer, error) {
-	dir, err := filepath.Abs(b.peer)
+	env, err := pyenv.Install(ctx, os.Stderr, b.peer, pyenv.RelStorage...)
 	if err != nil {
 		return nil, err
 	}
-	bin := filepath.Join(dir, "bin")
-	p := &peer{python: filepath.Join(bin, "python"), zodbpack: filepath.Join(bin, "zodbpack")}
-	if _, err := os.Stat(p.zodbpack); err != nil {
-		for _, args := range [][]string{
-			{"python3", "-m", "venv", dir},
-			{p.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "RelStorage[postgresql]", "psycopg2-binary"},
-		} {
-			fmt.Fprintln(os.Stderr, strings.Join(args, " "))
-			cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-			cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-			if err := cmd.Run(); err != nil {
-				return nil, fmt.Errorf("install RelStorage: %w", err)
-			}
-		}
-	}
-	out, _, err := runProgram(ctx, p.python, "-c", "from importlib.metadata import version as v; import sys; "+
-		"print('RelStorage', v('RelStorage') + ', ZODB', v('ZODB') + ', Python', sys.version.split()[0])")
+	versions, err := env.Versions(ctx, "RelStorage", "ZODB")
 	if err != nil {
 		return nil, err
 	}
-	b.Settings += "; " + strings.TrimSpace(string(out))
+	b.Settings += "; " + versions
 	work, err := os.MkdirTemp("", "relpack-peer-")
 	if err != nil {
 		return nil, err
 	}
+	p := &peer{python: env.Program("python"), zodbpack: env.Program("zodbpack")}
 	p.config, p.script = filepath.Join(work, "zodbpack.conf"), filepath.Join(work, "peer.py")
 	return p, os.WriteFile(p.script, peerScript, 0o644)
 }

@@ -1,0 +1,7 @@
+// Package interop proves that relpack does no harm beside the real RelStorage:
+// an application in Python, written here, works on a storage while relpack
+// packs it and is killed, and everything is there afterwards.
+//
+// "make interop" runs it (a minute or two), "make soak" for longer. It needs
+// Python 3 and a package index; plain "go test" passes it over.
+package interop

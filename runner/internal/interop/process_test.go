@@ -1,0 +1,162 @@
+package interop
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A process runs beside the test: a writer, a reader, relpack.
+type process struct {
+	t              testing.TB
+	name           string
+	cmd            *exec.Cmd
+	stdout, stderr bytes.Buffer
+	ended          chan struct{}
+}
+
+// start runs a program in the background; what is left of it at the end of the
+// test is killed.
+func (w *site) start(name string, args ...string) *process {
+	w.t.Helper()
+	p := &process{t: w.t, name: filepath.Base(name) + " " + strings.Join(args, " "), cmd: exec.Command(name, args...), ended: make(chan struct{})}
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = w.dir, &p.stdout, &p.stderr
+	if err := p.cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.ended)
+	}()
+	w.t.Cleanup(func() {
+		p.signal(syscall.SIGKILL)
+		<-p.ended
+	})
+	return p
+}
+
+func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// endsWithin waits for the end.
+func (p *process) endsWithin(d time.Duration) bool {
+	select {
+	case <-p.ended:
+		return true
+	case <-time.After(d):
+		return false
+	}
+}
+
+// result waits for the end.
+func (p *process) result() result {
+	p.t.Helper()
+	if !p.endsWithin(2 * time.Minute) {
+		p.t.Fatalf("%s doesn't end", p.name)
+	}
+	return result{p.stdout.String(), p.stderr.String(), p.cmd.ProcessState.ExitCode()}
+}
+
+// An application is writers and readers at work.
+type application struct {
+	w         *site
+	processes []*process
+	logs      []string
+	stop      sync.Once
+}
+
+// startApplication starts writers of a profile (see writer.py), one that
+// commits to the objects 0, 1 and 23 all the time, and readers.
+func (w *site) startApplication(profile string, writers, readers int) *application {
+	w.t.Helper()
+	a := &application{w: w}
+	write := func(profile string, seed int) {
+		log := filepath.Join(w.dir, profile+"-"+strconv.Itoa(len(a.logs))+".log")
+		a.logs = append(a.logs, log)
+		a.run("writer.py", w.config, profile, strconv.Itoa(seed), log)
+	}
+	write("touch", 0)
+	for i := range writers {
+		write(profile, i)
+	}
+	for i := range readers {
+		a.run("reader.py", w.config, strconv.Itoa(i))
+	}
+	for _, log := range a.logs {
+		w.until("the writers are at work", func() bool {
+			_, err := os.Stat(log)
+			return err == nil
+		})
+	}
+	return a
+}
+
+// until polls until the condition holds.
+func (w *site) until(what string, condition func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("not in a minute: %s", what)
+		}
+	}
+}
+
+func (a *application) run(args ...string) {
+	a.processes = append(a.processes, a.w.start(a.w.python.Program("python"), args...))
+}
+
+// end stops all of it; nobody may have met an error.
+func (a *application) end() {
+	a.w.t.Helper()
+	a.stop.Do(func() {
+		for _, p := range a.processes {
+			p.signal(syscall.SIGTERM)
+		}
+		for _, p := range a.processes {
+			r := p.result()
+			if r.code != 0 {
+				a.w.t.Errorf("%s: %v", p.name, r)
+			} else {
+				a.w.t.Logf("%s: %s", p.name, strings.TrimSpace(r.stdout))
+			}
+		}
+	})
+}
+
+// commits reads what the writers have logged.
+func (a *application) commits() (all []commit) {
+	a.w.t.Helper()
+	for _, log := range a.logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			a.w.t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			fields := strings.Fields(line)
+			start, err := strconv.ParseFloat(fields[0], 64)
+			if err != nil {
+				a.w.t.Fatalf("%s: %v", log, err)
+			}
+			seconds, err := strconv.ParseFloat(fields[1], 64)
+			if err != nil {
+				a.w.t.Fatalf("%s: %v", log, err)
+			}
+			all = append(all, commit{
+				time.UnixMicro(int64(start * 1e6)), time.Duration(seconds * float64(time.Second)), strings.Join(fields[2:], " ")})
+		}
+	}
+	return all
+}
+
+// A commit is one that a writer made.
+type commit struct {
+	start time.Time
+	took  time.Duration
+	what  string
+}

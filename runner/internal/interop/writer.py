@@ -1,0 +1,99 @@
+"""writer.py CONFIG PROFILE SEED LOG: an application that writes until SIGTERM.
+
+Profiles:
+    now     works all over the site; holds what it read within a transaction only
+    grace   also cuts objects out and pastes them in a later transaction
+    own     moves and deletes in an area of its own, so that nothing it holds is
+            cut off by others (what zodbpack can't protect)
+    busy    as own, without a pause between commits
+    touch   commits to the objects 0, 1 and 23 in turn
+
+LOG appears when all is ready, and gets a line for each commit: start, seconds,
+what. Standard output gets a
+count of what happened, as JSON.
+"""
+import collections
+import json
+import random
+import signal
+import sys
+import time
+
+import transaction
+from ZODB.POSException import ConflictError
+from ZODB.utils import p64
+
+from actions import Actions
+from models import open_db
+
+ATTEMPTS = 30
+
+
+class Writer:
+    def __init__(self, db, profile, seed):
+        self.manager = transaction.TransactionManager(explicit=True)
+        self.connection = db.open(transaction_manager=self.manager)
+        self.random = random.Random(seed)
+        self.profile = profile
+        self.log = None
+        self.counts = collections.Counter()
+        self.stopping = False
+        self.touched = 0
+        self.actions = Actions(self.connection, self.random, profile, seed)
+
+    def stop(self, *_):
+        self.stopping = True
+
+    def run(self):
+        while not self.stopping:
+            if self.profile == "touch":
+                self.touched = (self.touched + 1) % 3
+                name, action = ("touch", self.touch)
+            else:
+                name, action = self.actions.choose()
+            self.transact(name, action)
+            if self.profile != "busy":
+                time.sleep(self.random.random() * 0.04)
+
+    def touch(self):
+        touched = self.connection.get(p64((0, 1, 23)[self.touched]))
+        touched._p_activate()
+        touched._p_changed = True
+
+    def transact(self, name, action):
+        for _ in range(ATTEMPTS):
+            self.manager.begin()
+            try:
+                done = action()
+                start = time.time()
+                self.manager.commit()
+            except ConflictError as error:
+                self.manager.abort()
+                self.counts["conflict: " + type(error).__name__] += 1
+                time.sleep(self.random.random() * 0.02)
+                continue
+            except BaseException:
+                self.manager.abort()
+                print("%s failed at %.3f" % (name, time.time()), file=sys.stderr)
+                raise
+            self.log.write("%.6f %.6f %s\n" % (start, time.time() - start, name))
+            self.counts[name] += 1
+            if done is not None:
+                done()
+            return
+        self.counts["gave up"] += 1
+
+
+def main():
+    config, profile, seed, log = sys.argv[1:]
+    db = open_db(config)
+    writer = Writer(db, profile, int(seed))
+    signal.signal(signal.SIGTERM, writer.stop)
+    with open(log, "w") as writer.log:
+        writer.run()
+    print(json.dumps(writer.counts))
+    writer.connection.close()
+    db.close()
+
+
+main()
