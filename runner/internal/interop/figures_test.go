@@ -80,6 +80,7 @@ func (f *figures) report(commits []commit) {
 			kind = "objects 0, 1, 23"
 		}
 		for _, p := range f.periods {
+			// One that began before or goes on after the period tells of both.
 			if c.start.Before(p.end) && c.start.Add(c.took).After(p.start) {
 				took[kind+"\t"+p.what] = append(took[kind+"\t"+p.what], c.took)
 			}
@@ -89,7 +90,10 @@ func (f *figures) report(commits []commit) {
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\twhile\tcommits\tp50\tp99\tmax")
 	for _, kind := range []string{"other commits", "objects 0, 1, 23"} {
-		for _, what := range []string{"no pack", "pack", "pack stopped"} {
+		for _, what := range []string{"no pack", "pack", "pack stopped", "zodbpack"} {
+			if len(took[kind+"\t"+what]) == 0 {
+				continue
+			}
 			fmt.Fprintln(table, kind+"\t"+what+"\t"+quantiles(took[kind+"\t"+what]))
 		}
 	}

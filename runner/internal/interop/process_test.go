@@ -2,6 +2,7 @@ package interop
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,21 +76,25 @@ type application struct {
 // commits to the objects 0, 1 and 23 all the time, and readers.
 func (w *site) startApplication(profile string, writers, readers int) *application {
 	w.t.Helper()
-	a := &application{w: w}
-	write := func(profile string, seed int) {
-		log := filepath.Join(w.dir, profile+"-"+strconv.Itoa(len(a.logs))+".log")
-		a.logs = append(a.logs, log)
-		a.run("writer.py", w.config, profile, strconv.Itoa(seed), log)
+	dir, err := os.MkdirTemp(w.dir, "application-")
+	if err != nil {
+		w.t.Fatal(err)
 	}
-	write("touch", 0)
+	a := &application{w: w}
+	run := func(script, profile string, seed int) {
+		log := filepath.Join(dir, fmt.Sprintf("%s-%s-%d.log", script, profile, seed))
+		a.logs = append(a.logs, log)
+		a.processes = append(a.processes, w.start(w.python.Program("python"), script, w.config, profile, strconv.Itoa(seed), log))
+	}
+	run("writer.py", "touch", 0)
 	for i := range writers {
-		write(profile, i)
+		run("writer.py", profile, i)
 	}
 	for i := range readers {
-		a.run("reader.py", w.config, strconv.Itoa(i))
+		run("reader.py", "read", i)
 	}
 	for _, log := range a.logs {
-		w.until("the writers are at work", func() bool {
+		w.until("the application is at work", func() bool {
 			_, err := os.Stat(log)
 			return err == nil
 		})
@@ -107,10 +112,6 @@ func (w *site) until(what string, condition func() bool) {
 	}
 }
 
-func (a *application) run(args ...string) {
-	a.processes = append(a.processes, a.w.start(a.w.python.Program("python"), args...))
-}
-
 // end stops all of it; nobody may have met an error.
 func (a *application) end() {
 	a.w.t.Helper()
@@ -118,14 +119,16 @@ func (a *application) end() {
 		for _, p := range a.processes {
 			p.signal(syscall.SIGTERM)
 		}
+		var counts []string
 		for _, p := range a.processes {
 			r := p.result()
 			if r.code != 0 {
 				a.w.t.Errorf("%s: %v", p.name, r)
 			} else {
-				a.w.t.Logf("%s: %s", p.name, strings.TrimSpace(r.stdout))
+				counts = append(counts, strings.TrimSpace(r.stdout))
 			}
 		}
+		a.w.t.Logf("what the application did: %s", strings.Join(counts, ", "))
 	})
 }
 

@@ -1,7 +1,7 @@
-"""reader.py CONFIG SEED: an application that reads until SIGTERM.
+"""reader.py CONFIG read SEED LOG: an application that reads until SIGTERM.
 
 Some of its transactions take a second between finding objects and loading
-them. Any object or blob that is missing ends it with an error.
+them. LOG appears when all is ready. Any object or blob that is missing ends it with an error.
 """
 import json
 import random
@@ -43,10 +43,12 @@ def read(connection, choose, patient):
 def main():
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
-    choose = random.Random(int(sys.argv[2]))
-    db = open_db(sys.argv[1])
+    config, _, seed, log = sys.argv[1:]
+    choose = random.Random(int(seed))
+    db = open_db(config)
     manager = transaction.TransactionManager(explicit=True)
     connection = db.open(transaction_manager=manager)
+    open(log, "w").close()
     loaded = 0
     while not stop:
         manager.begin()

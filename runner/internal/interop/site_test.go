@@ -26,6 +26,8 @@ type site struct {
 	config string
 	shape  shape
 	conn   *pgx.Conn
+	// RelStorage has left blob files behind, of what it deleted all at once.
+	strewn bool
 }
 
 // A shape is how the storage is configured.

@@ -89,7 +89,7 @@ def main():
     db = open_db(config)
     writer = Writer(db, profile, int(seed))
     signal.signal(signal.SIGTERM, writer.stop)
-    with open(log, "w") as writer.log:
+    with open(log, "w", buffering=1) as writer.log:
         writer.run()
     print(json.dumps(writer.counts))
     writer.connection.close()

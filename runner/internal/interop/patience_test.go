@@ -1,0 +1,89 @@
+package interop
+
+import (
+	"fmt"
+	"regexp"
+	"testing"
+	"time"
+
+	"relpack/runner"
+)
+
+// longest is what a writer may wait for relpack on a machine under load; the
+// figures that are printed say what it really was.
+const longest = 2 * time.Second
+
+func TestALongTransactionOfTheApplicationIsNamedAndNobodyQueues(t *testing.T) {
+	w := packedOnce(t, shape{files: true})
+	conn := w.connect("zope long")
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if err := tx.QueryRow(t.Context(), "UPDATE object_state SET state_size = state_size WHERE zoid = 20 RETURNING pg_backend_pid()").Scan(&pid); err != nil {
+		t.Fatal(err)
+	}
+	a := w.startApplication("own", 2, 0)
+	f := w.watch()
+	var r result
+	f.during("pack", func() { r = w.attempt(program, "pack", "--days", "0", w.config) })
+	f.stop()
+	a.end()
+	if r.code != 1 {
+		t.Errorf("pack ended with %v", r)
+	}
+	named := regexp.MustCompile(fmt.Sprintf(`waiting for \d+s: .*pid %d .*zope long.*UPDATE object_state`, pid))
+	if !named.MatchString(r.stderr) {
+		t.Errorf("relpack doesn't say whom it waits for, pid %d: %v", pid, r)
+	}
+	for _, took := range f.held {
+		if took > longest {
+			t.Errorf("a writer waited for %v", took)
+		}
+	}
+	f.report(a.commits())
+	f.expectCommits(a.commits())
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.expectSound()
+}
+
+// expectCommits: in each second of a pack somebody could commit.
+func (f *figures) expectCommits(commits []commit) {
+	f.w.t.Helper()
+	for _, p := range f.periods {
+		for second := p.start; second.Add(longest).Before(p.end); second = second.Add(longest) {
+			n := 0
+			for _, c := range commits {
+				if end := c.start.Add(c.took); end.After(second) && end.Before(second.Add(longest)) {
+					n++
+				}
+			}
+			if n == 0 {
+				f.w.t.Errorf("no commit within %v of a pack", longest)
+			}
+		}
+	}
+}
+
+func TestASaturatedStorageIsPacked(t *testing.T) {
+	w := packedOnce(t, shape{files: true})
+	a := w.startApplication("busy", 8, 0)
+	f := w.watch()
+	var deleted int64
+	for until := time.Now().Add(soak / 2); time.Now().Before(until); {
+		var report runner.Report
+		f.during("pack", func() { report = w.pack("0") })
+		deleted += report.Deleted.Objects
+	}
+	a.end()
+	f.stop()
+	f.report(a.commits())
+	t.Logf("%d objects were deleted", deleted)
+	if deleted == 0 {
+		t.Error("nothing was deleted")
+	}
+	w.expectSound()
+}
