@@ -12,7 +12,6 @@ import (
 
 	"relpack/runner"
 	"relpack/runner/internal/pgtest"
-	"relpack/runner/internal/pyenv"
 )
 
 // packedOnce is a site that relpack knows, with garbage in it.
@@ -156,40 +155,6 @@ func (w *site) repack() {
 	server := w.conn.Config()
 	w.must(repack, "--host="+server.Host, fmt.Sprint("--port=", server.Port), "--username="+server.User,
 		"--dbname="+server.Database, "--table=object_state")
-}
-
-// older are releases with other locks than today's, which still install.
-var older = []struct{ release, locks string }{
-	{"2.1.1", "table"},
-	{"3.0.1", "row"},
-	{"3.4.5", "row"},
-	{"3.5.0", "advisory"},
-}
-
-func TestOlderReleasesOfRelStorage(t *testing.T) {
-	for _, o := range older {
-		t.Run(o.release, func(t *testing.T) {
-			env, err := pyenv.Install(t.Context(), os.Stderr, filepath.Join(cache, "relstorage-"+o.release),
-				"RelStorage=="+o.release, "psycopg2-binary", "setuptools<81")
-			if err != nil {
-				t.Skipf("RelStorage %s can't be installed with this Python: %v", o.release, err)
-			}
-			w := newSite(t, shape{files: true})
-			w.python = env
-			w.create()
-			if locks := get[string](t, w.conn, "SELECT relpack.lock_protocol()"); locks != o.locks {
-				t.Errorf("relpack takes it for a storage with %s locks, want %s", locks, o.locks)
-			}
-			a := w.startApplication("now", 2, 1)
-			f := w.watch()
-			w.packInALoop(f, 0, soak/2)
-			a.end()
-			f.stop()
-			f.report(a.commits())
-			w.expectOnePacker()
-			w.expectSound()
-		})
-	}
 }
 
 // run executes SQL.
