@@ -126,6 +126,16 @@ COMMENT ON TABLE relpack.doomed IS
     'Objects chosen for deletion: unreachable, beyond the grace, and reached by nothing that stays. A deletion that has begun is finished by the next run.';
 COMMENT ON COLUMN relpack.doomed.zoid IS 'Object id.';
 
+CREATE TABLE relpack.capture (
+    watermark  bigint      NOT NULL,
+    read_until timestamptz NOT NULL,
+    CONSTRAINT capture_pkey PRIMARY KEY (watermark)
+);
+COMMENT ON TABLE relpack.capture IS
+    'Captures that transactions may have been open at: to these, what was found cut off then may still be attached. Older ones are removed by relpack.doom().';
+COMMENT ON COLUMN relpack.capture.watermark IS 'The detached_tid of what was found; 0: the first build, what has none.';
+COMMENT ON COLUMN relpack.capture.read_until IS 'When the last states were read.';
+
 CREATE TABLE relpack.blob_removal (
     zoid bigint NOT NULL,
     tid  bigint NOT NULL,
@@ -333,6 +343,7 @@ DROP TABLE relpack.scan_range;
 DROP TABLE relpack.storage;
 DROP TABLE relpack.problem;
 DROP TABLE relpack.blob_removal;
+DROP TABLE relpack.capture;
 DROP TABLE relpack.doomed;
 DROP TABLE relpack.suspect;
 DROP TABLE relpack.pending;

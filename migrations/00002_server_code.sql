@@ -92,6 +92,8 @@ BEGIN
             HINT = 'Call relpack.reach() first.';
     END IF;
     SELECT watermark INTO STRICT v_watermark FROM relpack.storage;
+    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_watermark, clock_timestamp())
+    ON CONFLICT (watermark) DO UPDATE SET read_until = excluded.read_until;
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     DELETE FROM relpack.examined_inref
     WHERE guessed
@@ -368,7 +370,7 @@ BEGIN
         objects = 0, inrefs = 0, frontier_rows = 0, frontier_block = 0, climb_round = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.tree,
-             relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.scan_range;
+             relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.scan_range;
     DELETE FROM relpack.write_event;
     ALTER TABLE relpack.object DROP CONSTRAINT IF EXISTS object_pkey;
     ALTER TABLE relpack.object_inref DROP CONSTRAINT IF EXISTS object_inref_pkey;
@@ -407,6 +409,8 @@ BEGIN
             RAISE EXCEPTION 'the scan is not finished' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
         END IF;
         PERFORM relpack.build_unique();
+        -- Of what the first build finds unreachable nobody knows since when.
+        INSERT INTO relpack.capture (watermark, read_until) VALUES (0, clock_timestamp());
         UPDATE relpack.storage
         SET graph = 'indexing',
             objects = (SELECT count(*) FROM relpack.staged_object);
@@ -556,6 +560,37 @@ $$;
 
 COMMENT ON FUNCTION relpack.capped_pack_time(timestamptz) IS
     'The pack time, but no later than now and than the start of the oldest open transaction of other clients of this database. NULL and infinity mean "up to the last commit" and are not capped.';
+-- +goose StatementEnd
+
+-- sql/capped_tid.sql
+-- +goose StatementBegin
+-- What may be deleted, as a tid. A commit gets its tid before it becomes
+-- visible: of a transaction that began in between, its start does not tell
+-- whether it saw what was cut off attached. That it began after the states
+-- were read does.
+CREATE OR REPLACE FUNCTION relpack.capped_tid(pack_time timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_oldest timestamptz;
+BEGIN
+    IF pack_time IS NULL OR pack_time = 'infinity' THEN
+        RETURN relpack.time_tid('infinity');
+    END IF;
+    v_oldest := relpack.capped_pack_time(clock_timestamp());
+    RETURN greatest(0, least(
+        relpack.time_tid(least(pack_time, v_oldest)),
+        (SELECT min(capture.watermark) - 1
+         FROM relpack.capture
+         WHERE capture.read_until >= v_oldest)));
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.capped_tid(timestamptz) IS
+    'Up to which tid a pack with this pack time deletes: that of relpack.capped_pack_time(), and less than that of any capture whose states were read after the oldest open transaction of other clients began.';
 -- +goose StatementEnd
 
 -- sql/choose_batch.sql
@@ -1074,7 +1109,7 @@ SET enable_mergejoin = off
 SET enable_seqscan = off
 AS $$
 DECLARE
-    v_tid bigint := relpack.time_tid(coalesce(relpack.capped_pack_time(pack_time), 'infinity'));
+    v_tid bigint := relpack.capped_tid(pack_time);
     v_newest bigint;
     v_last bigint;
     v_begun bigint;
@@ -1139,6 +1174,13 @@ BEGIN
         -- No garbage is younger than what was applied.
         doomed_until = least(v_tid, applied_tid),
         begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
+    -- Captures that no open transaction can have begun before. Where those of
+    -- others are not looked at, after a month.
+    DELETE FROM relpack.capture
+    WHERE read_until < CASE
+        WHEN pack_time < 'infinity' THEN relpack.capped_pack_time(clock_timestamp())
+        ELSE now() - interval '30 days'
+    END;
     PERFORM relpack.clear_scratch('relpack.spared');
     RETURN v_count;
 END;
@@ -1165,9 +1207,7 @@ BEGIN
     RETURN v_storage.applied_tid <> v_storage.doomed_tid
         OR NOT EXISTS (SELECT FROM relpack.doomed)
         OR (v_storage.doomed_until > v_storage.begun_until
-            AND v_storage.doomed_until <> least(
-                relpack.time_tid(coalesce(relpack.capped_pack_time(pack_time), 'infinity')),
-                v_storage.applied_tid));
+            AND v_storage.doomed_until <> least(relpack.capped_tid(pack_time), v_storage.applied_tid));
 END;
 $$;
 
@@ -3345,6 +3385,7 @@ DROP FUNCTION relpack."climb";
 DROP FUNCTION relpack."clear_scratch";
 DROP FUNCTION relpack."class_id";
 DROP FUNCTION relpack."choose_batch";
+DROP FUNCTION relpack."capped_tid";
 DROP FUNCTION relpack."capped_pack_time";
 DROP FUNCTION relpack."build_unique";
 DROP FUNCTION relpack."build_step";

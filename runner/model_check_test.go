@@ -136,7 +136,10 @@ const modelPeek = `
 // sweepOnce calls relpack.sweep and looks at what it deleted. The outcome
 // "last" is a batch after which nothing is left to do.
 func (h *modelHistory) sweepOnce(ctx context.Context, conn *pgx.Conn, batch int64, packTime *time.Time) (outcome string, gone []int64, err error) {
-	packTid := h.packTid(packTime)
+	packTid, err := h.packTid(ctx, packTime)
+	if err != nil {
+		return "", nil, err
+	}
 	var remaining int64
 	if err := conn.QueryRow(ctx, "SELECT outcome, remaining FROM relpack.sweep($1, $2)", batch, packTime).
 		Scan(&outcome, &remaining); err != nil {

@@ -3,11 +3,8 @@ package runner
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"relpack/runner/internal/zodbtest"
 )
 
 // openTransaction begins another client's: it has a snapshot from now on, and
@@ -21,12 +18,7 @@ func (h *modelHistory) openTransaction(ctx context.Context) error {
 		return err
 	}
 	h.open = tx
-	var began time.Time
-	if err := tx.QueryRow(ctx, "SELECT now() FROM (SELECT count(*) FROM public.object_state) AS look").Scan(&began); err != nil {
-		return err
-	}
-	h.openSince = zodbtest.TimeTid(began)
-	return nil
+	return tx.QueryRow(ctx, "SELECT now() FROM (SELECT count(*) FROM public.object_state) AS look").Scan(&h.openSince)
 }
 
 // closeTransaction ends it; if it has something to write, then now, with a tid

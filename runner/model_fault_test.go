@@ -70,6 +70,8 @@ var modelFaults = []modelFault{
 		[]string{"IF EXISTS (SELECT FROM relpack.pending) THEN", "IF false THEN"}},
 	{"open transactions do not cap", "capped_pack_time",
 		[]string{"least(pack_time, clock_timestamp(), v_oldest)", "least(pack_time, clock_timestamp())"}},
+	{"captures do not cap", "capped_tid",
+		[]string{"capture.read_until >= v_oldest", "false"}},
 	{"what is reached by what stays is not spared", "doom",
 		[]string{"PERFORM relpack.spare();", "UPDATE relpack.spared SET stage = 'done';"}},
 	{"what is reached by what stays is spared one walk far", "spare_narrow",

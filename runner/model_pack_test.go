@@ -236,23 +236,41 @@ func (r *modelRun) chooseModel(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.checkDoomed(found, r.packTid(r.report.packTime))
+	packTid, err := r.packTid(ctx, r.report.packTime)
+	if err != nil {
+		return err
+	}
+	return r.checkDoomed(found, packTid)
 }
 
-// packTid is the pack time that counts: no later than the oldest transaction.
-func (h *modelHistory) packTid(moment *time.Time) int64 {
+// packTid is the pack time that counts: no later than the oldest transaction,
+// and before any capture since that began. Which captures there were is read
+// from the database; must_open_test.go is about what they protect.
+func (h *modelHistory) packTid(ctx context.Context, moment *time.Time) (int64, error) {
 	if moment == nil {
-		return 1<<63 - 1
+		return 1<<63 - 1, nil
 	}
 	tid := zodbtest.TimeTid(*moment)
 	if now := zodbtest.TimeTid(time.Now()); now < tid {
 		tid = now
 	}
-	if h.open != nil && h.openSince < tid {
-		h.w.counts["capped"]++
-		tid = h.openSince
+	if h.open == nil {
+		return tid, nil
 	}
-	return tid
+	if since := zodbtest.TimeTid(h.openSince); since < tid {
+		h.w.counts["capped"]++
+		tid = since
+	}
+	var captured int64
+	if err := h.w.writer.QueryRow(ctx, `SELECT coalesce(greatest(min(watermark) - 1, 0), $2) FROM relpack.capture
+		WHERE read_until >= $1`, h.openSince, tid).Scan(&captured); err != nil {
+		return 0, err
+	}
+	if captured < tid {
+		h.w.counts["capped by a capture"]++
+		tid = captured
+	}
+	return tid, nil
 }
 
 // sweepModel is pack.sweep, with small batches.

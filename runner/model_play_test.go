@@ -23,7 +23,7 @@ type modelHistory struct {
 	script []modelStep
 	// A transaction that another client holds open.
 	open      pgx.Tx
-	openSince int64 // as a tid: when it began
+	openSince time.Time
 }
 
 // modelLoss is a check that failed: what a history is shortened for.

@@ -34,7 +34,11 @@ func (h *modelHistory) packByRunner(ctx context.Context, s modelStep) error {
 			return gone
 		}
 	}
-	if _, checked := h.afterSweep(ctx, h.packTid(report.packTime)); checked != nil {
+	packTid, capped := h.packTid(ctx, report.packTime)
+	if capped != nil {
+		return capped
+	}
+	if _, checked := h.afterSweep(ctx, packTid); checked != nil {
 		return checked
 	}
 	if err != nil && statements.left.Load() <= 0 {
@@ -49,7 +53,7 @@ func (h *modelHistory) packByRunner(ctx context.Context, s modelStep) error {
 	if err := h.afterPack(ctx, s, nil); err != nil || s.is("dry") {
 		return err
 	}
-	must, _ := h.doom(h.packTid(report.packTime))
+	must, _ := h.doom(packTid)
 	for zoid := range must {
 		if h.moment == h.settled {
 			return lossf("object %d is to be deleted (%+v) and was not", zoid, h.nodes[zoid])
@@ -114,7 +118,11 @@ func (h *modelHistory) sweepByHand(ctx context.Context, s modelStep) error {
 		case outcome == "stale" || outcome == "busy":
 			return lossUnless(!clean || h.moment != h.settled, "nothing was written, and the sweep says "+outcome)
 		case outcome == "done" && clean && begun == 0 && h.settled == h.moment:
-			must, _ := h.doom(h.packTid(packTime))
+			packTid, err := h.packTid(ctx, packTime)
+			if err != nil {
+				return err
+			}
+			must, _ := h.doom(packTid)
 			for zoid := range must {
 				return lossf("object %d is to be deleted (%+v) and is left", zoid, h.nodes[zoid])
 			}
@@ -141,7 +149,10 @@ func (h *modelHistory) sweepBeside(ctx context.Context, s modelStep, packTime *t
 	if err := modelStore(ctx, tx, tid, writes); err != nil {
 		return "", nil, errors.Join(err, tx.Rollback(ctx))
 	}
-	packTid := h.packTid(packTime)
+	packTid, err := h.packTid(ctx, packTime)
+	if err != nil {
+		return "", nil, err
+	}
 	var outcome string
 	var remaining int64
 	swept := make(chan error, 1)

@@ -37,6 +37,9 @@ func (p *pack) survey(ctx context.Context) error {
 			r.chosen = true
 			return nil
 		}
+		if err := p.outlast(ctx); err != nil {
+			return err
+		}
 		if _, err := p.conn.Exec(ctx, "SELECT relpack.doom($1)", p.report.packTime); err != nil {
 			return fmt.Errorf("choose what to delete: %w", err)
 		}
@@ -74,6 +77,41 @@ func (p *pack) setPackTime(ctx context.Context) error {
 		return fmt.Errorf("determine the pack time: %w", err)
 	}
 	return nil
+}
+
+// A first build doesn't know since when its garbage is such: transactions that
+// were open while it read may see all of it attached.
+const readersPatience = 2 * time.Second
+
+// outlast waits for those to end, for a moment: on a busy site there is always
+// one, and hardly ever for long.
+func (p *pack) outlast(ctx context.Context) error {
+	if !p.report.FirstBuild || p.report.packTime == nil {
+		return nil
+	}
+	for start := time.Now(); ; {
+		var nothing bool
+		if err := p.conn.QueryRow(ctx, "SELECT relpack.capped_tid($1) = 0", p.report.packTime).Scan(&nothing); err != nil {
+			return fmt.Errorf("look for open transactions: %w", err)
+		}
+		if !nothing {
+			return nil
+		}
+		if time.Since(start) > readersPatience {
+			var oldest string
+			if err := p.conn.QueryRow(ctx, `SELECT coalesce(min(format('pid %s, application "%s", since %s', pid, application_name, xact_start::timestamptz(0))), 'none any more')
+				FROM (SELECT * FROM pg_stat_activity
+				      WHERE datname = current_database() AND backend_type = 'client backend' AND application_name NOT LIKE 'relpack %'
+				        AND xact_start IS NOT NULL ORDER BY xact_start LIMIT 1) AS oldest`).Scan(&oldest); err != nil {
+				return fmt.Errorf("look for open transactions: %w", err)
+			}
+			p.log.Warn("nothing is deleted by this pack, but by the next: a transaction may still see it attached that was open when the storage was read: " + oldest)
+			return nil
+		}
+		if err := p.sleep(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 // warnOthers tells that nothing protects what other clients hold in memory.

@@ -27,6 +27,8 @@ BEGIN
             HINT = 'Call relpack.reach() first.';
     END IF;
     SELECT watermark INTO STRICT v_watermark FROM relpack.storage;
+    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_watermark, clock_timestamp())
+    ON CONFLICT (watermark) DO UPDATE SET read_until = excluded.read_until;
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     DELETE FROM relpack.examined_inref
     WHERE guessed

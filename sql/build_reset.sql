@@ -17,7 +17,7 @@ BEGIN
         objects = 0, inrefs = 0, frontier_rows = 0, frontier_block = 0, climb_round = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.tree,
-             relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.scan_range;
+             relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.scan_range;
     DELETE FROM relpack.write_event;
     ALTER TABLE relpack.object DROP CONSTRAINT IF EXISTS object_pkey;
     ALTER TABLE relpack.object_inref DROP CONSTRAINT IF EXISTS object_inref_pkey;

@@ -22,6 +22,8 @@ BEGIN
             RAISE EXCEPTION 'the scan is not finished' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
         END IF;
         PERFORM relpack.build_unique();
+        -- Of what the first build finds unreachable nobody knows since when.
+        INSERT INTO relpack.capture (watermark, read_until) VALUES (0, clock_timestamp());
         UPDATE relpack.storage
         SET graph = 'indexing',
             objects = (SELECT count(*) FROM relpack.staged_object);

@@ -13,7 +13,7 @@ SET enable_mergejoin = off
 SET enable_seqscan = off
 AS $$
 DECLARE
-    v_tid bigint := relpack.time_tid(coalesce(relpack.capped_pack_time(pack_time), 'infinity'));
+    v_tid bigint := relpack.capped_tid(pack_time);
     v_newest bigint;
     v_last bigint;
     v_begun bigint;
@@ -78,6 +78,13 @@ BEGIN
         -- No garbage is younger than what was applied.
         doomed_until = least(v_tid, applied_tid),
         begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
+    -- Captures that no open transaction can have begun before. Where those of
+    -- others are not looked at, after a month.
+    DELETE FROM relpack.capture
+    WHERE read_until < CASE
+        WHEN pack_time < 'infinity' THEN relpack.capped_pack_time(clock_timestamp())
+        ELSE now() - interval '30 days'
+    END;
     PERFORM relpack.clear_scratch('relpack.spared');
     RETURN v_count;
 END;

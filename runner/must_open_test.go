@@ -1,0 +1,91 @@
+package runner
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+// openTransaction is an application's transaction that has its snapshot.
+func openTransaction(t *testing.T, target Target) pgx.Tx {
+	t.Helper()
+	tx, err := session(t, target).BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "SELECT count(*) FROM object_state"); err != nil {
+		t.Fatal(err)
+	}
+	return tx
+}
+
+func TestAFirstBuildLeavesWhatAnOpenTransactionMaySeeAttached(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	commitAt(t, conn, 72*time.Hour, links{0: {1, 2}, 1: nil, 2: {3}, 3: nil})
+	tx := openTransaction(t, target)
+	// Nobody can tell when 2 was cut off; it was a moment ago.
+	commit(t, conn, links{0: {1}})
+	o := everything
+	o.Days = 0
+	var said bytes.Buffer
+	if _, err := Pack(t.Context(), target, o, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(said.String(), "may still see it attached") {
+		t.Errorf("relpack doesn't say why nothing goes: %s", &said)
+	}
+	expectStored(t, conn, 0, 1, 2, 3)
+	withGrace(t, target, 1)
+	expectStored(t, conn, 0, 1, 2, 3)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// One that begins now doesn't see it.
+	tx = openTransaction(t, target)
+	withGrace(t, target, 1)
+	expectStored(t, conn, 0, 1)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestACommitThatWasInFlightWhenATransactionBeganIsNewToIt(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	commitAt(t, conn, 72*time.Hour, links{0: {1, 2}, 1: nil, 2: {3}, 3: nil})
+	withGrace(t, target, 0)
+	// RelStorage has chosen the tid, and commits only after another
+	// transaction has begun.
+	writer, err := session(t, target).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := zodbtest.Record(zodbtest.Document, 1)
+	if _, err := writer.Exec(t.Context(), restoreRow, 0, zodbtest.TimeTid(time.Now()), record); err != nil {
+		t.Fatal(err)
+	}
+	tx := openTransaction(t, target)
+	if err := writer.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	withGrace(t, target, 0)
+	expectStored(t, conn, 0, 1, 2, 3)
+	// In a later run and with another capture it is the same transaction.
+	commit(t, conn, links{1: nil})
+	withGrace(t, target, 0)
+	expectStored(t, conn, 0, 1, 2, 3)
+	run(t, conn, "SELECT relpack.sweep(1000, now())")
+	expectStored(t, conn, 0, 1, 2, 3)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	withGrace(t, target, 0)
+	expectStored(t, conn, 0, 1)
+}
