@@ -1798,8 +1798,10 @@ COMMENT ON FUNCTION relpack.mend() IS
 -- The last step of a sweep: gets the writers' lock and looks at what was
 -- written since the graph was settled. Most of that is looked at before the
 -- lock is taken, so that it is held for a few rows only; a row whose
--- transaction was seen complete then need not be seen again.
-CREATE OR REPLACE FUNCTION relpack.nothing_new(batch bigint[], last_tid bigint, high bigint)
+-- transaction was seen complete then need not be seen again. Whoever can decode
+-- does so for states that are not plain bytes: compressed, on a busy site there
+-- is always one.
+CREATE OR REPLACE FUNCTION relpack.nothing_new(batch bigint[], last_tid bigint, high bigint, decoder boolean)
 RETURNS text
 LANGUAGE plpgsql
 VOLATILE
@@ -1811,6 +1813,7 @@ DECLARE
     v_mentioned bigint[];
     v_fresh bigint[];
     v_bytes bigint;
+    v_undecoded boolean;
 BEGIN
     SELECT applied_tid INTO v_applied FROM relpack.storage;
     -- Looking takes about half a second a megabyte. What is too much to look
@@ -1829,6 +1832,10 @@ BEGIN
     FROM public.object_state AS fresh
     CROSS JOIN LATERAL relpack.windows(fresh.state, high) AS mentioned
     WHERE fresh.tid > v_applied;
+    v_undecoded := decoder AND array_position(v_mentioned, NULL) IS NOT NULL;
+    IF v_undecoded THEN
+        v_mentioned := array_remove(v_mentioned, NULL);
+    END IF;
     IF relpack.any_unreachable(v_mentioned, batch) THEN
         RETURN 'stale';
     END IF;
@@ -1863,12 +1870,15 @@ BEGIN
     FROM public.object_state AS fresh
     CROSS JOIN LATERAL relpack.windows(fresh.state, high) AS mentioned
     WHERE fresh.zoid = ANY (v_fresh);
+    IF decoder AND (v_undecoded OR array_position(v_mentioned, NULL) IS NOT NULL) THEN
+        RETURN CASE WHEN relpack.any_unreachable(array_remove(v_mentioned, NULL), batch) THEN 'stale' ELSE 'undecoded' END;
+    END IF;
     RETURN CASE WHEN relpack.any_unreachable(v_mentioned, batch) THEN 'stale' ELSE 'nothing new' END;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.nothing_new(bigint[], bigint, bigint) IS
-    'Step of relpack.sweep(): "nothing new" when, with the writers'' lock held, nothing written since the graph was settled may refer to an unreachable object (high is the highest of them); else busy or stale.';
+COMMENT ON FUNCTION relpack.nothing_new(bigint[], bigint, bigint, boolean) IS
+    'Step of relpack.sweep(): "nothing new" when, with the writers'' lock held, nothing written since the graph was settled may refer to an unreachable object (high is the highest of them); else busy or stale. With decoder also undecoded: so it is as far as states are plain bytes, the others are the caller''s to decode while it holds the lock.';
 -- +goose StatementEnd
 
 -- sql/pack_lock_holder.sql
@@ -2502,6 +2512,7 @@ COMMENT ON FUNCTION relpack.status() IS
 CREATE OR REPLACE FUNCTION relpack.sweep(
     batch integer DEFAULT 10000,
     pack_time timestamptz DEFAULT now() - interval '1 day',
+    decoder boolean DEFAULT false,
     OUT outcome text, OUT objects bigint, OUT bytes bigint, OUT blobs bigint, OUT remaining bigint)
 LANGUAGE plpgsql
 VOLATILE
@@ -2596,9 +2607,10 @@ BEGIN
             inrefs = storage.inrefs - v_inrefs,
             begun_until = CASE WHEN sweep.remaining > 0 THEN greatest(storage.begun_until, storage.doomed_until) ELSE 0 END;
 
-        CASE relpack.nothing_new(v_batch, v_last, v_high)
+        CASE relpack.nothing_new(v_batch, v_last, v_high, decoder)
         WHEN 'busy' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
         WHEN 'stale' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+        WHEN 'undecoded' THEN outcome := 'undecoded';
         ELSE outcome := 'swept';
         END CASE;
     EXCEPTION
@@ -2607,7 +2619,7 @@ BEGIN
         WHEN lock_not_available OR deadlock_detected THEN
             outcome := 'busy';
     END;
-    IF outcome <> 'swept' THEN
+    IF outcome NOT IN ('swept', 'undecoded') THEN
         objects := 0;
         bytes := 0;
         blobs := 0;
@@ -2624,8 +2636,8 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.sweep(integer, timestamptz) IS
-    'Deletes up to batch unreachable objects that were last changed and cut off before pack_time (NULL: all unreachable ones), and cleans the graph. outcome: swept; done: there is nothing to delete; busy: a writer was in the way, try again; stale: something was written that may refer to garbage, run "relpack pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most.';
+COMMENT ON FUNCTION relpack.sweep(integer, timestamptz, boolean) IS
+    'Deletes up to batch unreachable objects that were last changed and cut off before pack_time (NULL: all unreachable ones), and cleans the graph. outcome: swept; done: there is nothing to delete; busy: a writer was in the way, try again; stale: something was written that may refer to garbage, run "relpack pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most. decoder is for relpack itself, which decodes what was written meanwhile: undecoded is swept if none of it refers to what is unreachable or gone.';
 -- +goose StatementEnd
 
 -- sql/tid_time.sql

@@ -184,6 +184,46 @@ func TestAStorageOfOneEncodingIsSwept(t *testing.T) {
 	}
 }
 
+func TestASweepByRelpackDecodesWhatWasWrittenMeanwhile(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		state []byte
+		batch int
+		want  string
+	}{
+		"live":                    {zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 2)), 1000, "swept"},
+		"weak":                    {zodbtest.Compressed(zodbtest.WeakRecord(zodbtest.Document, 12)), 1000, "swept"},
+		"garbage in the batch":    {zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 2, 12)), 1000, "stale"},
+		"garbage not in it":       {zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 2, 14)), 1, "stale"},
+		"what isn't stored":       {zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 77)), 1000, "stale"},
+		"new":                     {zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 78)), 1000, "swept"},
+		"encrypted":               {zodbtest.Encrypted(zodbtest.Record(zodbtest.Document, 2)), 1000, "stale"},
+		"broken":                  {zodbtest.Compressed(zodbtest.Truncated(zodbtest.Record(zodbtest.Document, 2))), 1000, "stale"},
+		"plain, live":             {zodbtest.Record(zodbtest.Document, 2), 1000, "swept"},
+		"plain, garbage":          {zodbtest.Record(zodbtest.Document, 12), 1000, "stale"},
+		"plain, not in the batch": {zodbtest.Record(zodbtest.Document, 14), 1, "stale"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newGarden(t)
+			all := stored(t, conn)
+			commitRecords(t, conn, map[int64][]byte{1: c.state, 78: zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 2))})
+			p := &pack{target: target, conn: session(t, target), report: &Report{}}
+			b, err := p.sweepBatch(t.Context(), c.batch, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			gone := len(without(append(all, 78), stored(t, conn)))
+			if b.outcome != c.want || (gone > 0) != (c.want == "swept") || int64(gone) != b.objects {
+				t.Errorf("outcome %s with %d objects, want %s; %d are gone", b.outcome, b.objects, c.want, gone)
+			}
+			if n := get[int](t, conn, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1919249520 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"); n > 0 {
+				t.Error("the writers' lock is still held")
+			}
+		})
+	}
+}
+
 func TestASweepInPsqlTakesNewStatesByTheirBytes(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -136,19 +136,16 @@ func (p *pack) sweep(ctx context.Context) error {
 	p.progress.Phase("delete", "objects", p.report.Chosen.Objects)
 	defer p.progress.End()
 	batch := firstBatch
-	stale := 0
+	stale, decode := 0, false
 	for {
 		if p.stopped() {
 			return errInterrupted
 		}
-		var b struct {
-			outcome                          string
-			objects, bytes, blobs, remaining int64
-		}
+		var b batchResult
 		start := time.Now()
 		err := p.persist(ctx, "delete a batch", func() (bool, error) {
-			err := p.conn.QueryRow(ctx, "SELECT outcome, objects, bytes, blobs, remaining FROM relpack.sweep($1, $2)",
-				batch, p.report.packTime).Scan(&b.outcome, &b.objects, &b.bytes, &b.blobs, &b.remaining)
+			var err error
+			b, err = p.sweepBatch(ctx, batch, decode)
 			if err == nil && b.outcome == "busy" {
 				batch = max(batch/2, minBatch)
 				start = time.Now()
@@ -176,7 +173,7 @@ func (p *pack) sweep(ctx context.Context) error {
 			if stale++; stale > maxStale {
 				return fmt.Errorf("delete a batch: gave up after %d times in which writers may have referred to garbage meanwhile; the rest stays for the next run", stale)
 			}
-			batch = max(batch/2, minBatch)
+			batch, decode = max(batch/2, minBatch), true
 			if err := p.catchUp(ctx); err != nil {
 				return err
 			}

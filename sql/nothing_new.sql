@@ -1,8 +1,10 @@
 -- The last step of a sweep: gets the writers' lock and looks at what was
 -- written since the graph was settled. Most of that is looked at before the
 -- lock is taken, so that it is held for a few rows only; a row whose
--- transaction was seen complete then need not be seen again.
-CREATE OR REPLACE FUNCTION relpack.nothing_new(batch bigint[], last_tid bigint, high bigint)
+-- transaction was seen complete then need not be seen again. Whoever can decode
+-- does so for states that are not plain bytes: compressed, on a busy site there
+-- is always one.
+CREATE OR REPLACE FUNCTION relpack.nothing_new(batch bigint[], last_tid bigint, high bigint, decoder boolean)
 RETURNS text
 LANGUAGE plpgsql
 VOLATILE
@@ -14,6 +16,7 @@ DECLARE
     v_mentioned bigint[];
     v_fresh bigint[];
     v_bytes bigint;
+    v_undecoded boolean;
 BEGIN
     SELECT applied_tid INTO v_applied FROM relpack.storage;
     -- Looking takes about half a second a megabyte. What is too much to look
@@ -32,6 +35,10 @@ BEGIN
     FROM public.object_state AS fresh
     CROSS JOIN LATERAL relpack.windows(fresh.state, high) AS mentioned
     WHERE fresh.tid > v_applied;
+    v_undecoded := decoder AND array_position(v_mentioned, NULL) IS NOT NULL;
+    IF v_undecoded THEN
+        v_mentioned := array_remove(v_mentioned, NULL);
+    END IF;
     IF relpack.any_unreachable(v_mentioned, batch) THEN
         RETURN 'stale';
     END IF;
@@ -66,9 +73,12 @@ BEGIN
     FROM public.object_state AS fresh
     CROSS JOIN LATERAL relpack.windows(fresh.state, high) AS mentioned
     WHERE fresh.zoid = ANY (v_fresh);
+    IF decoder AND (v_undecoded OR array_position(v_mentioned, NULL) IS NOT NULL) THEN
+        RETURN CASE WHEN relpack.any_unreachable(array_remove(v_mentioned, NULL), batch) THEN 'stale' ELSE 'undecoded' END;
+    END IF;
     RETURN CASE WHEN relpack.any_unreachable(v_mentioned, batch) THEN 'stale' ELSE 'nothing new' END;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.nothing_new(bigint[], bigint, bigint) IS
-    'Step of relpack.sweep(): "nothing new" when, with the writers'' lock held, nothing written since the graph was settled may refer to an unreachable object (high is the highest of them); else busy or stale.';
+COMMENT ON FUNCTION relpack.nothing_new(bigint[], bigint, bigint, boolean) IS
+    'Step of relpack.sweep(): "nothing new" when, with the writers'' lock held, nothing written since the graph was settled may refer to an unreachable object (high is the highest of them); else busy or stale. With decoder also undecoded: so it is as far as states are plain bytes, the others are the caller''s to decode while it holds the lock.';

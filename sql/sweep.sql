@@ -5,6 +5,7 @@
 CREATE OR REPLACE FUNCTION relpack.sweep(
     batch integer DEFAULT 10000,
     pack_time timestamptz DEFAULT now() - interval '1 day',
+    decoder boolean DEFAULT false,
     OUT outcome text, OUT objects bigint, OUT bytes bigint, OUT blobs bigint, OUT remaining bigint)
 LANGUAGE plpgsql
 VOLATILE
@@ -99,9 +100,10 @@ BEGIN
             inrefs = storage.inrefs - v_inrefs,
             begun_until = CASE WHEN sweep.remaining > 0 THEN greatest(storage.begun_until, storage.doomed_until) ELSE 0 END;
 
-        CASE relpack.nothing_new(v_batch, v_last, v_high)
+        CASE relpack.nothing_new(v_batch, v_last, v_high, decoder)
         WHEN 'busy' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
         WHEN 'stale' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+        WHEN 'undecoded' THEN outcome := 'undecoded';
         ELSE outcome := 'swept';
         END CASE;
     EXCEPTION
@@ -110,7 +112,7 @@ BEGIN
         WHEN lock_not_available OR deadlock_detected THEN
             outcome := 'busy';
     END;
-    IF outcome <> 'swept' THEN
+    IF outcome NOT IN ('swept', 'undecoded') THEN
         objects := 0;
         bytes := 0;
         blobs := 0;
@@ -127,5 +129,5 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.sweep(integer, timestamptz) IS
-    'Deletes up to batch unreachable objects that were last changed and cut off before pack_time (NULL: all unreachable ones), and cleans the graph. outcome: swept; done: there is nothing to delete; busy: a writer was in the way, try again; stale: something was written that may refer to garbage, run "relpack pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most.';
+COMMENT ON FUNCTION relpack.sweep(integer, timestamptz, boolean) IS
+    'Deletes up to batch unreachable objects that were last changed and cut off before pack_time (NULL: all unreachable ones), and cleans the graph. outcome: swept; done: there is nothing to delete; busy: a writer was in the way, try again; stale: something was written that may refer to garbage, run "relpack pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most. decoder is for relpack itself, which decodes what was written meanwhile: undecoded is swept if none of it refers to what is unreachable or gone.';
