@@ -98,14 +98,19 @@ default_pool_size = %d
 		}
 		args = append([]string{"--user=" + name}, args...)
 	}
+	// The shell ends it when this process is gone, however that ended.
 	log := &memory{}
-	pooler := exec.Command(program, args...)
+	pooler := exec.Command("/bin/sh", append([]string{"-c", `"$@" & read -r line; kill $!; wait`, "sh", program}, args...)...)
 	pooler.Stdout, pooler.Stderr = log, log
+	leash, err := pooler.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := pooler.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = pooler.Process.Kill()
+		_ = leash.Close()
 		_ = pooler.Wait() // killed
 		if t.Failed() {
 			t.Logf("pgbouncer says: %s", log)
