@@ -3039,11 +3039,21 @@ BEGIN
         LIMIT nodes
     ) AS few;
     IF missing IS NOT NULL THEN
+        -- Sorted or hashed, but never in a loop: there may be many of both.
         SELECT array_agg(gone.zoid)
         INTO missing
-        FROM unnest(missing) AS gone (zoid)
-        WHERE NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = gone.zoid)
-          AND gone.zoid NOT IN (SELECT event.zoid FROM relpack.write_event AS event WHERE event.zoid IS NOT NULL)
+        FROM (
+            SELECT unnest(missing) AS zoid
+            EXCEPT
+            SELECT event.zoid FROM relpack.write_event AS event
+        ) AS gone
+        LEFT JOIN LATERAL (
+            SELECT pending.zoid
+            FROM relpack.pending
+            WHERE pending.zoid = gone.zoid
+            OFFSET 0
+        ) AS awaited ON true
+        WHERE awaited.zoid IS NULL
           AND NOT EXISTS (SELECT FROM relpack.write_event AS event WHERE event.kind = 'truncated');
     END IF;
     IF EXISTS (SELECT FROM relpack.suspect) THEN
@@ -3082,7 +3092,9 @@ COMMENT ON FUNCTION relpack.verify_nodes(bigint, integer) IS
 -- is stored then, and is not what the graph was made from, has left an event
 -- or is in pending; both are visible by now, and such objects are left aside.
 -- A salvaged record is read again by every pack, so that its references need
--- no comparison. A chunk is small beside the graph: everything goes by index.
+-- no comparison: their refs are left out. A chunk is small beside the graph:
+-- what is known of it is looked up by index, one by one (LATERAL), and nothing
+-- else is joined in a loop: no estimate can make a chunk quadratic.
 CREATE OR REPLACE FUNCTION relpack.verify_states(
     zoids bigint[], tids bigint[], classes integer[], problems text[], refs bigint[], inrefs bigint[])
 RETURNS TABLE (kind text, zoid bigint)
@@ -3090,6 +3102,7 @@ LANGUAGE sql
 STABLE
 SET search_path = pg_catalog, pg_temp
 SET enable_mergejoin = off
+SET enable_nestloop = off
 SET enable_seqscan = off
 SET work_mem = '64MB'
 AS $$
@@ -3122,29 +3135,35 @@ AS $$
             WHERE object_inref.inref = judged.zoid
             OFFSET 0
         ) AS edge
-    ), other AS (
-        SELECT DISTINCT coalesce(decoded.inref, recorded.inref) AS zoid
-        FROM unnest(refs, inrefs) AS decoded (zoid, inref)
-        FULL JOIN recorded ON recorded.zoid = decoded.zoid AND recorded.inref = decoded.inref
-        WHERE decoded.inref IS NULL OR recorded.inref IS NULL
+        WHERE judged.problem <> 'salvaged'
     ), found AS (
-        SELECT judged.kind, judged.zoid
+        SELECT judged.zoid, judged.kind, 1 AS place
         FROM judged
         WHERE judged.kind IS NOT NULL
         UNION ALL
-        SELECT 'other references', judged.zoid
-        FROM judged
-        JOIN other ON other.zoid = judged.zoid
-        WHERE judged.kind IS NULL AND judged.problem <> 'salvaged'
+        SELECT coalesce(decoded.inref, recorded.inref), 'other references', 2
+        FROM unnest(refs, inrefs) AS decoded (zoid, inref)
+        FULL JOIN recorded ON recorded.zoid = decoded.zoid AND recorded.inref = decoded.inref
+        WHERE decoded.inref IS NULL OR recorded.inref IS NULL
+    ), foremost AS (
+        SELECT DISTINCT ON (found.zoid) found.zoid, found.kind
+        FROM found
+        ORDER BY found.zoid, found.place
     )
-    SELECT found.kind, found.zoid
-    FROM found
-    WHERE NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = found.zoid)
-      AND NOT EXISTS (SELECT FROM relpack.write_event WHERE write_event.zoid = found.zoid);
+    SELECT foremost.kind, foremost.zoid
+    FROM foremost
+    LEFT JOIN LATERAL (
+        SELECT pending.zoid
+        FROM relpack.pending
+        WHERE pending.zoid = foremost.zoid
+        OFFSET 0
+    ) AS awaited ON true
+    WHERE awaited.zoid IS NULL
+      AND NOT EXISTS (SELECT FROM relpack.write_event WHERE write_event.zoid = foremost.zoid);
 $$;
 
 COMMENT ON FUNCTION relpack.verify_states(bigint[], bigint[], integer[], text[], bigint[], bigint[]) IS
-    'Step of "relpack verify": objects whose state, as read (zoids, tids, classes, problems: '''', salvaged or opaque) and decoded (inrefs refer to refs), is not what the graph records.';
+    'Step of "relpack verify": objects whose state, as read (zoids, tids, classes, problems: '''', salvaged or opaque) and decoded (inrefs refer to refs; none for the salvaged), is not what the graph records.';
 -- +goose StatementEnd
 
 -- sql/windows.sql

@@ -17,6 +17,7 @@ type VerifyOptions struct {
 	Progress   Progress
 
 	rangeBlocks int64 // read in one transaction; 0: as many as a first build. Tests want several ranges.
+	maxEvents   int64 // 0: the constant. Tests want few.
 }
 
 // maxRewrites is how often a comparison begins again because object_state was
@@ -26,11 +27,16 @@ const maxRewrites = 3
 // verifyNodes is how many nodes are looked up in one transaction.
 const verifyNodes = 50_000
 
+// maxEvents is how many reported writes may wait for the next pack: for each
+// thing that differs, verify has to look whether it is one of them.
+const maxEvents = 1_000_000
+
 // verification is one run of relpack verify on one storage.
 type verification struct {
 	*pack
 	repair      bool
 	rangeBlocks int64
+	maxEvents   int64
 	report      *VerifyReport
 	findings    *findingSet // of the pass at work
 }
@@ -45,12 +51,15 @@ func Verify(ctx context.Context, t Target, o VerifyOptions, log *slog.Logger) (*
 	v := &verification{
 		pack: &pack{target: t, log: log, progress: o.Progress, report: &Report{},
 			options: PackOptions{Migrations: o.Migrations}},
-		repair: o.Repair, rangeBlocks: o.rangeBlocks,
+		repair: o.Repair, rangeBlocks: o.rangeBlocks, maxEvents: o.maxEvents,
 		report: &VerifyReport{Storage: t.Name, Repair: o.Repair, Version: o.Version, Started: time.Now(),
 			Findings: []Finding{}, Mended: []Finding{}, Phases: []Phase{}},
 	}
 	if v.progress == nil {
 		v.progress = silent{}
+	}
+	if v.maxEvents == 0 {
+		v.maxEvents = maxEvents
 	}
 	err := v.all(ctx)
 	if err != nil && ctx.Err() != nil {
@@ -72,6 +81,9 @@ func (v *verification) all(ctx context.Context) error {
 		if graph != "known" && graph != "doubtful" {
 			return Refuse(`Run "relpack pack"`, "the graph is not built yet: there is nothing to verify")
 		}
+		if err := v.fewEvents(ctx); err != nil {
+			return err
+		}
 		found, err := v.pass(ctx, v.repair)
 		if err != nil {
 			return err
@@ -90,6 +102,19 @@ func (v *verification) all(ctx context.Context) error {
 		v.report.Findings = found
 		return off(found, `"relpack pack --init" builds the graph anew`)
 	})
+}
+
+// fewEvents refuses a storage of which so much was written anew that a pack has
+// to come first.
+func (v *verification) fewEvents(ctx context.Context) error {
+	var many bool
+	if err := v.conn.QueryRow(ctx, "SELECT count(*) > $1 FROM (SELECT FROM relpack.write_event LIMIT $1 + 1) AS few", v.maxEvents).Scan(&many); err != nil {
+		return fmt.Errorf("read relpack.write_event: %w", err)
+	}
+	if many {
+		return Refuse(`Run "relpack pack --dry-run" first`, "more than %d restored or deleted objects wait for the next pack", v.maxEvents)
+	}
+	return nil
 }
 
 // pass compares everything once. With mark, objects that differ go to

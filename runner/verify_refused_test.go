@@ -63,6 +63,11 @@ func TestVerifyRefusesWhatItCantVerify(t *testing.T) {
 	_, err = Verify(t.Context(), target, verifyOptions(false), testLog(t))
 	expectError(t, err, ExitLocked, "another pack is running")
 	run(t, conn, "SELECT relpack.release_pack_lock()")
+	run(t, conn, "INSERT INTO relpack.write_event (kind, zoid, tid) VALUES ('deleted', 1, 1), ('deleted', 2, 1)")
+	o := verifyOptions(true)
+	o.maxEvents = 1
+	_, err = Verify(t.Context(), target, o, testLog(t))
+	expectError(t, err, ExitRefused, "more than 1 restored or deleted objects wait", "relpack pack")
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err = Verify(ctx, target, duringVerify(1, cancel), testLog(t))
 	expectError(t, err, ExitInterrupted, "interrupted")

@@ -143,6 +143,9 @@ func (w *verifyWorker) stage(ctx context.Context, rec record) error {
 		kind = problemKind(found.problem)
 	}
 	c.problems = append(c.problems, kind)
+	if kind == "salvaged" {
+		found.refs = nil // and all that its bytes may name: see relpack.verify_states
+	}
 	for _, ref := range found.refs {
 		c.refs = append(c.refs, ref)
 		c.inrefs = append(c.inrefs, rec.zoid)

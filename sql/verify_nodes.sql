@@ -24,11 +24,21 @@ BEGIN
         LIMIT nodes
     ) AS few;
     IF missing IS NOT NULL THEN
+        -- Sorted or hashed, but never in a loop: there may be many of both.
         SELECT array_agg(gone.zoid)
         INTO missing
-        FROM unnest(missing) AS gone (zoid)
-        WHERE NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = gone.zoid)
-          AND gone.zoid NOT IN (SELECT event.zoid FROM relpack.write_event AS event WHERE event.zoid IS NOT NULL)
+        FROM (
+            SELECT unnest(missing) AS zoid
+            EXCEPT
+            SELECT event.zoid FROM relpack.write_event AS event
+        ) AS gone
+        LEFT JOIN LATERAL (
+            SELECT pending.zoid
+            FROM relpack.pending
+            WHERE pending.zoid = gone.zoid
+            OFFSET 0
+        ) AS awaited ON true
+        WHERE awaited.zoid IS NULL
           AND NOT EXISTS (SELECT FROM relpack.write_event AS event WHERE event.kind = 'truncated');
     END IF;
     IF EXISTS (SELECT FROM relpack.suspect) THEN
