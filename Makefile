@@ -44,8 +44,8 @@ demo: go ## pack a real sample database and show every step
 	$(GO) run -buildvcs=false ./runner/internal/demo
 
 # How long a real application and relpack run side by side, in each of several shapes.
-INTEROP ?= 15s
-interop: go ## prove that relpack does no harm beside the real RelStorage, installed with pip (INTEROP=15s)
+INTEROP ?= 10s
+interop: go ## prove that relpack does no harm beside the real RelStorage, installed with pip (INTEROP=10s)
 	$(WITHPG) -durable -- env RELPACK_INTEROP=$(INTEROP) $(GO) test -count=1 -v -timeout 3h $(TESTFLAGS) ./runner/internal/interop
 
 soak: go ## thousands of random histories, and the mistakes that they must find (HISTORIES=3000); a long interop

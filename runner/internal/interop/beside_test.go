@@ -29,6 +29,7 @@ func TestZodbpackAndRelpackTakeTurns(t *testing.T) {
 }
 
 func TestOfZodbpackAndRelpackOneSaysThatTheOtherPacks(t *testing.T) {
+	t.Parallel()
 	w := newSite(t, shape{files: true})
 	w.create()
 	w.expectOnePacker()

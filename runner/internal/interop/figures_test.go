@@ -71,8 +71,24 @@ func (f *figures) during(what string, do func()) {
 	f.periods = append(f.periods, period{what, start, time.Now()})
 }
 
+// longest is what a commit or a writer may wait on a machine under load, with a
+// pack that is stopped in the worst moment: the server lets go of its lock after
+// two seconds. The figures say what it really was.
+const longest = 4 * time.Second
+
 // report prints the table of latencies.
 func (f *figures) report(commits []commit) {
+	f.w.t.Helper()
+	for _, took := range f.held {
+		if took > longest {
+			f.w.t.Errorf("a writer waited for relpack for %v", took)
+		}
+	}
+	for _, c := range commits {
+		if c.took > longest {
+			f.w.t.Errorf("a commit (%s) took %v", c.what, c.took)
+		}
+	}
 	took := map[string][]time.Duration{}
 	for _, c := range commits {
 		kind := "other commits"

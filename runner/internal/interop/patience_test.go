@@ -5,13 +5,7 @@ import (
 	"regexp"
 	"testing"
 	"time"
-
-	"relpack/runner"
 )
-
-// longest is what a writer may wait for relpack on a machine under load; the
-// figures that are printed say what it really was.
-const longest = 2 * time.Second
 
 func TestALongTransactionOfTheApplicationIsNamedAndNobodyQueues(t *testing.T) {
 	w := packedOnce(t, shape{files: true})
@@ -36,11 +30,6 @@ func TestALongTransactionOfTheApplicationIsNamedAndNobodyQueues(t *testing.T) {
 	named := regexp.MustCompile(fmt.Sprintf(`waiting for \d+s: .*pid %d .*zope long.*UPDATE object_state`, pid))
 	if !named.MatchString(r.stderr) {
 		t.Errorf("relpack doesn't say whom it waits for, pid %d: %v", pid, r)
-	}
-	for _, took := range f.held {
-		if took > longest {
-			t.Errorf("a writer waited for %v", took)
-		}
 	}
 	f.report(a.commits())
 	f.expectCommits(a.commits())
@@ -69,21 +58,23 @@ func (f *figures) expectCommits(commits []commit) {
 }
 
 func TestASaturatedStorageIsPacked(t *testing.T) {
-	w := packedOnce(t, shape{files: true})
-	a := w.startApplication("busy", 8, 0)
-	f := w.watch()
-	var deleted int64
-	for until := time.Now().Add(soak / 2); time.Now().Before(until); {
-		var report runner.Report
-		f.during("pack", func() { report = w.pack("0") })
-		deleted += report.Deleted.Objects
+	for _, s := range []shape{{}, {compressed: true}} {
+		t.Run(s.String(), func(t *testing.T) {
+			w := packedOnce(t, s)
+			a := w.startApplication("busy", 8, 0)
+			f := w.watch()
+			var deleted int64
+			for until := time.Now().Add(soak / 2); time.Now().Before(until); {
+				f.during("pack", func() { deleted += w.pack("0").Deleted.Objects })
+			}
+			a.end()
+			f.stop()
+			f.report(a.commits())
+			t.Logf("%d objects were deleted", deleted)
+			if deleted == 0 {
+				t.Error("nothing was deleted")
+			}
+			w.expectSound()
+		})
 	}
-	a.end()
-	f.stop()
-	f.report(a.commits())
-	t.Logf("%d objects were deleted", deleted)
-	if deleted == 0 {
-		t.Error("nothing was deleted")
-	}
-	w.expectSound()
 }
