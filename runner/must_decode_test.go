@@ -199,6 +199,7 @@ func TestASweepByRelpackDecodesWhatWasWrittenMeanwhile(t *testing.T) {
 		"new":                     {zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 78)), 1000, "swept"},
 		"encrypted":               {zodbtest.Encrypted(zodbtest.Record(zodbtest.Document, 2)), 1000, "stale"},
 		"broken":                  {zodbtest.Compressed(zodbtest.Truncated(zodbtest.Record(zodbtest.Document, 2))), 1000, "stale"},
+		"plain, weak":             {zodbtest.WeakRecord(zodbtest.Document, 12), 1000, "swept"},
 		"plain, live":             {zodbtest.Record(zodbtest.Document, 2), 1000, "swept"},
 		"plain, garbage":          {zodbtest.Record(zodbtest.Document, 12), 1000, "stale"},
 		"plain, not in the batch": {zodbtest.Record(zodbtest.Document, 14), 1, "stale"},

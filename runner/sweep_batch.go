@@ -24,10 +24,11 @@ func (b *batchResult) columns() []any {
 // errStale rolls a batch back.
 var errStale = errors.New("what was written meanwhile refers to garbage")
 
-// sweepBatch deletes a batch in one statement. With decode it is two or three:
-// where states are compressed the server doesn't know what those refer to that
-// were written since the graph was brought up to date, and on a busy site there
-// are always some; so they are decoded here, while no writer is in flight.
+// sweepBatch deletes a batch in one statement. With decode it is three: what was
+// written since the graph was brought up to date is decoded here, while no
+// writer is in flight. The server alone doesn't know what compressed states
+// refer to, and takes weak references for references; on a busy site that
+// would find something in its way for ever.
 func (p *pack) sweepBatch(ctx context.Context, batch int, decode bool) (b batchResult, err error) {
 	if !decode {
 		err = p.conn.QueryRow(ctx, sweepCall, batch, p.report.packTime, false).Scan(b.columns()...)
