@@ -34,9 +34,7 @@ func (p *pack) openBlobDir() (*blobFiles, error) {
 }
 
 type removal struct {
-	Zoid, Tid int64
-	Stored    *int64
-	Newest    int64
+	Zoid, Tid, Newest int64
 }
 
 // removeBlobs works off the outbox relpack.blob_removal.
@@ -102,7 +100,7 @@ var errDeadline = errors.New("no time left for this group")
 func (p *pack) removeGroup(ctx context.Context, dir *blobFiles) (listed, gone int, err error) {
 	err = pgx.BeginFunc(ctx, p.conn, func(tx pgx.Tx) error {
 		deadline := time.Now().Add(blobDeadline)
-		rows, err := tx.Query(ctx, "SELECT zoid, tid, stored_tid, newest_zoid FROM relpack.blob_removals($1)", blobGroup)
+		rows, err := tx.Query(ctx, "SELECT zoid, tid, newest_zoid FROM relpack.blob_removals($1)", blobGroup)
 		if err != nil {
 			return err
 		}
@@ -112,12 +110,12 @@ func (p *pack) removeGroup(ctx context.Context, dir *blobFiles) (listed, gone in
 		}
 		var zoids, tids []int64
 		for _, r := range group {
-			removed, err := dir.Remove(r.request(func() error {
+			removed, err := dir.Remove(blobdir.Removal{Zoid: r.Zoid, Tid: r.Tid, Newest: r.Newest, Before: func() error {
 				if time.Now().After(deadline) {
 					return errDeadline
 				}
 				return nil
-			}))
+			}})
 			p.report.BlobFiles.Files += int64(removed.Files)
 			p.report.BlobFiles.Bytes += removed.Bytes
 			if errors.Is(err, errDeadline) {
@@ -136,12 +134,4 @@ func (p *pack) removeGroup(ctx context.Context, dir *blobFiles) (listed, gone in
 		return err
 	})
 	return listed, gone, err
-}
-
-func (r removal) request(before func() error) blobdir.Removal {
-	request := blobdir.Removal{Zoid: r.Zoid, Tid: r.Tid, Newest: r.Newest, Before: before}
-	if r.Stored != nil {
-		request.Spare = *r.Stored
-	}
-	return request
 }

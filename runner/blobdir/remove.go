@@ -15,9 +15,6 @@ import (
 type Removal struct {
 	Zoid int64
 	Tid  int64
-	// Spare is the tid of the revision that is stored now, after somebody
-	// restored the object; its file stays. 0: none is stored.
-	Spare int64
 	// Newest is the highest zoid of the storage. Directories above the
 	// object's own go only far below it. 0: they all stay.
 	Newest int64
@@ -50,9 +47,6 @@ const farBelow = 65536 * 16
 // again. Newer revisions and files of other names stay. With an error, Removed
 // counts what went until then.
 func (d *Dir) Remove(r Removal) (Removed, error) {
-	if r.Tid == r.Spare {
-		return Removed{}, fmt.Errorf("remove %s: this revision is stored", d.File(r.Zoid, r.Tid))
-	}
 	opened, err := d.descend(r.Zoid)
 	if err != nil || opened == nil {
 		return Removed{}, err
@@ -99,7 +93,7 @@ func (l level) doomed(r Removal) ([]file, error) {
 	stays := false // something besides
 	for _, name := range names {
 		tid, known := parseRevision(strings.TrimSuffix(name, lockSuffix))
-		if name != dirLock && (!known || tid > r.Tid || tid == r.Spare) {
+		if name != dirLock && (!known || tid > r.Tid) {
 			stays = true
 			continue
 		}

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"relpack/runner/blobdir"
@@ -73,22 +72,6 @@ func TestAFileBeingWrittenKeepsDirectoryAndLock(t *testing.T) {
 		write(t, filepath.Join(zodbtest.ObjectDir(path, layout, 7), "BLOBxyz.tmp"), "")
 		expect(t, remove(t, open(t, path), blobdir.Removal{Zoid: 7, Tid: 0x100}), 1, 10)
 		expectTree(t, inObject(t, path, layout, 7), ".lock", "BLOBxyz.tmp")
-	})
-}
-
-func TestTheStoredRevisionIsSpared(t *testing.T) {
-	everyLayout(t, func(t *testing.T, path, layout string) {
-		blob(t, path, layout, 7, 0x100, 0x200, 0x300)
-		write(t, zodbtest.BlobPath(path, layout, 7, 0x200)+".lock", "")
-		dir := open(t, path)
-		expect(t, remove(t, dir, blobdir.Removal{Zoid: 7, Tid: 0x300, Spare: 0x200}), 2, 20)
-		expectTree(t, inObject(t, path, layout, 7), ".lock", "0x0200.blob", "0x0200.blob.lock")
-
-		_, err := dir.Remove(blobdir.Removal{Zoid: 7, Tid: 0x200, Spare: 0x200})
-		if err == nil || !strings.Contains(err.Error(), dir.File(7, 0x200)) {
-			t.Errorf("removing the stored revision: %v", err)
-		}
-		expectTree(t, inObject(t, path, layout, 7), ".lock", "0x0200.blob", "0x0200.blob.lock")
 	})
 }
 
