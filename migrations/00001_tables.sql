@@ -5,6 +5,8 @@
 -- from object_state and can be built again.
 
 -- +goose Up
+-- What is parsed here must not find what others put into public.
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- The schema itself belongs to who ran the migration; nobody else may look in
 -- before being told so (see sql/README.md, "Roles").

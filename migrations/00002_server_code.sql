@@ -1,6 +1,7 @@
 -- A snapshot of server code, written from sql/ by "go generate ./migrations".
 
 -- +goose Up
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL check_function_bodies = off;
 SET LOCAL lock_timeout = '200ms';
 
@@ -3352,6 +3353,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA relpack FROM PUBLIC;
 SELECT relpack.create_triggers();
 
 -- +goose Down
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL check_function_bodies = off;
 SET LOCAL lock_timeout = '200ms';
 SELECT relpack.drop_triggers();

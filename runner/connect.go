@@ -42,12 +42,21 @@ func Connect(ctx context.Context, t Target, purpose string, log *slog.Logger) (*
 		closeSession(conn)
 		return nil, err
 	}
+	if _, err := conn.Exec(ctx, safePath); err != nil {
+		closeSession(conn)
+		return nil, fmt.Errorf("set up session: %w", err)
+	}
 	if err := liftTimeouts(ctx, conn); err != nil {
 		closeSession(conn)
 		return nil, err
 	}
 	return conn, nil
 }
+
+// safePath keeps functions and operators that somebody put into public from
+// being taken for the server's own: they would run with this role's rights.
+// Not a start-up parameter, which poolers refuse.
+const safePath = "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)"
 
 // liftTimeouts frees a session of the time limits that a DBA has set for
 // applications: they would end it in the middle of honest work, or while it

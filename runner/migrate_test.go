@@ -80,7 +80,7 @@ func TestDownThatFailsKeepsRelpackAtWork(t *testing.T) {
 	target, conn := newStorage(t)
 	run(t, conn, "INSERT INTO object_state VALUES (0, 1, 1, 'x'); CREATE VIEW public.of_a_dba AS SELECT * FROM relpack.writer")
 	installed := catalog(t, conn)
-	expectRefusal(t, MigrateDown(t.Context(), target, migrations.Files, testLog(t)), "view of_a_dba depends on")
+	expectRefusal(t, MigrateDown(t.Context(), target, migrations.Files, testLog(t)), "view public.of_a_dba depends on")
 	if after := catalog(t, conn); after != installed {
 		t.Errorf("half of relpack is gone, left is\n%s", after)
 	}

@@ -77,7 +77,7 @@ func (m *migrator) prepare(ctx context.Context, conn *pgx.Conn) error {
 	if err := liftTimeouts(ctx, conn); err != nil {
 		return err
 	}
-	_, err = conn.Exec(ctx, `
+	_, err = conn.Exec(ctx, safePath+`;
 		SET lock_timeout = '200ms';
 		SET idle_in_transaction_session_timeout = '2s';
 		SET default_transaction_read_only = off;

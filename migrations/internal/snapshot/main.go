@@ -21,6 +21,12 @@ import (
 const (
 	header = "-- A snapshot of server code, written from sql/ by \"go generate ./migrations\"."
 	begin  = "-- sql/"
+	// Views are parsed on creation: with what others put into public in reach,
+	// an operator of theirs could become part of one.
+	settings = `SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL check_function_bodies = off;
+SET LOCAL lock_timeout = '200ms';
+`
 )
 
 func main() {
@@ -124,8 +130,8 @@ func snapshot(text string) map[string]string {
 // checked on creation, so that functions may name each other in any order.
 func migration(before, now map[string]string) string {
 	var up, down strings.Builder
-	fmt.Fprintf(&up, "%s\n\n-- +goose Up\nSET LOCAL check_function_bodies = off;\nSET LOCAL lock_timeout = '200ms';\n", header)
-	fmt.Fprint(&down, "\n-- +goose Down\nSET LOCAL check_function_bodies = off;\nSET LOCAL lock_timeout = '200ms';\n")
+	fmt.Fprintf(&up, "%s\n\n-- +goose Up\n%s", header, settings)
+	fmt.Fprintf(&down, "\n-- +goose Down\n%s", settings)
 	changed, dropped := changes(before, now)
 	if len(before) == 0 {
 		fmt.Fprintln(&down, "SELECT relpack.drop_triggers();")
