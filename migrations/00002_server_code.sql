@@ -44,6 +44,24 @@ COMMENT ON FUNCTION relpack.advance_watermark() IS
     'First half of a capture: while no write is in flight, notes the highest tid. False when the writers'' lock could not be had: try again. relpack.collect() is the second half.';
 -- +goose StatementEnd
 
+-- sql/analyze_spared.sql
+-- +goose StatementBegin
+-- Statistics are their table's owner's as well (see relpack.build_reset).
+CREATE OR REPLACE FUNCTION relpack.analyze_spared()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    ANALYZE relpack.spared;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.analyze_spared() IS
+    'Step of relpack.doom(): statistics of relpack.spared, whoever packs.';
+-- +goose StatementEnd
+
 -- sql/any_unreachable.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.any_unreachable(mentioned bigint[], batch bigint[])
@@ -354,11 +372,13 @@ COMMENT ON FUNCTION relpack.build_key() IS
 -- sql/build_reset.sql
 -- +goose StatementBegin
 -- Forgets the graph. Without it nothing needs an event, so that writers are
--- not delayed; indexes are made after the tables are filled.
+-- not delayed; indexes are made after the tables are filled. SECURITY DEFINER:
+-- only the owner of a table may drop its indexes, and a role that packs need
+-- not be that.
 CREATE OR REPLACE FUNCTION relpack.build_reset()
 RETURNS void
 LANGUAGE plpgsql
-VOLATILE
+VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '500ms'
 SET client_min_messages = warning
@@ -390,10 +410,11 @@ COMMENT ON FUNCTION relpack.build_reset() IS
 -- What follows the scan, one step a call, so that each is a transaction of its
 -- own and an interrupted build goes on with the step it was in. Indexes are
 -- built under a lock that lets readers go on; only to attach one as a primary
--- key takes a strong lock, which is not waited for long.
+-- key takes a strong lock, which is not waited for long. SECURITY DEFINER for
+-- the reason that relpack.build_reset() has.
 CREATE OR REPLACE FUNCTION relpack.build_step(OUT step text, OUT added bigint)
 LANGUAGE plpgsql
-VOLATILE
+VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET maintenance_work_mem = '128MB'
 SET work_mem = '64MB'
@@ -1146,7 +1167,7 @@ BEGIN
       AND (object.zoid = v_last
            OR (greatest(object.tid, object.detached_tid) > v_tid
                AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
-    ANALYZE relpack.spared;
+    PERFORM relpack.analyze_spared();
     LOOP
         EXIT WHEN NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new');
         PERFORM relpack.spare();
@@ -1170,6 +1191,7 @@ BEGIN
     WHERE coalesce(object.parent, -1) = -1
       AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid)
     ON CONFLICT DO NOTHING;
+    PERFORM relpack.require_large_objects();
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage
     SET doomed_tid = applied_tid,
@@ -1189,7 +1211,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.doom(timestamptz) IS
-    'Chooses the objects that a sweep with this pack time deletes, into relpack.doomed; returns how many. NULL: whatever is unreachable. Deletes nothing.';
+    'Chooses the objects that a sweep with this pack time deletes, into relpack.doomed; returns how many. NULL: whatever is unreachable. Deletes nothing. Raises RP002 where a sweep could not delete what is chosen: large objects of another owner.';
 -- +goose StatementEnd
 
 -- sql/doomed_otherwise.sql
@@ -2129,6 +2151,9 @@ DECLARE
     -- While the graph is built there is no index to look an object up by.
     v_known boolean := (SELECT graph IN ('known', 'doubtful') FROM relpack.storage);
 BEGIN
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
+        RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+    END IF;
     IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN
         INSERT INTO relpack.write_event (kind, zoid, tid)
         SELECT 'deleted', deleted.zoid, deleted.tid
@@ -2174,6 +2199,9 @@ VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, relpack, pg_temp
 AS $$
 BEGIN
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
+        RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+    END IF;
     INSERT INTO relpack.write_event (kind) VALUES ('truncated');
     -- What is loaded next may use the same oids and tids.
     DELETE FROM relpack.blob_removal;
@@ -2191,7 +2219,9 @@ COMMENT ON FUNCTION relpack.report_truncate() IS
 -- above the watermark and are found by it; only other writes make an event.
 -- The lock was taken in an earlier statement (relpack.lock_writer), so that
 -- this one's snapshot shows the watermark as it is under the lock, unless the
--- transaction is not READ COMMITTED: then every row makes an event.
+-- transaction is not READ COMMITTED: then every row makes an event. On a table
+-- of another shape, the casts and operators of its types would run with the
+-- rights of relpack's owner: that is refused before a row is looked at.
 CREATE OR REPLACE FUNCTION relpack.report_write()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -2202,6 +2232,9 @@ DECLARE
     v_watermark bigint;
     v_graph text;
 BEGIN
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
+        RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+    END IF;
     IF current_setting('transaction_isolation') = 'read committed' THEN
         SELECT watermark, graph
         INTO v_watermark, v_graph
@@ -2220,6 +2253,59 @@ $$;
 
 COMMENT ON FUNCTION relpack.report_write() IS
     'Trigger function: reports rows whose tid is not above the watermark (restored rows, zodbconvert), and all rows of transactions that are not READ COMMITTED. An ordinary commit reports nothing.';
+-- +goose StatementEnd
+
+-- sql/require_large_objects.sql
+-- +goose StatementBegin
+-- Chunks of a blob are unlinked by RelStorage's trigger on blob_chunk. A DELETE
+-- in object_state gets there by the foreign key, which acts with the rights of
+-- blob_chunk's owner, whoever deletes; and a large object belongs to the role
+-- that stored it. Most storages have one owner for all: that is seen at once.
+CREATE OR REPLACE FUNCTION relpack.require_large_objects()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+SET enable_hashjoin = on
+SET enable_mergejoin = on
+SET enable_seqscan = on
+AS $$
+DECLARE
+    v_owner oid := (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.blob_chunk'));
+    v_foreign oid[];
+    v_count bigint;
+    v_zoids bigint[];
+BEGIN
+    IF v_owner IS NULL OR current_setting('lo_compat_privileges')::boolean THEN
+        RETURN;
+    END IF;
+    SELECT array_agg(known.lomowner)
+    INTO v_foreign
+    FROM (SELECT DISTINCT lomowner FROM pg_largeobject_metadata) AS known
+    WHERE NOT pg_has_role(v_owner, known.lomowner, 'USAGE');
+    IF v_foreign IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT count(*), (array_agg(DISTINCT blob_chunk.zoid))[1:10], array_agg(DISTINCT known.lomowner)
+    INTO v_count, v_zoids, v_foreign
+    FROM relpack.doomed
+    JOIN public.blob_chunk ON blob_chunk.zoid = doomed.zoid
+    JOIN pg_largeobject_metadata AS known ON known.oid = blob_chunk.chunk
+    WHERE known.lomowner = ANY (v_foreign);
+    IF v_count > 0 THEN
+        RAISE EXCEPTION '% large objects that would be deleted belong to %, and blob_chunk to %, which may not unlink them',
+                        v_count, array_to_string(v_foreign::regrole[], ', '), v_owner::regrole
+            USING ERRCODE = 'RP002',
+                  DETAIL = format('Blobs: %s', array_to_string(v_zoids, ', ')),
+                  HINT = (SELECT string_agg(format('GRANT %s TO %s;', owner::regrole, v_owner::regrole), ' ')
+                          FROM unnest(v_foreign) AS owner);
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_large_objects() IS
+    'Raises RP002 when large objects of what is in relpack.doomed belong to a role that the owner of blob_chunk is no member of: their deletion would fail.';
 -- +goose StatementEnd
 
 -- sql/require_pack_lock.sql
@@ -3380,6 +3466,7 @@ DROP FUNCTION relpack."spare";
 DROP FUNCTION relpack."require_storage";
 DROP FUNCTION relpack."require_settled";
 DROP FUNCTION relpack."require_pack_lock";
+DROP FUNCTION relpack."require_large_objects";
 DROP FUNCTION relpack."report_write";
 DROP FUNCTION relpack."report_truncate";
 DROP FUNCTION relpack."report_delete";
@@ -3428,4 +3515,5 @@ DROP FUNCTION relpack."blob_removals";
 DROP FUNCTION relpack."batch_that_fits";
 DROP FUNCTION relpack."apply";
 DROP FUNCTION relpack."any_unreachable";
+DROP FUNCTION relpack."analyze_spared";
 DROP FUNCTION relpack."advance_watermark";

@@ -89,14 +89,15 @@ func newHandbook(t testing.TB, psql string) *handbook {
 		END $$;
 		ALTER ROLE %[1]s LOGIN PASSWORD '%[1]s';
 		ALTER SCHEMA public OWNER TO %[1]s;
-		DROP ROLE IF EXISTS dashboard;
+		DROP ROLE IF EXISTS dashboard, packer;
 		CREATE ROLE dashboard;
-		GRANT dashboard TO %[1]s`, handbookOwner))
+		CREATE ROLE packer;
+		GRANT dashboard, packer TO %[1]s`, handbookOwner))
 	config := super.Config()
 	run(t, super, "ALTER DATABASE "+pgx.Identifier{config.Database}.Sanitize()+" OWNER TO "+handbookOwner)
 	t.Cleanup(func() {
 		// Roles outlive their database.
-		_, err := super.Exec(context.Background(), "DROP OWNED BY dashboard; DROP ROLE dashboard")
+		_, err := super.Exec(context.Background(), "DROP OWNED BY dashboard, packer; DROP ROLE dashboard, packer")
 		if err != nil {
 			t.Error(err)
 		}

@@ -127,3 +127,18 @@ func (w testWriter) Write(line []byte) (int, error) {
 	w.t.Log(strings.TrimRight(string(line), "\n"))
 	return len(line), nil
 }
+
+// newServer is a PostgreSQL of a test's own, with default settings.
+func newServer(t testing.TB) *pgtest.Server {
+	t.Helper()
+	server, err := pgtest.Start(t.Context(), pgtest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
+}

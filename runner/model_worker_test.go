@@ -64,10 +64,10 @@ func newModelWorker(t testing.TB, quick bool) *modelWorker {
 func (w *modelWorker) quicken(t testing.TB) {
 	t.Helper()
 	for name, parts := range map[string][]string{
-		"clear_scratch": {"EXECUTE format('TRUNCATE %s', scratch)", "EXECUTE format('DELETE FROM %s', scratch)"},
-		"doom":          {"ANALYZE relpack.spared;", ""},
-		"climb":         {"SET plan_cache_mode = force_custom_plan\n", ""},
-		"sweep":         {"SET plan_cache_mode = force_custom_plan\n", ""},
+		"clear_scratch":  {"EXECUTE format('TRUNCATE %s', scratch)", "EXECUTE format('DELETE FROM %s', scratch)"},
+		"analyze_spared": {"ANALYZE relpack.spared;", ""},
+		"climb":          {"SET plan_cache_mode = force_custom_plan\n", ""},
+		"sweep":          {"SET plan_cache_mode = force_custom_plan\n", ""},
 	} {
 		quick, err := mutated(name, parts...)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -25,26 +26,99 @@ func CheckInstalled(ctx context.Context, conn *pgx.Conn, files fs.FS) error {
 // CheckMayPack refuses roles that would fail in the middle of a pack. relpack
 // has to be installed.
 func CheckMayPack(ctx context.Context, conn *pgx.Conn) error {
-	var role, owner string
-	var ours, reads, deletes bool
-	if err := conn.QueryRow(ctx, `
-		SELECT current_user::text, pg_get_userbyid(nspowner), pg_has_role(nspowner, 'USAGE'),
-		       has_table_privilege('public.object_state', 'SELECT'),
-		       has_table_privilege('public.object_state', 'DELETE')
-		FROM pg_catalog.pg_namespace
-		WHERE nspname = 'relpack'`).Scan(&role, &owner, &ours, &reads, &deletes); err != nil {
+	var role string
+	if err := conn.QueryRow(ctx, "SELECT current_user::text").Scan(&role); err != nil {
 		return fmt.Errorf("read the privileges of this role: %w", err)
 	}
-	switch {
-	case !ours:
-		return Refuse(fmt.Sprintf(`Pack as %[2]s, or "GRANT %[2]s TO %[1]s"`, quoteName(role), quoteName(owner)),
-			"role %s does not own the schema relpack", role)
-	case !reads || !deletes:
-		return Refuse(fmt.Sprintf(`"GRANT SELECT, DELETE ON public.object_state TO %s"`, quoteName(role)),
-			"role %s lacks the privilege SELECT or DELETE on public.object_state", role)
+	lacks, err := pgxRows(ctx, conn, pgx.RowToStructByPos[lackedPrivilege], packPrivileges)
+	if err != nil {
+		return fmt.Errorf("read the privileges of this role: %w", err)
 	}
-	return nil
+	if len(lacks) == 0 {
+		return nil
+	}
+	var names, grants []string
+	for _, lack := range lacks {
+		names = append(names, lack.Privilege)
+		grant := packGrants[lack.On]
+		if len(grants) == 0 || grants[len(grants)-1] != grant { // they come sorted
+			grants = append(grants, grant)
+		}
+	}
+	const few = 5
+	if more := len(names) - few; more > 0 {
+		names = append(names[:few], fmt.Sprintf("%d more", more))
+	}
+	return Refuse("Let the owner run: "+strings.ReplaceAll(strings.Join(grants, " "), "packer", quoteName(role)),
+		"role %s may not pack, it lacks %s", role, strings.Join(names, ", "))
 }
+
+// A lackedPrivilege is something that a role would need for a pack.
+type lackedPrivilege struct {
+	On        string // a key of packGrants
+	Privilege string // in words
+}
+
+// packGrants let a role pack that owns nothing. Not all privileges on relpack's
+// tables: with TRIGGER on one, code of the role's own would run in functions
+// that act with their owner's rights. UPDATE on any column of object_state is
+// what SELECT ... FOR UPDATE asks for.
+var packGrants = map[string]string{
+	"blob_chunk":   "GRANT SELECT ON public.blob_chunk TO packer;",
+	"object_state": "GRANT SELECT, DELETE, UPDATE (state_size) ON public.object_state TO packer;",
+	"public":       "GRANT USAGE ON SCHEMA public TO packer;",
+	"relpack": "GRANT USAGE ON SCHEMA relpack TO packer; " +
+		"GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA relpack TO packer; " +
+		"REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON relpack.goose_db_version FROM packer; " +
+		"GRANT USAGE ON ALL SEQUENCES IN SCHEMA relpack TO packer; " +
+		"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA relpack TO packer;",
+}
+
+// packPrivileges lists what this role lacks. It goes by the catalogs, as names
+// in a schema that the role may not use can't be looked up.
+const packPrivileges = `
+	WITH wanted (target, relation, privilege) AS (
+	    SELECT class.relname::text, class.oid, unnest(CASE class.relname
+	               WHEN 'blob_chunk' THEN ARRAY['SELECT']
+	               ELSE ARRAY['SELECT', 'DELETE', 'UPDATE']
+	               END)
+	    FROM pg_class AS class
+	    WHERE class.relnamespace = 'public'::regnamespace
+	      AND class.relname IN ('object_state', 'blob_chunk')
+	    UNION ALL
+	    SELECT 'relpack', class.oid, unnest(CASE
+	               WHEN class.relkind = 'v' OR class.relname = 'goose_db_version' THEN ARRAY['SELECT']
+	               ELSE ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']
+	               END)
+	    FROM pg_class AS class
+	    WHERE class.relnamespace = 'relpack'::regnamespace AND class.relkind IN ('r', 'v')
+	)
+	SELECT nspname::text AS target, format('USAGE on schema %s', nspname) AS privilege
+	FROM pg_namespace
+	WHERE nspname IN ('public', 'relpack') AND NOT has_schema_privilege(oid, 'USAGE')
+	UNION ALL
+	SELECT wanted.target, format('%s on %s.%s', wanted.privilege, class.relnamespace::regnamespace, class.relname)
+	FROM wanted
+	JOIN pg_class AS class ON class.oid = wanted.relation
+	WHERE NOT CASE
+	    WHEN wanted.target = 'object_state' AND wanted.privilege = 'UPDATE'
+	        THEN has_any_column_privilege(class.oid, 'UPDATE')
+	    ELSE has_table_privilege(class.oid, wanted.privilege)
+	    END
+	UNION ALL
+	SELECT 'relpack', format('USAGE on relpack.%s', class.relname)
+	FROM pg_class AS class
+	WHERE class.relnamespace = 'relpack'::regnamespace
+	  AND class.relname = 'write_event_id_seq'
+	  AND NOT has_sequence_privilege(class.oid, 'USAGE')
+	UNION ALL
+	SELECT 'relpack', format('EXECUTE on relpack.%s', function.proname)
+	FROM pg_proc AS function
+	WHERE function.pronamespace = 'relpack'::regnamespace
+	  AND function.prorettype <> 'trigger'::regtype
+	  AND function.proname NOT IN ('create_triggers', 'drop_triggers')
+	  AND NOT has_function_privilege(function.oid, 'EXECUTE')
+	ORDER BY target, privilege`
 
 // checkMayMigrate refuses roles that can't install or remove relpack.
 func (d *database) checkMayMigrate(ctx context.Context, conn querier) error {

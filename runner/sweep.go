@@ -209,6 +209,22 @@ func (p *pack) vacuum(ctx context.Context) error {
 	if changed*50 > p.report.Objects {
 		tables += ", relpack.object, relpack.object_inref"
 	}
+	// A role that owns nothing leaves it to autovacuum; from PostgreSQL 17 on
+	// there is a privilege for it.
+	var may bool
+	if err := p.conn.QueryRow(ctx, `
+		SELECT CASE
+		       WHEN pg_has_role(relowner, 'USAGE') THEN true
+		       WHEN current_setting('server_version_num')::int >= 170000 THEN has_table_privilege(oid, 'MAINTAIN')
+		       ELSE false
+		       END
+		FROM pg_class
+		WHERE oid = 'relpack.object'::regclass`).Scan(&may); err != nil {
+		return fmt.Errorf("vacuum relpack's tables: %w", err)
+	}
+	if !may {
+		return nil
+	}
 	if _, err := p.conn.Exec(ctx, "VACUUM (ANALYZE) "+tables); err != nil {
 		return fmt.Errorf("vacuum relpack's tables: %w", err)
 	}

@@ -1,9 +1,11 @@
 -- Forgets the graph. Without it nothing needs an event, so that writers are
--- not delayed; indexes are made after the tables are filled.
+-- not delayed; indexes are made after the tables are filled. SECURITY DEFINER:
+-- only the owner of a table may drop its indexes, and a role that packs need
+-- not be that.
 CREATE OR REPLACE FUNCTION relpack.build_reset()
 RETURNS void
 LANGUAGE plpgsql
-VOLATILE
+VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '500ms'
 SET client_min_messages = warning

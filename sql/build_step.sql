@@ -1,10 +1,11 @@
 -- What follows the scan, one step a call, so that each is a transaction of its
 -- own and an interrupted build goes on with the step it was in. Indexes are
 -- built under a lock that lets readers go on; only to attach one as a primary
--- key takes a strong lock, which is not waited for long.
+-- key takes a strong lock, which is not waited for long. SECURITY DEFINER for
+-- the reason that relpack.build_reset() has.
 CREATE OR REPLACE FUNCTION relpack.build_step(OUT step text, OUT added bigint)
 LANGUAGE plpgsql
-VOLATILE
+VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET maintenance_work_mem = '128MB'
 SET work_mem = '64MB'

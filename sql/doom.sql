@@ -48,7 +48,7 @@ BEGIN
       AND (object.zoid = v_last
            OR (greatest(object.tid, object.detached_tid) > v_tid
                AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
-    ANALYZE relpack.spared;
+    PERFORM relpack.analyze_spared();
     LOOP
         EXIT WHEN NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new');
         PERFORM relpack.spare();
@@ -72,6 +72,7 @@ BEGIN
     WHERE coalesce(object.parent, -1) = -1
       AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid)
     ON CONFLICT DO NOTHING;
+    PERFORM relpack.require_large_objects();
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage
     SET doomed_tid = applied_tid,
@@ -91,4 +92,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.doom(timestamptz) IS
-    'Chooses the objects that a sweep with this pack time deletes, into relpack.doomed; returns how many. NULL: whatever is unreachable. Deletes nothing.';
+    'Chooses the objects that a sweep with this pack time deletes, into relpack.doomed; returns how many. NULL: whatever is unreachable. Deletes nothing. Raises RP002 where a sweep could not delete what is chosen: large objects of another owner.';

@@ -11,6 +11,9 @@ DECLARE
     -- While the graph is built there is no index to look an object up by.
     v_known boolean := (SELECT graph IN ('known', 'doubtful') FROM relpack.storage);
 BEGIN
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
+        RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+    END IF;
     IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN
         INSERT INTO relpack.write_event (kind, zoid, tid)
         SELECT 'deleted', deleted.zoid, deleted.tid

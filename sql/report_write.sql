@@ -2,7 +2,9 @@
 -- above the watermark and are found by it; only other writes make an event.
 -- The lock was taken in an earlier statement (relpack.lock_writer), so that
 -- this one's snapshot shows the watermark as it is under the lock, unless the
--- transaction is not READ COMMITTED: then every row makes an event.
+-- transaction is not READ COMMITTED: then every row makes an event. On a table
+-- of another shape, the casts and operators of its types would run with the
+-- rights of relpack's owner: that is refused before a row is looked at.
 CREATE OR REPLACE FUNCTION relpack.report_write()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -13,6 +15,9 @@ DECLARE
     v_watermark bigint;
     v_graph text;
 BEGIN
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
+        RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+    END IF;
     IF current_setting('transaction_isolation') = 'read committed' THEN
         SELECT watermark, graph
         INTO v_watermark, v_graph

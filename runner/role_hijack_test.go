@@ -1,0 +1,171 @@
+package runner
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"relpack/migrations"
+	"relpack/runner/internal/zodbtest"
+)
+
+// traps puts into public whatever a statement with public in its search path
+// would prefer to the server's own: operators for pairs of types that the
+// server has none for, and functions that fit better than a generic one. Each
+// notes with whose rights it is called.
+const traps = `
+	CREATE TABLE public.caught (role text, trap text);
+	GRANT INSERT ON public.caught TO PUBLIC;
+	DO $$
+	DECLARE
+	    v_trap record;
+	BEGIN
+	    FOR v_trap IN
+	        SELECT format('trap_%s', row_number() OVER ()) AS name,
+	               operator, one, other,
+	               CASE WHEN operator IN ('+', '-', '*', '/', '||') THEN one ELSE 'boolean' END AS result
+	        FROM unnest('{=,<>,<,>,<=,>=,~~,!~~,~,!~,+,-,*,/,||}'::text[]) AS operator,
+	             unnest('{integer,bigint,double precision,text,name,"\"char\"",oid,xid,timestamptz,interval}'::text[]) AS one,
+	             unnest('{integer,bigint,double precision,text,name,"\"char\"",oid,xid,timestamptz,interval}'::text[]) AS other
+	        WHERE to_regoperator(format('pg_catalog.%s(%s,%s)', operator, one, other)) IS NULL
+	    LOOP
+	        EXECUTE format('CREATE FUNCTION public.%I(%s, %s) RETURNS %s LANGUAGE plpgsql AS
+	                        $t$BEGIN INSERT INTO public.caught VALUES (current_user, %L); RETURN NULL; END$t$',
+	                       v_trap.name, v_trap.one, v_trap.other, v_trap.result,
+	                       format('%s %s %s', v_trap.one, v_trap.operator, v_trap.other));
+	        EXECUTE format('CREATE OPERATOR public.%s (FUNCTION = public.%I, LEFTARG = %s, RIGHTARG = %s)',
+	                       v_trap.operator, v_trap.name, v_trap.one, v_trap.other);
+	    END LOOP;
+	    FOR v_trap IN
+	        SELECT *
+	        FROM (VALUES ('make_interval', 'secs double precision', 'interval'),
+	                     ('unnest', 'bigint[]', 'SETOF bigint'),
+	                     ('unnest', 'text[]', 'SETOF text'),
+	                     ('unnest', 'integer[]', 'SETOF integer'),
+	                     ('format', 'text, integer, text, text, text', 'text'),
+	                     ('format', 'text, name', 'text'),
+	                     ('format', 'text, text', 'text'),
+	                     ('count', '', 'bigint')) AS trap (name, parameters, result)
+	    LOOP
+	        EXECUTE format('CREATE FUNCTION public.%I(%s) RETURNS %s LANGUAGE plpgsql AS
+	                        $t$BEGIN INSERT INTO public.caught VALUES (current_user, %L); RETURN%s; END$t$',
+	                       v_trap.name, v_trap.parameters, v_trap.result, v_trap.name,
+	                       CASE WHEN v_trap.result LIKE 'SETOF%' THEN '' ELSE ' NULL' END);
+	    END LOOP;
+	END;
+	$$`
+
+// A role that may create things in public can't have its code run by relpack.
+func TestNothingInPublicIsTakenForTheServersOwn(t *testing.T) {
+	t.Parallel()
+	target, admin := newBareStorage(t)
+	attacker := newRole(t, admin)
+	run(t, admin, "GRANT CREATE ON SCHEMA public TO "+attacker+"; GRANT SELECT, INSERT, UPDATE, DELETE ON object_state TO "+attacker)
+	commitAt(t, admin, 48*time.Hour, garden)
+	run(t, session(t, as(target, attacker)), traps)
+	caught := func() []string {
+		return lines(t, admin, "SELECT DISTINCT role || ': ' || trap FROM public.caught WHERE role <> '"+attacker+"'")
+	}
+	run(t, admin, "SELECT now() - make_interval(secs => 2::float8 * 3)")
+	if len(caught()) == 0 {
+		t.Fatal("the traps catch nobody: the test proves nothing")
+	}
+	run(t, admin, "TRUNCATE public.caught")
+
+	up(t, target)
+	o := everything
+	o.Days = 0.5
+	for range 2 {
+		packStorage(t, target, o)
+		commitAt(t, session(t, as(target, attacker)), 36*time.Hour, links{1: {20}, 20: nil, 21: {22}, 22: {21}})
+		if _, err := Status(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+			t.Error(err)
+		}
+		// As a DBA would, with the usual search path.
+		for _, view := range lines(t, admin, "SELECT relname::text FROM pg_class WHERE relnamespace = 'relpack'::regnamespace AND relkind = 'v'") {
+			lines(t, admin, "SELECT to_jsonb(shown)::text FROM relpack."+view+" AS shown")
+		}
+		lines(t, admin, "SELECT outcome FROM relpack.sweep(10, now())")
+		lines(t, admin, "SELECT to_jsonb(shown)::text FROM relpack.path_to_root(1) AS shown")
+		lines(t, admin, "SELECT finding FROM relpack.verify()")
+	}
+	if _, err := MigrateStatus(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+		t.Error(err)
+	}
+	down(t, target)
+	for _, trap := range caught() {
+		t.Errorf("caught %s", trap)
+	}
+}
+
+// What a writer has in its own temporary schema is as little of use: a trigger
+// acts with the rights of relpack's owner.
+func TestTemporaryTablesDoNotStandInForRelpacks(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	app := h.as(t, h.app)
+	tid := commitAt(t, app, 48*time.Hour, garden)
+	dryRun(t, as(h.target, h.owner))
+	run(t, app, `
+		CREATE TEMPORARY TABLE written (zoid text, tid text);
+		CREATE TEMPORARY TABLE deleted (zoid text, tid text, state text);
+		CREATE TEMPORARY TABLE write_event (kind text, zoid bigint, tid bigint);
+		CREATE TEMPORARY TABLE storage (watermark bigint, graph text);
+		INSERT INTO storage VALUES (0, 'none');
+		CREATE TEMPORARY TABLE blob_removal (zoid bigint, tid bigint);
+		CREATE TEMPORARY TABLE doomed (zoid bigint);
+		CREATE TEMPORARY TABLE object (zoid bigint, tid bigint, class integer);
+		CREATE TEMPORARY TABLE pg_class (oid oid);
+		CREATE FUNCTION pg_temp.pg_advisory_xact_lock_shared(integer, integer) RETURNS void LANGUAGE sql AS '';
+		CREATE FUNCTION pg_temp.current_setting(text) RETURNS text LANGUAGE sql AS 'SELECT ''none''';
+		SET search_path = pg_temp, public`)
+	restore(t, app, 2, tid-1, zodbtest.Record(zodbtest.Blob))
+	run(t, app, "DELETE FROM public.object_state WHERE zoid = 2")
+	run(t, app, "BEGIN")
+	run(t, app, "DELETE FROM public.object_state WHERE zoid = 1")
+	if n := get[int](t, h.admin, "SELECT count(*) FROM relpack.writer WHERE pid = $1", app.PgConn().PID()); n != 1 {
+		t.Error("the writer does not hold the writers' lock")
+	}
+	run(t, app, "COMMIT")
+	events := lines(t, h.admin, "SELECT kind || ' ' || zoid FROM relpack.write_event ORDER BY 1")
+	if got := strings.Join(events, ", "); got != "deleted 1, deleted 2, written 2" {
+		t.Errorf("events: %s", got)
+	}
+	if n := get[int](t, h.admin, "SELECT count(*) FROM relpack.blob_removal WHERE zoid = 2"); n != 1 {
+		t.Errorf("%d rows in the outbox", n)
+	}
+}
+
+// Whoever may execute a trigger function may put it on a table of his own,
+// with columns of a type of his own, whose casts would run with the rights of
+// relpack's owner.
+func TestTriggerFunctionsServeNoOtherTable(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	packer := h.newPacker(t)
+	run(t, h.admin, "CREATE SCHEMA bait AUTHORIZATION "+packer+"; CREATE TABLE public.caught (role text); GRANT INSERT ON public.caught TO PUBLIC")
+	conn := h.as(t, packer)
+	run(t, conn, `
+		CREATE TYPE bait.number AS (value bigint);
+		CREATE FUNCTION bait.to_bigint(bait.number) RETURNS bigint LANGUAGE plpgsql AS
+		    'BEGIN INSERT INTO public.caught VALUES (current_user); RETURN 1; END';
+		GRANT USAGE ON SCHEMA bait TO PUBLIC;
+		CREATE CAST (bait.number AS bigint) WITH FUNCTION bait.to_bigint AS IMPLICIT;
+		CREATE TABLE bait.object_state (zoid bait.number, tid bait.number, state bytea);
+		INSERT INTO bait.object_state SELECT row(1)::bait.number, row(1)::bait.number, '.'`)
+	for function, trigger := range map[string]string{
+		"report_write":    "AFTER INSERT ON bait.object_state REFERENCING NEW TABLE AS written",
+		"report_delete":   "AFTER DELETE ON bait.object_state REFERENCING OLD TABLE AS deleted",
+		"report_truncate": "AFTER TRUNCATE ON bait.object_state",
+	} {
+		run(t, conn, "CREATE TRIGGER "+function+" "+trigger+" FOR EACH STATEMENT EXECUTE FUNCTION relpack."+function+"()")
+	}
+	denied(t, conn,
+		"INSERT INTO bait.object_state SELECT row(1)::bait.number, row(1)::bait.number, '.' FROM generate_series(1, 3)",
+		"DELETE FROM bait.object_state",
+		"TRUNCATE bait.object_state")
+	for _, role := range lines(t, h.admin, "SELECT role FROM public.caught") {
+		t.Errorf("code of the packer's ran with the rights of %s", role)
+	}
+	denied(t, h.as(t, h.app), "CREATE TEMPORARY TABLE mine (); CREATE TRIGGER mine AFTER TRUNCATE ON mine EXECUTE FUNCTION relpack.report_truncate()")
+}

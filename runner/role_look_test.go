@@ -1,0 +1,98 @@
+package runner
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"relpack/migrations"
+)
+
+// grantFromHandbook lets a role do what the handbook's role may do.
+func (h house) grantFromHandbook(t *testing.T, as, role string) {
+	t.Helper()
+	text, err := os.ReadFile(handbookFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grants := regexp.MustCompile(`=> ((GRANT|REVOKE) [^;]* (TO|FROM) `+as+`);`).
+		FindAllStringSubmatch(strings.ReplaceAll(string(text), "\nsite->", "\n"), -1)
+	if len(grants) < 4 {
+		t.Fatalf("only %d grants in the handbook", len(grants))
+	}
+	owner := h.as(t, h.owner)
+	for _, grant := range grants {
+		run(t, owner, strings.ReplaceAll(grant[1], as, role))
+	}
+}
+
+func TestARoleThatLooksSeesEverythingAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	app := h.as(t, h.app)
+	commitAt(t, app, 48*time.Hour, garden)
+	dryRun(t, as(h.target, h.owner))
+	watcher := newRole(t, h.admin)
+	h.grantFromHandbook(t, "dashboard", watcher)
+	run(t, h.admin, "GRANT pg_monitor TO "+watcher)
+	conn := h.as(t, watcher)
+
+	packer := h.as(t, h.owner)
+	run(t, packer, "SELECT relpack.try_pack_lock()")
+	run(t, app, "BEGIN; UPDATE object_state SET state_size = 0 WHERE zoid = 2")
+	report, err := Status(t.Context(), as(h.target, watcher, "default_transaction_read_only=on"), migrations.Files, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := report.Graph; g == nil || g.Unreachable.Objects != 4 || len(g.ByClass) != 1 || len(g.Runs) != 1 ||
+		g.Packer == nil || g.Packer.Since == nil {
+		t.Errorf("%+v", g)
+	}
+	for query, want := range map[string]int{
+		"SELECT zoid::text FROM relpack.unreachable_object":                        4,
+		"SELECT class FROM relpack.garbage_by_class":                               1,
+		"SELECT table_name FROM relpack.leftover":                                  0,
+		"SELECT query FROM relpack.writer WHERE query LIKE '%UPDATE%' AND pid > 0": 1,
+		"SELECT username FROM relpack.pack_lock_holder() WHERE since IS NOT NULL":  1,
+		"SELECT class FROM relpack.path_to_root(2)":                                3,
+		"SELECT class FROM relpack.referrers(2)":                                   1,
+		`SELECT class FROM relpack."references"(1)`:                                1,
+		"SELECT finding FROM relpack.verify()":                                     0,
+		"SELECT relpack.tid_time(relpack.time_tid(now()))::text":                   1,
+		"SELECT graph FROM relpack.status() WHERE relpack.doubt() IS NULL":         1,
+		"SELECT relname::text FROM pg_class WHERE relnamespace = 'relpack'::regnamespace AND relkind = 'v' AND NOT has_table_privilege(oid, 'SELECT')": 0,
+	} {
+		if got := lines(t, conn, query); len(got) != want {
+			t.Errorf("%s: %d rows, want %d", query, len(got), want)
+		}
+	}
+
+	denied(t, conn,
+		"SELECT relpack.sweep(1, NULL)",
+		"SELECT relpack.doom(NULL)",
+		"SELECT relpack.reach()",
+		"SELECT relpack.try_pack_lock()",
+		"SELECT relpack.build_reset()",
+		"DELETE FROM relpack.run",
+		"UPDATE relpack.storage SET graph = 'none'",
+		"DELETE FROM object_state",
+		"CREATE TABLE relpack.mine ()")
+	for _, may := range lines(t, conn, `
+		SELECT 'execute ' || oid::regprocedure
+		FROM pg_proc
+		WHERE pronamespace = 'relpack'::regnamespace
+		  AND has_function_privilege(oid, 'EXECUTE')
+		  AND (provolatile = 'v' OR prosecdef)
+		UNION ALL
+		SELECT 'write to ' || oid::regclass
+		FROM pg_class
+		WHERE (relnamespace = 'relpack'::regnamespace OR oid = 'object_state'::regclass)
+		  AND relkind IN ('r', 'v')
+		  AND has_table_privilege(oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')`) {
+		t.Errorf("it may %s", may)
+	}
+	_, err = Pack(t.Context(), as(h.target, watcher), everything, testLog(t))
+	expectRefusal(t, err, "role "+watcher+" may not pack")
+}

@@ -1,0 +1,14 @@
+-- Statistics are their table's owner's as well (see relpack.build_reset).
+CREATE OR REPLACE FUNCTION relpack.analyze_spared()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    ANALYZE relpack.spared;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.analyze_spared() IS
+    'Step of relpack.doom(): statistics of relpack.spared, whoever packs.';
