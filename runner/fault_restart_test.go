@@ -9,21 +9,6 @@ import (
 	"relpack/runner/internal/zodbtest"
 )
 
-// newServer is a PostgreSQL of the test's own, which may be stopped and spoilt.
-func newServer(t testing.TB) *pgtest.Server {
-	t.Helper()
-	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: map[string]string{"shared_buffers": "32MB"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return server
-}
-
 // newSampleOn is the sample storage on such a server. How the database is
 // created may be said in SQL.
 func newSampleOn(t *testing.T, server *pgtest.Server, created string) *sample {

@@ -240,7 +240,8 @@ func (p *pack) sleep(ctx context.Context, d time.Duration) error {
 }
 
 // inTheWay names a session that holds what we want: a write to object_state in
-// flight, or a lock on one of our tables (pg_dump has one on each).
+// flight, a commit of RelStorage before 3.0, which locks the table, or a lock on
+// one of our tables (pg_dump has one on each).
 func (p *pack) inTheWay(ctx context.Context) string {
 	writers, err := pgxRows(ctx, p.conn, pgx.RowTo[string], `
 		SELECT format('pid %s (%s, transaction open for %s): %s', pid, coalesce(nullif(application, ''), username, '?'),
@@ -255,7 +256,8 @@ func (p *pack) inTheWay(ctx context.Context) string {
 		        SELECT locks.pid
 		        FROM pg_locks AS locks
 		        JOIN pg_class AS class ON class.oid = locks.relation
-		        WHERE class.relnamespace = 'relpack'::regnamespace
+		        WHERE (class.relnamespace = 'relpack'::regnamespace
+		               OR (class.oid = 'public.object_state'::regclass AND locks.mode IN ('ShareLock', 'AccessExclusiveLock')))
 		          AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 		          AND locks.granted)
 		) AS holder

@@ -128,10 +128,10 @@ func (w testWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// newServer is a PostgreSQL of a test's own, with default settings.
+// newServer is a PostgreSQL of a test's own, which may be stopped and spoilt.
 func newServer(t testing.TB) *pgtest.Server {
 	t.Helper()
-	server, err := pgtest.Start(t.Context(), pgtest.Options{})
+	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: map[string]string{"shared_buffers": "32MB"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,7 +93,7 @@ func (m *migrator) close() {
 
 // lock takes the pack lock for the session; it ends with it.
 func (m *migrator) lock(ctx context.Context) error {
-	statement := "SELECT pg_try_advisory_lock(-2)"
+	statement := firstPackLock
 	if m.installed(ctx, "try_pack_lock") {
 		statement = "SELECT relpack.try_pack_lock()"
 	}
@@ -107,8 +107,23 @@ func (m *migrator) lock(ctx context.Context) error {
 	case m.installed(ctx, "pack_lock_holder"):
 		return LockedError(ctx, m.conn)
 	}
-	return m.lockHolder(ctx, -2, "a pack or another migration is running")
+	return m.lockHolder(ctx, []int64{-2, 1, 23}, "a pack or another migration is running")
 }
+
+// firstPackLock is what relpack.try_pack_lock() does, for a database that has
+// no such function yet: on storages of 3.5 and later the keys from 0 up are the
+// locks of objects.
+const firstPackLock = `
+	SELECT CASE
+	    WHEN NOT pg_try_advisory_lock(-2) THEN false
+	    WHEN EXISTS (
+	        SELECT
+	        FROM pg_catalog.pg_proc
+	        WHERE proname = 'lock_objects_and_detect_conflicts'
+	          AND pronamespace = to_regnamespace('public')
+	          AND prosrc LIKE '%pg\_advisory\_xact\_lock%') THEN true
+	    ELSE pg_try_advisory_lock(1) AND pg_try_advisory_lock(23)
+	    END`
 
 // installed tells whether one of relpack's functions without parameters exists.
 func (m *migrator) installed(ctx context.Context, function string) bool {
@@ -117,8 +132,8 @@ func (m *migrator) installed(ctx context.Context, function string) bool {
 	return err == nil && exists
 }
 
-// lockHolder makes an error of who holds an advisory lock.
-func (m *migrator) lockHolder(ctx context.Context, key int64, what string) error {
+// lockHolder makes an error of who holds one of these advisory locks.
+func (m *migrator) lockHolder(ctx context.Context, keys []int64, what string) error {
 	var pid int
 	var application string
 	if err := m.conn.QueryRow(ctx, `
@@ -129,8 +144,10 @@ func (m *migrator) lockHolder(ctx context.Context, key int64, what string) error
 		  AND locks.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
 		  AND locks.objsubid = 1
 		  AND locks.granted
-		  AND (locks.classid::bigint << 32) | locks.objid::bigint = $1
-		LIMIT 1`, key).Scan(&pid, &application); err != nil {
+		  AND locks.pid <> pg_backend_pid()
+		  AND (locks.classid::bigint << 32) | locks.objid::bigint = ANY ($1)
+		ORDER BY array_position($1, (locks.classid::bigint << 32) | locks.objid::bigint)
+		LIMIT 1`, keys).Scan(&pid, &application); err != nil {
 		return &Error{Code: ExitLocked, Err: errors.New(what), Hint: "Try again when it has ended"}
 	}
 	return &Error{Code: ExitLocked, Err: fmt.Errorf("%s: pid %d, application %q", what, pid, application),
@@ -183,7 +200,7 @@ func (m *migrator) explain(ctx context.Context, what string, err error) error {
 	case errors.As(err, &partial):
 		return fmt.Errorf("migration %s: %w", filepath.Base(partial.Failed.Source.Path), partial.Err)
 	case strings.Contains(err.Error(), "failed to acquire lock"):
-		return m.lockHolder(ctx, migrationLock, "another migration is running")
+		return m.lockHolder(ctx, []int64{migrationLock}, "another migration is running")
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

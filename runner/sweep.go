@@ -17,6 +17,13 @@ const (
 	maxBatch   = 20_000
 )
 
+// Before 3.0 a RelStorage that commits locks object_state against all who
+// write: it waits for a batch to end, and all other commits wait for it.
+const (
+	firstBatchOfTable = 500
+	longestOfTable    = 200 * time.Millisecond
+)
+
 // survey counts what is unreachable and chooses what may be deleted.
 func (p *pack) survey(ctx context.Context) error {
 	return p.phase("choose", func() error {
@@ -135,7 +142,14 @@ func (p *pack) sweep(ctx context.Context) error {
 	}
 	p.progress.Phase("delete", "objects", p.report.Chosen.Objects)
 	defer p.progress.End()
-	batch := firstBatch
+	batch, longest := firstBatch, p.target.BatchTimeout
+	var protocol string
+	if err := p.conn.QueryRow(ctx, "SELECT relpack.lock_protocol()").Scan(&protocol); err != nil {
+		return fmt.Errorf("look at RelStorage's locks: %w", err)
+	}
+	if protocol == "table" {
+		batch, longest = firstBatchOfTable, longestOfTable
+	}
 	stale, decode := 0, false
 	for {
 		if p.stopped() {
@@ -165,7 +179,7 @@ func (p *pack) sweep(ctx context.Context) error {
 			p.report.Deleted.Bytes += b.bytes
 			p.report.Blobs += b.blobs
 			p.progress.Add(b.objects)
-			batch = nextBatch(batch, time.Since(start), p.target.BatchTimeout)
+			batch = nextBatch(batch, time.Since(start), longest)
 			if b.remaining == 0 {
 				return nil
 			}

@@ -1,9 +1,10 @@
 -- The walk from the root needs no primary key on the references, so that a
--- second session can build its index meanwhile.
+-- second session can build its index meanwhile. SECURITY DEFINER for that: it
+-- takes the owner of the table.
 CREATE OR REPLACE FUNCTION relpack.build_key()
 RETURNS void
 LANGUAGE plpgsql
-VOLATILE
+VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET maintenance_work_mem = '128MB'
 SET lock_timeout = '500ms'

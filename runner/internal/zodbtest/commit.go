@@ -63,9 +63,10 @@ func (t *Transaction) Vote(ctx context.Context) error {
 }
 
 // LockCommits takes the version's commit lock, which is held until the end of
-// the transaction.
+// the transaction. Before 3.0 the table of objects is locked as well, against
+// all who write (PostgreSQLLocker.hold_commit_lock, ensure_current).
 func (t *Transaction) LockCommits(ctx context.Context) error {
-	statement := "LOCK TABLE commit_lock IN EXCLUSIVE MODE"
+	statement := "LOCK TABLE commit_lock IN EXCLUSIVE MODE; LOCK TABLE object_state IN SHARE MODE"
 	switch {
 	case t.version >= V35:
 		statement = "SELECT pg_advisory_xact_lock(-1)"
@@ -89,13 +90,19 @@ func (t *Transaction) Move(ctx context.Context, tid int64) (int64, error) {
 		}
 		tid = max(TimeTid(time.Now()), last+1)
 	}
+	upsert := "ON CONFLICT (zoid) DO UPDATE SET tid = excluded.tid, state_size = excluded.state_size, state = excluded.state"
+	if t.version < V21 {
+		upsert = ""
+		if _, err := t.tx.Exec(ctx, "DELETE FROM object_state WHERE zoid IN (SELECT zoid FROM temp_store)"); err != nil {
+			return 0, fmt.Errorf("replace objects: %w", err)
+		}
+	}
 	if _, err := t.tx.Exec(ctx, `
 		INSERT INTO object_state (zoid, tid, state_size, state)
 		SELECT zoid, $1, coalesce(length(state), 0), state
 		FROM temp_store
 		ORDER BY zoid
-		ON CONFLICT (zoid) DO UPDATE
-		SET tid = excluded.tid, state_size = excluded.state_size, state = excluded.state`, tid); err != nil {
+		`+upsert, tid); err != nil {
 		return 0, fmt.Errorf("store objects under tid %d: %w", tid, err)
 	}
 	return tid, nil

@@ -14,8 +14,8 @@ type Version int
 
 // The versions differ in how a commit, an object and a pack are locked.
 const (
-	V15 Version = iota // 1.5: table commit_lock, pack lock 1
-	V21                // 2.1: as 1.5
+	V15 Version = iota // 1.5 to 2.0: table commit_lock, pack lock 1; a commit deletes rows and inserts them again
+	V21                // 2.1: as 1.5, but a commit upserts
 	V30                // 3.0 to 3.4: row locks, table commit_row_lock, pack lock 1
 	V35                // 3.5: advisory locks: -1 to commit, zoid for an object, -2 to pack
 	V42                // 4.2: as 3.5
@@ -101,7 +101,11 @@ CREATE TABLE pack_object (
 CREATE SEQUENCE zoid_seq;
 `
 
-const commitLockTable = `CREATE TABLE commit_lock ();`
+// lockTables are those of 1.x and 2.x; the second one is of no use any more.
+const lockTables = `
+CREATE TABLE commit_lock ();
+CREATE TABLE pack_lock ();
+`
 
 const commitRowLock = `
 CREATE TABLE commit_row_lock (tid bigint PRIMARY KEY);
@@ -188,7 +192,7 @@ func CreateStorage(ctx context.Context, conn *pgx.Conn, version Version) error {
 	case version >= V30:
 		parts = append(parts, commitRowLock, fmt.Sprintf(lockFunction, shareByRowLock, lockByRowLock))
 	default:
-		parts = append(parts, commitLockTable)
+		parts = append(parts, lockTables)
 	}
 	return createAll(ctx, conn, "history-free storage of RelStorage "+version.String(), parts)
 }
