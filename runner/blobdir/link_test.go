@@ -91,3 +91,64 @@ func TestAFileInPlaceOfADirectoryIsAnError(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Whatever stands in the marker, it names no path.
+func TestAnOddMarkerLeadsNowhere(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	outside := filepath.Join(base, "outside")
+	write(t, filepath.Join(outside, "layout"), "lawn")
+	write(t, filepath.Join(outside, "0x07", "0x0100.blob"), "precious")
+	for name, marker := range map[string]struct{ link, text, says string }{
+		"a link out of the directory": {outside + "/layout", "", "escapes"},
+		"a link upwards":              {"../outside/layout", "", "escapes"},
+		"a link to itself":            {".layout", "", "too many levels"},
+		"a path upwards":              {"", "../outside", `"../outside"`},
+		"a layout and a path":         {"", "lawn/../../outside", `"lawn/../../outside"`},
+		"two layouts":                 {"", "lawn\nbushy", `"lawn\nbushy"`},
+		"a zero byte":                 {"", "lawn\x00", `"lawn\x00"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(base, name)
+			if err := os.Mkdir(path, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(path, ".layout")
+			if marker.link == "" {
+				write(t, file, marker.text)
+			} else if err := os.Symlink(marker.link, file); err != nil {
+				t.Fatal(err)
+			}
+			_, err := blobdir.Open(path)
+			if err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), marker.says) {
+				t.Errorf("error %v, want one that names %s and %s", err, file, marker.says)
+			}
+		})
+	}
+	expectTree(t, tree(t, outside), "0x07/", "0x07/0x0100.blob", "layout")
+}
+
+// A directory that is a link by the time it is opened, and one that was moved
+// away: what is open is what was looked at.
+func TestADirectoryExchangedForALinkBetweenTwoFilesLosesNothingElsewhere(t *testing.T) {
+	everyLayout(t, func(t *testing.T, path, layout string) {
+		outside := t.TempDir()
+		blob(t, outside, layout, 7, 0x100, 0x200, 0x300)
+		blob(t, path, layout, 7, 0x100, 0x200, 0x300)
+		object := zodbtest.ObjectDir(path, layout, 7)
+		exchanged := false
+		removal := blobdir.Removal{Zoid: 7, Tid: 0x300, Before: func() error {
+			if exchanged {
+				return nil
+			}
+			exchanged = true
+			if err := os.Rename(object, object+".away"); err != nil {
+				return err
+			}
+			return os.Symlink(zodbtest.ObjectDir(outside, layout, 7), object)
+		}}
+		before := tree(t, outside)
+		remove(t, open(t, path), removal)
+		expectTree(t, tree(t, outside), before...)
+	})
+}
