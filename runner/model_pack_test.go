@@ -153,7 +153,7 @@ func (r *modelRun) scanRanges(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w := &scanWorker{pack: r.pack, reader: r.w.reader, writer: r.w.writer,
+	w := &scanWorker{pack: r.pack, packer: r.w.packer.PgConn().PID(), reader: r.w.reader, writer: r.w.writer,
 		objects: newCopyBuffer("staged_object", "zoid, tid, class, size"), inrefs: newCopyBuffer("object_inref", "zoid, inref")}
 	w.decoder = decoder{classes: &classCache{conn: r.w.class, ids: map[string]int32{}}, ids: map[string]int32{}}
 	if err := r.w.packer.QueryRow(ctx, "SELECT watermark, filenode::bigint FROM relpack.storage").Scan(&w.watermark, &w.filenode); err != nil {

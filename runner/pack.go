@@ -35,7 +35,6 @@ type pack struct {
 	log      *slog.Logger
 	progress Progress
 	conn     *pgx.Conn // holds the pack lock
-	pid      uint32    // of that session, at the server
 	run      int64     // relpack.run.id
 	report   *Report
 	counts   struct{ scanned, scannedBytes, foreign atomic.Int64 }
@@ -183,9 +182,7 @@ func (p *pack) lock(ctx context.Context) error {
 		return fmt.Errorf("take the pack lock: %w", err)
 	}
 	if got {
-		var err error
-		p.pid, err = backend(ctx, p.conn)
-		return err
+		return nil
 	}
 	return LockedError(ctx, p.conn)
 }

@@ -28,6 +28,10 @@ func (p *pack) scan(ctx context.Context) error {
 	if err := p.conn.QueryRow(ctx, "SELECT watermark, filenode::bigint FROM relpack.storage").Scan(&watermark, &filenode); err != nil {
 		return fmt.Errorf("read relpack.storage: %w", err)
 	}
+	packer, err := backend(ctx, p.conn)
+	if err != nil {
+		return fmt.Errorf("look for the session that holds the pack lock: %w", err)
+	}
 	var blocks int64
 	for _, r := range ranges {
 		blocks += r.last - r.first + 1
@@ -42,7 +46,7 @@ func (p *pack) scan(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for range min(scanWorkers, len(ranges)) {
 		group.Go(func() error {
-			w := &scanWorker{pack: p, watermark: watermark, filenode: filenode}
+			w := &scanWorker{pack: p, packer: packer, watermark: watermark, filenode: filenode}
 			w.decoder = decoder{classes: classes, ids: map[string]int32{}}
 			defer w.close()
 			if err := w.open(ctx); err != nil {
@@ -69,6 +73,7 @@ type scanWorker struct {
 	*pack
 	decoder
 	reader, writer      *pgx.Conn
+	packer              uint32 // process id of the session that holds the pack lock
 	watermark, filenode int64
 	objects, inrefs     *copyBuffer
 	sender              *copySender
@@ -206,7 +211,7 @@ func (w *scanWorker) finish(ctx context.Context, r blockRange) error {
 	// then begin a build of its own, in which this range counted as read; but it
 	// has to wait for the locks that this transaction has by now.
 	var held bool
-	if err := w.writer.QueryRow(ctx, "SELECT EXISTS (SELECT FROM relpack.pack_lock_holder() WHERE pid = $1)", w.pid).Scan(&held); err != nil {
+	if err := w.writer.QueryRow(ctx, "SELECT EXISTS (SELECT FROM relpack.pack_lock_holder() WHERE pid = $1)", w.packer).Scan(&held); err != nil {
 		return err
 	}
 	if !held {
