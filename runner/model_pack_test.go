@@ -64,9 +64,6 @@ func (h *modelHistory) steps(ctx context.Context, s modelStep, done func(*modelR
 	if err := r.tryLock(ctx, "SELECT relpack.try_pack_lock()"); err != nil {
 		return err
 	}
-	if r.pid, err = backend(ctx, r.conn); err != nil {
-		return err
-	}
 	if err := r.buildGraph(ctx); err != nil {
 		return err
 	}
