@@ -152,6 +152,10 @@ func TestAPackWithAGraceMustSeeTheTransactionsOfOthers(t *testing.T) {
 		t.Errorf("%d objects were deleted", report.Deleted.Objects)
 	}
 	run(t, h.admin, "GRANT pg_read_all_stats TO "+packer)
+	// The transaction may have seen all of this attached.
+	packStorage(t, as(h.target, packer), o)
+	expectStored(t, h.admin, 0, 1, 2, 10, 11, 12, 13)
+	run(t, other, "COMMIT")
 	packStorage(t, as(h.target, packer), o)
 	expectStored(t, h.admin, 0, 1, 2)
 }
