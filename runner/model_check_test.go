@@ -143,15 +143,16 @@ func (h *modelHistory) sweepOnce(ctx context.Context, conn *pgx.Conn, batch int6
 		return "", nil, err
 	}
 	h.w.counts["batch "+outcome]++
-	gone, err = h.afterSweep(ctx, packTid)
+	gone, err = h.afterSweep(ctx, packTid, batch)
 	if outcome == "swept" && remaining == 0 {
 		outcome = "last"
 	}
 	return outcome, gone, err
 }
 
-// afterSweep checks what is missing now, and forgets it.
-func (h *modelHistory) afterSweep(ctx context.Context, packTid int64) (gone []int64, err error) {
+// afterSweep checks what is missing now, and forgets it. batch is the size of
+// the only batch, or 0.
+func (h *modelHistory) afterSweep(ctx context.Context, packTid, batch int64) (gone []int64, err error) {
 	var stored, doomed []int64
 	var highest, begun int64
 	if err := h.w.app.QueryRow(ctx, modelPeek).Scan(&stored, &highest, &doomed, &begun); err != nil {
@@ -170,9 +171,59 @@ func (h *modelHistory) afterSweep(ctx context.Context, packTid int64) (gone []in
 	if highest < h.stored.maxTid() {
 		return nil, lossf("the highest tid fell from %d to %d when %v were deleted", h.stored.maxTid(), highest, gone)
 	}
+	if err := h.checkBegun(gone, chosen, begun, batch); err != nil {
+		return nil, err
+	}
 	h.forget(gone)
 	h.doomed, h.begunUntil = chosen, begun
 	return gone, nil
+}
+
+// checkBegun is what a batch that leaves others behind promises: that they are
+// finished whatever the grace, and that it was closed under referrers unless
+// those of one object alone are more than a batch.
+func (h *modelHistory) checkBegun(gone []int64, left map[int64]bool, begun, batch int64) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	if len(left) == 0 && begun != 0 {
+		return lossf("%v were deleted, nothing is left, and the deletion is not over", gone)
+	}
+	torn := false
+	for zoid := range left {
+		node := h.nodes[zoid]
+		if young := max(node.tid, node.lo); young > begun {
+			return lossf("%v were deleted, %d is to follow, and its age would be asked for: %d, begun until %d", gone, zoid, young, begun)
+		}
+		torn = torn || slices.ContainsFunc(h.view.refs(zoid), func(ref int64) bool { return slices.Contains(gone, ref) })
+	}
+	if !torn || batch == 0 || h.blurred {
+		return nil
+	}
+	h.w.counts["group torn"]++
+	for _, zoid := range gone {
+		if n := h.referring(zoid, func(z int64) bool { return left[z] || slices.Contains(gone, z) }); n > batch {
+			return nil
+		}
+	}
+	return lossf("%v were deleted without all that refer to them, which a batch of %d would hold", gone, batch)
+}
+
+// referring counts an object and those that refer to it, directly or not.
+func (h *modelHistory) referring(zoid int64, among func(int64) bool) int64 {
+	found := map[int64]bool{zoid: true}
+	for more := true; more; {
+		more = false
+		for referrer := range h.view {
+			if found[referrer] || !among(referrer) {
+				continue
+			}
+			if slices.ContainsFunc(h.view.refs(referrer), func(ref int64) bool { return found[ref] }) {
+				found[referrer], more = true, true
+			}
+		}
+	}
+	return int64(len(found))
 }
 
 // checkGone is what makes a deletion safe, whatever happened at the same time.
@@ -276,7 +327,10 @@ func (h *modelHistory) afterCrash(ctx context.Context, s modelStep) error {
 		return err
 	}
 	h.undecided = found.suspects > 0
-	h.abandoned = max(h.abandoned, found.watermark)
+	if err := h.notice(found.noticed, found.events == 0 && found.believed && found.graph == "known"); err != nil {
+		return err
+	}
+	h.abandoned = max(h.abandoned, found.watermark, found.noticed)
 	h.building = h.building || (found.graph != "known" && found.graph != "doubtful")
 	switch {
 	case found.pending == 0 && found.events == 0 && found.applied == h.stored.maxTid() && found.graph == "known" && found.believed:

@@ -129,6 +129,8 @@ func (g *modelGenerator) until(args map[string]int64, exact bool) {
 		args["grace"] = 0
 	case n < 6:
 		args["grace"] = 0
+	case n < 7:
+		args["grace"] = 24 * 60 * pick[int64](g, 1, 2, 7, 30)
 	case len(g.ages) > 0:
 		args["grace"] = max(pick(g, g.ages...), 0) + pick[int64](g, 30, -30)
 		args["grace"] = max(args["grace"], 0)
@@ -163,11 +165,17 @@ func (g *modelGenerator) pack() modelStep {
 		s.args["scratch"] = int64(g.IntN(3))
 	case n < 50:
 		s.args["between"] = int64(4 + g.IntN(12))
+		if n == 49 {
+			delete(s.args, "between")
+			s.args["inflight"] = 1
+		}
 		c := g.commit(pick(g, commitKinds...))
 		maps.Copy(s.args, c.args)
 		s.writes = c.writes
 	case n < 60:
 		s.args["dry"] = 1
+	default:
+		s.args["atonce"] = 1
 	}
 	return s
 }

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -37,6 +38,7 @@ func beginHistory(ctx context.Context, w *modelWorker) (*modelHistory, error) {
 	h := &modelHistory{model: newModel(), w: w, base: time.Now().Truncate(time.Minute), used: map[int64]bool{}}
 	tid := h.tid(100 * 24 * 60)
 	h.used[tid] = true
+	h.clock = tid
 	if err := w.reset(ctx, tid); err != nil {
 		return nil, fmt.Errorf("reset: %w", err)
 	}
@@ -109,6 +111,7 @@ func (h *modelHistory) do(ctx context.Context, s modelStep) error {
 	case "rootless":
 		return h.rootless(ctx)
 	case "pack":
+		h.countDays(s)
 		if s.kind == "runner" {
 			return h.packByRunner(ctx, s)
 		}
@@ -117,6 +120,22 @@ func (h *modelHistory) do(ctx context.Context, s modelStep) error {
 		return h.sweepByHand(ctx, s)
 	}
 	return fmt.Errorf("unknown step %q", s.verb)
+}
+
+// countDays notes what a pack asks for.
+func (h *modelHistory) countDays(s modelStep) {
+	what := "a fraction"
+	switch grace := s.args["grace"]; {
+	case s.args["at"] != 0:
+		what = "up to a tid"
+	case grace < 0:
+		what = "negative"
+	case grace == 0:
+		what = "zero"
+	case grace%(24*60) == 0:
+		what = "whole"
+	}
+	h.w.counts["days "+what]++
 }
 
 // commit stores objects under a new tid. With rr=1 the writer's isolation is
@@ -135,8 +154,26 @@ func (h *modelHistory) commit(ctx context.Context, s modelStep) error {
 		return modelStore(ctx, tx, tid, writes)
 	}); err != nil {
 		return err
+	} else if err := h.happens(ctx, sureReports); err != nil {
+		return err
 	}
 	h.write(tid, writes)
+	return nil
+}
+
+// happens sets the clock by which relpack dates what no tid shows: to some
+// minutes after the last commit.
+func (h *modelHistory) happens(ctx context.Context, how modelReports) error {
+	h.reported(how)
+	moment := zodbtest.TidTime(h.stored.maxTid()).Truncate(time.Minute).Add(20 * time.Minute)
+	if moment.After(h.base) {
+		moment = h.base
+	}
+	if tid := zodbtest.TimeTid(moment); tid > h.clock {
+		h.clock = tid
+		_, err := h.w.app.Exec(ctx, "UPDATE public.model_clock SET moment = $1", moment)
+		return err
+	}
 	return nil
 }
 
@@ -163,8 +200,14 @@ func (h *modelHistory) deleteRows(ctx context.Context, s modelStep) error {
 			zoids = append(zoids, w.zoid)
 		}
 	}
-	if _, err := h.w.app.Exec(ctx, "DELETE FROM public.object_state WHERE zoid = ANY ($1)", zoids); err != nil {
+	gone, err := h.w.app.Exec(ctx, "DELETE FROM public.object_state WHERE zoid = ANY ($1)", zoids)
+	if err != nil {
 		return err
+	}
+	if gone.RowsAffected() > 0 {
+		if err := h.happens(ctx, sureReports); err != nil {
+			return err
+		}
 	}
 	h.change(func(s modelStorage) {
 		for _, zoid := range zoids {
@@ -191,8 +234,9 @@ func (h *modelHistory) restore(ctx context.Context, s modelStep) error {
 	} else if err := h.untriggered(ctx, func(tx pgx.Tx) error { return modelStore(ctx, tx, tid, writes) }); err != nil {
 		return err
 	}
+	err := h.happens(ctx, maybeReports)
 	h.write(tid, writes)
-	return nil
+	return err
 }
 
 // untriggered writes while relpack's triggers are off, as pg_restore does with
@@ -240,7 +284,7 @@ func (h *modelHistory) reload(ctx context.Context, s modelStep) error {
 			FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS saved (zoid, tid, state)`, zoids, tids, states)
 		return err
 	}
-	err := h.end(ctx)
+	err := errors.Join(h.happens(ctx, sureReports), h.end(ctx))
 	switch {
 	case err != nil:
 	case s.kind == "untriggered":

@@ -11,7 +11,9 @@ import (
 // conceive draws a plot.
 func (g *modelGenerator) conceive() []func() modelStep {
 	return pick(g, g.begunPlot, g.capPlot, g.abandonedPlot, g.overtakenPlot, g.guessPlot, g.untriggeredPlot,
-		g.regainPlot, g.regainPlot, g.rewritePlot, g.reloadPlot, g.snapshotPlot, g.gracePlot, g.blobPlot, g.sparedPlot)()
+		g.regainPlot, g.regainPlot, g.rewritePlot, g.reloadPlot, g.snapshotPlot, g.gracePlot, g.blobPlot, g.sparedPlot,
+		g.tornPlot, g.begunSparedPlot, g.begunRestoredPlot, g.choicePlot, g.givenUpPlot, g.overtakenReloadPlot,
+		g.buildPlot)()
 }
 
 func (g *modelGenerator) later(kind string) func() modelStep {

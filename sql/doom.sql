@@ -75,8 +75,8 @@ BEGIN
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage
     SET doomed_tid = applied_tid,
-        -- No garbage is younger than what was applied.
-        doomed_until = least(v_tid, applied_tid),
+        -- No garbage is younger than what was applied or noticed.
+        doomed_until = least(v_tid, greatest(applied_tid, noticed_tid)),
         begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
     PERFORM relpack.clear_scratch('relpack.spared');
     RETURN v_count;

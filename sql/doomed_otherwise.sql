@@ -15,7 +15,7 @@ BEGIN
         OR (v_storage.doomed_until > v_storage.begun_until
             AND v_storage.doomed_until <> least(
                 relpack.time_tid(coalesce(relpack.capped_pack_time(pack_time), 'infinity')),
-                v_storage.applied_tid));
+                greatest(v_storage.applied_tid, v_storage.noticed_tid)));
 END;
 $$;
 
