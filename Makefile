@@ -7,7 +7,8 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 TESTFLAGS ?=
 BENCH     ?= .
 FUZZTIME  ?= 60s
-HISTORIES ?= 3000
+HISTORIES ?= 30000
+SEED      ?= $(shell date +%s)
 OBJECTS   ?= 1000000
 BENCHFLAGS ?=
 
@@ -19,7 +20,7 @@ WITHPG = $(GO) run -buildvcs=false ./runner/internal/pgtest/withpg
 MEASURE = $(GO) run -buildvcs=false ./runner/internal/bench -objects $(OBJECTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo soak bench bench-compare bench-peer bench-go fmt lint fuzz clean go
+.PHONY: help build test histories demo soak bench bench-compare bench-peer bench-go fmt lint fuzz clean go
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,8 +35,12 @@ test: go ## run the whole suite on a private PostgreSQL (or on that of RELPACK_T
 demo: go ## pack a real sample database and show every step
 	$(GO) run -buildvcs=false ./runner/internal/demo
 
-soak: go ## thousands of random histories, and the mistakes that they must find (HISTORIES=3000)
-	$(WITHPG) -- env RELPACK_HISTORIES=$(HISTORIES) RELPACK_FAULT_HISTORIES=400 $(GO) test -count=1 -timeout 3h -run 'EveryHistory|EveryFault' ./runner
+histories: go ## 3000 random histories against a model, and the mistakes that they must find
+	$(WITHPG) -- env RELPACK_HISTORIES=3000 $(GO) test -count=1 -timeout 30m -run EveryHistory -v ./runner
+	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 30m -run EveryFault ./runner
+
+soak: go ## as many other histories as you like (HISTORIES=30000 SEED=number)
+	$(WITHPG) -- env RELPACK_HISTORIES=$(HISTORIES) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -run EveryHistory -v ./runner
 
 bench: build ## measure relpack on a generated database (OBJECTS=1000000 BENCHFLAGS=-help)
 	@mkdir -p .cache

@@ -22,10 +22,10 @@ type modelFault struct {
 // what finds it must find nothing where there is no mistake.
 func TestEveryFaultIsFound(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("takes a minute")
+	histories := uint64(modelNumber(t, "RELPACK_FAULT_HISTORIES", 0))
+	if histories == 0 {
+		t.Skip("takes a minute: make histories sets RELPACK_FAULT_HISTORIES")
 	}
-	histories := uint64(modelNumber(t, "RELPACK_FAULT_HISTORIES", 60))
 	var next atomic.Int64
 	var group sync.WaitGroup
 	for range 3 {
@@ -33,15 +33,17 @@ func TestEveryFaultIsFound(t *testing.T) {
 		group.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(modelFaults)); i = next.Add(1) - 1 {
 				fault := modelFaults[i]
-				seed, err := fault.find(t, w, histories)
-				switch {
-				case err != nil:
-					t.Errorf("%s: %v", fault.name, err)
-				case seed == 0:
-					t.Errorf("%s: not found by %d histories", fault.name, histories)
-				case seed != fault.seed:
-					t.Logf("%s: found by seed %d, not %d", fault.name, seed, fault.seed)
-				}
+				t.Run(fault.name, func(t *testing.T) {
+					seed, err := fault.find(t, w, histories)
+					switch {
+					case err != nil:
+						t.Error(err)
+					case seed == 0:
+						t.Errorf("not found by %d histories", histories)
+					case seed != fault.seed:
+						t.Logf("found by seed %d, not %d", seed, fault.seed)
+					}
+				})
 			}
 		})
 	}

@@ -59,7 +59,7 @@ func (g *modelGenerator) missing() []int64 {
 }
 
 func (g *modelGenerator) step() modelStep {
-	if len(g.plot) == 0 && g.chance(6) {
+	if len(g.plot) == 0 && g.chance(10) {
 		g.plot = g.conceive()
 	}
 	if len(g.plot) > 0 {
@@ -161,7 +161,7 @@ func (g *modelGenerator) pack() modelStep {
 	}
 	switch n := g.IntN(100); {
 	case n < 35:
-		s.args["crash"] = int64(1 + g.IntN(22))
+		s.args["crash"] = int64(1 + g.IntN(pick(g, 10, 22)))
 		s.args["scratch"] = int64(g.IntN(3))
 	case n < 50:
 		s.args["between"] = int64(4 + g.IntN(12))

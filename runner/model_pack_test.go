@@ -206,6 +206,10 @@ func (r *modelRun) catchUpModel(ctx context.Context) error {
 	if err := r.notice(noticed, true); err != nil {
 		return err
 	}
+	if r.late {
+		// What is found overtaken makes an event.
+		r.reported(maybeReports)
+	}
 	x := r.newExaminer(r.w.reader, &classCache{conn: r.w.class, ids: map[string]int32{}})
 	x.limit = int(max(r.step.args["chunk"], 1))
 	for pending > 0 {

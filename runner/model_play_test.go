@@ -234,7 +234,11 @@ func (h *modelHistory) restore(ctx context.Context, s modelStep) error {
 	} else if err := h.untriggered(ctx, func(tx pgx.Tx) error { return modelStore(ctx, tx, tid, writes) }); err != nil {
 		return err
 	}
-	err := h.happens(ctx, maybeReports)
+	how := maybeReports
+	if s.is("off") && len(writes) > 0 {
+		how = sureReports
+	}
+	err := h.happens(ctx, how)
 	h.write(tid, writes)
 	return err
 }

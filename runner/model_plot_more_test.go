@@ -65,12 +65,15 @@ func (g *modelGenerator) begunSparedPlot() []func() modelStep {
 		})
 }
 
-// begunRestoredPlot: what is left of a ring is restored, or is not, and a pack
+// begunRestoredPlot: what is left of a ring is restored, or deleted, and a pack
 // asks for more age than it has.
 func (g *modelGenerator) begunRestoredPlot() []func() modelStep {
 	ring := g.ring(3)
 	plot := g.beginRing(ring)
-	if g.chance(70) {
+	switch g.IntN(4) {
+	case 0:
+		plot = append(plot, planned("delete", "garbage", nil, modelWrite{ring[1].zoid, modelContent{kind: "gone"}}))
+	case 1, 2:
 		plot = append(plot, planned("restore", "row", map[string]int64{"age": 95*24*60 + int64(g.IntN(1000))}, ring[1]))
 	}
 	return append(plot, planned("pack", "steps", map[string]int64{"at": 90 * 24 * 60, "batch": 5, "chunk": 10000}))
@@ -83,9 +86,12 @@ func (g *modelGenerator) choicePlot() []func() modelStep {
 	var at int64
 	crash := map[string]int64{"grace": -1, "chunk": 10000, "atonce": 1, "crash": 8}
 	return []func() modelStep{
-		g.written("dirt", modelPlain(old)), g.later("add"),
 		func() modelStep {
+			s := g.written("dirt", modelPlain(old))()
 			at = g.age - 5
+			return s
+		}, g.later("add"),
+		func() modelStep {
 			return modelStep{verb: "pack", kind: "steps", args: map[string]int64{"at": at, "dry": 1, "chunk": 10000}}
 		},
 		planned("restore", "row", map[string]int64{"age": 95*24*60 + int64(g.IntN(1000))}, modelPlain(g.fresh(), old)),
@@ -136,6 +142,25 @@ func (g *modelGenerator) overtakenReloadPlot() []func() modelStep {
 		},
 		planned("reload", "untriggered", map[string]int64{"snapshot": at}),
 		planned("pack", "steps", deleteAll),
+	}
+}
+
+// opaquePlot: nobody knows what a live object refers to.
+func (g *modelGenerator) opaquePlot() []func() modelStep {
+	under, opaque := pick(g, g.live()...), g.fresh()
+	refs := append(slices.Clone(g.h.stored[under].content.refs), opaque)
+	return []func() modelStep{
+		g.written("add", modelPlain(under, refs...), modelWrite{opaque, modelContent{kind: "opaque"}}, modelPlain(g.fresh())),
+		g.later("add"), planned("pack", "steps", deleteAll), g.later("heal"),
+	}
+}
+
+// rootPlot: the root refers to itself for a while.
+func (g *modelGenerator) rootPlot() []func() modelStep {
+	refs := slices.Clone(g.h.stored[0].content.refs)
+	return []func() modelStep{
+		g.written("self", modelPlain(0, append(slices.Clone(refs), 0)...)), planned("pack", "steps", deleteAll),
+		g.written("modify", modelPlain(0, refs...)), planned("pack", "steps", deleteAll),
 	}
 }
 
