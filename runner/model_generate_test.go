@@ -163,6 +163,11 @@ func (g *modelGenerator) pack() modelStep {
 	case n < 35:
 		s.args["crash"] = int64(1 + g.IntN(pick(g, 10, 22)))
 		s.args["scratch"] = int64(g.IntN(3))
+		if n := s.args["crash"]; n%4 == 0 {
+			// By chance few would come as far as deleting.
+			delete(s.args, "crash")
+			s.args["torn"], s.args["batch"] = 1, 1+n/4%2
+		}
 	case n < 50:
 		s.args["between"] = int64(4 + g.IntN(12))
 		if n == 49 {

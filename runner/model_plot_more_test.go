@@ -90,7 +90,7 @@ func (g *modelGenerator) choicePlot() []func() modelStep {
 			s := g.written("dirt", modelPlain(old))()
 			at = g.age - 5
 			return s
-		}, g.later("add"),
+		}, planned("pack", "steps", lookOnly), g.later("add"),
 		func() modelStep {
 			return modelStep{verb: "pack", kind: "steps", args: map[string]int64{"at": at, "dry": 1, "chunk": 10000}}
 		},
@@ -186,4 +186,95 @@ func (g *modelGenerator) buildPlot() []func() modelStep {
 		})
 	}
 	return append(steps, planned("pack", "steps", deleteAll))
+}
+
+// crashSweepPlot: a DBA sweeps where a run was left off.
+func (g *modelGenerator) crashSweepPlot() []func() modelStep {
+	return []func() modelStep{
+		planned("pack", "steps", deleteAll), g.later("chain"), planned("pack", "steps", lookOnly),
+		g.later(pick(g, "move", "split", "swap", "regain", "cut")),
+		planned("pack", "steps", map[string]int64{
+			"grace": -1, "chunk": pick[int64](g, 1, 10000), "crash": int64(5 + g.IntN(8)), "dry": 1}),
+		planned("sweep", "psql", map[string]int64{"batch": 1000, "calls": 2}),
+	}
+}
+
+// capturedPlot: a run was left off when it had read events, and not yet what
+// they are about; a DBA sweeps.
+func (g *modelGenerator) capturedPlot() []func() modelStep {
+	under, garbage := pick(g, g.live()...), g.fresh()
+	refs := append(slices.Clone(g.h.stored[under].content.refs), garbage)
+	return []func() modelStep{
+		planned("pack", "steps", deleteAll), g.written("dirt", modelPlain(garbage)), g.later("add"),
+		planned("pack", "steps", lookOnly),
+		planned("restore", "row", map[string]int64{"age": 95*24*60 + int64(g.IntN(1000))}, modelPlain(under, refs...)),
+		planned("pack", "steps", map[string]int64{"grace": -1, "chunk": 10000, "atonce": 1, "crash": 6}),
+		planned("sweep", "psql", map[string]int64{"batch": 1000, "calls": 2}),
+	}
+}
+
+// opaqueGarbagePlot: nobody knows what young garbage refers to.
+func (g *modelGenerator) opaqueGarbagePlot() []func() modelStep {
+	var at int64
+	return []func() modelStep{
+		planned("pack", "steps", deleteAll),
+		func() modelStep {
+			s := g.written("dirt", modelPlain(g.fresh()))()
+			at = g.age - 5
+			return s
+		},
+		planned("pack", "steps", lookOnly), g.written("dirt", modelWrite{g.fresh(), modelContent{kind: "opaque"}}), g.later("add"),
+		func() modelStep {
+			return modelStep{verb: "pack", kind: "steps", args: map[string]int64{"at": at, "batch": 5, "chunk": 10000}}
+		},
+		g.later("heal"),
+	}
+}
+
+// begunRegainedPlot: what is left of a ring is used again, and given up again.
+func (g *modelGenerator) begunRegainedPlot() []func() modelStep {
+	ring := g.ring(3)
+	under := pick(g, g.live()...)
+	refs := slices.Clone(g.h.stored[under].content.refs)
+	return append(g.beginRing(ring),
+		g.written("regain", modelPlain(under, append(slices.Clone(refs), ring[1].zoid)...)),
+		planned("pack", "steps", map[string]int64{"grace": -1, "chunk": 10000, "atonce": 1, "crash": 8}), g.written("cut", modelPlain(under, refs...)),
+		planned("pack", "steps", map[string]int64{"at": 90 * 24 * 60, "batch": 5, "chunk": 10000}))
+}
+
+// psqlCutPlot: a row with a subtree below it is deleted on a quiet storage.
+func (g *modelGenerator) psqlCutPlot() []func() modelStep {
+	under, one, two, three := pick(g, g.live()...), g.fresh(), g.fresh(), g.fresh()
+	refs := append(slices.Clone(g.h.stored[under].content.refs), one)
+	var at int64
+	return []func() modelStep{
+		func() modelStep {
+			s := g.written("add", modelPlain(under, refs...), modelPlain(one, two), modelPlain(two, three), modelPlain(three))()
+			at = g.age - 5
+			return s
+		},
+		planned("pack", "steps", lookOnly),
+		planned("delete", "live", nil, modelWrite{one, modelContent{kind: "gone"}}),
+		func() modelStep {
+			return modelStep{verb: "pack", kind: "steps", args: map[string]int64{"at": at, "batch": 5, "chunk": 10000}}
+		},
+	}
+}
+
+// aheadPlot: garbage with a tid that is yet to come, and who asks for more.
+func (g *modelGenerator) aheadPlot() []func() modelStep {
+	return []func() modelStep{
+		func() modelStep {
+			s := g.written("dirt", modelPlain(g.fresh()))()
+			s.args["age"] = -60
+			return s
+		},
+		func() modelStep {
+			s := g.commit("add")
+			s.args["age"] = -120
+			return s
+		},
+		planned("pack", "steps", lookOnly),
+		planned("sweep", "psql", map[string]int64{"at": -10000, "batch": 1000, "calls": 1}),
+	}
 }

@@ -13,7 +13,8 @@ func (g *modelGenerator) conceive() []func() modelStep {
 	return pick(g, g.begunPlot, g.capPlot, g.abandonedPlot, g.overtakenPlot, g.guessPlot, g.untriggeredPlot,
 		g.regainPlot, g.regainPlot, g.rewritePlot, g.reloadPlot, g.snapshotPlot, g.gracePlot, g.blobPlot, g.sparedPlot,
 		g.tornPlot, g.begunSparedPlot, g.begunRestoredPlot, g.choicePlot, g.givenUpPlot, g.overtakenReloadPlot,
-		g.buildPlot, g.buildPlot, g.opaquePlot, g.rootPlot)()
+		g.buildPlot, g.buildPlot, g.opaquePlot, g.rootPlot, g.crashSweepPlot, g.crashSweepPlot,
+		g.opaqueGarbagePlot, g.begunRegainedPlot, g.psqlCutPlot, g.aheadPlot, g.capturedPlot)()
 }
 
 func (g *modelGenerator) later(kind string) func() modelStep {
@@ -139,7 +140,11 @@ func (g *modelGenerator) regainPlot() []func() modelStep {
 	args := map[string]int64{"batch": pick[int64](g, 1, 1000), "calls": 2}
 	write := func() modelWrite {
 		at := pick(g, g.live()...)
-		return modelPlain(at, append(slices.Clone(g.h.stored[at].content.refs), pick(g, one, two))...)
+		w := modelPlain(at, append(slices.Clone(g.h.stored[at].content.refs), pick(g, one, two))...)
+		if at != 0 && g.chance(30) {
+			w.content.kind = "zip"
+		}
+		return w
 	}
 	plot := []func() modelStep{
 		g.written("dirt", modelPlain(one, two), circle, modelPlain(other)),
