@@ -231,17 +231,6 @@ func (g *modelGenerator) opaqueGarbagePlot() []func() modelStep {
 	}
 }
 
-// begunRegainedPlot: what is left of a ring is used again, and given up again.
-func (g *modelGenerator) begunRegainedPlot() []func() modelStep {
-	ring := g.ring(3)
-	under := pick(g, g.live()...)
-	refs := slices.Clone(g.h.stored[under].content.refs)
-	return append(g.beginRing(ring),
-		g.written("regain", modelPlain(under, append(slices.Clone(refs), ring[1].zoid)...)),
-		planned("pack", "steps", map[string]int64{"grace": -1, "chunk": 10000, "atonce": 1, "crash": 8}), g.written("cut", modelPlain(under, refs...)),
-		planned("pack", "steps", map[string]int64{"at": 90 * 24 * 60, "batch": 5, "chunk": 10000}))
-}
-
 // psqlCutPlot: a row with a subtree below it is deleted on a quiet storage.
 func (g *modelGenerator) psqlCutPlot() []func() modelStep {
 	under, one, two, three := pick(g, g.live()...), g.fresh(), g.fresh(), g.fresh()

@@ -14,7 +14,7 @@ func (g *modelGenerator) conceive() []func() modelStep {
 		g.regainPlot, g.regainPlot, g.rewritePlot, g.reloadPlot, g.snapshotPlot, g.gracePlot, g.blobPlot, g.sparedPlot,
 		g.tornPlot, g.begunSparedPlot, g.begunRestoredPlot, g.choicePlot, g.givenUpPlot, g.overtakenReloadPlot,
 		g.buildPlot, g.buildPlot, g.opaquePlot, g.rootPlot, g.crashSweepPlot, g.crashSweepPlot,
-		g.opaqueGarbagePlot, g.begunRegainedPlot, g.psqlCutPlot, g.aheadPlot, g.capturedPlot)()
+		g.opaqueGarbagePlot, g.psqlCutPlot, g.aheadPlot, g.capturedPlot, g.choicePlot, g.choicePlot)()
 }
 
 func (g *modelGenerator) later(kind string) func() modelStep {
