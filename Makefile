@@ -7,7 +7,8 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 TESTFLAGS ?=
 BENCH     ?= .
 FUZZTIME  ?= 60s
-HISTORIES ?= 3000
+HISTORIES ?= 30000
+SEED      ?= $(shell date +%s)
 OBJECTS   ?= 1000000
 VERSIONS  ?= 15 16 17 18
 BENCHFLAGS ?=
@@ -20,7 +21,7 @@ WITHPG = $(GO) run -buildvcs=false ./runner/internal/pgtest/withpg
 MEASURE = $(GO) run -buildvcs=false ./runner/internal/bench -objects $(OBJECTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-matrix demo interop soak bench bench-compare bench-extremes bench-peer bench-go fmt lint fuzz clean go
+.PHONY: help build test test-matrix histories demo interop soak bench bench-compare bench-extremes bench-peer bench-go fmt lint fuzz clean go
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,13 +44,17 @@ test-matrix: go ## run the suite on several versions of PostgreSQL (VERSIONS="15
 demo: go ## pack a real sample database and show every step
 	$(GO) run -buildvcs=false ./runner/internal/demo
 
+histories: go ## 3000 random histories against a model, and the mistakes that they must find
+	$(WITHPG) -- env RELPACK_HISTORIES=3000 $(GO) test -count=1 -timeout 30m -run EveryHistory -v ./runner
+	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 30m -run EveryFault ./runner
+
 # How long a real application and relpack run side by side, in each of several shapes.
 INTEROP ?= 10s
 interop: go ## prove that relpack does no harm beside the real RelStorage, installed with pip (INTEROP=10s)
 	$(WITHPG) -durable -- env RELPACK_INTEROP=$(INTEROP) $(GO) test -count=1 -v -timeout 3h $(TESTFLAGS) ./runner/internal/interop
 
-soak: go ## thousands of random histories, and the mistakes that they must find (HISTORIES=3000); a long interop
-	$(WITHPG) -- env RELPACK_HISTORIES=$(HISTORIES) RELPACK_FAULT_HISTORIES=400 $(GO) test -count=1 -timeout 3h -run 'EveryHistory|EveryFault' ./runner
+soak: go ## as many other histories as you like (HISTORIES=30000 SEED=number), then a long interop
+	$(WITHPG) -- env RELPACK_HISTORIES=$(HISTORIES) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -run EveryHistory -v ./runner
 	$(MAKE) interop INTEROP=10m
 
 bench: build ## measure relpack on a generated database (OBJECTS=1000000 BENCHFLAGS=-help)

@@ -69,7 +69,7 @@ COMMENT ON COLUMN relpack.object.tid IS 'Transaction id of the revision whose re
 COMMENT ON COLUMN relpack.object.parent IS
     'A live object that refers to this one: following parents ends at the root (0, its own parent). NULL: detached; unreachable once relpack.suspect is empty.';
 COMMENT ON COLUMN relpack.object.detached_tid IS
-    'Transaction id up to which changes were captured when the object was found cut off; starts its grace. NULL for attached objects, and for those the first build found unreachable.';
+    'Since when it is cut off, at the latest, as a tid: up to which changes were captured when that was found, or when an event was collected. Starts its grace. NULL for attached objects, and for those the first build found unreachable.';
 COMMENT ON COLUMN relpack.object.class IS 'Class of the object: relpack.class.id.';
 COMMENT ON COLUMN relpack.object.size IS 'Bytes of the stored state.';
 
@@ -168,6 +168,7 @@ CREATE TABLE relpack.storage (
     watermark        bigint  NOT NULL DEFAULT 0,
     applied_tid      bigint  NOT NULL DEFAULT 0,
     collected_tid    bigint  NOT NULL DEFAULT 0,
+    noticed_tid      bigint  NOT NULL DEFAULT 0,
     doomed_tid       bigint  NOT NULL DEFAULT 0,
     doomed_until     bigint  NOT NULL DEFAULT 0,
     begun_until      bigint  NOT NULL DEFAULT 0,
@@ -193,6 +194,7 @@ COMMENT ON TABLE relpack.storage IS
 COMMENT ON COLUMN relpack.storage.watermark IS 'Highest tid when changes were last captured. Later commits have a higher tid, other writes make an event.';
 COMMENT ON COLUMN relpack.storage.applied_tid IS 'The graph describes the storage up to this tid.';
 COMMENT ON COLUMN relpack.storage.collected_tid IS 'Changes up to this tid are in relpack.pending or applied.';
+COMMENT ON COLUMN relpack.storage.noticed_tid IS 'When events were last collected, or the storage compared, as a tid by the clock of the server. What is cut off later is not called older.';
 COMMENT ON COLUMN relpack.storage.doomed_tid IS 'The applied_tid for which relpack.doomed was chosen; 0 when the graph has changed since.';
 COMMENT ON COLUMN relpack.storage.doomed_until IS 'The pack time, as a tid, with which relpack.doomed was chosen.';
 COMMENT ON COLUMN relpack.storage.begun_until IS 'The pack time, as a tid, of a deletion that has begun and is not finished: what is in relpack.doomed and no younger follows whatever the grace. 0: none.';

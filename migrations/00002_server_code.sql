@@ -64,16 +64,20 @@ COMMENT ON FUNCTION relpack.analyze_spared() IS
 
 -- sql/any_unreachable.sql
 -- +goose StatementBegin
+-- Asked while writers are held up: PL/pgSQL keeps the parsed statement from
+-- one call to the next, a function in SQL would not.
 CREATE OR REPLACE FUNCTION relpack.any_unreachable(mentioned bigint[], batch bigint[])
 RETURNS boolean
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
     -- NULL: a state whose references are not plain bytes.
-    SELECT EXISTS (SELECT FROM unnest(mentioned) AS m WHERE m IS NULL)
+    RETURN EXISTS (SELECT FROM unnest(mentioned) AS m WHERE m IS NULL)
         OR EXISTS (SELECT FROM unnest(mentioned) AS m JOIN unnest(batch) AS b ON b = m)
         OR EXISTS (SELECT FROM relpack.object WHERE zoid = ANY (mentioned) AND parent IS NULL);
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.any_unreachable(bigint[], bigint[]) IS
@@ -100,6 +104,7 @@ SET enable_seqscan = off
 AS $$
 DECLARE
     v_watermark bigint;
+    v_detached bigint;
     v_edges_gone bigint;
     v_edges_new bigint;
     v_nodes_gone bigint;
@@ -110,7 +115,9 @@ BEGIN
         RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
             HINT = 'Call relpack.reach() first.';
     END IF;
-    SELECT watermark INTO STRICT v_watermark FROM relpack.storage;
+    SELECT watermark, greatest(watermark, noticed_tid)
+    INTO STRICT v_watermark, v_detached
+    FROM relpack.storage;
     INSERT INTO relpack.capture (watermark, read_until) VALUES (v_watermark, clock_timestamp())
     ON CONFLICT (watermark) DO UPDATE SET read_until = excluded.read_until;
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
@@ -140,7 +147,7 @@ BEGIN
         RETURNING object_inref.zoid, object_inref.inref
     ), detached AS (
         UPDATE relpack.object
-        SET parent = NULL, detached_tid = v_watermark
+        SET parent = NULL, detached_tid = v_detached
         FROM gone
         WHERE object.zoid = gone.zoid AND object.parent = gone.inref AND object.zoid <> 0
         RETURNING object.zoid
@@ -178,7 +185,7 @@ BEGIN
         INSERT INTO relpack.object (zoid, tid, parent, detached_tid, class, size)
         SELECT zoid, tid,
                CASE zoid WHEN 0 THEN 0 END,
-               CASE zoid WHEN 0 THEN NULL ELSE v_watermark END,
+               CASE zoid WHEN 0 THEN NULL ELSE v_detached END,
                class, size
         FROM relpack.examined_object
         WHERE tid IS NOT NULL
@@ -389,7 +396,7 @@ BEGIN
     -- The row is missing after a restore without the data of our tables.
     INSERT INTO relpack.storage DEFAULT VALUES ON CONFLICT DO NOTHING;
     UPDATE relpack.storage
-    SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, doomed_tid = 0,
+    SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, noticed_tid = 0, doomed_tid = 0,
         objects = 0, inrefs = 0, frontier_rows = 0, frontier_block = 0, climb_round = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.tree,
@@ -621,7 +628,9 @@ COMMENT ON FUNCTION relpack.capped_tid(timestamptz) IS
 -- +goose StatementBegin
 -- Referrers no later than what they refer to: the batch is closed under doomed
 -- referrers where that fits, so that nothing that remains refers to what is
--- gone. A component larger than the batch is begun, and finished by the next.
+-- gone. A component larger than the batch is begun, and finished by the next:
+-- no order would keep a circle whole, and those of a site, whose objects refer
+-- to what they are in, are as large as what was deleted.
 CREATE OR REPLACE FUNCTION relpack.choose_batch(batch integer)
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -719,18 +728,23 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '10ms'
 AS $$
+DECLARE
+    v_timeout text := current_setting('lock_timeout');
 BEGIN
     IF pg_relation_size(scratch) > 262144 THEN
         BEGIN
+            PERFORM set_config('lock_timeout', '10ms', true);
             EXECUTE format('TRUNCATE %s', scratch);
+            PERFORM set_config('lock_timeout', v_timeout, true);
             RETURN;
         EXCEPTION
             WHEN lock_not_available THEN
                 NULL;
         END;
     END IF;
+    -- Autovacuum locks out everybody for a moment when it gives pages back to
+    -- the file system: that is waited for.
     EXECUTE format('DELETE FROM %s', scratch);
 END;
 $$;
@@ -852,6 +866,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_storage relpack.storage;
+    v_abandoned boolean;
+    v_reported boolean;
     v_truncated boolean;
 BEGIN
     PERFORM relpack.require_pack_lock();
@@ -860,15 +876,7 @@ BEGIN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
 
-    IF EXISTS (SELECT FROM relpack.pending) THEN
-        -- A run was abandoned when it had applied a part of its changes. What it
-        -- found cut off may have hung on what it did not come to, and may have
-        -- been cut only now: its grace begins with this run.
-        UPDATE relpack.object
-        SET detached_tid = v_storage.watermark
-        WHERE object.parent IS NULL AND object.detached_tid >= v_storage.applied_tid;
-    END IF;
-
+    v_abandoned := EXISTS (SELECT FROM relpack.pending);
     WITH taken AS (
         DELETE FROM relpack.write_event
         RETURNING zoid, kind
@@ -877,7 +885,25 @@ BEGIN
         SELECT DISTINCT zoid FROM taken WHERE zoid IS NOT NULL
         ON CONFLICT DO NOTHING
     )
-    SELECT coalesce(bool_or(kind = 'truncated'), false) INTO v_truncated FROM taken;
+    SELECT count(*) > 0, coalesce(bool_or(kind = 'truncated'), false)
+    INTO v_reported, v_truncated
+    FROM taken;
+
+    IF v_reported OR v_storage.graph = 'doubtful' THEN
+        -- What no tid dates (rows deleted in psql, an older load) may have
+        -- happened just now, long after the last commit.
+        UPDATE relpack.storage
+        SET noticed_tid = greatest(noticed_tid, relpack.time_tid(clock_timestamp()))
+        RETURNING noticed_tid INTO v_storage.noticed_tid;
+    END IF;
+    IF v_abandoned THEN
+        -- A run was abandoned when it had applied a part of its changes. What it
+        -- found cut off may have hung on what it did not come to, and may have
+        -- been cut only now: its grace begins with this run.
+        UPDATE relpack.object
+        SET detached_tid = greatest(v_storage.watermark, v_storage.noticed_tid)
+        WHERE object.parent IS NULL AND object.detached_tid >= v_storage.applied_tid;
+    END IF;
 
     -- What is odd may have come to name an object that is stored now.
     INSERT INTO relpack.pending (zoid)
@@ -1013,18 +1039,18 @@ SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_narrow bigint := (relpack.limits()).narrow;
-    v_watermark bigint;
+    v_detached bigint;
 BEGIN
     IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut' OFFSET v_narrow) THEN
         PERFORM relpack.cut_narrow();
         RETURN;
     END IF;
-    SELECT watermark INTO v_watermark FROM relpack.storage;
+    SELECT greatest(watermark, noticed_tid) INTO v_detached FROM relpack.storage;
     WITH frontier AS MATERIALIZED (
         UPDATE relpack.suspect SET stage = 'loose' WHERE stage = 'cut' RETURNING zoid
     ), detached AS (
         UPDATE relpack.object
-        SET parent = NULL, detached_tid = v_watermark
+        SET parent = NULL, detached_tid = v_detached
         FROM frontier
         CROSS JOIN LATERAL (
             SELECT object_inref.zoid
@@ -1063,10 +1089,10 @@ SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
-    v_watermark bigint;
+    v_detached bigint;
     v_found bigint;
 BEGIN
-    SELECT watermark INTO v_watermark FROM relpack.storage;
+    SELECT greatest(watermark, noticed_tid) INTO v_detached FROM relpack.storage;
     PERFORM relpack.clear_scratch('relpack.walked');
     INSERT INTO relpack.walked (place, zoid)
     WITH RECURSIVE walk (zoid) AS (
@@ -1085,7 +1111,7 @@ BEGIN
     SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
     GET DIAGNOSTICS v_found = ROW_COUNT;
     UPDATE relpack.object
-    SET parent = NULL, detached_tid = v_watermark
+    SET parent = NULL, detached_tid = v_detached
     FROM relpack.walked
     WHERE object.zoid = walked.zoid AND object.parent IS NOT NULL;
     INSERT INTO relpack.suspect (zoid, stage)
@@ -1103,13 +1129,15 @@ COMMENT ON FUNCTION relpack.cut_narrow() IS
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.discard_examined()
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT relpack.clear_scratch('relpack.examined_object'),
-           relpack.clear_scratch('relpack.examined_inref'),
-           relpack.clear_scratch('relpack.examined_problem');
+BEGIN
+    PERFORM relpack.clear_scratch('relpack.examined_object'),
+            relpack.clear_scratch('relpack.examined_inref'),
+            relpack.clear_scratch('relpack.examined_problem');
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.discard_examined() IS
@@ -1196,8 +1224,8 @@ BEGIN
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage
     SET doomed_tid = applied_tid,
-        -- No garbage is younger than what was applied.
-        doomed_until = least(v_tid, applied_tid),
+        -- No garbage is younger than what was applied or noticed.
+        doomed_until = least(v_tid, greatest(applied_tid, noticed_tid)),
         begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
     -- Captures that no open transaction can have begun before. Where those of
     -- others are not looked at, after a month.
@@ -1232,7 +1260,8 @@ BEGIN
     RETURN v_storage.applied_tid <> v_storage.doomed_tid
         OR NOT EXISTS (SELECT FROM relpack.doomed)
         OR (v_storage.doomed_until > v_storage.begun_until
-            AND v_storage.doomed_until <> least(relpack.capped_tid(pack_time), v_storage.applied_tid));
+            AND v_storage.doomed_until <> least(relpack.capped_tid(pack_time),
+                                                greatest(v_storage.applied_tid, v_storage.noticed_tid)));
 END;
 $$;
 
@@ -1242,27 +1271,31 @@ COMMENT ON FUNCTION relpack.doomed_otherwise(timestamptz) IS
 
 -- sql/doubt.sql
 -- +goose StatementBegin
--- Why the graph may no longer describe the storage. Cheap: called by every
--- capture and every sweep.
+-- Why the graph may no longer describe the storage. Called by every capture,
+-- and by every sweep while it holds up writers: PL/pgSQL keeps the plan from
+-- one call to the next, a function in SQL would not.
 CREATE OR REPLACE FUNCTION relpack.doubt()
 RETURNS text
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE
-        WHEN storage.graph = 'doubtful'
-            THEN 'a comparison with the storage is due'
-        WHEN storage.relation IS DISTINCT FROM to_regclass('public.object_state')::oid
-            THEN 'object_state is another table than before'
-        WHEN storage.trigger_identity IS DISTINCT FROM relpack.trigger_identity()
-            THEN 'relpack''s triggers were disabled or replaced for a while'
-        WHEN storage.trigger_identity LIKE '%subscribed:%'
-            THEN 'object_state receives rows by logical replication, which fires no triggers'
-        WHEN storage.watermark > coalesce((SELECT max(tid) FROM public.object_state), 0)
-            THEN 'the storage has gone back to an earlier transaction'
-        END
-    FROM relpack.storage;
+BEGIN
+    RETURN (
+        SELECT CASE
+            WHEN storage.graph = 'doubtful'
+                THEN 'a comparison with the storage is due'
+            WHEN storage.relation IS DISTINCT FROM to_regclass('public.object_state')::oid
+                THEN 'object_state is another table than before'
+            WHEN storage.trigger_identity IS DISTINCT FROM relpack.trigger_identity()
+                THEN 'relpack''s triggers were disabled or replaced for a while'
+            WHEN storage.trigger_identity LIKE '%subscribed:%'
+                THEN 'object_state receives rows by logical replication, which fires no triggers'
+            WHEN storage.watermark > coalesce((SELECT max(tid) FROM public.object_state), 0)
+                THEN 'the storage has gone back to an earlier transaction'
+            END
+        FROM relpack.storage);
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.doubt() IS
@@ -2814,18 +2847,21 @@ COMMENT ON FUNCTION relpack.tree_zoids() IS
 -- Architecture").
 CREATE OR REPLACE FUNCTION relpack.trigger_identity()
 RETURNS text
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT concat_ws(' ',
-        string_agg(format('%s:%s:%s:%s', tgname, oid, xmin, tgenabled), ' ' ORDER BY tgname),
-        (SELECT 'subscribed:' || string_agg(srsubid::text, ',' ORDER BY srsubid)
-         FROM pg_subscription_rel
-         WHERE srrelid = to_regclass('public.object_state')))
-    FROM pg_trigger
-    WHERE tgrelid = to_regclass('public.object_state')
-      AND tgname LIKE 'relpack\_%';
+BEGIN
+    RETURN (
+        SELECT concat_ws(' ',
+            string_agg(format('%s:%s:%s:%s', tgname, oid, xmin, tgenabled), ' ' ORDER BY tgname),
+            (SELECT 'subscribed:' || string_agg(srsubid::text, ',' ORDER BY srsubid)
+             FROM pg_subscription_rel
+             WHERE srrelid = to_regclass('public.object_state')))
+        FROM pg_trigger
+        WHERE tgrelid = to_regclass('public.object_state')
+          AND tgname LIKE 'relpack\_%');
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.trigger_identity() IS
@@ -3402,7 +3438,7 @@ COMMENT ON COLUMN relpack.unreachable_object.tid IS 'Transaction that wrote it l
 COMMENT ON COLUMN relpack.unreachable_object.class IS 'Its Python class.';
 COMMENT ON COLUMN relpack.unreachable_object.size IS 'Bytes of its state.';
 COMMENT ON COLUMN relpack.unreachable_object.unreachable_since IS
-    'When the last transaction was written that the run knew of which found it cut off. NULL: the first build found it so, nobody knows since when.';
+    'When the last transaction was written that the run knew of which found it cut off; if rows were deleted or restored meanwhile, when that was noticed. NULL: the first build found it so, nobody knows since when.';
 COMMENT ON COLUMN relpack.unreachable_object.deletable_after IS
     'From when a pack with the default grace of one day deletes it, if nothing that stays refers to it.';
 -- +goose StatementEnd

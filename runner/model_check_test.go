@@ -5,9 +5,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // What must hold after the steps of a history.
@@ -127,91 +124,6 @@ func (h *modelHistory) checkDoomed(found modelFound, packTid int64) error {
 	return nil
 }
 
-const modelPeek = `
-	SELECT (SELECT coalesce(array_agg(zoid), '{}') FROM public.object_state),
-	       (SELECT coalesce(max(tid), 0) FROM public.object_state),
-	       (SELECT coalesce(array_agg(zoid), '{}') FROM relpack.doomed),
-	       (SELECT begun_until FROM relpack.storage)`
-
-// sweepOnce calls relpack.sweep and looks at what it deleted. The outcome
-// "last" is a batch after which nothing is left to do.
-func (h *modelHistory) sweepOnce(ctx context.Context, conn *pgx.Conn, batch int64, packTime *time.Time) (outcome string, gone []int64, err error) {
-	packTid, err := h.packTid(ctx, packTime)
-	if err != nil {
-		return "", nil, err
-	}
-	var remaining int64
-	if err := conn.QueryRow(ctx, "SELECT outcome, remaining FROM relpack.sweep($1, $2)", batch, packTime).
-		Scan(&outcome, &remaining); err != nil {
-		return "", nil, err
-	}
-	h.w.counts["batch "+outcome]++
-	gone, err = h.afterSweep(ctx, packTid)
-	if outcome == "swept" && remaining == 0 {
-		outcome = "last"
-	}
-	return outcome, gone, err
-}
-
-// afterSweep checks what is missing now, and forgets it.
-func (h *modelHistory) afterSweep(ctx context.Context, packTid int64) (gone []int64, err error) {
-	var stored, doomed []int64
-	var highest, begun int64
-	if err := h.w.app.QueryRow(ctx, modelPeek).Scan(&stored, &highest, &doomed, &begun); err != nil {
-		return nil, err
-	}
-	left, chosen := modelSet(stored), modelSet(doomed)
-	for zoid := range h.stored {
-		if !left[zoid] {
-			gone = append(gone, zoid)
-		}
-	}
-	slices.Sort(gone)
-	if err := h.checkGone(gone, chosen, packTid); err != nil {
-		return nil, err
-	}
-	if highest < h.stored.maxTid() {
-		return nil, lossf("the highest tid fell from %d to %d when %v were deleted", h.stored.maxTid(), highest, gone)
-	}
-	h.forget(gone)
-	h.doomed, h.begunUntil = chosen, begun
-	return gone, nil
-}
-
-// checkGone is what makes a deletion safe, whatever happened at the same time.
-func (h *modelHistory) checkGone(gone []int64, doomed map[int64]bool, packTid int64) error {
-	if len(gone) == 0 {
-		return nil
-	}
-	reached, deleted := h.stored.from(0), modelSet(gone)
-	for _, zoid := range gone {
-		node, known := h.nodes[zoid]
-		young := max(node.tid, node.lo)
-		switch {
-		case reached[zoid]:
-			return lossf("object %d was deleted and can be reached", zoid)
-		case known && node.tid != h.stored[zoid].tid:
-			return lossf("object %d was deleted in a revision that nobody had read", zoid)
-		case known && young > packTid && (!h.doomed[zoid] || young > h.begunUntil):
-			return lossf("object %d was deleted within the grace: %+v, pack tid %d", zoid, node, packTid)
-		}
-	}
-	for zoid, row := range h.stored {
-		if deleted[zoid] {
-			continue
-		}
-		if row.content.kind == "opaque" && !doomed[zoid] {
-			return lossf("%v were deleted, though nobody knows what %d refers to", gone, zoid)
-		}
-		for _, ref := range h.stored.refs(zoid) {
-			if deleted[ref] && !doomed[zoid] {
-				return lossf("object %d was deleted and %d, which stays, refers to it", ref, zoid)
-			}
-		}
-	}
-	return nil
-}
-
 // afterPack judges how a pack ended.
 func (h *modelHistory) afterPack(ctx context.Context, s modelStep, failed error) error {
 	switch {
@@ -279,7 +191,10 @@ func (h *modelHistory) afterCrash(ctx context.Context, s modelStep) error {
 		return err
 	}
 	h.undecided = found.suspects > 0
-	h.abandoned = max(h.abandoned, found.watermark)
+	if err := h.notice(found.noticed, found.events == 0 && found.believed && found.graph == "known"); err != nil {
+		return err
+	}
+	h.abandoned = max(h.abandoned, found.watermark, found.noticed)
 	h.building = h.building || (found.graph != "known" && found.graph != "doubtful")
 	switch {
 	case found.pending == 0 && found.events == 0 && found.applied == h.stored.maxTid() && found.graph == "known" && found.believed:

@@ -49,13 +49,17 @@ func (h *modelHistory) closeTransaction(ctx context.Context, s modelStep) error 
 	if err := h.open.Commit(ctx); err != nil {
 		return err
 	}
+	err := h.happens(ctx, sureReports)
 	h.write(tid, writes)
-	return nil
+	return err
 }
 
 // rootless takes the root away for a moment: a pack must refuse.
 func (h *modelHistory) rootless(ctx context.Context) error {
 	root := h.stored[0]
+	if err := h.happens(ctx, sureReports); err != nil {
+		return err
+	}
 	if _, err := h.w.app.Exec(ctx, "DELETE FROM public.object_state WHERE zoid = 0"); err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (g *modelGenerator) missing() []int64 {
 }
 
 func (g *modelGenerator) step() modelStep {
-	if len(g.plot) == 0 && g.chance(6) {
+	if len(g.plot) == 0 && g.chance(10) {
 		g.plot = g.conceive()
 	}
 	if len(g.plot) > 0 {
@@ -129,6 +129,8 @@ func (g *modelGenerator) until(args map[string]int64, exact bool) {
 		args["grace"] = 0
 	case n < 6:
 		args["grace"] = 0
+	case n < 7:
+		args["grace"] = 24 * 60 * pick[int64](g, 1, 2, 7, 30)
 	case len(g.ages) > 0:
 		args["grace"] = max(pick(g, g.ages...), 0) + pick[int64](g, 30, -30)
 		args["grace"] = max(args["grace"], 0)
@@ -159,15 +161,26 @@ func (g *modelGenerator) pack() modelStep {
 	}
 	switch n := g.IntN(100); {
 	case n < 35:
-		s.args["crash"] = int64(1 + g.IntN(22))
+		s.args["crash"] = int64(1 + g.IntN(pick(g, 10, 22)))
 		s.args["scratch"] = int64(g.IntN(3))
+		if n := s.args["crash"]; n%4 == 0 {
+			// By chance few would come as far as deleting.
+			delete(s.args, "crash")
+			s.args["torn"], s.args["batch"] = 1, 1+n/4%2
+		}
 	case n < 50:
 		s.args["between"] = int64(4 + g.IntN(12))
+		if n == 49 {
+			delete(s.args, "between")
+			s.args["inflight"] = 1
+		}
 		c := g.commit(pick(g, commitKinds...))
 		maps.Copy(s.args, c.args)
 		s.writes = c.writes
 	case n < 60:
 		s.args["dry"] = 1
+	default:
+		s.args["atonce"] = 1
 	}
 	return s
 }

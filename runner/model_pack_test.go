@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,14 +31,16 @@ type modelRun struct {
 var errAbandoned = errors.New("abandoned")
 
 // next is called before each step.
-func (r *modelRun) next(ctx context.Context) error {
+func (r *modelRun) next(ctx context.Context, what string) error {
 	r.steps++
 	if r.step.args["crash"] == int64(r.steps) {
+		r.w.counts["crash before "+what]++
 		return errAbandoned
 	}
 	if r.step.args["between"] == int64(r.steps) && len(r.step.writes) > 0 {
 		r.late = r.captured > 0 && !r.applied
 		r.w.counts["between"]++
+		r.reported(maybeReports)
 		return r.commit(ctx, r.step)
 	}
 	return nil
@@ -45,8 +48,16 @@ func (r *modelRun) next(ctx context.Context) error {
 
 // sql is one step in SQL that yields a value.
 func modelDo[T any](ctx context.Context, r *modelRun, sql string, args ...any) (value T, err error) {
-	if err = r.next(ctx); err == nil {
-		err = r.w.packer.QueryRow(ctx, sql, args...).Scan(&value)
+	_, what, _ := strings.Cut(sql, "relpack.")
+	what, _, _ = strings.Cut(what, "(")
+	if err = r.next(ctx, what); err != nil {
+		return value, err
+	}
+	// Autovacuum may have a table for a moment; see pack.persist.
+	for range 20 {
+		if err = r.w.packer.QueryRow(ctx, sql, args...).Scan(&value); !isState(err, "55P03") {
+			break
+		}
 	}
 	return value, err
 }
@@ -95,80 +106,12 @@ func lossUnless(ok bool, what string) error {
 	return lossf("%s", what)
 }
 
-// buildGraph is pack.build, with a range of one block a step.
-func (r *modelRun) buildGraph(ctx context.Context) error {
-	graph, err := modelDo[string](ctx, r, "SELECT graph FROM relpack.storage")
-	if err != nil {
-		return err
-	}
-	if r.step.is("init") {
-		graph = "none"
-	}
-	switch graph {
-	case "known", "doubtful":
-		return nil
-	case "none":
-		if _, err := modelDo[string](ctx, r, "SELECT relpack.build_reset()::text"); err != nil {
-			return err
-		}
-		r.building = true
-		r.forgetGraph()
-		if err := r.tryLock(ctx, "SELECT relpack.build_begin(1)"); err != nil {
-			return err
-		}
-		r.captured = r.moment
-	case "scanning":
-		r.dirty = true
-		if _, err := r.w.packer.Exec(ctx, "UPDATE relpack.storage SET scan_disturbed = true"); err != nil {
-			return err
-		}
-		r.w.counts["scan resumed"]++
-	default:
-		r.dirty = true
-		r.w.counts["build resumed"]++
-	}
-	if graph == "none" || graph == "scanning" {
-		if err := r.scanRanges(ctx); err != nil {
-			return err
-		}
-	}
-	for step := new(string); step != nil; {
-		if step, err = modelDo[*string](ctx, r, "SELECT step FROM relpack.build_step()"); err != nil {
-			return err
-		}
-	}
-	if r.captured != r.moment {
-		r.dirty = true
-	}
-	return nil
-}
-
-func (r *modelRun) scanRanges(ctx context.Context) error {
-	ranges, err := pgxRows(ctx, r.w.packer, func(row pgx.CollectableRow) (b blockRange, err error) {
-		return b, row.Scan(&b.first, &b.last)
-	}, "SELECT first_block, last_block FROM relpack.scan_range ORDER BY first_block")
-	if err != nil {
-		return err
-	}
-	w := &scanWorker{pack: r.pack, packer: r.w.packer.PgConn().PID(), reader: r.w.reader, writer: r.w.writer,
-		objects: newCopyBuffer("staged_object", "zoid, tid, class, size"), inrefs: newCopyBuffer("object_inref", "zoid, inref")}
-	w.decoder = decoder{classes: &classCache{conn: r.w.class, ids: map[string]int32{}}, ids: map[string]int32{}}
-	if err := r.w.packer.QueryRow(ctx, "SELECT watermark, filenode::bigint FROM relpack.storage").Scan(&w.watermark, &w.filenode); err != nil {
-		return err
-	}
-	for _, blocks := range ranges {
-		if err := r.next(ctx); err != nil {
-			return err
-		}
-		if err := w.read(ctx, blocks); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// settleSuspects is pack.reach.
+// settleSuspects is pack.reach, or one call of relpack.reach().
 func (r *modelRun) settleSuspects(ctx context.Context) (err error) {
+	if r.step.is("atonce") {
+		_, err = modelDo[int64](ctx, r, "SELECT relpack.reach()")
+		return err
+	}
 	for more := true; more && err == nil; {
 		more, err = modelDo[bool](ctx, r, "SELECT relpack.reach_step()")
 	}
@@ -178,6 +121,9 @@ func (r *modelRun) settleSuspects(ctx context.Context) (err error) {
 // catchUpModel is pack.catchUp. When everything pending is applied, what is
 // reachable is decided, though it has still to be found.
 func (r *modelRun) catchUpModel(ctx context.Context) error {
+	if err := r.captureBeside(ctx); err != nil {
+		return err
+	}
 	if err := r.tryLock(ctx, "SELECT relpack.advance_watermark()"); err != nil {
 		return err
 	}
@@ -186,10 +132,21 @@ func (r *modelRun) catchUpModel(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var noticed int64
+	if err := r.w.packer.QueryRow(ctx, "SELECT noticed_tid FROM relpack.storage").Scan(&noticed); err != nil {
+		return err
+	}
+	if err := r.notice(noticed, true); err != nil {
+		return err
+	}
+	if r.late {
+		// What is found overtaken makes an event.
+		r.reported(maybeReports)
+	}
 	x := r.newExaminer(r.w.reader, &classCache{conn: r.w.class, ids: map[string]int32{}})
 	x.limit = int(max(r.step.args["chunk"], 1))
 	for pending > 0 {
-		if err := r.next(ctx); err != nil {
+		if err := r.next(ctx, "chunk"); err != nil {
 			return err
 		}
 		if pending, err = x.chunk(ctx); err != nil {
@@ -214,6 +171,31 @@ func (r *modelRun) catchUpModel(ctx context.Context) error {
 		return r.adopt(found, r.then)
 	}
 	return r.checkNodes(found)
+}
+
+// captureBeside tries to capture while a write is in flight: a later commit may
+// be visible already. The watermark must not pass it by.
+func (r *modelRun) captureBeside(ctx context.Context) error {
+	writes := r.writable(r.step.writes)
+	if !r.step.is("inflight") || len(writes) == 0 || r.captured > 0 {
+		return nil
+	}
+	tid := r.nextTid(r.step)
+	if err := pgx.BeginFunc(ctx, r.w.writer, func(tx pgx.Tx) error {
+		if err := modelStore(ctx, tx, tid, writes); err != nil {
+			return err
+		}
+		var got bool
+		if err := r.w.packer.QueryRow(ctx, "SELECT relpack.advance_watermark()").Scan(&got); err != nil {
+			return err
+		}
+		r.w.counts["capture beside a write"]++
+		return lossUnless(!got, "the watermark was set while a write was in flight")
+	}); err != nil {
+		return err
+	}
+	r.write(tid, writes)
+	return nil
 }
 
 // choose is pack.survey.
@@ -262,7 +244,7 @@ func (h *modelHistory) packTid(ctx context.Context, moment *time.Time) (int64, e
 		tid = since
 	}
 	var captured int64
-	if err := h.w.writer.QueryRow(ctx, `SELECT coalesce(greatest(min(watermark) - 1, 0), $2) FROM relpack.capture
+	if err := h.w.writer.QueryRow(ctx, `SELECT coalesce(min(greatest(watermark - 1, 0)), $2) FROM relpack.capture
 		WHERE read_until >= $1`, h.openSince, tid).Scan(&captured); err != nil {
 		return 0, err
 	}
@@ -282,7 +264,11 @@ func (r *modelRun) sweepModel(ctx context.Context) error {
 		if tries > 300 {
 			return lossf("the sweep does not come to an end")
 		}
-		if err := r.next(ctx); err != nil {
+		if tries > 0 && r.step.args["torn"] == int64(tries) {
+			r.w.counts["crash before sweep"]++
+			return errAbandoned
+		}
+		if err := r.next(ctx, "sweep"); err != nil {
 			return err
 		}
 		outcome, gone, err := r.sweepOnce(ctx, r.w.packer, max(r.step.args["batch"], 1), r.report.packTime)

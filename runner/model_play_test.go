@@ -37,6 +37,7 @@ func beginHistory(ctx context.Context, w *modelWorker) (*modelHistory, error) {
 	h := &modelHistory{model: newModel(), w: w, base: time.Now().Truncate(time.Minute), used: map[int64]bool{}}
 	tid := h.tid(100 * 24 * 60)
 	h.used[tid] = true
+	h.clock = tid
 	if err := w.reset(ctx, tid); err != nil {
 		return nil, fmt.Errorf("reset: %w", err)
 	}
@@ -109,6 +110,7 @@ func (h *modelHistory) do(ctx context.Context, s modelStep) error {
 	case "rootless":
 		return h.rootless(ctx)
 	case "pack":
+		h.countDays(s)
 		if s.kind == "runner" {
 			return h.packByRunner(ctx, s)
 		}
@@ -117,6 +119,22 @@ func (h *modelHistory) do(ctx context.Context, s modelStep) error {
 		return h.sweepByHand(ctx, s)
 	}
 	return fmt.Errorf("unknown step %q", s.verb)
+}
+
+// countDays notes what a pack asks for.
+func (h *modelHistory) countDays(s modelStep) {
+	what := "a fraction"
+	switch grace := s.args["grace"]; {
+	case s.args["at"] != 0:
+		what = "up to a tid"
+	case grace < 0:
+		what = "negative"
+	case grace == 0:
+		what = "zero"
+	case grace%(24*60) == 0:
+		what = "whole"
+	}
+	h.w.counts["days "+what]++
 }
 
 // commit stores objects under a new tid. With rr=1 the writer's isolation is
@@ -135,8 +153,26 @@ func (h *modelHistory) commit(ctx context.Context, s modelStep) error {
 		return modelStore(ctx, tx, tid, writes)
 	}); err != nil {
 		return err
+	} else if err := h.happens(ctx, sureReports); err != nil {
+		return err
 	}
 	h.write(tid, writes)
+	return nil
+}
+
+// happens sets the clock by which relpack dates what no tid shows: to some
+// minutes after the last commit.
+func (h *modelHistory) happens(ctx context.Context, how modelReports) error {
+	h.reported(how)
+	moment := zodbtest.TidTime(h.stored.maxTid()).Truncate(time.Minute).Add(20 * time.Minute)
+	if moment.After(h.base) {
+		moment = h.base
+	}
+	if tid := zodbtest.TimeTid(moment); tid > h.clock {
+		h.clock = tid
+		_, err := h.w.app.Exec(ctx, "UPDATE public.model_clock SET moment = $1", moment)
+		return err
+	}
 	return nil
 }
 
@@ -163,8 +199,14 @@ func (h *modelHistory) deleteRows(ctx context.Context, s modelStep) error {
 			zoids = append(zoids, w.zoid)
 		}
 	}
-	if _, err := h.w.app.Exec(ctx, "DELETE FROM public.object_state WHERE zoid = ANY ($1)", zoids); err != nil {
+	gone, err := h.w.app.Exec(ctx, "DELETE FROM public.object_state WHERE zoid = ANY ($1)", zoids)
+	if err != nil {
 		return err
+	}
+	if gone.RowsAffected() > 0 {
+		if err := h.happens(ctx, sureReports); err != nil {
+			return err
+		}
 	}
 	h.change(func(s modelStorage) {
 		for _, zoid := range zoids {
@@ -172,101 +214,5 @@ func (h *modelHistory) deleteRows(ctx context.Context, s modelStep) error {
 			delete(s, zoid)
 		}
 	})
-	return nil
-}
-
-// restore writes rows with an old tid, as an operator does who mends a
-// POSKeyError, and zodbconvert. With off=1 relpack's triggers don't see it.
-func (h *modelHistory) restore(ctx context.Context, s modelStep) error {
-	writes := h.writable(s.writes)
-	tid := h.tid(s.args["age"])
-	for h.used[tid] {
-		tid++
-	}
-	h.used[tid] = true
-	if !s.is("off") {
-		if err := modelStore(ctx, h.w.app, tid, writes); err != nil {
-			return err
-		}
-	} else if err := h.untriggered(ctx, func(tx pgx.Tx) error { return modelStore(ctx, tx, tid, writes) }); err != nil {
-		return err
-	}
-	h.write(tid, writes)
-	return nil
-}
-
-// untriggered writes while relpack's triggers are off, as pg_restore does with
-// --disable-triggers.
-func (h *modelHistory) untriggered(ctx context.Context, write func(pgx.Tx) error) error {
-	// Whoever holds a snapshot of the table keeps others from altering it.
-	if err := h.end(ctx); err != nil {
-		return err
-	}
-	return pgx.BeginFunc(ctx, h.w.app, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "ALTER TABLE public.object_state DISABLE TRIGGER ALL"); err != nil {
-			return err
-		}
-		if err := write(tx); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, "SELECT relpack.create_triggers()")
-		return err
-	})
-}
-
-// reload replaces all rows by those of a snapshot, or by themselves.
-func (h *modelHistory) reload(ctx context.Context, s modelStep) error {
-	rows := h.stored
-	if n := int(s.args["snapshot"]); n > 0 && n <= len(h.snapshots) {
-		rows = h.snapshots[n-1]
-		h.branch++
-	}
-	var zoids, tids []int64
-	var states [][]byte
-	for zoid, row := range rows {
-		zoids, tids, states = append(zoids, zoid), append(tids, row.tid), append(states, row.content.state())
-	}
-	write := func(tx pgx.Tx) error {
-		empty := "DELETE FROM public.object_state"
-		if s.kind == "truncate" {
-			empty = "TRUNCATE public.object_state CASCADE"
-		}
-		if _, err := tx.Exec(ctx, empty); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `
-			INSERT INTO public.object_state (zoid, tid, state_size, state)
-			SELECT zoid, tid, coalesce(length(state), 0), state
-			FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS saved (zoid, tid, state)`, zoids, tids, states)
-		return err
-	}
-	err := h.end(ctx)
-	switch {
-	case err != nil:
-	case s.kind == "untriggered":
-		err = h.untriggered(ctx, write)
-	default:
-		err = pgx.BeginFunc(ctx, h.w.app, write)
-	}
-	if err != nil {
-		return err
-	}
-	h.change(func(stored modelStorage) {
-		switch s.kind {
-		case "truncate":
-			clear(h.files)
-			clear(h.maybeFiles)
-		case "delete":
-			for zoid, row := range stored {
-				h.bury(zoid, row)
-			}
-		}
-		saved := maps.Clone(rows)
-		clear(stored)
-		maps.Copy(stored, saved)
-	})
-	for zoid := range h.stored {
-		h.touched[zoid] = true
-	}
 	return nil
 }

@@ -11,7 +11,10 @@ import (
 // conceive draws a plot.
 func (g *modelGenerator) conceive() []func() modelStep {
 	return pick(g, g.begunPlot, g.capPlot, g.abandonedPlot, g.overtakenPlot, g.guessPlot, g.untriggeredPlot,
-		g.regainPlot, g.regainPlot, g.rewritePlot, g.reloadPlot, g.snapshotPlot, g.gracePlot, g.blobPlot, g.sparedPlot)()
+		g.regainPlot, g.regainPlot, g.rewritePlot, g.reloadPlot, g.snapshotPlot, g.gracePlot, g.blobPlot, g.sparedPlot,
+		g.tornPlot, g.begunSparedPlot, g.begunRestoredPlot, g.choicePlot, g.givenUpPlot, g.overtakenReloadPlot,
+		g.buildPlot, g.buildPlot, g.opaquePlot, g.rootPlot, g.crashSweepPlot, g.crashSweepPlot,
+		g.opaqueGarbagePlot, g.psqlCutPlot, g.aheadPlot, g.capturedPlot, g.choicePlot, g.choicePlot)()
 }
 
 func (g *modelGenerator) later(kind string) func() modelStep {
@@ -95,7 +98,7 @@ func (g *modelGenerator) overtakenPlot() []func() modelStep {
 	}
 	return append(plot,
 		func() modelStep {
-			args := map[string]int64{"between": int64(4 + g.IntN(5)), "grace": -1, "chunk": 10000, "batch": 5}
+			args := map[string]int64{"between": pick[int64](g, 5, 6, 6), "grace": -1, "chunk": 10000, "batch": 5}
 			s := g.written("modify", moved...)()
 			maps.Copy(s.args, args)
 			s.verb, s.kind = "pack", "steps"
@@ -105,10 +108,10 @@ func (g *modelGenerator) overtakenPlot() []func() modelStep {
 
 // guessPlot: an odd record names what is stored only later.
 func (g *modelGenerator) guessPlot() []func() modelStep {
-	under, odd, named := pick(g, g.live()...), g.fresh(), g.fresh()
-	refs := append(slices.Clone(g.h.stored[under].content.refs), odd)
+	under, odd, named, last := pick(g, g.live()...), g.fresh(), g.fresh(), g.fresh()
+	refs := append(slices.Clone(g.h.stored[under].content.refs), odd, last)
 	return []func() modelStep{
-		g.written("add", modelPlain(under, refs...), modelWrite{odd, modelContent{"odd", []int64{named}}}),
+		g.written("add", modelPlain(under, refs...), modelWrite{odd, modelContent{"odd", []int64{named}}}, modelPlain(last)),
 		planned("pack", "steps", map[string]int64{"grace": -1, "chunk": 10000, "batch": 5}),
 		planned("restore", "row", map[string]int64{"age": 90*24*60 + int64(g.IntN(1000))}, modelPlain(named)),
 		planned("pack", "steps", map[string]int64{"grace": -1, "chunk": 10000, "batch": 5}),
@@ -137,7 +140,11 @@ func (g *modelGenerator) regainPlot() []func() modelStep {
 	args := map[string]int64{"batch": pick[int64](g, 1, 1000), "calls": 2}
 	write := func() modelWrite {
 		at := pick(g, g.live()...)
-		return modelPlain(at, append(slices.Clone(g.h.stored[at].content.refs), pick(g, one, two))...)
+		w := modelPlain(at, append(slices.Clone(g.h.stored[at].content.refs), pick(g, one, two))...)
+		if at != 0 && g.chance(30) {
+			w.content.kind = "zip"
+		}
+		return w
 	}
 	plot := []func() modelStep{
 		g.written("dirt", modelPlain(one, two), circle, modelPlain(other)),
@@ -218,7 +225,7 @@ func (g *modelGenerator) blobPlot() []func() modelStep {
 		g.written("modify", modelWrite{blob, modelContent{kind: "blob"}}),
 		planned("delete", "live", nil, modelWrite{blob, modelContent{kind: "gone"}}),
 	}
-	if g.chance(40) {
+	if g.chance(50) {
 		plot = append(plot, planned("reload", "truncate", nil))
 	}
 	return append(plot, planned("pack", "steps", lookOnly))

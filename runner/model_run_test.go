@@ -38,7 +38,7 @@ func (h *modelHistory) packByRunner(ctx context.Context, s modelStep) error {
 	if capped != nil {
 		return capped
 	}
-	if _, checked := h.afterSweep(ctx, packTid); checked != nil {
+	if _, checked := h.afterSweep(ctx, packTid, 0); checked != nil {
 		return checked
 	}
 	if err != nil && statements.left.Load() <= 0 {
@@ -49,6 +49,13 @@ func (h *modelHistory) packByRunner(ctx context.Context, s modelStep) error {
 	}
 	if err != nil {
 		return h.afterPack(ctx, s, err)
+	}
+	var noticed int64
+	if err := h.w.app.QueryRow(ctx, "SELECT noticed_tid FROM relpack.storage").Scan(&noticed); err != nil {
+		return err
+	}
+	if err := h.notice(noticed, true); err != nil {
+		return err
 	}
 	if err := h.afterPack(ctx, s, nil); err != nil || s.is("dry") {
 		return err
@@ -181,6 +188,6 @@ func (h *modelHistory) sweepBeside(ctx context.Context, s modelStep, packTime *t
 		return "", nil, err
 	}
 	h.w.counts["batch "+outcome]++
-	gone, err := h.afterSweep(ctx, packTid)
+	gone, err := h.afterSweep(ctx, packTid, 0)
 	return outcome, gone, err
 }

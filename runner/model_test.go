@@ -24,11 +24,15 @@ type model struct {
 	touched   map[int64]bool  // written since relpack looked
 	vanished  map[int64]bool  // deleted by others since, maybe stored again
 
-	building  bool  // a first build has begun and is not finished
-	dirty     bool  // a run was abandoned halfway since nodes were settled
-	undecided bool  // a run was abandoned while it looked for what is reachable
-	blurred   bool  // nodes mix moments: somebody wrote while they were read
-	settled   int   // the moment that nodes describe
+	building  bool // a first build has begun and is not finished
+	dirty     bool // a run was abandoned halfway since nodes were settled
+	undecided bool // a run was abandoned while it looked for what is reachable
+	blurred   bool // nodes mix moments: somebody wrote while they were read
+	settled   int  // the moment that nodes describe
+	unread    modelReports
+	clock     int64 // as a tid: when the last of them came about
+	noticed   int64 // that of those which relpack has read
+	forgotten int64 // what noticed was before --init, which may have been cut short
 	abandoned int64 // the highest watermark of an abandoned run since
 	nodes     map[int64]modelNode
 	view      modelStorage // what the nodes describe
@@ -39,6 +43,16 @@ type model struct {
 	files      map[[2]int64]bool // blobs deleted: zoid, tid
 	maybeFiles map[[2]int64]bool // what may have been one
 }
+
+// modelReports is whether there are events that relpack has not read, or
+// changes that it can find by comparing only: what no tid shows.
+type modelReports int
+
+const (
+	noReports modelReports = iota
+	maybeReports
+	sureReports
+)
 
 func newModel() *model {
 	return &model{
@@ -89,7 +103,8 @@ func sameContent(a, b modelContent) bool {
 // present moment.
 func (m *model) settle(firstBuild bool) {
 	reached := m.stored.from(0)
-	water := m.stored.maxTid()
+	early, late := m.noticeable()
+	early, late = max(early, m.stored.maxTid()), max(late, m.stored.maxTid())
 	odd := false
 	for _, row := range m.stored {
 		odd = odd || row.content.kind == "odd" || row.content.kind == "opaque"
@@ -105,19 +120,19 @@ func (m *model) settle(firstBuild bool) {
 			// Nobody knows since when. What could not be decoded at once is
 			// entered later, as new.
 			if odd || m.dirty {
-				node.hi = max(water, m.abandoned)
+				node.hi = max(late, m.abandoned)
 			}
 		case known && before.garbage:
 			node.lo, node.hi = before.lo, before.hi
 			if m.dirty || m.vanished[zoid] {
 				// Its node may have gone meanwhile, and come back as a new one.
-				node.lo = min(water, before.lo)
-				node.hi = max(water, before.hi, m.abandoned)
+				node.lo = min(early, before.lo)
+				node.hi = max(late, before.hi, m.abandoned)
 			}
 		case m.dirty:
-			node.lo, node.hi = m.cut[zoid], max(water, m.abandoned)
+			node.lo, node.hi = m.cut[zoid], max(late, m.abandoned)
 		default:
-			node.lo, node.hi = water, water
+			node.lo, node.hi = early, late
 		}
 		nodes[zoid] = node
 	}
@@ -133,9 +148,46 @@ func (m *model) settle(firstBuild bool) {
 	clear(m.vanished)
 }
 
-// forgetGraph is what --init does.
+// reported notes a change that relpack is told of by an event, or must find by
+// comparing: at the latest, it came about when relpack noticed.
+func (m *model) reported(how modelReports) { m.unread = max(m.unread, how) }
+
+// noticeable is what relpack.storage.noticed_tid may be after a capture: at
+// least, and at most.
+func (m *model) noticeable() (early, late int64) {
+	early, late = m.noticed, m.noticed
+	if m.unread != noReports {
+		late = max(late, m.clock)
+	}
+	if m.unread == sureReports {
+		early = late
+	}
+	return early, late
+}
+
+// notice takes over what it is. Before a capture is complete, reports may be
+// read or unread.
+func (m *model) notice(tid int64, captured bool) error {
+	unread := m.unread
+	if !captured {
+		m.unread = maybeReports
+	}
+	early, late := m.noticeable()
+	if tid != early && tid != late && tid != m.forgotten {
+		return lossf("noticed_tid is %d, and should be %d or %d", tid, early, late)
+	}
+	m.noticed, m.unread, m.forgotten = tid, unread, 0
+	if captured {
+		m.unread = noReports
+	}
+	return nil
+}
+
+// forgetGraph is what --init does, unless it is cut short before.
 func (m *model) forgetGraph() {
+	m.forgotten = m.noticed
 	m.dirty, m.begunUntil = false, 0
+	m.noticed, m.unread = 0, maybeReports
 	clear(m.nodes)
 	clear(m.doomed)
 }
@@ -218,13 +270,14 @@ type modelKnowledge struct {
 	view                     modelStorage
 	touched                  map[int64]bool
 	settled                  int
-	abandoned                int64
+	abandoned, noticed       int64
+	unread                   modelReports
 	building, dirty, blurred bool
 }
 
 func (m *model) knowledge() modelKnowledge {
 	return modelKnowledge{maps.Clone(m.nodes), maps.Clone(m.view), maps.Clone(m.touched),
-		m.settled, m.abandoned, m.building, m.dirty, m.blurred}
+		m.settled, m.abandoned, m.noticed, m.unread, m.building, m.dirty, m.blurred}
 }
 
 // unsettle goes back to what was known before, but for what is not stored any
@@ -232,6 +285,7 @@ func (m *model) knowledge() modelKnowledge {
 func (m *model) unsettle(k modelKnowledge) {
 	m.nodes, m.view, m.touched, m.settled, m.abandoned = k.nodes, k.view, k.touched, k.settled, k.abandoned
 	m.building, m.dirty, m.blurred = k.building, k.dirty, k.blurred
+	m.noticed, m.unread = k.noticed, k.unread
 	for zoid := range m.nodes {
 		if _, stored := m.stored[zoid]; !stored {
 			delete(m.nodes, zoid)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +13,6 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/internal/pgtest"
-	"relpack/sql"
 )
 
 // A modelWorker has a database in which it plays one history after the other.
@@ -29,6 +27,7 @@ type modelWorker struct {
 	reader *pgx.Conn // and those beside it
 	writer *pgx.Conn
 	class  *pgx.Conn
+	quick  bool
 	played int
 	counts map[string]int
 }
@@ -39,9 +38,12 @@ func newModelWorker(t testing.TB, quick bool) *modelWorker {
 	t.Helper()
 	db := pgtest.NewDatabase(t)
 	w := &modelWorker{
+		quick:  quick,
 		target: Target{Name: "model", DSN: db.DSN, CommitLockTimeout: 5 * time.Second, BatchTimeout: defaultBatchTimeout},
-		app:    db.Connect(t), other: db.Connect(t), counts: map[string]int{},
+		counts: map[string]int{},
 	}
+	w.prepare(t, db)
+	w.app, w.other = db.Connect(t), db.Connect(t)
 	for _, conn := range []**pgx.Conn{&w.packer, &w.reader, &w.writer, &w.class} {
 		session, err := (&pack{target: w.target, log: modelLog}).session(t.Context(), "model")
 		if err != nil {
@@ -50,31 +52,7 @@ func newModelWorker(t testing.TB, quick bool) *modelWorker {
 		*conn = session
 		t.Cleanup(func() { closeSession(session) })
 	}
-	run(t, w.app, "SET jit = off; SET plan_cache_mode = force_generic_plan")
-	if quick {
-		w.quicken(t)
-	}
 	return w
-}
-
-// quicken leaves out what is right for millions of rows and takes most of the
-// time of a history with some dozen objects: plans made anew for every call,
-// and TRUNCATE and ANALYZE of scratch tables, which make the server forget the
-// plans that it has. One worker of four is left as it is.
-func (w *modelWorker) quicken(t testing.TB) {
-	t.Helper()
-	for name, parts := range map[string][]string{
-		"clear_scratch":  {"EXECUTE format('TRUNCATE %s', scratch)", "EXECUTE format('DELETE FROM %s', scratch)"},
-		"analyze_spared": {"ANALYZE relpack.spared;", ""},
-		"climb":          {"SET plan_cache_mode = force_custom_plan\n", ""},
-		"sweep":          {"SET plan_cache_mode = force_custom_plan\n", ""},
-	} {
-		quick, err := mutated(name, parts...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		run(t, w.app, quick)
-	}
 }
 
 // modelReset is one implicit transaction.
@@ -101,12 +79,13 @@ const modelReset = `
 	DELETE FROM relpack.storage;
 	INSERT INTO relpack.storage (watermark, applied_tid, collected_tid, objects, graph, relation, trigger_identity)
 	VALUES (%[1]d, %[1]d, %[1]d, 1, 'known', 'public.object_state'::regclass, relpack.trigger_identity());
-	INSERT INTO relpack.object (zoid, tid, parent, class, size) VALUES (0, %[1]d, 0, 0, %[2]d)`
+	INSERT INTO relpack.object (zoid, tid, parent, class, size) VALUES (0, %[1]d, 0, 0, %[2]d);
+	UPDATE public.model_clock SET moment = relpack.tid_time(%[1]d)`
 
 const modelIndexes = `
 	SELECT relpack.build_reset();
 	ALTER TABLE relpack.object ADD CONSTRAINT object_pkey PRIMARY KEY (zoid);
-	CREATE INDEX object_detached ON relpack.object (zoid) WHERE parent IS NULL;
+	CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
 	ALTER TABLE relpack.object_inref ADD CONSTRAINT object_inref_pkey PRIMARY KEY (zoid, inref);
 	CREATE INDEX object_inref_inref ON relpack.object_inref (inref)`
 
@@ -135,38 +114,6 @@ func (w *modelWorker) reset(ctx context.Context, tid int64) error {
 	root := modelContent{kind: "plain"}.state()
 	_, err := w.app.Exec(ctx, fmt.Sprintf(modelReset, tid, len(root), root))
 	return err
-}
-
-// modelLimits is what relpack.limits() says.
-const modelLimits = "SELECT 1000, 20000, 50000,\n           64, 4, 200, 16;"
-
-// setLimits makes small graphs take the paths of large ones.
-func (w *modelWorker) setLimits(ctx context.Context, s modelStep) error {
-	drawn := fmt.Sprintf("SELECT %d, %d, %d, %d, %d, %d, %d;", s.args["narrow"], s.args["walk"], s.args["loose"],
-		s.args["inrefs"], s.args["referrers"], s.args["depth"], s.args["rounds"])
-	text, err := mutated("limits", modelLimits, drawn)
-	if err != nil {
-		return err
-	}
-	_, err = w.app.Exec(ctx, text)
-	return err
-}
-
-// mutated is a definition of sql/ with parts replaced: each is followed by what
-// comes in its place.
-func mutated(name string, parts ...string) (string, error) {
-	file, err := sql.Files.ReadFile(name + ".sql")
-	if err != nil {
-		return "", err
-	}
-	text := string(file)
-	for pair := range slices.Chunk(parts, 2) {
-		if strings.Count(text, pair[0]) != 1 {
-			return "", fmt.Errorf("sql/%s.sql does not have this exactly once: %q", name, pair[0])
-		}
-		text = strings.Replace(text, pair[0], pair[1], 1)
-	}
-	return text, nil
 }
 
 // modelWriteSQL stores objects in one statement, as RelStorage does.
@@ -200,7 +147,7 @@ type modelFound struct {
 	attached                []bool
 	doomed, removals        []int64
 	removalTids             []int64
-	begunUntil              int64
+	begunUntil, noticed     int64
 	graph                   string
 	suspects, pending       int64
 	events                  int64
@@ -214,7 +161,7 @@ const modelLook = `
 	       node.zoids, node.tids, node.attached, node.detached,
 	       (SELECT coalesce(array_agg(zoid ORDER BY zoid), '{}') FROM relpack.doomed),
 	       removal.zoids, removal.tids,
-	       storage.begun_until, storage.graph, relpack.doubt() IS NULL, storage.watermark, storage.applied_tid,
+	       storage.begun_until, storage.noticed_tid, storage.graph, relpack.doubt() IS NULL, storage.watermark, storage.applied_tid,
 	       (SELECT count(*) FROM relpack.suspect), (SELECT count(*) FROM relpack.pending), (SELECT count(*) FROM relpack.write_event)
 	FROM relpack.storage,
 	     (SELECT coalesce(array_agg(zoid ORDER BY zoid), '{}') AS zoids, array_agg(tid ORDER BY zoid) AS tids,
@@ -226,7 +173,7 @@ const modelLook = `
 
 func (w *modelWorker) look(ctx context.Context) (f modelFound, err error) {
 	err = w.app.QueryRow(ctx, modelLook).Scan(&f.stored, &f.max, &f.zoids, &f.tids, &f.attached, &f.detached,
-		&f.doomed, &f.removals, &f.removalTids, &f.begunUntil, &f.graph, &f.believed, &f.watermark, &f.applied,
+		&f.doomed, &f.removals, &f.removalTids, &f.begunUntil, &f.noticed, &f.graph, &f.believed, &f.watermark, &f.applied,
 		&f.suspects, &f.pending, &f.events)
 	return f, err
 }

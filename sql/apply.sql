@@ -16,6 +16,7 @@ SET enable_seqscan = off
 AS $$
 DECLARE
     v_watermark bigint;
+    v_detached bigint;
     v_edges_gone bigint;
     v_edges_new bigint;
     v_nodes_gone bigint;
@@ -26,7 +27,9 @@ BEGIN
         RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
             HINT = 'Call relpack.reach() first.';
     END IF;
-    SELECT watermark INTO STRICT v_watermark FROM relpack.storage;
+    SELECT watermark, greatest(watermark, noticed_tid)
+    INTO STRICT v_watermark, v_detached
+    FROM relpack.storage;
     INSERT INTO relpack.capture (watermark, read_until) VALUES (v_watermark, clock_timestamp())
     ON CONFLICT (watermark) DO UPDATE SET read_until = excluded.read_until;
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
@@ -56,7 +59,7 @@ BEGIN
         RETURNING object_inref.zoid, object_inref.inref
     ), detached AS (
         UPDATE relpack.object
-        SET parent = NULL, detached_tid = v_watermark
+        SET parent = NULL, detached_tid = v_detached
         FROM gone
         WHERE object.zoid = gone.zoid AND object.parent = gone.inref AND object.zoid <> 0
         RETURNING object.zoid
@@ -94,7 +97,7 @@ BEGIN
         INSERT INTO relpack.object (zoid, tid, parent, detached_tid, class, size)
         SELECT zoid, tid,
                CASE zoid WHEN 0 THEN 0 END,
-               CASE zoid WHEN 0 THEN NULL ELSE v_watermark END,
+               CASE zoid WHEN 0 THEN NULL ELSE v_detached END,
                class, size
         FROM relpack.examined_object
         WHERE tid IS NOT NULL

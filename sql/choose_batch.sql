@@ -1,6 +1,8 @@
 -- Referrers no later than what they refer to: the batch is closed under doomed
 -- referrers where that fits, so that nothing that remains refers to what is
--- gone. A component larger than the batch is begun, and finished by the next.
+-- gone. A component larger than the batch is begun, and finished by the next:
+-- no order would keep a circle whole, and those of a site, whose objects refer
+-- to what they are in, are as large as what was deleted.
 CREATE OR REPLACE FUNCTION relpack.choose_batch(batch integer)
 RETURNS bigint[]
 LANGUAGE plpgsql

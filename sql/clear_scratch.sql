@@ -5,18 +5,23 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '10ms'
 AS $$
+DECLARE
+    v_timeout text := current_setting('lock_timeout');
 BEGIN
     IF pg_relation_size(scratch) > 262144 THEN
         BEGIN
+            PERFORM set_config('lock_timeout', '10ms', true);
             EXECUTE format('TRUNCATE %s', scratch);
+            PERFORM set_config('lock_timeout', v_timeout, true);
             RETURN;
         EXCEPTION
             WHEN lock_not_available THEN
                 NULL;
         END;
     END IF;
+    -- Autovacuum locks out everybody for a moment when it gives pages back to
+    -- the file system: that is waited for.
     EXECUTE format('DELETE FROM %s', scratch);
 END;
 $$;

@@ -11,6 +11,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_storage relpack.storage;
+    v_abandoned boolean;
+    v_reported boolean;
     v_truncated boolean;
 BEGIN
     PERFORM relpack.require_pack_lock();
@@ -19,15 +21,7 @@ BEGIN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
 
-    IF EXISTS (SELECT FROM relpack.pending) THEN
-        -- A run was abandoned when it had applied a part of its changes. What it
-        -- found cut off may have hung on what it did not come to, and may have
-        -- been cut only now: its grace begins with this run.
-        UPDATE relpack.object
-        SET detached_tid = v_storage.watermark
-        WHERE object.parent IS NULL AND object.detached_tid >= v_storage.applied_tid;
-    END IF;
-
+    v_abandoned := EXISTS (SELECT FROM relpack.pending);
     WITH taken AS (
         DELETE FROM relpack.write_event
         RETURNING zoid, kind
@@ -36,7 +30,25 @@ BEGIN
         SELECT DISTINCT zoid FROM taken WHERE zoid IS NOT NULL
         ON CONFLICT DO NOTHING
     )
-    SELECT coalesce(bool_or(kind = 'truncated'), false) INTO v_truncated FROM taken;
+    SELECT count(*) > 0, coalesce(bool_or(kind = 'truncated'), false)
+    INTO v_reported, v_truncated
+    FROM taken;
+
+    IF v_reported OR v_storage.graph = 'doubtful' THEN
+        -- What no tid dates (rows deleted in psql, an older load) may have
+        -- happened just now, long after the last commit.
+        UPDATE relpack.storage
+        SET noticed_tid = greatest(noticed_tid, relpack.time_tid(clock_timestamp()))
+        RETURNING noticed_tid INTO v_storage.noticed_tid;
+    END IF;
+    IF v_abandoned THEN
+        -- A run was abandoned when it had applied a part of its changes. What it
+        -- found cut off may have hung on what it did not come to, and may have
+        -- been cut only now: its grace begins with this run.
+        UPDATE relpack.object
+        SET detached_tid = greatest(v_storage.watermark, v_storage.noticed_tid)
+        WHERE object.parent IS NULL AND object.detached_tid >= v_storage.applied_tid;
+    END IF;
 
     -- What is odd may have come to name an object that is stored now.
     INSERT INTO relpack.pending (zoid)

@@ -16,18 +16,18 @@ SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_narrow bigint := (relpack.limits()).narrow;
-    v_watermark bigint;
+    v_detached bigint;
 BEGIN
     IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut' OFFSET v_narrow) THEN
         PERFORM relpack.cut_narrow();
         RETURN;
     END IF;
-    SELECT watermark INTO v_watermark FROM relpack.storage;
+    SELECT greatest(watermark, noticed_tid) INTO v_detached FROM relpack.storage;
     WITH frontier AS MATERIALIZED (
         UPDATE relpack.suspect SET stage = 'loose' WHERE stage = 'cut' RETURNING zoid
     ), detached AS (
         UPDATE relpack.object
-        SET parent = NULL, detached_tid = v_watermark
+        SET parent = NULL, detached_tid = v_detached
         FROM frontier
         CROSS JOIN LATERAL (
             SELECT object_inref.zoid

@@ -12,10 +12,10 @@ SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
-    v_watermark bigint;
+    v_detached bigint;
     v_found bigint;
 BEGIN
-    SELECT watermark INTO v_watermark FROM relpack.storage;
+    SELECT greatest(watermark, noticed_tid) INTO v_detached FROM relpack.storage;
     PERFORM relpack.clear_scratch('relpack.walked');
     INSERT INTO relpack.walked (place, zoid)
     WITH RECURSIVE walk (zoid) AS (
@@ -34,7 +34,7 @@ BEGIN
     SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
     GET DIAGNOSTICS v_found = ROW_COUNT;
     UPDATE relpack.object
-    SET parent = NULL, detached_tid = v_watermark
+    SET parent = NULL, detached_tid = v_detached
     FROM relpack.walked
     WHERE object.zoid = walked.zoid AND object.parent IS NOT NULL;
     INSERT INTO relpack.suspect (zoid, stage)

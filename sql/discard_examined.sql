@@ -1,12 +1,14 @@
 CREATE OR REPLACE FUNCTION relpack.discard_examined()
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT relpack.clear_scratch('relpack.examined_object'),
-           relpack.clear_scratch('relpack.examined_inref'),
-           relpack.clear_scratch('relpack.examined_problem');
+BEGIN
+    PERFORM relpack.clear_scratch('relpack.examined_object'),
+            relpack.clear_scratch('relpack.examined_inref'),
+            relpack.clear_scratch('relpack.examined_problem');
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.discard_examined() IS

@@ -76,8 +76,8 @@ BEGIN
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage
     SET doomed_tid = applied_tid,
-        -- No garbage is younger than what was applied.
-        doomed_until = least(v_tid, applied_tid),
+        -- No garbage is younger than what was applied or noticed.
+        doomed_until = least(v_tid, greatest(applied_tid, noticed_tid)),
         begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
     -- Captures that no open transaction can have begun before. Where those of
     -- others are not looked at, after a month.

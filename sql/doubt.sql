@@ -1,24 +1,28 @@
--- Why the graph may no longer describe the storage. Cheap: called by every
--- capture and every sweep.
+-- Why the graph may no longer describe the storage. Called by every capture,
+-- and by every sweep while it holds up writers: PL/pgSQL keeps the plan from
+-- one call to the next, a function in SQL would not.
 CREATE OR REPLACE FUNCTION relpack.doubt()
 RETURNS text
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE
-        WHEN storage.graph = 'doubtful'
-            THEN 'a comparison with the storage is due'
-        WHEN storage.relation IS DISTINCT FROM to_regclass('public.object_state')::oid
-            THEN 'object_state is another table than before'
-        WHEN storage.trigger_identity IS DISTINCT FROM relpack.trigger_identity()
-            THEN 'relpack''s triggers were disabled or replaced for a while'
-        WHEN storage.trigger_identity LIKE '%subscribed:%'
-            THEN 'object_state receives rows by logical replication, which fires no triggers'
-        WHEN storage.watermark > coalesce((SELECT max(tid) FROM public.object_state), 0)
-            THEN 'the storage has gone back to an earlier transaction'
-        END
-    FROM relpack.storage;
+BEGIN
+    RETURN (
+        SELECT CASE
+            WHEN storage.graph = 'doubtful'
+                THEN 'a comparison with the storage is due'
+            WHEN storage.relation IS DISTINCT FROM to_regclass('public.object_state')::oid
+                THEN 'object_state is another table than before'
+            WHEN storage.trigger_identity IS DISTINCT FROM relpack.trigger_identity()
+                THEN 'relpack''s triggers were disabled or replaced for a while'
+            WHEN storage.trigger_identity LIKE '%subscribed:%'
+                THEN 'object_state receives rows by logical replication, which fires no triggers'
+            WHEN storage.watermark > coalesce((SELECT max(tid) FROM public.object_state), 0)
+                THEN 'the storage has gone back to an earlier transaction'
+            END
+        FROM relpack.storage);
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.doubt() IS

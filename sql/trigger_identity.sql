@@ -4,18 +4,21 @@
 -- Architecture").
 CREATE OR REPLACE FUNCTION relpack.trigger_identity()
 RETURNS text
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT concat_ws(' ',
-        string_agg(format('%s:%s:%s:%s', tgname, oid, xmin, tgenabled), ' ' ORDER BY tgname),
-        (SELECT 'subscribed:' || string_agg(srsubid::text, ',' ORDER BY srsubid)
-         FROM pg_subscription_rel
-         WHERE srrelid = to_regclass('public.object_state')))
-    FROM pg_trigger
-    WHERE tgrelid = to_regclass('public.object_state')
-      AND tgname LIKE 'relpack\_%';
+BEGIN
+    RETURN (
+        SELECT concat_ws(' ',
+            string_agg(format('%s:%s:%s:%s', tgname, oid, xmin, tgenabled), ' ' ORDER BY tgname),
+            (SELECT 'subscribed:' || string_agg(srsubid::text, ',' ORDER BY srsubid)
+             FROM pg_subscription_rel
+             WHERE srrelid = to_regclass('public.object_state')))
+        FROM pg_trigger
+        WHERE tgrelid = to_regclass('public.object_state')
+          AND tgname LIKE 'relpack\_%');
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.trigger_identity() IS

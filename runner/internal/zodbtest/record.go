@@ -5,6 +5,7 @@ import (
 	"compress/zlib"
 	"encoding/binary"
 	"fmt"
+	"sync"
 )
 
 // Class names a Python class.
@@ -87,11 +88,16 @@ func WeakRecord(class Class, weak ...int64) []byte {
 	return b.Bytes()
 }
 
+// A compressor is large, and tests write many records.
+var compressors = sync.Pool{New: func() any { return zlib.NewWriter(nil) }}
+
 // Compressed is a record as zc.zlibstorage wraps it.
 func Compressed(record []byte) []byte {
 	var b bytes.Buffer
 	b.WriteString(".z")
-	w := zlib.NewWriter(&b)
+	w := compressors.Get().(*zlib.Writer)
+	defer compressors.Put(w)
+	w.Reset(&b)
 	// Writes into a bytes.Buffer don't fail.
 	_, _ = w.Write(record)
 	_ = w.Close()

@@ -1,0 +1,80 @@
+package runner
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// buildGraph is pack.build, with a range of one block a step.
+func (r *modelRun) buildGraph(ctx context.Context) error {
+	graph, err := modelDo[string](ctx, r, "SELECT graph FROM relpack.storage")
+	if err != nil {
+		return err
+	}
+	if r.step.is("init") {
+		graph = "none"
+	}
+	switch graph {
+	case "known", "doubtful":
+		return nil
+	case "none":
+		if _, err := modelDo[string](ctx, r, "SELECT relpack.build_reset()::text"); err != nil {
+			return err
+		}
+		r.building = true
+		r.forgetGraph()
+		if err := r.tryLock(ctx, "SELECT relpack.build_begin(1)"); err != nil {
+			return err
+		}
+		r.captured = r.moment
+	case "scanning":
+		r.dirty = true
+		r.reported(maybeReports)
+		if _, err := r.w.packer.Exec(ctx, "UPDATE relpack.storage SET scan_disturbed = true"); err != nil {
+			return err
+		}
+		r.w.counts["scan resumed"]++
+	default:
+		r.dirty = true
+		r.w.counts["build resumed"]++
+	}
+	if graph == "none" || graph == "scanning" {
+		if err := r.scanRanges(ctx); err != nil {
+			return err
+		}
+	}
+	for step := new(string); step != nil; {
+		if step, err = modelDo[*string](ctx, r, "SELECT step FROM relpack.build_step()"); err != nil {
+			return err
+		}
+	}
+	if r.captured != r.moment {
+		r.dirty = true
+	}
+	return nil
+}
+
+func (r *modelRun) scanRanges(ctx context.Context) error {
+	ranges, err := pgxRows(ctx, r.w.packer, func(row pgx.CollectableRow) (b blockRange, err error) {
+		return b, row.Scan(&b.first, &b.last)
+	}, "SELECT first_block, last_block FROM relpack.scan_range ORDER BY first_block")
+	if err != nil {
+		return err
+	}
+	w := &scanWorker{pack: r.pack, packer: r.w.packer.PgConn().PID(), reader: r.w.reader, writer: r.w.writer,
+		objects: newCopyBuffer("staged_object", "zoid, tid, class, size"), inrefs: newCopyBuffer("object_inref", "zoid, inref")}
+	w.decoder = decoder{classes: &classCache{conn: r.w.class, ids: map[string]int32{}}, ids: map[string]int32{}}
+	if err := r.w.packer.QueryRow(ctx, "SELECT watermark, filenode::bigint FROM relpack.storage").Scan(&w.watermark, &w.filenode); err != nil {
+		return err
+	}
+	for _, blocks := range ranges {
+		if err := r.next(ctx, "scan"); err != nil {
+			return err
+		}
+		if err := w.read(ctx, blocks); err != nil {
+			return err
+		}
+	}
+	return nil
+}

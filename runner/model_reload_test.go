@@ -1,0 +1,112 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"maps"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Writes that are no commits.
+
+// restore writes rows with an old tid, as an operator does who mends a
+// POSKeyError, and zodbconvert. With off=1 relpack's triggers don't see it.
+func (h *modelHistory) restore(ctx context.Context, s modelStep) error {
+	writes := h.writable(s.writes)
+	tid := h.tid(s.args["age"])
+	for h.used[tid] {
+		tid++
+	}
+	h.used[tid] = true
+	if !s.is("off") {
+		if err := modelStore(ctx, h.w.app, tid, writes); err != nil {
+			return err
+		}
+	} else if err := h.untriggered(ctx, func(tx pgx.Tx) error { return modelStore(ctx, tx, tid, writes) }); err != nil {
+		return err
+	}
+	how := maybeReports
+	if s.is("off") && len(writes) > 0 {
+		how = sureReports
+	}
+	err := h.happens(ctx, how)
+	h.write(tid, writes)
+	return err
+}
+
+// untriggered writes while relpack's triggers are off, as pg_restore does with
+// --disable-triggers.
+func (h *modelHistory) untriggered(ctx context.Context, write func(pgx.Tx) error) error {
+	// Whoever holds a snapshot of the table keeps others from altering it.
+	if err := h.end(ctx); err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, h.w.app, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "ALTER TABLE public.object_state DISABLE TRIGGER ALL"); err != nil {
+			return err
+		}
+		if err := write(tx); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, "SELECT relpack.create_triggers()")
+		return err
+	})
+}
+
+// reload replaces all rows by those of a snapshot, or by themselves.
+func (h *modelHistory) reload(ctx context.Context, s modelStep) error {
+	rows := h.stored
+	if n := int(s.args["snapshot"]); n > 0 && n <= len(h.snapshots) {
+		rows = h.snapshots[n-1]
+		h.branch++
+	}
+	var zoids, tids []int64
+	var states [][]byte
+	for zoid, row := range rows {
+		zoids, tids, states = append(zoids, zoid), append(tids, row.tid), append(states, row.content.state())
+	}
+	write := func(tx pgx.Tx) error {
+		empty := "DELETE FROM public.object_state"
+		if s.kind == "truncate" {
+			empty = "TRUNCATE public.object_state CASCADE"
+		}
+		if _, err := tx.Exec(ctx, empty); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `
+			INSERT INTO public.object_state (zoid, tid, state_size, state)
+			SELECT zoid, tid, coalesce(length(state), 0), state
+			FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS saved (zoid, tid, state)`, zoids, tids, states)
+		return err
+	}
+	err := errors.Join(h.happens(ctx, sureReports), h.end(ctx))
+	switch {
+	case err != nil:
+	case s.kind == "untriggered":
+		err = h.untriggered(ctx, write)
+	default:
+		err = pgx.BeginFunc(ctx, h.w.app, write)
+	}
+	if err != nil {
+		return err
+	}
+	h.change(func(stored modelStorage) {
+		switch s.kind {
+		case "truncate":
+			clear(h.files)
+			clear(h.maybeFiles)
+		case "delete":
+			for zoid, row := range stored {
+				h.bury(zoid, row)
+			}
+		}
+		saved := maps.Clone(rows)
+		clear(stored)
+		maps.Copy(stored, saved)
+	})
+	for zoid := range h.stored {
+		h.touched[zoid] = true
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"relpack/runner/internal/pgtest"
+	"relpack/sql"
+)
+
+// What is otherwise in the databases in which histories are played.
+
+// modelLimits is what relpack.limits() says.
+const modelLimits = "SELECT 1000, 20000, 50000,\n           64, 4, 200, 16;"
+
+// modelReplaced is what functions have otherwise here: each text is followed by
+// what comes in its place. Limits, and the clock by which events are dated, come
+// from tables: to replace functions for every history would make all sessions
+// forget their plans.
+var modelReplaced = map[string][]string{
+	"collect": {"clock_timestamp()", "(SELECT moment FROM public.model_clock)"},
+	"limits": {"LANGUAGE sql", "LANGUAGE plpgsql", modelLimits, `
+		BEGIN
+			SELECT drawn.narrow, drawn.walk, drawn.loose,
+			       drawn.climb_inrefs, drawn.climb_referrers, drawn.climb_depth, drawn.climb_rounds
+			INTO narrow, walk, loose, climb_inrefs, climb_referrers, climb_depth, climb_rounds
+			FROM public.model_limits AS drawn;
+		END;`},
+}
+
+// modelQuickened leaves out what is right for millions of rows and takes most
+// of the time of a history with some dozen objects: plans made anew for every
+// call, hash tables for a million objects, and TRUNCATE and ANALYZE of scratch
+// tables, which make the server forget the plans that it has. One worker of
+// several does without.
+var modelQuickened = map[string][]string{
+	"clear_scratch":  {"EXECUTE format('TRUNCATE %s', scratch)", "EXECUTE format('DELETE FROM %s', scratch)"},
+	"analyze_spared": {"ANALYZE relpack.spared;", ""},
+	"climb":          {"SET plan_cache_mode = force_custom_plan\n", ""},
+	"tree_zoids":     {"ROWS 1000000", "ROWS 100"},
+	"sweep":          {"SET plan_cache_mode = force_custom_plan\n", ""},
+}
+
+// function is the text of a function as this worker has it, with more parts
+// replaced.
+func (w *modelWorker) function(name string, parts ...string) (string, error) {
+	all := slices.Clone(modelReplaced[name])
+	if w.quick {
+		all = append(all, modelQuickened[name]...)
+	}
+	return mutated(name, append(all, parts...)...)
+}
+
+// prepare makes plans that are kept the rule, in the sessions of Pack too.
+func (w *modelWorker) prepare(t testing.TB, db *pgtest.Database) {
+	t.Helper()
+	conn := db.Connect(t)
+	run(t, conn, `CREATE TABLE public.model_limits AS SELECT * FROM relpack.limits();
+		CREATE TABLE public.model_clock AS SELECT clock_timestamp() AS moment`)
+	names := slices.Collect(maps.Keys(modelReplaced))
+	if w.quick {
+		names = slices.AppendSeq(names, maps.Keys(modelQuickened))
+	}
+	for _, name := range names {
+		text, err := w.function(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, conn, text)
+	}
+	for _, setting := range []string{"plan_cache_mode = force_generic_plan", "jit = off", "synchronous_commit = off"} {
+		run(t, conn, "ALTER DATABASE "+db.Name+" SET "+setting)
+	}
+}
+
+// setLimits makes small graphs take the paths of large ones.
+func (w *modelWorker) setLimits(ctx context.Context, s modelStep) error {
+	_, err := w.app.Exec(ctx, `
+		UPDATE public.model_limits
+		SET narrow = $1, walk = $2, loose = $3,
+		    climb_inrefs = $4, climb_referrers = $5, climb_depth = $6, climb_rounds = $7`,
+		s.args["narrow"], s.args["walk"], s.args["loose"],
+		s.args["inrefs"], s.args["referrers"], s.args["depth"], s.args["rounds"])
+	return err
+}
+
+// mutated is a definition of sql/ with parts replaced: each is followed by what
+// comes in its place.
+func mutated(name string, parts ...string) (string, error) {
+	file, err := sql.Files.ReadFile(name + ".sql")
+	if err != nil {
+		return "", err
+	}
+	text := string(file)
+	for pair := range slices.Chunk(parts, 2) {
+		if strings.Count(text, pair[0]) != 1 {
+			return "", fmt.Errorf("sql/%s.sql does not have this exactly once: %q", name, pair[0])
+		}
+		text = strings.Replace(text, pair[0], pair[1], 1)
+	}
+	return text, nil
+}

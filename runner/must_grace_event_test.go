@@ -1,0 +1,162 @@
+package runner
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+// newQuiet is a storage without a commit since three days, of which a pack knows
+// everything. Below 1 hangs a subtree, below 20 a wide one.
+func newQuiet(t *testing.T) (Target, *pgx.Conn) {
+	t.Helper()
+	target, conn := newStorage(t)
+	l := links{0: {1, 20, 40}, 1: {2}, 2: {3}, 3: {2}, 20: nil, 40: nil}
+	for zoid := int64(21); zoid < 40; zoid++ {
+		l[20] = append(l[20], zoid)
+		l[zoid] = []int64{20}
+	}
+	commitAt(t, conn, 240*time.Hour, l)
+	commitAt(t, conn, 72*time.Hour, links{40: nil})
+	withGrace(t, target, 1)
+	return target, conn
+}
+
+// What no tid dates happened when relpack noticed, at the latest: long after
+// the last commit, here.
+func TestWhatLosesItsReferrerInPsqlHasItsGrace(t *testing.T) {
+	t.Parallel()
+	record := zodbtest.Record
+	restored := zodbtest.TimeTid(time.Now().Add(-200 * time.Hour))
+	for name, act := range map[string]func(Target, *pgx.Conn){
+		"a row is deleted": func(_ Target, conn *pgx.Conn) {
+			run(t, conn, "DELETE FROM object_state WHERE zoid IN (1, 20)")
+		},
+		"an older revision is restored": func(_ Target, conn *pgx.Conn) {
+			restore(t, conn, 1, restored, record(zodbtest.Document))
+			restore(t, conn, 20, restored, record(zodbtest.Document))
+		},
+		"an older revision is loaded behind relpack's back": func(_ Target, conn *pgx.Conn) {
+			run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER ALL")
+			restore(t, conn, 1, restored, record(zodbtest.Document))
+			restore(t, conn, 20, restored, record(zodbtest.Document))
+			run(t, conn, "SELECT relpack.create_triggers()")
+		},
+		"the storage is emptied and loaded": func(_ Target, conn *pgx.Conn) {
+			run(t, conn, `CREATE TABLE dump AS SELECT * FROM object_state; TRUNCATE object_state CASCADE;
+				INSERT INTO object_state SELECT * FROM dump WHERE zoid NOT IN (1, 20)`)
+		},
+		"and the pack that notices is interrupted": func(target Target, conn *pgx.Conn) {
+			run(t, conn, "DELETE FROM object_state WHERE zoid IN (1, 20)")
+			run(t, conn, "SELECT relpack.advance_watermark(); SELECT relpack.collect()")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newQuiet(t)
+			act(target, conn)
+			withGrace(t, target, 1)
+			kept := append(zoidRange(21, 40), 0, 2, 3, 40)
+			for _, zoid := range []int64{1, 20} {
+				if get[bool](t, conn, "SELECT EXISTS (SELECT FROM object_state WHERE zoid = $1)", zoid) {
+					kept = append(kept, zoid)
+				}
+			}
+			expectStored(t, conn, kept...)
+			// Nor later, while the storage is as quiet as before.
+			withGrace(t, target, 1)
+			expectStored(t, conn, kept...)
+			expectExact(t, conn)
+			// It is over after a day. Here the clock stays, and the graph is older.
+			run(t, conn, "UPDATE relpack.object SET detached_tid = relpack.time_tid(now() - interval '25 hours') WHERE parent IS NULL")
+			withGrace(t, target, 1)
+			expectExact(t, conn)
+			if n := get[int](t, conn, "SELECT count(*) FROM relpack.unreachable_object"); n != 0 {
+				t.Errorf("%d unreachable objects are left after the grace", n)
+			}
+		})
+	}
+}
+
+// A row restored with an old tid before anything refers to it, as an operator
+// does who mends a POSKeyError, is as young as its return.
+func TestARestoredRowThatNothingRefersToYetHasItsGrace(t *testing.T) {
+	t.Parallel()
+	target, conn := newQuiet(t)
+	restore(t, conn, 50, 5, zodbtest.Record(zodbtest.Document, 51))
+	restore(t, conn, 51, 5, zodbtest.Record(zodbtest.Document))
+	withGrace(t, target, 1)
+	commit(t, conn, links{40: {50}})
+	packStorage(t, target, everything)
+	expectNothingDangles(t, conn)
+	if found := findings(t, conn); len(found) > 0 {
+		t.Errorf("relpack.verify(): %q", found)
+	}
+}
+
+// Up to now is up to now: what a DELETE cut off a moment ago is garbage.
+func TestWithoutDaysWhatIsCutInPsqlGoesAtOnce(t *testing.T) {
+	t.Parallel()
+	target, conn := newQuiet(t)
+	run(t, conn, "DELETE FROM object_state WHERE zoid = 1")
+	withGrace(t, target, 0)
+	expectStored(t, conn, append(zoidRange(20, 41), 0)...)
+}
+
+func zoidRange(from, to int64) (zoids []int64) {
+	for zoid := from; zoid < to; zoid++ {
+		zoids = append(zoids, zoid)
+	}
+	return zoids
+}
+
+// newTorn is a storage with a ring of garbage larger than a batch, of which a
+// batch has gone: 30 of 50, beyond a grace of a day.
+func newTorn(t *testing.T) (Target, *pgx.Conn) {
+	t.Helper()
+	target, conn := newStorage(t)
+	l := links{0: {1}, 1: nil}
+	for zoid := int64(10); zoid < 60; zoid++ {
+		l[zoid] = []int64{10 + (zoid+1-10)%50, 10 + (zoid+49-10)%50}
+	}
+	commitAt(t, conn, 48*time.Hour, l)
+	commitAt(t, conn, time.Hour, links{1: nil})
+	dryRun(t, target)
+	if n := get[int](t, conn, "SELECT objects FROM relpack.sweep(30)"); n != 30 {
+		t.Fatalf("%d objects were swept", n)
+	}
+	return target, conn
+}
+
+// A group that is larger than a batch goes in several transactions. Until it is
+// used again nothing that can be reached refers to it, and the next run goes on
+// with it whatever it is told of days.
+func TestTheRestOfATornGroupGoesFirst(t *testing.T) {
+	t.Parallel()
+	target, conn := newTorn(t)
+	expectNothingDangles(t, conn)
+	withGrace(t, target, 1000)
+	expectStored(t, conn, 0, 1)
+}
+
+// Who takes up a part of it beyond the grace keeps what is left, and is told of
+// what is not: neither more is deleted, nor is it hidden.
+func TestTheRestOfATornGroupStaysIfItIsUsedAgain(t *testing.T) {
+	t.Parallel()
+	target, conn := newTorn(t)
+	left := stored(t, conn)
+	commit(t, conn, links{1: {left[len(left)-1]}})
+	withGrace(t, target, 0)
+	expectZoids(t, "stored", stored(t, conn), left)
+	expectExact(t, conn)
+	found := findings(t, conn)
+	if len(found) != 1 || found[0][:5] != "note:" {
+		t.Errorf("relpack.verify(): %q", found)
+	}
+	if n := get[int](t, conn, "SELECT count(*) FROM relpack.doomed"); n != 0 {
+		t.Errorf("%d objects are doomed", n)
+	}
+}

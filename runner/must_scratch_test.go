@@ -1,0 +1,38 @@
+package runner
+
+import (
+	"testing"
+	"time"
+)
+
+// Autovacuum locks a table out for a moment when it shortens its file, whatever
+// the table is for. A pack that comes then waits, and does not fail.
+func TestAScratchTableThatIsLockedForAMomentIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for name, fill := range map[string]int{"small": 1, "large": 20_000} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newStorage(t)
+			run(t, conn, "INSERT INTO relpack.walked (place, zoid) SELECT n, n FROM generate_series(1, $1::int) AS n", fill)
+			other := session(t, target)
+			run(t, other, "BEGIN; LOCK TABLE relpack.walked IN ACCESS EXCLUSIVE MODE")
+			cleared := make(chan error, 1)
+			go func() {
+				_, err := conn.Exec(t.Context(), "SELECT relpack.clear_scratch('relpack.walked')")
+				cleared <- err
+			}()
+			select {
+			case err := <-cleared:
+				t.Fatalf("not waited for: %v", err)
+			case <-time.After(100 * time.Millisecond):
+			}
+			run(t, other, "COMMIT")
+			if err := <-cleared; err != nil {
+				t.Error(err)
+			}
+			if n := get[int](t, other, "SELECT count(*) FROM relpack.walked"); n != 0 {
+				t.Errorf("%d rows are left", n)
+			}
+		})
+	}
+}
