@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -63,8 +64,10 @@ func TestEveryHistoryLeavesExactlyWhatAMarkFromTheRootWould(t *testing.T) {
 	t.Logf("%d histories of %d steps in %v", histories, modelSteps+1, took.Round(time.Millisecond))
 	logModelCounts(t, counts)
 	for name, perThousand := range modelMinimum {
-		if least := histories * int64(perThousand) / 1000; int64(counts[name]) < least {
-			t.Errorf("%s: %d times, at least %d are needed", name, counts[name], least)
+		// Few vary much.
+		least := float64(histories) * float64(perThousand) / 1000
+		if least -= 2 * math.Sqrt(least); float64(counts[name]) < least {
+			t.Errorf("%s: %d times, at least %.0f are needed", name, counts[name], least)
 		}
 	}
 }
@@ -83,10 +86,10 @@ var modelMinimum = map[string]int{
 	"commit:cycle": 1000, "commit:dangling": 250, "commit:dirt": 900, "commit:fan": 750, "commit:fill": 250,
 	"commit:heal": 70, "commit:mass": 250, "commit:modify": 400, "commit:move": 600, "commit:regain": 600,
 	"commit:rewrite garbage": 350, "commit:self": 300, "commit:split": 550, "commit:swap": 300,
-	"crash before advance_watermark": 4, "crash before build_begin": 1, "crash before build_step": 15,
+	"crash before advance_watermark": 12, "crash before build_begin": 1, "crash before build_step": 15,
 	"crash before chunk": 85, "crash before collect": 3, "crash before doom": 15,
 	"crash before reach_step": 70, "crash before scan": 10, "crash before storage": 2,
-	"crash before sweep": 15, "crash before try_pack_lock": 1,
+	"crash before sweep": 10, "crash before try_pack_lock": 1,
 	"days a fraction": 150, "days negative": 2550, "days up to a tid": 350, "days whole": 45,
 	"days zero":      100,
 	"delete:garbage": 90, "delete:live": 300,
