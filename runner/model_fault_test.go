@@ -63,6 +63,9 @@ func (f modelFault) find(t *testing.T, w *modelWorker, histories uint64) (seed u
 	}
 	for n := range histories + 1 {
 		seed := n
+		if n%2 == 0 {
+			seed = n / 2 * modelPlotted
+		}
 		if n == 0 {
 			if seed = f.seed; seed == 0 {
 				continue

@@ -14,10 +14,19 @@ type modelGenerator struct {
 	ages []int64
 	next int64 // the next new zoid
 	plot []func() modelStep
+	// plots is the chance of a plot to begin, per cent.
+	plots int
 }
 
+// Every so many histories one is mostly plots.
+const modelPlotted = 8
+
 func newModelGenerator(seed uint64, h *modelHistory) *modelGenerator {
-	return &modelGenerator{Rand: rand.New(rand.NewPCG(seed, 1)), h: h, age: 60 * 24 * 60, next: 1}
+	plots := 4
+	if seed%modelPlotted == 0 {
+		plots = 40
+	}
+	return &modelGenerator{Rand: rand.New(rand.NewPCG(seed, 1)), h: h, age: 60 * 24 * 60, next: 1, plots: plots}
 }
 
 func (g *modelGenerator) chance(percent int) bool { return g.IntN(100) < percent }
@@ -59,7 +68,7 @@ func (g *modelGenerator) missing() []int64 {
 }
 
 func (g *modelGenerator) step() modelStep {
-	if len(g.plot) == 0 && g.chance(10) {
+	if len(g.plot) == 0 && g.chance(g.plots) {
 		g.plot = g.conceive()
 	}
 	if len(g.plot) > 0 {
@@ -163,10 +172,11 @@ func (g *modelGenerator) pack() modelStep {
 	case n < 35:
 		s.args["crash"] = int64(1 + g.IntN(pick(g, 10, 22)))
 		s.args["scratch"] = int64(g.IntN(3))
-		if n := s.args["crash"]; n%4 == 0 {
+		if n := s.args["crash"]; n > 4 && n%4 == 0 {
 			// By chance few would come as far as deleting.
 			delete(s.args, "crash")
-			s.args["torn"], s.args["batch"] = 1, 1+n/4%2
+			delete(s.args, "at")
+			s.args["torn"], s.args["batch"], s.args["grace"] = 1, 1+n/4%2, -1
 		}
 	case n < 50:
 		s.args["between"] = int64(4 + g.IntN(12))

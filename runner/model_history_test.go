@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -63,8 +64,10 @@ func TestEveryHistoryLeavesExactlyWhatAMarkFromTheRootWould(t *testing.T) {
 	t.Logf("%d histories of %d steps in %v", histories, modelSteps+1, took.Round(time.Millisecond))
 	logModelCounts(t, counts)
 	for name, perThousand := range modelMinimum {
-		if least := histories * int64(perThousand) / 1000; int64(counts[name]) < least {
-			t.Errorf("%s: %d times, at least %d are needed", name, counts[name], least)
+		// Few vary much.
+		least := float64(histories) * float64(perThousand) / 1000
+		if least -= 2 * math.Sqrt(least); float64(counts[name]) < least {
+			t.Errorf("%s: %d times, at least %.0f are needed", name, counts[name], least)
 		}
 	}
 }
