@@ -39,7 +39,7 @@ BEGIN
         UPDATE relpack.storage SET frontier_rows = v_rows;
         RETURN v_rows;
     END IF;
-    IF v_rows * 8 > v_objects THEN
+    IF v_rows * 50 > v_objects THEN
         DROP INDEX IF EXISTS relpack.tree_zoid;
         -- The walk along the edges is a nested loop all the same.
         PERFORM set_config('enable_nestloop', 'off', true);
