@@ -49,17 +49,20 @@ BEGIN
     END IF;
     WITH grown AS (
         INSERT INTO relpack.tree (zoid, parent, level)
-        SELECT edge.zoid, min(frontier.zoid), v_level + 1
-        FROM relpack.tree AS frontier
-        CROSS JOIN LATERAL (
-            SELECT object_inref.zoid
-            FROM relpack.object_inref
-            WHERE object_inref.inref = frontier.zoid
+        SELECT edge.zoid, min(edge.inref), v_level + 1
+        FROM (
+            SELECT target.zoid, frontier.zoid AS inref
+            FROM relpack.tree AS frontier
+            CROSS JOIN LATERAL (
+                SELECT object_inref.zoid
+                FROM relpack.object_inref
+                WHERE object_inref.inref = frontier.zoid
+                OFFSET 0
+            ) AS target
+            WHERE frontier.ctid >= v_from AND frontier.level = v_level
             OFFSET 0
         ) AS edge
-        WHERE frontier.ctid >= v_from
-          AND frontier.level = v_level
-          AND NOT EXISTS (SELECT FROM relpack.tree AS reached WHERE reached.zoid = edge.zoid)
+        WHERE NOT EXISTS (SELECT FROM relpack.tree AS reached WHERE reached.zoid = edge.zoid)
         GROUP BY edge.zoid
         RETURNING tree.ctid
     )
