@@ -1,8 +1,11 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -61,7 +64,12 @@ func schemaDump(t *testing.T, target Target) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), filepath.Join(programs.Dir, "pg_dump"), "--schema-only", "--dbname", target.DSN).CombinedOutput()
+	program := filepath.Join(programs.Dir, "pg_dump")
+	if _, err := os.Stat(program); errors.Is(err, fs.ErrNotExist) {
+		t.Log("these server programs come without pg_dump: the definitions are not compared")
+		return ""
+	}
+	out, err := exec.CommandContext(t.Context(), program, "--schema-only", "--dbname", target.DSN).CombinedOutput()
 	if err != nil {
 		t.Fatalf("pg_dump: %v\n%s", err, out)
 	}
