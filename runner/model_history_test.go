@@ -56,7 +56,7 @@ func TestEveryHistoryLeavesExactlyWhatAMarkFromTheRootWould(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	histories := modelNumber(t, "RELPACK_HISTORIES", 250)
-	counts, failure := searchHistories(t, nil, uint64(modelNumber(t, "RELPACK_SEED", 1)), histories, 4, true)
+	counts, failure := searchHistories(t, nil, uint64(modelNumber(t, "RELPACK_SEED", 1)), histories, 6, true)
 	if failure != nil {
 		t.Fatalf("seed %d: %v\nRELPACK_SCRIPT plays this:\n%s", failure.seed, failure.err, formatModelScript(failure.script))
 	}
