@@ -113,7 +113,7 @@ CREATE TABLE relpack.suspect (
     CONSTRAINT suspect_pkey PRIMARY KEY (zoid),
     CONSTRAINT suspect_stage_check CHECK (stage IN ('climb', 'cut', 'loose', 'flow', 'judged'))
 );
-CREATE INDEX suspect_stage ON relpack.suspect (stage);
+CREATE INDEX suspect_stage ON relpack.suspect (stage, zoid);
 COMMENT ON TABLE relpack.suspect IS
     'Objects whose reachability is open; emptied by relpack.reach(). Survives a crash, so that the next run goes on where this one stopped.';
 COMMENT ON COLUMN relpack.suspect.zoid IS 'Object id.';
