@@ -211,6 +211,21 @@ COMMENT ON COLUMN relpack.storage.graph IS
     'none: not built; scanning, indexing, growing, filling, finishing: being built; doubtful: to be compared with the storage; known: describes it up to applied_tid.';
 COMMENT ON COLUMN relpack.storage.trigger_identity IS 'Catalog identity of our triggers; another one means that they may have been off.';
 
+-- The reference can't be satisfied, as only_row is always true: whoever leaves
+-- a row here can't commit.
+CREATE TABLE relpack.undecoded (
+    only_row boolean NOT NULL DEFAULT true,
+    decoded  boolean NOT NULL DEFAULT false,
+    CONSTRAINT undecoded_pkey PRIMARY KEY (only_row),
+    CONSTRAINT undecoded_only_row_check CHECK (only_row),
+    CONSTRAINT what_was_written_meanwhile_must_be_decoded FOREIGN KEY (decoded)
+        REFERENCES relpack.undecoded (only_row) DEFERRABLE INITIALLY DEFERRED
+);
+COMMENT ON TABLE relpack.undecoded IS
+    'A row while a batch of deletions waits for relpack to decode what was written meanwhile: a transaction that leaves it there fails when it commits. Empty otherwise.';
+COMMENT ON COLUMN relpack.undecoded.only_row IS 'Always true: there is one row at most.';
+COMMENT ON COLUMN relpack.undecoded.decoded IS 'Always false, which only_row never is.';
+
 CREATE TABLE relpack.scan_range (
     first_block bigint NOT NULL,
     last_block  bigint NOT NULL,
@@ -344,6 +359,7 @@ DROP TABLE relpack.walked;
 DROP TABLE relpack.tree;
 DROP TABLE relpack.staged_object;
 DROP TABLE relpack.scan_range;
+DROP TABLE relpack.undecoded;
 DROP TABLE relpack.storage;
 DROP TABLE relpack.problem;
 DROP TABLE relpack.blob_removal;

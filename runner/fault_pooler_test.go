@@ -49,10 +49,10 @@ func pgbouncer(t *testing.T) string {
 		t.Skip("there is no pgbouncer, and this user can't install it with apt-get")
 	}
 	if out, err := exec.Command("sh", "-c", installPgbouncer).CombinedOutput(); err != nil {
-		t.Skipf("install pgbouncer: %v: %s", err, out)
+		t.Fatalf("install pgbouncer: %v: %s", err, out)
 	}
 	if path = find(); path == "" {
-		t.Skip("there is no pgbouncer after its installation")
+		t.Fatal("there is no pgbouncer after its installation")
 	}
 	return path
 }

@@ -258,3 +258,17 @@ func TestASweepInPsqlTakesNewStatesByTheirBytes(t *testing.T) {
 		})
 	}
 }
+
+// Who asks for it in psql, and decodes nothing, has deleted nothing.
+func TestABatchThatNobodyDecodedForCantBeCommitted(t *testing.T) {
+	t.Parallel()
+	_, conn := newGarden(t)
+	all := stored(t, conn)
+	commitRecords(t, conn, map[int64][]byte{1: zodbtest.Record(zodbtest.Document, 2, 12)})
+	_, err := conn.Exec(t.Context(), "SELECT outcome FROM relpack.sweep(1000, NULL, true)")
+	expectState(t, err, "23503")
+	expectStored(t, conn, all...)
+	if n := get[int](t, conn, "SELECT count(*) FROM relpack.undecoded"); n > 0 {
+		t.Error("the mark is left")
+	}
+}

@@ -42,6 +42,9 @@ func (p *pack) sweepBatch(ctx context.Context, batch int, decode bool) (b batchR
 		if err == nil && !harmless {
 			err = errStale
 		}
+		if err == nil {
+			_, err = tx.Exec(ctx, "DELETE FROM relpack.undecoded")
+		}
 		return err
 	})
 	switch {

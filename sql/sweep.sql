@@ -103,7 +103,10 @@ BEGIN
         CASE relpack.nothing_new(v_batch, v_last, v_high, decoder)
         WHEN 'busy' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
         WHEN 'stale' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
-        WHEN 'undecoded' THEN outcome := 'undecoded';
+        WHEN 'undecoded' THEN
+            -- Nobody can commit before this is taken away.
+            INSERT INTO relpack.undecoded DEFAULT VALUES;
+            outcome := 'undecoded';
         ELSE outcome := 'swept';
         END CASE;
     EXCEPTION
@@ -130,4 +133,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep(integer, timestamptz, boolean) IS
-    'Deletes up to batch unreachable objects that were last changed and cut off before pack_time (NULL: all unreachable ones), and cleans the graph. outcome: swept; done: there is nothing to delete; busy: a writer was in the way, try again; stale: something was written that may refer to garbage, run "relpack pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most. decoder is for relpack itself, which decodes what was written meanwhile: undecoded is swept if none of it refers to what is unreachable or gone.';
+    'Deletes up to batch unreachable objects that were last changed and cut off before pack_time (NULL: all unreachable ones), and cleans the graph. outcome: swept; done: there is nothing to delete; busy: a writer was in the way, try again; stale: something was written that may refer to garbage, run "relpack pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most. decoder is for relpack itself, which decodes what was written meanwhile: undecoded can''t be committed until relpack has found that none of it refers to what is unreachable or gone.';
