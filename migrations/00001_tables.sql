@@ -174,8 +174,6 @@ CREATE TABLE relpack.storage (
     begun_until      bigint  NOT NULL DEFAULT 0,
     objects          bigint  NOT NULL DEFAULT 0,
     inrefs           bigint  NOT NULL DEFAULT 0,
-    frontier_rows    bigint  NOT NULL DEFAULT 0,
-    frontier_block   bigint  NOT NULL DEFAULT 0,
     relation         oid     NOT NULL DEFAULT 0,
     filenode         oid     NOT NULL DEFAULT 0,
     climb_round      integer NOT NULL DEFAULT 0,
@@ -200,8 +198,6 @@ COMMENT ON COLUMN relpack.storage.doomed_until IS 'The pack time, as a tid, with
 COMMENT ON COLUMN relpack.storage.begun_until IS 'The pack time, as a tid, of a deletion that has begun and is not finished: what is in relpack.doomed and no younger follows whatever the grace. 0: none.';
 COMMENT ON COLUMN relpack.storage.objects IS 'Rows in relpack.object.';
 COMMENT ON COLUMN relpack.storage.inrefs IS 'Rows in relpack.object_inref.';
-COMMENT ON COLUMN relpack.storage.frontier_rows IS 'First build: objects found in the last level of the walk from the root.';
-COMMENT ON COLUMN relpack.storage.frontier_block IS 'First build: block of relpack.tree where the last level begins.';
 COMMENT ON COLUMN relpack.storage.relation IS 'OID of the object_state that the graph describes.';
 COMMENT ON COLUMN relpack.storage.filenode IS 'First build: relfilenode of object_state when the scan began.';
 COMMENT ON COLUMN relpack.storage.climb_round IS 'Rounds of relpack.climb() so far in this relpack.reach().';
@@ -232,7 +228,7 @@ CREATE TABLE relpack.scan_range (
     CONSTRAINT scan_range_pkey PRIMARY KEY (first_block)
 );
 COMMENT ON TABLE relpack.scan_range IS
-    'First build: ranges of blocks still to be read: of object_state while it is scanned, of relpack.staged_object while objects are filled in.';
+    'First build: ranges of blocks of object_state that are still to be read.';
 COMMENT ON COLUMN relpack.scan_range.first_block IS 'First block of the range.';
 COMMENT ON COLUMN relpack.scan_range.last_block IS 'Last block of the range.';
 
@@ -243,23 +239,41 @@ CREATE TABLE relpack.staged_object (
     size  integer NOT NULL
 );
 COMMENT ON TABLE relpack.staged_object IS
-    'First build: objects as read, before the walk from the root gives them a parent. Empty otherwise.';
+    'First build: objects as read, before they have a parent. Empty otherwise.';
 COMMENT ON COLUMN relpack.staged_object.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.staged_object.tid IS 'Transaction id of the revision read.';
 COMMENT ON COLUMN relpack.staged_object.class IS 'Class: relpack.class.id.';
 COMMENT ON COLUMN relpack.staged_object.size IS 'Bytes of the state.';
 
--- Has an index only while relpack.grow() goes by small steps.
 CREATE TABLE relpack.tree (
     zoid   bigint  NOT NULL,
     parent bigint  NOT NULL,
-    level  integer NOT NULL
+    pass   integer NOT NULL,
+    CONSTRAINT tree_pkey PRIMARY KEY (zoid)
 );
 COMMENT ON TABLE relpack.tree IS
-    'First build: the spanning tree as it grows from the root. Empty otherwise.';
+    'First build: objects that relpack.grow() reached otherwise than from the least that refers to them. Empty otherwise.';
 COMMENT ON COLUMN relpack.tree.zoid IS 'An object that was reached (it may be missing from the storage).';
 COMMENT ON COLUMN relpack.tree.parent IS 'The object it was reached from.';
-COMMENT ON COLUMN relpack.tree.level IS 'The step of the walk that found it.';
+COMMENT ON COLUMN relpack.tree.pass IS 'The pass of relpack.grow() that found it.';
+
+CREATE TABLE relpack.reached (
+    zoids bigint[] NOT NULL
+);
+ALTER TABLE relpack.reached ALTER zoids SET STORAGE EXTERNAL;
+COMMENT ON TABLE relpack.reached IS
+    'First build: one row, what relpack.grow() reached. Empty otherwise.';
+COMMENT ON COLUMN relpack.reached.zoids IS 'A bit for each zoid: 64 an element, from 0, the lowest bit first.';
+
+CREATE TABLE relpack.fill_range (
+    first_zoid bigint NOT NULL,
+    last_zoid  bigint NOT NULL,
+    CONSTRAINT fill_range_pkey PRIMARY KEY (first_zoid)
+);
+COMMENT ON TABLE relpack.fill_range IS
+    'First build: ranges of zoids that are still to be entered into relpack.object.';
+COMMENT ON COLUMN relpack.fill_range.first_zoid IS 'First zoid of the range.';
+COMMENT ON COLUMN relpack.fill_range.last_zoid IS 'Last zoid of the range.';
 
 -- Scratch of one statement to the next within a function: nothing to recover.
 CREATE UNLOGGED TABLE relpack.walked (
@@ -356,6 +370,8 @@ DROP TABLE relpack.examined_inref;
 DROP TABLE relpack.examined_object;
 DROP TABLE relpack.spared;
 DROP TABLE relpack.walked;
+DROP TABLE relpack.fill_range;
+DROP TABLE relpack.reached;
 DROP TABLE relpack.tree;
 DROP TABLE relpack.staged_object;
 DROP TABLE relpack.scan_range;

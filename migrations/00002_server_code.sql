@@ -348,11 +348,41 @@ COMMENT ON FUNCTION relpack.build_begin(integer) IS
     'Starts a first build: notes the watermark and lists the ranges of blocks to read. False when the writers'' lock could not be had: try again.';
 -- +goose StatementEnd
 
+-- sql/build_index.sql
+-- +goose StatementBegin
+-- The walk from the root goes by the index of the primary key, so that a second
+-- session can make these two meanwhile. SECURITY DEFINER for that: it takes the
+-- owner of the tables.
+CREATE OR REPLACE FUNCTION relpack.build_index()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET maintenance_work_mem = '128MB'
+SET lock_timeout = '500ms'
+SET client_min_messages = warning
+AS $$
+BEGIN
+    CREATE UNIQUE INDEX IF NOT EXISTS staged_object_zoid ON relpack.staged_object (zoid);
+    CREATE INDEX IF NOT EXISTS object_inref_inref ON relpack.object_inref (inref);
+    ANALYZE relpack.object_inref;
+EXCEPTION
+    WHEN unique_violation OR duplicate_table THEN
+        -- A session that a killed run left behind was still at it.
+        IF to_regclass('relpack.staged_object_zoid') IS NULL OR to_regclass('relpack.object_inref_inref') IS NULL THEN
+            RAISE;
+        END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.build_index() IS
+    'Step of relpack.build_step(): the indexes of relpack.staged_object, and of relpack.object_inref by referrer, unless they are there, and the statistics of that. A second session may call it meanwhile.';
+-- +goose StatementEnd
+
 -- sql/build_key.sql
 -- +goose StatementBegin
--- The walk from the root needs no primary key on the references, so that a
--- second session can build its index meanwhile. SECURITY DEFINER for that: it
--- takes the owner of the table.
+-- Only the index: to make it a primary key takes a strong lock. SECURITY
+-- DEFINER: it takes the owner of the table.
 CREATE OR REPLACE FUNCTION relpack.build_key()
 RETURNS void
 LANGUAGE plpgsql
@@ -374,7 +404,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.build_key() IS
-    'Step of relpack.build_step(): the index of the primary key of relpack.object_inref, unless it is there. A second session may call it while the tree grows.';
+    'Step of relpack.build_step(): the index of the primary key of relpack.object_inref, unless it is there.';
 -- +goose StatementEnd
 
 -- sql/build_reset.sql
@@ -397,15 +427,16 @@ BEGIN
     INSERT INTO relpack.storage DEFAULT VALUES ON CONFLICT DO NOTHING;
     UPDATE relpack.storage
     SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, noticed_tid = 0, doomed_tid = 0,
-        objects = 0, inrefs = 0, frontier_rows = 0, frontier_block = 0, climb_round = 0,
+        objects = 0, inrefs = 0, climb_round = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false;
-    TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.tree,
-             relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.scan_range;
+    TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.tree, relpack.reached,
+             relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture,
+             relpack.scan_range, relpack.fill_range;
     DELETE FROM relpack.write_event;
     ALTER TABLE relpack.object DROP CONSTRAINT IF EXISTS object_pkey;
     ALTER TABLE relpack.object_inref DROP CONSTRAINT IF EXISTS object_inref_pkey;
     DROP INDEX IF EXISTS relpack.object_detached, relpack.object_inref_inref,
-                         relpack.object_zoid, relpack.object_inref_zoid, relpack.tree_zoid;
+                         relpack.object_zoid, relpack.object_inref_zoid, relpack.staged_object_zoid;
 END;
 $$;
 
@@ -429,8 +460,6 @@ SET work_mem = '64MB'
 SET lock_timeout = '500ms'
 SET client_min_messages = warning
 AS $$
-DECLARE
-    v_half bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO STRICT step FROM relpack.storage;
@@ -447,38 +476,41 @@ BEGIN
             objects = (SELECT count(*) FROM relpack.staged_object);
         ANALYZE relpack.staged_object;
     WHEN 'indexing' THEN
-        IF to_regclass('relpack.object_inref_inref') IS NULL THEN
-            CREATE INDEX object_inref_inref ON relpack.object_inref (inref);
-        ELSE
-            ANALYZE relpack.object_inref;
-            PERFORM relpack.clear_scratch('relpack.tree');
-            INSERT INTO relpack.tree (zoid, parent, level) VALUES (0, 0, 0);
-            UPDATE relpack.storage SET graph = 'growing', frontier_rows = 1, frontier_block = 0;
-        END IF;
+        PERFORM relpack.build_key();
+        UPDATE relpack.storage SET graph = 'growing';
     WHEN 'growing' THEN
         added := relpack.grow();
-        IF added = 0 THEN
-            DROP INDEX IF EXISTS relpack.tree_zoid;
-            -- Two halves: each hashes the whole tree.
-            v_half := pg_relation_size('relpack.staged_object') / current_setting('block_size')::bigint / 2 + 1;
-            INSERT INTO relpack.scan_range (first_block, last_block)
-            VALUES (0, v_half - 1), (v_half, 2 * v_half - 1);
-            UPDATE relpack.storage SET graph = 'filling';
-        END IF;
+        -- Up to a hundred ranges of half a million objects, and two at least.
+        INSERT INTO relpack.fill_range (first_zoid, last_zoid)
+        SELECT edge, coalesce(lead(edge) OVER (ORDER BY edge) - 1, 9223372036854775807)
+        FROM (
+            SELECT '-9223372036854775808'::bigint AS edge
+            UNION
+            SELECT bound.zoid
+            FROM pg_stats
+            CROSS JOIN LATERAL unnest(histogram_bounds::text::bigint[]) WITH ORDINALITY AS bound (zoid, nth)
+            WHERE schemaname = 'relpack' AND tablename = 'staged_object' AND attname = 'zoid'
+              AND bound.nth % greatest(100 / (SELECT greatest(objects / 500000, 2) FROM relpack.storage), 1) = 0
+        ) AS edges;
+        UPDATE relpack.storage SET graph = 'filling';
     WHEN 'filling' THEN
+        IF to_regclass('relpack.staged_object_zoid') IS NULL THEN
+            PERFORM relpack.build_index();
+            RETURN;
+        END IF;
         added := relpack.fill();
         IF added IS NULL THEN
             -- Another session may be at the last range.
-            PERFORM FROM relpack.scan_range FOR UPDATE;
+            PERFORM FROM relpack.fill_range FOR UPDATE;
             UPDATE relpack.storage
             SET graph = 'finishing',
                 objects = (SELECT count(*) FROM relpack.object),
                 inrefs = (SELECT count(*) FROM relpack.object_inref)
-            WHERE NOT EXISTS (SELECT FROM relpack.scan_range);
+            WHERE NOT EXISTS (SELECT FROM relpack.fill_range);
         END IF;
     WHEN 'finishing' THEN
         IF to_regclass('relpack.object_inref_pkey') IS NULL THEN
-            PERFORM relpack.build_key();
+            PERFORM relpack.build_key(), relpack.build_index();
             ALTER TABLE relpack.object_inref
                 ADD CONSTRAINT object_inref_pkey PRIMARY KEY USING INDEX object_inref_zoid;
         ELSIF to_regclass('relpack.object_pkey') IS NULL THEN
@@ -492,12 +524,12 @@ BEGIN
         ELSE
             ANALYZE relpack.object;
             PERFORM relpack.clear_scratch('relpack.staged_object'),
-                    relpack.clear_scratch('relpack.tree');
+                    relpack.clear_scratch('relpack.tree'),
+                    relpack.clear_scratch('relpack.reached');
             UPDATE relpack.storage
             SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'known' END,
                 applied_tid = watermark,
                 collected_tid = watermark,
-                frontier_rows = 0,
                 scan_disturbed = false;
         END IF;
     ELSE
@@ -1329,47 +1361,64 @@ COMMENT ON FUNCTION relpack.drop_triggers() IS
 
 -- sql/fill.sql
 -- +goose StatementBegin
--- A range of blocks of staged_object, once: who locks its row in scan_range
--- fills it, so that several sessions can.
+-- A range of zoids, once: who locks its row in fill_range fills it, so that
+-- several sessions can. Both sides of the joins are read in the order of their
+-- indexes.
 CREATE OR REPLACE FUNCTION relpack.fill()
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_mergejoin = off
+SET enable_hashjoin = off
 SET enable_nestloop = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashagg = off
+SET enable_sort = off
 SET max_parallel_workers_per_gather = 0
-SET plan_cache_mode = force_custom_plan
-SET work_mem = '64MB'
+SET plan_cache_mode = force_generic_plan
 SET lock_timeout = '500ms'
 AS $$
 DECLARE
-    v_range relpack.scan_range;
+    v_range relpack.fill_range;
+    v_reached bigint[];
     v_rows bigint;
 BEGIN
-    SELECT scan_range.* INTO v_range
-    FROM relpack.scan_range
+    SELECT fill_range.* INTO v_range
+    FROM relpack.fill_range
     WHERE (SELECT graph FROM relpack.storage) = 'filling'
-    ORDER BY first_block
+    ORDER BY first_zoid
     LIMIT 1
     FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
+    SELECT zoids INTO STRICT v_reached FROM relpack.reached;
     INSERT INTO relpack.object (zoid, tid, parent, class, size)
-    SELECT staged.zoid, staged.tid, tree.parent, staged.class, staged.size
+    SELECT staged.zoid, staged.tid,
+           CASE WHEN staged.zoid = 0 THEN 0
+                WHEN tree.parent IS NOT NULL THEN tree.parent
+                WHEN staged.zoid < 0 OR staged.zoid >= cardinality(v_reached)::bigint << 6 THEN NULL
+                WHEN (v_reached[staged.zoid >> 6] >> (staged.zoid & 63)::integer) & 1 = 1 THEN least.inref
+           END,
+           staged.class, staged.size
     FROM relpack.staged_object AS staged
-    LEFT JOIN relpack.tree ON tree.zoid = staged.zoid
-    WHERE staged.ctid >= format('(%s,0)', v_range.first_block)::tid
-      AND staged.ctid < format('(%s,0)', v_range.last_block + 1)::tid;
+    LEFT JOIN relpack.tree ON tree.zoid = staged.zoid AND tree.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
+    LEFT JOIN (
+        SELECT DISTINCT ON (zoid) zoid, inref
+        FROM relpack.object_inref
+        WHERE zoid BETWEEN v_range.first_zoid AND v_range.last_zoid AND inref >= 0
+        ORDER BY zoid, inref
+    ) AS least ON least.zoid = staged.zoid
+    WHERE staged.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid;
     GET DIAGNOSTICS v_rows = ROW_COUNT;
-    DELETE FROM relpack.scan_range WHERE first_block = v_range.first_block;
+    DELETE FROM relpack.fill_range WHERE first_zoid = v_range.first_zoid;
     RETURN v_rows;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.fill() IS
-    'Step of relpack.build_step(): enters a range of the objects that were read, with the parents that the walk found, into relpack.object; returns how many, NULL when no range is left. A second session may call it too.';
+    'Step of relpack.build_step(): enters a range of the objects that were read, with the parents that relpack.grow() found, into relpack.object; returns how many, NULL when no range is left. A second session may call it too.';
 -- +goose StatementEnd
 
 -- sql/finish_apply.sql
@@ -1522,149 +1571,106 @@ COMMENT ON FUNCTION relpack.flow_narrow() IS
 
 -- sql/grow.sql
 -- +goose StatementBegin
--- One step of the breadth-first walk from the root. The last level begins at
--- frontier_block: that is noted from where its rows really came to lie, as
--- vacuum may have made room for them among those of earlier steps. Small frontiers go many levels at
--- once, as in relpack.flow(); when that stops at its limit, the level is not
--- closed, and the next step expands all of it. Wide ones do without an index
--- on tree, whose upkeep would cost more than the level itself: what was
--- reached is hashed instead.
+-- Most objects were made after one that refers to them and have a higher zoid:
+-- read in ascending order, an object is alive if the least that refers to it
+-- is, and that is known by then. One pass over the primary key's index settles
+-- them, with a bit for each zoid as memory. Passes over the rest follow, with
+-- all their referrers, while they find much: who was moved under something
+-- younger is found by the next, with all that hangs on it. Life flows on to
+-- what is left, from all that has seen it: when an object was looked at, in the
+-- last pass, and was not found, then what was alive and referred to it was
+-- found later in that pass; or one of both has a zoid beyond the bits.
+--
+-- A query that is looped over sees the bits as they were when it began.
 CREATE OR REPLACE FUNCTION relpack.grow()
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = on
 SET enable_seqscan = off
-SET enable_mergejoin = off
 SET enable_bitmapscan = off
-SET enable_material = off
 SET enable_hashagg = off
+SET enable_sort = off
 SET max_parallel_workers_per_gather = 0
-SET plan_cache_mode = force_custom_plan
-SET work_mem = '64MB'
-SET client_min_messages = warning
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    v_rows bigint;
-    v_objects bigint;
-    v_block bigint;
-    v_from tid;
-    v_level integer;
+    v_limits record := relpack.limits();
+    v_end bigint;
+    v_reached bigint[];
+    v_zoid bigint;
+    v_inref bigint;
+    v_passes integer := 1;
+    v_found bigint := 1;
+    v_total bigint := 1;
+    v_zoids bigint[] := '{}';
+    v_inrefs bigint[] := '{}';
 BEGIN
-    SELECT frontier_rows, frontier_block, objects
-    INTO v_rows, v_block, v_objects
-    FROM relpack.storage;
-    v_from := format('(%s,0)', v_block)::tid;
-    SELECT max(level) INTO v_level FROM relpack.tree WHERE ctid >= v_from;
-    IF v_rows <= (relpack.limits()).narrow THEN
-        CREATE INDEX IF NOT EXISTS tree_zoid ON relpack.tree (zoid);
-        v_rows := relpack.grow_narrow(v_from, v_level);
-        UPDATE relpack.storage SET frontier_rows = v_rows;
-        RETURN v_rows;
-    END IF;
-    IF v_rows * 50 > v_objects THEN
-        DROP INDEX IF EXISTS relpack.tree_zoid;
-        -- The walk along the edges is a nested loop all the same.
-        PERFORM set_config('enable_nestloop', 'off', true);
-    ELSE
-        CREATE INDEX IF NOT EXISTS tree_zoid ON relpack.tree (zoid);
-        PERFORM set_config('enable_hashjoin', 'off', true);
-    END IF;
-    WITH grown AS (
-        INSERT INTO relpack.tree (zoid, parent, level)
-        SELECT edge.zoid, min(edge.inref), v_level + 1
+    SELECT least(greatest(max(zoid), 0) + 1, v_limits.grow_zoids) INTO v_end FROM relpack.object_inref;
+    v_reached := array_fill(0::bigint, ARRAY[((v_end - 1) >> 6)::integer + 1], ARRAY[0]);
+    v_reached[0] := 1;
+    FOR v_zoid, v_inref IN
+        SELECT least.zoid, least.inref
         FROM (
-            SELECT target.zoid, frontier.zoid AS inref
-            FROM relpack.tree AS frontier
-            CROSS JOIN LATERAL (
-                SELECT object_inref.zoid
-                FROM relpack.object_inref
-                WHERE object_inref.inref = frontier.zoid
-                OFFSET 0
-            ) AS target
-            WHERE frontier.ctid >= v_from AND frontier.level = v_level
-            OFFSET 0
-        ) AS edge
-        WHERE NOT EXISTS (SELECT FROM relpack.tree AS reached WHERE reached.zoid = edge.zoid)
-        GROUP BY edge.zoid
-        RETURNING tree.ctid
-    )
-    SELECT count(*), (min(ctid)::text::point)[0]::bigint
-    INTO v_rows, v_block
-    FROM grown;
-    UPDATE relpack.storage
-    SET frontier_rows = v_rows,
-        frontier_block = coalesce(v_block, 0);
-    RETURN v_rows;
+            SELECT DISTINCT ON (zoid) zoid, inref
+            FROM relpack.object_inref
+            WHERE zoid > 0 AND zoid < v_end AND inref >= 0
+            ORDER BY zoid, inref
+        ) AS least
+        WHERE least.inref < least.zoid
+    LOOP
+        IF (v_reached[v_inref >> 6] >> (v_inref & 63)::integer) & 1 = 1 THEN
+            v_reached[v_zoid >> 6] := v_reached[v_zoid >> 6] | (1::bigint << (v_zoid & 63)::integer);
+            v_total := v_total + 1;
+        END IF;
+    END LOOP;
+    PERFORM relpack.clear_scratch('relpack.tree'), relpack.clear_scratch('relpack.reached');
+    WHILE v_passes = 1 OR (v_passes < v_limits.grow_passes AND v_found > v_total / 200) LOOP
+        v_passes := v_passes + 1;
+        v_found := 0;
+        FOR v_zoid, v_inref IN
+            SELECT zoid, inref
+            FROM relpack.object_inref
+            WHERE zoid > 0 AND zoid < v_end AND inref >= 0 AND inref < v_end
+              AND (v_reached[CASE WHEN zoid < v_end THEN zoid >> 6 END] >> (zoid & 63)::integer) & 1 = 0
+            ORDER BY zoid
+        LOOP
+            IF (v_reached[v_inref >> 6] >> (v_inref & 63)::integer) & 1 = 1
+               AND (v_reached[v_zoid >> 6] >> (v_zoid & 63)::integer) & 1 = 0 THEN
+                v_reached[v_zoid >> 6] := v_reached[v_zoid >> 6] | (1::bigint << (v_zoid & 63)::integer);
+                v_found := v_found + 1;
+                v_zoids := v_zoids || v_zoid;
+                v_inrefs := v_inrefs || v_inref;
+                IF v_found % 10000 = 0 THEN
+                    INSERT INTO relpack.tree (zoid, parent, pass)
+                    SELECT found.zoid, found.inref, v_passes
+                    FROM unnest(v_zoids, v_inrefs) AS found (zoid, inref);
+                    v_zoids := '{}';
+                    v_inrefs := '{}';
+                END IF;
+            END IF;
+        END LOOP;
+        INSERT INTO relpack.tree (zoid, parent, pass)
+        SELECT found.zoid, found.inref, v_passes
+        FROM unnest(v_zoids, v_inrefs) AS found (zoid, inref);
+        v_zoids := '{}';
+        v_inrefs := '{}';
+        v_total := v_total + v_found;
+    END LOOP;
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT zoid, 'flow' FROM relpack.tree WHERE pass = v_passes
+    UNION
+    SELECT inref, 'flow'
+    FROM relpack.object_inref
+    WHERE zoid >= v_end AND inref >= 0
+      AND (v_reached[CASE WHEN inref < v_end THEN inref >> 6 END] >> (inref & 63)::integer) & 1 = 1;
+    INSERT INTO relpack.reached (zoids) VALUES (v_reached);
+    RETURN v_total;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.grow() IS
-    'Step of relpack.build_step(): adds to relpack.tree what its last level refers to; returns how many objects that were, 0 at the end.';
--- +goose StatementEnd
-
--- sql/grow_narrow.sql
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION relpack.grow_narrow(frontier_from tid, frontier_level integer)
-RETURNS bigint
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
-AS $$
-DECLARE
-    v_limit constant bigint := (relpack.limits()).walk;
-    v_found bigint;
-BEGIN
-    PERFORM relpack.clear_scratch('relpack.walked');
-    INSERT INTO relpack.walked (place, zoid)
-    WITH RECURSIVE walk (zoid) AS (
-        SELECT zoid FROM relpack.tree WHERE ctid >= frontier_from AND level = frontier_level
-        UNION
-        SELECT target.zoid
-        FROM walk
-        CROSS JOIN LATERAL (
-            SELECT object_inref.zoid
-            FROM relpack.object_inref
-            WHERE object_inref.inref = walk.zoid
-              AND NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = object_inref.zoid)
-            OFFSET 0
-        ) AS target
-    )
-    SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
-    GET DIAGNOSTICS v_found = ROW_COUNT;
-    WITH grown AS (
-        INSERT INTO relpack.tree (zoid, parent, level)
-        SELECT DISTINCT ON (child.zoid) child.zoid, earlier.zoid, frontier_level
-        FROM relpack.walked AS earlier
-        CROSS JOIN LATERAL (
-            SELECT later.zoid
-            FROM relpack.object_inref
-            JOIN relpack.walked AS later ON later.zoid = object_inref.zoid
-            WHERE object_inref.inref = earlier.zoid
-              AND later.place > earlier.place
-              AND NOT EXISTS (SELECT FROM relpack.tree WHERE tree.zoid = later.zoid)
-            OFFSET 0
-        ) AS child
-        ORDER BY child.zoid, earlier.place
-        RETURNING tree.ctid
-    )
-    UPDATE relpack.storage
-    SET frontier_block = least(storage.frontier_block, placed.block)
-    FROM (SELECT (min(ctid)::text::point)[0]::bigint AS block FROM grown) AS placed
-    WHERE placed.block IS NOT NULL;
-    RETURN CASE v_found WHEN v_limit THEN v_limit ELSE 0 END;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.grow_narrow(tid, integer) IS
-    'Step of relpack.build_step(): relpack.grow() for a small frontier, many levels at once; 0 when the walk is complete.';
+    'Step of relpack.build_step(): finds which objects hang on the root, for relpack.fill(), and from which of them life has yet to flow on; returns how many.';
 -- +goose StatementEnd
 
 -- sql/limits.sql
@@ -1675,17 +1681,19 @@ COMMENT ON FUNCTION relpack.grow_narrow(tid, integer) IS
 -- began. STABLE, not IMMUTABLE: plans must not keep what a test replaces.
 CREATE OR REPLACE FUNCTION relpack.limits(
     OUT narrow bigint, OUT walk bigint, OUT loose bigint,
-    OUT climb_inrefs bigint, OUT climb_referrers bigint, OUT climb_depth integer, OUT climb_rounds integer)
+    OUT climb_inrefs bigint, OUT climb_referrers bigint, OUT climb_depth integer, OUT climb_rounds integer,
+    OUT grow_zoids bigint, OUT grow_passes integer)
 LANGUAGE sql
 STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 1000, 20000, 50000,
-           64, 4, 200, 16;
+           64, 4, 200, 16,
+           268435456, 16;
 $$;
 
 COMMENT ON FUNCTION relpack.limits() IS
-    'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a query stops; loose: objects looked at together by relpack.loosen(); climb_...: how many referrers relpack.climb() looks at, how many of those it climbs, how far, and in how many rounds.';
+    'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a query stops; loose: objects looked at together by relpack.loosen(); climb_...: how many referrers relpack.climb() looks at, how many of those it climbs, how far, and in how many rounds; grow_...: for zoids below what relpack.grow() has a bit each, 32 MiB in all, and how many passes it makes at most.';
 -- +goose StatementEnd
 
 -- sql/lock_protocol.sql
@@ -3527,7 +3535,6 @@ DROP FUNCTION relpack."loosen";
 DROP FUNCTION relpack."lock_writer";
 DROP FUNCTION relpack."lock_protocol";
 DROP FUNCTION relpack."limits";
-DROP FUNCTION relpack."grow_narrow";
 DROP FUNCTION relpack."grow";
 DROP FUNCTION relpack."flow_narrow";
 DROP FUNCTION relpack."flow";
@@ -3553,6 +3560,7 @@ DROP FUNCTION relpack."build_unique";
 DROP FUNCTION relpack."build_step";
 DROP FUNCTION relpack."build_reset";
 DROP FUNCTION relpack."build_key";
+DROP FUNCTION relpack."build_index";
 DROP FUNCTION relpack."build_begin";
 DROP FUNCTION relpack."blob_removals";
 DROP FUNCTION relpack."batch_that_fits";

@@ -2,19 +2,19 @@ package runner
 
 import (
 	"context"
+	"fmt"
 
 	"golang.org/x/sync/errgroup"
 )
 
 // beside does with more sessions what need not wait for its turn in a first
-// build: while one session walks from the root another builds an index, and
-// then each fills in half of the objects.
+// build: while one session makes the index that the walk from the root needs,
+// and walks, another makes the other indexes; then both enter objects.
 type beside struct {
 	*pack
 	ctx   context.Context
 	stop  context.CancelFunc
 	group errgroup.Group
-	key   bool
 }
 
 func newBeside(ctx context.Context, p *pack) *beside {
@@ -27,17 +27,38 @@ func newBeside(ctx context.Context, p *pack) *beside {
 // another session does.
 func (b *beside) after(step string, added int64) error {
 	switch {
-	case step == "growing" && !b.key:
-		b.key = true
-		b.call("SELECT relpack.build_key()")
-	case step == "growing" && added == 0:
-		b.call("SELECT relpack.fill()")
-	case step == "filling":
+	case step == "scanning":
+		return b.vacuum()
+	case step == "indexing":
+		b.call("SELECT relpack.build_index() IS NULL, NULL")
+	case step == "growing":
+		if err := b.group.Wait(); err != nil {
+			return err
+		}
+		b.call("SELECT filled IS NOT NULL, filled FROM relpack.fill() AS filled")
+	case step == "filling" && added == 0:
 		return b.group.Wait()
 	}
 	return nil
 }
 
+// vacuum lets indexes of the references be read alone. Who may not, and who
+// finds somebody else at it, does without.
+func (b *beside) vacuum() error {
+	for _, sql := range []string{
+		"SET client_min_messages = error",
+		"VACUUM (SKIP_LOCKED, TRUNCATE false) relpack.object_inref",
+		"RESET client_min_messages",
+	} {
+		if _, err := b.conn.Exec(b.ctx, sql); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	return nil
+}
+
+// call lets another session execute SQL that tells whether there is more to do,
+// and how many objects were entered, while there is.
 func (b *beside) call(sql string) {
 	b.group.Go(func() error {
 		conn, err := b.session(b.ctx, "build")
@@ -45,10 +66,20 @@ func (b *beside) call(sql string) {
 			return err
 		}
 		defer closeSession(conn)
-		return b.persist(b.ctx, "build the graph", func() (bool, error) {
-			_, err := conn.Exec(b.ctx, sql)
-			return err == nil, err
-		})
+		for more := true; more && !b.stopped(); {
+			var added *int64
+			err := b.persist(b.ctx, "build the graph", func() (bool, error) {
+				err := conn.QueryRow(b.ctx, sql).Scan(&more, &added)
+				return err == nil, err
+			})
+			if err != nil {
+				return err
+			}
+			if added != nil {
+				b.progress.Add(*added)
+			}
+		}
+		return nil
 	})
 }
 

@@ -16,8 +16,16 @@ var modelFaults = []modelFault{
 		[]string{"CASE v_found WHEN v_limit THEN 'cut' ELSE 'loose' END", "'loose'"}},
 	{"a climb stops below the root", "climb", 48,
 		[]string{"WHERE at = 0\n", "WHERE depth >= 0\n"}},
-	{"the first build walks one stretch far", "grow_narrow", 8,
-		[]string{"RETURN CASE v_found WHEN v_limit THEN v_limit ELSE 0 END;", "RETURN 0;"}},
+	{"a first build takes whatever is referred to for alive", "grow", 8,
+		[]string{"& 1 = 1 THEN\n            v_reached", "& 1 >= 0 THEN\n            v_reached"}},
+	{"after a first build life does not flow on", "grow", 8,
+		[]string{"WHERE pass = v_passes", "WHERE false"}},
+	{"after a first build life does not flow on to high zoids", "grow", 8,
+		[]string{"WHERE zoid >= v_end AND", "WHERE false AND"}},
+	{"the first build takes the least referrer for the parent", "fill", 8,
+		[]string{"WHEN tree.parent IS NOT NULL THEN tree.parent", "WHEN false THEN tree.parent"}},
+	{"the first build leaves objects out", "build_step", 8,
+		[]string{"- 1, 9223372036854775807)", "- 1, 7)"}},
 
 	// Applying.
 	{"gone references do not detach", "apply", 16,

@@ -15,7 +15,7 @@ import (
 // What is otherwise in the databases in which histories are played.
 
 // modelLimits is what relpack.limits() says.
-const modelLimits = "SELECT 1000, 20000, 50000,\n           64, 4, 200, 16;"
+const modelLimits = "SELECT 1000, 20000, 50000,\n           64, 4, 200, 16,\n           268435456, 16;"
 
 // modelReplaced is what functions have otherwise here: each text is followed by
 // what comes in its place. Limits, and the clock by which events are dated, come
@@ -26,8 +26,10 @@ var modelReplaced = map[string][]string{
 	"limits": {"LANGUAGE sql", "LANGUAGE plpgsql", modelLimits, `
 		BEGIN
 			SELECT drawn.narrow, drawn.walk, drawn.loose,
-			       drawn.climb_inrefs, drawn.climb_referrers, drawn.climb_depth, drawn.climb_rounds
-			INTO narrow, walk, loose, climb_inrefs, climb_referrers, climb_depth, climb_rounds
+			       drawn.climb_inrefs, drawn.climb_referrers, drawn.climb_depth, drawn.climb_rounds,
+			       drawn.grow_zoids, drawn.grow_passes
+			INTO narrow, walk, loose, climb_inrefs, climb_referrers, climb_depth, climb_rounds,
+			     grow_zoids, grow_passes
 			FROM public.model_limits AS drawn;
 		END;`},
 }
@@ -82,9 +84,11 @@ func (w *modelWorker) setLimits(ctx context.Context, s modelStep) error {
 	_, err := w.app.Exec(ctx, `
 		UPDATE public.model_limits
 		SET narrow = $1, walk = $2, loose = $3,
-		    climb_inrefs = $4, climb_referrers = $5, climb_depth = $6, climb_rounds = $7`,
+		    climb_inrefs = $4, climb_referrers = $5, climb_depth = $6, climb_rounds = $7,
+		    grow_zoids = $8, grow_passes = $9`,
 		s.args["narrow"], s.args["walk"], s.args["loose"],
-		s.args["inrefs"], s.args["referrers"], s.args["depth"], s.args["rounds"])
+		s.args["inrefs"], s.args["referrers"], s.args["depth"], s.args["rounds"],
+		s.args["zoids"], s.args["passes"])
 	return err
 }
 

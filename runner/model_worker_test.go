@@ -68,8 +68,10 @@ const modelReset = `
 	DELETE FROM relpack.blob_removal;
 	DELETE FROM relpack.problem;
 	DELETE FROM relpack.scan_range;
+	DELETE FROM relpack.fill_range;
 	DELETE FROM relpack.staged_object;
 	DELETE FROM relpack.tree;
+	DELETE FROM relpack.reached;
 	DELETE FROM relpack.walked;
 	DELETE FROM relpack.spared;
 	DELETE FROM relpack.examined_object;

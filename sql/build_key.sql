@@ -1,6 +1,5 @@
--- The walk from the root needs no primary key on the references, so that a
--- second session can build its index meanwhile. SECURITY DEFINER for that: it
--- takes the owner of the table.
+-- Only the index: to make it a primary key takes a strong lock. SECURITY
+-- DEFINER: it takes the owner of the table.
 CREATE OR REPLACE FUNCTION relpack.build_key()
 RETURNS void
 LANGUAGE plpgsql
@@ -22,4 +21,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.build_key() IS
-    'Step of relpack.build_step(): the index of the primary key of relpack.object_inref, unless it is there. A second session may call it while the tree grows.';
+    'Step of relpack.build_step(): the index of the primary key of relpack.object_inref, unless it is there.';

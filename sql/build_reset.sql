@@ -16,15 +16,16 @@ BEGIN
     INSERT INTO relpack.storage DEFAULT VALUES ON CONFLICT DO NOTHING;
     UPDATE relpack.storage
     SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, noticed_tid = 0, doomed_tid = 0,
-        objects = 0, inrefs = 0, frontier_rows = 0, frontier_block = 0, climb_round = 0,
+        objects = 0, inrefs = 0, climb_round = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false;
-    TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.tree,
-             relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.scan_range;
+    TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.tree, relpack.reached,
+             relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture,
+             relpack.scan_range, relpack.fill_range;
     DELETE FROM relpack.write_event;
     ALTER TABLE relpack.object DROP CONSTRAINT IF EXISTS object_pkey;
     ALTER TABLE relpack.object_inref DROP CONSTRAINT IF EXISTS object_inref_pkey;
     DROP INDEX IF EXISTS relpack.object_detached, relpack.object_inref_inref,
-                         relpack.object_zoid, relpack.object_inref_zoid, relpack.tree_zoid;
+                         relpack.object_zoid, relpack.object_inref_zoid, relpack.staged_object_zoid;
 END;
 $$;
 

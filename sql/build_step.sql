@@ -12,8 +12,6 @@ SET work_mem = '64MB'
 SET lock_timeout = '500ms'
 SET client_min_messages = warning
 AS $$
-DECLARE
-    v_half bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO STRICT step FROM relpack.storage;
@@ -30,38 +28,41 @@ BEGIN
             objects = (SELECT count(*) FROM relpack.staged_object);
         ANALYZE relpack.staged_object;
     WHEN 'indexing' THEN
-        IF to_regclass('relpack.object_inref_inref') IS NULL THEN
-            CREATE INDEX object_inref_inref ON relpack.object_inref (inref);
-        ELSE
-            ANALYZE relpack.object_inref;
-            PERFORM relpack.clear_scratch('relpack.tree');
-            INSERT INTO relpack.tree (zoid, parent, level) VALUES (0, 0, 0);
-            UPDATE relpack.storage SET graph = 'growing', frontier_rows = 1, frontier_block = 0;
-        END IF;
+        PERFORM relpack.build_key();
+        UPDATE relpack.storage SET graph = 'growing';
     WHEN 'growing' THEN
         added := relpack.grow();
-        IF added = 0 THEN
-            DROP INDEX IF EXISTS relpack.tree_zoid;
-            -- Two halves: each hashes the whole tree.
-            v_half := pg_relation_size('relpack.staged_object') / current_setting('block_size')::bigint / 2 + 1;
-            INSERT INTO relpack.scan_range (first_block, last_block)
-            VALUES (0, v_half - 1), (v_half, 2 * v_half - 1);
-            UPDATE relpack.storage SET graph = 'filling';
-        END IF;
+        -- Up to a hundred ranges of half a million objects, and two at least.
+        INSERT INTO relpack.fill_range (first_zoid, last_zoid)
+        SELECT edge, coalesce(lead(edge) OVER (ORDER BY edge) - 1, 9223372036854775807)
+        FROM (
+            SELECT '-9223372036854775808'::bigint AS edge
+            UNION
+            SELECT bound.zoid
+            FROM pg_stats
+            CROSS JOIN LATERAL unnest(histogram_bounds::text::bigint[]) WITH ORDINALITY AS bound (zoid, nth)
+            WHERE schemaname = 'relpack' AND tablename = 'staged_object' AND attname = 'zoid'
+              AND bound.nth % greatest(100 / (SELECT greatest(objects / 500000, 2) FROM relpack.storage), 1) = 0
+        ) AS edges;
+        UPDATE relpack.storage SET graph = 'filling';
     WHEN 'filling' THEN
+        IF to_regclass('relpack.staged_object_zoid') IS NULL THEN
+            PERFORM relpack.build_index();
+            RETURN;
+        END IF;
         added := relpack.fill();
         IF added IS NULL THEN
             -- Another session may be at the last range.
-            PERFORM FROM relpack.scan_range FOR UPDATE;
+            PERFORM FROM relpack.fill_range FOR UPDATE;
             UPDATE relpack.storage
             SET graph = 'finishing',
                 objects = (SELECT count(*) FROM relpack.object),
                 inrefs = (SELECT count(*) FROM relpack.object_inref)
-            WHERE NOT EXISTS (SELECT FROM relpack.scan_range);
+            WHERE NOT EXISTS (SELECT FROM relpack.fill_range);
         END IF;
     WHEN 'finishing' THEN
         IF to_regclass('relpack.object_inref_pkey') IS NULL THEN
-            PERFORM relpack.build_key();
+            PERFORM relpack.build_key(), relpack.build_index();
             ALTER TABLE relpack.object_inref
                 ADD CONSTRAINT object_inref_pkey PRIMARY KEY USING INDEX object_inref_zoid;
         ELSIF to_regclass('relpack.object_pkey') IS NULL THEN
@@ -75,12 +76,12 @@ BEGIN
         ELSE
             ANALYZE relpack.object;
             PERFORM relpack.clear_scratch('relpack.staged_object'),
-                    relpack.clear_scratch('relpack.tree');
+                    relpack.clear_scratch('relpack.tree'),
+                    relpack.clear_scratch('relpack.reached');
             UPDATE relpack.storage
             SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'known' END,
                 applied_tid = watermark,
                 collected_tid = watermark,
-                frontier_rows = 0,
                 scan_disturbed = false;
         END IF;
     ELSE

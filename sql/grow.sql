@@ -1,80 +1,100 @@
--- One step of the breadth-first walk from the root. The last level begins at
--- frontier_block: that is noted from where its rows really came to lie, as
--- vacuum may have made room for them among those of earlier steps. Small frontiers go many levels at
--- once, as in relpack.flow(); when that stops at its limit, the level is not
--- closed, and the next step expands all of it. Wide ones do without an index
--- on tree, whose upkeep would cost more than the level itself: what was
--- reached is hashed instead.
+-- Most objects were made after one that refers to them and have a higher zoid:
+-- read in ascending order, an object is alive if the least that refers to it
+-- is, and that is known by then. One pass over the primary key's index settles
+-- them, with a bit for each zoid as memory. Passes over the rest follow, with
+-- all their referrers, while they find much: who was moved under something
+-- younger is found by the next, with all that hangs on it. Life flows on to
+-- what is left, from all that has seen it: when an object was looked at, in the
+-- last pass, and was not found, then what was alive and referred to it was
+-- found later in that pass; or one of both has a zoid beyond the bits.
+--
+-- A query that is looped over sees the bits as they were when it began.
 CREATE OR REPLACE FUNCTION relpack.grow()
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = on
 SET enable_seqscan = off
-SET enable_mergejoin = off
 SET enable_bitmapscan = off
-SET enable_material = off
 SET enable_hashagg = off
+SET enable_sort = off
 SET max_parallel_workers_per_gather = 0
-SET plan_cache_mode = force_custom_plan
-SET work_mem = '64MB'
-SET client_min_messages = warning
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    v_rows bigint;
-    v_objects bigint;
-    v_block bigint;
-    v_from tid;
-    v_level integer;
+    v_limits record := relpack.limits();
+    v_end bigint;
+    v_reached bigint[];
+    v_zoid bigint;
+    v_inref bigint;
+    v_passes integer := 1;
+    v_found bigint := 1;
+    v_total bigint := 1;
+    v_zoids bigint[] := '{}';
+    v_inrefs bigint[] := '{}';
 BEGIN
-    SELECT frontier_rows, frontier_block, objects
-    INTO v_rows, v_block, v_objects
-    FROM relpack.storage;
-    v_from := format('(%s,0)', v_block)::tid;
-    SELECT max(level) INTO v_level FROM relpack.tree WHERE ctid >= v_from;
-    IF v_rows <= (relpack.limits()).narrow THEN
-        CREATE INDEX IF NOT EXISTS tree_zoid ON relpack.tree (zoid);
-        v_rows := relpack.grow_narrow(v_from, v_level);
-        UPDATE relpack.storage SET frontier_rows = v_rows;
-        RETURN v_rows;
-    END IF;
-    IF v_rows * 50 > v_objects THEN
-        DROP INDEX IF EXISTS relpack.tree_zoid;
-        -- The walk along the edges is a nested loop all the same.
-        PERFORM set_config('enable_nestloop', 'off', true);
-    ELSE
-        CREATE INDEX IF NOT EXISTS tree_zoid ON relpack.tree (zoid);
-        PERFORM set_config('enable_hashjoin', 'off', true);
-    END IF;
-    WITH grown AS (
-        INSERT INTO relpack.tree (zoid, parent, level)
-        SELECT edge.zoid, min(edge.inref), v_level + 1
+    SELECT least(greatest(max(zoid), 0) + 1, v_limits.grow_zoids) INTO v_end FROM relpack.object_inref;
+    v_reached := array_fill(0::bigint, ARRAY[((v_end - 1) >> 6)::integer + 1], ARRAY[0]);
+    v_reached[0] := 1;
+    FOR v_zoid, v_inref IN
+        SELECT least.zoid, least.inref
         FROM (
-            SELECT target.zoid, frontier.zoid AS inref
-            FROM relpack.tree AS frontier
-            CROSS JOIN LATERAL (
-                SELECT object_inref.zoid
-                FROM relpack.object_inref
-                WHERE object_inref.inref = frontier.zoid
-                OFFSET 0
-            ) AS target
-            WHERE frontier.ctid >= v_from AND frontier.level = v_level
-            OFFSET 0
-        ) AS edge
-        WHERE NOT EXISTS (SELECT FROM relpack.tree AS reached WHERE reached.zoid = edge.zoid)
-        GROUP BY edge.zoid
-        RETURNING tree.ctid
-    )
-    SELECT count(*), (min(ctid)::text::point)[0]::bigint
-    INTO v_rows, v_block
-    FROM grown;
-    UPDATE relpack.storage
-    SET frontier_rows = v_rows,
-        frontier_block = coalesce(v_block, 0);
-    RETURN v_rows;
+            SELECT DISTINCT ON (zoid) zoid, inref
+            FROM relpack.object_inref
+            WHERE zoid > 0 AND zoid < v_end AND inref >= 0
+            ORDER BY zoid, inref
+        ) AS least
+        WHERE least.inref < least.zoid
+    LOOP
+        IF (v_reached[v_inref >> 6] >> (v_inref & 63)::integer) & 1 = 1 THEN
+            v_reached[v_zoid >> 6] := v_reached[v_zoid >> 6] | (1::bigint << (v_zoid & 63)::integer);
+            v_total := v_total + 1;
+        END IF;
+    END LOOP;
+    PERFORM relpack.clear_scratch('relpack.tree'), relpack.clear_scratch('relpack.reached');
+    WHILE v_passes = 1 OR (v_passes < v_limits.grow_passes AND v_found > v_total / 200) LOOP
+        v_passes := v_passes + 1;
+        v_found := 0;
+        FOR v_zoid, v_inref IN
+            SELECT zoid, inref
+            FROM relpack.object_inref
+            WHERE zoid > 0 AND zoid < v_end AND inref >= 0 AND inref < v_end
+              AND (v_reached[CASE WHEN zoid < v_end THEN zoid >> 6 END] >> (zoid & 63)::integer) & 1 = 0
+            ORDER BY zoid
+        LOOP
+            IF (v_reached[v_inref >> 6] >> (v_inref & 63)::integer) & 1 = 1
+               AND (v_reached[v_zoid >> 6] >> (v_zoid & 63)::integer) & 1 = 0 THEN
+                v_reached[v_zoid >> 6] := v_reached[v_zoid >> 6] | (1::bigint << (v_zoid & 63)::integer);
+                v_found := v_found + 1;
+                v_zoids := v_zoids || v_zoid;
+                v_inrefs := v_inrefs || v_inref;
+                IF v_found % 10000 = 0 THEN
+                    INSERT INTO relpack.tree (zoid, parent, pass)
+                    SELECT found.zoid, found.inref, v_passes
+                    FROM unnest(v_zoids, v_inrefs) AS found (zoid, inref);
+                    v_zoids := '{}';
+                    v_inrefs := '{}';
+                END IF;
+            END IF;
+        END LOOP;
+        INSERT INTO relpack.tree (zoid, parent, pass)
+        SELECT found.zoid, found.inref, v_passes
+        FROM unnest(v_zoids, v_inrefs) AS found (zoid, inref);
+        v_zoids := '{}';
+        v_inrefs := '{}';
+        v_total := v_total + v_found;
+    END LOOP;
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT zoid, 'flow' FROM relpack.tree WHERE pass = v_passes
+    UNION
+    SELECT inref, 'flow'
+    FROM relpack.object_inref
+    WHERE zoid >= v_end AND inref >= 0
+      AND (v_reached[CASE WHEN inref < v_end THEN inref >> 6 END] >> (inref & 63)::integer) & 1 = 1;
+    INSERT INTO relpack.reached (zoids) VALUES (v_reached);
+    RETURN v_total;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.grow() IS
-    'Step of relpack.build_step(): adds to relpack.tree what its last level refers to; returns how many objects that were, 0 at the end.';
+    'Step of relpack.build_step(): finds which objects hang on the root, for relpack.fill(), and from which of them life has yet to flow on; returns how many.';

@@ -24,6 +24,7 @@ const treeWidth = 10
 var shapes = []shape{
 	{name: "tree", objects: all, refs: treeRefs, steps: cutTree},
 	{name: "chain", objects: all, refs: chainRefs, steps: cutChain},
+	{name: "chain of descending zoids", objects: all, refs: descendingRefs, steps: cutDescending},
 	{name: "chain with references back", objects: func(n int64) int64 { return n / 10 }, refs: backRefs, steps: cutChain},
 	{name: "one referring to all", objects: all, refs: wideRefs, steps: cutWide},
 	{name: "all referring to one", objects: all, refs: hubRefs, steps: cutHub},
@@ -75,6 +76,29 @@ func chainRefs(n, zoid int64) []int64 {
 		return nil
 	}
 	return []int64{zoid + 1}
+}
+
+// descendingRefs is a chain the other way round, from the highest zoid to 1.
+func descendingRefs(n, zoid int64) []int64 {
+	switch zoid {
+	case 0:
+		return []int64{n - 1}
+	case 1:
+		return nil
+	}
+	return []int64{zoid - 1}
+}
+
+// cutDescending cuts it in the middle.
+func cutDescending(ctx context.Context, x *extreme) error {
+	middle := x.n / 2
+	if err := x.commit(ctx, map[int64][]int64{middle: nil}); err != nil {
+		return err
+	}
+	if err := x.find(ctx, "cut", middle-1, middle-1); err != nil {
+		return err
+	}
+	return x.remove(ctx, middle-1)
 }
 
 // backRefs is a chain whose every object refers to its first as well, which is
