@@ -1575,11 +1575,12 @@ COMMENT ON FUNCTION relpack.flow_narrow() IS
 -- read in ascending order, an object is alive if the least that refers to it
 -- is, and that is known by then. One pass over the primary key's index settles
 -- them, with a bit for each zoid as memory. Passes over the rest follow, with
--- all their referrers, while they find much: who was moved under something
--- younger is found by the next, with all that hangs on it. Life flows on to
--- what is left, from all that has seen it: when an object was looked at, in the
--- last pass, and was not found, then what was alive and referred to it was
--- found later in that pass; or one of both has a zoid beyond the bits.
+-- all their referrers: who was moved under something younger is found by the
+-- next, with all that hangs on it; who hangs on something younger each time, by
+-- one that goes down. They end when they find little. Life flows on to what is
+-- left, from all that has seen it: when an object was looked at, in the last
+-- pass, and was not found, then what was alive and referred to it was found
+-- later in that pass; or one of both has a zoid beyond the bits.
 --
 -- A query that is looped over sees the bits as they were when it began.
 CREATE OR REPLACE FUNCTION relpack.grow()
@@ -1601,7 +1602,9 @@ DECLARE
     v_zoid bigint;
     v_inref bigint;
     v_passes integer := 1;
-    v_found bigint := 1;
+    v_upward boolean;
+    v_few bigint := (SELECT objects / 200 FROM relpack.storage);
+    v_found bigint;
     v_total bigint := 1;
     v_zoids bigint[] := '{}';
     v_inrefs bigint[] := '{}';
@@ -1625,15 +1628,22 @@ BEGIN
         END IF;
     END LOOP;
     PERFORM relpack.clear_scratch('relpack.tree'), relpack.clear_scratch('relpack.reached');
-    WHILE v_passes = 1 OR (v_passes < v_limits.grow_passes AND v_found > v_total / 200) LOOP
+    WHILE v_passes < 3 OR (v_passes < v_limits.grow_passes AND v_found > v_few) LOOP
         v_passes := v_passes + 1;
+        v_upward := v_passes % 2 = 0;
         v_found := 0;
         FOR v_zoid, v_inref IN
-            SELECT zoid, inref
-            FROM relpack.object_inref
-            WHERE zoid > 0 AND zoid < v_end AND inref >= 0 AND inref < v_end
-              AND (v_reached[CASE WHEN zoid < v_end THEN zoid >> 6 END] >> (zoid & 63)::integer) & 1 = 0
-            ORDER BY zoid
+            (SELECT zoid, inref
+             FROM relpack.object_inref
+             WHERE v_upward AND zoid > 0 AND zoid < v_end AND inref >= 0 AND inref < v_end
+               AND (v_reached[CASE WHEN zoid < v_end THEN zoid >> 6 END] >> (zoid & 63)::integer) & 1 = 0
+             ORDER BY zoid)
+            UNION ALL
+            (SELECT zoid, inref
+             FROM relpack.object_inref
+             WHERE NOT v_upward AND zoid > 0 AND zoid < v_end AND inref >= 0 AND inref < v_end
+               AND (v_reached[CASE WHEN zoid < v_end THEN zoid >> 6 END] >> (zoid & 63)::integer) & 1 = 0
+             ORDER BY zoid DESC)
         LOOP
             IF (v_reached[v_inref >> 6] >> (v_inref & 63)::integer) & 1 = 1
                AND (v_reached[v_zoid >> 6] >> (v_zoid & 63)::integer) & 1 = 0 THEN
@@ -1693,7 +1703,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.limits() IS
-    'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a query stops; loose: objects looked at together by relpack.loosen(); climb_...: how many referrers relpack.climb() looks at, how many of those it climbs, how far, and in how many rounds; grow_...: for zoids below what relpack.grow() has a bit each, 32 MiB in all, and how many passes it makes at most.';
+    'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a query stops; loose: objects looked at together by relpack.loosen(); climb_...: how many referrers relpack.climb() looks at, how many of those it climbs, how far, and in how many rounds; grow_...: for zoids below what relpack.grow() has a bit each, 32 MiB in all, and how many passes it makes at most, from three.';
 -- +goose StatementEnd
 
 -- sql/lock_protocol.sql
