@@ -2219,9 +2219,9 @@ BEGIN
         SELECT 'deleted', deleted.zoid, deleted.tid
         FROM deleted;
     END IF;
-    -- Known not to be a blob: the graph knows another class of this very
-    -- revision (after a reload the zoid may be another object's), or the state
-    -- is plain and does not name the class in its first bytes.
+    -- A plain state of a blob names the class in its first bytes. What does, or
+    -- isn't plain, is none if the graph knows another class of this very revision
+    -- (after a reload the zoid may be another object's).
     INSERT INTO relpack.blob_removal (zoid, tid)
     SELECT deleted.zoid, deleted.tid
     FROM deleted
@@ -2231,11 +2231,10 @@ BEGIN
         WHERE v_known AND known.zoid = deleted.zoid AND known.tid = deleted.tid
         OFFSET 0
     ) AS object ON true
-    WHERE object.class = 1
-       OR (coalesce(object.class, 0) = 0
-           AND (deleted.state IS NULL
-                OR substring(deleted.state FROM 1 FOR 1) = '.'
-                OR position('ZODB.blob'::bytea IN substring(deleted.state FROM 1 FOR 64)) > 0))
+    WHERE (deleted.state IS NULL
+           OR substring(deleted.state FROM 1 FOR 1) = '.'
+           OR position('ZODB.blob'::bytea IN substring(deleted.state FROM 1 FOR 64)) > 0)
+      AND coalesce(object.class, 0) IN (0, 1)
     ON CONFLICT DO NOTHING;
     RETURN NULL;
 END;
@@ -2732,7 +2731,11 @@ BEGIN
         DELETE FROM relpack.object_inref WHERE inref = ANY (v_batch);
         GET DIAGNOSTICS v_inrefs = ROW_COUNT;
         WITH gone AS (
-            DELETE FROM relpack.object WHERE zoid = ANY (v_batch) AND parent IS NULL RETURNING size, class
+            DELETE FROM relpack.object WHERE zoid = ANY (v_batch) AND parent IS NULL RETURNING zoid, tid, size, class
+        ), files AS (
+            INSERT INTO relpack.blob_removal (zoid, tid)
+            SELECT zoid, tid FROM gone WHERE class = 1
+            ON CONFLICT DO NOTHING
         )
         SELECT count(*), coalesce(sum(size), 0), count(*) FILTER (WHERE class = 1)
         INTO v_nodes, bytes, blobs

@@ -24,9 +24,9 @@ BEGIN
         SELECT 'deleted', deleted.zoid, deleted.tid
         FROM deleted;
     END IF;
-    -- Known not to be a blob: the graph knows another class of this very
-    -- revision (after a reload the zoid may be another object's), or the state
-    -- is plain and does not name the class in its first bytes.
+    -- A plain state of a blob names the class in its first bytes. What does, or
+    -- isn't plain, is none if the graph knows another class of this very revision
+    -- (after a reload the zoid may be another object's).
     INSERT INTO relpack.blob_removal (zoid, tid)
     SELECT deleted.zoid, deleted.tid
     FROM deleted
@@ -36,11 +36,10 @@ BEGIN
         WHERE v_known AND known.zoid = deleted.zoid AND known.tid = deleted.tid
         OFFSET 0
     ) AS object ON true
-    WHERE object.class = 1
-       OR (coalesce(object.class, 0) = 0
-           AND (deleted.state IS NULL
-                OR substring(deleted.state FROM 1 FOR 1) = '.'
-                OR position('ZODB.blob'::bytea IN substring(deleted.state FROM 1 FOR 64)) > 0))
+    WHERE (deleted.state IS NULL
+           OR substring(deleted.state FROM 1 FOR 1) = '.'
+           OR position('ZODB.blob'::bytea IN substring(deleted.state FROM 1 FOR 64)) > 0)
+      AND coalesce(object.class, 0) IN (0, 1)
     ON CONFLICT DO NOTHING;
     RETURN NULL;
 END;

@@ -84,7 +84,11 @@ BEGIN
         DELETE FROM relpack.object_inref WHERE inref = ANY (v_batch);
         GET DIAGNOSTICS v_inrefs = ROW_COUNT;
         WITH gone AS (
-            DELETE FROM relpack.object WHERE zoid = ANY (v_batch) AND parent IS NULL RETURNING size, class
+            DELETE FROM relpack.object WHERE zoid = ANY (v_batch) AND parent IS NULL RETURNING zoid, tid, size, class
+        ), files AS (
+            INSERT INTO relpack.blob_removal (zoid, tid)
+            SELECT zoid, tid FROM gone WHERE class = 1
+            ON CONFLICT DO NOTHING
         )
         SELECT count(*), coalesce(sum(size), 0), count(*) FILTER (WHERE class = 1)
         INTO v_nodes, bytes, blobs
