@@ -366,6 +366,7 @@ BEGIN
     CREATE UNIQUE INDEX IF NOT EXISTS staged_object_zoid ON relpack.staged_object (zoid);
     CREATE INDEX IF NOT EXISTS object_inref_inref ON relpack.object_inref (inref);
     ANALYZE relpack.object_inref;
+    UPDATE relpack.storage SET inrefs = (SELECT count(*) FROM relpack.object_inref);
 EXCEPTION
     WHEN unique_violation OR duplicate_table THEN
         -- A session that a killed run left behind was still at it.
@@ -376,7 +377,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.build_index() IS
-    'Step of relpack.build_step(): the indexes of relpack.staged_object, and of relpack.object_inref by referrer, unless they are there, and the statistics of that. A second session may call it meanwhile.';
+    'Step of relpack.build_step(): the indexes of relpack.staged_object, and of relpack.object_inref by referrer, unless they are there; counts these. A second session may call it meanwhile.';
 -- +goose StatementEnd
 
 -- sql/build_key.sql
@@ -480,6 +481,8 @@ BEGIN
         UPDATE relpack.storage SET graph = 'growing';
     WHEN 'growing' THEN
         added := relpack.grow();
+        -- Few of the rows to come are in this one.
+        CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
         -- Up to a hundred ranges of half a million objects, and two at least.
         INSERT INTO relpack.fill_range (first_zoid, last_zoid)
         SELECT edge, coalesce(lead(edge) OVER (ORDER BY edge) - 1, 9223372036854775807)
@@ -503,14 +506,11 @@ BEGIN
             -- Another session may be at the last range.
             PERFORM FROM relpack.fill_range FOR UPDATE;
             UPDATE relpack.storage
-            SET graph = 'finishing',
-                objects = (SELECT count(*) FROM relpack.object),
-                inrefs = (SELECT count(*) FROM relpack.object_inref)
+            SET graph = 'finishing'
             WHERE NOT EXISTS (SELECT FROM relpack.fill_range);
         END IF;
     WHEN 'finishing' THEN
         IF to_regclass('relpack.object_inref_pkey') IS NULL THEN
-            PERFORM relpack.build_key(), relpack.build_index();
             ALTER TABLE relpack.object_inref
                 ADD CONSTRAINT object_inref_pkey PRIMARY KEY USING INDEX object_inref_zoid;
         ELSIF to_regclass('relpack.object_pkey') IS NULL THEN
@@ -519,8 +519,6 @@ BEGIN
             ELSE
                 ALTER TABLE relpack.object ADD CONSTRAINT object_pkey PRIMARY KEY USING INDEX object_zoid;
             END IF;
-        ELSIF to_regclass('relpack.object_detached') IS NULL THEN
-            CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
         ELSE
             ANALYZE relpack.object;
             PERFORM relpack.clear_scratch('relpack.staged_object'),

@@ -14,6 +14,7 @@ BEGIN
     CREATE UNIQUE INDEX IF NOT EXISTS staged_object_zoid ON relpack.staged_object (zoid);
     CREATE INDEX IF NOT EXISTS object_inref_inref ON relpack.object_inref (inref);
     ANALYZE relpack.object_inref;
+    UPDATE relpack.storage SET inrefs = (SELECT count(*) FROM relpack.object_inref);
 EXCEPTION
     WHEN unique_violation OR duplicate_table THEN
         -- A session that a killed run left behind was still at it.
@@ -24,4 +25,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.build_index() IS
-    'Step of relpack.build_step(): the indexes of relpack.staged_object, and of relpack.object_inref by referrer, unless they are there, and the statistics of that. A second session may call it meanwhile.';
+    'Step of relpack.build_step(): the indexes of relpack.staged_object, and of relpack.object_inref by referrer, unless they are there; counts these. A second session may call it meanwhile.';

@@ -32,6 +32,8 @@ BEGIN
         UPDATE relpack.storage SET graph = 'growing';
     WHEN 'growing' THEN
         added := relpack.grow();
+        -- Few of the rows to come are in this one.
+        CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
         -- Up to a hundred ranges of half a million objects, and two at least.
         INSERT INTO relpack.fill_range (first_zoid, last_zoid)
         SELECT edge, coalesce(lead(edge) OVER (ORDER BY edge) - 1, 9223372036854775807)
@@ -55,14 +57,11 @@ BEGIN
             -- Another session may be at the last range.
             PERFORM FROM relpack.fill_range FOR UPDATE;
             UPDATE relpack.storage
-            SET graph = 'finishing',
-                objects = (SELECT count(*) FROM relpack.object),
-                inrefs = (SELECT count(*) FROM relpack.object_inref)
+            SET graph = 'finishing'
             WHERE NOT EXISTS (SELECT FROM relpack.fill_range);
         END IF;
     WHEN 'finishing' THEN
         IF to_regclass('relpack.object_inref_pkey') IS NULL THEN
-            PERFORM relpack.build_key(), relpack.build_index();
             ALTER TABLE relpack.object_inref
                 ADD CONSTRAINT object_inref_pkey PRIMARY KEY USING INDEX object_inref_zoid;
         ELSIF to_regclass('relpack.object_pkey') IS NULL THEN
@@ -71,8 +70,6 @@ BEGIN
             ELSE
                 ALTER TABLE relpack.object ADD CONSTRAINT object_pkey PRIMARY KEY USING INDEX object_zoid;
             END IF;
-        ELSIF to_regclass('relpack.object_detached') IS NULL THEN
-            CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
         ELSE
             ANALYZE relpack.object;
             PERFORM relpack.clear_scratch('relpack.staged_object'),
