@@ -7,7 +7,7 @@ LANGUAGE plpgsql
 VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET maintenance_work_mem = '128MB'
-SET lock_timeout = '500ms'
+SET lock_timeout = '5s'
 SET client_min_messages = warning
 AS $$
 BEGIN

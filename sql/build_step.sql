@@ -1,15 +1,16 @@
 -- What follows the scan, one step a call, so that each is a transaction of its
 -- own and an interrupted build goes on with the step it was in. Indexes are
--- built under a lock that lets readers go on; only to attach one as a primary
--- key takes a strong lock, which is not waited for long. SECURITY DEFINER for
--- the reason that relpack.build_reset() has.
+-- built under a lock that lets readers go on, and is waited for until autovacuum
+-- has given way; only to attach one as a primary key takes a strong lock, which
+-- is not waited for long. SECURITY DEFINER for the reason that
+-- relpack.build_reset() has.
 CREATE OR REPLACE FUNCTION relpack.build_step(OUT step text, OUT added bigint)
 LANGUAGE plpgsql
 VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET maintenance_work_mem = '128MB'
 SET work_mem = '64MB'
-SET lock_timeout = '500ms'
+SET lock_timeout = '5s'
 SET client_min_messages = warning
 AS $$
 BEGIN
@@ -31,9 +32,9 @@ BEGIN
         PERFORM relpack.build_key();
         UPDATE relpack.storage SET graph = 'growing';
     WHEN 'growing' THEN
-        added := relpack.grow();
         -- Few of the rows to come are in this one.
         CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
+        added := relpack.grow();
         -- Up to a hundred ranges of half a million objects, and two at least.
         INSERT INTO relpack.fill_range (first_zoid, last_zoid)
         SELECT edge, coalesce(lead(edge) OVER (ORDER BY edge) - 1, 9223372036854775807)
@@ -62,12 +63,16 @@ BEGIN
         END IF;
     WHEN 'finishing' THEN
         IF to_regclass('relpack.object_inref_pkey') IS NULL THEN
+            LOCK TABLE relpack.object_inref IN SHARE MODE;
+            PERFORM set_config('lock_timeout', '500ms', true);
             ALTER TABLE relpack.object_inref
                 ADD CONSTRAINT object_inref_pkey PRIMARY KEY USING INDEX object_inref_zoid;
         ELSIF to_regclass('relpack.object_pkey') IS NULL THEN
             IF to_regclass('relpack.object_zoid') IS NULL THEN
                 CREATE UNIQUE INDEX object_zoid ON relpack.object (zoid);
             ELSE
+                LOCK TABLE relpack.object IN SHARE MODE;
+                PERFORM set_config('lock_timeout', '500ms', true);
                 ALTER TABLE relpack.object ADD CONSTRAINT object_pkey PRIMARY KEY USING INDEX object_zoid;
             END IF;
         ELSE
