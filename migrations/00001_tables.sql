@@ -111,14 +111,14 @@ CREATE TABLE relpack.suspect (
     zoid  bigint NOT NULL,
     stage text   NOT NULL,
     CONSTRAINT suspect_pkey PRIMARY KEY (zoid),
-    CONSTRAINT suspect_stage_check CHECK (stage IN ('climb', 'cut', 'loose', 'flow', 'judged'))
+    CONSTRAINT suspect_stage_check CHECK (stage IN ('climb', 'cut', 'loose', 'flow'))
 );
 CREATE INDEX suspect_stage ON relpack.suspect (stage, zoid);
 COMMENT ON TABLE relpack.suspect IS
     'Objects whose reachability is open; emptied by relpack.reach(). Survives a crash, so that the next run goes on where this one stopped.';
 COMMENT ON COLUMN relpack.suspect.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.suspect.stage IS
-    'climb: look for a way up to the root; cut: detach its subtree; loose: look for a live referrer; flow: attached, what it refers to is alive too; judged: unreachable unless life still flows to it.';
+    'climb: look for a way up to the root; cut: detach its subtree; loose: look for a live referrer; flow: attached, what it refers to is alive too.';
 
 CREATE TABLE relpack.doomed (
     zoid bigint NOT NULL,
@@ -315,7 +315,6 @@ CREATE UNLOGGED TABLE relpack.examined_inref (
     inref   bigint  NOT NULL,
     guessed boolean NOT NULL
 );
-CREATE INDEX examined_inref_inref ON relpack.examined_inref (inref, zoid);
 COMMENT ON TABLE relpack.examined_inref IS 'References read by the chunk in progress. Empty otherwise.';
 COMMENT ON COLUMN relpack.examined_inref.zoid IS 'The object that is referred to.';
 COMMENT ON COLUMN relpack.examined_inref.inref IS 'The object that refers to it.';

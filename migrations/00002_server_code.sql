@@ -134,16 +134,32 @@ BEGIN
     JOIN relpack.object ON object.zoid = examined.zoid AND object.tid <> examined.tid
     WHERE examined.tid > v_watermark;
 
-    -- Edges that are gone detach what hung on them.
-    WITH gone AS (
+    -- Most references of a changed object are what they were: those recorded
+    -- (1) and those read (2) are laid side by side once, and only what differs
+    -- is looked up. Edges that are gone detach what hung on them. Every detached
+    -- target of any new edge is suspected, whoever the edge comes from.
+    WITH difference AS MATERIALIZED (
+        SELECT edge.zoid, edge.inref, bit_or(edge.side) AS side
+        FROM (
+            SELECT recorded.zoid, examined.zoid AS inref,
+                   CASE WHEN (examined.tid > v_watermark) IS NOT TRUE THEN 1 ELSE 3 END AS side
+            FROM relpack.examined_object AS examined
+            CROSS JOIN LATERAL (
+                SELECT object_inref.zoid
+                FROM relpack.object_inref
+                WHERE object_inref.inref = examined.zoid
+                OFFSET 0
+            ) AS recorded
+            UNION ALL
+            SELECT examined_inref.zoid, examined_inref.inref, 2
+            FROM relpack.examined_inref
+        ) AS edge
+        GROUP BY edge.zoid, edge.inref
+        HAVING bit_or(edge.side) <> 3
+    ), gone AS (
         DELETE FROM relpack.object_inref
-        USING relpack.examined_object AS examined
-        WHERE object_inref.inref = examined.zoid
-          AND (examined.tid > v_watermark) IS NOT TRUE
-          AND NOT EXISTS (
-              SELECT
-              FROM relpack.examined_inref AS still
-              WHERE still.zoid = object_inref.zoid AND still.inref = object_inref.inref)
+        USING difference
+        WHERE object_inref.zoid = difference.zoid AND object_inref.inref = difference.inref AND difference.side = 1
         RETURNING object_inref.zoid, object_inref.inref
     ), detached AS (
         UPDATE relpack.object
@@ -151,12 +167,26 @@ BEGIN
         FROM gone
         WHERE object.zoid = gone.zoid AND object.parent = gone.inref AND object.zoid <> 0
         RETURNING object.zoid
+    ), born AS (
+        INSERT INTO relpack.object_inref (zoid, inref)
+        SELECT zoid, inref FROM difference WHERE side = 2 ORDER BY zoid, inref
+        RETURNING zoid
     ), suspected AS (
         INSERT INTO relpack.suspect (zoid, stage)
         SELECT zoid, 'climb' FROM detached
+        UNION
+        SELECT object.zoid, 'climb'
+        FROM born
+        CROSS JOIN LATERAL (
+            SELECT object.zoid
+            FROM relpack.object
+            WHERE object.zoid = born.zoid AND object.parent IS NULL
+            OFFSET 0
+        ) AS object
         ON CONFLICT DO NOTHING
     )
-    SELECT count(*) INTO v_edges_gone FROM gone;
+    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM born)
+    INTO v_edges_gone, v_edges_new;
 
     WITH gone AS (
         DELETE FROM relpack.object
@@ -172,23 +202,27 @@ BEGIN
 
     -- Garbage that somebody wrote anew is in use somewhere: a deletion that has
     -- begun does not include it any more.
-    DELETE FROM relpack.doomed
-    USING relpack.examined_object AS examined, relpack.object
-    WHERE doomed.zoid = examined.zoid AND object.zoid = examined.zoid AND object.tid <> examined.tid;
+    IF EXISTS (SELECT FROM relpack.doomed) THEN
+        DELETE FROM relpack.doomed
+        USING relpack.examined_object AS examined, relpack.object
+        WHERE doomed.zoid = examined.zoid AND object.zoid = examined.zoid AND object.tid <> examined.tid;
+    END IF;
 
-    UPDATE relpack.object
-    SET tid = examined.tid, class = examined.class, size = examined.size
-    FROM relpack.examined_object AS examined
-    WHERE object.zoid = examined.zoid AND examined.tid <= v_watermark;
-
-    WITH born AS (
+    WITH known AS (
+        UPDATE relpack.object
+        SET tid = examined.tid, class = examined.class, size = examined.size
+        FROM relpack.examined_object AS examined
+        WHERE object.zoid = examined.zoid AND examined.tid <= v_watermark
+        RETURNING object.zoid
+    ), born AS (
         INSERT INTO relpack.object (zoid, tid, parent, detached_tid, class, size)
         SELECT zoid, tid,
                CASE zoid WHEN 0 THEN 0 END,
                CASE zoid WHEN 0 THEN NULL ELSE v_detached END,
                class, size
         FROM relpack.examined_object
-        WHERE tid IS NOT NULL
+        WHERE tid IS NOT NULL AND zoid NOT IN (SELECT zoid FROM known)
+        ORDER BY zoid
         ON CONFLICT DO NOTHING
         RETURNING zoid
     ), suspected AS (
@@ -198,29 +232,11 @@ BEGIN
     )
     SELECT count(*) INTO v_nodes_new FROM born;
 
-    -- Every detached target of any new edge, whoever the edge comes from.
-    WITH born AS (
-        INSERT INTO relpack.object_inref (zoid, inref)
-        SELECT DISTINCT zoid, inref FROM relpack.examined_inref
-        ON CONFLICT DO NOTHING
-        RETURNING zoid
-    ), suspected AS (
-        INSERT INTO relpack.suspect (zoid, stage)
-        SELECT DISTINCT object.zoid, 'climb'
-        FROM born
-        CROSS JOIN LATERAL (
-            SELECT object.zoid
-            FROM relpack.object
-            WHERE object.zoid = born.zoid AND object.parent IS NULL
-            OFFSET 0
-        ) AS object
-        ON CONFLICT DO NOTHING
-    )
-    SELECT count(*) INTO v_edges_new FROM born;
-
-    DELETE FROM relpack.problem
-    USING relpack.examined_object AS examined
-    WHERE problem.zoid = examined.zoid;
+    IF EXISTS (SELECT FROM relpack.problem) THEN
+        DELETE FROM relpack.problem
+        USING relpack.examined_object AS examined
+        WHERE problem.zoid = examined.zoid;
+    END IF;
     INSERT INTO relpack.problem (zoid, blocks, kind, detail)
     SELECT zoid, kind = 'opaque', kind, detail FROM relpack.examined_problem;
 
@@ -794,8 +810,10 @@ COMMENT ON FUNCTION relpack.clear_scratch(regclass) IS
 -- parents. One that arrives at the root without meeting a detached object
 -- becomes the parent, and the tree below the suspect is alive again without
 -- being visited. All suspects of a round see the same tree, so that the new
--- parents can't form a circle. Depth, referrers and rounds are bounded; what
--- the bounds miss is settled by cut, loosen and flow, which are exact.
+-- parents can't form a circle. Where a climb met another detached object, that
+-- one may be attached by this round: the next tries again. Depth, referrers and
+-- rounds are bounded; what the bounds miss is settled by cut, loosen and flow,
+-- which are exact.
 CREATE OR REPLACE FUNCTION relpack.climb()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -833,10 +851,10 @@ BEGIN
             LIMIT v_limits.narrow
         ) AS next;
         EXIT WHEN v_batch IS NULL;
-        WITH RECURSIVE path (zoid, inref, at, depth) AS (
-            SELECT suspect.zoid, referrer.inref, referrer.inref, 0
+        WITH RECURSIVE path (zoid, inref, at, depth, below) AS (
+            SELECT suspect.zoid, referrer.inref, referrer.inref, 0, suspect.zoid
             FROM unnest(v_batch) AS suspect (zoid)
-            CROSS JOIN LATERAL (
+            LEFT JOIN LATERAL (
                 SELECT tried.inref
                 FROM (
                     SELECT inref
@@ -847,31 +865,31 @@ BEGIN
                 JOIN relpack.object ON object.zoid = tried.inref
                 WHERE object.parent IS NOT NULL
                 LIMIT v_limits.climb_referrers
-            ) AS referrer
+            ) AS referrer ON true
             UNION ALL
-            SELECT path.zoid, path.inref, object.parent, path.depth + 1
+            SELECT path.zoid, path.inref, object.parent, path.depth + 1, path.at
             FROM path
             JOIN relpack.object ON object.zoid = path.at
             WHERE path.at <> 0
               AND path.depth < v_limits.climb_depth
-              AND object.parent IS NOT NULL
-        ), chosen AS (
-            SELECT DISTINCT ON (zoid) zoid, inref
+        ), climbed AS MATERIALIZED (
+            SELECT zoid,
+                   (array_agg(inref ORDER BY depth) FILTER (WHERE at = 0))[1] AS inref,
+                   bool_or(at IS NULL AND below <> zoid) AS stopped
             FROM path
-            WHERE at = 0
-            ORDER BY zoid, depth
+            GROUP BY zoid
         ), attached AS (
             UPDATE relpack.object
-            SET parent = chosen.inref, detached_tid = NULL
-            FROM chosen
-            WHERE object.zoid = chosen.zoid
-            RETURNING object.zoid
+            SET parent = climbed.inref, detached_tid = NULL
+            FROM climbed
+            WHERE object.zoid = climbed.zoid AND climbed.inref IS NOT NULL
+        ), decided AS (
+            UPDATE relpack.suspect
+            SET stage = CASE WHEN climbed.inref IS NULL THEN 'cut' ELSE 'flow' END
+            FROM climbed
+            WHERE suspect.zoid = climbed.zoid AND (climbed.inref IS NOT NULL OR NOT climbed.stopped)
         )
-        UPDATE relpack.suspect
-        SET stage = 'flow'
-        FROM attached
-        WHERE suspect.zoid = attached.zoid;
-        GET DIAGNOSTICS v_count = ROW_COUNT;
+        SELECT count(*) FILTER (WHERE climbed.inref IS NOT NULL) INTO v_count FROM climbed;
         v_found := v_found + v_count;
     END LOOP;
     IF v_found = 0 OR v_round >= v_limits.climb_rounds THEN
@@ -948,7 +966,8 @@ BEGIN
     IF v_storage.graph = 'doubtful' OR v_truncated THEN
         PERFORM relpack.recount();
         PERFORM relpack.compare();
-    ELSE
+    ELSIF EXISTS (SELECT FROM relpack.pending) THEN
+        -- Of what an abandoned run had listed, a part may be applied.
         INSERT INTO relpack.pending (zoid)
         SELECT stored.zoid
         FROM public.object_state AS stored
@@ -958,6 +977,13 @@ BEGIN
               FROM relpack.object
               WHERE object.zoid = stored.zoid AND object.tid = stored.tid)
         ON CONFLICT DO NOTHING;
+    ELSE
+        -- Nothing is in the way, and in order it goes into the index fastest.
+        INSERT INTO relpack.pending (zoid)
+        SELECT zoid
+        FROM public.object_state
+        WHERE tid > v_storage.applied_tid
+        ORDER BY zoid;
     END IF;
 
     UPDATE relpack.storage
@@ -1110,6 +1136,9 @@ COMMENT ON FUNCTION relpack.cut() IS
 
 -- sql/cut_narrow.sql
 -- +goose StatementBegin
+-- A walk that comes to its end has detached all there is to cut: who of those
+-- it met has a live referrer is then known at once, and none of them need be
+-- written down as a suspect.
 CREATE OR REPLACE FUNCTION relpack.cut_narrow()
 RETURNS void
 LANGUAGE plpgsql
@@ -1125,11 +1154,9 @@ AS $$
 DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
     v_detached bigint;
-    v_found bigint;
+    v_walked bigint[];
 BEGIN
     SELECT greatest(watermark, noticed_tid) INTO v_detached FROM relpack.storage;
-    PERFORM relpack.clear_scratch('relpack.walked');
-    INSERT INTO relpack.walked (place, zoid)
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.suspect WHERE stage = 'cut'
         UNION ALL
@@ -1143,21 +1170,22 @@ BEGIN
             OFFSET 0
         ) AS child
     )
-    SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
-    GET DIAGNOSTICS v_found = ROW_COUNT;
+    SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
     UPDATE relpack.object
     SET parent = NULL, detached_tid = v_detached
-    FROM relpack.walked
-    WHERE object.zoid = walked.zoid AND object.parent IS NOT NULL;
-    INSERT INTO relpack.suspect (zoid, stage)
-    SELECT zoid, CASE v_found WHEN v_limit THEN 'cut' ELSE 'loose' END
-    FROM relpack.walked
-    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+    WHERE zoid = ANY (v_walked) AND parent IS NOT NULL;
+    IF cardinality(v_walked) = v_limit THEN
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'cut' FROM unnest(v_walked) AS walked (zoid)
+        ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+    ELSE
+        PERFORM relpack.loosen(v_walked);
+    END IF;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.cut_narrow() IS
-    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once.';
+    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.loosen() if nothing is left to cut.';
 -- +goose StatementEnd
 
 -- sql/discard_examined.sql
@@ -1184,7 +1212,9 @@ COMMENT ON FUNCTION relpack.discard_examined() IS
 -- Chooses what may be deleted: unreachable, last changed and found cut off
 -- before the pack time, and reached by nothing that stays. Objects of a
 -- deletion that has begun are not asked for their age again; what was chosen
--- since and is younger (with a smaller grace, by a dry run) is.
+-- since and is younger (with a smaller grace, by a dry run) is. No bitmap scans:
+-- they go to the heap for whatever was deleted since the last VACUUM, each time,
+-- where an index scan marks it as dead.
 CREATE OR REPLACE FUNCTION relpack.doom(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -1194,6 +1224,7 @@ SET work_mem = '64MB'
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 DECLARE
     v_tid bigint := relpack.capped_tid(pack_time);
@@ -1246,15 +1277,23 @@ BEGIN
                   HINT = 'It may be deleted together with the rest once it is beyond the grace (--days).';
     END IF;
 
-    DELETE FROM relpack.doomed
-    WHERE EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = doomed.zoid)
-       OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid AND object.parent IS NULL);
-    INSERT INTO relpack.doomed (zoid)
-    SELECT object.zoid
-    FROM relpack.object
-    WHERE coalesce(object.parent, -1) = -1
-      AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid)
-    ON CONFLICT DO NOTHING;
+    IF v_begun = 0 THEN
+        INSERT INTO relpack.doomed (zoid)
+        SELECT object.zoid
+        FROM relpack.object
+        WHERE coalesce(object.parent, -1) = -1
+          AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid);
+    ELSE
+        DELETE FROM relpack.doomed
+        WHERE EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = doomed.zoid)
+           OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid AND object.parent IS NULL);
+        INSERT INTO relpack.doomed (zoid)
+        SELECT object.zoid
+        FROM relpack.object
+        WHERE coalesce(object.parent, -1) = -1
+          AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid)
+        ON CONFLICT DO NOTHING;
+    END IF;
     PERFORM relpack.require_large_objects();
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage
@@ -1757,8 +1796,9 @@ COMMENT ON FUNCTION relpack.lock_writer() IS
 -- sql/loosen.sql
 -- +goose StatementBegin
 -- Nothing is left to cut: whatever has a parent is live. A detached object
--- with a live referrer is attached to it, and life flows on from there.
-CREATE OR REPLACE FUNCTION relpack.loosen()
+-- with a live referrer is attached to it, and life flows on from there. The
+-- others are unreachable unless it flows to them.
+CREATE OR REPLACE FUNCTION relpack.loosen(tried bigint[])
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
@@ -1771,37 +1811,35 @@ SET enable_material = off
 SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_limit constant bigint := (relpack.limits()).loose;
+    v_attached bigint[];
 BEGIN
-    WITH tried AS MATERIALIZED (
-        SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT v_limit
-    ), chosen AS (
-        SELECT tried.zoid, referrer.inref
-        FROM tried
-        LEFT JOIN LATERAL (
+    WITH chosen AS MATERIALIZED (
+        SELECT loose.zoid, referrer.inref
+        FROM unnest(tried) AS loose (zoid)
+        CROSS JOIN LATERAL (
             SELECT object_inref.inref
             FROM relpack.object_inref
             JOIN relpack.object ON object.zoid = object_inref.inref
-            WHERE object_inref.zoid = tried.zoid
-              AND object_inref.inref <> tried.zoid
+            WHERE object_inref.zoid = loose.zoid
+              AND object_inref.inref <> loose.zoid
               AND object.parent IS NOT NULL
             LIMIT 1
-        ) AS referrer ON true
+        ) AS referrer
     ), attached AS (
         UPDATE relpack.object
         SET parent = chosen.inref, detached_tid = NULL
         FROM chosen
-        WHERE object.zoid = chosen.zoid AND object.parent IS NULL AND chosen.inref IS NOT NULL
+        WHERE object.zoid = chosen.zoid AND object.parent IS NULL
     )
-    UPDATE relpack.suspect
-    SET stage = CASE WHEN chosen.inref IS NULL THEN 'judged' ELSE 'flow' END
-    FROM chosen
-    WHERE suspect.zoid = chosen.zoid;
+    SELECT array_agg(zoid) INTO v_attached FROM chosen;
+    DELETE FROM relpack.suspect WHERE zoid = ANY (tried);
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT zoid, 'flow' FROM unnest(v_attached) AS attached (zoid);
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.loosen() IS
-    'Step of relpack.reach(): attaches detached objects that a live one refers to.';
+COMMENT ON FUNCTION relpack.loosen(bigint[]) IS
+    'Step of relpack.reach(): attaches those of some detached objects that a live one refers to; the others are suspects no more.';
 -- +goose StatementEnd
 
 -- sql/mend.sql
@@ -2076,10 +2114,10 @@ BEGIN
     ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut') THEN
         PERFORM relpack.cut();
     ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'loose') THEN
-        PERFORM relpack.loosen();
+        PERFORM relpack.loosen(ARRAY(
+            SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT (relpack.limits()).loose));
     ELSE
-        -- What is judged and still detached is unreachable.
-        DELETE FROM relpack.suspect;
+        -- What is still detached is unreachable.
         UPDATE relpack.storage SET climb_round = 0 WHERE climb_round <> 0;
         -- Cut off again later, it is to have its grace again. Nothing was
         -- attached where nothing was applied since the choice.
@@ -2607,6 +2645,8 @@ CREATE OR REPLACE FUNCTION relpack.status(
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 DECLARE
     v_day_ago bigint := relpack.time_tid(now() - interval '1 day');

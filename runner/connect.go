@@ -42,13 +42,9 @@ func Connect(ctx context.Context, t Target, purpose string, log *slog.Logger) (*
 		closeSession(conn)
 		return nil, err
 	}
-	if _, err := conn.Exec(ctx, safePath); err != nil {
+	if _, err := conn.Exec(ctx, safePath+";"+noTimeouts); err != nil {
 		closeSession(conn)
 		return nil, fmt.Errorf("set up session: %w", err)
-	}
-	if err := liftTimeouts(ctx, conn); err != nil {
-		closeSession(conn)
-		return nil, err
 	}
 	return conn, nil
 }
@@ -58,17 +54,12 @@ func Connect(ctx context.Context, t Target, purpose string, log *slog.Logger) (*
 // Not a start-up parameter, which poolers refuse.
 const safePath = "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)"
 
-// liftTimeouts frees a session of the time limits that a DBA has set for
+// noTimeouts frees a session of the time limits that a DBA has set for
 // applications: they would end it in the middle of honest work, or while it
 // holds the pack lock for others. transaction_timeout came with PostgreSQL 17.
-func liftTimeouts(ctx context.Context, conn *pgx.Conn) error {
-	if _, err := conn.Exec(ctx, `SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0;
-		SET idle_in_transaction_session_timeout = 0;
-		SELECT CASE WHEN current_setting('transaction_timeout', true) <> '' THEN set_config('transaction_timeout', '0', false) END`); err != nil {
-		return fmt.Errorf("set up session: %w", err)
-	}
-	return nil
-}
+const noTimeouts = `SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0;
+	SET idle_in_transaction_session_timeout = 0;
+	SELECT CASE WHEN current_setting('transaction_timeout', true) <> '' THEN set_config('transaction_timeout', '0', false) END`
 
 // statementLog prints every statement so that it can be pasted into psql.
 type statementLog struct{ log *slog.Logger }

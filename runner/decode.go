@@ -24,6 +24,7 @@ const (
 type classCache struct {
 	mu   sync.Mutex
 	conn *pgx.Conn
+	open func(context.Context) (*pgx.Conn, error) // if set, the session instead of conn: that one is busy reading
 	ids  map[string]int32
 }
 
@@ -57,8 +58,15 @@ func (c *classCache) lookup(ctx context.Context, module, name string) (int32, er
 	if id, known := c.ids[key]; known {
 		return id, nil
 	}
+	conn := c.conn
+	if c.open != nil {
+		var err error
+		if conn, err = c.open(ctx); err != nil {
+			return 0, err
+		}
+	}
 	var id int32
-	if err := c.conn.QueryRow(ctx, "SELECT relpack.class_id($1, $2)", module, name).Scan(&id); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT relpack.class_id($1, $2)", module, name).Scan(&id); err != nil {
 		return 0, fmt.Errorf("number of class %s.%s: %w", module, name, err)
 	}
 	if len(c.ids) >= classCacheLimit {

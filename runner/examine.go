@@ -17,9 +17,9 @@ const examineObjects = 10_000
 type examiner struct {
 	*pack
 	decoder
-	reader   *pgx.Conn
-	limit    int   // objects in a chunk
-	newest   int64 // highest stored zoid: nothing above it can be referred to
+	beside   *pgx.Conn // for what can't wait until a chunk is read; nil: not needed yet
+	limit    int       // objects in a chunk
+	newest   int64     // highest stored zoid: nothing above it can be referred to; -1: not asked for yet
 	objects  *copyBuffer
 	inrefs   *copyBuffer
 	problems *copyBuffer
@@ -32,16 +32,13 @@ func (p *pack) examine(ctx context.Context, pending int64) error {
 	}
 	p.progress.Phase("apply", "objects", pending)
 	defer p.progress.End()
-	reader, err := p.session(ctx, "scan")
-	if err != nil {
-		return err
-	}
-	defer closeSession(reader)
 	classes, err := newClassCache(ctx, p.conn)
 	if err != nil {
 		return err
 	}
-	x := p.newExaminer(reader, classes)
+	x := p.newExaminer(classes)
+	classes.open = x.aside
+	defer x.close()
 	for pending > 0 {
 		if p.stopped() {
 			return errInterrupted
@@ -56,13 +53,29 @@ func (p *pack) examine(ctx context.Context, pending int64) error {
 	return nil
 }
 
-func (p *pack) newExaminer(reader *pgx.Conn, classes *classCache) *examiner {
+func (p *pack) newExaminer(classes *classCache) *examiner {
 	return &examiner{
-		pack: p, reader: reader, limit: examineObjects,
+		pack: p, limit: examineObjects,
 		decoder:  decoder{classes: classes, ids: map[string]int32{}},
 		objects:  newCopyBuffer("examined_object", "zoid, tid, class, size"),
 		inrefs:   newCopyBuffer("examined_inref", "zoid, inref, guessed"),
 		problems: newCopyBuffer("examined_problem", "zoid, kind, detail"),
+	}
+}
+
+// aside is a session for what can't wait until a chunk is read: most chunks are
+// so small that there is nothing of the kind, and to connect takes longer than
+// to read them.
+func (x *examiner) aside(ctx context.Context) (conn *pgx.Conn, err error) {
+	if x.beside == nil {
+		x.beside, err = x.session(ctx, "stage")
+	}
+	return x.beside, err
+}
+
+func (x *examiner) close() {
+	if x.beside != nil {
+		closeSession(x.beside)
 	}
 }
 
@@ -71,14 +84,12 @@ func (x *examiner) chunk(ctx context.Context) (left int64, err error) {
 	if _, err := x.conn.Exec(ctx, "SELECT relpack.discard_examined()"); err != nil {
 		return 0, err
 	}
-	if err := x.reader.QueryRow(ctx, "SELECT coalesce(max(zoid), 0) FROM public.object_state").Scan(&x.newest); err != nil {
-		return 0, err
-	}
+	x.newest = -1
 	rows := &recordReader{row: func(rec record) error { return x.stage(ctx, rec) }}
 	sql := fmt.Sprintf("COPY (SELECT pending.zoid, stored.tid, stored.state"+
 		" FROM (SELECT zoid FROM relpack.pending ORDER BY zoid LIMIT %d) AS pending"+
 		" LEFT JOIN public.object_state AS stored ON stored.zoid = pending.zoid) TO STDOUT (FORMAT binary)", x.limit)
-	if _, err := x.reader.PgConn().CopyTo(ctx, rows, sql); err != nil {
+	if _, err := x.conn.PgConn().CopyTo(ctx, rows, sql); err != nil {
 		return 0, err
 	}
 	if err := x.send(ctx, true); err != nil {
@@ -131,6 +142,9 @@ func (x *examiner) inref(zoid, inref int64, guessed bool) {
 func (x *examiner) stageProblem(ctx context.Context, zoid int64, problem *pickle.Error) error {
 	kind := problemKind(problem)
 	if kind == "salvaged" {
+		if err := x.askNewest(ctx); err != nil {
+			return err
+		}
 		for candidate := range x.scanner.Candidates(x.newest) {
 			x.inref(candidate, zoid, true)
 			if err := x.send(ctx, false); err != nil {
@@ -145,6 +159,18 @@ func (x *examiner) stageProblem(ctx context.Context, zoid int64, problem *pickle
 	return nil
 }
 
+// askNewest finds out the highest stored zoid, once a chunk.
+func (x *examiner) askNewest(ctx context.Context) error {
+	if x.newest >= 0 {
+		return nil
+	}
+	conn, err := x.aside(ctx)
+	if err != nil {
+		return err
+	}
+	return conn.QueryRow(ctx, "SELECT coalesce(max(zoid), 0) FROM public.object_state").Scan(&x.newest)
+}
+
 // problemKind is what relpack.problem calls it.
 func problemKind(problem *pickle.Error) string {
 	if problem.Kind == pickle.Odd {
@@ -153,12 +179,22 @@ func problemKind(problem *pickle.Error) string {
 	return "opaque"
 }
 
+// send sends what was collected: while a chunk is read only what fills a
+// buffer, by a session of its own.
 func (x *examiner) send(ctx context.Context, all bool) error {
 	for _, b := range []*copyBuffer{x.objects, x.inrefs, x.problems} {
-		if all || b.full() {
-			if err := b.flush(ctx, x.conn); err != nil {
+		if !all && !b.full() {
+			continue
+		}
+		conn := x.conn
+		if !all {
+			var err error
+			if conn, err = x.aside(ctx); err != nil {
 				return err
 			}
+		}
+		if err := b.flush(ctx, conn); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -74,10 +74,7 @@ func (m *migrator) prepare(ctx context.Context, conn *pgx.Conn) error {
 	m.guard.Lock()
 	m.pids = append(m.pids, int32(pid))
 	m.guard.Unlock()
-	if err := liftTimeouts(ctx, conn); err != nil {
-		return err
-	}
-	_, err = conn.Exec(ctx, safePath+`;
+	_, err = conn.Exec(ctx, safePath+";"+noTimeouts+`;
 		SET lock_timeout = '200ms';
 		SET idle_in_transaction_session_timeout = '2s';
 		SET default_transaction_read_only = off;

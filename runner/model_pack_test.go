@@ -143,8 +143,9 @@ func (r *modelRun) catchUpModel(ctx context.Context) error {
 		// What is found overtaken makes an event.
 		r.reported(maybeReports)
 	}
-	x := r.newExaminer(r.w.reader, &classCache{conn: r.w.class, ids: map[string]int32{}})
+	x := r.newExaminer(&classCache{conn: r.w.class, ids: map[string]int32{}})
 	x.limit = int(max(r.step.args["chunk"], 1))
+	x.beside = r.w.reader
 	for pending > 0 {
 		if err := r.next(ctx, "chunk"); err != nil {
 			return err

@@ -155,6 +155,16 @@ func killedAnywhere(t *testing.T, program string) {
 	want := without(stored(t, conn), unreachable(t, conn))
 	held := 0
 	for _, place := range killPlaces {
+		if place == "relpack.pending" {
+			// From here on a pack only writes where something has changed.
+			graph, err := zodbtest.Load(t.Context(), conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			const added = 20_000
+			commit(t, conn, links{0: append(graph[0], added), added: nil})
+			want = append(want, added)
+		}
 		if killAt(t, program, target, conn, place) {
 			held++
 		}

@@ -31,9 +31,24 @@ func (p *pack) survey(ctx context.Context) error {
 			return err
 		}
 		r := p.report
-		err := p.conn.QueryRow(ctx, `SELECT objects, inrefs, unreachable, unreachable_bytes FROM relpack.status()`).
+		// By the index on what is detached, as in relpack.doom(), whatever the
+		// statistics say: they may be older than the last deletion.
+		if _, err := p.conn.Exec(ctx, "SET enable_seqscan = off; SET enable_bitmapscan = off"); err != nil {
+			return fmt.Errorf("count the unreachable: %w", err)
+		}
+		err := p.conn.QueryRow(ctx, `
+			SELECT storage.objects, storage.inrefs, garbage.objects, garbage.bytes
+			FROM relpack.storage
+			CROSS JOIN (
+			    SELECT count(*) AS objects, coalesce(sum(size), 0)::bigint AS bytes
+			    FROM relpack.object
+			    WHERE coalesce(parent, -1) = -1
+			) AS garbage`).
 			Scan(&r.Objects, &r.References, &r.Unreachable.Objects, &r.Unreachable.Bytes)
 		if err != nil {
+			return fmt.Errorf("count the unreachable: %w", err)
+		}
+		if _, err := p.conn.Exec(ctx, "RESET enable_seqscan; RESET enable_bitmapscan"); err != nil {
 			return fmt.Errorf("count the unreachable: %w", err)
 		}
 		if r.Problems, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[Problem],
@@ -43,6 +58,12 @@ func (p *pack) survey(ctx context.Context) error {
 		if r.Unreachable.Objects == 0 {
 			r.chosen = true
 			return nil
+		}
+		if r.Unreachable.Objects < fewUnreachable {
+			// Workers take longer to start than there is work for them.
+			if _, err := p.conn.Exec(ctx, "SET max_parallel_workers_per_gather = 0"); err != nil {
+				return fmt.Errorf("choose what to delete: %w", err)
+			}
 		}
 		if err := p.outlast(ctx); err != nil {
 			return err
@@ -71,6 +92,8 @@ func (p *pack) survey(ctx context.Context) error {
 		return nil
 	})
 }
+
+const fewUnreachable = 50_000
 
 // setPackTime fixes, by the server's clock, until when an object must have
 // been left alone to be deleted.

@@ -46,16 +46,32 @@ BEGIN
     JOIN relpack.object ON object.zoid = examined.zoid AND object.tid <> examined.tid
     WHERE examined.tid > v_watermark;
 
-    -- Edges that are gone detach what hung on them.
-    WITH gone AS (
+    -- Most references of a changed object are what they were: those recorded
+    -- (1) and those read (2) are laid side by side once, and only what differs
+    -- is looked up. Edges that are gone detach what hung on them. Every detached
+    -- target of any new edge is suspected, whoever the edge comes from.
+    WITH difference AS MATERIALIZED (
+        SELECT edge.zoid, edge.inref, bit_or(edge.side) AS side
+        FROM (
+            SELECT recorded.zoid, examined.zoid AS inref,
+                   CASE WHEN (examined.tid > v_watermark) IS NOT TRUE THEN 1 ELSE 3 END AS side
+            FROM relpack.examined_object AS examined
+            CROSS JOIN LATERAL (
+                SELECT object_inref.zoid
+                FROM relpack.object_inref
+                WHERE object_inref.inref = examined.zoid
+                OFFSET 0
+            ) AS recorded
+            UNION ALL
+            SELECT examined_inref.zoid, examined_inref.inref, 2
+            FROM relpack.examined_inref
+        ) AS edge
+        GROUP BY edge.zoid, edge.inref
+        HAVING bit_or(edge.side) <> 3
+    ), gone AS (
         DELETE FROM relpack.object_inref
-        USING relpack.examined_object AS examined
-        WHERE object_inref.inref = examined.zoid
-          AND (examined.tid > v_watermark) IS NOT TRUE
-          AND NOT EXISTS (
-              SELECT
-              FROM relpack.examined_inref AS still
-              WHERE still.zoid = object_inref.zoid AND still.inref = object_inref.inref)
+        USING difference
+        WHERE object_inref.zoid = difference.zoid AND object_inref.inref = difference.inref AND difference.side = 1
         RETURNING object_inref.zoid, object_inref.inref
     ), detached AS (
         UPDATE relpack.object
@@ -63,12 +79,26 @@ BEGIN
         FROM gone
         WHERE object.zoid = gone.zoid AND object.parent = gone.inref AND object.zoid <> 0
         RETURNING object.zoid
+    ), born AS (
+        INSERT INTO relpack.object_inref (zoid, inref)
+        SELECT zoid, inref FROM difference WHERE side = 2 ORDER BY zoid, inref
+        RETURNING zoid
     ), suspected AS (
         INSERT INTO relpack.suspect (zoid, stage)
         SELECT zoid, 'climb' FROM detached
+        UNION
+        SELECT object.zoid, 'climb'
+        FROM born
+        CROSS JOIN LATERAL (
+            SELECT object.zoid
+            FROM relpack.object
+            WHERE object.zoid = born.zoid AND object.parent IS NULL
+            OFFSET 0
+        ) AS object
         ON CONFLICT DO NOTHING
     )
-    SELECT count(*) INTO v_edges_gone FROM gone;
+    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM born)
+    INTO v_edges_gone, v_edges_new;
 
     WITH gone AS (
         DELETE FROM relpack.object
@@ -84,23 +114,27 @@ BEGIN
 
     -- Garbage that somebody wrote anew is in use somewhere: a deletion that has
     -- begun does not include it any more.
-    DELETE FROM relpack.doomed
-    USING relpack.examined_object AS examined, relpack.object
-    WHERE doomed.zoid = examined.zoid AND object.zoid = examined.zoid AND object.tid <> examined.tid;
+    IF EXISTS (SELECT FROM relpack.doomed) THEN
+        DELETE FROM relpack.doomed
+        USING relpack.examined_object AS examined, relpack.object
+        WHERE doomed.zoid = examined.zoid AND object.zoid = examined.zoid AND object.tid <> examined.tid;
+    END IF;
 
-    UPDATE relpack.object
-    SET tid = examined.tid, class = examined.class, size = examined.size
-    FROM relpack.examined_object AS examined
-    WHERE object.zoid = examined.zoid AND examined.tid <= v_watermark;
-
-    WITH born AS (
+    WITH known AS (
+        UPDATE relpack.object
+        SET tid = examined.tid, class = examined.class, size = examined.size
+        FROM relpack.examined_object AS examined
+        WHERE object.zoid = examined.zoid AND examined.tid <= v_watermark
+        RETURNING object.zoid
+    ), born AS (
         INSERT INTO relpack.object (zoid, tid, parent, detached_tid, class, size)
         SELECT zoid, tid,
                CASE zoid WHEN 0 THEN 0 END,
                CASE zoid WHEN 0 THEN NULL ELSE v_detached END,
                class, size
         FROM relpack.examined_object
-        WHERE tid IS NOT NULL
+        WHERE tid IS NOT NULL AND zoid NOT IN (SELECT zoid FROM known)
+        ORDER BY zoid
         ON CONFLICT DO NOTHING
         RETURNING zoid
     ), suspected AS (
@@ -110,29 +144,11 @@ BEGIN
     )
     SELECT count(*) INTO v_nodes_new FROM born;
 
-    -- Every detached target of any new edge, whoever the edge comes from.
-    WITH born AS (
-        INSERT INTO relpack.object_inref (zoid, inref)
-        SELECT DISTINCT zoid, inref FROM relpack.examined_inref
-        ON CONFLICT DO NOTHING
-        RETURNING zoid
-    ), suspected AS (
-        INSERT INTO relpack.suspect (zoid, stage)
-        SELECT DISTINCT object.zoid, 'climb'
-        FROM born
-        CROSS JOIN LATERAL (
-            SELECT object.zoid
-            FROM relpack.object
-            WHERE object.zoid = born.zoid AND object.parent IS NULL
-            OFFSET 0
-        ) AS object
-        ON CONFLICT DO NOTHING
-    )
-    SELECT count(*) INTO v_edges_new FROM born;
-
-    DELETE FROM relpack.problem
-    USING relpack.examined_object AS examined
-    WHERE problem.zoid = examined.zoid;
+    IF EXISTS (SELECT FROM relpack.problem) THEN
+        DELETE FROM relpack.problem
+        USING relpack.examined_object AS examined
+        WHERE problem.zoid = examined.zoid;
+    END IF;
     INSERT INTO relpack.problem (zoid, blocks, kind, detail)
     SELECT zoid, kind = 'opaque', kind, detail FROM relpack.examined_problem;
 

@@ -2,8 +2,10 @@
 -- parents. One that arrives at the root without meeting a detached object
 -- becomes the parent, and the tree below the suspect is alive again without
 -- being visited. All suspects of a round see the same tree, so that the new
--- parents can't form a circle. Depth, referrers and rounds are bounded; what
--- the bounds miss is settled by cut, loosen and flow, which are exact.
+-- parents can't form a circle. Where a climb met another detached object, that
+-- one may be attached by this round: the next tries again. Depth, referrers and
+-- rounds are bounded; what the bounds miss is settled by cut, loosen and flow,
+-- which are exact.
 CREATE OR REPLACE FUNCTION relpack.climb()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -41,10 +43,10 @@ BEGIN
             LIMIT v_limits.narrow
         ) AS next;
         EXIT WHEN v_batch IS NULL;
-        WITH RECURSIVE path (zoid, inref, at, depth) AS (
-            SELECT suspect.zoid, referrer.inref, referrer.inref, 0
+        WITH RECURSIVE path (zoid, inref, at, depth, below) AS (
+            SELECT suspect.zoid, referrer.inref, referrer.inref, 0, suspect.zoid
             FROM unnest(v_batch) AS suspect (zoid)
-            CROSS JOIN LATERAL (
+            LEFT JOIN LATERAL (
                 SELECT tried.inref
                 FROM (
                     SELECT inref
@@ -55,31 +57,31 @@ BEGIN
                 JOIN relpack.object ON object.zoid = tried.inref
                 WHERE object.parent IS NOT NULL
                 LIMIT v_limits.climb_referrers
-            ) AS referrer
+            ) AS referrer ON true
             UNION ALL
-            SELECT path.zoid, path.inref, object.parent, path.depth + 1
+            SELECT path.zoid, path.inref, object.parent, path.depth + 1, path.at
             FROM path
             JOIN relpack.object ON object.zoid = path.at
             WHERE path.at <> 0
               AND path.depth < v_limits.climb_depth
-              AND object.parent IS NOT NULL
-        ), chosen AS (
-            SELECT DISTINCT ON (zoid) zoid, inref
+        ), climbed AS MATERIALIZED (
+            SELECT zoid,
+                   (array_agg(inref ORDER BY depth) FILTER (WHERE at = 0))[1] AS inref,
+                   bool_or(at IS NULL AND below <> zoid) AS stopped
             FROM path
-            WHERE at = 0
-            ORDER BY zoid, depth
+            GROUP BY zoid
         ), attached AS (
             UPDATE relpack.object
-            SET parent = chosen.inref, detached_tid = NULL
-            FROM chosen
-            WHERE object.zoid = chosen.zoid
-            RETURNING object.zoid
+            SET parent = climbed.inref, detached_tid = NULL
+            FROM climbed
+            WHERE object.zoid = climbed.zoid AND climbed.inref IS NOT NULL
+        ), decided AS (
+            UPDATE relpack.suspect
+            SET stage = CASE WHEN climbed.inref IS NULL THEN 'cut' ELSE 'flow' END
+            FROM climbed
+            WHERE suspect.zoid = climbed.zoid AND (climbed.inref IS NOT NULL OR NOT climbed.stopped)
         )
-        UPDATE relpack.suspect
-        SET stage = 'flow'
-        FROM attached
-        WHERE suspect.zoid = attached.zoid;
-        GET DIAGNOSTICS v_count = ROW_COUNT;
+        SELECT count(*) FILTER (WHERE climbed.inref IS NOT NULL) INTO v_count FROM climbed;
         v_found := v_found + v_count;
     END LOOP;
     IF v_found = 0 OR v_round >= v_limits.climb_rounds THEN

@@ -58,7 +58,8 @@ BEGIN
     IF v_storage.graph = 'doubtful' OR v_truncated THEN
         PERFORM relpack.recount();
         PERFORM relpack.compare();
-    ELSE
+    ELSIF EXISTS (SELECT FROM relpack.pending) THEN
+        -- Of what an abandoned run had listed, a part may be applied.
         INSERT INTO relpack.pending (zoid)
         SELECT stored.zoid
         FROM public.object_state AS stored
@@ -68,6 +69,13 @@ BEGIN
               FROM relpack.object
               WHERE object.zoid = stored.zoid AND object.tid = stored.tid)
         ON CONFLICT DO NOTHING;
+    ELSE
+        -- Nothing is in the way, and in order it goes into the index fastest.
+        INSERT INTO relpack.pending (zoid)
+        SELECT zoid
+        FROM public.object_state
+        WHERE tid > v_storage.applied_tid
+        ORDER BY zoid;
     END IF;
 
     UPDATE relpack.storage

@@ -1,3 +1,6 @@
+-- A walk that comes to its end has detached all there is to cut: who of those
+-- it met has a live referrer is then known at once, and none of them need be
+-- written down as a suspect.
 CREATE OR REPLACE FUNCTION relpack.cut_narrow()
 RETURNS void
 LANGUAGE plpgsql
@@ -13,11 +16,9 @@ AS $$
 DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
     v_detached bigint;
-    v_found bigint;
+    v_walked bigint[];
 BEGIN
     SELECT greatest(watermark, noticed_tid) INTO v_detached FROM relpack.storage;
-    PERFORM relpack.clear_scratch('relpack.walked');
-    INSERT INTO relpack.walked (place, zoid)
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.suspect WHERE stage = 'cut'
         UNION ALL
@@ -31,18 +32,19 @@ BEGIN
             OFFSET 0
         ) AS child
     )
-    SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
-    GET DIAGNOSTICS v_found = ROW_COUNT;
+    SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
     UPDATE relpack.object
     SET parent = NULL, detached_tid = v_detached
-    FROM relpack.walked
-    WHERE object.zoid = walked.zoid AND object.parent IS NOT NULL;
-    INSERT INTO relpack.suspect (zoid, stage)
-    SELECT zoid, CASE v_found WHEN v_limit THEN 'cut' ELSE 'loose' END
-    FROM relpack.walked
-    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+    WHERE zoid = ANY (v_walked) AND parent IS NOT NULL;
+    IF cardinality(v_walked) = v_limit THEN
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'cut' FROM unnest(v_walked) AS walked (zoid)
+        ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+    ELSE
+        PERFORM relpack.loosen(v_walked);
+    END IF;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.cut_narrow() IS
-    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once.';
+    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.loosen() if nothing is left to cut.';

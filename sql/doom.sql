@@ -1,7 +1,9 @@
 -- Chooses what may be deleted: unreachable, last changed and found cut off
 -- before the pack time, and reached by nothing that stays. Objects of a
 -- deletion that has begun are not asked for their age again; what was chosen
--- since and is younger (with a smaller grace, by a dry run) is.
+-- since and is younger (with a smaller grace, by a dry run) is. No bitmap scans:
+-- they go to the heap for whatever was deleted since the last VACUUM, each time,
+-- where an index scan marks it as dead.
 CREATE OR REPLACE FUNCTION relpack.doom(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -11,6 +13,7 @@ SET work_mem = '64MB'
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 DECLARE
     v_tid bigint := relpack.capped_tid(pack_time);
@@ -63,15 +66,23 @@ BEGIN
                   HINT = 'It may be deleted together with the rest once it is beyond the grace (--days).';
     END IF;
 
-    DELETE FROM relpack.doomed
-    WHERE EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = doomed.zoid)
-       OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid AND object.parent IS NULL);
-    INSERT INTO relpack.doomed (zoid)
-    SELECT object.zoid
-    FROM relpack.object
-    WHERE coalesce(object.parent, -1) = -1
-      AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid)
-    ON CONFLICT DO NOTHING;
+    IF v_begun = 0 THEN
+        INSERT INTO relpack.doomed (zoid)
+        SELECT object.zoid
+        FROM relpack.object
+        WHERE coalesce(object.parent, -1) = -1
+          AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid);
+    ELSE
+        DELETE FROM relpack.doomed
+        WHERE EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = doomed.zoid)
+           OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid AND object.parent IS NULL);
+        INSERT INTO relpack.doomed (zoid)
+        SELECT object.zoid
+        FROM relpack.object
+        WHERE coalesce(object.parent, -1) = -1
+          AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid)
+        ON CONFLICT DO NOTHING;
+    END IF;
     PERFORM relpack.require_large_objects();
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage

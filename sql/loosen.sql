@@ -1,6 +1,7 @@
 -- Nothing is left to cut: whatever has a parent is live. A detached object
--- with a live referrer is attached to it, and life flows on from there.
-CREATE OR REPLACE FUNCTION relpack.loosen()
+-- with a live referrer is attached to it, and life flows on from there. The
+-- others are unreachable unless it flows to them.
+CREATE OR REPLACE FUNCTION relpack.loosen(tried bigint[])
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
@@ -13,34 +14,32 @@ SET enable_material = off
 SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_limit constant bigint := (relpack.limits()).loose;
+    v_attached bigint[];
 BEGIN
-    WITH tried AS MATERIALIZED (
-        SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT v_limit
-    ), chosen AS (
-        SELECT tried.zoid, referrer.inref
-        FROM tried
-        LEFT JOIN LATERAL (
+    WITH chosen AS MATERIALIZED (
+        SELECT loose.zoid, referrer.inref
+        FROM unnest(tried) AS loose (zoid)
+        CROSS JOIN LATERAL (
             SELECT object_inref.inref
             FROM relpack.object_inref
             JOIN relpack.object ON object.zoid = object_inref.inref
-            WHERE object_inref.zoid = tried.zoid
-              AND object_inref.inref <> tried.zoid
+            WHERE object_inref.zoid = loose.zoid
+              AND object_inref.inref <> loose.zoid
               AND object.parent IS NOT NULL
             LIMIT 1
-        ) AS referrer ON true
+        ) AS referrer
     ), attached AS (
         UPDATE relpack.object
         SET parent = chosen.inref, detached_tid = NULL
         FROM chosen
-        WHERE object.zoid = chosen.zoid AND object.parent IS NULL AND chosen.inref IS NOT NULL
+        WHERE object.zoid = chosen.zoid AND object.parent IS NULL
     )
-    UPDATE relpack.suspect
-    SET stage = CASE WHEN chosen.inref IS NULL THEN 'judged' ELSE 'flow' END
-    FROM chosen
-    WHERE suspect.zoid = chosen.zoid;
+    SELECT array_agg(zoid) INTO v_attached FROM chosen;
+    DELETE FROM relpack.suspect WHERE zoid = ANY (tried);
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT zoid, 'flow' FROM unnest(v_attached) AS attached (zoid);
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.loosen() IS
-    'Step of relpack.reach(): attaches detached objects that a live one refers to.';
+COMMENT ON FUNCTION relpack.loosen(bigint[]) IS
+    'Step of relpack.reach(): attaches those of some detached objects that a live one refers to; the others are suspects no more.';

@@ -22,10 +22,10 @@ BEGIN
     ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut') THEN
         PERFORM relpack.cut();
     ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'loose') THEN
-        PERFORM relpack.loosen();
+        PERFORM relpack.loosen(ARRAY(
+            SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT (relpack.limits()).loose));
     ELSE
-        -- What is judged and still detached is unreachable.
-        DELETE FROM relpack.suspect;
+        -- What is still detached is unreachable.
         UPDATE relpack.storage SET climb_round = 0 WHERE climb_round <> 0;
         -- Cut off again later, it is to have its grace again. Nothing was
         -- attached where nothing was applied since the choice.

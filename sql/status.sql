@@ -8,6 +8,8 @@ CREATE OR REPLACE FUNCTION relpack.status(
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 DECLARE
     v_day_ago bigint := relpack.time_tid(now() - interval '1 day');
