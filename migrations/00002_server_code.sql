@@ -716,12 +716,11 @@ BEGIN
                 SELECT referrer.zoid
                 FROM closed
                 CROSS JOIN LATERAL (
-                    SELECT doomed.zoid
-                    FROM relpack.object_inref
-                    JOIN relpack.doomed ON doomed.zoid = object_inref.inref
-                    WHERE object_inref.zoid = closed.zoid
-                    OFFSET 0
+                    SELECT inref AS zoid FROM relpack.object_inref WHERE zoid = closed.zoid OFFSET 0
                 ) AS referrer
+                CROSS JOIN LATERAL (
+                    SELECT FROM relpack.doomed WHERE zoid = referrer.zoid OFFSET 0
+                ) AS chosen
             )
             SELECT zoid FROM closed LIMIT batch + 1
         ) AS chosen;
@@ -862,8 +861,9 @@ BEGIN
                     WHERE object_inref.zoid = suspect.zoid AND object_inref.inref <> suspect.zoid
                     LIMIT v_limits.climb_inrefs
                 ) AS tried
-                JOIN relpack.object ON object.zoid = tried.inref
-                WHERE object.parent IS NOT NULL
+                CROSS JOIN LATERAL (
+                    SELECT FROM relpack.object WHERE zoid = tried.inref AND parent IS NOT NULL OFFSET 0
+                ) AS attached
                 LIMIT v_limits.climb_referrers
             ) AS referrer ON true
             UNION ALL
@@ -1109,19 +1109,20 @@ BEGIN
     SELECT greatest(watermark, noticed_tid) INTO v_detached FROM relpack.storage;
     WITH frontier AS MATERIALIZED (
         UPDATE relpack.suspect SET stage = 'loose' WHERE stage = 'cut' RETURNING zoid
+    ), child AS MATERIALIZED (
+        SELECT target.zoid
+        FROM frontier
+        CROSS JOIN LATERAL (
+            SELECT zoid FROM relpack.object_inref WHERE inref = frontier.zoid OFFSET 0
+        ) AS target
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent = frontier.zoid AND zoid <> 0 OFFSET 0
+        ) AS attached
     ), detached AS (
         UPDATE relpack.object
         SET parent = NULL, detached_tid = v_detached
-        FROM frontier
-        CROSS JOIN LATERAL (
-            SELECT object_inref.zoid
-            FROM relpack.object_inref
-            WHERE object_inref.inref = frontier.zoid
-            OFFSET 0
-        ) AS target
-        WHERE object.zoid = target.zoid
-          AND object.parent = frontier.zoid
-          AND object.zoid <> 0
+        FROM child
+        WHERE object.zoid = child.zoid
         RETURNING object.zoid
     )
     INSERT INTO relpack.suspect (zoid, stage)
@@ -1160,14 +1161,13 @@ BEGIN
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.suspect WHERE stage = 'cut'
         UNION ALL
-        SELECT child.zoid
+        SELECT target.zoid
         FROM walk
         CROSS JOIN LATERAL (
-            SELECT object.zoid
-            FROM relpack.object_inref
-            JOIN relpack.object ON object.zoid = object_inref.zoid
-            WHERE object_inref.inref = walk.zoid AND object.parent = walk.zoid AND object.zoid <> 0
-            OFFSET 0
+            SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
+        ) AS target
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent = walk.zoid AND zoid <> 0 OFFSET 0
         ) AS child
     )
     SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
@@ -1492,8 +1492,9 @@ COMMENT ON FUNCTION relpack.finish_apply() IS
 -- refer to, transitively. Small frontiers (a chain, a new document) go many
 -- levels in one recursive query, which stops after a bounded number of
 -- objects; wide ones go level by level in set-based statements. OFFSET 0, here
--- and in the other walks, keeps each lookup a lookup by index: merged into the
--- join, it would be planned by estimates that no frontier lives up to.
+-- and in the other walks, keeps each lookup a lookup by index, in the order
+-- written: what is detached may be called one row by statistics, and a reference
+-- to be one of thousands, so that a join would be planned from its wrong end.
 CREATE OR REPLACE FUNCTION relpack.flow()
 RETURNS void
 LANGUAGE plpgsql
@@ -1520,12 +1521,11 @@ BEGIN
         SELECT target.zoid, min(frontier.zoid) AS inref
         FROM frontier
         CROSS JOIN LATERAL (
-            SELECT object_inref.zoid
-            FROM relpack.object_inref
-            JOIN relpack.object ON object.zoid = object_inref.zoid
-            WHERE object_inref.inref = frontier.zoid AND object.parent IS NULL
-            OFFSET 0
+            SELECT zoid FROM relpack.object_inref WHERE inref = frontier.zoid OFFSET 0
         ) AS target
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
+        ) AS detached
         GROUP BY target.zoid
     ), attached AS (
         UPDATE relpack.object
@@ -1572,12 +1572,11 @@ BEGIN
         SELECT target.zoid
         FROM walk
         CROSS JOIN LATERAL (
-            SELECT object_inref.zoid
-            FROM relpack.object_inref
-            JOIN relpack.object ON object.zoid = object_inref.zoid
-            WHERE object_inref.inref = walk.zoid AND object.parent IS NULL
-            OFFSET 0
+            SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
         ) AS target
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
+        ) AS detached
     )
     SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
     GET DIAGNOSTICS v_found = ROW_COUNT;
@@ -1588,14 +1587,19 @@ BEGIN
         SELECT child.zoid, referrer.inref
         FROM relpack.walked AS child
         CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = child.zoid AND parent IS NULL OFFSET 0
+        ) AS detached
+        CROSS JOIN LATERAL (
             SELECT object_inref.inref
             FROM relpack.object_inref
-            JOIN relpack.walked AS earlier ON earlier.zoid = object_inref.inref
-            WHERE object_inref.zoid = child.zoid AND earlier.place < child.place
+            CROSS JOIN LATERAL (
+                SELECT FROM relpack.walked WHERE zoid = object_inref.inref AND place < child.place OFFSET 0
+            ) AS earlier
+            WHERE object_inref.zoid = child.zoid
             LIMIT 1
         ) AS referrer
     ) AS chosen
-    WHERE object.zoid = chosen.zoid AND object.parent IS NULL;
+    WHERE object.zoid = chosen.zoid;
     IF v_found = v_limit THEN
         -- Cut off: what was found may refer to more.
         INSERT INTO relpack.suspect (zoid, stage)
@@ -1817,19 +1821,22 @@ BEGIN
         SELECT loose.zoid, referrer.inref
         FROM unnest(tried) AS loose (zoid)
         CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = loose.zoid AND parent IS NULL OFFSET 0
+        ) AS detached
+        CROSS JOIN LATERAL (
             SELECT object_inref.inref
             FROM relpack.object_inref
-            JOIN relpack.object ON object.zoid = object_inref.inref
-            WHERE object_inref.zoid = loose.zoid
-              AND object_inref.inref <> loose.zoid
-              AND object.parent IS NOT NULL
+            CROSS JOIN LATERAL (
+                SELECT FROM relpack.object WHERE zoid = object_inref.inref AND parent IS NOT NULL OFFSET 0
+            ) AS live
+            WHERE object_inref.zoid = loose.zoid AND object_inref.inref <> loose.zoid
             LIMIT 1
         ) AS referrer
     ), attached AS (
         UPDATE relpack.object
         SET parent = chosen.inref, detached_tid = NULL
         FROM chosen
-        WHERE object.zoid = chosen.zoid AND object.parent IS NULL
+        WHERE object.zoid = chosen.zoid
     )
     SELECT array_agg(zoid) INTO v_attached FROM chosen;
     DELETE FROM relpack.suspect WHERE zoid = ANY (tried);
@@ -2571,12 +2578,11 @@ BEGIN
     SELECT DISTINCT target.zoid, 'new'
     FROM frontier
     CROSS JOIN LATERAL (
-        SELECT object_inref.zoid
-        FROM relpack.object_inref
-        JOIN relpack.object ON object.zoid = object_inref.zoid
-        WHERE object_inref.inref = frontier.zoid AND object.parent IS NULL
-        OFFSET 0
+        SELECT zoid FROM relpack.object_inref WHERE inref = frontier.zoid OFFSET 0
     ) AS target
+    CROSS JOIN LATERAL (
+        SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
+    ) AS detached
     ON CONFLICT DO NOTHING;
 END;
 $$;
@@ -2611,14 +2617,12 @@ BEGIN
         SELECT target.zoid
         FROM walk
         CROSS JOIN LATERAL (
-            SELECT object_inref.zoid
-            FROM relpack.object_inref
-            JOIN relpack.object ON object.zoid = object_inref.zoid
-            WHERE object_inref.inref = walk.zoid
-              AND object.parent IS NULL
-              AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object_inref.zoid)
-            OFFSET 0
+            SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
         ) AS target
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
+        ) AS detached
+        WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = target.zoid OFFSET 0)
     )
     SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
     GET DIAGNOSTICS v_found = ROW_COUNT;

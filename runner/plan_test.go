@@ -68,6 +68,38 @@ func TestNoPlanReadsATableForEachObject(t *testing.T) {
 	}
 }
 
+// Statistics from before there was garbage call it one row: to look for it
+// first, once for each object that is attached again, takes minutes.
+func TestWhatIsDetachedIsNotLookedForFirst(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	// 1 refers to everything, 2 to one half of it.
+	graph := links{0: {1, 2}}
+	var all, even []int64
+	for zoid := int64(10); zoid < 10+2*planObjects; zoid++ {
+		graph[zoid] = []int64{}
+		all = append(all, zoid)
+		if zoid%2 == 0 {
+			even = append(even, zoid)
+		}
+	}
+	graph[1], graph[2] = all, even
+	load(t, conn, graph)
+	packStorage(t, target, everything)
+	run(t, conn, "VACUUM ANALYZE relpack.object, relpack.object_inref")
+	commit(t, conn, links{1: nil})
+	start := time.Now()
+	packStorage(t, target, everything)
+	if took := time.Since(start); took > 30*time.Second {
+		t.Errorf("a pack took %v", took)
+	} else {
+		t.Logf("a pack took %v", took)
+	}
+	if left := get[int](t, conn, "SELECT count(*) FROM object_state"); left != 3+len(even) {
+		t.Errorf("%d objects are left of %d", left, 3+len(even))
+	}
+}
+
 // expectFewReads packs, and counts the rows that were read, or looked at by a
 // filter, in relpack's tables.
 func expectFewReads(t *testing.T, target Target, what string) {

@@ -37,12 +37,11 @@ BEGIN
                 SELECT referrer.zoid
                 FROM closed
                 CROSS JOIN LATERAL (
-                    SELECT doomed.zoid
-                    FROM relpack.object_inref
-                    JOIN relpack.doomed ON doomed.zoid = object_inref.inref
-                    WHERE object_inref.zoid = closed.zoid
-                    OFFSET 0
+                    SELECT inref AS zoid FROM relpack.object_inref WHERE zoid = closed.zoid OFFSET 0
                 ) AS referrer
+                CROSS JOIN LATERAL (
+                    SELECT FROM relpack.doomed WHERE zoid = referrer.zoid OFFSET 0
+                ) AS chosen
             )
             SELECT zoid FROM closed LIMIT batch + 1
         ) AS chosen;

@@ -54,8 +54,9 @@ BEGIN
                     WHERE object_inref.zoid = suspect.zoid AND object_inref.inref <> suspect.zoid
                     LIMIT v_limits.climb_inrefs
                 ) AS tried
-                JOIN relpack.object ON object.zoid = tried.inref
-                WHERE object.parent IS NOT NULL
+                CROSS JOIN LATERAL (
+                    SELECT FROM relpack.object WHERE zoid = tried.inref AND parent IS NOT NULL OFFSET 0
+                ) AS attached
                 LIMIT v_limits.climb_referrers
             ) AS referrer ON true
             UNION ALL

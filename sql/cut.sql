@@ -25,19 +25,20 @@ BEGIN
     SELECT greatest(watermark, noticed_tid) INTO v_detached FROM relpack.storage;
     WITH frontier AS MATERIALIZED (
         UPDATE relpack.suspect SET stage = 'loose' WHERE stage = 'cut' RETURNING zoid
+    ), child AS MATERIALIZED (
+        SELECT target.zoid
+        FROM frontier
+        CROSS JOIN LATERAL (
+            SELECT zoid FROM relpack.object_inref WHERE inref = frontier.zoid OFFSET 0
+        ) AS target
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent = frontier.zoid AND zoid <> 0 OFFSET 0
+        ) AS attached
     ), detached AS (
         UPDATE relpack.object
         SET parent = NULL, detached_tid = v_detached
-        FROM frontier
-        CROSS JOIN LATERAL (
-            SELECT object_inref.zoid
-            FROM relpack.object_inref
-            WHERE object_inref.inref = frontier.zoid
-            OFFSET 0
-        ) AS target
-        WHERE object.zoid = target.zoid
-          AND object.parent = frontier.zoid
-          AND object.zoid <> 0
+        FROM child
+        WHERE object.zoid = child.zoid
         RETURNING object.zoid
     )
     INSERT INTO relpack.suspect (zoid, stage)

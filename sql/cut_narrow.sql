@@ -22,14 +22,13 @@ BEGIN
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.suspect WHERE stage = 'cut'
         UNION ALL
-        SELECT child.zoid
+        SELECT target.zoid
         FROM walk
         CROSS JOIN LATERAL (
-            SELECT object.zoid
-            FROM relpack.object_inref
-            JOIN relpack.object ON object.zoid = object_inref.zoid
-            WHERE object_inref.inref = walk.zoid AND object.parent = walk.zoid AND object.zoid <> 0
-            OFFSET 0
+            SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
+        ) AS target
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent = walk.zoid AND zoid <> 0 OFFSET 0
         ) AS child
     )
     SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;

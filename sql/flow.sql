@@ -2,8 +2,9 @@
 -- refer to, transitively. Small frontiers (a chain, a new document) go many
 -- levels in one recursive query, which stops after a bounded number of
 -- objects; wide ones go level by level in set-based statements. OFFSET 0, here
--- and in the other walks, keeps each lookup a lookup by index: merged into the
--- join, it would be planned by estimates that no frontier lives up to.
+-- and in the other walks, keeps each lookup a lookup by index, in the order
+-- written: what is detached may be called one row by statistics, and a reference
+-- to be one of thousands, so that a join would be planned from its wrong end.
 CREATE OR REPLACE FUNCTION relpack.flow()
 RETURNS void
 LANGUAGE plpgsql
@@ -30,12 +31,11 @@ BEGIN
         SELECT target.zoid, min(frontier.zoid) AS inref
         FROM frontier
         CROSS JOIN LATERAL (
-            SELECT object_inref.zoid
-            FROM relpack.object_inref
-            JOIN relpack.object ON object.zoid = object_inref.zoid
-            WHERE object_inref.inref = frontier.zoid AND object.parent IS NULL
-            OFFSET 0
+            SELECT zoid FROM relpack.object_inref WHERE inref = frontier.zoid OFFSET 0
         ) AS target
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
+        ) AS detached
         GROUP BY target.zoid
     ), attached AS (
         UPDATE relpack.object

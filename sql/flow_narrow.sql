@@ -24,12 +24,11 @@ BEGIN
         SELECT target.zoid
         FROM walk
         CROSS JOIN LATERAL (
-            SELECT object_inref.zoid
-            FROM relpack.object_inref
-            JOIN relpack.object ON object.zoid = object_inref.zoid
-            WHERE object_inref.inref = walk.zoid AND object.parent IS NULL
-            OFFSET 0
+            SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
         ) AS target
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
+        ) AS detached
     )
     SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
     GET DIAGNOSTICS v_found = ROW_COUNT;
@@ -40,14 +39,19 @@ BEGIN
         SELECT child.zoid, referrer.inref
         FROM relpack.walked AS child
         CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = child.zoid AND parent IS NULL OFFSET 0
+        ) AS detached
+        CROSS JOIN LATERAL (
             SELECT object_inref.inref
             FROM relpack.object_inref
-            JOIN relpack.walked AS earlier ON earlier.zoid = object_inref.inref
-            WHERE object_inref.zoid = child.zoid AND earlier.place < child.place
+            CROSS JOIN LATERAL (
+                SELECT FROM relpack.walked WHERE zoid = object_inref.inref AND place < child.place OFFSET 0
+            ) AS earlier
+            WHERE object_inref.zoid = child.zoid
             LIMIT 1
         ) AS referrer
     ) AS chosen
-    WHERE object.zoid = chosen.zoid AND object.parent IS NULL;
+    WHERE object.zoid = chosen.zoid;
     IF v_found = v_limit THEN
         -- Cut off: what was found may refer to more.
         INSERT INTO relpack.suspect (zoid, stage)

@@ -20,19 +20,22 @@ BEGIN
         SELECT loose.zoid, referrer.inref
         FROM unnest(tried) AS loose (zoid)
         CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = loose.zoid AND parent IS NULL OFFSET 0
+        ) AS detached
+        CROSS JOIN LATERAL (
             SELECT object_inref.inref
             FROM relpack.object_inref
-            JOIN relpack.object ON object.zoid = object_inref.inref
-            WHERE object_inref.zoid = loose.zoid
-              AND object_inref.inref <> loose.zoid
-              AND object.parent IS NOT NULL
+            CROSS JOIN LATERAL (
+                SELECT FROM relpack.object WHERE zoid = object_inref.inref AND parent IS NOT NULL OFFSET 0
+            ) AS live
+            WHERE object_inref.zoid = loose.zoid AND object_inref.inref <> loose.zoid
             LIMIT 1
         ) AS referrer
     ), attached AS (
         UPDATE relpack.object
         SET parent = chosen.inref, detached_tid = NULL
         FROM chosen
-        WHERE object.zoid = chosen.zoid AND object.parent IS NULL
+        WHERE object.zoid = chosen.zoid
     )
     SELECT array_agg(zoid) INTO v_attached FROM chosen;
     DELETE FROM relpack.suspect WHERE zoid = ANY (tried);

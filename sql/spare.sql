@@ -27,12 +27,11 @@ BEGIN
     SELECT DISTINCT target.zoid, 'new'
     FROM frontier
     CROSS JOIN LATERAL (
-        SELECT object_inref.zoid
-        FROM relpack.object_inref
-        JOIN relpack.object ON object.zoid = object_inref.zoid
-        WHERE object_inref.inref = frontier.zoid AND object.parent IS NULL
-        OFFSET 0
+        SELECT zoid FROM relpack.object_inref WHERE inref = frontier.zoid OFFSET 0
     ) AS target
+    CROSS JOIN LATERAL (
+        SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
+    ) AS detached
     ON CONFLICT DO NOTHING;
 END;
 $$;

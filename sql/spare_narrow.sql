@@ -22,14 +22,12 @@ BEGIN
         SELECT target.zoid
         FROM walk
         CROSS JOIN LATERAL (
-            SELECT object_inref.zoid
-            FROM relpack.object_inref
-            JOIN relpack.object ON object.zoid = object_inref.zoid
-            WHERE object_inref.inref = walk.zoid
-              AND object.parent IS NULL
-              AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object_inref.zoid)
-            OFFSET 0
+            SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
         ) AS target
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
+        ) AS detached
+        WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = target.zoid OFFSET 0)
     )
     SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
     GET DIAGNOSTICS v_found = ROW_COUNT;
