@@ -183,3 +183,68 @@ func TestInitBuildsTheSameGraphAgain(t *testing.T) {
 	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 	expectExact(t, conn)
 }
+
+// A capture notes by what it will recognise the triggers, and it must be what
+// it looked at: here they are switched off for a while between the two.
+func TestTriggersSwitchedOffDuringACaptureAreNoticed(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	run(t, conn, `
+		ALTER FUNCTION relpack.doubt() RENAME TO doubt_at_once;
+		CREATE FUNCTION relpack.doubt() RETURNS text LANGUAGE plpgsql AS $$
+		DECLARE
+			v_doubt text := relpack.doubt_at_once();
+		BEGIN
+			PERFORM pg_advisory_xact_lock_shared(4711, 4711);
+			RETURN v_doubt;
+		END $$;
+		SELECT pg_advisory_lock(4711, 4711)`)
+	packer := session(t, target)
+	captured := make(chan error, 1)
+	go func() {
+		_, err := packer.Exec(t.Context(), "SELECT relpack.advance_watermark()")
+		captured <- err
+	}()
+	waiting(t, conn, packer.PgConn().PID())
+	setTriggers(t, conn, "DISABLE")
+	restore(t, conn, 2, 5, document(11))
+	setTriggers(t, conn, "ENABLE ALWAYS")
+	run(t, conn, "SELECT pg_advisory_unlock(4711, 4711)")
+	if err := <-captured; err != nil {
+		t.Fatal(err)
+	}
+	if report := packStorage(t, target, everything); !report.Compared {
+		t.Error("nothing was compared")
+	}
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+}
+
+// Triggers of a statement fire for the table that it names. Rows that come and
+// go by way of another table would be read, and missed later.
+func TestATableWithRelativesIsNotPacked(t *testing.T) {
+	t.Parallel()
+	for name, sql := range map[string]string{
+		"an heir":  "CREATE TABLE heir () INHERITS (object_state)",
+		"a parent": "CREATE TABLE parent (zoid bigint NOT NULL); ALTER TABLE object_state INHERIT parent",
+		"partitions": `ALTER TABLE object_state RENAME TO older;
+			CREATE TABLE object_state (LIKE older INCLUDING DEFAULTS) PARTITION BY HASH (zoid);
+			CREATE TABLE part PARTITION OF object_state FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+			INSERT INTO object_state SELECT * FROM older;
+			SELECT relpack.create_triggers()`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newGarden(t)
+			run(t, conn, sql)
+			_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
+			expectState(t, err, stateRefused)
+			for _, init := range []bool{false, true} {
+				o := everything
+				o.Init = init
+				_, err := Pack(t.Context(), target, o, testLog(t))
+				expectError(t, err, ExitRefused, "no plain table")
+			}
+			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+		})
+	}
+}
