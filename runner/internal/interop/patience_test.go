@@ -9,7 +9,7 @@ import (
 )
 
 func TestALongTransactionOfTheApplicationIsNamedAndNobodyQueues(t *testing.T) {
-	w := packedOnce(t, shape{files: true})
+	w := packedOnce(t, shape{files: true, patience: 10})
 	conn := w.connect("zope long")
 	tx, err := conn.Begin(t.Context())
 	if err != nil {
