@@ -18,6 +18,8 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_relation oid;
+    v_triggers text;
     v_doubt text;
 BEGIN
     PERFORM relpack.require_pack_lock();
@@ -25,6 +27,9 @@ BEGIN
     IF NOT relpack.try_writers_lock() THEN
         RETURN false;
     END IF;
+    -- In this order: what changes after the look is another one than noted.
+    v_relation := to_regclass('public.object_state');
+    v_triggers := relpack.trigger_identity();
     v_doubt := relpack.doubt();
     -- Of a storage that has gone back to an earlier transaction (TRUNCATE, an
     -- older load) nothing above that is known.
@@ -33,8 +38,8 @@ BEGIN
         applied_tid = least(applied_tid, newest.tid),
         graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'known' THEN 'doubtful' ELSE graph END,
         scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'known')),
-        relation = 'public.object_state'::regclass,
-        trigger_identity = relpack.trigger_identity()
+        relation = v_relation,
+        trigger_identity = v_triggers
     FROM (SELECT max(tid) AS tid FROM public.object_state) AS newest;
     RETURN true;
 END;
@@ -613,13 +618,15 @@ AS $$
 DECLARE
     v_oldest timestamptz;
     v_hidden integer;
+    v_untracked integer;
 BEGIN
     IF pack_time IS NULL OR pack_time = 'infinity' THEN
         RETURN pack_time;
     END IF;
     SELECT min(activity.xact_start),
-           min(activity.pid) FILTER (WHERE activity.backend_start IS NULL)
-    INTO v_oldest, v_hidden
+           min(activity.pid) FILTER (WHERE activity.backend_start IS NULL),
+           min(activity.pid) FILTER (WHERE activity.state = 'disabled')
+    INTO v_oldest, v_hidden, v_untracked
     FROM pg_stat_activity AS activity
     WHERE activity.datname = current_database()
       AND activity.pid <> pg_backend_pid()
@@ -635,6 +642,12 @@ BEGIN
                         v_hidden
             USING ERRCODE = 'RP002',
                   HINT = format('GRANT pg_read_all_stats TO %I;', current_user);
+    END IF;
+    IF v_untracked IS NOT NULL THEN
+        RAISE EXCEPTION 'since when the transaction of pid % is open is not recorded, and it may hold what would be deleted',
+                        v_untracked
+            USING ERRCODE = 'RP002',
+                  HINT = 'Its track_activities is off: switch it on, or wait until the transaction has ended.';
     END IF;
     RETURN least(pack_time, clock_timestamp(), v_oldest);
 END;
@@ -2522,6 +2535,17 @@ BEGIN
     IF to_regclass('public.object_state') IS NULL THEN
         RAISE EXCEPTION 'there is no table public.object_state' USING ERRCODE = 'RP002';
     END IF;
+    -- Triggers fire for statements that name their table: a write to another
+    -- table of the family, whose rows would be read, would not be noticed.
+    IF (SELECT relkind FROM pg_class WHERE oid = to_regclass('public.object_state')) <> 'r'
+       OR EXISTS (SELECT FROM pg_inherits WHERE to_regclass('public.object_state') IN (inhparent, inhrelid)) THEN
+        RAISE EXCEPTION 'public.object_state is no plain table: it is partitioned, inherits or is inherited from, or is a view'
+            USING ERRCODE = 'RP002';
+    END IF;
+    IF row_security_active('public.object_state') THEN
+        RAISE EXCEPTION 'row-level security may hide objects from role %: what these refer to would look like garbage', current_user
+            USING ERRCODE = 'RP002', HINT = format('ALTER ROLE %I BYPASSRLS; or pack as the owner of object_state.', current_user);
+    END IF;
     SELECT string_agg(expected.name, ', ')
     INTO v_off
     FROM unnest(ARRAY['relpack_lock_writer', 'relpack_report_insert', 'relpack_report_update',
@@ -2544,7 +2568,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_storage() IS
-    'Raises RP002 when the storage has no root object, or relpack''s triggers are not in force.';
+    'Raises RP002 when the storage has no root object, is no plain table or may not be seen whole, or relpack''s triggers are not in force.';
 -- +goose StatementEnd
 
 -- sql/spare.sql

@@ -92,10 +92,16 @@ func Message(err error) string {
 	return oneLine(text)
 }
 
-// explainLost says of a failure at the server's end of a connection that it is
-// one, and what becomes of the work.
-func explainLost(err error) error {
-	if err == nil || !lost(err) {
+// explain says of a failure at the server's end of a connection that it is one,
+// and what becomes of the work; so it does where a second signal ended a
+// statement.
+func explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled) && ExitCode(err) == ExitInterrupted:
+		return errInterrupted
+	case !lost(err):
 		return err
 	}
 	return &Error{Code: ExitFailure, Err: fmt.Errorf("the connection to the server was lost: %w", err),

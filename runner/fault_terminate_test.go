@@ -103,3 +103,18 @@ func TestAScanEndsWithTheSessionThatHoldsThePackLock(t *testing.T) {
 	expectStored(t, conn, want...)
 	expectExact(t, conn)
 }
+
+func TestAVerificationWhoseSessionIsTerminatedSaysSo(t *testing.T) {
+	t.Parallel()
+	s := newSample(t)
+	dryRun(t, s.target)
+	o := verifyOptions(false)
+	o.Progress = &hooks{phase: func(name string) {
+		if name == "verify" {
+			run(t, s.conn, "SELECT pg_terminate_backend(pid, 60000) FROM relpack.pack_lock_holder()")
+		}
+	}}
+	_, err := Verify(t.Context(), s.target, o, testLog(t))
+	expectFailed(t, err, "the connection to the server was lost")
+	expectVerified(t, s)
+}

@@ -2,6 +2,9 @@ package runner
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -87,4 +90,45 @@ func (f modelFault) find(t *testing.T, w *modelWorker, histories uint64) (seed u
 		return seed, nil
 	}
 	return 0, nil
+}
+
+// Who meets a failure is handed a few lines that play it again.
+func TestAHistoryThatFailsIsShortenedToAScriptThatPlays(t *testing.T) {
+	t.Parallel()
+	fault := modelFaults[slices.IndexFunc(modelFaults, func(f modelFault) bool { return f.name == "new objects are not suspected" })]
+	spoil := func(w *modelWorker) {
+		wrong, err := w.function(fault.in, fault.parts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, w.app, wrong)
+	}
+	_, whole := searchHistories(t, spoil, fault.seed, 1, 1, false)
+	_, failure := searchHistories(t, spoil, fault.seed, 1, 1, true)
+	if whole == nil || failure == nil {
+		t.Fatal("nothing failed")
+	}
+	text := formatModelScript(failure.script)
+	t.Logf("%v:\n%s", failure.err, text)
+	if lines := strings.Count(text, "\n"); lines == 0 || lines > len(whole.script)/2 {
+		t.Errorf("it has %d lines of %d", lines, len(whole.script))
+	}
+	script, err := parseModelScript(text + "\n# a comment\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := func(a, b modelWrite) bool { return a.zoid == b.zoid && sameContent(a.content, b.content) }
+	if !slices.EqualFunc(script, failure.script, func(a, b modelStep) bool {
+		return a.name() == b.name() && maps.Equal(a.args, b.args) && slices.EqualFunc(a.writes, b.writes, same)
+	}) {
+		t.Errorf("it reads as\n%s", formatModelScript(script))
+	}
+	w := newModelWorker(t, true)
+	if err := playModelScript(t.Context(), w, script); err != nil {
+		t.Errorf("it fails without the mistake: %v", err)
+	}
+	spoil(w)
+	if err := playModelScript(t.Context(), w, script); err == nil {
+		t.Error("it does not fail again")
+	}
 }

@@ -98,12 +98,12 @@ var modelMinimum = map[string]int{
 	"pack:runner": 25, "pack:steps": 3300,
 	"refused":       80,
 	"reload:delete": 70, "reload:truncate": 95, "reload:untriggered": 100,
-	"restore:row":      550,
-	"rootless:pack":    20,
-	"runner abandoned": 2,
-	"scan resumed":     4,
-	"snapshot:taken":   350,
-	"sweep refused":    100, "sweep:beside a commit": 350, "sweep:psql": 650,
+	"restore:row":       550,
+	"rootless:pack":     20,
+	"runner abandoned":  2,
+	"scan resumed":      4,
+	"snapshot restored": 90, "snapshot:taken": 350,
+	"sweep refused": 100, "sweep:beside a commit": 350, "sweep:psql": 650,
 }
 
 func logModelCounts(t testing.TB, counts map[string]int) {

@@ -60,6 +60,7 @@ func (h *modelHistory) reload(ctx context.Context, s modelStep) error {
 	if n := int(s.args["snapshot"]); n > 0 && n <= len(h.snapshots) {
 		rows = h.snapshots[n-1]
 		h.branch++
+		h.w.counts["snapshot restored"]++
 	}
 	var zoids, tids []int64
 	var states [][]byte

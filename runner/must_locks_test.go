@@ -24,7 +24,7 @@ func newVersion(t *testing.T, version zodbtest.Version) (Target, *pgx.Conn) {
 	if err := install(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
-	run(t, conn, "SET lock_timeout = '5s'")
+	run(t, conn, impatient)
 	return Target{Name: "main", DSN: db.DSN, CommitLockTimeout: defaultLockTimeout, BatchTimeout: defaultBatchTimeout}, conn
 }
 

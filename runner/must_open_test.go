@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -86,6 +87,26 @@ func TestACommitThatWasInFlightWhenATransactionBeganIsNewToIt(t *testing.T) {
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	withGrace(t, target, 0)
+	expectStored(t, conn, 0, 1)
+}
+
+func TestATransactionWhoseStartIsNotRecordedStopsAPackWithAGrace(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	commitAt(t, conn, 72*time.Hour, links{0: {1, 2}, 1: nil, 2: {3}, 3: nil})
+	withGrace(t, target, 0)
+	app := session(t, target)
+	run(t, app, "SET track_activities = off")
+	run(t, app, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+	get[int](t, app, "SELECT count(*) FROM object_state")
+	commit(t, conn, links{0: {1}})
+	o := everything
+	o.Days = 0
+	_, err := Pack(t.Context(), target, o, testLog(t))
+	expectError(t, err, ExitRefused, fmt.Sprintf("the transaction of pid %d", app.PgConn().PID()), "track_activities is off")
+	expectStored(t, conn, 0, 1, 2, 3)
+	run(t, app, "ROLLBACK")
 	withGrace(t, target, 0)
 	expectStored(t, conn, 0, 1)
 }

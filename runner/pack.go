@@ -49,7 +49,7 @@ func Pack(ctx context.Context, t Target, o PackOptions, log *slog.Logger) (*Repo
 	if p.progress == nil {
 		p.progress = silent{}
 	}
-	err := explainLost(p.all(ctx))
+	err := explain(p.all(ctx))
 	p.report.finish(p, err)
 	return p.report, err
 }

@@ -39,7 +39,7 @@ func (m *memory) logger() *slog.Logger { return slog.New(slog.NewTextHandler(m, 
 func (m *memory) wait(t *testing.T, words string) {
 	t.Helper()
 	for start := time.Now(); !strings.Contains(m.String(), words); time.Sleep(10 * time.Millisecond) {
-		if time.Since(start) > 30*time.Second {
+		if time.Since(start) > time.Minute {
 			t.Fatalf("no %q in the log:\n%s", words, m)
 		}
 	}
@@ -72,34 +72,36 @@ func TestALiveSiteNeverQueuesUpBehindMigrateUp(t *testing.T) {
 	result := make(chan error, 1)
 	go func() { result <- MigrateUp(t.Context(), target, migrations.Files, log.logger()) }()
 
+	// A migration that waits without a limit lets no writer pass.
+	run(t, conn, impatient)
 	longest, tid := time.Duration(0), int64(0)
-	writeFor := func(d time.Duration) {
-		for start := time.Now(); time.Since(start) < d; time.Sleep(time.Millisecond) {
-			begin := time.Now()
-			tid++
-			run(t, conn, "INSERT INTO object_state VALUES ($1, $1, 1, 'x')", tid)
-			longest = max(longest, time.Since(begin))
-		}
+	write := func() {
+		begin := time.Now()
+		tid++
+		run(t, conn, "INSERT INTO object_state VALUES ($1, $1, 1, 'x')", tid)
+		longest = max(longest, time.Since(begin))
 	}
-	writeFor(2 * time.Second)
-	log.wait(t, fmt.Sprintf("pid %d", pid))
-	log.wait(t, "slow editor")
+	until(t, "a writer has met the migration, which has said whom it waits for", func() bool {
+		write()
+		said := log.String()
+		return longest > 50*time.Millisecond && strings.Contains(said, fmt.Sprintf("pid %d", pid)) && strings.Contains(said, "slow editor")
+	})
 	select {
 	case err := <-result:
 		t.Fatalf("did not wait: %v", err)
 	default:
 	}
 	end()
-	writeFor(200 * time.Millisecond)
+	for range 20 {
+		write()
+	}
 	if err := <-result; err != nil {
 		t.Fatal(err)
 	}
+	// The limit is 200 ms; a machine that stalls adds to it.
 	t.Logf("longest wait of a writer: %s\n%s", longest, log)
-	if longest > time.Second {
+	if longest > 5*time.Second {
 		t.Errorf("a writer waited for %s", longest)
-	}
-	if longest < 50*time.Millisecond {
-		t.Errorf("no writer met the migration: the test proves nothing")
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -119,20 +117,13 @@ func (r *Report) JSON() ([]byte, error) { return json.MarshalIndent(r, "", "  ")
 
 // Write prints the report for people.
 func (r *Report) Write(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	line := func(label, format string, args ...any) {
-		fmt.Fprintf(t, "%s\t%s\n", label, fmt.Sprintf(format, args...))
-	}
-	if r.Storage != "" {
-		line("storage", "%s", r.Storage)
-	}
-	line("scanned", "%s", r.Scanned)
+	s := newSheet(w, r.Storage)
+	s.line("scanned", "%s", r.Scanned)
 	if r.chosen {
-		r.writeFindings(line)
+		r.writeFindings(s.line)
 	}
-	line("time", "%s: %s", seconds(r.Seconds), strings.Join(longPhases(r.Phases), ", "))
-	line("peak memory", "%s", humanize.IBytes(uint64(r.PeakMemory)))
-	if err := t.Flush(); err != nil {
+	s.spent(r.Seconds, r.Phases, r.PeakMemory)
+	if err := s.flush(); err != nil {
 		return err
 	}
 	for _, note := range r.Notes() {
@@ -144,7 +135,7 @@ func (r *Report) Write(w io.Writer) error {
 }
 
 // writeFindings says what was found and done, once that is decided.
-func (r *Report) writeFindings(line func(label, format string, args ...any)) {
+func (r *Report) writeFindings(line lineWriter) {
 	line("in the storage", "%s, %s", plural(r.Objects, "object"), plural(r.References, "reference"))
 	line("unreachable", "%s", r.Unreachable)
 	if kept := r.Unreachable.Objects - r.Chosen.Objects; kept > 0 {
@@ -154,14 +145,10 @@ func (r *Report) writeFindings(line func(label, format string, args ...any)) {
 		line("would delete", "%s", r.Chosen)
 	} else {
 		line("deleted", "%s", r.Deleted)
-		line("blob files", "%s removed, %s", humanize.Comma(r.BlobFiles.Files), humanize.IBytes(uint64(r.BlobFiles.Bytes)))
+		line("blob files", "%s removed, %s", humanize.Comma(r.BlobFiles.Files), size(r.BlobFiles.Bytes))
 	}
 	for i, c := range r.ByClass {
-		label := ""
-		if i == 0 {
-			label = "by class"
-		}
-		line(label, "%s  %s", c.Class, Count{c.Objects, c.Bytes})
+		line(once("by class", i), "%s  %s", c.Class, Count{c.Objects, c.Bytes})
 	}
 }
 
@@ -178,7 +165,7 @@ func longPhases(all []Phase) []string {
 
 // String is for people.
 func (c Count) String() string {
-	return fmt.Sprintf("%s, %s", plural(c.Objects, "object"), humanize.IBytes(uint64(c.Bytes)))
+	return fmt.Sprintf("%s, %s", plural(c.Objects, "object"), size(c.Bytes))
 }
 
 func plural(n int64, what string) string {
@@ -213,7 +200,7 @@ func (r *Report) Notes() []string {
 		note("zoid %d could not be decoded (%s): %s", p.Zoid, p.Kind, p.Detail)
 	}
 	for _, l := range r.Leftovers {
-		note("%s of %s takes %s; if that tool is not running: %s", l.Table, l.Owner, humanize.IBytes(uint64(l.Bytes)), l.Remedy)
+		note("%s of %s takes %s; if that tool is not running: %s", l.Table, l.Owner, size(l.Bytes), l.Remedy)
 	}
 	return notes
 }

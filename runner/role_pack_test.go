@@ -185,3 +185,18 @@ func TestTheApplicationsRoleNeedsNoPrivilege(t *testing.T) {
 		t.Errorf("events of a TRUNCATE: %q", events)
 	}
 }
+
+// What a policy hides from a role can't be told from what isn't stored.
+func TestARoleThatMayNotSeeAllObjectsDoesNotPack(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	commitAt(t, h.as(t, h.app), 48*time.Hour, garden)
+	packer := h.newPacker(t)
+	run(t, h.admin, "ALTER TABLE object_state ENABLE ROW LEVEL SECURITY; CREATE POLICY others ON object_state USING (zoid <> 1)")
+	_, err := Pack(t.Context(), as(h.target, packer), everything, testLog(t))
+	expectError(t, err, ExitRefused, "may hide objects from role "+packer, "BYPASSRLS")
+	expectStored(t, h.admin, 0, 1, 2, 10, 11, 12, 13)
+	// The owner sees everything.
+	packStorage(t, as(h.target, h.owner), everything)
+	expectStored(t, h.admin, 0, 1, 2)
+}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -24,35 +23,25 @@ var graphStates = map[string]string{
 
 // Write prints the status for people.
 func (r *StatusReport) Write(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	line := func(label, format string, args ...any) {
-		// The first error sticks to the tabwriter: Flush returns it.
-		fmt.Fprintf(t, "%s\t%s\n", label, fmt.Sprintf(format, args...))
-	}
-	if r.Storage != "" {
-		line("storage", "%s", r.Storage)
-	}
+	s := newSheet(w, r.Storage)
 	found := r.Found
 	if r.Standby {
 		found += ", on a standby"
 	}
-	line("database", "%s: %s, PostgreSQL %s", r.Database, found, r.Server)
+	s.line("database", "%s: %s, PostgreSQL %s", r.Database, found, r.Server)
 	if r.Installed {
-		line("relpack", "schema version %d", r.Version)
+		s.line("relpack", "schema version %d", r.Version)
 	} else {
-		line("relpack", "not installed")
+		s.line("relpack", "not installed")
 	}
 	if r.Advice != "" {
-		line("", "%s", r.Advice)
+		s.line("", "%s", r.Advice)
 	}
 	if r.Graph != nil {
-		r.Graph.write(line, time.Now())
+		r.Graph.write(s.line, time.Now())
 	}
-	return t.Flush()
+	return s.flush()
 }
-
-// A lineWriter prints one line of a table with two columns.
-type lineWriter func(label, format string, args ...any)
 
 func (g *GraphStatus) write(line lineWriter, now time.Time) {
 	g.writeState(line, now)
@@ -163,16 +152,6 @@ func (r RunStatus) describe(mayRun bool) string {
 	}
 	return text
 }
-
-// once is a label for the first line of several.
-func once(label string, i int) string {
-	if i > 0 {
-		return ""
-	}
-	return label
-}
-
-func size(bytes int64) string { return humanize.IBytes(uint64(max(bytes, 0))) }
 
 func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
 

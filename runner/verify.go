@@ -61,7 +61,7 @@ func Verify(ctx context.Context, t Target, o VerifyOptions, log *slog.Logger) (*
 	if v.maxEvents == 0 {
 		v.maxEvents = maxEvents
 	}
-	err := v.all(ctx)
+	err := explain(v.all(ctx))
 	if err != nil && ctx.Err() != nil {
 		err = errInterrupted
 	}

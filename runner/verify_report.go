@@ -1,10 +1,7 @@
 package runner
 
 import (
-	"fmt"
 	"io"
-	"strings"
-	"text/tabwriter"
 	"time"
 )
 
@@ -49,23 +46,15 @@ func (r *VerifyReport) finish(p *pack, err error) {
 
 // Write prints the report for people.
 func (r *VerifyReport) Write(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	line := func(label, format string, args ...any) {
-		// The first error sticks to the tabwriter: Flush returns it.
-		fmt.Fprintf(t, "%s\t%s\n", label, fmt.Sprintf(format, args...))
-	}
-	if r.Storage != "" {
-		line("storage", "%s", r.Storage)
-	}
-	line("scanned", "%s", r.Scanned)
-	line("in the graph", "%s, %s", plural(r.Objects, "object"), plural(r.References, "reference"))
-	line("result", "%s", r.Outcome)
-	writeFindings(line, "mended", "", r.Mended)
-	writeFindings(line, "errors", "error", r.Findings)
-	writeFindings(line, "notes", "note", r.Findings)
-	line("time", "%s: %s", seconds(r.Seconds), strings.Join(longPhases(r.Phases), ", "))
-	line("peak memory", "%s", size(r.PeakMemory))
-	return t.Flush()
+	s := newSheet(w, r.Storage)
+	s.line("scanned", "%s", r.Scanned)
+	s.line("in the graph", "%s, %s", plural(r.Objects, "object"), plural(r.References, "reference"))
+	s.line("result", "%s", r.Outcome)
+	writeFindings(s.line, "mended", "", r.Mended)
+	writeFindings(s.line, "errors", "error", r.Findings)
+	writeFindings(s.line, "notes", "note", r.Findings)
+	s.spent(r.Seconds, r.Phases, r.PeakMemory)
+	return s.flush()
 }
 
 // writeFindings prints those of a severity, or all.

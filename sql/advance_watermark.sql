@@ -9,6 +9,8 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_relation oid;
+    v_triggers text;
     v_doubt text;
 BEGIN
     PERFORM relpack.require_pack_lock();
@@ -16,6 +18,9 @@ BEGIN
     IF NOT relpack.try_writers_lock() THEN
         RETURN false;
     END IF;
+    -- In this order: what changes after the look is another one than noted.
+    v_relation := to_regclass('public.object_state');
+    v_triggers := relpack.trigger_identity();
     v_doubt := relpack.doubt();
     -- Of a storage that has gone back to an earlier transaction (TRUNCATE, an
     -- older load) nothing above that is known.
@@ -24,8 +29,8 @@ BEGIN
         applied_tid = least(applied_tid, newest.tid),
         graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'known' THEN 'doubtful' ELSE graph END,
         scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'known')),
-        relation = 'public.object_state'::regclass,
-        trigger_identity = relpack.trigger_identity()
+        relation = v_relation,
+        trigger_identity = v_triggers
     FROM (SELECT max(tid) AS tid FROM public.object_state) AS newest;
     RETURN true;
 END;

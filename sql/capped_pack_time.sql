@@ -10,13 +10,15 @@ AS $$
 DECLARE
     v_oldest timestamptz;
     v_hidden integer;
+    v_untracked integer;
 BEGIN
     IF pack_time IS NULL OR pack_time = 'infinity' THEN
         RETURN pack_time;
     END IF;
     SELECT min(activity.xact_start),
-           min(activity.pid) FILTER (WHERE activity.backend_start IS NULL)
-    INTO v_oldest, v_hidden
+           min(activity.pid) FILTER (WHERE activity.backend_start IS NULL),
+           min(activity.pid) FILTER (WHERE activity.state = 'disabled')
+    INTO v_oldest, v_hidden, v_untracked
     FROM pg_stat_activity AS activity
     WHERE activity.datname = current_database()
       AND activity.pid <> pg_backend_pid()
@@ -32,6 +34,12 @@ BEGIN
                         v_hidden
             USING ERRCODE = 'RP002',
                   HINT = format('GRANT pg_read_all_stats TO %I;', current_user);
+    END IF;
+    IF v_untracked IS NOT NULL THEN
+        RAISE EXCEPTION 'since when the transaction of pid % is open is not recorded, and it may hold what would be deleted',
+                        v_untracked
+            USING ERRCODE = 'RP002',
+                  HINT = 'Its track_activities is off: switch it on, or wait until the transaction has ended.';
     END IF;
     RETURN least(pack_time, clock_timestamp(), v_oldest);
 END;

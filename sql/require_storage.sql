@@ -11,6 +11,17 @@ BEGIN
     IF to_regclass('public.object_state') IS NULL THEN
         RAISE EXCEPTION 'there is no table public.object_state' USING ERRCODE = 'RP002';
     END IF;
+    -- Triggers fire for statements that name their table: a write to another
+    -- table of the family, whose rows would be read, would not be noticed.
+    IF (SELECT relkind FROM pg_class WHERE oid = to_regclass('public.object_state')) <> 'r'
+       OR EXISTS (SELECT FROM pg_inherits WHERE to_regclass('public.object_state') IN (inhparent, inhrelid)) THEN
+        RAISE EXCEPTION 'public.object_state is no plain table: it is partitioned, inherits or is inherited from, or is a view'
+            USING ERRCODE = 'RP002';
+    END IF;
+    IF row_security_active('public.object_state') THEN
+        RAISE EXCEPTION 'row-level security may hide objects from role %: what these refer to would look like garbage', current_user
+            USING ERRCODE = 'RP002', HINT = format('ALTER ROLE %I BYPASSRLS; or pack as the owner of object_state.', current_user);
+    END IF;
     SELECT string_agg(expected.name, ', ')
     INTO v_off
     FROM unnest(ARRAY['relpack_lock_writer', 'relpack_report_insert', 'relpack_report_update',
@@ -33,4 +44,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_storage() IS
-    'Raises RP002 when the storage has no root object, or relpack''s triggers are not in force.';
+    'Raises RP002 when the storage has no root object, is no plain table or may not be seen whole, or relpack''s triggers are not in force.';

@@ -7,8 +7,12 @@ import ZODB.blob
 from models import Document, Folder, write_blob
 
 # An object that was cut is pasted within this many seconds; the grace of the
-# packs is three times as long, for a machine that stalls.
-HOLD = 2.0
+# packs is six times as long, for a machine that stalls.
+HOLD = 1.0
+
+
+class TooLate(Exception):
+    """An object was held for too long to be pasted."""
 
 WEIGHTS = {
     "add": 6, "add folder": 2, "add blob": 2, "overwrite blob": 2, "edit": 4,
@@ -166,6 +170,9 @@ class Actions:
             time.sleep(self.random.choice((0.05, 0.2, 1.0)) * self.random.random())
             self.site.pins[self.random.randrange(20)] = item
 
+    def too_late(self):
+        return self.held is not None and time.time() - self.held[2] > HOLD
+
     def cut(self):
         folder = self.folder()
         name = self.item(folder)
@@ -174,15 +181,16 @@ class Actions:
         item = folder.items.pop(name)
         if name in self.site.catalog:
             del self.site.catalog[name]
+        since = time.time()  # the commit may take its time
 
         def done():
-            self.held = (name, item, time.time())
+            self.held = (name, item, since)
         return done
 
     def paste(self):
         """A later transaction; half of what is pasted isn't written itself."""
-        name, item, since = self.held
-        if time.time() - since > HOLD:
+        name, item, _ = self.held
+        if self.too_late():
             self.held = None
             return None
         target = self.folder()
@@ -194,4 +202,26 @@ class Actions:
 
         def done():
             self.held = None
+        # Asked again when the other participants have voted.
+        manager = self.connection.transaction_manager
+        manager.get().join(Deadline(self.too_late))
         return done
+
+
+class Deadline:
+    """A participant of a transaction, and the last to vote, that may end it."""
+
+    def __init__(self, over):
+        self.over = over
+
+    def sortKey(self):
+        return "~deadline"
+
+    def tpc_vote(self, transaction):
+        if self.over():
+            raise TooLate
+
+    def tpc_begin(self, transaction):
+        pass
+
+    commit = tpc_finish = tpc_abort = abort = tpc_begin

@@ -74,7 +74,7 @@ func (f *figures) during(what string, do func()) {
 // longest is what a commit or a writer may wait on a machine under load, with a
 // pack that is stopped in the worst moment: the server lets go of its lock after
 // two seconds. The figures say what it really was.
-const longest = 4 * time.Second
+const longest = 8 * time.Second
 
 // report prints the table of latencies.
 func (f *figures) report(commits []commit) {

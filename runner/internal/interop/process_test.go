@@ -58,7 +58,7 @@ func (p *process) endsWithin(d time.Duration) bool {
 // result waits for the end.
 func (p *process) result() result {
 	p.t.Helper()
-	if !p.endsWithin(2 * time.Minute) {
+	if !p.endsWithin(5 * time.Minute) {
 		p.t.Fatalf("%s doesn't end", p.name)
 	}
 	return result{p.stdout.String(), p.stderr.String(), p.cmd.ProcessState.ExitCode()}
@@ -105,9 +105,9 @@ func (w *site) startApplication(profile string, writers, readers int) *applicati
 // until polls until the condition holds.
 func (w *site) until(what string, condition func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !condition(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			w.t.Fatalf("not in a minute: %s", what)
+			w.t.Fatalf("not in three minutes: %s", what)
 		}
 	}
 }

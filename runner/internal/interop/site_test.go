@@ -2,6 +2,7 @@ package interop
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -32,9 +33,9 @@ type site struct {
 
 // A shape is how the storage is configured.
 type shape struct {
-	files      bool   // blobs are files in a shared directory
-	compressed bool   // zc.zlibstorage
-	options    string // more lines of <relstorage>
+	files      bool // blobs are files in a shared directory
+	compressed bool // zc.zlibstorage
+	patience   int  // commit-lock-timeout in seconds; 0: what is enough on a machine that stalls
 }
 
 func (s shape) String() string {
@@ -72,14 +73,13 @@ func (w *site) configure(name, dsn string, s shape) string {
   keep-history false
   shared-blob-dir %t
   blob-dir %s
-  commit-lock-timeout 10
-  %s
+  commit-lock-timeout %d
   <postgresql>
     driver psycopg2
     dsn %s
   </postgresql>
 </relstorage>
-`, s.files, blobs, s.options, strings.ReplaceAll(dsn, "$", "$$"))
+`, s.files, blobs, cmp.Or(s.patience, 60), strings.ReplaceAll(dsn, "$", "$$"))
 	imports := "%import relstorage\n"
 	if s.compressed {
 		imports += "%import zc.zlibstorage\n"

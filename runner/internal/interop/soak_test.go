@@ -9,7 +9,7 @@ import (
 )
 
 // grace is what relpack keeps in a soak with objects that are cut and pasted in
-// transactions of their own: three times what the application holds them for.
+// transactions of their own: six times what the application holds them for.
 const grace = 6 * time.Second
 
 func TestAnApplicationWorksWhileRelpackPacksAndIsKilled(t *testing.T) {

@@ -23,7 +23,7 @@ import transaction
 from ZODB.POSException import ConflictError
 from ZODB.utils import p64
 
-from actions import Actions
+from actions import Actions, TooLate
 from models import open_db
 
 ATTEMPTS = 30
@@ -72,6 +72,10 @@ class Writer:
                 self.counts["conflict: " + type(error).__name__] += 1
                 time.sleep(self.random.random() * 0.02)
                 continue
+            except TooLate:
+                self.manager.abort()
+                self.counts["too late"] += 1
+                return
             except BaseException:
                 self.manager.abort()
                 print("%s failed at %.3f" % (name, time.time()), file=sys.stderr)
