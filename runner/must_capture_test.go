@@ -236,3 +236,41 @@ func TestAStorageLoadedInPartsWithOlderTidsIsFollowed(t *testing.T) {
 	expectStored(t, conn, 0, 1, 10, 11, 70)
 	expectExact(t, conn)
 }
+
+// What was committed between the capture and its reading is read with a tid
+// that no capture has seen, and nothing reports that its state is rewritten
+// under this tid before the next: that one has to read it again.
+func TestWhatWasReadAheadOfACaptureIsReadAgain(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	run(t, conn, `
+		ALTER FUNCTION relpack.collect() RENAME TO collect_at_once;
+		CREATE FUNCTION relpack.collect() RETURNS bigint LANGUAGE plpgsql AS $$
+		BEGIN
+			PERFORM pg_advisory_xact_lock_shared(4711, 4712);
+			RETURN relpack.collect_at_once();
+		END $$;
+		SELECT pg_advisory_lock(4711, 4712)`)
+	commit(t, conn, links{1: {2}})
+	packed := make(chan error, 1)
+	go func() {
+		o := everything
+		o.DryRun = true
+		_, err := Pack(t.Context(), target, o, testLog(t))
+		packed <- err
+	}()
+	until(t, "the pack has captured", func() bool {
+		return get[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
+	})
+	commit(t, conn, links{2: {60}, 60: nil})
+	run(t, conn, "SELECT pg_advisory_unlock(4711, 4712)")
+	if err := <-packed; err != nil {
+		t.Fatal(err)
+	}
+	// Garbage is referred to, by an operator who mends a state.
+	run(t, conn, "UPDATE object_state SET state = $1 WHERE zoid = 60", document(10))
+	packStorage(t, target, everything)
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13, 60)
+	expectNothingDangles(t, conn)
+}

@@ -40,11 +40,12 @@ BEGIN
         RAISE EXCEPTION 'the storage has no root object (zoid 0)' USING ERRCODE = 'RP002';
     END IF;
 
+    -- Read ahead of the capture: a state rewritten under this very tid before
+    -- the next makes no event of its own.
     INSERT INTO relpack.write_event (kind, zoid, tid)
-    SELECT 'written', examined.zoid, examined.tid
-    FROM relpack.examined_object AS examined
-    JOIN relpack.object ON object.zoid = examined.zoid AND object.tid <> examined.tid
-    WHERE examined.tid > v_watermark;
+    SELECT 'written', zoid, tid
+    FROM relpack.examined_object
+    WHERE tid > v_watermark;
 
     -- Most references of a changed object are what they were: those recorded
     -- (1) and those read (2) are laid side by side once, and only what differs
