@@ -181,6 +181,21 @@ func expectFinding(t *testing.T, found []Finding, kind string, zoids []int64) {
 	}
 }
 
+func TestTheGraceOfWhatARepairDetachesBeginsWithIt(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	// Last changed, and the storage's last commit, two days ago.
+	run(t, conn, "UPDATE relpack.object SET parent = 11 WHERE zoid = 13")
+	report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	if err != nil || report.Outcome != "mended" {
+		t.Fatalf("verify: %s, %v", report.Outcome, err)
+	}
+	withGrace(t, target, 1)
+	expectStored(t, conn, 0, 1, 2, 13)
+	withGrace(t, target, 0)
+	expectStored(t, conn, 0, 1, 2)
+}
+
 func TestASoundGraphIsFoundSound(t *testing.T) {
 	t.Parallel()
 	target, conn := newStorage(t)

@@ -10,7 +10,7 @@ SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
 AS $$
 DECLARE
-    v_watermark bigint;
+    v_now bigint;
     v_detached bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
@@ -18,7 +18,8 @@ BEGIN
        OR EXISTS (SELECT FROM relpack.pending) THEN
         RAISE EXCEPTION 'only a graph that is up to date can be mended' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
-    SELECT watermark INTO STRICT v_watermark FROM relpack.storage;
+    -- Nobody knows when that was cut off: its grace begins now.
+    SELECT greatest(watermark, noticed_tid, relpack.time_tid(clock_timestamp())) INTO STRICT v_now FROM relpack.storage;
     DELETE FROM relpack.object_inref
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = object_inref.inref);
     DELETE FROM relpack.suspect
@@ -36,7 +37,7 @@ BEGIN
     WHERE parent IS NOT NULL AND detached_tid IS NOT NULL;
     WITH detached AS (
         UPDATE relpack.object
-        SET parent = NULL, detached_tid = v_watermark
+        SET parent = NULL, detached_tid = v_now
         WHERE parent IS NOT NULL
           AND NOT EXISTS (SELECT FROM relpack.tree_zoids() AS tree (zoid) WHERE tree.zoid = object.zoid)
         RETURNING zoid
