@@ -11,7 +11,7 @@ import (
 // conceive draws a plot.
 func (g *modelGenerator) conceive() []func() modelStep {
 	return pick(g, g.begunPlot, g.capPlot, g.abandonedPlot, g.overtakenPlot, g.guessPlot, g.untriggeredPlot,
-		g.regainPlot, g.regainPlot, g.rewritePlot, g.reloadPlot, g.snapshotPlot, g.gracePlot, g.blobPlot, g.sparedPlot,
+		g.regainPlot, g.restoredPlot, g.rewritePlot, g.reloadPlot, g.snapshotPlot, g.gracePlot, g.blobPlot, g.sparedPlot,
 		g.tornPlot, g.begunSparedPlot, g.begunRestoredPlot, g.choicePlot, g.givenUpPlot, g.overtakenReloadPlot,
 		g.buildPlot, g.buildPlot, g.opaquePlot, g.rootPlot, g.crashSweepPlot, g.crashSweepPlot,
 		g.opaqueGarbagePlot, g.psqlCutPlot, g.aheadPlot, g.capturedPlot, g.choicePlot, g.choicePlot)()
@@ -159,6 +159,21 @@ func (g *modelGenerator) regainPlot() []func() modelStep {
 		})
 	}
 	return append(plot, func() modelStep { return g.written("regain", write())() }, planned("sweep", "psql", args))
+}
+
+// restoredPlot: garbage is used again by a row that comes with an old tid.
+func (g *modelGenerator) restoredPlot() []func() modelStep {
+	one := g.fresh()
+	return []func() modelStep{
+		g.written("dirt", modelPlain(one), modelPlain(g.fresh())), planned("pack", "steps", lookOnly),
+		func() modelStep {
+			at := pick(g, g.live()...)
+			s := g.restoration()
+			s.writes = []modelWrite{modelPlain(at, append(slices.Clone(g.h.stored[at].content.refs), one)...)}
+			return s
+		},
+		planned("sweep", "psql", map[string]int64{"batch": 1000, "calls": 1}),
+	}
 }
 
 // rewritePlot: garbage that somebody writes before it is swept.
