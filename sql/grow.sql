@@ -33,8 +33,8 @@ DECLARE
     v_few bigint := (SELECT objects / 200 FROM relpack.storage);
     v_found bigint;
     v_total bigint := 1;
-    v_zoids bigint[] := '{}';
-    v_inrefs bigint[] := '{}';
+    v_zoids bigint[] := '{}'::bigint[];
+    v_inrefs bigint[] := '{}'::bigint[];
 BEGIN
     SELECT least(greatest(max(zoid), 0) + 1, v_limits.grow_zoids) INTO v_end FROM relpack.object_inref;
     v_reached := array_fill(0::bigint, ARRAY[((v_end - 1) >> 6)::integer + 1], ARRAY[0]);
@@ -82,16 +82,16 @@ BEGIN
                     INSERT INTO relpack.tree (zoid, parent, pass)
                     SELECT found.zoid, found.inref, v_passes
                     FROM unnest(v_zoids, v_inrefs) AS found (zoid, inref);
-                    v_zoids := '{}';
-                    v_inrefs := '{}';
+                    v_zoids := '{}'::bigint[];
+                    v_inrefs := '{}'::bigint[];
                 END IF;
             END IF;
         END LOOP;
         INSERT INTO relpack.tree (zoid, parent, pass)
         SELECT found.zoid, found.inref, v_passes
         FROM unnest(v_zoids, v_inrefs) AS found (zoid, inref);
-        v_zoids := '{}';
-        v_inrefs := '{}';
+        v_zoids := '{}'::bigint[];
+        v_inrefs := '{}'::bigint[];
         v_total := v_total + v_found;
     END LOOP;
     INSERT INTO relpack.suspect (zoid, stage)
