@@ -1757,7 +1757,7 @@ LANGUAGE sql
 STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT 1000, 20000, 50000,
+    SELECT 1000, 100000, 50000,
            64, 4, 200, 16,
            268435456, 16;
 $$;

@@ -15,7 +15,7 @@ import (
 // What is otherwise in the databases in which histories are played.
 
 // modelLimits is what relpack.limits() says.
-const modelLimits = "SELECT 1000, 20000, 50000,\n           64, 4, 200, 16,\n           268435456, 16;"
+const modelLimits = "SELECT 1000, 100000, 50000,\n           64, 4, 200, 16,\n           268435456, 16;"
 
 // modelReplaced is what functions have otherwise here: each text is followed by
 // what comes in its place. Limits, and the clock by which events are dated, come
