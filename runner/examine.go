@@ -18,6 +18,7 @@ type examiner struct {
 	*pack
 	decoder
 	beside   *pgx.Conn // for what can't wait until a chunk is read; nil: not needed yet
+	packer   uint32    // process id of the session that holds the pack lock; 0: not asked for yet
 	limit    int       // objects in a chunk
 	newest   int64     // highest stored zoid: nothing above it can be referred to; -1: not asked for yet
 	objects  *copyBuffer
@@ -83,6 +84,11 @@ func (x *examiner) close() {
 func (x *examiner) chunk(ctx context.Context) (left int64, err error) {
 	if _, err := x.conn.Exec(ctx, "SELECT relpack.discard_examined()"); err != nil {
 		return 0, err
+	}
+	if x.packer == 0 {
+		if x.packer, err = backend(ctx, x.conn); err != nil {
+			return 0, err
+		}
 	}
 	x.newest = -1
 	rows := &recordReader{row: func(rec record) error { return x.stage(ctx, rec) }}
@@ -183,19 +189,31 @@ func problemKind(problem *pickle.Error) string {
 // buffer, by a session of its own.
 func (x *examiner) send(ctx context.Context, all bool) error {
 	for _, b := range []*copyBuffer{x.objects, x.inrefs, x.problems} {
-		if !all && !b.full() {
-			continue
+		var err error
+		switch {
+		case all:
+			err = b.flush(ctx, x.conn)
+		case b.full():
+			err = x.sendAside(ctx, b)
 		}
-		conn := x.conn
-		if !all {
-			var err error
-			if conn, err = x.aside(ctx); err != nil {
-				return err
-			}
-		}
-		if err := b.flush(ctx, conn); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// sendAside sends a buffer while the session that holds the pack lock reads. If
+// that one is lost, another pack must not take the rows for its own.
+func (x *examiner) sendAside(ctx context.Context, b *copyBuffer) error {
+	conn, err := x.aside(ctx)
+	if err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT relpack.join_packer($1)", x.packer); err != nil {
+			return err
+		}
+		return b.flush(ctx, conn)
+	})
 }

@@ -197,3 +197,43 @@ func TestADeletionWaitsForTheDiskWhateverTheSession(t *testing.T) {
 		t.Errorf("synchronous_commit is %s", got)
 	}
 }
+
+// A relpack that stood still while its session with the pack lock was ended goes
+// on to send what it had read: another pack must not apply it.
+func TestWhatALostPackStillSendsIsNotAppliedByAnother(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	lost := &pack{target: target, log: testLog(t), report: &Report{}}
+	packer := session(t, target)
+	if !get[bool](t, packer, "SELECT relpack.try_pack_lock()") {
+		t.Fatal("the pack lock is not to be had")
+	}
+	x := lost.newExaminer(nil)
+	defer x.close()
+	x.packer = packer.PgConn().PID()
+	read := func() error {
+		x.objects.row(4)
+		for _, value := range []int64{60, 1} {
+			x.objects.bigint(value)
+		}
+		x.objects.integer(classUnknown)
+		x.objects.integer(0)
+		return x.sendAside(t.Context(), x.objects)
+	}
+	if err := read(); err != nil {
+		t.Fatal(err)
+	}
+	const sent = "SELECT count(*) FROM relpack.examined_object"
+	if n := get[int](t, conn, sent); n != 1 {
+		t.Fatalf("%d rows were sent", n)
+	}
+	run(t, conn, "SELECT pg_terminate_backend($1, 5000)", x.packer)
+	expectState(t, read(), "RP001")
+	commit(t, conn, links{2: nil})
+	packStorage(t, target, everything)
+	if n := get[int](t, conn, sent); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+	expectExact(t, conn)
+	expectStored(t, conn, 0, 1, 2)
+}

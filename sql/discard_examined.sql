@@ -5,6 +5,8 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- See relpack.join_packer().
+    PERFORM pg_advisory_xact_lock(1919249520, 2);
     PERFORM relpack.clear_scratch('relpack.examined_object'),
             relpack.clear_scratch('relpack.examined_inref'),
             relpack.clear_scratch('relpack.examined_problem');

@@ -1,0 +1,20 @@
+-- Held until the transaction ends; relpack.discard_examined() waits for it
+-- before it empties the tables. So another pack, which begins with that, finds
+-- nothing in them that a session of a lost one still sends.
+CREATE OR REPLACE FUNCTION relpack.join_packer(packer integer)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1919249520, 2),
+            set_config('idle_in_transaction_session_timeout', '10s', true);
+    IF NOT EXISTS (SELECT FROM relpack.pack_lock_holder() AS holder WHERE holder.pid = packer) THEN
+        RAISE EXCEPTION 'the session that holds the pack lock has ended' USING ERRCODE = 'RP001';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.join_packer(integer) IS
+    'Begins a transaction of a second session that sends what was read for the session packer, which must hold the pack lock: RP001 otherwise. Takes advisory lock (1919249520, 2) shared.';
