@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"relpack/runner/internal/zodbgen"
 	"relpack/runner/pickle"
 )
@@ -34,6 +36,22 @@ func (b *bench) generate(ctx context.Context) error {
 func (b *bench) checkpoint(ctx context.Context) error {
 	_, err := b.conn.Exec(ctx, "CHECKPOINT")
 	return err
+}
+
+// warm reads all states of a database and ends what is written in the
+// background, so that nothing pays for what was done before. States come into
+// the server's own memory, as on a site that is in use: a plain scan of a large
+// table goes around it.
+func warm(ctx context.Context, dsn string) error {
+	return connected(ctx, dsn, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, "CHECKPOINT"); err != nil {
+			return err
+		}
+		var size discard
+		_, err := conn.PgConn().CopyTo(ctx, &size,
+			"COPY (SELECT zoid, tid, state FROM object_state WHERE ctid >= '(0,0)') TO STDOUT (FORMAT binary)")
+		return err
+	})
 }
 
 // discard counts.

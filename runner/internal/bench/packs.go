@@ -12,6 +12,9 @@ func (b *bench) firstPack(ctx context.Context) error {
 	if _, err := b.program(ctx, "migrate", "up", "--dsn", b.dsn, "--quiet"); err != nil {
 		return err
 	}
+	if err := warm(ctx, b.dsn); err != nil {
+		return err
+	}
 	p, err := b.pack(ctx, b.dsn, "--dry-run")
 	if err != nil {
 		return err

@@ -146,16 +146,3 @@ func (b *bench) dropDatabase(ctx context.Context, name string) error {
 		return err
 	})
 }
-
-// warm reads all states of a database and ends what is written in the
-// background, so that neither packer pays for what was done before.
-func (b *bench) warm(ctx context.Context, dsn string) error {
-	return connected(ctx, dsn, func(conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, "CHECKPOINT"); err != nil {
-			return err
-		}
-		var size discard
-		_, err := conn.PgConn().CopyTo(ctx, &size, "COPY (SELECT zoid, tid, state FROM object_state) TO STDOUT (FORMAT binary)")
-		return err
-	})
-}

@@ -12,7 +12,7 @@ import (
 // firstOfBoth builds relpack's graph, then runs zodbpack's prepack.
 func (b *bench) firstOfBoth(ctx context.Context, p *peer) error {
 	step("relpack, first pack")
-	if err := b.warm(ctx, b.dsn); err != nil {
+	if err := warm(ctx, b.dsn); err != nil {
 		return err
 	}
 	if _, err := b.program(ctx, "migrate", "up", "--dsn", b.dsn, "--quiet"); err != nil {
@@ -26,7 +26,7 @@ func (b *bench) firstOfBoth(ctx context.Context, p *peer) error {
 		return fmt.Errorf("%d objects are unreachable for relpack, %d were generated so", ours.Unreachable.Objects, b.garbage)
 	}
 	step("zodbpack, prepack")
-	if err := b.warm(ctx, p.dsn); err != nil {
+	if err := warm(ctx, p.dsn); err != nil {
 		return err
 	}
 	theirs, memory, err := p.pack(ctx, "--prepack")
@@ -78,7 +78,7 @@ func (b *bench) secondOfBoth(ctx context.Context, p *peer) error {
 		}
 	}
 	step("relpack, second pack")
-	if err := b.warm(ctx, b.dsn); err != nil {
+	if err := warm(ctx, b.dsn); err != nil {
 		return err
 	}
 	ours, seconds, err := b.timed(ctx)
@@ -91,7 +91,7 @@ func (b *bench) secondOfBoth(ctx context.Context, p *peer) error {
 	if err := os.Setenv("RS_PACK_STORE_BATCH_SIZE", "1000000"); err != nil {
 		return err
 	}
-	if err := b.warm(ctx, p.dsn); err != nil {
+	if err := warm(ctx, p.dsn); err != nil {
 		return err
 	}
 	theirs, _, err := p.pack(ctx)
