@@ -707,6 +707,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_material = off
 SET max_parallel_workers_per_gather = 0
+SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_batch bigint[];
@@ -721,11 +722,16 @@ BEGIN
         v_first := greatest(batch * 9 / 10, 1);
     END IF;
     LOOP
-        SELECT array_agg(zoid)
-        INTO v_batch
-        FROM (
+        v_batch := ARRAY(SELECT zoid FROM relpack.doomed ORDER BY zoid LIMIT v_first);
+        -- Most referrers are in the batch already: those are not walked from.
+        v_batch := v_batch || ARRAY(
             WITH RECURSIVE closed (zoid) AS (
-                (SELECT zoid FROM relpack.doomed ORDER BY zoid LIMIT v_first)
+                SELECT object_inref.inref
+                FROM relpack.object_inref
+                CROSS JOIN LATERAL (
+                    SELECT FROM relpack.doomed WHERE zoid = object_inref.inref OFFSET 0
+                ) AS chosen
+                WHERE object_inref.zoid = ANY (v_batch) AND object_inref.inref <> ALL (v_batch)
                 UNION
                 SELECT referrer.zoid
                 FROM closed
@@ -735,11 +741,12 @@ BEGIN
                 CROSS JOIN LATERAL (
                     SELECT FROM relpack.doomed WHERE zoid = referrer.zoid OFFSET 0
                 ) AS chosen
+                WHERE referrer.zoid <> ALL (v_batch)
             )
-            SELECT zoid FROM closed LIMIT batch + 1
-        ) AS chosen;
+            SELECT zoid FROM closed LIMIT batch + 1 - cardinality(v_batch)
+        );
         v_fits := relpack.batch_that_fits(v_batch, batch, v_locks);
-        EXIT WHEN v_batch IS NULL OR v_fits = cardinality(v_batch);
+        EXIT WHEN v_fits = cardinality(v_batch);
         IF v_first = 1 THEN
             -- Of what is too large by itself the first part.
             v_batch := v_batch[1:v_fits];
@@ -747,7 +754,7 @@ BEGIN
         END IF;
         v_first := greatest(v_first / 2, 1);
     END LOOP;
-    RETURN v_batch;
+    RETURN nullif(v_batch, '{}');
 END;
 $$;
 
@@ -2760,7 +2767,9 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_batch bigint[];
-    v_stored bigint;
+    v_zoids bigint[];
+    v_tids bigint[];
+    v_known bigint;
     v_last bigint;
     v_high bigint;
     v_inrefs bigint;
@@ -2790,42 +2799,32 @@ BEGIN
     END IF;
 
     BEGIN
-        PERFORM set_config('lock_timeout', '100ms', true),
-                set_config('relpack.sweeping', pg_current_xact_id()::text, true);
+        PERFORM set_config('relpack.sweeping', pg_current_xact_id()::text, true);
         IF current_setting('synchronous_commit') = 'off' THEN
             PERFORM set_config('synchronous_commit', 'on', true);
         END IF;
         SELECT max(tid) INTO v_last FROM public.object_state;
         SELECT max(zoid) INTO v_high FROM relpack.object WHERE coalesce(parent, -1) = -1;
 
-        -- Never waits for a row: whoever holds one may wait for us.
-        WITH locked AS MATERIALIZED (
-            SELECT zoid, tid
-            FROM public.object_state
-            WHERE zoid = ANY (v_batch)
-            FOR UPDATE NOWAIT
-        )
-        SELECT count(*), count(*) FILTER (WHERE known.tid = locked.tid)
-        INTO v_stored, v_nodes
-        FROM locked
-        LEFT JOIN LATERAL (
-            SELECT object.tid
-            FROM relpack.object
-            WHERE object.zoid = locked.zoid AND object.parent IS NULL
-            OFFSET 0
-        ) AS known ON true;
-        IF v_nodes <> v_stored THEN
-            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
-        END IF;
+        -- A RelStorage before 3.0 locks the table for each of its commits. A row
+        -- is as good as not waited for: whoever holds one may wait for us.
         -- RelStorage's trigger that unlinks large objects names blob_chunk
         -- without its schema.
-        PERFORM set_config('search_path', 'pg_catalog, public, pg_temp', true);
-        DELETE FROM public.object_state WHERE zoid = ANY (v_batch);
-        GET DIAGNOSTICS objects = ROW_COUNT;
-        PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
-        IF objects <> v_stored THEN
-            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
-        END IF;
+        PERFORM set_config('lock_timeout', '100ms', true);
+        LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
+        -- Plans go by the index, however long the batch: they need not be made
+        -- anew for each, which takes as long as to delete a thousand objects.
+        PERFORM set_config('lock_timeout', '1ms', true),
+                set_config('plan_cache_mode', 'force_generic_plan', true),
+                set_config('search_path', 'pg_catalog, public, pg_temp', true);
+        WITH deleted AS (
+            DELETE FROM public.object_state WHERE zoid = ANY (v_batch) RETURNING zoid, tid
+        )
+        SELECT array_agg(zoid), array_agg(tid), count(*)
+        INTO v_zoids, v_tids, objects
+        FROM deleted;
+        PERFORM set_config('lock_timeout', '100ms', true),
+                set_config('search_path', 'pg_catalog, pg_temp', true);
 
         DELETE FROM relpack.object_inref WHERE inref = ANY (v_batch);
         GET DIAGNOSTICS v_inrefs = ROW_COUNT;
@@ -2836,14 +2835,18 @@ BEGIN
             SELECT zoid, tid FROM gone WHERE class = 1
             ON CONFLICT DO NOTHING
         )
-        SELECT count(*), coalesce(sum(size), 0), count(*) FILTER (WHERE class = 1)
-        INTO v_nodes, bytes, blobs
-        FROM gone;
-        IF v_nodes <> cardinality(v_batch) THEN
+        SELECT count(gone.zoid), coalesce(sum(gone.size), 0), count(*) FILTER (WHERE gone.class = 1),
+               count(*) FILTER (WHERE deleted.tid = gone.tid)
+        INTO v_nodes, bytes, blobs, v_known
+        FROM gone
+        FULL JOIN unnest(v_zoids, v_tids) AS deleted (zoid, tid) ON deleted.zoid = gone.zoid;
+        -- Nothing but what is unreachable, in the revision that is known.
+        IF v_nodes <> cardinality(v_batch) OR v_known <> objects THEN
             RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
         END IF;
         DELETE FROM relpack.doomed WHERE zoid = ANY (v_batch);
         DELETE FROM relpack.problem WHERE zoid = ANY (v_batch);
+        PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
         remaining := (SELECT count(*) FROM relpack.doomed);
         UPDATE relpack.storage
         SET objects = storage.objects - v_nodes,

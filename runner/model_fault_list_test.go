@@ -85,7 +85,7 @@ var modelFaults = []modelFault{
 	{"a sweep looks for its own batch only", "any_unreachable", 43,
 		[]string{"zoid = ANY (mentioned) AND parent IS NULL", "false"}},
 	{"a sweep deletes what was written anew", "sweep", 223,
-		[]string{"count(*) FILTER (WHERE known.tid = locked.tid)", "count(known.tid)"}},
+		[]string{"count(*) FILTER (WHERE deleted.tid = gone.tid)", "count(deleted.tid)"}},
 	{"a sweep leaves references behind", "sweep", 8,
 		[]string{"DELETE FROM relpack.object_inref WHERE inref = ANY (v_batch);", "PERFORM;"}},
 	{"a sweep miscounts", "sweep", 8,
@@ -172,6 +172,8 @@ var modelFaults = []modelFault{
 
 	// More of deleting.
 	{"a batch leaves referrers behind", "choose_batch", 1,
+		[]string{"WHERE object_inref.zoid = ANY (v_batch) AND", "WHERE false AND"}},
+	{"a batch leaves referrers of referrers behind", "choose_batch", 139,
 		[]string{"WHERE zoid = closed.zoid OFFSET 0", "WHERE false OFFSET 0"}},
 	{"writers do not share the lock", "lock_writer", 25,
 		[]string{"PERFORM pg_advisory_xact_lock_shared(1919249520, 1);", ""}},

@@ -14,6 +14,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_material = off
 SET max_parallel_workers_per_gather = 0
+SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_batch bigint[];
@@ -28,11 +29,16 @@ BEGIN
         v_first := greatest(batch * 9 / 10, 1);
     END IF;
     LOOP
-        SELECT array_agg(zoid)
-        INTO v_batch
-        FROM (
+        v_batch := ARRAY(SELECT zoid FROM relpack.doomed ORDER BY zoid LIMIT v_first);
+        -- Most referrers are in the batch already: those are not walked from.
+        v_batch := v_batch || ARRAY(
             WITH RECURSIVE closed (zoid) AS (
-                (SELECT zoid FROM relpack.doomed ORDER BY zoid LIMIT v_first)
+                SELECT object_inref.inref
+                FROM relpack.object_inref
+                CROSS JOIN LATERAL (
+                    SELECT FROM relpack.doomed WHERE zoid = object_inref.inref OFFSET 0
+                ) AS chosen
+                WHERE object_inref.zoid = ANY (v_batch) AND object_inref.inref <> ALL (v_batch)
                 UNION
                 SELECT referrer.zoid
                 FROM closed
@@ -42,11 +48,12 @@ BEGIN
                 CROSS JOIN LATERAL (
                     SELECT FROM relpack.doomed WHERE zoid = referrer.zoid OFFSET 0
                 ) AS chosen
+                WHERE referrer.zoid <> ALL (v_batch)
             )
-            SELECT zoid FROM closed LIMIT batch + 1
-        ) AS chosen;
+            SELECT zoid FROM closed LIMIT batch + 1 - cardinality(v_batch)
+        );
         v_fits := relpack.batch_that_fits(v_batch, batch, v_locks);
-        EXIT WHEN v_batch IS NULL OR v_fits = cardinality(v_batch);
+        EXIT WHEN v_fits = cardinality(v_batch);
         IF v_first = 1 THEN
             -- Of what is too large by itself the first part.
             v_batch := v_batch[1:v_fits];
@@ -54,7 +61,7 @@ BEGIN
         END IF;
         v_first := greatest(v_first / 2, 1);
     END LOOP;
-    RETURN v_batch;
+    RETURN nullif(v_batch, '{}');
 END;
 $$;
 

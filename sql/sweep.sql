@@ -14,7 +14,9 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_batch bigint[];
-    v_stored bigint;
+    v_zoids bigint[];
+    v_tids bigint[];
+    v_known bigint;
     v_last bigint;
     v_high bigint;
     v_inrefs bigint;
@@ -44,42 +46,32 @@ BEGIN
     END IF;
 
     BEGIN
-        PERFORM set_config('lock_timeout', '100ms', true),
-                set_config('relpack.sweeping', pg_current_xact_id()::text, true);
+        PERFORM set_config('relpack.sweeping', pg_current_xact_id()::text, true);
         IF current_setting('synchronous_commit') = 'off' THEN
             PERFORM set_config('synchronous_commit', 'on', true);
         END IF;
         SELECT max(tid) INTO v_last FROM public.object_state;
         SELECT max(zoid) INTO v_high FROM relpack.object WHERE coalesce(parent, -1) = -1;
 
-        -- Never waits for a row: whoever holds one may wait for us.
-        WITH locked AS MATERIALIZED (
-            SELECT zoid, tid
-            FROM public.object_state
-            WHERE zoid = ANY (v_batch)
-            FOR UPDATE NOWAIT
-        )
-        SELECT count(*), count(*) FILTER (WHERE known.tid = locked.tid)
-        INTO v_stored, v_nodes
-        FROM locked
-        LEFT JOIN LATERAL (
-            SELECT object.tid
-            FROM relpack.object
-            WHERE object.zoid = locked.zoid AND object.parent IS NULL
-            OFFSET 0
-        ) AS known ON true;
-        IF v_nodes <> v_stored THEN
-            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
-        END IF;
+        -- A RelStorage before 3.0 locks the table for each of its commits. A row
+        -- is as good as not waited for: whoever holds one may wait for us.
         -- RelStorage's trigger that unlinks large objects names blob_chunk
         -- without its schema.
-        PERFORM set_config('search_path', 'pg_catalog, public, pg_temp', true);
-        DELETE FROM public.object_state WHERE zoid = ANY (v_batch);
-        GET DIAGNOSTICS objects = ROW_COUNT;
-        PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
-        IF objects <> v_stored THEN
-            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
-        END IF;
+        PERFORM set_config('lock_timeout', '100ms', true);
+        LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
+        -- Plans go by the index, however long the batch: they need not be made
+        -- anew for each, which takes as long as to delete a thousand objects.
+        PERFORM set_config('lock_timeout', '1ms', true),
+                set_config('plan_cache_mode', 'force_generic_plan', true),
+                set_config('search_path', 'pg_catalog, public, pg_temp', true);
+        WITH deleted AS (
+            DELETE FROM public.object_state WHERE zoid = ANY (v_batch) RETURNING zoid, tid
+        )
+        SELECT array_agg(zoid), array_agg(tid), count(*)
+        INTO v_zoids, v_tids, objects
+        FROM deleted;
+        PERFORM set_config('lock_timeout', '100ms', true),
+                set_config('search_path', 'pg_catalog, pg_temp', true);
 
         DELETE FROM relpack.object_inref WHERE inref = ANY (v_batch);
         GET DIAGNOSTICS v_inrefs = ROW_COUNT;
@@ -90,14 +82,18 @@ BEGIN
             SELECT zoid, tid FROM gone WHERE class = 1
             ON CONFLICT DO NOTHING
         )
-        SELECT count(*), coalesce(sum(size), 0), count(*) FILTER (WHERE class = 1)
-        INTO v_nodes, bytes, blobs
-        FROM gone;
-        IF v_nodes <> cardinality(v_batch) THEN
+        SELECT count(gone.zoid), coalesce(sum(gone.size), 0), count(*) FILTER (WHERE gone.class = 1),
+               count(*) FILTER (WHERE deleted.tid = gone.tid)
+        INTO v_nodes, bytes, blobs, v_known
+        FROM gone
+        FULL JOIN unnest(v_zoids, v_tids) AS deleted (zoid, tid) ON deleted.zoid = gone.zoid;
+        -- Nothing but what is unreachable, in the revision that is known.
+        IF v_nodes <> cardinality(v_batch) OR v_known <> objects THEN
             RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
         END IF;
         DELETE FROM relpack.doomed WHERE zoid = ANY (v_batch);
         DELETE FROM relpack.problem WHERE zoid = ANY (v_batch);
+        PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
         remaining := (SELECT count(*) FROM relpack.doomed);
         UPDATE relpack.storage
         SET objects = storage.objects - v_nodes,
