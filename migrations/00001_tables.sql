@@ -56,6 +56,10 @@ CREATE TABLE relpack.object (
     size         integer NOT NULL,
     CONSTRAINT object_pkey PRIMARY KEY (zoid)
 ) WITH (fillfactor = 90);
+-- No plan depends on how values are distributed: a tenth of the sample will do.
+ALTER TABLE relpack.object
+    ALTER zoid SET STATISTICS 10, ALTER tid SET STATISTICS 10, ALTER parent SET STATISTICS 10,
+    ALTER detached_tid SET STATISTICS 10, ALTER class SET STATISTICS 10, ALTER size SET STATISTICS 10;
 -- Makes the unreachable objects findable without reading the others: a pack
 -- with nothing to do costs the same at any size. The predicate is not written
 -- "parent IS NULL" on purpose: walks look single objects up and ask that, and
@@ -79,6 +83,7 @@ CREATE TABLE relpack.object_inref (
     CONSTRAINT object_inref_pkey PRIMARY KEY (zoid, inref)
 );
 CREATE INDEX object_inref_inref ON relpack.object_inref (inref);
+ALTER TABLE relpack.object_inref ALTER zoid SET STATISTICS 10, ALTER inref SET STATISTICS 10;
 COMMENT ON TABLE relpack.object_inref IS
     'The inverse object graph: one row per reference, without duplicates. zoid need not be stored (a dangling reference).';
 COMMENT ON COLUMN relpack.object_inref.zoid IS 'The object that is referred to.';

@@ -370,12 +370,11 @@ COMMENT ON FUNCTION relpack.build_begin(integer) IS
     'Starts a first build: notes the watermark and lists the ranges of blocks to read. False when the writers'' lock could not be had: try again.';
 -- +goose StatementEnd
 
--- sql/build_index.sql
+-- sql/build_inref.sql
 -- +goose StatementBegin
--- The walk from the root goes by the index of the primary key, so that a second
--- session can make these two meanwhile. SECURITY DEFINER for that: it takes the
--- owner of the tables.
-CREATE OR REPLACE FUNCTION relpack.build_index()
+-- The walk from the root goes by this index. SECURITY DEFINER for the reason
+-- that relpack.build_key() has.
+CREATE OR REPLACE FUNCTION relpack.build_inref()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE SECURITY DEFINER
@@ -385,49 +384,58 @@ SET lock_timeout = '5s'
 SET client_min_messages = warning
 AS $$
 BEGIN
-    CREATE UNIQUE INDEX IF NOT EXISTS staged_object_zoid ON relpack.staged_object (zoid);
     CREATE INDEX IF NOT EXISTS object_inref_inref ON relpack.object_inref (inref);
-    ANALYZE relpack.object_inref;
-    UPDATE relpack.storage SET inrefs = (SELECT count(*) FROM relpack.object_inref);
 EXCEPTION
     WHEN unique_violation OR duplicate_table THEN
         -- A session that a killed run left behind was still at it.
-        IF to_regclass('relpack.staged_object_zoid') IS NULL OR to_regclass('relpack.object_inref_inref') IS NULL THEN
+        IF to_regclass('relpack.object_inref_inref') IS NULL THEN
             RAISE;
         END IF;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.build_index() IS
-    'Step of relpack.build_step(): the indexes of relpack.staged_object, and of relpack.object_inref by referrer, unless they are there; counts these. A second session may call it meanwhile.';
+COMMENT ON FUNCTION relpack.build_inref() IS
+    'Step of relpack.build_step(): the index of relpack.object_inref by referrer, unless it is there.';
 -- +goose StatementEnd
 
 -- sql/build_key.sql
 -- +goose StatementBegin
--- Only the index: to make it a primary key takes a strong lock. SECURITY
--- DEFINER: it takes the owner of the table.
+-- One a call: to make an index again because a later one met a lock would take
+-- long. Only the index of the primary key: to attach it takes a strong lock.
+-- SECURITY DEFINER: it takes the owner of the tables.
 CREATE OR REPLACE FUNCTION relpack.build_key()
-RETURNS void
+RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET maintenance_work_mem = '128MB'
+SET max_parallel_maintenance_workers = 0
 SET lock_timeout = '5s'
 SET client_min_messages = warning
 AS $$
+DECLARE
+    v_staged boolean := to_regclass('relpack.staged_object_zoid') IS NOT NULL;
 BEGIN
-    CREATE UNIQUE INDEX IF NOT EXISTS object_inref_zoid ON relpack.object_inref (zoid, inref);
+    IF NOT v_staged THEN
+        CREATE UNIQUE INDEX staged_object_zoid ON relpack.staged_object (zoid);
+    ELSIF to_regclass('relpack.object_inref_zoid') IS NULL THEN
+        CREATE UNIQUE INDEX object_inref_zoid ON relpack.object_inref (zoid, inref);
+    ELSE
+        RETURN false;
+    END IF;
+    RETURN true;
 EXCEPTION
     WHEN unique_violation OR duplicate_table THEN
         -- A session that a killed run left behind was still at it.
-        IF to_regclass('relpack.object_inref_zoid') IS NULL THEN
+        IF to_regclass(CASE WHEN v_staged THEN 'relpack.object_inref_zoid' ELSE 'relpack.staged_object_zoid' END) IS NULL THEN
             RAISE;
         END IF;
+        RETURN true;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.build_key() IS
-    'Step of relpack.build_step(): the index of the primary key of relpack.object_inref, unless it is there.';
+    'Step of relpack.build_step(): one of the indexes that relpack.fill() needs, of relpack.staged_object and of the primary key of relpack.object_inref; false when both are there. A second session may call it while relpack.grow() is at work.';
 -- +goose StatementEnd
 
 -- sql/build_reset.sql
@@ -484,6 +492,9 @@ SET work_mem = '64MB'
 SET lock_timeout = '5s'
 SET client_min_messages = warning
 AS $$
+DECLARE
+    v_ranges bigint;
+    v_sample float8;
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO STRICT step FROM relpack.storage;
@@ -495,33 +506,31 @@ BEGIN
         PERFORM relpack.build_unique();
         -- Of what the first build finds unreachable nobody knows since when.
         INSERT INTO relpack.capture (watermark, read_until) VALUES (0, clock_timestamp());
-        UPDATE relpack.storage
-        SET graph = 'indexing',
-            objects = (SELECT count(*) FROM relpack.staged_object);
-        ANALYZE relpack.staged_object;
+        UPDATE relpack.storage SET graph = 'indexing';
     WHEN 'indexing' THEN
-        PERFORM relpack.build_key();
+        PERFORM relpack.build_inref();
         UPDATE relpack.storage SET graph = 'growing';
     WHEN 'growing' THEN
         -- Few of the rows to come are in this one.
         CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
         added := relpack.grow();
-        -- Up to a hundred ranges of half a million objects, and two at least.
+        -- Half a million objects each, and two at least, by some 30,000 of them.
+        SELECT greatest(objects / 500000, 2), least(3e6 / greatest(objects, 1), 100)
+        INTO v_ranges, v_sample
+        FROM relpack.storage;
         INSERT INTO relpack.fill_range (first_zoid, last_zoid)
         SELECT edge, coalesce(lead(edge) OVER (ORDER BY edge) - 1, 9223372036854775807)
         FROM (
             SELECT '-9223372036854775808'::bigint AS edge
             UNION
-            SELECT bound.zoid
-            FROM pg_stats
-            CROSS JOIN LATERAL unnest(histogram_bounds::text::bigint[]) WITH ORDINALITY AS bound (zoid, nth)
-            WHERE schemaname = 'relpack' AND tablename = 'staged_object' AND attname = 'zoid'
-              AND bound.nth % greatest(100 / (SELECT greatest(objects / 500000, 2) FROM relpack.storage), 1) = 0
-        ) AS edges;
+            SELECT unnest(percentile_disc(ARRAY(SELECT nth::float8 / v_ranges FROM generate_series(1, v_ranges - 1) AS nth))
+                          WITHIN GROUP (ORDER BY zoid))
+            FROM relpack.staged_object TABLESAMPLE SYSTEM (v_sample)
+        ) AS edges
+        WHERE edge IS NOT NULL;
         UPDATE relpack.storage SET graph = 'filling';
     WHEN 'filling' THEN
-        IF to_regclass('relpack.staged_object_zoid') IS NULL THEN
-            PERFORM relpack.build_index();
+        IF relpack.build_key() THEN
             RETURN;
         END IF;
         added := relpack.fill();
@@ -547,7 +556,7 @@ BEGIN
                 ALTER TABLE relpack.object ADD CONSTRAINT object_pkey PRIMARY KEY USING INDEX object_zoid;
             END IF;
         ELSE
-            ANALYZE relpack.object;
+            ANALYZE relpack.object, relpack.object_inref;
             PERFORM relpack.clear_scratch('relpack.staged_object'),
                     relpack.clear_scratch('relpack.tree'),
                     relpack.clear_scratch('relpack.reached');
@@ -570,7 +579,8 @@ COMMENT ON FUNCTION relpack.build_step() IS
 -- sql/build_unique.sql
 -- +goose StatementBegin
 -- A row that moved while the scan went on (VACUUM FULL, a restored row, an
--- UPDATE with our triggers off) may have been read twice. Both readings go, and the object is read again.
+-- UPDATE with our triggers off) may have been read twice. Both readings go, and
+-- the object is read again.
 CREATE OR REPLACE FUNCTION relpack.build_unique()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -596,6 +606,9 @@ BEGIN
     IF v_twice > 0 THEN
         DELETE FROM relpack.staged_object USING relpack.pending WHERE staged_object.zoid = pending.zoid;
         DELETE FROM relpack.object_inref USING relpack.pending WHERE object_inref.inref = pending.zoid;
+        UPDATE relpack.storage
+        SET objects = (SELECT count(*) FROM relpack.staged_object),
+            inrefs = (SELECT count(*) FROM relpack.object_inref);
     END IF;
     RETURN v_twice;
 END;
@@ -1428,7 +1441,10 @@ COMMENT ON FUNCTION relpack.drop_triggers() IS
 -- +goose StatementBegin
 -- A range of zoids, once: who locks its row in fill_range fills it, so that
 -- several sessions can. Both sides of the joins are read in the order of their
--- indexes.
+-- indexes. The parent of what the first pass of relpack.grow() reached is one
+-- that it reached and that has a lower zoid, so that parents can't form a circle;
+-- of several the least, since what is old is near the root: with the nearest
+-- the buckets of a BTree, which refer to the next, become a chain.
 CREATE OR REPLACE FUNCTION relpack.fill()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -1447,6 +1463,7 @@ AS $$
 DECLARE
     v_range relpack.fill_range;
     v_reached bigint[];
+    v_end bigint;
     v_rows bigint;
 BEGIN
     SELECT fill_range.* INTO v_range
@@ -1459,12 +1476,13 @@ BEGIN
         RETURN NULL;
     END IF;
     SELECT zoids INTO STRICT v_reached FROM relpack.reached;
+    v_end := cardinality(v_reached)::bigint << 6;
     INSERT INTO relpack.object (zoid, tid, parent, class, size)
     SELECT staged.zoid, staged.tid,
            CASE WHEN staged.zoid = 0 THEN 0
-                WHEN tree.parent IS NOT NULL THEN tree.parent
-                WHEN staged.zoid < 0 OR staged.zoid >= cardinality(v_reached)::bigint << 6 THEN NULL
-                WHEN (v_reached[staged.zoid >> 6] >> (staged.zoid & 63)::integer) & 1 = 1 THEN least.inref
+                WHEN staged.zoid BETWEEN 0 AND v_end - 1
+                     AND (v_reached[staged.zoid >> 6] >> (staged.zoid & 63)::integer) & 1 = 1 THEN least.inref
+                ELSE tree.parent
            END,
            staged.class, staged.size
     FROM relpack.staged_object AS staged
@@ -1472,7 +1490,9 @@ BEGIN
     LEFT JOIN (
         SELECT DISTINCT ON (zoid) zoid, inref
         FROM relpack.object_inref
-        WHERE zoid BETWEEN v_range.first_zoid AND v_range.last_zoid AND inref >= 0
+        WHERE zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
+          AND inref BETWEEN 0 AND zoid - 1
+          AND (v_reached[CASE WHEN inref BETWEEN 0 AND v_end - 1 THEN inref >> 6 END] >> (inref & 63)::integer) & 1 = 1
         ORDER BY zoid, inref
     ) AS least ON least.zoid = staged.zoid
     WHERE staged.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid;
@@ -1641,15 +1661,15 @@ COMMENT ON FUNCTION relpack.flow_narrow() IS
 -- sql/grow.sql
 -- +goose StatementBegin
 -- Most objects were made after one that refers to them and have a higher zoid:
--- read in ascending order, an object is alive if the least that refers to it
--- is, and that is known by then. One pass over the primary key's index settles
--- them, with a bit for each zoid as memory. Passes over the rest follow, with
--- all their referrers: who was moved under something younger is found by the
--- next, with all that hangs on it; who hangs on something younger each time, by
--- one that goes down. They end when they find little. Life flows on to what is
--- left, from all that has seen it: when an object was looked at, in the last
--- pass, and was not found, then what was alive and referred to it was found
--- later in that pass; or one of both has a zoid beyond the bits.
+-- with references read in the order of who refers, whether that one is alive is
+-- known by the time its own are read. One pass upwards over the references from
+-- lower to higher zoids settles all objects that can be reached so, with a bit
+-- for each zoid as memory. What is alive only because something younger refers
+-- to it (it was moved under that, or its container was) is found by a pass
+-- downwards over the other references; what hangs on that, by one upwards again;
+-- and so on, until a pass finds little. Each settles all references of its
+-- direction, so that life has yet to flow on from what the last one found, and
+-- from who refers to zoids beyond the bits.
 --
 -- A query that is looped over sees the bits as they were when it began.
 CREATE OR REPLACE FUNCTION relpack.grow()
@@ -1666,53 +1686,50 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_limits record := relpack.limits();
-    v_end bigint;
-    v_reached bigint[];
+    v_highest bigint := (SELECT max(zoid) FROM relpack.staged_object);
+    v_end bigint := least(greatest(v_highest, 0) + 1, v_limits.grow_zoids);
+    v_reached bigint[] := array_fill(0::bigint, ARRAY[((v_end - 1) >> 6)::integer + 1], ARRAY[0]);
     v_zoid bigint;
     v_inref bigint;
     v_passes integer := 1;
     v_upward boolean;
     v_few bigint := (SELECT objects / 200 FROM relpack.storage);
     v_found bigint;
-    v_total bigint := 1;
+    v_total bigint;
     v_zoids bigint[] := '{}'::bigint[];
     v_inrefs bigint[] := '{}'::bigint[];
 BEGIN
-    SELECT least(greatest(max(zoid), 0) + 1, v_limits.grow_zoids) INTO v_end FROM relpack.object_inref;
-    v_reached := array_fill(0::bigint, ARRAY[((v_end - 1) >> 6)::integer + 1], ARRAY[0]);
+    PERFORM relpack.clear_scratch('relpack.tree'), relpack.clear_scratch('relpack.reached');
     v_reached[0] := 1;
     FOR v_zoid, v_inref IN
-        SELECT least.zoid, least.inref
-        FROM (
-            SELECT DISTINCT ON (zoid) zoid, inref
-            FROM relpack.object_inref
-            WHERE zoid > 0 AND zoid < v_end AND inref >= 0
-            ORDER BY zoid, inref
-        ) AS least
-        WHERE least.inref < least.zoid
+        SELECT zoid, inref
+        FROM relpack.object_inref
+        WHERE inref >= 0 AND inref < zoid AND zoid < v_end
+        ORDER BY inref
     LOOP
         IF (v_reached[v_inref >> 6] >> (v_inref & 63)::integer) & 1 = 1 THEN
             v_reached[v_zoid >> 6] := v_reached[v_zoid >> 6] | (1::bigint << (v_zoid & 63)::integer);
-            v_total := v_total + 1;
         END IF;
     END LOOP;
-    PERFORM relpack.clear_scratch('relpack.tree'), relpack.clear_scratch('relpack.reached');
-    WHILE v_passes < 3 OR (v_passes < v_limits.grow_passes AND v_found > v_few) LOOP
+    -- The parents of these are found by relpack.fill().
+    INSERT INTO relpack.reached (zoids) VALUES (v_reached);
+    v_total := (SELECT sum(bit_count(word::bit(64))) FROM unnest(v_reached) AS word);
+    LOOP
         v_passes := v_passes + 1;
-        v_upward := v_passes % 2 = 0;
+        v_upward := v_passes % 2 = 1;
         v_found := 0;
         FOR v_zoid, v_inref IN
             (SELECT zoid, inref
              FROM relpack.object_inref
-             WHERE v_upward AND zoid > 0 AND zoid < v_end AND inref >= 0 AND inref < v_end
+             WHERE v_upward AND inref >= 0 AND inref < zoid AND zoid < v_end
                AND (v_reached[CASE WHEN zoid < v_end THEN zoid >> 6 END] >> (zoid & 63)::integer) & 1 = 0
-             ORDER BY zoid)
+             ORDER BY inref)
             UNION ALL
             (SELECT zoid, inref
              FROM relpack.object_inref
-             WHERE NOT v_upward AND zoid > 0 AND zoid < v_end AND inref >= 0 AND inref < v_end
-               AND (v_reached[CASE WHEN zoid < v_end THEN zoid >> 6 END] >> (zoid & 63)::integer) & 1 = 0
-             ORDER BY zoid DESC)
+             WHERE NOT v_upward AND inref > zoid AND inref < v_end AND zoid >= 0
+               AND (v_reached[CASE WHEN zoid BETWEEN 0 AND v_end - 1 THEN zoid >> 6 END] >> (zoid & 63)::integer) & 1 = 0
+             ORDER BY inref DESC)
         LOOP
             IF (v_reached[v_inref >> 6] >> (v_inref & 63)::integer) & 1 = 1
                AND (v_reached[v_zoid >> 6] >> (v_zoid & 63)::integer) & 1 = 0 THEN
@@ -1735,15 +1752,18 @@ BEGIN
         v_zoids := '{}'::bigint[];
         v_inrefs := '{}'::bigint[];
         v_total := v_total + v_found;
+        EXIT WHEN v_found <= v_few OR v_passes >= v_limits.grow_passes;
     END LOOP;
     INSERT INTO relpack.suspect (zoid, stage)
-    SELECT zoid, 'flow' FROM relpack.tree WHERE pass = v_passes
-    UNION
-    SELECT inref, 'flow'
-    FROM relpack.object_inref
-    WHERE zoid >= v_end AND inref >= 0
-      AND (v_reached[CASE WHEN inref < v_end THEN inref >> 6 END] >> (inref & 63)::integer) & 1 = 1;
-    INSERT INTO relpack.reached (zoids) VALUES (v_reached);
+    SELECT zoid, 'flow' FROM relpack.tree WHERE pass = v_passes;
+    IF v_highest >= v_end THEN
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT DISTINCT inref, 'flow'
+        FROM relpack.object_inref
+        WHERE zoid >= v_end AND inref >= 0
+          AND (v_reached[CASE WHEN inref < v_end THEN inref >> 6 END] >> (inref & 63)::integer) & 1 = 1
+        ON CONFLICT DO NOTHING;
+    END IF;
     RETURN v_total;
 END;
 $$;
@@ -3676,7 +3696,7 @@ DROP FUNCTION relpack."build_unique";
 DROP FUNCTION relpack."build_step";
 DROP FUNCTION relpack."build_reset";
 DROP FUNCTION relpack."build_key";
-DROP FUNCTION relpack."build_index";
+DROP FUNCTION relpack."build_inref";
 DROP FUNCTION relpack."build_begin";
 DROP FUNCTION relpack."blob_removals";
 DROP FUNCTION relpack."batch_that_fits";

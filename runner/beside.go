@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// beside does with more sessions what need not wait for its turn in a first
-// build: while one session makes the index that the walk from the root needs,
-// and walks, another makes the other indexes; then both enter objects.
+// beside does with another session what need not wait for its turn in a first
+// build: while one makes the index that the walk from the root needs, and walks,
+// the other makes those that are needed to enter objects; then both do that.
 type beside struct {
 	*pack
 	ctx   context.Context
@@ -28,9 +28,8 @@ func newBeside(ctx context.Context, p *pack) *beside {
 func (b *beside) after(step string, added int64) error {
 	switch {
 	case step == "scanning":
+		b.call("SELECT relpack.build_key(), NULL")
 		return b.vacuum()
-	case step == "indexing":
-		b.call("SELECT relpack.build_index() IS NULL, NULL")
 	case step == "growing":
 		if err := b.group.Wait(); err != nil {
 			return err

@@ -111,7 +111,7 @@ func (s *copySender) send(b *copyBuffer) error {
 	select {
 	case b.data = <-s.free:
 	default:
-		b.data = nil
+		b.data = make([]byte, 0, cap(b.data))
 	}
 	return nil
 }

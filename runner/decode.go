@@ -99,9 +99,11 @@ func (d *decoder) decode(ctx context.Context, state []byte) (decoded, error) {
 	}
 	var found decoded
 	if err := d.scanner.Scan(state); err != nil {
-		if !errors.As(err, &found.problem) {
+		var problem *pickle.Error
+		if !errors.As(err, &problem) {
 			return found, err
 		}
+		found.problem = problem
 	}
 	found.refs = d.scanner.Refs()
 	found.foreign = d.scanner.Foreign()

@@ -188,6 +188,18 @@ func (g *modelGenerator) buildPlot() []func() modelStep {
 	return append(steps, planned("pack", "steps", deleteAll))
 }
 
+// elderPlot: a first build meets something alive that garbage refers to as well,
+// older than what is alive.
+func (g *modelGenerator) elderPlot() []func() modelStep {
+	under, elder, holder, held := pick(g, g.live()...), g.fresh(), g.fresh(), g.fresh()
+	refs := append(slices.Clone(g.h.stored[under].content.refs), holder)
+	return []func() modelStep{
+		g.written("add", modelPlain(under, refs...), modelPlain(holder, held), modelPlain(held)),
+		g.written("dirt", modelPlain(elder, held)),
+		planned("pack", "steps", map[string]int64{"init": 1, "grace": -1, "chunk": 10000}),
+	}
+}
+
 // crashSweepPlot: a DBA sweeps where a run was left off.
 func (g *modelGenerator) crashSweepPlot() []func() modelStep {
 	return []func() modelStep{

@@ -13,7 +13,7 @@ func (g *modelGenerator) conceive() []func() modelStep {
 	return pick(g, g.begunPlot, g.capPlot, g.abandonedPlot, g.overtakenPlot, g.guessPlot, g.untriggeredPlot,
 		g.regainPlot, g.restoredPlot, g.rewritePlot, g.reloadPlot, g.snapshotPlot, g.gracePlot, g.blobPlot, g.sparedPlot,
 		g.tornPlot, g.begunSparedPlot, g.begunRestoredPlot, g.choicePlot, g.givenUpPlot, g.overtakenReloadPlot,
-		g.buildPlot, g.buildPlot, g.opaquePlot, g.rootPlot, g.crashSweepPlot, g.crashSweepPlot,
+		g.buildPlot, g.elderPlot, g.opaquePlot, g.rootPlot, g.crashSweepPlot, g.crashSweepPlot,
 		g.opaqueGarbagePlot, g.psqlCutPlot, g.aheadPlot, g.capturedPlot, g.choicePlot, g.choicePlot)()
 }
 

@@ -79,7 +79,7 @@ type scanWorker struct {
 	sender              *copySender
 	undecoded           []int64
 	records, bytes      int64
-	foreign             int64
+	refs, foreign       int64
 }
 
 func (w *scanWorker) open(ctx context.Context) (err error) {
@@ -103,7 +103,7 @@ func (w *scanWorker) close() {
 // read reads one range in a transaction of its own and stages it in another:
 // a range is done with all its rows or not at all.
 func (w *scanWorker) read(ctx context.Context, r blockRange) error {
-	w.records, w.bytes, w.foreign = 0, 0, 0
+	w.records, w.bytes, w.refs, w.foreign = 0, 0, 0, 0
 	w.undecoded = w.undecoded[:0]
 	err := pgx.BeginFunc(ctx, w.writer, func(pgx.Tx) error {
 		w.sender = newCopySender(ctx, w.writer)
@@ -169,6 +169,7 @@ func (w *scanWorker) stage(ctx context.Context, rec record) error {
 		w.undecoded = append(w.undecoded, rec.zoid)
 		return nil
 	}
+	w.refs += int64(len(found.refs))
 	w.objects.row(4)
 	w.objects.bigint(rec.zoid)
 	w.objects.bigint(rec.tid)
@@ -205,6 +206,11 @@ func (w *scanWorker) finish(ctx context.Context, r blockRange) error {
 		err = errors.New("another session has read them: is another pack running?")
 	}
 	if err != nil {
+		return err
+	}
+	// Last of all: the other worker waits for this row.
+	if _, err := w.writer.Exec(ctx, "UPDATE relpack.storage SET objects = objects + $1, inrefs = inrefs + $2",
+		w.records-int64(len(w.undecoded)), w.refs); err != nil {
 		return err
 	}
 	// The session that holds the pack lock may have been lost. Another pack may

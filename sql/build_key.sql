@@ -1,24 +1,36 @@
--- Only the index: to make it a primary key takes a strong lock. SECURITY
--- DEFINER: it takes the owner of the table.
+-- One a call: to make an index again because a later one met a lock would take
+-- long. Only the index of the primary key: to attach it takes a strong lock.
+-- SECURITY DEFINER: it takes the owner of the tables.
 CREATE OR REPLACE FUNCTION relpack.build_key()
-RETURNS void
+RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET maintenance_work_mem = '128MB'
+SET max_parallel_maintenance_workers = 0
 SET lock_timeout = '5s'
 SET client_min_messages = warning
 AS $$
+DECLARE
+    v_staged boolean := to_regclass('relpack.staged_object_zoid') IS NOT NULL;
 BEGIN
-    CREATE UNIQUE INDEX IF NOT EXISTS object_inref_zoid ON relpack.object_inref (zoid, inref);
+    IF NOT v_staged THEN
+        CREATE UNIQUE INDEX staged_object_zoid ON relpack.staged_object (zoid);
+    ELSIF to_regclass('relpack.object_inref_zoid') IS NULL THEN
+        CREATE UNIQUE INDEX object_inref_zoid ON relpack.object_inref (zoid, inref);
+    ELSE
+        RETURN false;
+    END IF;
+    RETURN true;
 EXCEPTION
     WHEN unique_violation OR duplicate_table THEN
         -- A session that a killed run left behind was still at it.
-        IF to_regclass('relpack.object_inref_zoid') IS NULL THEN
+        IF to_regclass(CASE WHEN v_staged THEN 'relpack.object_inref_zoid' ELSE 'relpack.staged_object_zoid' END) IS NULL THEN
             RAISE;
         END IF;
+        RETURN true;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.build_key() IS
-    'Step of relpack.build_step(): the index of the primary key of relpack.object_inref, unless it is there.';
+    'Step of relpack.build_step(): one of the indexes that relpack.fill() needs, of relpack.staged_object and of the primary key of relpack.object_inref; false when both are there. A second session may call it while relpack.grow() is at work.';

@@ -13,6 +13,9 @@ SET work_mem = '64MB'
 SET lock_timeout = '5s'
 SET client_min_messages = warning
 AS $$
+DECLARE
+    v_ranges bigint;
+    v_sample float8;
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO STRICT step FROM relpack.storage;
@@ -24,33 +27,31 @@ BEGIN
         PERFORM relpack.build_unique();
         -- Of what the first build finds unreachable nobody knows since when.
         INSERT INTO relpack.capture (watermark, read_until) VALUES (0, clock_timestamp());
-        UPDATE relpack.storage
-        SET graph = 'indexing',
-            objects = (SELECT count(*) FROM relpack.staged_object);
-        ANALYZE relpack.staged_object;
+        UPDATE relpack.storage SET graph = 'indexing';
     WHEN 'indexing' THEN
-        PERFORM relpack.build_key();
+        PERFORM relpack.build_inref();
         UPDATE relpack.storage SET graph = 'growing';
     WHEN 'growing' THEN
         -- Few of the rows to come are in this one.
         CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
         added := relpack.grow();
-        -- Up to a hundred ranges of half a million objects, and two at least.
+        -- Half a million objects each, and two at least, by some 30,000 of them.
+        SELECT greatest(objects / 500000, 2), least(3e6 / greatest(objects, 1), 100)
+        INTO v_ranges, v_sample
+        FROM relpack.storage;
         INSERT INTO relpack.fill_range (first_zoid, last_zoid)
         SELECT edge, coalesce(lead(edge) OVER (ORDER BY edge) - 1, 9223372036854775807)
         FROM (
             SELECT '-9223372036854775808'::bigint AS edge
             UNION
-            SELECT bound.zoid
-            FROM pg_stats
-            CROSS JOIN LATERAL unnest(histogram_bounds::text::bigint[]) WITH ORDINALITY AS bound (zoid, nth)
-            WHERE schemaname = 'relpack' AND tablename = 'staged_object' AND attname = 'zoid'
-              AND bound.nth % greatest(100 / (SELECT greatest(objects / 500000, 2) FROM relpack.storage), 1) = 0
-        ) AS edges;
+            SELECT unnest(percentile_disc(ARRAY(SELECT nth::float8 / v_ranges FROM generate_series(1, v_ranges - 1) AS nth))
+                          WITHIN GROUP (ORDER BY zoid))
+            FROM relpack.staged_object TABLESAMPLE SYSTEM (v_sample)
+        ) AS edges
+        WHERE edge IS NOT NULL;
         UPDATE relpack.storage SET graph = 'filling';
     WHEN 'filling' THEN
-        IF to_regclass('relpack.staged_object_zoid') IS NULL THEN
-            PERFORM relpack.build_index();
+        IF relpack.build_key() THEN
             RETURN;
         END IF;
         added := relpack.fill();
@@ -76,7 +77,7 @@ BEGIN
                 ALTER TABLE relpack.object ADD CONSTRAINT object_pkey PRIMARY KEY USING INDEX object_zoid;
             END IF;
         ELSE
-            ANALYZE relpack.object;
+            ANALYZE relpack.object, relpack.object_inref;
             PERFORM relpack.clear_scratch('relpack.staged_object'),
                     relpack.clear_scratch('relpack.tree'),
                     relpack.clear_scratch('relpack.reached');

@@ -1,5 +1,6 @@
 -- A row that moved while the scan went on (VACUUM FULL, a restored row, an
--- UPDATE with our triggers off) may have been read twice. Both readings go, and the object is read again.
+-- UPDATE with our triggers off) may have been read twice. Both readings go, and
+-- the object is read again.
 CREATE OR REPLACE FUNCTION relpack.build_unique()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -25,6 +26,9 @@ BEGIN
     IF v_twice > 0 THEN
         DELETE FROM relpack.staged_object USING relpack.pending WHERE staged_object.zoid = pending.zoid;
         DELETE FROM relpack.object_inref USING relpack.pending WHERE object_inref.inref = pending.zoid;
+        UPDATE relpack.storage
+        SET objects = (SELECT count(*) FROM relpack.staged_object),
+            inrefs = (SELECT count(*) FROM relpack.object_inref);
     END IF;
     RETURN v_twice;
 END;

@@ -1,6 +1,9 @@
 -- A range of zoids, once: who locks its row in fill_range fills it, so that
 -- several sessions can. Both sides of the joins are read in the order of their
--- indexes.
+-- indexes. The parent of what the first pass of relpack.grow() reached is one
+-- that it reached and that has a lower zoid, so that parents can't form a circle;
+-- of several the least, since what is old is near the root: with the nearest
+-- the buckets of a BTree, which refer to the next, become a chain.
 CREATE OR REPLACE FUNCTION relpack.fill()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -19,6 +22,7 @@ AS $$
 DECLARE
     v_range relpack.fill_range;
     v_reached bigint[];
+    v_end bigint;
     v_rows bigint;
 BEGIN
     SELECT fill_range.* INTO v_range
@@ -31,12 +35,13 @@ BEGIN
         RETURN NULL;
     END IF;
     SELECT zoids INTO STRICT v_reached FROM relpack.reached;
+    v_end := cardinality(v_reached)::bigint << 6;
     INSERT INTO relpack.object (zoid, tid, parent, class, size)
     SELECT staged.zoid, staged.tid,
            CASE WHEN staged.zoid = 0 THEN 0
-                WHEN tree.parent IS NOT NULL THEN tree.parent
-                WHEN staged.zoid < 0 OR staged.zoid >= cardinality(v_reached)::bigint << 6 THEN NULL
-                WHEN (v_reached[staged.zoid >> 6] >> (staged.zoid & 63)::integer) & 1 = 1 THEN least.inref
+                WHEN staged.zoid BETWEEN 0 AND v_end - 1
+                     AND (v_reached[staged.zoid >> 6] >> (staged.zoid & 63)::integer) & 1 = 1 THEN least.inref
+                ELSE tree.parent
            END,
            staged.class, staged.size
     FROM relpack.staged_object AS staged
@@ -44,7 +49,9 @@ BEGIN
     LEFT JOIN (
         SELECT DISTINCT ON (zoid) zoid, inref
         FROM relpack.object_inref
-        WHERE zoid BETWEEN v_range.first_zoid AND v_range.last_zoid AND inref >= 0
+        WHERE zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
+          AND inref BETWEEN 0 AND zoid - 1
+          AND (v_reached[CASE WHEN inref BETWEEN 0 AND v_end - 1 THEN inref >> 6 END] >> (inref & 63)::integer) & 1 = 1
         ORDER BY zoid, inref
     ) AS least ON least.zoid = staged.zoid
     WHERE staged.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid;

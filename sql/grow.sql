@@ -1,13 +1,13 @@
 -- Most objects were made after one that refers to them and have a higher zoid:
--- read in ascending order, an object is alive if the least that refers to it
--- is, and that is known by then. One pass over the primary key's index settles
--- them, with a bit for each zoid as memory. Passes over the rest follow, with
--- all their referrers: who was moved under something younger is found by the
--- next, with all that hangs on it; who hangs on something younger each time, by
--- one that goes down. They end when they find little. Life flows on to what is
--- left, from all that has seen it: when an object was looked at, in the last
--- pass, and was not found, then what was alive and referred to it was found
--- later in that pass; or one of both has a zoid beyond the bits.
+-- with references read in the order of who refers, whether that one is alive is
+-- known by the time its own are read. One pass upwards over the references from
+-- lower to higher zoids settles all objects that can be reached so, with a bit
+-- for each zoid as memory. What is alive only because something younger refers
+-- to it (it was moved under that, or its container was) is found by a pass
+-- downwards over the other references; what hangs on that, by one upwards again;
+-- and so on, until a pass finds little. Each settles all references of its
+-- direction, so that life has yet to flow on from what the last one found, and
+-- from who refers to zoids beyond the bits.
 --
 -- A query that is looped over sees the bits as they were when it began.
 CREATE OR REPLACE FUNCTION relpack.grow()
@@ -24,53 +24,50 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_limits record := relpack.limits();
-    v_end bigint;
-    v_reached bigint[];
+    v_highest bigint := (SELECT max(zoid) FROM relpack.staged_object);
+    v_end bigint := least(greatest(v_highest, 0) + 1, v_limits.grow_zoids);
+    v_reached bigint[] := array_fill(0::bigint, ARRAY[((v_end - 1) >> 6)::integer + 1], ARRAY[0]);
     v_zoid bigint;
     v_inref bigint;
     v_passes integer := 1;
     v_upward boolean;
     v_few bigint := (SELECT objects / 200 FROM relpack.storage);
     v_found bigint;
-    v_total bigint := 1;
+    v_total bigint;
     v_zoids bigint[] := '{}'::bigint[];
     v_inrefs bigint[] := '{}'::bigint[];
 BEGIN
-    SELECT least(greatest(max(zoid), 0) + 1, v_limits.grow_zoids) INTO v_end FROM relpack.object_inref;
-    v_reached := array_fill(0::bigint, ARRAY[((v_end - 1) >> 6)::integer + 1], ARRAY[0]);
+    PERFORM relpack.clear_scratch('relpack.tree'), relpack.clear_scratch('relpack.reached');
     v_reached[0] := 1;
     FOR v_zoid, v_inref IN
-        SELECT least.zoid, least.inref
-        FROM (
-            SELECT DISTINCT ON (zoid) zoid, inref
-            FROM relpack.object_inref
-            WHERE zoid > 0 AND zoid < v_end AND inref >= 0
-            ORDER BY zoid, inref
-        ) AS least
-        WHERE least.inref < least.zoid
+        SELECT zoid, inref
+        FROM relpack.object_inref
+        WHERE inref >= 0 AND inref < zoid AND zoid < v_end
+        ORDER BY inref
     LOOP
         IF (v_reached[v_inref >> 6] >> (v_inref & 63)::integer) & 1 = 1 THEN
             v_reached[v_zoid >> 6] := v_reached[v_zoid >> 6] | (1::bigint << (v_zoid & 63)::integer);
-            v_total := v_total + 1;
         END IF;
     END LOOP;
-    PERFORM relpack.clear_scratch('relpack.tree'), relpack.clear_scratch('relpack.reached');
-    WHILE v_passes < 3 OR (v_passes < v_limits.grow_passes AND v_found > v_few) LOOP
+    -- The parents of these are found by relpack.fill().
+    INSERT INTO relpack.reached (zoids) VALUES (v_reached);
+    v_total := (SELECT sum(bit_count(word::bit(64))) FROM unnest(v_reached) AS word);
+    LOOP
         v_passes := v_passes + 1;
-        v_upward := v_passes % 2 = 0;
+        v_upward := v_passes % 2 = 1;
         v_found := 0;
         FOR v_zoid, v_inref IN
             (SELECT zoid, inref
              FROM relpack.object_inref
-             WHERE v_upward AND zoid > 0 AND zoid < v_end AND inref >= 0 AND inref < v_end
+             WHERE v_upward AND inref >= 0 AND inref < zoid AND zoid < v_end
                AND (v_reached[CASE WHEN zoid < v_end THEN zoid >> 6 END] >> (zoid & 63)::integer) & 1 = 0
-             ORDER BY zoid)
+             ORDER BY inref)
             UNION ALL
             (SELECT zoid, inref
              FROM relpack.object_inref
-             WHERE NOT v_upward AND zoid > 0 AND zoid < v_end AND inref >= 0 AND inref < v_end
-               AND (v_reached[CASE WHEN zoid < v_end THEN zoid >> 6 END] >> (zoid & 63)::integer) & 1 = 0
-             ORDER BY zoid DESC)
+             WHERE NOT v_upward AND inref > zoid AND inref < v_end AND zoid >= 0
+               AND (v_reached[CASE WHEN zoid BETWEEN 0 AND v_end - 1 THEN zoid >> 6 END] >> (zoid & 63)::integer) & 1 = 0
+             ORDER BY inref DESC)
         LOOP
             IF (v_reached[v_inref >> 6] >> (v_inref & 63)::integer) & 1 = 1
                AND (v_reached[v_zoid >> 6] >> (v_zoid & 63)::integer) & 1 = 0 THEN
@@ -93,15 +90,18 @@ BEGIN
         v_zoids := '{}'::bigint[];
         v_inrefs := '{}'::bigint[];
         v_total := v_total + v_found;
+        EXIT WHEN v_found <= v_few OR v_passes >= v_limits.grow_passes;
     END LOOP;
     INSERT INTO relpack.suspect (zoid, stage)
-    SELECT zoid, 'flow' FROM relpack.tree WHERE pass = v_passes
-    UNION
-    SELECT inref, 'flow'
-    FROM relpack.object_inref
-    WHERE zoid >= v_end AND inref >= 0
-      AND (v_reached[CASE WHEN inref < v_end THEN inref >> 6 END] >> (inref & 63)::integer) & 1 = 1;
-    INSERT INTO relpack.reached (zoids) VALUES (v_reached);
+    SELECT zoid, 'flow' FROM relpack.tree WHERE pass = v_passes;
+    IF v_highest >= v_end THEN
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT DISTINCT inref, 'flow'
+        FROM relpack.object_inref
+        WHERE zoid >= v_end AND inref >= 0
+          AND (v_reached[CASE WHEN inref < v_end THEN inref >> 6 END] >> (inref & 63)::integer) & 1 = 1
+        ON CONFLICT DO NOTHING;
+    END IF;
     RETURN v_total;
 END;
 $$;
