@@ -76,7 +76,9 @@ func (p *pack) survey(ctx context.Context) error {
 			FROM (
 			    SELECT class, count(*) AS objects, sum(size)::bigint AS bytes
 			    FROM relpack.doomed
-			    JOIN relpack.object ON object.zoid = doomed.zoid
+			    CROSS JOIN LATERAL (
+			        SELECT class, size FROM relpack.object WHERE zoid = doomed.zoid OFFSET 0
+			    ) AS object
 			    GROUP BY class
 			) AS chosen
 			JOIN relpack.class ON class.id = chosen.class
