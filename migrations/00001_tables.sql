@@ -237,12 +237,13 @@ COMMENT ON TABLE relpack.scan_range IS
 COMMENT ON COLUMN relpack.scan_range.first_block IS 'First block of the range.';
 COMMENT ON COLUMN relpack.scan_range.last_block IS 'Last block of the range.';
 
+-- Read once and emptied: autovacuum would only be in the way.
 CREATE TABLE relpack.staged_object (
     zoid  bigint  NOT NULL,
     tid   bigint  NOT NULL,
     class integer NOT NULL,
     size  integer NOT NULL
-);
+) WITH (autovacuum_enabled = false);
 COMMENT ON TABLE relpack.staged_object IS
     'First build: objects as read, before they have a parent. Empty otherwise.';
 COMMENT ON COLUMN relpack.staged_object.zoid IS 'Object id.';

@@ -1,5 +1,6 @@
--- DELETE where that is cheaper; else TRUNCATE if it is to be had at once:
--- pg_dump holds a weak lock on every table for as long as it runs.
+-- DELETE where that is cheaper; else TRUNCATE if it is to be had at once, or,
+-- where DELETE would take seconds, after autovacuum has given way: pg_dump holds
+-- a weak lock on every table for as long as it runs.
 CREATE OR REPLACE FUNCTION relpack.clear_scratch(scratch regclass)
 RETURNS void
 LANGUAGE plpgsql
@@ -8,10 +9,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_timeout text := current_setting('lock_timeout');
+    v_bytes bigint := pg_relation_size(scratch);
 BEGIN
-    IF pg_relation_size(scratch) > 262144 THEN
+    IF v_bytes > 262144 THEN
         BEGIN
-            PERFORM set_config('lock_timeout', '10ms', true);
+            PERFORM set_config('lock_timeout', CASE WHEN v_bytes > 67108864 THEN '3s' ELSE '10ms' END, true);
             EXECUTE format('TRUNCATE %s', scratch);
             PERFORM set_config('lock_timeout', v_timeout, true);
             RETURN;
