@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -55,6 +56,11 @@ func newResults(o options) *results {
 }
 
 func (r *results) add(f figure) { r.Figures = append(r.Figures, f) }
+
+// remove takes away a figure that is measured again.
+func (r *results) remove(name string) {
+	r.Figures = slices.DeleteFunc(r.Figures, func(f figure) bool { return f.Name == name })
+}
 
 // value of a figure that was measured before; 0 if it wasn't.
 func (r *results) value(name string) float64 {

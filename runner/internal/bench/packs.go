@@ -22,6 +22,11 @@ func (b *bench) firstPack(ctx context.Context) error {
 	if p.Unreachable.Objects != b.garbage {
 		return fmt.Errorf("%d objects are unreachable for relpack, %d were generated so", p.Unreachable.Objects, b.garbage)
 	}
+	if len(b.floors) > 0 {
+		if err := b.measureFloor(ctx); err != nil {
+			return err
+		}
+	}
 	b.add(figure{Name: "first pack", Value: p.Seconds, Unit: "s", Note: p.phases()})
 	if floor := b.value("floor"); floor > 0 {
 		b.add(figure{Name: "first pack / floor", Value: (p.Seconds - p.phase("choose")) / floor, Unit: "x", Must: 6, Aim: 3,

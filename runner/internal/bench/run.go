@@ -26,6 +26,7 @@ type bench struct {
 	plan        *zodbgen.Plan
 	changes     *zodbgen.Changes
 	garbage     int64 // in the database, found or not
+	floors      []float64
 }
 
 // A phase measures something. Later ones need what earlier ones have done, and
