@@ -1818,7 +1818,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.limits() IS
-    'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a query stops; loose: objects looked at together by relpack.loosen(); climb_...: how many referrers relpack.climb() looks at, how many of those it climbs, how far, and in how many rounds; grow_...: for zoids below what relpack.grow() has a bit each, 32 MiB in all, and how many passes it makes at most, from three.';
+    'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a query stops; loose: objects looked at together by relpack.loosen(); climb_...: how many referrers relpack.climb() looks at, how many of those it climbs, how far, and in how many rounds; grow_...: for zoids below what relpack.grow() has a bit each, 32 MiB in all, and how many passes it makes at most, from two.';
 -- +goose StatementEnd
 
 -- sql/lock_protocol.sql
