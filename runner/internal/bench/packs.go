@@ -22,8 +22,11 @@ func (b *bench) firstPack(ctx context.Context) error {
 	if p.Unreachable.Objects != b.garbage {
 		return fmt.Errorf("%d objects are unreachable for relpack, %d were generated so", p.Unreachable.Objects, b.garbage)
 	}
+	if err := b.checkpoint(ctx); err != nil {
+		return err
+	}
 	if len(b.floors) > 0 {
-		if err := b.measureFloor(ctx); err != nil {
+		if err := b.floor(ctx); err != nil {
 			return err
 		}
 	}
@@ -37,10 +40,7 @@ func (b *bench) firstPack(ctx context.Context) error {
 	b.clientMemory(p)
 	b.add(figure{Name: "server memory, one session", Value: float64(p.memory.one), Unit: "B", Must: 256 << 20,
 		Note: fmt.Sprintf("private; all sessions and workers at a time %s", quantity(float64(p.memory.all), "B"))})
-	if err := b.ownTables(ctx, p); err != nil {
-		return err
-	}
-	return b.checkpoint(ctx)
+	return b.ownTables(ctx, p)
 }
 
 // clientMemory keeps the largest so far.
