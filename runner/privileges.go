@@ -61,11 +61,10 @@ type lackedPrivilege struct {
 
 // packGrants let a role pack that owns nothing. Not all privileges on relpack's
 // tables: with TRIGGER on one, code of the role's own would run in functions
-// that act with their owner's rights. UPDATE on any column of object_state is
-// what SELECT ... FOR UPDATE asks for.
+// that act with their owner's rights.
 var packGrants = map[string]string{
 	"blob_chunk":   "GRANT SELECT ON public.blob_chunk TO packer;",
-	"object_state": "GRANT SELECT, DELETE, UPDATE (state_size) ON public.object_state TO packer;",
+	"object_state": "GRANT SELECT, DELETE ON public.object_state TO packer;",
 	"public":       "GRANT USAGE ON SCHEMA public TO packer;",
 	"relpack": "GRANT USAGE ON SCHEMA relpack TO packer; " +
 		"GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA relpack TO packer; " +
@@ -80,7 +79,7 @@ const packPrivileges = `
 	WITH wanted (target, relation, privilege) AS (
 	    SELECT class.relname::text, class.oid, unnest(CASE class.relname
 	               WHEN 'blob_chunk' THEN ARRAY['SELECT']
-	               ELSE ARRAY['SELECT', 'DELETE', 'UPDATE']
+	               ELSE ARRAY['SELECT', 'DELETE']
 	               END)
 	    FROM pg_class AS class
 	    WHERE class.relnamespace = 'public'::regnamespace
@@ -100,11 +99,7 @@ const packPrivileges = `
 	SELECT wanted.target, format('%s on %s.%s', wanted.privilege, class.relnamespace::regnamespace, class.relname)
 	FROM wanted
 	JOIN pg_class AS class ON class.oid = wanted.relation
-	WHERE NOT CASE
-	    WHEN wanted.target = 'object_state' AND wanted.privilege = 'UPDATE'
-	        THEN has_any_column_privilege(class.oid, 'UPDATE')
-	    ELSE has_table_privilege(class.oid, wanted.privilege)
-	    END
+	WHERE NOT has_table_privilege(class.oid, wanted.privilege)
 	UNION ALL
 	SELECT 'relpack', format('USAGE on relpack.%s', class.relname)
 	FROM pg_class AS class
