@@ -19,14 +19,12 @@ AS $$
 DECLARE
     v_batch bigint[];
     v_first bigint := batch;
-    v_divisor bigint := 1;
     -- A large object unlinked takes a lock until the transaction ends.
     v_locks bigint := current_setting('max_locks_per_transaction')::bigint
                       * current_setting('max_connections')::bigint / 4;
     v_fits bigint;
 BEGIN
-    -- All that is doomed, else fewer and fewer with what refers to them: where
-    -- half don't fit, they belong to something that hardly any part of fits.
+    -- All that is doomed, else fewer and fewer with what refers to them.
     IF (SELECT count(*) FROM (SELECT FROM relpack.doomed LIMIT batch + 1) AS few) > batch THEN
         v_first := greatest(batch * 9 / 10, 1);
     END IF;
@@ -61,8 +59,7 @@ BEGIN
             v_batch := v_batch[1:v_fits];
             EXIT;
         END IF;
-        v_divisor := 2 * v_divisor;
-        v_first := greatest(v_first / v_divisor, 1);
+        v_first := greatest(v_first / 2, 1);
     END LOOP;
     RETURN nullif(v_batch, '{}');
 END;
