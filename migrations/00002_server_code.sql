@@ -2836,7 +2836,10 @@ BEGIN
         LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
         -- Plans go by the index, however long the batch: they need not be made
         -- anew for each, which takes as long as to delete a thousand objects.
+        -- A kept plan that scans a table looks through the batch for each row.
         PERFORM set_config('lock_timeout', '1ms', true),
+                set_config('enable_seqscan', 'off', true),
+                set_config('enable_bitmapscan', 'off', true),
                 set_config('plan_cache_mode', 'force_generic_plan', true),
                 set_config('search_path', 'pg_catalog, public, pg_temp', true);
         WITH deleted AS (
@@ -2868,7 +2871,9 @@ BEGIN
         END IF;
         DELETE FROM relpack.doomed WHERE zoid = ANY (v_batch);
         DELETE FROM relpack.problem WHERE zoid = ANY (v_batch);
-        PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
+        PERFORM set_config('plan_cache_mode', 'force_custom_plan', true),
+                set_config('enable_seqscan', 'on', true),
+                set_config('enable_bitmapscan', 'on', true);
         remaining := (SELECT count(*) FROM relpack.doomed);
         UPDATE relpack.storage
         SET objects = storage.objects - v_nodes,
