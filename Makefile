@@ -51,7 +51,7 @@ histories: go ## 3000 random histories against a model, and the mistakes that th
 # How long a real application and relpack run side by side, in each of several shapes.
 INTEROP ?= 10s
 interop: go ## prove that relpack does no harm beside the real RelStorage, installed with pip (INTEROP=10s)
-	$(WITHPG) -durable -- env RELPACK_INTEROP=$(INTEROP) $(GO) test -count=1 -v -timeout 3h $(TESTFLAGS) ./runner/internal/interop
+	$(WITHPG) -durable -extension repack -- env RELPACK_INTEROP=$(INTEROP) $(GO) test -count=1 -v -timeout 3h $(TESTFLAGS) ./runner/internal/interop
 
 soak: go ## as many other histories as you like (HISTORIES=30000 SEED=number), then a long interop
 	$(WITHPG) -- env RELPACK_HISTORIES=$(HISTORIES) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -run EveryHistory -v ./runner

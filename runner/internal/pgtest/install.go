@@ -77,6 +77,34 @@ func FindOrInstall(ctx context.Context, progress io.Writer) (Programs, error) {
 		err, MinVersion)
 }
 
+// installExtension installs Debian's and Ubuntu's package of an extension for
+// these programs, unless it is there, and says so on progress first. No server
+// may be running with them: the package may bring a newer minor version of
+// PostgreSQL along, and a running server can't load another one's libraries.
+func (p Programs) installExtension(ctx context.Context, name string, progress io.Writer) error {
+	pack := fmt.Sprintf("postgresql-%d-%s", p.Major, name)
+	if exec.CommandContext(ctx, "dpkg", "--status", pack).Run() == nil {
+		return nil
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return fmt.Errorf("there is no apt-get to install %s", pack)
+	}
+	manager := packager{"apt-get", fmt.Sprintf(extensionScript, pack), "apt-get install " + pack, true}
+	prefix, ok := elevate(ctx, manager)
+	if !ok {
+		return fmt.Errorf("this user may not install %s: run as root `%s`", pack, manager.advice)
+	}
+	fmt.Fprintf(progress, "installing %s\n", pack)
+	return runInstall(ctx, manager, prefix, progress)
+}
+
+const extensionScript = `
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends %s
+`
+
 // elevate tells with which command in front the manager may install: none, or
 // sudo where that asks for no password.
 func elevate(ctx context.Context, manager packager) (prefix []string, ok bool) {
@@ -98,7 +126,7 @@ func runInstall(ctx context.Context, manager packager, prefix []string, progress
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = progress, progress
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("install PostgreSQL with %s: %w (by hand: `%s`)", manager.command, err, manager.advice)
+		return fmt.Errorf("install with %s: %w (by hand: `%s`)", manager.command, err, manager.advice)
 	}
 	return nil
 }

@@ -28,6 +28,10 @@ type Options struct {
 	Keep bool
 	// Programs are the server programs to use. Default: those of FindOrInstall.
 	Programs Programs
+	// Extensions are installed before the server starts where they are missing
+	// and this user may, by their names in Debian's postgresql-15-name; that one
+	// could not be is said on Progress, and the server starts without it.
+	Extensions []string
 	// Progress receives what is worth a word: an installation. Default: os.Stderr.
 	Progress io.Writer
 }
@@ -64,6 +68,11 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 		var err error
 		if programs, err = FindOrInstall(ctx, progress); err != nil {
 			return nil, err
+		}
+	}
+	for _, name := range opts.Extensions {
+		if err := programs.installExtension(ctx, name, progress); err != nil {
+			fmt.Fprintf(progress, "going on without the extension %s: %v\n", name, err)
 		}
 	}
 	who, err := serverAccount()

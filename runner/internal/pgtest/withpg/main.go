@@ -1,6 +1,6 @@
 // Command withpg runs a command with a private PostgreSQL beside it:
 //
-//	go run ./runner/internal/pgtest/withpg [-set name=value]... [-durable] [-version N] -- go test ./...
+//	go run ./runner/internal/pgtest/withpg [-set name=value]... [-durable] [-version N] [-extension name]... -- go test ./...
 //
 // The command finds the server in RELPACK_TEST_DSN and its programs in
 // RELPACK_PGBIN. If RELPACK_TEST_DSN is set already, no server is started,
@@ -48,9 +48,14 @@ func (s settings) Set(text string) error {
 
 func run() (int, error) {
 	extra := settings{}
+	var extensions []string
 	flag.Var(extra, "set", "a parameter of the server, `name=value`; may be repeated")
 	durable := flag.Bool("durable", false, "flush to disk as in production (for benchmarks)")
 	version := flag.Int("version", 0, "the major version of PostgreSQL to run; 0: what is there")
+	flag.Func("extension", "install an extension first, if it is missing and this user may: the `name` in Debian's postgresql-15-name; may be repeated", func(name string) error {
+		extensions = append(extensions, name)
+		return nil
+	})
 	flag.Parse()
 	if flag.NArg() == 0 {
 		return 2, errors.New("no command given")
@@ -73,7 +78,7 @@ func run() (int, error) {
 		case <-started:
 		}
 	}()
-	server, err := start(ctx, *version, pgtest.Options{Settings: extra, Durable: *durable, Keep: keep})
+	server, err := start(ctx, *version, pgtest.Options{Settings: extra, Extensions: extensions, Durable: *durable, Keep: keep})
 	close(started)
 	if err != nil {
 		return 1, err
