@@ -847,8 +847,8 @@ COMMENT ON FUNCTION relpack.clear_scratch(regclass) IS
 -- being visited. All suspects of a round see the same tree, so that the new
 -- parents can't form a circle. Where a climb met another detached object, that
 -- one may be attached by this round: the next tries again. Depth, referrers and
--- rounds are bounded; what the bounds miss is settled by cut, loosen and flow,
--- which are exact.
+-- rounds are bounded; what the bounds miss is settled by cut, sever, loosen and
+-- flow, which are exact.
 CREATE OR REPLACE FUNCTION relpack.climb()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -1173,9 +1173,8 @@ COMMENT ON FUNCTION relpack.cut() IS
 
 -- sql/cut_narrow.sql
 -- +goose StatementBegin
--- A walk that comes to its end has detached all there is to cut: who of those
--- it met has a live referrer is then known at once, and none of them need be
--- written down as a suspect.
+-- A walk that comes to its end has met all there is to cut, so that it can be
+-- decided at once what of it hangs on something else as well.
 CREATE OR REPLACE FUNCTION relpack.cut_narrow()
 RETURNS void
 LANGUAGE plpgsql
@@ -1190,10 +1189,8 @@ SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
-    v_detached bigint;
     v_walked bigint[];
 BEGIN
-    SELECT greatest(watermark, noticed_tid) INTO v_detached FROM relpack.storage;
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.suspect WHERE stage = 'cut'
         UNION ALL
@@ -1207,21 +1204,21 @@ BEGIN
         ) AS child
     )
     SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
-    UPDATE relpack.object
-    SET parent = NULL, detached_tid = v_detached
-    WHERE zoid = ANY (v_walked) AND parent IS NOT NULL;
-    IF cardinality(v_walked) = v_limit THEN
-        INSERT INTO relpack.suspect (zoid, stage)
-        SELECT zoid, 'cut' FROM unnest(v_walked) AS walked (zoid)
-        ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
-    ELSE
-        PERFORM relpack.loosen(v_walked);
+    IF cardinality(v_walked) < v_limit THEN
+        PERFORM relpack.sever(v_walked);
+        RETURN;
     END IF;
+    UPDATE relpack.object
+    SET parent = NULL, detached_tid = (SELECT greatest(watermark, noticed_tid) FROM relpack.storage)
+    WHERE zoid = ANY (v_walked) AND parent IS NOT NULL;
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT zoid, 'cut' FROM unnest(v_walked) AS walked (zoid)
+    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.cut_narrow() IS
-    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.loosen() if nothing is left to cut.';
+    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.sever() if nothing is left to cut.';
 -- +goose StatementEnd
 
 -- sql/discard_examined.sql
@@ -1252,13 +1249,15 @@ COMMENT ON FUNCTION relpack.discard_examined() IS
 -- deletion that has begun are not asked for their age again; what was chosen
 -- since and is younger (with a smaller grace, by a dry run) is. No bitmap scans:
 -- they go to the heap for whatever was deleted since the last VACUUM, each time,
--- where an index scan marks it as dead.
+-- where an index scan marks it as dead. No JIT: what goes by index although it is
+-- called dear (see enable_...) would be compiled for longer than it runs.
 CREATE OR REPLACE FUNCTION relpack.doom(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
+SET jit = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
@@ -2150,6 +2149,8 @@ RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v_unreachable bigint;
@@ -2402,16 +2403,18 @@ SET search_path = pg_catalog, relpack, pg_temp
 AS $$
 DECLARE
     v_watermark bigint;
-    v_graph text;
+    v_silent boolean;
 BEGIN
     IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
         RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
     END IF;
+    -- The INSERT alone would do, but takes three times as long to find nothing.
     IF current_setting('transaction_isolation') = 'read committed' THEN
-        SELECT watermark, graph
-        INTO v_watermark, v_graph
+        SELECT watermark,
+               graph = 'none' OR NOT EXISTS (SELECT FROM written WHERE (written.tid > storage.watermark) IS NOT TRUE)
+        INTO v_watermark, v_silent
         FROM relpack.storage;
-        IF v_graph = 'none' THEN
+        IF v_silent THEN
             RETURN NULL;
         END IF;
     END IF;
@@ -2628,6 +2631,103 @@ COMMENT ON FUNCTION relpack.require_storage() IS
     'Raises RP002 when the storage has no root object, is no plain table or may not be seen whole, or relpack''s triggers are not in force.';
 -- +goose StatementEnd
 
+-- sql/sever.sql
+-- +goose StatementBegin
+-- What all suspects hang on is lost: no climb saved it. Of the objects below,
+-- those that something else refers to that has a parent, and what these refer
+-- to, are alive; the others are detached. Most of what is cut is one or the
+-- other, and each is written once. Objects that were detached before may be
+-- among what comes to life. In the order in which that is found each but the
+-- first has a referrer before it, so that parents can't form a circle.
+--
+-- The arrays must be constants in the plan: only these are hashed.
+CREATE OR REPLACE FUNCTION relpack.sever(cut_off bigint[])
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_limit constant bigint := (relpack.limits()).walk;
+    v_detached bigint;
+    v_held bigint[];
+    v_holders bigint[];
+    v_saved bigint[];
+BEGIN
+    SELECT greatest(watermark, noticed_tid) INTO v_detached FROM relpack.storage;
+    SELECT coalesce(array_agg(loose.zoid), '{}'), coalesce(array_agg(holder.inref), '{}')
+    INTO v_held, v_holders
+    FROM unnest(cut_off) AS loose (zoid)
+    CROSS JOIN LATERAL (
+        SELECT other.inref
+        FROM (
+            SELECT object_inref.inref
+            FROM relpack.object_inref
+            WHERE object_inref.zoid = loose.zoid AND object_inref.inref <> ALL (cut_off)
+            OFFSET 0
+        ) AS other
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = other.inref AND parent IS NOT NULL OFFSET 0
+        ) AS live
+        LIMIT 1
+    ) AS holder;
+    WITH RECURSIVE saved (zoid) AS (
+        SELECT zoid FROM unnest(v_held) AS held (zoid)
+        UNION
+        SELECT target.zoid
+        FROM saved
+        CROSS JOIN LATERAL (
+            SELECT zoid FROM relpack.object_inref WHERE inref = saved.zoid OFFSET 0
+        ) AS target
+        WHERE target.zoid = ANY (cut_off)
+           OR EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
+    )
+    SELECT coalesce(array_agg(zoid), '{}') INTO v_saved FROM (SELECT zoid FROM saved LIMIT v_limit) AS bounded;
+    IF cardinality(v_saved) = v_limit THEN
+        -- More than that comes to life: step by step.
+        UPDATE relpack.object
+        SET parent = NULL, detached_tid = v_detached
+        WHERE zoid = ANY (cut_off) AND parent IS NOT NULL;
+        PERFORM relpack.loosen(cut_off);
+        RETURN;
+    END IF;
+    UPDATE relpack.object
+    SET parent = NULL, detached_tid = v_detached
+    WHERE zoid = ANY (cut_off) AND zoid <> ALL (v_saved) AND parent IS NOT NULL;
+    UPDATE relpack.object
+    SET parent = chosen.inref, detached_tid = NULL
+    FROM (
+        SELECT held.zoid, held.inref
+        FROM unnest(v_held, v_holders) AS held (zoid, inref)
+        UNION ALL
+        (
+            SELECT DISTINCT ON (target.zoid) target.zoid, saved.zoid
+            FROM unnest(v_saved) WITH ORDINALITY AS saved (zoid, place)
+            CROSS JOIN LATERAL (
+                SELECT zoid
+                FROM relpack.object_inref
+                WHERE inref = saved.zoid AND zoid = ANY (v_saved) AND zoid <> ALL (v_held)
+                OFFSET 0
+            ) AS target
+            ORDER BY target.zoid, saved.place
+        )
+    ) AS chosen
+    WHERE object.zoid = chosen.zoid;
+    DELETE FROM relpack.suspect WHERE stage = 'cut';
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sever(bigint[]) IS
+    'Step of relpack.reach(): of all objects that hang on suspects in stage cut, these among them, attaches those that are alive otherwise and detaches the others.';
+-- +goose StatementEnd
+
 -- sql/spare.sql
 -- +goose StatementBegin
 -- What stays keeps what it refers to. As in relpack.flow(), small frontiers go
@@ -2786,6 +2886,7 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+SET jit = off
 AS $$
 DECLARE
     v_batch bigint[];
@@ -3656,6 +3757,7 @@ DROP FUNCTION relpack."sweep";
 DROP FUNCTION relpack."status";
 DROP FUNCTION relpack."spare_narrow";
 DROP FUNCTION relpack."spare";
+DROP FUNCTION relpack."sever";
 DROP FUNCTION relpack."require_storage";
 DROP FUNCTION relpack."require_settled";
 DROP FUNCTION relpack."require_pack_lock";

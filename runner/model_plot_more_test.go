@@ -200,6 +200,24 @@ func (g *modelGenerator) elderPlot() []func() modelStep {
 	}
 }
 
+// zigzagPlot: a first build meets a chain that goes from low zoids to high ones
+// and back.
+func (g *modelGenerator) zigzagPlot() []func() modelStep {
+	under := pick(g, g.live()...)
+	zoids := []int64{g.fresh(), g.fresh(), g.fresh(), g.fresh(), g.fresh(), g.fresh()}
+	chain := []modelWrite{modelPlain(under, append(slices.Clone(g.h.stored[under].content.refs), zoids[3])...)}
+	for i, low := range zoids[:3] {
+		chain = append(chain, modelPlain(zoids[3+i], low))
+		if i < 2 {
+			chain = append(chain, modelPlain(low, zoids[4+i]))
+		}
+	}
+	return []func() modelStep{
+		g.written("add", append(chain, modelPlain(zoids[2]))...),
+		planned("pack", "steps", map[string]int64{"init": 1, "grace": -1, "chunk": 10000}),
+	}
+}
+
 // crashSweepPlot: a DBA sweeps where a run was left off.
 func (g *modelGenerator) crashSweepPlot() []func() modelStep {
 	return []func() modelStep{
@@ -259,6 +277,27 @@ func (g *modelGenerator) psqlCutPlot() []func() modelStep {
 		func() modelStep {
 			return modelStep{verb: "pack", kind: "steps", args: map[string]int64{"at": at, "batch": 5, "chunk": 10000}}
 		},
+	}
+}
+
+// revivedPlot: below what is cut off something else is held, and has come to
+// refer to old garbage.
+func (g *modelGenerator) revivedPlot() []func() modelStep {
+	under, top, held, other, garbage := pick(g, g.live()...), g.fresh(), g.fresh(), g.fresh(), g.fresh()
+	refs := slices.Clone(g.h.stored[under].content.refs)
+	chain := []modelWrite{modelPlain(garbage)}
+	for range 2 + g.IntN(12) {
+		next := g.fresh()
+		chain[len(chain)-1].content.refs = []int64{next}
+		chain = append(chain, modelPlain(next))
+	}
+	return []func() modelStep{
+		g.written("add", modelPlain(under, append(slices.Clone(refs), top)...), modelPlain(top, held), modelPlain(held)),
+		g.written("dirt", chain...), planned("pack", "steps", lookOnly),
+		g.written("add", modelPlain(under, append(slices.Clone(refs), top, other)...), modelPlain(other, held)),
+		planned("pack", "steps", lookOnly),
+		g.written("cut", modelPlain(under, append(slices.Clone(refs), other)...), modelPlain(held, garbage)),
+		planned("pack", "steps", deleteAll),
 	}
 }
 

@@ -11,10 +11,10 @@ import (
 // conceive draws a plot.
 func (g *modelGenerator) conceive() []func() modelStep {
 	return pick(g, g.begunPlot, g.capPlot, g.abandonedPlot, g.overtakenPlot, g.guessPlot, g.untriggeredPlot,
-		g.regainPlot, g.restoredPlot, g.rewritePlot, g.reloadPlot, g.snapshotPlot, g.gracePlot, g.blobPlot, g.sparedPlot,
+		g.regainPlot, g.restoredPlot, g.rewritePlot, g.reloadPlot, g.reloadPlot, g.snapshotPlot, g.gracePlot, g.blobPlot, g.sparedPlot,
 		g.tornPlot, g.begunSparedPlot, g.begunRestoredPlot, g.choicePlot, g.givenUpPlot, g.overtakenReloadPlot,
-		g.buildPlot, g.elderPlot, g.opaquePlot, g.rootPlot, g.crashSweepPlot, g.crashSweepPlot,
-		g.opaqueGarbagePlot, g.psqlCutPlot, g.aheadPlot, g.capturedPlot, g.choicePlot, g.choicePlot)()
+		g.buildPlot, g.elderPlot, g.zigzagPlot, g.opaquePlot, g.rootPlot, g.crashSweepPlot, g.crashSweepPlot,
+		g.opaqueGarbagePlot, g.psqlCutPlot, g.revivedPlot, g.revivedPlot, g.aheadPlot, g.capturedPlot, g.choicePlot, g.choicePlot)()
 }
 
 func (g *modelGenerator) later(kind string) func() modelStep {
@@ -161,11 +161,12 @@ func (g *modelGenerator) regainPlot() []func() modelStep {
 	return append(plot, func() modelStep { return g.written("regain", write())() }, planned("sweep", "psql", args))
 }
 
-// restoredPlot: garbage is used again by a row that comes with an old tid.
+// restoredPlot: garbage is used again by a row that comes with an old tid. It is
+// not the newest object, which no sweep deletes.
 func (g *modelGenerator) restoredPlot() []func() modelStep {
 	one := g.fresh()
 	return []func() modelStep{
-		g.written("dirt", modelPlain(one), modelPlain(g.fresh())), planned("pack", "steps", lookOnly),
+		g.written("dirt", modelPlain(one), modelPlain(g.fresh())), g.later("add"), planned("pack", "steps", lookOnly),
 		func() modelStep {
 			at := pick(g, g.live()...)
 			s := g.restoration()

@@ -4,8 +4,8 @@
 -- being visited. All suspects of a round see the same tree, so that the new
 -- parents can't form a circle. Where a climb met another detached object, that
 -- one may be attached by this round: the next tries again. Depth, referrers and
--- rounds are bounded; what the bounds miss is settled by cut, loosen and flow,
--- which are exact.
+-- rounds are bounded; what the bounds miss is settled by cut, sever, loosen and
+-- flow, which are exact.
 CREATE OR REPLACE FUNCTION relpack.climb()
 RETURNS bigint
 LANGUAGE plpgsql

@@ -1,6 +1,5 @@
--- A walk that comes to its end has detached all there is to cut: who of those
--- it met has a live referrer is then known at once, and none of them need be
--- written down as a suspect.
+-- A walk that comes to its end has met all there is to cut, so that it can be
+-- decided at once what of it hangs on something else as well.
 CREATE OR REPLACE FUNCTION relpack.cut_narrow()
 RETURNS void
 LANGUAGE plpgsql
@@ -15,10 +14,8 @@ SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
-    v_detached bigint;
     v_walked bigint[];
 BEGIN
-    SELECT greatest(watermark, noticed_tid) INTO v_detached FROM relpack.storage;
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.suspect WHERE stage = 'cut'
         UNION ALL
@@ -32,18 +29,18 @@ BEGIN
         ) AS child
     )
     SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
-    UPDATE relpack.object
-    SET parent = NULL, detached_tid = v_detached
-    WHERE zoid = ANY (v_walked) AND parent IS NOT NULL;
-    IF cardinality(v_walked) = v_limit THEN
-        INSERT INTO relpack.suspect (zoid, stage)
-        SELECT zoid, 'cut' FROM unnest(v_walked) AS walked (zoid)
-        ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
-    ELSE
-        PERFORM relpack.loosen(v_walked);
+    IF cardinality(v_walked) < v_limit THEN
+        PERFORM relpack.sever(v_walked);
+        RETURN;
     END IF;
+    UPDATE relpack.object
+    SET parent = NULL, detached_tid = (SELECT greatest(watermark, noticed_tid) FROM relpack.storage)
+    WHERE zoid = ANY (v_walked) AND parent IS NOT NULL;
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT zoid, 'cut' FROM unnest(v_walked) AS walked (zoid)
+    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.cut_narrow() IS
-    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.loosen() if nothing is left to cut.';
+    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.sever() if nothing is left to cut.';

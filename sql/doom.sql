@@ -3,13 +3,15 @@
 -- deletion that has begun are not asked for their age again; what was chosen
 -- since and is younger (with a smaller grace, by a dry run) is. No bitmap scans:
 -- they go to the heap for whatever was deleted since the last VACUUM, each time,
--- where an index scan marks it as dead.
+-- where an index scan marks it as dead. No JIT: what goes by index although it is
+-- called dear (see enable_...) would be compiled for longer than it runs.
 CREATE OR REPLACE FUNCTION relpack.doom(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
+SET jit = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
