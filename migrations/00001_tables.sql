@@ -286,16 +286,6 @@ COMMENT ON TABLE relpack.fill_range IS
 COMMENT ON COLUMN relpack.fill_range.first_zoid IS 'First zoid of the range.';
 COMMENT ON COLUMN relpack.fill_range.last_zoid IS 'Last zoid of the range.';
 
--- Scratch of one statement to the next within a function: nothing to recover.
-CREATE UNLOGGED TABLE relpack.walked (
-    place bigint NOT NULL,
-    zoid  bigint NOT NULL,
-    CONSTRAINT walked_pkey PRIMARY KEY (zoid)
-);
-COMMENT ON TABLE relpack.walked IS 'What one bounded walk through the graph found, in order. Scratch.';
-COMMENT ON COLUMN relpack.walked.place IS 'Order of discovery, from 1.';
-COMMENT ON COLUMN relpack.walked.zoid IS 'Object id.';
-
 CREATE UNLOGGED TABLE relpack.spared (
     zoid  bigint NOT NULL,
     stage text   NOT NULL,
@@ -379,7 +369,6 @@ DROP TABLE relpack.examined_problem;
 DROP TABLE relpack.examined_inref;
 DROP TABLE relpack.examined_object;
 DROP TABLE relpack.spared;
-DROP TABLE relpack.walked;
 DROP TABLE relpack.fill_range;
 DROP TABLE relpack.reached;
 DROP TABLE relpack.tree;

@@ -1556,7 +1556,7 @@ DECLARE
     v_narrow bigint := (relpack.limits()).narrow;
 BEGIN
     IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow' OFFSET v_narrow) THEN
-        PERFORM relpack.flow_narrow();
+        PERFORM relpack.flow_narrow(ARRAY(SELECT zoid FROM relpack.suspect WHERE stage = 'flow'), '{}');
         RETURN;
     END IF;
     WITH frontier AS MATERIALIZED (
@@ -1590,10 +1590,11 @@ COMMENT ON FUNCTION relpack.flow() IS
 
 -- sql/flow_narrow.sql
 -- +goose StatementBegin
--- The recursive query yields objects in the order of discovery; the parent of
--- each is a referrer discovered before it, so that parents can't form a circle.
-CREATE OR REPLACE FUNCTION relpack.flow_narrow()
-RETURNS void
+-- The recursive query yields objects in the order of discovery. Each of those
+-- that were found has a referrer before it, so that parents can't form a circle.
+-- The arrays must be constants in the plan: only these are hashed.
+CREATE OR REPLACE FUNCTION relpack.flow_narrow(attached bigint[], cut_off bigint[])
+RETURNS bigint[]
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -1603,60 +1604,52 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_material = off
 SET max_parallel_workers_per_gather = 0
+SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
-    v_found bigint;
+    v_walked bigint[];
 BEGIN
-    PERFORM relpack.clear_scratch('relpack.walked');
-    INSERT INTO relpack.walked (place, zoid)
     WITH RECURSIVE walk (zoid) AS (
-        SELECT zoid FROM relpack.suspect WHERE stage = 'flow'
+        SELECT zoid FROM unnest(attached) AS begun (zoid)
         UNION
         SELECT target.zoid
         FROM walk
         CROSS JOIN LATERAL (
             SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
         ) AS target
-        CROSS JOIN LATERAL (
-            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
-        ) AS detached
+        WHERE target.zoid = ANY (cut_off)
+           OR EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
     )
-    SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
-    GET DIAGNOSTICS v_found = ROW_COUNT;
-    DELETE FROM relpack.suspect WHERE stage = 'flow';
+    SELECT coalesce(array_agg(zoid), '{}') INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
     UPDATE relpack.object
     SET parent = chosen.inref, detached_tid = NULL
     FROM (
-        SELECT child.zoid, referrer.inref
-        FROM relpack.walked AS child
+        SELECT DISTINCT ON (target.zoid) target.zoid, walked.zoid AS inref
+        FROM unnest(v_walked) WITH ORDINALITY AS walked (zoid, place)
         CROSS JOIN LATERAL (
-            SELECT FROM relpack.object WHERE zoid = child.zoid AND parent IS NULL OFFSET 0
-        ) AS detached
-        CROSS JOIN LATERAL (
-            SELECT object_inref.inref
+            SELECT zoid
             FROM relpack.object_inref
-            CROSS JOIN LATERAL (
-                SELECT FROM relpack.walked WHERE zoid = object_inref.inref AND place < child.place OFFSET 0
-            ) AS earlier
-            WHERE object_inref.zoid = child.zoid
-            LIMIT 1
-        ) AS referrer
+            WHERE inref = walked.zoid AND zoid = ANY (v_walked) AND zoid <> ALL (attached)
+            OFFSET 0
+        ) AS target
+        ORDER BY target.zoid, walked.place
     ) AS chosen
     WHERE object.zoid = chosen.zoid;
-    IF v_found = v_limit THEN
-        -- Cut off: what was found may refer to more.
-        INSERT INTO relpack.suspect (zoid, stage)
-        SELECT zoid, 'flow' FROM relpack.walked
-        ON CONFLICT (zoid) DO UPDATE SET stage = 'flow';
+    IF cardinality(v_walked) < v_limit THEN
+        DELETE FROM relpack.suspect WHERE zoid = ANY (v_walked);
     ELSE
-        DELETE FROM relpack.suspect USING relpack.walked WHERE suspect.zoid = walked.zoid;
+        -- Cut short: what was found may refer to more.
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'flow' FROM unnest(v_walked) AS walked (zoid)
+        ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
     END IF;
+    RETURN v_walked;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.flow_narrow() IS
-    'Step of relpack.reach(): relpack.flow() for a small frontier, many levels at once.';
+COMMENT ON FUNCTION relpack.flow_narrow(bigint[], bigint[]) IS
+    'Step of relpack.reach(): relpack.flow() from a few attached objects, many levels at once, to detached objects and to those that are about to be; returns all that are attached then.';
 -- +goose StatementEnd
 
 -- sql/grow.sql
@@ -2636,11 +2629,8 @@ COMMENT ON FUNCTION relpack.require_storage() IS
 -- What all suspects hang on is lost: no climb saved it. Of the objects below,
 -- those that something else refers to that has a parent, and what these refer
 -- to, are alive; the others are detached. Most of what is cut is one or the
--- other, and each is written once. Objects that were detached before may be
--- among what comes to life. In the order in which that is found each but the
--- first has a referrer before it, so that parents can't form a circle.
---
--- The arrays must be constants in the plan: only these are hashed.
+-- other, and is written once. The array must be a constant in the plan: only
+-- these are hashed.
 CREATE OR REPLACE FUNCTION relpack.sever(cut_off bigint[])
 RETURNS void
 LANGUAGE plpgsql
@@ -2655,13 +2645,10 @@ SET max_parallel_workers_per_gather = 0
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-    v_limit constant bigint := (relpack.limits()).walk;
-    v_detached bigint;
     v_held bigint[];
     v_holders bigint[];
     v_saved bigint[];
 BEGIN
-    SELECT greatest(watermark, noticed_tid) INTO v_detached FROM relpack.storage;
     SELECT coalesce(array_agg(loose.zoid), '{}'), coalesce(array_agg(holder.inref), '{}')
     INTO v_held, v_holders
     FROM unnest(cut_off) AS loose (zoid)
@@ -2678,49 +2665,15 @@ BEGIN
         ) AS live
         LIMIT 1
     ) AS holder;
-    WITH RECURSIVE saved (zoid) AS (
-        SELECT zoid FROM unnest(v_held) AS held (zoid)
-        UNION
-        SELECT target.zoid
-        FROM saved
-        CROSS JOIN LATERAL (
-            SELECT zoid FROM relpack.object_inref WHERE inref = saved.zoid OFFSET 0
-        ) AS target
-        WHERE target.zoid = ANY (cut_off)
-           OR EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
-    )
-    SELECT coalesce(array_agg(zoid), '{}') INTO v_saved FROM (SELECT zoid FROM saved LIMIT v_limit) AS bounded;
-    IF cardinality(v_saved) = v_limit THEN
-        -- More than that comes to life: step by step.
-        UPDATE relpack.object
-        SET parent = NULL, detached_tid = v_detached
-        WHERE zoid = ANY (cut_off) AND parent IS NOT NULL;
-        PERFORM relpack.loosen(cut_off);
-        RETURN;
-    END IF;
     UPDATE relpack.object
-    SET parent = NULL, detached_tid = v_detached
-    WHERE zoid = ANY (cut_off) AND zoid <> ALL (v_saved) AND parent IS NOT NULL;
-    UPDATE relpack.object
-    SET parent = chosen.inref, detached_tid = NULL
-    FROM (
-        SELECT held.zoid, held.inref
-        FROM unnest(v_held, v_holders) AS held (zoid, inref)
-        UNION ALL
-        (
-            SELECT DISTINCT ON (target.zoid) target.zoid, saved.zoid
-            FROM unnest(v_saved) WITH ORDINALITY AS saved (zoid, place)
-            CROSS JOIN LATERAL (
-                SELECT zoid
-                FROM relpack.object_inref
-                WHERE inref = saved.zoid AND zoid = ANY (v_saved) AND zoid <> ALL (v_held)
-                OFFSET 0
-            ) AS target
-            ORDER BY target.zoid, saved.place
-        )
-    ) AS chosen
-    WHERE object.zoid = chosen.zoid;
+    SET parent = held.inref, detached_tid = NULL
+    FROM unnest(v_held, v_holders) AS held (zoid, inref)
+    WHERE object.zoid = held.zoid;
     DELETE FROM relpack.suspect WHERE stage = 'cut';
+    v_saved := relpack.flow_narrow(v_held, cut_off);
+    UPDATE relpack.object
+    SET parent = NULL, detached_tid = (SELECT greatest(watermark, noticed_tid) FROM relpack.storage)
+    WHERE zoid = ANY (cut_off) AND zoid <> ALL (v_saved) AND parent IS NOT NULL;
 END;
 $$;
 
@@ -2788,10 +2741,8 @@ SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
-    v_found bigint;
+    v_walked bigint[];
 BEGIN
-    PERFORM relpack.clear_scratch('relpack.walked');
-    INSERT INTO relpack.walked (place, zoid)
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.spared WHERE stage = 'new'
         UNION
@@ -2805,11 +2756,10 @@ BEGIN
         ) AS detached
         WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = target.zoid OFFSET 0)
     )
-    SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
-    GET DIAGNOSTICS v_found = ROW_COUNT;
+    SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
     INSERT INTO relpack.spared (zoid, stage)
-    SELECT zoid, CASE v_found WHEN v_limit THEN 'new' ELSE 'done' END
-    FROM relpack.walked
+    SELECT zoid, CASE cardinality(v_walked) WHEN v_limit THEN 'new' ELSE 'done' END
+    FROM unnest(v_walked) AS walked (zoid)
     ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
 END;
 $$;

@@ -218,7 +218,6 @@ const modelSpoil = `
 	ON CONFLICT DO NOTHING;
 	INSERT INTO relpack.examined_inref (zoid, inref, guessed) VALUES (1, 0, true), (2, 900, false), (5, 3, false);
 	INSERT INTO relpack.examined_problem (zoid, kind, detail) VALUES (3, 'opaque', 'spoilt');
-	INSERT INTO relpack.walked (place, zoid) VALUES (1, 0), (2, 3), (3, 900) ON CONFLICT DO NOTHING;
 	INSERT INTO relpack.spared (zoid, stage) VALUES (2, 'new'), (4, 'done') ON CONFLICT DO NOTHING`
 
 func (h *modelHistory) spoil(ctx context.Context, how int64) error {
@@ -228,7 +227,7 @@ func (h *modelHistory) spoil(ctx context.Context, how int64) error {
 		statement = modelSpoil
 	case 2:
 		statement = `DELETE FROM relpack.examined_object; DELETE FROM relpack.examined_inref;
-			DELETE FROM relpack.examined_problem; DELETE FROM relpack.walked; DELETE FROM relpack.spared`
+			DELETE FROM relpack.examined_problem; DELETE FROM relpack.spared`
 	}
 	_, err := h.w.app.Exec(ctx, statement)
 	return err

@@ -72,7 +72,6 @@ const modelReset = `
 	DELETE FROM relpack.staged_object;
 	DELETE FROM relpack.tree;
 	DELETE FROM relpack.reached;
-	DELETE FROM relpack.walked;
 	DELETE FROM relpack.spared;
 	DELETE FROM relpack.examined_object;
 	DELETE FROM relpack.examined_inref;
@@ -96,7 +95,7 @@ func (w *modelWorker) reset(ctx context.Context, tid int64) error {
 	if w.played++; w.played%20 == 0 {
 		if _, err := w.app.Exec(ctx, `VACUUM (INDEX_CLEANUP on) public.object_state, relpack.object, relpack.object_inref,
 			relpack.write_event, relpack.pending, relpack.suspect, relpack.doomed, relpack.storage,
-			relpack.examined_object, relpack.examined_inref, relpack.walked, relpack.spared`); err != nil {
+			relpack.examined_object, relpack.examined_inref, relpack.spared`); err != nil {
 			return err
 		}
 	}

@@ -13,12 +13,12 @@ func TestAScratchTableThatIsLockedForAMomentIsWaitedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			target, conn := newStorage(t)
-			run(t, conn, "INSERT INTO relpack.walked (place, zoid) SELECT n, n FROM generate_series(1, $1::int) AS n", fill)
+			run(t, conn, "INSERT INTO relpack.examined_object (zoid, tid, class, size) SELECT n, n, 0, 0 FROM generate_series(1, $1::int) AS n", fill)
 			other := session(t, target)
-			run(t, other, "BEGIN; LOCK TABLE relpack.walked IN ACCESS EXCLUSIVE MODE")
+			run(t, other, "BEGIN; LOCK TABLE relpack.examined_object IN ACCESS EXCLUSIVE MODE")
 			cleared := make(chan error, 1)
 			go func() {
-				_, err := conn.Exec(t.Context(), "SELECT relpack.clear_scratch('relpack.walked')")
+				_, err := conn.Exec(t.Context(), "SELECT relpack.clear_scratch('relpack.examined_object')")
 				cleared <- err
 			}()
 			select {
@@ -30,7 +30,7 @@ func TestAScratchTableThatIsLockedForAMomentIsWaitedFor(t *testing.T) {
 			if err := <-cleared; err != nil {
 				t.Error(err)
 			}
-			if n := get[int](t, other, "SELECT count(*) FROM relpack.walked"); n != 0 {
+			if n := get[int](t, other, "SELECT count(*) FROM relpack.examined_object"); n != 0 {
 				t.Errorf("%d rows are left", n)
 			}
 		})

@@ -22,7 +22,7 @@ DECLARE
     v_narrow bigint := (relpack.limits()).narrow;
 BEGIN
     IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow' OFFSET v_narrow) THEN
-        PERFORM relpack.flow_narrow();
+        PERFORM relpack.flow_narrow(ARRAY(SELECT zoid FROM relpack.suspect WHERE stage = 'flow'), '{}');
         RETURN;
     END IF;
     WITH frontier AS MATERIALIZED (

@@ -1,7 +1,8 @@
--- The recursive query yields objects in the order of discovery; the parent of
--- each is a referrer discovered before it, so that parents can't form a circle.
-CREATE OR REPLACE FUNCTION relpack.flow_narrow()
-RETURNS void
+-- The recursive query yields objects in the order of discovery. Each of those
+-- that were found has a referrer before it, so that parents can't form a circle.
+-- The arrays must be constants in the plan: only these are hashed.
+CREATE OR REPLACE FUNCTION relpack.flow_narrow(attached bigint[], cut_off bigint[])
+RETURNS bigint[]
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -11,57 +12,49 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_material = off
 SET max_parallel_workers_per_gather = 0
+SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
-    v_found bigint;
+    v_walked bigint[];
 BEGIN
-    PERFORM relpack.clear_scratch('relpack.walked');
-    INSERT INTO relpack.walked (place, zoid)
     WITH RECURSIVE walk (zoid) AS (
-        SELECT zoid FROM relpack.suspect WHERE stage = 'flow'
+        SELECT zoid FROM unnest(attached) AS begun (zoid)
         UNION
         SELECT target.zoid
         FROM walk
         CROSS JOIN LATERAL (
             SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
         ) AS target
-        CROSS JOIN LATERAL (
-            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
-        ) AS detached
+        WHERE target.zoid = ANY (cut_off)
+           OR EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
     )
-    SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
-    GET DIAGNOSTICS v_found = ROW_COUNT;
-    DELETE FROM relpack.suspect WHERE stage = 'flow';
+    SELECT coalesce(array_agg(zoid), '{}') INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
     UPDATE relpack.object
     SET parent = chosen.inref, detached_tid = NULL
     FROM (
-        SELECT child.zoid, referrer.inref
-        FROM relpack.walked AS child
+        SELECT DISTINCT ON (target.zoid) target.zoid, walked.zoid AS inref
+        FROM unnest(v_walked) WITH ORDINALITY AS walked (zoid, place)
         CROSS JOIN LATERAL (
-            SELECT FROM relpack.object WHERE zoid = child.zoid AND parent IS NULL OFFSET 0
-        ) AS detached
-        CROSS JOIN LATERAL (
-            SELECT object_inref.inref
+            SELECT zoid
             FROM relpack.object_inref
-            CROSS JOIN LATERAL (
-                SELECT FROM relpack.walked WHERE zoid = object_inref.inref AND place < child.place OFFSET 0
-            ) AS earlier
-            WHERE object_inref.zoid = child.zoid
-            LIMIT 1
-        ) AS referrer
+            WHERE inref = walked.zoid AND zoid = ANY (v_walked) AND zoid <> ALL (attached)
+            OFFSET 0
+        ) AS target
+        ORDER BY target.zoid, walked.place
     ) AS chosen
     WHERE object.zoid = chosen.zoid;
-    IF v_found = v_limit THEN
-        -- Cut off: what was found may refer to more.
-        INSERT INTO relpack.suspect (zoid, stage)
-        SELECT zoid, 'flow' FROM relpack.walked
-        ON CONFLICT (zoid) DO UPDATE SET stage = 'flow';
+    IF cardinality(v_walked) < v_limit THEN
+        DELETE FROM relpack.suspect WHERE zoid = ANY (v_walked);
     ELSE
-        DELETE FROM relpack.suspect USING relpack.walked WHERE suspect.zoid = walked.zoid;
+        -- Cut short: what was found may refer to more.
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'flow' FROM unnest(v_walked) AS walked (zoid)
+        ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
     END IF;
+    RETURN v_walked;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.flow_narrow() IS
-    'Step of relpack.reach(): relpack.flow() for a small frontier, many levels at once.';
+COMMENT ON FUNCTION relpack.flow_narrow(bigint[], bigint[]) IS
+    'Step of relpack.reach(): relpack.flow() from a few attached objects, many levels at once, to detached objects and to those that are about to be; returns all that are attached then.';

@@ -12,10 +12,8 @@ SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
-    v_found bigint;
+    v_walked bigint[];
 BEGIN
-    PERFORM relpack.clear_scratch('relpack.walked');
-    INSERT INTO relpack.walked (place, zoid)
     WITH RECURSIVE walk (zoid) AS (
         SELECT zoid FROM relpack.spared WHERE stage = 'new'
         UNION
@@ -29,11 +27,10 @@ BEGIN
         ) AS detached
         WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = target.zoid OFFSET 0)
     )
-    SELECT row_number() OVER (), zoid FROM walk LIMIT v_limit;
-    GET DIAGNOSTICS v_found = ROW_COUNT;
+    SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
     INSERT INTO relpack.spared (zoid, stage)
-    SELECT zoid, CASE v_found WHEN v_limit THEN 'new' ELSE 'done' END
-    FROM relpack.walked
+    SELECT zoid, CASE cardinality(v_walked) WHEN v_limit THEN 'new' ELSE 'done' END
+    FROM unnest(v_walked) AS walked (zoid)
     ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
 END;
 $$;
