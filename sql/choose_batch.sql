@@ -2,7 +2,8 @@
 -- referrers where that fits, so that nothing that remains refers to what is
 -- gone. A component larger than the batch is begun, and finished by the next:
 -- no order would keep a circle whole, and those of a site, whose objects refer
--- to what they are in, are as large as what was deleted.
+-- to what they are in, are as large as what was deleted. Little work_mem for the
+-- reason that relpack.flow_narrow() has.
 CREATE OR REPLACE FUNCTION relpack.choose_batch(batch integer)
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -14,6 +15,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_material = off
 SET max_parallel_workers_per_gather = 0
+SET work_mem = '256kB'
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE

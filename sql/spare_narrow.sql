@@ -1,3 +1,4 @@
+-- Little work_mem for the reason that relpack.flow_narrow() has.
 CREATE OR REPLACE FUNCTION relpack.spare_narrow()
 RETURNS void
 LANGUAGE plpgsql
@@ -9,6 +10,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_material = off
 SET max_parallel_workers_per_gather = 0
+SET work_mem = '256kB'
 AS $$
 DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
