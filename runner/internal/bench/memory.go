@@ -62,8 +62,10 @@ func ourProcesses(ctx context.Context, conn *pgx.Conn) []int {
 	return pids
 }
 
-// anonymous memory of a process: its own, without the shared buffers.
-func anonymous(pid int) int64 { return procValue(pid, "smaps_rollup", "Anonymous:") }
+// anonymous memory of a process: its own, without the shared buffers. The kernel
+// keeps count of it; smaps would have it look at each page of the buffers, while
+// the process waits for it where it touches a new one.
+func anonymous(pid int) int64 { return procValue(pid, "status", "RssAnon:") }
 
 // procValue reads a number of bytes out of /proc, 0 if it can't.
 func procValue(pid int, file, label string) int64 {
