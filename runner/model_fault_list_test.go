@@ -200,7 +200,7 @@ var modelFaults = []modelFault{
 	{"a batch leaves referrers of referrers behind", "choose_batch", 192,
 		[]string{"WHERE zoid = closed.zoid OFFSET 0", "WHERE false OFFSET 0"}},
 	{"writers do not share the lock", "lock_writer", 72,
-		[]string{"PERFORM pg_advisory_xact_lock_shared(1919249520, 1);", ""}},
+		[]string{"PERFORM pg_catalog.pg_advisory_xact_lock_shared(1919249520, 1);", ""}},
 	{"nobody waits for writers", "try_writers_lock", 72,
 		[]string{"    LOOP\n        IF pg_try_advisory_xact_lock(1919249520, 1) THEN\n            RETURN true;\n        END IF;\n        EXIT", "    LOOP\n        RETURN true;\n        EXIT"}},
 	{"a sweep does not look at events", "nothing_new", 5,
