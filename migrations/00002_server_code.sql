@@ -379,7 +379,7 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET maintenance_work_mem = '128MB'
+SET maintenance_work_mem = '32MB'
 SET lock_timeout = '5s'
 SET client_min_messages = warning
 AS $$
@@ -408,7 +408,7 @@ RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET maintenance_work_mem = '128MB'
+SET maintenance_work_mem = '32MB'
 SET max_parallel_maintenance_workers = 0
 SET lock_timeout = '5s'
 SET client_min_messages = warning
@@ -487,7 +487,7 @@ CREATE OR REPLACE FUNCTION relpack.build_step(OUT step text, OUT added bigint)
 LANGUAGE plpgsql
 VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET maintenance_work_mem = '128MB'
+SET maintenance_work_mem = '32MB'
 SET work_mem = '64MB'
 SET lock_timeout = '5s'
 SET client_min_messages = warning

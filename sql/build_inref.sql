@@ -5,7 +5,7 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET maintenance_work_mem = '128MB'
+SET maintenance_work_mem = '32MB'
 SET lock_timeout = '5s'
 SET client_min_messages = warning
 AS $$

@@ -6,7 +6,7 @@ RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET maintenance_work_mem = '128MB'
+SET maintenance_work_mem = '32MB'
 SET max_parallel_maintenance_workers = 0
 SET lock_timeout = '5s'
 SET client_min_messages = warning

@@ -8,7 +8,7 @@ CREATE OR REPLACE FUNCTION relpack.build_step(OUT step text, OUT added bigint)
 LANGUAGE plpgsql
 VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET maintenance_work_mem = '128MB'
+SET maintenance_work_mem = '32MB'
 SET work_mem = '64MB'
 SET lock_timeout = '5s'
 SET client_min_messages = warning
