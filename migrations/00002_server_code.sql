@@ -708,8 +708,8 @@ COMMENT ON FUNCTION relpack.capped_tid(timestamptz) IS
 -- referrers where that fits, so that nothing that remains refers to what is
 -- gone. A component larger than the batch is begun, and finished by the next:
 -- no order would keep a circle whole, and those of a site, whose objects refer
--- to what they are in, are as large as what was deleted. Little work_mem for the
--- reason that relpack.flow_narrow() has.
+-- to what they are in, are as large as what was deleted. Little work_mem, and
+-- subqueries, for the reasons that relpack.flow_narrow() has.
 CREATE OR REPLACE FUNCTION relpack.choose_batch(batch integer)
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -721,8 +721,8 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_material = off
 SET max_parallel_workers_per_gather = 0
-SET work_mem = '256kB'
-SET plan_cache_mode = force_custom_plan
+SET work_mem = '64kB'
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_batch bigint[];
@@ -746,7 +746,7 @@ BEGIN
                 CROSS JOIN LATERAL (
                     SELECT FROM relpack.doomed WHERE zoid = object_inref.inref OFFSET 0
                 ) AS chosen
-                WHERE object_inref.zoid = ANY (v_batch) AND object_inref.inref <> ALL (v_batch)
+                WHERE object_inref.zoid = ANY (v_batch) AND object_inref.inref NOT IN (SELECT unnest(v_batch))
                 UNION
                 SELECT referrer.zoid
                 FROM closed
@@ -756,7 +756,7 @@ BEGIN
                 CROSS JOIN LATERAL (
                     SELECT FROM relpack.doomed WHERE zoid = referrer.zoid OFFSET 0
                 ) AS chosen
-                WHERE referrer.zoid <> ALL (v_batch)
+                WHERE referrer.zoid NOT IN (SELECT unnest(v_batch))
             )
             SELECT zoid FROM closed LIMIT batch + 1 - cardinality(v_batch)
         );
@@ -1301,7 +1301,9 @@ BEGIN
       AND (object.zoid = v_last
            OR (greatest(object.tid, object.detached_tid) > v_tid
                AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
-    PERFORM relpack.analyze_spared();
+    IF FOUND THEN
+        PERFORM relpack.analyze_spared();
+    END IF;
     LOOP
         EXIT WHEN NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new');
         PERFORM relpack.spare();
@@ -1594,11 +1596,16 @@ COMMENT ON FUNCTION relpack.flow() IS
 -- +goose StatementBegin
 -- The recursive query yields objects in the order of discovery. Each of those
 -- that were found has a referrer before it, so that parents can't form a circle.
--- The arrays must be constants in the plan: only these are hashed.
+-- What has the parent that it would get is left alone: below an object that is
+-- cut off and held by something else, that is most.
 --
 -- Statistics have a walk find many times what it does. The hash table that keeps
 -- its objects apart is made that large at once, but for work_mem, and zeroed: with
 -- 4 MB that took twice as long as the walk. It grows when it has to.
+--
+-- Arrays are looked up in as subqueries, which a generic plan hashes. As constants
+-- they are hashed too, but the planner then looks at each element, and that again
+-- for each condition. IS TRUE keeps such a subquery from becoming a join.
 CREATE OR REPLACE FUNCTION relpack.flow_narrow(attached bigint[], cut_off bigint[])
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -1610,8 +1617,8 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_material = off
 SET max_parallel_workers_per_gather = 0
-SET work_mem = '256kB'
-SET plan_cache_mode = force_custom_plan
+SET work_mem = '64kB'
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
@@ -1625,7 +1632,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
         ) AS target
-        WHERE target.zoid = ANY (cut_off)
+        WHERE target.zoid IN (SELECT unnest(cut_off))
            OR EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
     )
     SELECT coalesce(array_agg(zoid), '{}') INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
@@ -1637,12 +1644,14 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT zoid
             FROM relpack.object_inref
-            WHERE inref = walked.zoid AND zoid = ANY (v_walked) AND zoid <> ALL (attached)
+            WHERE inref = walked.zoid
+              AND (zoid IN (SELECT unnest(v_walked))) IS TRUE
+              AND zoid NOT IN (SELECT unnest(attached))
             OFFSET 0
         ) AS target
         ORDER BY target.zoid, walked.place
     ) AS chosen
-    WHERE object.zoid = chosen.zoid;
+    WHERE object.zoid = chosen.zoid AND object.parent IS DISTINCT FROM chosen.inref;
     IF cardinality(v_walked) < v_limit THEN
         DELETE FROM relpack.suspect WHERE zoid = ANY (v_walked);
     ELSE
@@ -2637,8 +2646,8 @@ COMMENT ON FUNCTION relpack.require_storage() IS
 -- What all suspects hang on is lost: no climb saved it. Of the objects below,
 -- those that something else refers to that has a parent, and what these refer
 -- to, are alive; the others are detached. Most of what is cut is one or the
--- other, and is written once. The array must be a constant in the plan: only
--- these are hashed.
+-- other, and is written once. Arrays are looked up in as in
+-- relpack.flow_narrow().
 CREATE OR REPLACE FUNCTION relpack.sever(cut_off bigint[])
 RETURNS void
 LANGUAGE plpgsql
@@ -2650,7 +2659,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_material = off
 SET max_parallel_workers_per_gather = 0
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_held bigint[];
@@ -2665,7 +2674,7 @@ BEGIN
         FROM (
             SELECT object_inref.inref
             FROM relpack.object_inref
-            WHERE object_inref.zoid = loose.zoid AND object_inref.inref <> ALL (cut_off)
+            WHERE object_inref.zoid = loose.zoid AND object_inref.inref NOT IN (SELECT unnest(cut_off))
             OFFSET 0
         ) AS other
         CROSS JOIN LATERAL (
@@ -2681,7 +2690,7 @@ BEGIN
     v_saved := relpack.flow_narrow(v_held, cut_off);
     UPDATE relpack.object
     SET parent = NULL, detached_tid = (SELECT greatest(watermark, noticed_tid) FROM relpack.storage)
-    WHERE zoid = ANY (cut_off) AND zoid <> ALL (v_saved) AND parent IS NOT NULL;
+    WHERE zoid = ANY (cut_off) AND zoid NOT IN (SELECT unnest(v_saved)) AND parent IS NOT NULL;
 END;
 $$;
 
@@ -2747,7 +2756,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_material = off
 SET max_parallel_workers_per_gather = 0
-SET work_mem = '256kB'
+SET work_mem = '64kB'
 AS $$
 DECLARE
     v_limit constant bigint := (relpack.limits()).walk;

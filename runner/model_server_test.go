@@ -44,9 +44,6 @@ var modelQuickened = map[string][]string{
 	"analyze_spared": {"ANALYZE relpack.spared;", ""},
 	"climb":          {"SET plan_cache_mode = force_custom_plan\n", ""},
 	"tree_zoids":     {"ROWS 1000000", "ROWS 100"},
-	"flow_narrow":    {"SET plan_cache_mode = force_custom_plan\n", ""},
-	"sever":          {"SET plan_cache_mode = force_custom_plan\n", ""},
-	"choose_batch":   {"SET plan_cache_mode = force_custom_plan\n", ""},
 	"sweep":          {"SET plan_cache_mode = force_custom_plan\n", "", "'force_custom_plan'", "'auto'"},
 }
 

@@ -2,8 +2,8 @@
 -- referrers where that fits, so that nothing that remains refers to what is
 -- gone. A component larger than the batch is begun, and finished by the next:
 -- no order would keep a circle whole, and those of a site, whose objects refer
--- to what they are in, are as large as what was deleted. Little work_mem for the
--- reason that relpack.flow_narrow() has.
+-- to what they are in, are as large as what was deleted. Little work_mem, and
+-- subqueries, for the reasons that relpack.flow_narrow() has.
 CREATE OR REPLACE FUNCTION relpack.choose_batch(batch integer)
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -15,8 +15,8 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_material = off
 SET max_parallel_workers_per_gather = 0
-SET work_mem = '256kB'
-SET plan_cache_mode = force_custom_plan
+SET work_mem = '64kB'
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_batch bigint[];
@@ -40,7 +40,7 @@ BEGIN
                 CROSS JOIN LATERAL (
                     SELECT FROM relpack.doomed WHERE zoid = object_inref.inref OFFSET 0
                 ) AS chosen
-                WHERE object_inref.zoid = ANY (v_batch) AND object_inref.inref <> ALL (v_batch)
+                WHERE object_inref.zoid = ANY (v_batch) AND object_inref.inref NOT IN (SELECT unnest(v_batch))
                 UNION
                 SELECT referrer.zoid
                 FROM closed
@@ -50,7 +50,7 @@ BEGIN
                 CROSS JOIN LATERAL (
                     SELECT FROM relpack.doomed WHERE zoid = referrer.zoid OFFSET 0
                 ) AS chosen
-                WHERE referrer.zoid <> ALL (v_batch)
+                WHERE referrer.zoid NOT IN (SELECT unnest(v_batch))
             )
             SELECT zoid FROM closed LIMIT batch + 1 - cardinality(v_batch)
         );

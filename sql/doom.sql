@@ -53,7 +53,9 @@ BEGIN
       AND (object.zoid = v_last
            OR (greatest(object.tid, object.detached_tid) > v_tid
                AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
-    PERFORM relpack.analyze_spared();
+    IF FOUND THEN
+        PERFORM relpack.analyze_spared();
+    END IF;
     LOOP
         EXIT WHEN NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new');
         PERFORM relpack.spare();

@@ -1,8 +1,8 @@
 -- What all suspects hang on is lost: no climb saved it. Of the objects below,
 -- those that something else refers to that has a parent, and what these refer
 -- to, are alive; the others are detached. Most of what is cut is one or the
--- other, and is written once. The array must be a constant in the plan: only
--- these are hashed.
+-- other, and is written once. Arrays are looked up in as in
+-- relpack.flow_narrow().
 CREATE OR REPLACE FUNCTION relpack.sever(cut_off bigint[])
 RETURNS void
 LANGUAGE plpgsql
@@ -14,7 +14,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_material = off
 SET max_parallel_workers_per_gather = 0
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_held bigint[];
@@ -29,7 +29,7 @@ BEGIN
         FROM (
             SELECT object_inref.inref
             FROM relpack.object_inref
-            WHERE object_inref.zoid = loose.zoid AND object_inref.inref <> ALL (cut_off)
+            WHERE object_inref.zoid = loose.zoid AND object_inref.inref NOT IN (SELECT unnest(cut_off))
             OFFSET 0
         ) AS other
         CROSS JOIN LATERAL (
@@ -45,7 +45,7 @@ BEGIN
     v_saved := relpack.flow_narrow(v_held, cut_off);
     UPDATE relpack.object
     SET parent = NULL, detached_tid = (SELECT greatest(watermark, noticed_tid) FROM relpack.storage)
-    WHERE zoid = ANY (cut_off) AND zoid <> ALL (v_saved) AND parent IS NOT NULL;
+    WHERE zoid = ANY (cut_off) AND zoid NOT IN (SELECT unnest(v_saved)) AND parent IS NOT NULL;
 END;
 $$;
 

@@ -10,7 +10,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_material = off
 SET max_parallel_workers_per_gather = 0
-SET work_mem = '256kB'
+SET work_mem = '64kB'
 AS $$
 DECLARE
     v_limit constant bigint := (relpack.limits()).walk;
