@@ -29,8 +29,8 @@ func Connect(ctx context.Context, t Target, purpose string, log *slog.Logger) (*
 	}
 	// The cap of the pack time tells our own sessions by this name.
 	config.RuntimeParams["application_name"] = "relpack " + purpose
-	// States come as COPY, and what is called often is called by few texts.
-	config.StatementCacheCapacity = 64
+	// Most statements run once: prepared first, each would go there and back twice.
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
 		if n.Severity == "WARNING" {
 			log.Warn(n.Message)
