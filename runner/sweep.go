@@ -238,33 +238,38 @@ func nextBatch(batch int, took, wanted time.Duration) int {
 	return min(max(batch, minBatch), maxBatch)
 }
 
+// worthVacuum is how large a small table of relpack's must be to be vacuumed:
+// what lies dead in less is looked through faster than it is cleaned.
+const worthVacuum = 1 << 20
+
 // vacuum cleans relpack's own tables; RelStorage's are its DBA's.
 func (p *pack) vacuum(ctx context.Context) error {
-	tables := "relpack.write_event, relpack.pending, relpack.suspect, relpack.doomed, relpack.blob_removal, relpack.storage"
 	changed := p.counts.scanned.Load() + p.report.Deleted.Objects
 	if changed == 0 {
 		return nil
 	}
-	if changed*50 > p.report.Objects {
-		tables += ", relpack.object, relpack.object_inref"
-	}
 	// A role that owns nothing leaves it to autovacuum; from PostgreSQL 17 on
 	// there is a privilege for it.
-	var may bool
-	if err := p.conn.QueryRow(ctx, `
-		SELECT CASE
-		       WHEN pg_has_role(relowner, 'USAGE') THEN true
-		       WHEN current_setting('server_version_num')::int >= 170000 THEN has_table_privilege(oid, 'MAINTAIN')
-		       ELSE false
-		       END
+	var tables string
+	err := p.conn.QueryRow(ctx, `
+		SELECT coalesce(string_agg('relpack.' || relname, ', '), '')
 		FROM pg_class
-		WHERE oid = 'relpack.object'::regclass`).Scan(&may); err != nil {
-		return fmt.Errorf("vacuum relpack's tables: %w", err)
+		WHERE relnamespace = 'relpack'::regnamespace
+		  AND CASE
+		      WHEN relname IN ('object', 'object_inref') THEN $1
+		      WHEN relname IN ('write_event', 'pending', 'suspect', 'doomed', 'blob_removal', 'storage')
+		          THEN pg_relation_size(oid) >= $2
+		      ELSE false
+		      END
+		  AND CASE
+		      WHEN pg_has_role(relowner, 'USAGE') THEN true
+		      WHEN current_setting('server_version_num')::int >= 170000 THEN has_table_privilege(oid, 'MAINTAIN')
+		      ELSE false
+		      END`, changed*50 > p.report.Objects, worthVacuum).Scan(&tables)
+	if err == nil && tables != "" {
+		_, err = p.conn.Exec(ctx, "VACUUM (ANALYZE) "+tables)
 	}
-	if !may {
-		return nil
-	}
-	if _, err := p.conn.Exec(ctx, "VACUUM (ANALYZE) "+tables); err != nil {
+	if err != nil {
 		return fmt.Errorf("vacuum relpack's tables: %w", err)
 	}
 	return nil
