@@ -16,18 +16,25 @@ import (
 
 // program runs the relpack that is measured.
 func (b *bench) program(ctx context.Context, args ...string) ([]byte, error) {
-	out, _, err := runProgram(ctx, b.options.relpack, args...)
-	return out, err
+	ran, err := runProgram(ctx, b.options.relpack, args...)
+	return ran.printed, err
 }
 
-// runProgram returns what a program prints, and the memory that it had at most,
-// 0 where /proc doesn't tell.
-func runProgram(ctx context.Context, name string, args ...string) (printed []byte, memory int64, err error) {
+// ran is what a program printed, how long it ran, and the memory that it had at
+// most, 0 where /proc doesn't tell.
+type ran struct {
+	printed []byte
+	seconds float64
+	memory  int64
+}
+
+func runProgram(ctx context.Context, name string, args ...string) (r ran, err error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
+	start := time.Now()
 	if err := cmd.Start(); err != nil {
-		return nil, 0, err
+		return r, err
 	}
 	// Not the child's ru_maxrss: Linux counts this process's size in, which it
 	// had for a moment before exec.
@@ -46,12 +53,14 @@ func runProgram(ctx context.Context, name string, args ...string) (printed []byt
 		}
 	}()
 	err = cmd.Wait()
+	r.seconds = time.Since(start).Seconds()
 	close(done)
-	memory = <-peak
+	r.memory = <-peak
 	if err != nil {
-		return nil, memory, fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, tail(errs.String()))
+		return r, fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, tail(errs.String()))
 	}
-	return out.Bytes(), memory, nil
+	r.printed = out.Bytes()
+	return r, nil
 }
 
 // tail is the end of what a program says.
@@ -71,9 +80,10 @@ func (b *bench) programVersion(ctx context.Context) string {
 // packed is a run of relpack pack, with what the server spent on it.
 type packed struct {
 	runner.Report
-	client int64 // memory of the process, bytes
-	memory serverMemory
-	wal    int64 // bytes
+	process float64 // seconds from its start to its end
+	client  int64   // memory of the process, bytes
+	memory  serverMemory
+	wal     int64 // bytes
 }
 
 // pack runs relpack pack on a database.
@@ -87,20 +97,21 @@ func (b *bench) pack(ctx context.Context, dsn string, args ...string) (*packed, 
 	if err != nil {
 		return nil, err
 	}
-	out, client, err := runProgram(ctx, b.options.relpack,
+	ran, err := runProgram(ctx, b.options.relpack,
 		append([]string{"pack", "--dsn", dsn, "--days", "-1", "--json", "--quiet"}, args...)...)
 	p.memory = watch()
 	if err != nil {
 		return nil, err
 	}
 	var reports []json.RawMessage
-	if err := json.Unmarshal(out, &reports); err != nil || len(reports) != 1 {
+	if err := json.Unmarshal(ran.printed, &reports); err != nil || len(reports) != 1 {
 		return nil, fmt.Errorf("read relpack's report: %d storages, %w", len(reports), err)
 	}
 	if err := json.Unmarshal(reports[0], &p.Report); err != nil {
 		return nil, fmt.Errorf("read relpack's report: %w", err)
 	}
-	if p.client = client; client == 0 {
+	p.process = ran.seconds
+	if p.client = ran.memory; p.client == 0 {
 		p.client = p.PeakMemory
 	}
 	after, err := b.walPosition(ctx)
