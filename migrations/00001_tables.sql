@@ -128,7 +128,7 @@ COMMENT ON TABLE relpack.suspect IS
     'Objects whose reachability is open; emptied by relpack.reach(). Survives a crash, so that the next run goes on where this one stopped.';
 COMMENT ON COLUMN relpack.suspect.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.suspect.stage IS
-    'climb: look for a way up to the root; cut: detach its subtree; loose: look for a live referrer; flow: attached, what it refers to is alive too.';
+    'climb: look for a way up to the root; cut: detach its subtree; loose: look for a live referrer; flow: attached, what it refers to is to be attached as well.';
 
 CREATE TABLE relpack.doomed (
     zoid bigint NOT NULL,

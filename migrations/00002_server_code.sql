@@ -114,9 +114,10 @@ DECLARE
     v_edges_new bigint;
     v_nodes_gone bigint;
     v_nodes_new bigint;
+    v_born bigint[];
 BEGIN
     PERFORM relpack.require_pack_lock();
-    IF EXISTS (SELECT FROM relpack.suspect WHERE stage <> 'climb') THEN
+    IF EXISTS (SELECT FROM relpack.suspect WHERE stage NOT IN ('climb', 'flow')) THEN
         RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
             HINT = 'Call relpack.reach() first.';
     END IF;
@@ -189,7 +190,7 @@ BEGIN
             WHERE object.zoid = born.zoid AND object.parent IS NULL
             OFFSET 0
         ) AS object
-        ON CONFLICT DO NOTHING
+        ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage
     )
     SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM born)
     INTO v_edges_gone, v_edges_new;
@@ -231,12 +232,11 @@ BEGIN
         ORDER BY zoid
         ON CONFLICT DO NOTHING
         RETURNING zoid
-    ), suspected AS (
-        INSERT INTO relpack.suspect (zoid, stage)
-        SELECT zoid, 'climb' FROM born
-        ON CONFLICT DO NOTHING
     )
-    SELECT count(*) INTO v_nodes_new FROM born;
+    SELECT count(*), coalesce(array_agg(zoid), '{}') INTO v_nodes_new, v_born FROM born;
+    -- Nothing hangs on what is new, so that it need not climb: it hangs on whatever
+    -- refers to it and is attached, and is cut off together with that.
+    PERFORM relpack.loosen(v_born);
 
     IF EXISTS (SELECT FROM relpack.problem) THEN
         DELETE FROM relpack.problem
@@ -1539,7 +1539,8 @@ COMMENT ON FUNCTION relpack.finish_apply() IS
 -- Life flows from objects that were attached to every detached object they
 -- refer to, transitively. Small frontiers (a chain, a new document) go many
 -- levels in one recursive query, which stops after a bounded number of
--- objects; wide ones go level by level in set-based statements. OFFSET 0, here
+-- objects; wide ones go level by level in set-based statements. Not to what is
+-- to climb: a tree may hang on that, with what life flows from in it. OFFSET 0, here
 -- and in the other walks, keeps each lookup a lookup by index, in the order
 -- written: what is detached may be called one row by statistics, and a reference
 -- to be one of thousands, so that a join would be planned from its wrong end.
@@ -1574,6 +1575,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
         ) AS detached
+        WHERE NOT EXISTS (SELECT FROM relpack.suspect WHERE suspect.zoid = target.zoid AND stage = 'climb' OFFSET 0)
         GROUP BY target.zoid
     ), attached AS (
         UPDATE relpack.object
@@ -1633,7 +1635,8 @@ BEGIN
             SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
         ) AS target
         WHERE target.zoid IN (SELECT unnest(cut_off))
-           OR EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
+           OR (EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
+               AND NOT EXISTS (SELECT FROM relpack.suspect WHERE suspect.zoid = target.zoid AND stage = 'climb' OFFSET 0))
     )
     SELECT coalesce(array_agg(zoid), '{}') INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
     UPDATE relpack.object
@@ -1877,9 +1880,11 @@ COMMENT ON FUNCTION relpack.lock_writer() IS
 
 -- sql/loosen.sql
 -- +goose StatementBegin
--- Nothing is left to cut: whatever has a parent is live. A detached object
--- with a live referrer is attached to it, and life flows on from there. The
--- others are unreachable unless it flows to them.
+-- For objects that nothing hangs on. One that is detached and that an attached
+-- one refers to is attached to it, and life flows on from there; the others are
+-- unreachable unless it flows to them. As a step of relpack.reach() nothing is
+-- left to cut, and what is attached is live; in relpack.apply() it may hang on
+-- what is to be cut off.
 CREATE OR REPLACE FUNCTION relpack.loosen(tried bigint[])
 RETURNS void
 LANGUAGE plpgsql
@@ -1906,7 +1911,7 @@ BEGIN
             FROM relpack.object_inref
             CROSS JOIN LATERAL (
                 SELECT FROM relpack.object WHERE zoid = object_inref.inref AND parent IS NOT NULL OFFSET 0
-            ) AS live
+            ) AS attached
             WHERE object_inref.zoid = loose.zoid AND object_inref.inref <> loose.zoid
             LIMIT 1
         ) AS referrer
@@ -1924,7 +1929,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.loosen(bigint[]) IS
-    'Step of relpack.reach(): attaches those of some detached objects that a live one refers to; the others are suspects no more.';
+    'Step of relpack.apply() and relpack.reach(): attaches those of some detached objects that an attached one refers to; the others are suspects no more.';
 -- +goose StatementEnd
 
 -- sql/mend.sql
@@ -1945,7 +1950,7 @@ DECLARE
     v_detached bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
-    IF EXISTS (SELECT FROM relpack.suspect WHERE stage <> 'climb')
+    IF EXISTS (SELECT FROM relpack.suspect WHERE stage NOT IN ('climb', 'flow'))
        OR EXISTS (SELECT FROM relpack.pending) THEN
         RAISE EXCEPTION 'only a graph that is up to date can be mended' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
@@ -1975,7 +1980,7 @@ BEGIN
     )
     INSERT INTO relpack.suspect (zoid, stage)
     SELECT zoid, 'climb' FROM detached
-    ON CONFLICT DO NOTHING;
+    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
     GET DIAGNOSTICS v_detached = ROW_COUNT;
     INSERT INTO relpack.suspect (zoid, stage)
     SELECT child.zoid, 'climb'

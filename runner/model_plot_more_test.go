@@ -318,3 +318,24 @@ func (g *modelGenerator) aheadPlot() []func() modelStep {
 		planned("sweep", "psql", map[string]int64{"at": -10000, "batch": 1000, "calls": 1}),
 	}
 }
+
+// bornPlot: what is new hangs on what drops it in the same commit, or refers to
+// what it hangs on when that is cut off.
+func (g *modelGenerator) bornPlot() []func() modelStep {
+	under, one, two, three := pick(g, g.live()...), g.fresh(), g.fresh(), g.fresh()
+	refs := g.h.stored[under].content.refs
+	if g.chance(50) {
+		return []func() modelStep{
+			g.written("add", modelPlain(under, append(slices.Clone(refs), three)...), modelPlain(three, one)),
+			planned("pack", "steps", lookOnly),
+			g.written("cut", modelPlain(one, two), modelPlain(two), modelPlain(three)),
+			planned("pack", "steps", map[string]int64{"grace": -1, "chunk": 1, "batch": 5}),
+		}
+	}
+	return []func() modelStep{
+		g.written("add", modelPlain(under, append(slices.Clone(refs), one)...), modelPlain(one, two), modelPlain(two)),
+		planned("pack", "steps", lookOnly),
+		g.written("cut", modelPlain(under, refs...), modelPlain(two, three), modelPlain(three, one)),
+		planned("pack", "steps", deleteAll),
+	}
+}

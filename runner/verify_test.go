@@ -133,6 +133,25 @@ var spoilt = map[string]struct {
 	}},
 }
 
+// Of an object that the graph had lost, the first that refers to it is attached,
+// but only to itself.
+func TestWhatIsNewAndHangsOnWhatIsMendedIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	commit(t, conn, links{0: {1, 60}, 60: {50}, 50: {51}, 51: nil, 10: {11, 50}})
+	dryRun(t, target)
+	expectExact(t, conn)
+	run(t, conn, "DELETE FROM relpack.object WHERE zoid = 50")
+	run(t, conn, "UPDATE relpack.object SET parent = 10, detached_tid = NULL WHERE zoid = 10")
+	if report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t)); err != nil || report.Outcome != "mended" {
+		t.Fatalf("repair: %s, %v, %v", report.Outcome, report.Findings, err)
+	}
+	expectExact(t, conn)
+	want := without(stored(t, conn), unreachable(t, conn))
+	packStorage(t, target, everything)
+	expectStored(t, conn, want...)
+}
+
 func TestWhateverIsWrongWithAGraphIsFoundAndMended(t *testing.T) {
 	t.Parallel()
 	for name, c := range spoilt {

@@ -21,9 +21,10 @@ DECLARE
     v_edges_new bigint;
     v_nodes_gone bigint;
     v_nodes_new bigint;
+    v_born bigint[];
 BEGIN
     PERFORM relpack.require_pack_lock();
-    IF EXISTS (SELECT FROM relpack.suspect WHERE stage <> 'climb') THEN
+    IF EXISTS (SELECT FROM relpack.suspect WHERE stage NOT IN ('climb', 'flow')) THEN
         RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
             HINT = 'Call relpack.reach() first.';
     END IF;
@@ -96,7 +97,7 @@ BEGIN
             WHERE object.zoid = born.zoid AND object.parent IS NULL
             OFFSET 0
         ) AS object
-        ON CONFLICT DO NOTHING
+        ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage
     )
     SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM born)
     INTO v_edges_gone, v_edges_new;
@@ -138,12 +139,11 @@ BEGIN
         ORDER BY zoid
         ON CONFLICT DO NOTHING
         RETURNING zoid
-    ), suspected AS (
-        INSERT INTO relpack.suspect (zoid, stage)
-        SELECT zoid, 'climb' FROM born
-        ON CONFLICT DO NOTHING
     )
-    SELECT count(*) INTO v_nodes_new FROM born;
+    SELECT count(*), coalesce(array_agg(zoid), '{}') INTO v_nodes_new, v_born FROM born;
+    -- Nothing hangs on what is new, so that it need not climb: it hangs on whatever
+    -- refers to it and is attached, and is cut off together with that.
+    PERFORM relpack.loosen(v_born);
 
     IF EXISTS (SELECT FROM relpack.problem) THEN
         DELETE FROM relpack.problem

@@ -1,6 +1,8 @@
--- Nothing is left to cut: whatever has a parent is live. A detached object
--- with a live referrer is attached to it, and life flows on from there. The
--- others are unreachable unless it flows to them.
+-- For objects that nothing hangs on. One that is detached and that an attached
+-- one refers to is attached to it, and life flows on from there; the others are
+-- unreachable unless it flows to them. As a step of relpack.reach() nothing is
+-- left to cut, and what is attached is live; in relpack.apply() it may hang on
+-- what is to be cut off.
 CREATE OR REPLACE FUNCTION relpack.loosen(tried bigint[])
 RETURNS void
 LANGUAGE plpgsql
@@ -27,7 +29,7 @@ BEGIN
             FROM relpack.object_inref
             CROSS JOIN LATERAL (
                 SELECT FROM relpack.object WHERE zoid = object_inref.inref AND parent IS NOT NULL OFFSET 0
-            ) AS live
+            ) AS attached
             WHERE object_inref.zoid = loose.zoid AND object_inref.inref <> loose.zoid
             LIMIT 1
         ) AS referrer
@@ -45,4 +47,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.loosen(bigint[]) IS
-    'Step of relpack.reach(): attaches those of some detached objects that a live one refers to; the others are suspects no more.';
+    'Step of relpack.apply() and relpack.reach(): attaches those of some detached objects that an attached one refers to; the others are suspects no more.';

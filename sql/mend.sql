@@ -14,7 +14,7 @@ DECLARE
     v_detached bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
-    IF EXISTS (SELECT FROM relpack.suspect WHERE stage <> 'climb')
+    IF EXISTS (SELECT FROM relpack.suspect WHERE stage NOT IN ('climb', 'flow'))
        OR EXISTS (SELECT FROM relpack.pending) THEN
         RAISE EXCEPTION 'only a graph that is up to date can be mended' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
@@ -44,7 +44,7 @@ BEGIN
     )
     INSERT INTO relpack.suspect (zoid, stage)
     SELECT zoid, 'climb' FROM detached
-    ON CONFLICT DO NOTHING;
+    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
     GET DIAGNOSTICS v_detached = ROW_COUNT;
     INSERT INTO relpack.suspect (zoid, stage)
     SELECT child.zoid, 'climb'
