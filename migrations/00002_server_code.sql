@@ -235,7 +235,19 @@ BEGIN
     )
     SELECT count(*), coalesce(array_agg(zoid), '{}') INTO v_nodes_new, v_born FROM born;
     -- Nothing hangs on what is new, so that it need not climb: it hangs on whatever
-    -- refers to it and is attached, and is cut off together with that.
+    -- refers to it and is attached, and is cut off together with that. But what
+    -- refers to a suspect may save it, as the new half of a bucket does what was in
+    -- the old one, and must have found its own way up for that.
+    WITH climbing AS (
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT DISTINCT examined_inref.inref, 'climb'
+        FROM relpack.examined_inref
+        WHERE (examined_inref.inref IN (SELECT unnest(v_born))) IS TRUE
+          AND EXISTS (
+              SELECT FROM relpack.suspect WHERE suspect.zoid = examined_inref.zoid AND suspect.stage = 'climb' OFFSET 0)
+        RETURNING zoid
+    )
+    SELECT ARRAY(SELECT zoid FROM unnest(v_born) AS born (zoid) EXCEPT SELECT zoid FROM climbing) INTO v_born;
     PERFORM relpack.loosen(v_born);
 
     IF EXISTS (SELECT FROM relpack.problem) THEN
@@ -843,14 +855,14 @@ COMMENT ON FUNCTION relpack.clear_scratch(regclass) IS
 
 -- sql/climb.sql
 -- +goose StatementBegin
--- One round over the suspects: look at a few referrers of each and climb their
--- parents. One that arrives at the root without meeting a detached object
--- becomes the parent, and the tree below the suspect is alive again without
--- being visited. All suspects of a round see the same tree, so that the new
--- parents can't form a circle. Where a climb met another detached object, that
--- one may be attached by this round: the next tries again. Depth, referrers and
--- rounds are bounded; what the bounds miss is settled by cut, sever, loosen and
--- flow, which are exact.
+-- One round over the suspects: look at a few referrers of each, its own children
+-- left out, and climb their parents. One that arrives at the root without meeting
+-- a detached object becomes the parent, and the tree below the suspect is alive
+-- again without being visited. All suspects of a round see the same tree, so that
+-- the new parents can't form a circle. Where a climb met another detached object,
+-- that one may be attached by this round: the next tries again. Depth, referrers
+-- and rounds are bounded; what the bounds miss is settled by cut, sever, loosen
+-- and flow, which are exact.
 CREATE OR REPLACE FUNCTION relpack.climb()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -900,7 +912,7 @@ BEGIN
                     LIMIT v_limits.climb_inrefs
                 ) AS tried
                 CROSS JOIN LATERAL (
-                    SELECT FROM relpack.object WHERE zoid = tried.inref AND parent IS NOT NULL OFFSET 0
+                    SELECT FROM relpack.object WHERE zoid = tried.inref AND parent <> suspect.zoid OFFSET 0
                 ) AS attached
                 LIMIT v_limits.climb_referrers
             ) AS referrer ON true

@@ -173,3 +173,58 @@ func TestIncrementalEqualsFromScratch(t *testing.T) {
 		}
 	}
 }
+
+// A bucket that became too large gives a folder to a new one. All that is in the
+// folder refers to it, more of that than a climb looks at.
+func TestWhatHangsOnWhatMovesIntoANewBucketIsNotWritten(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	const tree, bucket, folder, split = 10, 50, 100, 900
+	l := links{0: {tree}, tree: {bucket}, bucket: {folder}}
+	for page := int64(folder + 1); page <= folder+200; page++ {
+		l[folder] = append(l[folder], page)
+		l[page] = []int64{folder}
+	}
+	commit(t, conn, l)
+	dryRun(t, target)
+	expectExact(t, conn)
+	// Fewer than are in the folder, as if it were large.
+	run(t, conn, `CREATE OR REPLACE FUNCTION relpack.limits(
+		OUT narrow bigint, OUT walk bigint, OUT loose bigint,
+		OUT climb_inrefs bigint, OUT climb_referrers bigint, OUT climb_depth integer, OUT climb_rounds integer,
+		OUT grow_zoids bigint, OUT grow_passes integer)
+		LANGUAGE sql STABLE AS 'SELECT 10, 100, 50000, 64, 4, 200, 16, 268435456, 16'`)
+	const written = "SELECT string_agg(xmin::text, ' ' ORDER BY zoid) FROM relpack.object WHERE zoid > $1 AND zoid < $2"
+	before := get[string](t, conn, written, folder, split)
+	commit(t, conn, links{tree: {bucket, split}, bucket: nil, split: {folder}})
+	dryRun(t, target)
+	expectExact(t, conn)
+	if parent := get[int64](t, conn, "SELECT parent FROM relpack.object WHERE zoid = $1", folder); parent != split {
+		t.Errorf("the folder hangs on %d", parent)
+	}
+	if after := get[string](t, conn, written, folder, split); after != before {
+		t.Error("pages were written")
+	}
+}
+
+// What is new refers back to what was cut off at the same time, and hangs on it:
+// by itself, or by something else that is new.
+func TestACircleClosedByWhatIsNewIsGarbage(t *testing.T) {
+	t.Parallel()
+	for name, closed := range map[string]links{
+		"by one":   {3: {60}, 60: {2}},
+		"by two":   {3: {60}, 60: {61}, 61: {2}},
+		"by three": {3: {60}, 60: {61}, 61: {62}, 62: {2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newStorage(t)
+			commit(t, conn, links{0: {1}, 1: {2}, 2: {3}, 3: nil})
+			dryRun(t, target)
+			closed[1] = nil
+			commit(t, conn, closed)
+			dryRun(t, target)
+			expectExact(t, conn)
+		})
+	}
+}

@@ -322,7 +322,7 @@ func (g *modelGenerator) aheadPlot() []func() modelStep {
 // bornPlot: what is new hangs on what drops it in the same commit, or refers to
 // what it hangs on when that is cut off.
 func (g *modelGenerator) bornPlot() []func() modelStep {
-	under, one, two, three := pick(g, g.live()...), g.fresh(), g.fresh(), g.fresh()
+	under, one, two, three, four := pick(g, g.live()...), g.fresh(), g.fresh(), g.fresh(), g.fresh()
 	refs := g.h.stored[under].content.refs
 	if g.chance(50) {
 		return []func() modelStep{
@@ -335,7 +335,7 @@ func (g *modelGenerator) bornPlot() []func() modelStep {
 	return []func() modelStep{
 		g.written("add", modelPlain(under, append(slices.Clone(refs), one)...), modelPlain(one, two), modelPlain(two)),
 		planned("pack", "steps", lookOnly),
-		g.written("cut", modelPlain(under, refs...), modelPlain(two, three), modelPlain(three, one)),
+		g.written("cut", modelPlain(under, refs...), modelPlain(two, three), modelPlain(three, four), modelPlain(four, one)),
 		planned("pack", "steps", deleteAll),
 	}
 }

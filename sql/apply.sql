@@ -142,7 +142,19 @@ BEGIN
     )
     SELECT count(*), coalesce(array_agg(zoid), '{}') INTO v_nodes_new, v_born FROM born;
     -- Nothing hangs on what is new, so that it need not climb: it hangs on whatever
-    -- refers to it and is attached, and is cut off together with that.
+    -- refers to it and is attached, and is cut off together with that. But what
+    -- refers to a suspect may save it, as the new half of a bucket does what was in
+    -- the old one, and must have found its own way up for that.
+    WITH climbing AS (
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT DISTINCT examined_inref.inref, 'climb'
+        FROM relpack.examined_inref
+        WHERE (examined_inref.inref IN (SELECT unnest(v_born))) IS TRUE
+          AND EXISTS (
+              SELECT FROM relpack.suspect WHERE suspect.zoid = examined_inref.zoid AND suspect.stage = 'climb' OFFSET 0)
+        RETURNING zoid
+    )
+    SELECT ARRAY(SELECT zoid FROM unnest(v_born) AS born (zoid) EXCEPT SELECT zoid FROM climbing) INTO v_born;
     PERFORM relpack.loosen(v_born);
 
     IF EXISTS (SELECT FROM relpack.problem) THEN

@@ -1,11 +1,11 @@
--- One round over the suspects: look at a few referrers of each and climb their
--- parents. One that arrives at the root without meeting a detached object
--- becomes the parent, and the tree below the suspect is alive again without
--- being visited. All suspects of a round see the same tree, so that the new
--- parents can't form a circle. Where a climb met another detached object, that
--- one may be attached by this round: the next tries again. Depth, referrers and
--- rounds are bounded; what the bounds miss is settled by cut, sever, loosen and
--- flow, which are exact.
+-- One round over the suspects: look at a few referrers of each, its own children
+-- left out, and climb their parents. One that arrives at the root without meeting
+-- a detached object becomes the parent, and the tree below the suspect is alive
+-- again without being visited. All suspects of a round see the same tree, so that
+-- the new parents can't form a circle. Where a climb met another detached object,
+-- that one may be attached by this round: the next tries again. Depth, referrers
+-- and rounds are bounded; what the bounds miss is settled by cut, sever, loosen
+-- and flow, which are exact.
 CREATE OR REPLACE FUNCTION relpack.climb()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -55,7 +55,7 @@ BEGIN
                     LIMIT v_limits.climb_inrefs
                 ) AS tried
                 CROSS JOIN LATERAL (
-                    SELECT FROM relpack.object WHERE zoid = tried.inref AND parent IS NOT NULL OFFSET 0
+                    SELECT FROM relpack.object WHERE zoid = tried.inref AND parent <> suspect.zoid OFFSET 0
                 ) AS attached
                 LIMIT v_limits.climb_referrers
             ) AS referrer ON true
