@@ -95,7 +95,7 @@ func (f modelFault) find(t *testing.T, w *modelWorker, histories uint64) (seed u
 // Who meets a failure is handed a few lines that play it again.
 func TestAHistoryThatFailsIsShortenedToAScriptThatPlays(t *testing.T) {
 	t.Parallel()
-	fault := modelFaults[slices.IndexFunc(modelFaults, func(f modelFault) bool { return f.name == "new objects are not suspected" })]
+	fault := modelFaults[slices.IndexFunc(modelFaults, func(f modelFault) bool { return f.name == "new objects are not attached" })]
 	spoil := func(w *modelWorker) {
 		wrong, err := w.function(fault.in, fault.parts...)
 		if err != nil {
