@@ -30,6 +30,7 @@ func Connect(ctx context.Context, t Target, purpose string, log *slog.Logger) (*
 	// The cap of the pack time tells our own sessions by this name.
 	config.RuntimeParams["application_name"] = "relpack " + purpose
 	// Most statements run once: prepared first, each would go there and back twice.
+	// What they yield comes as text.
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
 		if n.Severity == "WARNING" {
@@ -46,7 +47,7 @@ func Connect(ctx context.Context, t Target, purpose string, log *slog.Logger) (*
 		closeSession(conn)
 		return nil, err
 	}
-	if _, err := conn.Exec(ctx, safePath+";"+noTimeouts); err != nil {
+	if _, err := conn.Exec(ctx, safePath+";"+noTimeouts+";"+plainText); err != nil {
 		closeSession(conn)
 		return nil, fmt.Errorf("set up session: %w", err)
 	}
@@ -73,6 +74,10 @@ const safePath = "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_te
 const noTimeouts = `SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0;
 	SET idle_in_transaction_session_timeout = 0;
 	SELECT CASE WHEN current_setting('transaction_timeout', true) <> '' THEN set_config('transaction_timeout', '0', false) END`
+
+// plainText has values printed as they are read, whatever a DBA has set for
+// people and applications.
+const plainText = `SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET bytea_output = 'hex'; SET extra_float_digits = 1`
 
 // statementLog prints every statement so that it can be pasted into psql.
 type statementLog struct{ log *slog.Logger }

@@ -97,3 +97,39 @@ func TestAPackBeyondTheLimitOfTemporaryFilesIsFinishedByTheNext(t *testing.T) {
 		limit(t, s, "temp_file_limit", "-1")
 	})
 }
+
+func TestHowADatabasePrintsValuesDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	database := get[string](t, conn, "SELECT quote_ident(current_database())")
+	for name, value := range map[string]string{
+		"DateStyle": "German", "IntervalStyle": "sql_standard", "bytea_output": "escape", "extra_float_digits": "-15",
+	} {
+		run(t, conn, "ALTER DATABASE "+database+" SET "+name+" = '"+value+"'")
+	}
+	read, err := Connect(t.Context(), target, "test", testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeSession(read)
+	var state []byte
+	var at time.Time
+	var days float64
+	var pause time.Duration
+	if err := read.QueryRow(t.Context(), `SELECT '\x005c78ff'::bytea, '2026-02-03 04:05:06.789+00'::timestamptz,
+		0.1234567890123456::float8, '1 hour'::interval`).Scan(&state, &at, &days, &pause); err != nil {
+		t.Fatal(err)
+	}
+	if string(state) != "\x00\\x\xff" || !at.Equal(time.Date(2026, 2, 3, 4, 5, 6, 789e6, time.UTC)) || days != 0.1234567890123456 || pause != time.Hour {
+		t.Errorf("read %q, %v, %v and %v", state, at, days, pause)
+	}
+	want := without(stored(t, conn), unreachable(t, conn))
+	packStorage(t, target, PackOptions{Days: 1, Version: "test", Migrations: everything.Migrations})
+	expectSound(t, target)
+	if _, err := Status(t.Context(), target, everything.Migrations, testLog(t)); err != nil {
+		t.Error(err)
+	}
+	run(t, conn, impatient)
+	packStorage(t, target, everything)
+	expectStored(t, conn, want...)
+}
