@@ -27,6 +27,11 @@ DECLARE
     v_found bigint := 0;
     v_count bigint;
 BEGIN
+    -- Until then, new objects may hang on what is cut off by this.
+    IF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow') THEN
+        RAISE EXCEPTION 'what was attached has not been followed yet' USING ERRCODE = 'RP002',
+            HINT = 'Call relpack.reach().';
+    END IF;
     UPDATE relpack.storage SET climb_round = climb_round + 1 RETURNING climb_round INTO v_round;
     UPDATE relpack.suspect
     SET stage = 'flow'
