@@ -47,7 +47,7 @@ func Connect(ctx context.Context, t Target, purpose string, log *slog.Logger) (*
 		closeSession(conn)
 		return nil, err
 	}
-	if _, err := conn.Exec(ctx, safePath+";"+noTimeouts+";"+plainText); err != nil {
+	if _, err := conn.Exec(ctx, ownSettings); err != nil {
 		closeSession(conn)
 		return nil, fmt.Errorf("set up session: %w", err)
 	}
@@ -62,6 +62,9 @@ const readBuffer = 256 << 10
 func buffered(r io.Reader, w io.Writer) *pgproto3.Frontend {
 	return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)
 }
+
+// ownSettings are for every session, whatever the database or the role has set.
+const ownSettings = safePath + ";" + noTimeouts + ";" + plainText
 
 // safePath keeps functions and operators that somebody put into public from
 // being taken for the server's own: they would run with this role's rights.

@@ -132,4 +132,14 @@ func TestHowADatabasePrintsValuesDoesNotMatter(t *testing.T) {
 	run(t, conn, impatient)
 	packStorage(t, target, everything)
 	expectStored(t, conn, want...)
+	if err := MigrateDown(t.Context(), target, everything.Migrations, testLog(t)); err != nil {
+		t.Error(err)
+	}
+	if err := MigrateUp(t.Context(), target, everything.Migrations, testLog(t)); err != nil {
+		t.Error(err)
+	}
+	if status, err := MigrateStatus(t.Context(), target, everything.Migrations, testLog(t)); err != nil ||
+		status.Migrations[0].Applied == nil || time.Since(*status.Migrations[0].Applied).Abs() > time.Hour {
+		t.Errorf("status: %v, %v", status, err)
+	}
 }

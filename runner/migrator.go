@@ -74,7 +74,7 @@ func (m *migrator) prepare(ctx context.Context, conn *pgx.Conn) error {
 	m.guard.Lock()
 	m.pids = append(m.pids, int32(pid))
 	m.guard.Unlock()
-	_, err = conn.Exec(ctx, safePath+";"+noTimeouts+`;
+	_, err = conn.Exec(ctx, ownSettings+`;
 		SET lock_timeout = '200ms';
 		SET idle_in_transaction_session_timeout = '2s';
 		SET default_transaction_read_only = off;
