@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -85,6 +86,12 @@ func (m *migrator) prepare(ctx context.Context, conn *pgx.Conn) error {
 func (m *migrator) close() {
 	// Neither has anything left to say.
 	_ = m.db.Close()
+	if !m.conn.IsClosed() {
+		// See pack.unlock: the pack that follows must not meet the lock.
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		_, _ = m.conn.Exec(ctx, "SELECT pg_advisory_unlock_all()")
+	}
 	closeSession(m.conn)
 }
 
