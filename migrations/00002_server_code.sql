@@ -633,49 +633,18 @@ COMMENT ON FUNCTION relpack.build_unique() IS
 -- sql/capped_pack_time.sql
 -- +goose StatementBegin
 -- What another client holds in memory since its transaction began must not be
--- deleted under it. Where we may not see since when it is open, we don't guess.
--- Server processes such as autovacuum have no user and hold nothing of ours.
+-- deleted under it.
 CREATE OR REPLACE FUNCTION relpack.capped_pack_time(pack_time timestamptz)
 RETURNS timestamptz
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_oldest timestamptz;
-    v_hidden integer;
-    v_untracked integer;
 BEGIN
     IF pack_time IS NULL OR pack_time = 'infinity' THEN
         RETURN pack_time;
     END IF;
-    SELECT min(activity.xact_start),
-           min(activity.pid) FILTER (WHERE activity.backend_start IS NULL),
-           min(activity.pid) FILTER (WHERE activity.state = 'disabled')
-    INTO v_oldest, v_hidden, v_untracked
-    FROM pg_stat_activity AS activity
-    WHERE activity.datname = current_database()
-      AND activity.pid <> pg_backend_pid()
-      AND activity.application_name NOT LIKE 'relpack %'
-      AND activity.usesysid IS NOT NULL
-      AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL)
-      AND EXISTS (
-          SELECT
-          FROM pg_locks
-          WHERE pg_locks.pid = activity.pid AND pg_locks.locktype = 'virtualxid' AND pg_locks.granted);
-    IF v_hidden IS NOT NULL THEN
-        RAISE EXCEPTION 'since when the transaction of pid % is open can''t be seen, and it may hold what would be deleted',
-                        v_hidden
-            USING ERRCODE = 'RP002',
-                  HINT = format('GRANT pg_read_all_stats TO %I;', current_user);
-    END IF;
-    IF v_untracked IS NOT NULL THEN
-        RAISE EXCEPTION 'since when the transaction of pid % is open is not recorded, and it may hold what would be deleted',
-                        v_untracked
-            USING ERRCODE = 'RP002',
-                  HINT = 'Its track_activities is off: switch it on, or wait until the transaction has ended.';
-    END IF;
-    RETURN least(pack_time, clock_timestamp(), v_oldest);
+    RETURN least(pack_time, clock_timestamp(), relpack.oldest_transaction());
 END;
 $$;
 
@@ -688,7 +657,8 @@ COMMENT ON FUNCTION relpack.capped_pack_time(timestamptz) IS
 -- What may be deleted, as a tid. A commit gets its tid before it becomes
 -- visible: of a transaction that began in between, its start does not tell
 -- whether it saw what was cut off attached. That it began after the states
--- were read does.
+-- were read does. Where none is open nothing is held, and a clock that was set
+-- back doesn't matter.
 CREATE OR REPLACE FUNCTION relpack.capped_tid(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -701,9 +671,9 @@ BEGIN
     IF pack_time IS NULL OR pack_time = 'infinity' THEN
         RETURN relpack.time_tid('infinity');
     END IF;
-    v_oldest := relpack.capped_pack_time(clock_timestamp());
+    v_oldest := relpack.oldest_transaction();
     RETURN greatest(0, least(
-        relpack.time_tid(least(pack_time, v_oldest)),
+        relpack.time_tid(least(pack_time, clock_timestamp(), v_oldest)),
         (SELECT min(capture.watermark) - 1
          FROM relpack.capture
          WHERE capture.read_until >= v_oldest)));
@@ -2105,6 +2075,55 @@ $$;
 
 COMMENT ON FUNCTION relpack.nothing_new(bigint[], bigint, bigint, boolean) IS
     'Step of relpack.sweep(): "nothing new" when, with the writers'' lock held, nothing written since the graph was settled may refer to an unreachable object (high is the highest of them); else busy or stale. With decoder undecoded when anything was written: the caller looks at it while it holds the lock.';
+-- +goose StatementEnd
+
+-- sql/oldest_transaction.sql
+-- +goose StatementBegin
+-- Where we may not see since when a transaction is open, we don't guess. Server
+-- processes such as autovacuum have no user and hold nothing of ours.
+CREATE OR REPLACE FUNCTION relpack.oldest_transaction()
+RETURNS timestamptz
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_oldest timestamptz;
+    v_hidden integer;
+    v_untracked integer;
+BEGIN
+    SELECT min(activity.xact_start),
+           min(activity.pid) FILTER (WHERE activity.backend_start IS NULL),
+           min(activity.pid) FILTER (WHERE activity.state = 'disabled')
+    INTO v_oldest, v_hidden, v_untracked
+    FROM pg_stat_activity AS activity
+    WHERE activity.datname = current_database()
+      AND activity.pid <> pg_backend_pid()
+      AND activity.application_name NOT LIKE 'relpack %'
+      AND activity.usesysid IS NOT NULL
+      AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL)
+      AND EXISTS (
+          SELECT
+          FROM pg_locks
+          WHERE pg_locks.pid = activity.pid AND pg_locks.locktype = 'virtualxid' AND pg_locks.granted);
+    IF v_hidden IS NOT NULL THEN
+        RAISE EXCEPTION 'since when the transaction of pid % is open can''t be seen, and it may hold what would be deleted',
+                        v_hidden
+            USING ERRCODE = 'RP002',
+                  HINT = format('GRANT pg_read_all_stats TO %I;', current_user);
+    END IF;
+    IF v_untracked IS NOT NULL THEN
+        RAISE EXCEPTION 'since when the transaction of pid % is open is not recorded, and it may hold what would be deleted',
+                        v_untracked
+            USING ERRCODE = 'RP002',
+                  HINT = 'Its track_activities is off: switch it on, or wait until the transaction has ended.';
+    END IF;
+    RETURN v_oldest;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.oldest_transaction() IS
+    'Since when the oldest open transaction of other clients of this database is open; NULL where there is none. Raises RP002 where that can''t be seen.';
 -- +goose StatementEnd
 
 -- sql/pack_lock_holder.sql
@@ -3764,6 +3783,7 @@ DROP FUNCTION relpack."reach_step";
 DROP FUNCTION relpack."reach";
 DROP FUNCTION relpack."path_to_root";
 DROP FUNCTION relpack."pack_lock_holder";
+DROP FUNCTION relpack."oldest_transaction";
 DROP FUNCTION relpack."nothing_new";
 DROP FUNCTION relpack."mend";
 DROP FUNCTION relpack."loosen";

@@ -76,6 +76,7 @@ const modelReset = `
 	DELETE FROM relpack.examined_object;
 	DELETE FROM relpack.examined_inref;
 	DELETE FROM relpack.examined_problem;
+	DELETE FROM relpack.capture;
 	DELETE FROM relpack.run;
 	DELETE FROM relpack.storage;
 	INSERT INTO relpack.storage (watermark, applied_tid, collected_tid, objects, graph, relation, trigger_identity)

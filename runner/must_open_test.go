@@ -91,6 +91,25 @@ func TestACommitThatWasInFlightWhenATransactionBeganIsNewToIt(t *testing.T) {
 	expectStored(t, conn, 0, 1)
 }
 
+func TestAClockThatWasSetBackSparesNothingWhereNoTransactionIsOpen(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	commitAt(t, conn, 72*time.Hour, links{0: {1, 2}, 1: nil, 2: {3}, 3: nil})
+	commitAt(t, conn, 48*time.Hour, links{0: {1}})
+	o := everything
+	o.DryRun = true
+	packStorage(t, target, o)
+	run(t, conn, "UPDATE relpack.capture SET read_until = now() + interval '1 hour'")
+	tx := openTransaction(t, target)
+	withGrace(t, target, 1)
+	expectStored(t, conn, 0, 1, 2, 3)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	withGrace(t, target, 1)
+	expectStored(t, conn, 0, 1)
+}
+
 func TestATransactionWhoseStartIsNotRecordedStopsAPackWithAGrace(t *testing.T) {
 	t.Parallel()
 	target, conn := newStorage(t)

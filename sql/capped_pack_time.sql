@@ -1,47 +1,16 @@
 -- What another client holds in memory since its transaction began must not be
--- deleted under it. Where we may not see since when it is open, we don't guess.
--- Server processes such as autovacuum have no user and hold nothing of ours.
+-- deleted under it.
 CREATE OR REPLACE FUNCTION relpack.capped_pack_time(pack_time timestamptz)
 RETURNS timestamptz
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_oldest timestamptz;
-    v_hidden integer;
-    v_untracked integer;
 BEGIN
     IF pack_time IS NULL OR pack_time = 'infinity' THEN
         RETURN pack_time;
     END IF;
-    SELECT min(activity.xact_start),
-           min(activity.pid) FILTER (WHERE activity.backend_start IS NULL),
-           min(activity.pid) FILTER (WHERE activity.state = 'disabled')
-    INTO v_oldest, v_hidden, v_untracked
-    FROM pg_stat_activity AS activity
-    WHERE activity.datname = current_database()
-      AND activity.pid <> pg_backend_pid()
-      AND activity.application_name NOT LIKE 'relpack %'
-      AND activity.usesysid IS NOT NULL
-      AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL)
-      AND EXISTS (
-          SELECT
-          FROM pg_locks
-          WHERE pg_locks.pid = activity.pid AND pg_locks.locktype = 'virtualxid' AND pg_locks.granted);
-    IF v_hidden IS NOT NULL THEN
-        RAISE EXCEPTION 'since when the transaction of pid % is open can''t be seen, and it may hold what would be deleted',
-                        v_hidden
-            USING ERRCODE = 'RP002',
-                  HINT = format('GRANT pg_read_all_stats TO %I;', current_user);
-    END IF;
-    IF v_untracked IS NOT NULL THEN
-        RAISE EXCEPTION 'since when the transaction of pid % is open is not recorded, and it may hold what would be deleted',
-                        v_untracked
-            USING ERRCODE = 'RP002',
-                  HINT = 'Its track_activities is off: switch it on, or wait until the transaction has ended.';
-    END IF;
-    RETURN least(pack_time, clock_timestamp(), v_oldest);
+    RETURN least(pack_time, clock_timestamp(), relpack.oldest_transaction());
 END;
 $$;
 
