@@ -67,11 +67,11 @@ var modelFaults = []modelFault{
 
 	// Capture.
 	{"restored rows make no event", "report_write", 8,
-		[]string{"WHERE (written.tid > v_watermark) IS NOT TRUE", "WHERE false"}},
+		[]string{"WHERE (written.tid OPERATOR(pg_catalog.>) v_watermark) IS NOT TRUE", "WHERE false"}},
 	{"restored rows are passed over", "report_write", 8,
-		[]string{"WHERE (written.tid > storage.watermark) IS NOT TRUE", "WHERE false"}},
+		[]string{"WHERE (written.tid OPERATOR(pg_catalog.>) storage.watermark) IS NOT TRUE", "WHERE false"}},
 	{"REPEATABLE READ is taken for READ COMMITTED", "report_write", 48,
-		[]string{"IF current_setting('transaction_isolation') = 'read committed' THEN", "IF true THEN"}},
+		[]string{"IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'read committed' THEN", "IF true THEN"}},
 	{"deletions make no event", "report_delete", 48,
 		[]string{"        SELECT 'deleted', deleted.zoid, deleted.tid\n        FROM deleted;", "        SELECT 'deleted', deleted.zoid, deleted.tid\n        FROM deleted WHERE false;"}},
 	{"TRUNCATE makes no event", "report_truncate", 495,

@@ -136,6 +136,66 @@ func TestTemporaryTablesDoNotStandInForRelpacks(t *testing.T) {
 	}
 }
 
+// A writer may prefer whatever he likes to the server's own, for himself: the
+// triggers of a commit have no search path of their own.
+func TestAWritersSearchPathIsNotThatOfTheTriggers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	app := h.as(t, h.app)
+	tid := commitAt(t, app, 48*time.Hour, garden)
+	dryRun(t, as(h.target, h.owner))
+	run(t, h.admin, "CREATE SCHEMA bait AUTHORIZATION "+h.app+`;
+		CREATE TABLE bait.caught (role text, trap text);
+		GRANT USAGE ON SCHEMA bait TO PUBLIC;
+		GRANT INSERT ON bait.caught TO PUBLIC`)
+	run(t, app, `
+		DO $$
+		DECLARE
+		    v_trap record;
+		BEGIN
+		    FOR v_trap IN
+		        SELECT oprname, oprcode, oprleft::regtype AS one, oprright::regtype AS other, format('trap_%s', oid) AS name
+		        FROM pg_operator
+		        WHERE oprname IN ('=', '<>', '<', '>', '<=', '>=')
+		          AND oprleft IN ('bigint'::regtype, 'integer'::regtype, 'text'::regtype, 'name'::regtype)
+		          AND oprright IN ('bigint'::regtype, 'integer'::regtype, 'text'::regtype, 'name'::regtype)
+		    LOOP
+		        EXECUTE format('CREATE FUNCTION bait.%I(%s, %s) RETURNS boolean LANGUAGE plpgsql AS
+		                        $t$BEGIN INSERT INTO bait.caught VALUES (current_user, %L); RETURN %s($1, $2); END$t$',
+		                       v_trap.name, v_trap.one, v_trap.other, v_trap.oprname, v_trap.oprcode);
+		        EXECUTE format('CREATE OPERATOR bait.%s (FUNCTION = bait.%I, LEFTARG = %s, RIGHTARG = %s)',
+		                       v_trap.oprname, v_trap.name, v_trap.one, v_trap.other);
+		    END LOOP;
+		END;
+		$$;
+		CREATE FUNCTION bait.current_setting(text) RETURNS text LANGUAGE plpgsql AS
+		    $t$BEGIN INSERT INTO bait.caught VALUES (current_user, 'current_setting'); RETURN 'none'; END$t$;
+		CREATE FUNCTION bait.pg_advisory_xact_lock_shared(integer, integer) RETURNS void LANGUAGE plpgsql AS
+		    $t$BEGIN INSERT INTO bait.caught VALUES (current_user, 'lock'); END$t$;
+		CREATE TABLE bait.storage (watermark bigint, graph text);
+		CREATE TABLE bait.written (zoid bigint, tid bigint);
+		CREATE TABLE bait.write_event (kind text, zoid bigint, tid bigint);
+		SET search_path = bait, pg_catalog, public`)
+	run(t, app, "SELECT 1::bigint > 0::bigint AND current_setting('x') = 'none'")
+	if n := get[int](t, h.admin, "SELECT count(DISTINCT trap) FROM bait.caught"); n != 3 {
+		t.Fatalf("%d kinds of traps catch: the test proves nothing", n)
+	}
+	record := zodbtest.Record(zodbtest.Document)
+	restore(t, app, 2, tid-1, record)
+	restore(t, app, 2, tid+1<<32, record)
+	run(t, app, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+	restore(t, app, 3, tid+1<<32, record)
+	run(t, app, "COMMIT")
+	run(t, app, "DELETE FROM public.object_state WHERE zoid OPERATOR(pg_catalog.=) 1")
+	for _, trap := range lines(t, h.admin, "SELECT DISTINCT role || ': ' || trap FROM bait.caught WHERE role <> '"+h.app+"'") {
+		t.Errorf("caught %s", trap)
+	}
+	events := lines(t, h.admin, "SELECT kind || ' ' || zoid FROM relpack.write_event ORDER BY 1")
+	if got := strings.Join(events, ", "); got != "deleted 1, written 2, written 3" {
+		t.Errorf("events: %s", got)
+	}
+}
+
 // Whoever may execute a trigger function may put it on a table of his own,
 // with columns of a type of his own, whose casts would run with the rights of
 // relpack's owner.
