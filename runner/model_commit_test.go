@@ -7,7 +7,7 @@ import (
 // commitKinds are what commits do. Kinds that shape the graph come often.
 var commitKinds = []string{
 	"modify", "add", "add", "add", "chain", "fan", "cut", "cut", "move", "move", "swap", "split", "split",
-	"cycle", "cycle", "self", "dangling", "fill", "regain", "regain", "dirt", "rewrite garbage", "mass",
+	"cycle", "cycle", "self", "dangling", "fill", "regain", "regain", "dirt", "rewrite", "mass",
 }
 
 func (g *modelGenerator) fresh() int64 {
@@ -150,7 +150,7 @@ func (g *modelGenerator) commit(kind string) modelStep {
 		}
 	case "dirt":
 		d.set(g.fresh(), g.some(g.IntN(3), g.stored()))
-	case "rewrite garbage":
+	case "rewrite":
 		for _, zoid := range g.some(1+g.IntN(2), garbage) {
 			d.set(zoid, g.some(g.IntN(3), g.stored()))
 		}

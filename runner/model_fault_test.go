@@ -123,6 +123,12 @@ func TestAHistoryThatFailsIsShortenedToAScriptThatPlays(t *testing.T) {
 	}) {
 		t.Errorf("it reads as\n%s", formatModelScript(script))
 	}
+	for name := range modelMinimum {
+		verb, kind, isStep := strings.Cut(name, ":")
+		if step, err := parseModelStep(name); isStep && (err != nil || step.verb != verb || step.kind != kind) {
+			t.Errorf("%s reads as %s: %v", name, step, err)
+		}
+	}
 	w := newModelWorker(t, true)
 	if err := playModelScript(t.Context(), w, script); err != nil {
 		t.Errorf("it fails without the mistake: %v", err)

@@ -203,10 +203,10 @@ func (g *modelGenerator) sweep() modelStep {
 		s.args["at"] = pick(g, g.ages...) + pick[int64](g, 0, 0, 1, -1, -10000)
 	}
 	if g.chance(55) {
-		c := g.commit(pick(g, "regain", "regain", "regain", "dirt", "rewrite garbage", "add", "modify", "cut"))
+		c := g.commit(pick(g, "regain", "regain", "regain", "dirt", "rewrite", "add", "modify", "cut"))
 		maps.Copy(s.args, c.args)
 		s.writes = c.writes
-		s.kind = "beside a commit"
+		s.kind = "beside"
 	}
 	return s
 }

@@ -85,7 +85,7 @@ var modelMinimum = map[string]int{
 	"commit before the lock": 20, "commit:add": 2550, "commit:chain": 850, "commit:cut": 750,
 	"commit:cycle": 1000, "commit:dangling": 250, "commit:dirt": 900, "commit:fan": 750, "commit:fill": 250,
 	"commit:heal": 70, "commit:mass": 250, "commit:modify": 400, "commit:move": 600, "commit:regain": 600,
-	"commit:rewrite garbage": 350, "commit:self": 300, "commit:split": 550, "commit:swap": 300,
+	"commit:rewrite": 350, "commit:self": 300, "commit:split": 550, "commit:swap": 300,
 	"crash before build_begin": 1, "crash before build_step": 15,
 	"crash before chunk": 85, "crash before collect": 3, "crash before doom": 15,
 	"crash before reach_step": 70, "crash before scan": 10, "crash before storage": 2,
@@ -103,7 +103,7 @@ var modelMinimum = map[string]int{
 	"runner abandoned":  2,
 	"scan resumed":      4,
 	"snapshot restored": 90, "snapshot:taken": 350,
-	"sweep refused": 100, "sweep:beside a commit": 350, "sweep:psql": 650,
+	"sweep refused": 100, "sweep:beside": 350, "sweep:psql": 650,
 }
 
 func logModelCounts(t testing.TB, counts map[string]int) {

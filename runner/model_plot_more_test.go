@@ -45,7 +45,7 @@ func (g *modelGenerator) tornPlot() []func() modelStep {
 	return append(plot[:4],
 		func() modelStep {
 			s := g.linking("regain", pick(g, ring[1:]...).zoid)
-			s.verb, s.kind = "sweep", "beside a commit"
+			s.verb, s.kind = "sweep", "beside"
 			s.args["batch"], s.args["calls"] = 1, 1
 			return s
 		})

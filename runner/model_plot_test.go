@@ -57,7 +57,7 @@ func (g *modelGenerator) capPlot() []func() modelStep {
 	return []func() modelStep{
 		planned("open", "reader", nil),
 		func() modelStep {
-			s := g.commit(pick(g, "cut", "dirt", "rewrite garbage"))
+			s := g.commit(pick(g, "cut", "dirt", "rewrite"))
 			s.args["now"] = 1
 			return s
 		},
@@ -154,7 +154,7 @@ func (g *modelGenerator) regainPlot() []func() modelStep {
 	if g.chance(50) {
 		return append(plot, func() modelStep {
 			s := g.written("regain", write())()
-			s.verb, s.kind = "sweep", "beside a commit"
+			s.verb, s.kind = "sweep", "beside"
 			maps.Copy(s.args, args)
 			return s
 		})
@@ -183,7 +183,7 @@ func (g *modelGenerator) rewritePlot() []func() modelStep {
 	one := g.fresh()
 	return []func() modelStep{
 		g.written("dirt", modelPlain(one), modelPlain(g.fresh())), planned("pack", "steps", lookOnly),
-		g.written("rewrite garbage", modelPlain(one)),
+		g.written("rewrite", modelPlain(one)),
 		planned("sweep", "psql", map[string]int64{"batch": 1000, "calls": 1}),
 	}
 }
