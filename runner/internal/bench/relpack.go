@@ -48,7 +48,7 @@ func runProgram(ctx context.Context, name string, args ...string) (r ran, err er
 				peak <- most
 				return
 			case <-tick.C:
-				most = max(most, procValue(cmd.Process.Pid, "status", "VmHWM:"))
+				most = max(most, procValue(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid), "VmHWM:"))
 			}
 		}
 	}()
