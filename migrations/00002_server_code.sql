@@ -124,7 +124,7 @@ BEGIN
     SELECT watermark, greatest(watermark, noticed_tid)
     INTO STRICT v_watermark, v_detached
     FROM relpack.storage;
-    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_watermark, clock_timestamp())
+    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_watermark, relpack.read_until())
     ON CONFLICT (watermark) DO UPDATE SET read_until = excluded.read_until;
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     DELETE FROM relpack.examined_inref
@@ -517,7 +517,7 @@ BEGIN
         END IF;
         PERFORM relpack.build_unique();
         -- Of what the first build finds unreachable nobody knows since when.
-        INSERT INTO relpack.capture (watermark, read_until) VALUES (0, clock_timestamp());
+        INSERT INTO relpack.capture (watermark, read_until) VALUES (0, relpack.read_until());
         UPDATE relpack.storage SET graph = 'indexing';
     WHEN 'indexing' THEN
         PERFORM relpack.build_inref();
@@ -2265,6 +2265,28 @@ COMMENT ON FUNCTION relpack.reach_step() IS
     'One bounded step of relpack.reach(). True while there is more to do.';
 -- +goose StatementEnd
 
+-- sql/read_until.sql
+-- +goose StatementBegin
+-- Whether a transaction began after states were read is seen by its start
+-- (relpack.capped_tid). Those that are open began before, and if the clock was
+-- set back since, it is earlier than their start.
+CREATE OR REPLACE FUNCTION relpack.read_until()
+RETURNS timestamptz
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN greatest(
+        clock_timestamp(),
+        (SELECT max(xact_start) FROM pg_stat_activity WHERE datname = current_database()));
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.read_until() IS
+    'The moment for relpack.capture when states have just been read: now, and not before any open transaction began.';
+-- +goose StatementEnd
+
 -- sql/recount.sql
 -- +goose StatementBegin
 -- A dump restored without the data of some of our tables leaves references
@@ -3782,6 +3804,7 @@ DROP FUNCTION relpack."release_pack_lock";
 DROP FUNCTION relpack."referrers";
 DROP FUNCTION relpack."references";
 DROP FUNCTION relpack."recount";
+DROP FUNCTION relpack."read_until";
 DROP FUNCTION relpack."reach_step";
 DROP FUNCTION relpack."reach";
 DROP FUNCTION relpack."path_to_root";

@@ -110,6 +110,28 @@ func TestAClockThatWasSetBackSparesNothingWhereNoTransactionIsOpen(t *testing.T)
 	expectStored(t, conn, 0, 1)
 }
 
+func TestAClockThatWasSetBackHidesNoOpenTransaction(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	commitAt(t, conn, 72*time.Hour, links{0: {1, 2}, 1: nil, 2: {3}, 3: nil})
+	withGrace(t, target, 0)
+	back, err := mutated("read_until", "clock_timestamp()", "clock_timestamp() - interval '1 hour'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, conn, back)
+	tx := openTransaction(t, target)
+	// A commit has the tid after the last one's if that is ahead of the clock.
+	commitAt(t, conn, time.Minute, links{0: {1}})
+	withGrace(t, target, 0)
+	expectStored(t, conn, 0, 1, 2, 3)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	withGrace(t, target, 0)
+	expectStored(t, conn, 0, 1)
+}
+
 func TestATransactionWhoseStartIsNotRecordedStopsAPackWithAGrace(t *testing.T) {
 	t.Parallel()
 	target, conn := newStorage(t)

@@ -31,7 +31,7 @@ BEGIN
     SELECT watermark, greatest(watermark, noticed_tid)
     INTO STRICT v_watermark, v_detached
     FROM relpack.storage;
-    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_watermark, clock_timestamp())
+    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_watermark, relpack.read_until())
     ON CONFLICT (watermark) DO UPDATE SET read_until = excluded.read_until;
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     DELETE FROM relpack.examined_inref

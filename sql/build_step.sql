@@ -26,7 +26,7 @@ BEGIN
         END IF;
         PERFORM relpack.build_unique();
         -- Of what the first build finds unreachable nobody knows since when.
-        INSERT INTO relpack.capture (watermark, read_until) VALUES (0, clock_timestamp());
+        INSERT INTO relpack.capture (watermark, read_until) VALUES (0, relpack.read_until());
         UPDATE relpack.storage SET graph = 'indexing';
     WHEN 'indexing' THEN
         PERFORM relpack.build_inref();
