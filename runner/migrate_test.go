@@ -213,3 +213,16 @@ func TestMigrateStatusLooksWithoutATrace(t *testing.T) {
 		}
 	}
 }
+
+// A pack that follows at once must not be told that another runs.
+func TestAMigrationThatIsOverHoldsNoLock(t *testing.T) {
+	t.Parallel()
+	target, conn := newBareStorage(t)
+	for range 50 {
+		up(t, target)
+		if n := get[int](t, conn, `SELECT count(*) FROM pg_locks
+			WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`); n > 0 {
+			t.Fatalf("%d locks", n)
+		}
+	}
+}

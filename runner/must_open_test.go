@@ -26,6 +26,19 @@ func openTransaction(t *testing.T, target Target) pgx.Tx {
 	return tx
 }
 
+// keptUntilItEnds packs with a grace of so many days: 2 and 3 must stay while the
+// transaction is open, and go then.
+func keptUntilItEnds(t *testing.T, target Target, conn *pgx.Conn, tx pgx.Tx, days float64) {
+	t.Helper()
+	withGrace(t, target, days)
+	expectStored(t, conn, 0, 1, 2, 3)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	withGrace(t, target, days)
+	expectStored(t, conn, 0, 1)
+}
+
 func TestAFirstBuildLeavesWhatAnOpenTransactionMaySeeAttached(t *testing.T) {
 	t.Parallel()
 	target, conn := newStorage(t)
@@ -101,13 +114,7 @@ func TestAClockThatWasSetBackSparesNothingWhereNoTransactionIsOpen(t *testing.T)
 	packStorage(t, target, o)
 	run(t, conn, "UPDATE relpack.capture SET read_until = now() + interval '1 hour'")
 	tx := openTransaction(t, target)
-	withGrace(t, target, 1)
-	expectStored(t, conn, 0, 1, 2, 3)
-	if err := tx.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	withGrace(t, target, 1)
-	expectStored(t, conn, 0, 1)
+	keptUntilItEnds(t, target, conn, tx, 1)
 }
 
 func TestAClockThatWasSetBackHidesNoOpenTransaction(t *testing.T) {
@@ -123,13 +130,7 @@ func TestAClockThatWasSetBackHidesNoOpenTransaction(t *testing.T) {
 	tx := openTransaction(t, target)
 	// A commit has the tid after the last one's if that is ahead of the clock.
 	commitAt(t, conn, time.Minute, links{0: {1}})
-	withGrace(t, target, 0)
-	expectStored(t, conn, 0, 1, 2, 3)
-	if err := tx.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	withGrace(t, target, 0)
-	expectStored(t, conn, 0, 1)
+	keptUntilItEnds(t, target, conn, tx, 0)
 }
 
 func TestATransactionWhoseStartIsNotRecordedStopsAPackWithAGrace(t *testing.T) {
