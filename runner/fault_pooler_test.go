@@ -1,12 +1,14 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -26,35 +28,48 @@ if [ ! -e $policy ]; then
     chmod 755 $policy
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends pgbouncer
+apt-get -o Acquire::Retries=5 update -qq
+apt-get -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends pgbouncer
 `
 
 // pgbouncer finds the program, or installs it where this user may.
 func pgbouncer(t *testing.T) string {
 	t.Helper()
-	find := func() string {
-		for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
-			if path, err := exec.LookPath(name); err == nil {
-				return path
-			}
-		}
-		return ""
+	path, err := findOrInstallPgbouncer()
+	if err != nil {
+		t.Fatal(err)
 	}
-	path := find()
-	if path != "" {
-		return path
-	}
-	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
+	if path == "" {
 		t.Skip("there is no pgbouncer, and this user can't install it with apt-get")
 	}
-	if out, err := exec.Command("sh", "-c", installPgbouncer).CombinedOutput(); err != nil {
-		t.Fatalf("install pgbouncer: %v: %s", err, out)
-	}
-	if path = find(); path == "" {
-		t.Fatal("there is no pgbouncer after its installation")
-	}
 	return path
+}
+
+// Once: two installations at a time would be in each other's way.
+var findOrInstallPgbouncer = sync.OnceValues(func() (string, error) {
+	if path := findPgbouncer(); path != "" {
+		return path, nil
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
+		return "", nil
+	}
+	if out, err := exec.Command("sh", "-c", installPgbouncer).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("install pgbouncer: %w: %s", err, out)
+	}
+	path := findPgbouncer()
+	if path == "" {
+		return "", errors.New("there is no pgbouncer after its installation")
+	}
+	return path, nil
+})
+
+func findPgbouncer() string {
+	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
 }
 
 // newPool puts a pooler in front of a target's server, with so many sessions.

@@ -87,7 +87,7 @@ func (s *stopAfter) Handle(_ context.Context, r slog.Record) error {
 
 // awaitSessions waits until the server has noticed that a run is dead.
 func (h *modelHistory) awaitSessions(ctx context.Context) error {
-	for range 1000 {
+	for start := time.Now(); time.Since(start) < time.Minute; {
 		var left int
 		if err := h.w.app.QueryRow(ctx, `
 			SELECT count(*) FROM pg_stat_activity
@@ -111,7 +111,8 @@ func (h *modelHistory) sweepByHand(ctx context.Context, s modelStep) error {
 	}
 	clean := h.settled == h.moment && !h.dirty && !h.building && !h.blurred && !h.undecided && !h.hasOpaque()
 	begun := h.begunUntil
-	for range max(s.args["calls"], 1) {
+	patience := 20 // autovacuum may hold a table of ours for a moment
+	for calls := max(s.args["calls"], 1); calls > 0; calls-- {
 		outcome, _, err := h.sweepBeside(ctx, s, packTime)
 		s.writes = nil
 		switch {
@@ -122,6 +123,10 @@ func (h *modelHistory) sweepByHand(ctx context.Context, s modelStep) error {
 			return err
 		case outcome == "done" && !clean:
 			return nil
+		case outcome == "busy" && clean && h.moment == h.settled && patience > 0:
+			patience--
+			calls++
+			time.Sleep(5 * time.Millisecond)
 		case outcome == "stale" || outcome == "busy":
 			return lossUnless(!clean || h.moment != h.settled, "nothing was written, and the sweep says "+outcome)
 		case outcome == "done" && clean && begun == 0 && h.settled == h.moment:

@@ -219,7 +219,8 @@ func TestABusyTransactionAfterASweepHoldsNobodyForLong(t *testing.T) {
 		ended <- err
 	}()
 	commit(t, conn, links{1: {2}})
-	if err := <-ended; !isState(err, "25P04") {
+	// On a machine that stalls, time is over for the statement or the pause as well.
+	if err := <-ended; !isState(err, "25P04", "57014", "25P03") {
 		t.Errorf("error %v, want that the transaction's time is over", err)
 	}
 	if stored := len(stored(t, conn)); stored == 3 {

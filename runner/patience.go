@@ -48,15 +48,19 @@ func (b blocker) String() string {
 func (m *migrator) patiently(ctx context.Context, what string, try func(context.Context) error) error {
 	start := time.Now()
 	said := waitLog{migrator: m, what: what}
+	var inTheWay []blocker
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		blockers, err := m.watched(ctx, try)
 		if !isState(err, "55P03") { // lock_not_available
 			return m.explain(ctx, what, err)
 		}
+		if len(blockers) > 0 { // a try may be over before it was looked at
+			inTheWay = blockers
+		}
 		said.name(blockers)
 		limit := m.target.CommitLockTimeout
 		if limit > 0 && time.Since(start)+pause > limit {
-			return tooLong(what, time.Since(start), blockers)
+			return tooLong(what, time.Since(start), inTheWay)
 		}
 		select {
 		case <-time.After(pause):

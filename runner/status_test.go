@@ -74,10 +74,10 @@ func TestStatusTellsWhatTheSchemaKnows(t *testing.T) {
 		UPDATE relpack.storage
 		SET graph = 'known', applied_tid = 291941604408950732, watermark = 291941604408950732,
 		    relation = 'object_state'::regclass, trigger_identity = relpack.trigger_identity(), objects = 1234567;
-		INSERT INTO relpack.run (days, version, outcome, finished, deleted, deleted_bytes, message)
-		VALUES (1, 'v1', 'packed', clock_timestamp() + interval '90 s', 744, 5000000, NULL),
-		       (1, 'v1', 'failed', clock_timestamp(), 0, 0, 'the disk is full'),
-		       (1, 'v1', 'running', NULL, 0, 0, NULL)`)
+		INSERT INTO relpack.run (days, version, outcome, started, finished, deleted, deleted_bytes, message)
+		VALUES (1, 'v1', 'packed', now(), now() + interval '90 s', 744, 5000000, NULL),
+		       (1, 'v1', 'failed', now(), now(), 0, 0, 'the disk is full'),
+		       (1, 'v1', 'running', now(), NULL, 0, 0, NULL)`)
 	expectWords(t, statusText(t, target),
 		"describes the storage", "2026-11-22", "1,234,567", "1 object, 2.9 MiB", "ZODB.blob",
 		"problems", "zoid 0 (opaque): encrypted", "keep relpack from deleting", "1 blob wait",

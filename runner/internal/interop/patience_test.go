@@ -71,7 +71,7 @@ func TestASaturatedStorageIsPacked(t *testing.T) {
 			// What a pack finds cut off may have to wait for the next one: some
 			// transaction is always open that may have seen it attached.
 			start := time.Now()
-			for time.Since(start) < soak/2 || (deleted == 0 && time.Since(start) < time.Minute) {
+			for time.Since(start) < soak/2 || (deleted == 0 && time.Since(start) < 3*time.Minute) {
 				f.during("pack", func() { deleted += w.pack("0").Deleted.Objects })
 			}
 			a.end()

@@ -26,14 +26,14 @@ type packager struct {
 const debianScript = `
 set -eu
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
+apt-get -o Acquire::Retries=5 update -qq
 package=$(apt-cache search --names-only '^postgresql-[0-9]+$' | cut -d' ' -f1 | sort -t- -k2 -n | tail -n 1)
 test -n "$package" || { echo "apt-get knows no package postgresql-NN" >&2; exit 1; }
 conf=/etc/postgresql-common/createcluster.d/relpack-private-server.conf
 mkdir -p "${conf%/*}"
 trap 'rm -f "$conf"; dpkg -S "${conf%/*}" >/dev/null 2>&1 || rmdir "${conf%/*}" 2>/dev/null || true' EXIT
 echo 'create_main_cluster = false' >"$conf"
-apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends "$package"
+apt-get -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends "$package"
 `
 
 var packagers = []packager{
@@ -101,8 +101,8 @@ func (p Programs) installExtension(ctx context.Context, name string, progress io
 const extensionScript = `
 set -eu
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends %s
+apt-get -o Acquire::Retries=5 update -qq
+apt-get -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends %s
 `
 
 // elevate tells with which command in front the manager may install: none, or

@@ -70,7 +70,7 @@ func fetch(ctx context.Context, version, dir string, progress io.Writer) error {
 	}
 	defer func() { _ = os.RemoveAll(unpacked) }()
 	npm := exec.CommandContext(ctx, "npm", "install", "--prefix", unpacked, "--silent", "--ignore-scripts",
-		"--no-save", "--no-audit", "--no-fund", name+"@"+version)
+		"--fetch-retries=5", "--no-save", "--no-audit", "--no-fund", name+"@"+version)
 	// npm keeps no symbolic links: the package has a script that makes them.
 	node := exec.CommandContext(ctx, "node", "scripts/hydrate-symlinks.js")
 	node.Dir = filepath.Join(unpacked, "node_modules", filepath.FromSlash(name))

@@ -38,7 +38,7 @@ func Install(ctx context.Context, progress io.Writer, dir string, packages ...st
 	}
 	for _, args := range [][]string{
 		{"python3", "-m", "venv", dir},
-		append([]string{e.Program("python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--prefer-binary"}, packages...),
+		append([]string{e.Program("python"), "-m", "pip", "install", "--quiet", "--retries=10", "--disable-pip-version-check", "--prefer-binary"}, packages...),
 	} {
 		if _, err := fmt.Fprintln(progress, strings.Join(args, " ")); err != nil {
 			return nil, err
