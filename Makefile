@@ -85,7 +85,7 @@ lint: go ## gofmt, go vet and staticcheck
 	$(GO) vet $(PACKAGES)
 	$(STATICCHECK) $(PACKAGES)
 
-# So many inputs, a minute or so: a time that runs out may be reported as a failure.
+# So many inputs, half a minute or more: a time that runs out may be reported as a failure.
 fuzz: go ## feed the pickle scanner with what nobody writes (FUZZTIME=800000x)
 	$(GO) test ./runner/pickle -run '^$$' -fuzz FuzzScan -fuzztime $(FUZZTIME)
 

@@ -176,8 +176,8 @@ func searchHistories(t testing.TB, prepare func(*modelWorker), seed uint64, hist
 	return counts, failed
 }
 
-// wasSetBack tells whether the machine's clock was set back since, which the
-// model, who asks it too, takes no account of.
+// wasSetBack tells whether the machine's clock was set back since. The model
+// asks it too, and takes no account of that.
 func wasSetBack(since time.Time) bool {
 	now := time.Now()
 	return now.Round(0).Sub(since.Round(0)) < now.Sub(since)-time.Millisecond
