@@ -14,7 +14,7 @@ import (
 
 // What a first build takes at its peak for an object with its share of
 // references: the graph itself and what is staged until it stands. Measured by
-// "make bench"; README has the figures.
+// "make bench"; runner/internal/bench/README.md has the figures.
 const bytesPerObject = 480
 
 // announceBuild says before a first build how much disk it needs, and how much

@@ -46,7 +46,7 @@ func TestARoleThatOwnsNothingPacks(t *testing.T) {
 	}
 }
 
-// What README and the handbook tell the owner to run is enough.
+// What the handbook tells the owner to run is enough.
 func TestTheDocumentedGrantsLetARolePack(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -56,14 +56,14 @@ func TestTheDocumentedGrantsLetARolePack(t *testing.T) {
 	packStorage(t, as(h.target, packer), everything)
 	expectStored(t, h.admin, 0, 1, 2)
 
-	readme, err := os.ReadFile("../README.md")
+	handbook, err := os.ReadFile(handbookFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, on := range []string{"relpack", "object_state", "blob_chunk"} { // public is open to all unless closed
 		for grant := range strings.SplitSeq(packGrants[on], "; ") {
-			if grant = strings.TrimSuffix(grant, ";") + ";\n"; !strings.Contains(string(readme), grant) {
-				t.Errorf("README does not have %s", grant)
+			if grant = strings.TrimSuffix(grant, ";") + ";\n"; !strings.Contains(string(handbook), grant) {
+				t.Errorf("the handbook does not have %s", grant)
 			}
 		}
 	}
