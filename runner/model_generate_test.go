@@ -185,7 +185,11 @@ func (g *modelGenerator) pack() modelStep {
 			delete(s.args, "between")
 			s.args["inflight"] = 1
 		}
-		c := g.commit(pick(g, commitKinds...))
+		kinds := commitKinds
+		if g.h.hasOpaque() && g.chance(60) {
+			kinds = []string{"heal"}
+		}
+		c := g.commit(pick(g, kinds...))
 		maps.Copy(s.args, c.args)
 		s.writes = c.writes
 	case n < 60:

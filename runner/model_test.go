@@ -23,6 +23,7 @@ type model struct {
 	cut       map[int64]int64 // zoid: highest tid when it was last cut off
 	touched   map[int64]bool  // written since relpack looked
 	vanished  map[int64]bool  // deleted by others since, maybe stored again
+	opaque    map[int64]bool  // could not be decoded at some time
 
 	building  bool // a first build has begun and is not finished
 	dirty     bool // a run was abandoned halfway since nodes were settled
@@ -57,7 +58,8 @@ const (
 func newModel() *model {
 	return &model{
 		stored: modelStorage{}, reached: map[int64]int{}, cut: map[int64]int64{}, touched: map[int64]bool{}, vanished: map[int64]bool{},
-		nodes: map[int64]modelNode{}, doomed: map[int64]bool{},
+		opaque: map[int64]bool{},
+		nodes:  map[int64]modelNode{}, doomed: map[int64]bool{},
 		files: map[[2]int64]bool{}, maybeFiles: map[[2]int64]bool{},
 	}
 }
@@ -70,6 +72,9 @@ func (m *model) change(do func(modelStorage)) {
 	for zoid, row := range m.stored {
 		if old, stored := before[zoid]; !stored || old.tid != row.tid || !sameContent(old.content, row.content) {
 			m.touched[zoid] = true
+		}
+		if row.content.kind == "opaque" {
+			m.opaque[zoid] = true
 		}
 	}
 	highest := m.stored.maxTid()
