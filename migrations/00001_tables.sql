@@ -164,14 +164,14 @@ CREATE TABLE relpack.problem (
     kind   text    NOT NULL,
     detail text    NOT NULL,
     CONSTRAINT problem_pkey PRIMARY KEY (zoid),
-    CONSTRAINT problem_kind_check CHECK (kind IN ('salvaged', 'opaque'))
+    CONSTRAINT problem_kind_check CHECK (kind IN ('salvaged', 'opaque', 'empty'))
 );
 COMMENT ON TABLE relpack.problem IS
-    'Objects whose state could not be decoded. An opaque one that is not itself garbage blocks every deletion: nobody knows what it refers to.';
+    'Objects whose state could not be decoded, or is none. An opaque one that is not itself garbage blocks every deletion: nobody knows what it refers to.';
 COMMENT ON COLUMN relpack.problem.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.problem.blocks IS 'Whether deletion is refused while the object is reachable or stays.';
 COMMENT ON COLUMN relpack.problem.kind IS
-    'salvaged: complete but odd, every 8 bytes that name a stored object count as a reference; opaque: references unknown.';
+    'salvaged: complete but odd, every 8 bytes that name a stored object count as a reference; opaque: references unknown; empty: there is no state, the creation of the object was undone.';
 COMMENT ON COLUMN relpack.problem.detail IS 'What could not be decoded, and at which byte.';
 
 CREATE TABLE relpack.storage (

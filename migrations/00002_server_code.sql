@@ -1085,19 +1085,26 @@ BEGIN
         AFTER TRUNCATE ON public.object_state
         FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_truncate();
 
+    CREATE TRIGGER relpack_report_move
+        AFTER UPDATE ON public.object_state
+        FOR EACH ROW WHEN (OLD.zoid IS DISTINCT FROM NEW.zoid)
+        EXECUTE FUNCTION relpack.report_move();
+
     -- ALWAYS: they fire under session_replication_role = replica too.
     ALTER TABLE public.object_state
         ENABLE ALWAYS TRIGGER relpack_lock_writer,
         ENABLE ALWAYS TRIGGER relpack_report_insert,
         ENABLE ALWAYS TRIGGER relpack_report_update,
         ENABLE ALWAYS TRIGGER relpack_report_delete,
-        ENABLE ALWAYS TRIGGER relpack_report_truncate;
+        ENABLE ALWAYS TRIGGER relpack_report_truncate,
+        ENABLE ALWAYS TRIGGER relpack_report_move;
 
     COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
     COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
     COMMENT ON TRIGGER relpack_report_update ON public.object_state IS 'relpack: reports rows with an old tid';
     COMMENT ON TRIGGER relpack_report_delete ON public.object_state IS 'relpack: reports deleted objects';
     COMMENT ON TRIGGER relpack_report_truncate ON public.object_state IS 'relpack: reports a TRUNCATE';
+    COMMENT ON TRIGGER relpack_report_move ON public.object_state IS 'relpack: reports rows that got another zoid';
 END;
 $$;
 
@@ -1422,6 +1429,7 @@ BEGIN
     DROP TRIGGER IF EXISTS relpack_report_update ON public.object_state;
     DROP TRIGGER IF EXISTS relpack_report_delete ON public.object_state;
     DROP TRIGGER IF EXISTS relpack_report_truncate ON public.object_state;
+    DROP TRIGGER IF EXISTS relpack_report_move ON public.object_state;
 END;
 $$;
 
@@ -2436,6 +2444,33 @@ COMMENT ON FUNCTION relpack.report_delete() IS
     'Trigger function: reports deleted objects, and puts blobs among them into relpack.blob_removal, whoever deletes them.';
 -- +goose StatementEnd
 
+-- sql/report_move.sql
+-- +goose StatementBegin
+-- AFTER UPDATE row trigger of object_state, for rows whose zoid was changed: the
+-- statement's trigger sees the new ones alone. RelStorage never does it; who
+-- mends a storage in psql may. Nothing is cast on the way: on a table of another
+-- shape that would run code of its owner with the rights of relpack's.
+CREATE OR REPLACE FUNCTION relpack.report_move()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
+AS $$
+BEGIN
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state')
+       OR pg_typeof(OLD.zoid) <> 'bigint'::regtype OR pg_typeof(OLD.tid) <> 'bigint'::regtype THEN
+        RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    INSERT INTO relpack.write_event (kind, zoid, tid)
+    VALUES ('deleted', OLD.zoid, OLD.tid);
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.report_move() IS
+    'Trigger function: reports the old zoid of rows that got another.';
+-- +goose StatementEnd
+
 -- sql/report_truncate.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.report_truncate()
@@ -2685,7 +2720,7 @@ BEGIN
     SELECT string_agg(expected.name, ', ')
     INTO v_off
     FROM unnest(ARRAY['relpack_lock_writer', 'relpack_report_insert', 'relpack_report_update',
-                      'relpack_report_delete', 'relpack_report_truncate']) AS expected (name)
+                      'relpack_report_delete', 'relpack_report_truncate', 'relpack_report_move']) AS expected (name)
     WHERE NOT EXISTS (
         SELECT
         FROM pg_trigger
@@ -2889,7 +2924,8 @@ BEGIN
     END IF;
     doomed := (SELECT count(*) FROM relpack.doomed);
     blob_removals := (SELECT count(*) FROM relpack.blob_removal);
-    SELECT count(*), count(*) FILTER (WHERE problem.blocks AND object.parent IS NOT NULL)
+    SELECT count(*) FILTER (WHERE problem.kind <> 'empty' OR object.parent IS NOT NULL),
+           count(*) FILTER (WHERE problem.blocks AND object.parent IS NOT NULL)
     INTO problems, blocking_problems
     FROM relpack.problem
     LEFT JOIN relpack.object ON object.zoid = problem.zoid;
@@ -3254,13 +3290,15 @@ COMMENT ON FUNCTION relpack.try_writers_lock(interval) IS
 -- sql/verify.sql
 -- +goose StatementBegin
 -- Proves, in one snapshot, what relpack believes of the storage. Nothing is
--- locked or written, and commits go on: what they changed since the last
--- capture has a higher tid or an event, and is left aside.
+-- written, and commits go on: what they changed since the last capture has a
+-- higher tid or an event, and is left aside. VOLATILE, and the lock that every
+-- SELECT takes first of all: the snapshot of a statement that waited for a
+-- TRUNCATE is older than that, and shows the empty table without its event.
 CREATE OR REPLACE FUNCTION relpack.verify(
     OUT severity text, OUT finding text, OUT objects bigint, OUT zoids bigint[], OUT remedy text)
 RETURNS SETOF record
 LANGUAGE plpgsql
-STABLE
+VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
 AS $$
@@ -3269,6 +3307,7 @@ DECLARE
     v_doubt text;
     v_settled boolean;
 BEGIN
+    LOCK TABLE public.object_state IN ACCESS SHARE MODE;
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     v_doubt := relpack.doubt();
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
@@ -3323,7 +3362,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify() IS
-    'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before it is mended; note: worth knowing, not wrong: dangling references (which relpack found, and never makes), work that a run has left open. No row: sound. Reads everything once, writes and locks nothing; states are not decoded ("relpack verify" does that).';
+    'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before it is mended; damage: the graph is right, the storage is not: live objects that have no state, or can''t be decoded; note: worth knowing, not wrong: dangling references (which relpack found, and never makes), work that a run has left open. No row: sound. Reads everything once and writes nothing; states are not decoded ("relpack verify" does that).';
 -- +goose StatementEnd
 
 -- sql/verify_graph.sql
@@ -3394,6 +3433,11 @@ BEGIN
               SELECT problem.zoid FROM relpack.problem) AS orphan
         LEFT JOIN relpack.object ON object.zoid = orphan.zoid
         WHERE object.zoid IS NULL
+        UNION ALL
+        SELECT CASE WHEN problem.blocks THEN 'undecodable' ELSE 'empty' END, problem.zoid
+        FROM relpack.problem
+        JOIN relpack.object ON object.zoid = problem.zoid
+        WHERE v_settled AND object.parent IS NOT NULL AND (problem.blocks OR problem.kind = 'empty')
         UNION ALL
         SELECT 'live but doomed', doomed.zoid
         FROM relpack.doomed
@@ -3578,7 +3622,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.verify_states(bigint[], bigint[], integer[], text[], bigint[], bigint[]) IS
-    'Step of "relpack verify": objects whose state, as read (zoids, tids, classes, problems: '''', salvaged or opaque) and decoded (inrefs refer to refs; none for the salvaged), is not what the graph records.';
+    'Step of "relpack verify": objects whose state, as read (zoids, tids, classes, problems: '''', salvaged, opaque or empty) and decoded (inrefs refer to refs; none for the salvaged), is not what the graph records.';
 -- +goose StatementEnd
 
 -- sql/windows.sql
@@ -3648,6 +3692,10 @@ FROM (VALUES
     ('live but doomed', 'error', 'reachable objects are chosen for deletion', NULL),
     ('objects miscounted', 'error', 'relpack.storage.objects is off by this many', NULL),
     ('references miscounted', 'error', 'relpack.storage.inrefs is off by this many', NULL),
+    ('undecodable', 'damage', 'reachable objects can''t be decoded: what they refer to is unknown, and nothing is deleted',
+     'Restore these objects, or cut them off; SELECT * FROM relpack.problem WHERE blocks; lists them.'),
+    ('empty', 'damage', 'reachable objects without a state (NULL or empty), which nobody can load',
+     'SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
     ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
     ('unfinished', 'note', 'the reachability of these objects is open', 'relpack pack'),
     ('dangling', 'note', 'reachable objects refer to these, which are not stored (POSKeyError)',
@@ -3658,7 +3706,7 @@ COMMENT ON VIEW relpack.finding_kind IS
     'What relpack.verify() and "relpack verify" can find.';
 COMMENT ON COLUMN relpack.finding_kind.kind IS 'Short name.';
 COMMENT ON COLUMN relpack.finding_kind.severity IS
-    'error: the graph is wrong, nothing should be deleted before it is mended; note: worth knowing, not wrong.';
+    'error: the graph is wrong, nothing should be deleted before it is mended; damage: the graph is right, the storage is not, and no repair mends that; note: worth knowing, not wrong.';
 COMMENT ON COLUMN relpack.finding_kind.meaning IS 'The finding in words.';
 COMMENT ON COLUMN relpack.finding_kind.remedy IS 'What to do about it.';
 -- +goose StatementEnd
@@ -3737,16 +3785,25 @@ COMMENT ON COLUMN relpack.unreachable_object.deletable_after IS
 
 -- sql/writer.sql
 -- +goose StatementBegin
--- Sessions with a write to object_state in flight.
+-- Transactions with a write to object_state in flight. One that was prepared
+-- for a two-phase commit has no session any more: it is known by the lock on its
+-- own number.
 CREATE OR REPLACE VIEW relpack.writer AS
 SELECT locks.pid,
-       activity.application_name AS application,
-       activity.usename AS username,
-       activity.xact_start,
-       activity.state,
-       activity.query
+       coalesce(activity.application_name, 'prepared transaction ' || prepared.gid) AS application,
+       coalesce(activity.usename, prepared.owner) AS username,
+       coalesce(activity.xact_start, prepared.prepared) AS xact_start,
+       CASE WHEN prepared.gid IS NULL THEN activity.state ELSE 'prepared' END AS state,
+       coalesce(activity.query, format('ROLLBACK PREPARED %L', prepared.gid)) AS query
 FROM pg_catalog.pg_locks AS locks
 LEFT JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = locks.pid
+LEFT JOIN LATERAL (
+    SELECT xact.gid, xact.owner, xact.prepared
+    FROM pg_catalog.pg_locks AS own
+    JOIN pg_catalog.pg_prepared_xacts AS xact ON xact.transaction = own.transactionid
+    WHERE locks.pid IS NULL AND own.pid IS NULL AND own.virtualtransaction = locks.virtualtransaction
+    LIMIT 1
+) AS prepared ON true
 WHERE locks.locktype = 'advisory'
   AND locks.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
   AND locks.classid = 1919249520
@@ -3755,13 +3812,13 @@ WHERE locks.locktype = 'advisory'
   AND locks.granted;
 
 COMMENT ON VIEW relpack.writer IS
-    'Sessions whose transaction has written to object_state and has not ended. One that stays here for long keeps relpack from deleting.';
-COMMENT ON COLUMN relpack.writer.pid IS 'Process id: pg_cancel_backend(pid) cancels its statement.';
-COMMENT ON COLUMN relpack.writer.application IS 'Its application_name.';
+    'Transactions that have written to object_state and have not ended. One that stays here for long keeps relpack from deleting.';
+COMMENT ON COLUMN relpack.writer.pid IS 'Process id: pg_cancel_backend(pid) cancels its statement. NULL: a prepared transaction.';
+COMMENT ON COLUMN relpack.writer.application IS 'Its application_name; the name of a prepared transaction.';
 COMMENT ON COLUMN relpack.writer.username IS 'Its role.';
-COMMENT ON COLUMN relpack.writer.xact_start IS 'Start of its transaction.';
-COMMENT ON COLUMN relpack.writer.state IS 'active, idle in transaction, ...';
-COMMENT ON COLUMN relpack.writer.query IS 'Its last statement.';
+COMMENT ON COLUMN relpack.writer.xact_start IS 'Start of its transaction, or when it was prepared.';
+COMMENT ON COLUMN relpack.writer.state IS 'active, idle in transaction, prepared, ...';
+COMMENT ON COLUMN relpack.writer.query IS 'Its last statement; what ends a prepared transaction, if COMMIT PREPARED does not.';
 -- +goose StatementEnd
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA relpack FROM PUBLIC;
@@ -3799,6 +3856,7 @@ DROP FUNCTION relpack."require_pack_lock";
 DROP FUNCTION relpack."require_large_objects";
 DROP FUNCTION relpack."report_write";
 DROP FUNCTION relpack."report_truncate";
+DROP FUNCTION relpack."report_move";
 DROP FUNCTION relpack."report_delete";
 DROP FUNCTION relpack."release_pack_lock";
 DROP FUNCTION relpack."referrers";

@@ -90,12 +90,24 @@ type decoded struct {
 	refs    []int64
 	foreign int
 	problem *pickle.Error
+	empty   bool // no state: the creation of the object was undone
+}
+
+// kind is what relpack.problem calls what is wrong with it; "" is nothing.
+func (d decoded) kind() string {
+	switch {
+	case d.empty:
+		return "empty"
+	case d.problem == nil:
+		return ""
+	}
+	return problemKind(d.problem)
 }
 
 func (d *decoder) decode(ctx context.Context, state []byte) (decoded, error) {
 	if len(state) == 0 {
-		// The creation of the object was undone: no state, no references.
-		return decoded{class: classUnknown}, nil
+		// It refers to nothing.
+		return decoded{class: classUnknown, empty: true}, nil
 	}
 	var found decoded
 	if err := d.scanner.Scan(state); err != nil {

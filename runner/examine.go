@@ -127,10 +127,13 @@ func (x *examiner) stage(ctx context.Context, rec record) error {
 	for _, ref := range found.refs {
 		x.inref(ref, rec.zoid, false)
 	}
-	if found.problem != nil {
+	switch {
+	case found.problem != nil:
 		if err := x.stageProblem(ctx, rec.zoid, found.problem); err != nil {
 			return err
 		}
+	case found.empty:
+		x.problem(rec.zoid, found.kind(), emptyState)
 	}
 	return x.send(ctx, false)
 }
@@ -158,12 +161,19 @@ func (x *examiner) stageProblem(ctx context.Context, zoid int64, problem *pickle
 			}
 		}
 	}
+	x.problem(zoid, kind, plain([]byte(problem.Error())))
+	return nil
+}
+
+func (x *examiner) problem(zoid int64, kind, detail string) {
 	x.problems.row(3)
 	x.problems.bigint(zoid)
 	x.problems.text(kind)
-	x.problems.text(plain([]byte(problem.Error())))
-	return nil
+	x.problems.text(detail)
 }
+
+// emptyState is what relpack.problem says of an object without one.
+const emptyState = "its state is NULL or empty: whoever loads it gets a POSKeyError"
 
 // askNewest finds out the highest stored zoid, once a chunk.
 func (x *examiner) askNewest(ctx context.Context) error {

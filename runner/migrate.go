@@ -14,7 +14,7 @@ import (
 // triggers of relpack on object_state.
 var triggers = []string{
 	"relpack_lock_writer", "relpack_report_delete", "relpack_report_insert",
-	"relpack_report_truncate", "relpack_report_update",
+	"relpack_report_move", "relpack_report_truncate", "relpack_report_update",
 }
 
 // cleanupTimeout bounds what is done after a command was interrupted.

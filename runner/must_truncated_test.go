@@ -81,7 +81,12 @@ func TestARecordCutOffAtAnyByteStopsEveryDeletionIfItIsLive(t *testing.T) {
 	expectError(t, err, ExitRefused, "reachable objects can't be decoded", "zoid 1000000: ", "zoid 1000009: ", "SELECT * FROM relpack.problem WHERE blocks")
 	expectStored(t, conn, all...)
 	expectZoids(t, "listed", zoids(t, conn, "SELECT zoid FROM relpack.problem WHERE blocks AND kind = 'opaque' ORDER BY zoid"), cut)
-	expectSound(t, target)
+	// The graph is right; the storage isn't.
+	verified, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	expectError(t, err, ExitRefused, "can't be decoded", "Restore")
+	if got := kinds(verified.Findings); !slices.Equal(got, []string{"empty", "undecodable"}) || verified.Outcome != "off" {
+		t.Errorf("%s, findings: %q", verified.Outcome, got)
+	}
 	// They become so one by one, too.
 	run(t, conn, "UPDATE object_state SET tid = tid WHERE zoid >= 1000000")
 	_, err = Pack(t.Context(), target, everything, testLog(t))

@@ -47,7 +47,7 @@ func TestDisabledTriggersAreRefusedAndWhatTheyMissedIsFoundByComparing(t *testin
 
 func TestOneTriggerThatWasOffForAMomentIsNoticed(t *testing.T) {
 	t.Parallel()
-	for _, trigger := range []string{"relpack_lock_writer", "relpack_report_insert", "relpack_report_update", "relpack_report_delete", "relpack_report_truncate"} {
+	for _, trigger := range []string{"relpack_lock_writer", "relpack_report_insert", "relpack_report_update", "relpack_report_delete", "relpack_report_truncate", "relpack_report_move"} {
 		t.Run(trigger, func(t *testing.T) {
 			t.Parallel()
 			target, conn := newGarden(t)

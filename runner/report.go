@@ -34,7 +34,7 @@ type Report struct {
 	Deleted           Count        `json:"deleted"`
 	Blobs             int64        `json:"deleted_blobs"` // of the deleted objects
 	BlobFiles         BlobCount    `json:"blob_files"`
-	Problems          []Problem    `json:"problems"`  // states that could not be decoded, at most 10
+	Problems          []Problem    `json:"problems"`  // states that could not be decoded, or are none, at most 10
 	Leftovers         []Leftover   `json:"leftovers"` // of other packers
 	Phases            []Phase      `json:"phases"`
 	PeakMemory        int64        `json:"peak_memory"` // of this process
@@ -64,7 +64,7 @@ type BlobCount struct {
 	Waiting int64 `json:"waiting"`
 }
 
-// A Problem is an object whose state could not be decoded.
+// A Problem is an object whose state could not be decoded, or that has none.
 type Problem struct {
 	Zoid   int64  `json:"zoid"`
 	Kind   string `json:"kind"`
@@ -197,6 +197,10 @@ func (r *Report) Notes() []string {
 		note("%s references lead to other databases: relpack can't see whether these refer back to this one.", humanize.Comma(r.ForeignReferences))
 	}
 	for _, p := range r.Problems {
+		if p.Kind == "empty" {
+			note("zoid %d is reachable and %s", p.Zoid, p.Detail)
+			continue
+		}
 		note("zoid %d could not be decoded (%s): %s", p.Zoid, p.Kind, p.Detail)
 	}
 	for _, l := range r.Leftovers {

@@ -77,7 +77,7 @@ type scanWorker struct {
 	watermark, filenode int64
 	objects, inrefs     *copyBuffer
 	sender              *copySender
-	undecoded           []int64
+	undecoded, empty    []int64
 	records, bytes      int64
 	refs, foreign       int64
 }
@@ -104,7 +104,7 @@ func (w *scanWorker) close() {
 // a range is done with all its rows or not at all.
 func (w *scanWorker) read(ctx context.Context, r blockRange) error {
 	w.records, w.bytes, w.refs, w.foreign = 0, 0, 0, 0
-	w.undecoded = w.undecoded[:0]
+	w.undecoded, w.empty = w.undecoded[:0], w.empty[:0]
 	err := pgx.BeginFunc(ctx, w.writer, func(pgx.Tx) error {
 		w.sender = newCopySender(ctx, w.writer)
 		err := pgx.BeginTxFunc(ctx, w.reader, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(pgx.Tx) error {
@@ -141,7 +141,7 @@ func (w *scanWorker) copyOut(ctx context.Context, r blockRange) error {
 // table is still the same on disk: VACUUM FULL, CLUSTER and pg_repack move rows
 // into ranges already read. The lock keeps them out until the transaction ends.
 func lockRange(ctx context.Context, reader *pgx.Conn, filenode int64) (same bool, err error) {
-	if _, err := reader.Exec(ctx, "LOCK TABLE public.object_state IN ACCESS SHARE MODE"); err != nil {
+	if _, err := reader.Exec(ctx, lockObjectState); err != nil {
 		return false, err
 	}
 	err = reader.QueryRow(ctx, "SELECT pg_relation_filenode('public.object_state')::bigint = $1", filenode).Scan(&same)
@@ -168,6 +168,9 @@ func (w *scanWorker) stage(ctx context.Context, rec record) error {
 		// Looked at again when there is a graph to look things up in.
 		w.undecoded = append(w.undecoded, rec.zoid)
 		return nil
+	}
+	if found.empty {
+		w.empty = append(w.empty, rec.zoid)
 	}
 	w.refs += int64(len(found.refs))
 	w.objects.row(4)
@@ -198,6 +201,12 @@ func (w *scanWorker) finish(ctx context.Context, r blockRange) error {
 	}
 	if len(w.undecoded) > 0 {
 		if _, err := w.writer.Exec(ctx, "INSERT INTO relpack.pending (zoid) SELECT unnest($1::bigint[]) ON CONFLICT DO NOTHING", w.undecoded); err != nil {
+			return err
+		}
+	}
+	if len(w.empty) > 0 {
+		if _, err := w.writer.Exec(ctx, `INSERT INTO relpack.problem (zoid, blocks, kind, detail)
+			SELECT unnest($1::bigint[]), false, 'empty', $2 ON CONFLICT DO NOTHING`, w.empty, emptyState); err != nil {
 			return err
 		}
 	}

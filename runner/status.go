@@ -208,7 +208,7 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 	}
 	err := errors.Join(
 		collect(ctx, tx, &g.Problems,
-			"SELECT zoid, kind, detail FROM relpack.problem ORDER BY NOT blocks, zoid LIMIT $1", statusProblems),
+			"SELECT zoid, kind, detail FROM relpack.problem WHERE "+worthTelling+" ORDER BY NOT blocks, kind = 'empty', zoid LIMIT $1", statusProblems),
 		collect(ctx, tx, &g.Leftovers, "SELECT owner, table_name, bytes, remedy FROM relpack.leftover"),
 		g.readRuns(ctx, tx), g.readPacker(ctx, tx))
 	return g, err

@@ -106,7 +106,7 @@ func (g *GraphStatus) writeProblems(line lineWriter) {
 	if g.ProblemCount == 0 {
 		return
 	}
-	text := fmt.Sprintf("%s could not be decoded", plural(g.ProblemCount, "object"))
+	text := fmt.Sprintf("%s could not be decoded, or have no state", plural(g.ProblemCount, "object"))
 	if g.BlockingCount > 0 {
 		text += fmt.Sprintf("; %s of them keep relpack from deleting", humanize.Comma(g.BlockingCount))
 	}

@@ -52,7 +52,7 @@ func (p *pack) survey(ctx context.Context) error {
 			return fmt.Errorf("count the unreachable: %w", err)
 		}
 		if r.Problems, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[Problem],
-			"SELECT zoid, kind, detail FROM relpack.problem ORDER BY blocks DESC, zoid LIMIT 10"); err != nil {
+			"SELECT zoid, kind, detail FROM relpack.problem WHERE "+worthTelling+" ORDER BY blocks DESC, kind = 'empty', zoid LIMIT 10"); err != nil {
 			return fmt.Errorf("read relpack.problem: %w", err)
 		}
 		if r.Unreachable.Objects == 0 {
@@ -96,6 +96,9 @@ func (p *pack) survey(ctx context.Context) error {
 }
 
 const fewUnreachable = 50_000
+
+// worthTelling are rows of relpack.problem. Garbage without a state is garbage.
+const worthTelling = "(kind <> 'empty' OR EXISTS (SELECT FROM relpack.object WHERE object.zoid = problem.zoid AND parent IS NOT NULL))"
 
 // setPackTime fixes, by the server's clock, until when an object must have
 // been left alone to be deleted.

@@ -14,7 +14,7 @@ import (
 // A Finding is one kind of thing that is off, or worth knowing.
 type Finding struct {
 	Kind     string  `json:"kind"`     // relpack.finding_kind
-	Severity string  `json:"severity"` // error or note
+	Severity string  `json:"severity"` // error, damage (of the storage, not the graph) or note
 	Meaning  string  `json:"meaning"`
 	Objects  int64   `json:"objects"` // how many it concerns; 0 where objects are not what it is about
 	Zoids    []int64 `json:"zoids"`   // the first ten of them
@@ -87,14 +87,17 @@ func (f *findingSet) pend(ctx context.Context, conn *pgx.Conn, zoids []int64) er
 // errors first, and adds what keeps relpack from working at all.
 func (v *verification) inWords(ctx context.Context) ([]Finding, error) {
 	found := []Finding{}
-	if _, err := v.conn.Exec(ctx, "SELECT relpack.require_storage()"); err != nil {
+	if err := v.looking(ctx, func() error {
+		_, err := v.conn.Exec(ctx, "SELECT relpack.require_storage()")
+		return err
+	}); err != nil {
 		refusal, refused := asRefusal(err)
 		if !refused {
 			return nil, fmt.Errorf("look at the storage: %w", err)
 		}
 		found = append(found, Finding{Kind: outOfForce, Severity: "error", Meaning: refusal.Message, Zoids: []int64{}, Remedy: refusal.Hint})
 	}
-	rows, err := v.conn.Query(ctx, "SELECT kind, severity, meaning, remedy FROM relpack.finding_kind ORDER BY severity, meaning")
+	rows, err := v.conn.Query(ctx, "SELECT kind, severity, meaning, remedy FROM relpack.finding_kind ORDER BY array_position(ARRAY['error', 'damage', 'note'], severity), meaning")
 	if err != nil {
 		return nil, fmt.Errorf("read relpack.finding_kind: %w", err)
 	}
@@ -120,16 +123,20 @@ func (v *verification) inWords(ctx context.Context) ([]Finding, error) {
 const outOfForce = "out of force"
 
 // toMend tells whether a repair has something to do. References to objects that
-// are not stored are the application's.
+// are not stored are the application's, and so is what else is damaged.
 func toMend(found []Finding) bool {
-	return slices.ContainsFunc(found, func(f Finding) bool { return f.Kind != "dangling" })
+	return slices.ContainsFunc(found, func(f Finding) bool { return f.Kind != "dangling" && f.Severity != "damage" })
 }
 
-// off is the error for findings that are errors, or nil. What keeps relpack
-// from working has a remedy of its own.
+// off is the error for findings that are errors or damage, or nil. What keeps
+// relpack from working has a remedy of its own, and so has damage.
 func off(found []Finding, remedy string) error {
 	var texts []string
+	var damage error
 	for _, f := range found {
+		if f.Severity == "damage" && damage == nil {
+			damage = Refuse(f.Remedy, "%s", f)
+		}
 		if f.Severity != "error" {
 			continue
 		}
@@ -139,7 +146,7 @@ func off(found []Finding, remedy string) error {
 		texts = append(texts, f.String())
 	}
 	if len(texts) == 0 {
-		return nil
+		return damage
 	}
 	return Refuse(remedy, "the graph does not describe the storage: %s", strings.Join(texts, "; "))
 }

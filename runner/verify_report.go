@@ -52,6 +52,7 @@ func (r *VerifyReport) Write(w io.Writer) error {
 	s.line("result", "%s", r.Outcome)
 	writeFindings(s.line, "mended", "", r.Mended)
 	writeFindings(s.line, "errors", "error", r.Findings)
+	writeFindings(s.line, "damage", "damage", r.Findings)
 	writeFindings(s.line, "notes", "note", r.Findings)
 	s.spent(r.Seconds, r.Phases, r.PeakMemory)
 	return s.flush()

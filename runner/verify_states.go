@@ -138,10 +138,7 @@ func (w *verifyWorker) stage(ctx context.Context, rec record) error {
 	c.zoids = append(c.zoids, rec.zoid)
 	c.tids = append(c.tids, rec.tid)
 	c.classes = append(c.classes, found.class)
-	kind := ""
-	if found.problem != nil {
-		kind = problemKind(found.problem)
-	}
+	kind := found.kind()
 	c.problems = append(c.problems, kind)
 	if kind == "salvaged" {
 		found.refs = nil // and all that its bytes may name: see relpack.verify_states

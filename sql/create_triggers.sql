@@ -29,19 +29,26 @@ BEGIN
         AFTER TRUNCATE ON public.object_state
         FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_truncate();
 
+    CREATE TRIGGER relpack_report_move
+        AFTER UPDATE ON public.object_state
+        FOR EACH ROW WHEN (OLD.zoid IS DISTINCT FROM NEW.zoid)
+        EXECUTE FUNCTION relpack.report_move();
+
     -- ALWAYS: they fire under session_replication_role = replica too.
     ALTER TABLE public.object_state
         ENABLE ALWAYS TRIGGER relpack_lock_writer,
         ENABLE ALWAYS TRIGGER relpack_report_insert,
         ENABLE ALWAYS TRIGGER relpack_report_update,
         ENABLE ALWAYS TRIGGER relpack_report_delete,
-        ENABLE ALWAYS TRIGGER relpack_report_truncate;
+        ENABLE ALWAYS TRIGGER relpack_report_truncate,
+        ENABLE ALWAYS TRIGGER relpack_report_move;
 
     COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
     COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
     COMMENT ON TRIGGER relpack_report_update ON public.object_state IS 'relpack: reports rows with an old tid';
     COMMENT ON TRIGGER relpack_report_delete ON public.object_state IS 'relpack: reports deleted objects';
     COMMENT ON TRIGGER relpack_report_truncate ON public.object_state IS 'relpack: reports a TRUNCATE';
+    COMMENT ON TRIGGER relpack_report_move ON public.object_state IS 'relpack: reports rows that got another zoid';
 END;
 $$;
 

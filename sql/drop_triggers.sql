@@ -14,6 +14,7 @@ BEGIN
     DROP TRIGGER IF EXISTS relpack_report_update ON public.object_state;
     DROP TRIGGER IF EXISTS relpack_report_delete ON public.object_state;
     DROP TRIGGER IF EXISTS relpack_report_truncate ON public.object_state;
+    DROP TRIGGER IF EXISTS relpack_report_move ON public.object_state;
 END;
 $$;
 

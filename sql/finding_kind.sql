@@ -19,6 +19,10 @@ FROM (VALUES
     ('live but doomed', 'error', 'reachable objects are chosen for deletion', NULL),
     ('objects miscounted', 'error', 'relpack.storage.objects is off by this many', NULL),
     ('references miscounted', 'error', 'relpack.storage.inrefs is off by this many', NULL),
+    ('undecodable', 'damage', 'reachable objects can''t be decoded: what they refer to is unknown, and nothing is deleted',
+     'Restore these objects, or cut them off; SELECT * FROM relpack.problem WHERE blocks; lists them.'),
+    ('empty', 'damage', 'reachable objects without a state (NULL or empty), which nobody can load',
+     'SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
     ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
     ('unfinished', 'note', 'the reachability of these objects is open', 'relpack pack'),
     ('dangling', 'note', 'reachable objects refer to these, which are not stored (POSKeyError)',
@@ -29,6 +33,6 @@ COMMENT ON VIEW relpack.finding_kind IS
     'What relpack.verify() and "relpack verify" can find.';
 COMMENT ON COLUMN relpack.finding_kind.kind IS 'Short name.';
 COMMENT ON COLUMN relpack.finding_kind.severity IS
-    'error: the graph is wrong, nothing should be deleted before it is mended; note: worth knowing, not wrong.';
+    'error: the graph is wrong, nothing should be deleted before it is mended; damage: the graph is right, the storage is not, and no repair mends that; note: worth knowing, not wrong.';
 COMMENT ON COLUMN relpack.finding_kind.meaning IS 'The finding in words.';
 COMMENT ON COLUMN relpack.finding_kind.remedy IS 'What to do about it.';

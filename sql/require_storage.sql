@@ -25,7 +25,7 @@ BEGIN
     SELECT string_agg(expected.name, ', ')
     INTO v_off
     FROM unnest(ARRAY['relpack_lock_writer', 'relpack_report_insert', 'relpack_report_update',
-                      'relpack_report_delete', 'relpack_report_truncate']) AS expected (name)
+                      'relpack_report_delete', 'relpack_report_truncate', 'relpack_report_move']) AS expected (name)
     WHERE NOT EXISTS (
         SELECT
         FROM pg_trigger

@@ -32,7 +32,8 @@ BEGIN
     END IF;
     doomed := (SELECT count(*) FROM relpack.doomed);
     blob_removals := (SELECT count(*) FROM relpack.blob_removal);
-    SELECT count(*), count(*) FILTER (WHERE problem.blocks AND object.parent IS NOT NULL)
+    SELECT count(*) FILTER (WHERE problem.kind <> 'empty' OR object.parent IS NOT NULL),
+           count(*) FILTER (WHERE problem.blocks AND object.parent IS NOT NULL)
     INTO problems, blocking_problems
     FROM relpack.problem
     LEFT JOIN relpack.object ON object.zoid = problem.zoid;

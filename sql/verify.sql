@@ -1,11 +1,13 @@
 -- Proves, in one snapshot, what relpack believes of the storage. Nothing is
--- locked or written, and commits go on: what they changed since the last
--- capture has a higher tid or an event, and is left aside.
+-- written, and commits go on: what they changed since the last capture has a
+-- higher tid or an event, and is left aside. VOLATILE, and the lock that every
+-- SELECT takes first of all: the snapshot of a statement that waited for a
+-- TRUNCATE is older than that, and shows the empty table without its event.
 CREATE OR REPLACE FUNCTION relpack.verify(
     OUT severity text, OUT finding text, OUT objects bigint, OUT zoids bigint[], OUT remedy text)
 RETURNS SETOF record
 LANGUAGE plpgsql
-STABLE
+VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
 AS $$
@@ -14,6 +16,7 @@ DECLARE
     v_doubt text;
     v_settled boolean;
 BEGIN
+    LOCK TABLE public.object_state IN ACCESS SHARE MODE;
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     v_doubt := relpack.doubt();
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
@@ -68,4 +71,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify() IS
-    'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before it is mended; note: worth knowing, not wrong: dangling references (which relpack found, and never makes), work that a run has left open. No row: sound. Reads everything once, writes and locks nothing; states are not decoded ("relpack verify" does that).';
+    'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before it is mended; damage: the graph is right, the storage is not: live objects that have no state, or can''t be decoded; note: worth knowing, not wrong: dangling references (which relpack found, and never makes), work that a run has left open. No row: sound. Reads everything once and writes nothing; states are not decoded ("relpack verify" does that).';

@@ -65,6 +65,11 @@ BEGIN
         LEFT JOIN relpack.object ON object.zoid = orphan.zoid
         WHERE object.zoid IS NULL
         UNION ALL
+        SELECT CASE WHEN problem.blocks THEN 'undecodable' ELSE 'empty' END, problem.zoid
+        FROM relpack.problem
+        JOIN relpack.object ON object.zoid = problem.zoid
+        WHERE v_settled AND object.parent IS NOT NULL AND (problem.blocks OR problem.kind = 'empty')
+        UNION ALL
         SELECT 'live but doomed', doomed.zoid
         FROM relpack.doomed
         JOIN relpack.object ON object.zoid = doomed.zoid

@@ -1,13 +1,22 @@
--- Sessions with a write to object_state in flight.
+-- Transactions with a write to object_state in flight. One that was prepared
+-- for a two-phase commit has no session any more: it is known by the lock on its
+-- own number.
 CREATE OR REPLACE VIEW relpack.writer AS
 SELECT locks.pid,
-       activity.application_name AS application,
-       activity.usename AS username,
-       activity.xact_start,
-       activity.state,
-       activity.query
+       coalesce(activity.application_name, 'prepared transaction ' || prepared.gid) AS application,
+       coalesce(activity.usename, prepared.owner) AS username,
+       coalesce(activity.xact_start, prepared.prepared) AS xact_start,
+       CASE WHEN prepared.gid IS NULL THEN activity.state ELSE 'prepared' END AS state,
+       coalesce(activity.query, format('ROLLBACK PREPARED %L', prepared.gid)) AS query
 FROM pg_catalog.pg_locks AS locks
 LEFT JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = locks.pid
+LEFT JOIN LATERAL (
+    SELECT xact.gid, xact.owner, xact.prepared
+    FROM pg_catalog.pg_locks AS own
+    JOIN pg_catalog.pg_prepared_xacts AS xact ON xact.transaction = own.transactionid
+    WHERE locks.pid IS NULL AND own.pid IS NULL AND own.virtualtransaction = locks.virtualtransaction
+    LIMIT 1
+) AS prepared ON true
 WHERE locks.locktype = 'advisory'
   AND locks.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
   AND locks.classid = 1919249520
@@ -16,10 +25,10 @@ WHERE locks.locktype = 'advisory'
   AND locks.granted;
 
 COMMENT ON VIEW relpack.writer IS
-    'Sessions whose transaction has written to object_state and has not ended. One that stays here for long keeps relpack from deleting.';
-COMMENT ON COLUMN relpack.writer.pid IS 'Process id: pg_cancel_backend(pid) cancels its statement.';
-COMMENT ON COLUMN relpack.writer.application IS 'Its application_name.';
+    'Transactions that have written to object_state and have not ended. One that stays here for long keeps relpack from deleting.';
+COMMENT ON COLUMN relpack.writer.pid IS 'Process id: pg_cancel_backend(pid) cancels its statement. NULL: a prepared transaction.';
+COMMENT ON COLUMN relpack.writer.application IS 'Its application_name; the name of a prepared transaction.';
 COMMENT ON COLUMN relpack.writer.username IS 'Its role.';
-COMMENT ON COLUMN relpack.writer.xact_start IS 'Start of its transaction.';
-COMMENT ON COLUMN relpack.writer.state IS 'active, idle in transaction, ...';
-COMMENT ON COLUMN relpack.writer.query IS 'Its last statement.';
+COMMENT ON COLUMN relpack.writer.xact_start IS 'Start of its transaction, or when it was prepared.';
+COMMENT ON COLUMN relpack.writer.state IS 'active, idle in transaction, prepared, ...';
+COMMENT ON COLUMN relpack.writer.query IS 'Its last statement; what ends a prepared transaction, if COMMIT PREPARED does not.';

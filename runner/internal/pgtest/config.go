@@ -13,15 +13,16 @@ import (
 // last counts.
 func (s *Server) configure(opts Options) error {
 	settings := map[string]string{
-		"listen_addresses":        "127.0.0.1",
-		"unix_socket_directories": s.socketDir,
-		"shared_buffers":          "128MB",
-		"max_connections":         "100",
-		"max_wal_size":            "2GB",
-		"log_line_prefix":         "%m [%p] %q%a %u@%d ",
-		"log_lock_waits":          "on",
-		"timezone":                "UTC",
-		"log_timezone":            "UTC",
+		"listen_addresses":          "127.0.0.1",
+		"unix_socket_directories":   s.socketDir,
+		"shared_buffers":            "128MB",
+		"max_connections":           "100",
+		"max_prepared_transactions": "10",
+		"max_wal_size":              "2GB",
+		"log_line_prefix":           "%m [%p] %q%a %u@%d ",
+		"log_lock_waits":            "on",
+		"timezone":                  "UTC",
+		"log_timezone":              "UTC",
 	}
 	if !opts.Durable {
 		// Not synchronous_commit: a commit must survive StopImmediate.

@@ -1,0 +1,135 @@
+package runner
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func TestAnUpdateOfAZoidLeavesNoNodeUnderTheOldOne(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	run(t, conn, "UPDATE object_state SET zoid = 77 WHERE zoid = 12")
+	if got := lines(t, conn, "SELECT format('%s %s', kind, zoid) FROM relpack.write_event ORDER BY 1"); strings.Join(got, ", ") != "deleted 12, written 77" {
+		t.Errorf("events: %q", got)
+	}
+	expectSound(t, target)
+	dryRun(t, target)
+	expectExact(t, conn)
+	expectSound(t, target)
+	// Under a tid that the graph does not know yet, a commit tells of the new one only.
+	run(t, conn, "UPDATE object_state SET zoid = 78, tid = tid + 1000000000000 WHERE zoid = 77")
+	dryRun(t, target)
+	expectExact(t, conn)
+	packStorage(t, target, everything)
+	expectSound(t, target)
+}
+
+func TestAPreparedTransactionInTheWayIsNamed(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	if get[string](t, conn, "SHOW max_prepared_transactions") == "0" {
+		t.Skip("the server allows none")
+	}
+	name := "left behind in " + get[string](t, conn, "SELECT current_database()")
+	run(t, conn, "BEGIN; UPDATE object_state SET state_size = state_size WHERE zoid = 1; PREPARE TRANSACTION '"+name+"'")
+	defer run(t, conn, "ROLLBACK PREPARED '"+name+"'")
+	target.CommitLockTimeout = 500 * time.Millisecond
+	_, err := Pack(t.Context(), target, everything, testLog(t))
+	expectError(t, err, ExitFailure, "prepared transaction "+name, "ROLLBACK PREPARED")
+	if got := get[string](t, conn, "SELECT format('%s %s %s', pid IS NULL, state, application) FROM relpack.writer"); got != "t prepared prepared transaction "+name {
+		t.Errorf("relpack.writer: %q", got)
+	}
+}
+
+// reloading holds object_state as TRUNCATE does, with the same rows in it again.
+func reloading(t *testing.T, target Target) (commit func()) {
+	t.Helper()
+	app := session(t, target)
+	run(t, app, "CREATE TABLE saved AS TABLE object_state")
+	run(t, app, "BEGIN")
+	run(t, app, "TRUNCATE object_state CASCADE")
+	run(t, app, "INSERT INTO object_state TABLE saved")
+	return func() { run(t, app, "COMMIT") }
+}
+
+// waitsForStorage polls until a session waits for object_state.
+func waitsForStorage(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	until(t, "a session waits for object_state", func() bool {
+		return get[bool](t, conn, "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'object_state'::regclass AND NOT granted)")
+	})
+}
+
+func TestATruncateAndReloadThatVerifyWaitsForIsNoFalseAlarm(t *testing.T) {
+	t.Parallel()
+	target, conn := newOrchard(t)
+	dryRun(t, target)
+	ranges := int(get[int64](t, conn, "SELECT pg_relation_size('object_state') / 8192 / 2"))
+	done := make(chan struct{})
+	report, err := Verify(t.Context(), target, duringVerify(ranges, func() {
+		commit := reloading(t, target)
+		go func() {
+			defer close(done)
+			waitsForStorage(t, conn)
+			commit()
+		}()
+	}), testLog(t))
+	<-done
+	if err != nil || len(report.Findings) > 0 {
+		t.Errorf("found %v, %v", report.Findings, err)
+	}
+	dryRun(t, target)
+	expectExact(t, conn)
+}
+
+func TestATruncateAndReloadThatVerifyInPsqlWaitsForIsNoFalseAlarm(t *testing.T) {
+	t.Parallel()
+	target, conn := newOrchard(t)
+	dryRun(t, target)
+	commit := reloading(t, target)
+	found := make(chan []string)
+	psql := session(t, target)
+	go func() { found <- findings(t, psql) }()
+	waitsForStorage(t, conn)
+	commit()
+	if got := <-found; len(got) > 0 {
+		t.Errorf("found %q", got)
+	}
+}
+
+func TestALiveObjectWithoutAStateIsNamed(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]bool{"by a first build": true, "later": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newStorage(t)
+			commit(t, conn, links{0: {1}, 1: nil})
+			if !first {
+				dryRun(t, target)
+			}
+			commitRecords(t, conn, map[int64][]byte{1: nil, 2: {}, 3: {}, 0: document(1, 2)})
+			report := packStorage(t, target, everything)
+			notes := strings.Join(report.Notes(), "\n")
+			expectWords(t, notes, "zoid 1 is reachable and its state is NULL or empty", "zoid 2 is reachable")
+			if strings.Contains(notes, "zoid 3") {
+				t.Errorf("garbage is named:\n%s", notes)
+			}
+			verified, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+			expectError(t, err, ExitRefused, "without a state", "zoid 1 2", "relpack.referrers")
+			if got := kinds(verified.Findings); strings.Join(got, " ") != "empty" {
+				t.Errorf("findings %q", got)
+			}
+			expectWords(t, statusText(t, target), "zoid 1 (empty)")
+			// With a state, and cut off, it is nothing to speak of any more.
+			commit(t, conn, links{0: {1}, 1: nil})
+			report = packStorage(t, target, everything)
+			if len(report.Problems) > 0 {
+				t.Errorf("still told: %v", report.Problems)
+			}
+			expectSound(t, target)
+		})
+	}
+}

@@ -1,0 +1,23 @@
+-- AFTER UPDATE row trigger of object_state, for rows whose zoid was changed: the
+-- statement's trigger sees the new ones alone. RelStorage never does it; who
+-- mends a storage in psql may. Nothing is cast on the way: on a table of another
+-- shape that would run code of its owner with the rights of relpack's.
+CREATE OR REPLACE FUNCTION relpack.report_move()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
+AS $$
+BEGIN
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state')
+       OR pg_typeof(OLD.zoid) <> 'bigint'::regtype OR pg_typeof(OLD.tid) <> 'bigint'::regtype THEN
+        RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    INSERT INTO relpack.write_event (kind, zoid, tid)
+    VALUES ('deleted', OLD.zoid, OLD.tid);
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.report_move() IS
+    'Trigger function: reports the old zoid of rows that got another.';
