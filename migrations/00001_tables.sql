@@ -73,7 +73,7 @@ COMMENT ON COLUMN relpack.object.tid IS 'Transaction id of the revision whose re
 COMMENT ON COLUMN relpack.object.parent IS
     'A live object that refers to this one: following parents ends at the root (0, its own parent). NULL: detached; unreachable once relpack.suspect is empty.';
 COMMENT ON COLUMN relpack.object.detached_tid IS
-    'Since when it is cut off, at the latest, as a tid: up to which changes were captured when that was found, or when an event was collected. Starts its grace. NULL for attached objects, and for those the first build found unreachable.';
+    'Since when it is garbage, at the latest, as a tid: relpack.storage.detach_tid when that was found, or its own tid if it was written anew since. Its grace begins then. NULL for attached objects, and for those the first build found unreachable: there it begins with tid.';
 COMMENT ON COLUMN relpack.object.class IS 'Class of the object: relpack.class.id.';
 COMMENT ON COLUMN relpack.object.size IS 'Bytes of the stored state.';
 
@@ -145,7 +145,7 @@ CREATE TABLE relpack.capture (
 );
 COMMENT ON TABLE relpack.capture IS
     'Captures that transactions may have been open at: to these, what was found cut off then may still be attached. Older ones are removed by relpack.doom().';
-COMMENT ON COLUMN relpack.capture.watermark IS 'The detached_tid of what was found; 0: the first build, what has none.';
+COMMENT ON COLUMN relpack.capture.watermark IS 'The detached_tid of what was found cut off; 0: the first build, what has none.';
 COMMENT ON COLUMN relpack.capture.read_until IS 'When the last states were read.';
 
 CREATE TABLE relpack.blob_removal (
@@ -182,6 +182,9 @@ CREATE TABLE relpack.storage (
     doomed_tid       bigint  NOT NULL DEFAULT 0,
     doomed_until     bigint  NOT NULL DEFAULT 0,
     begun_until      bigint  NOT NULL DEFAULT 0,
+    settled_tid      bigint  NOT NULL DEFAULT 0,
+    clock_tid        bigint,
+    detach_tid       bigint  NOT NULL GENERATED ALWAYS AS (greatest(least(watermark, clock_tid), noticed_tid)) STORED,
     objects          bigint  NOT NULL DEFAULT 0,
     inrefs           bigint  NOT NULL DEFAULT 0,
     relation         oid     NOT NULL DEFAULT 0,
@@ -206,6 +209,9 @@ COMMENT ON COLUMN relpack.storage.noticed_tid IS 'When events were last collecte
 COMMENT ON COLUMN relpack.storage.doomed_tid IS 'The applied_tid for which relpack.doomed was chosen; 0 when the graph has changed since.';
 COMMENT ON COLUMN relpack.storage.doomed_until IS 'The pack time, as a tid, with which relpack.doomed was chosen.';
 COMMENT ON COLUMN relpack.storage.begun_until IS 'The pack time, as a tid, of a deletion that has begun and is not finished: what is in relpack.doomed and no younger follows whatever the grace. 0: none.';
+COMMENT ON COLUMN relpack.storage.settled_tid IS 'The detach_tid of the last capture that was applied in full: what was found cut off since has this detached_tid or a later one.';
+COMMENT ON COLUMN relpack.storage.clock_tid IS 'When changes were last captured, as a tid by the clock of the server; never set back. NULL: not since the graph was begun.';
+COMMENT ON COLUMN relpack.storage.detach_tid IS 'The detached_tid of what is found cut off now: watermark, but not later than the clock where the tids of the storage are ahead of it, and not earlier than noticed_tid.';
 COMMENT ON COLUMN relpack.storage.objects IS 'Rows in relpack.object.';
 COMMENT ON COLUMN relpack.storage.inrefs IS 'Rows in relpack.object_inref.';
 COMMENT ON COLUMN relpack.storage.relation IS 'OID of the object_state that the graph describes.';

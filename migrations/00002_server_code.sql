@@ -35,6 +35,7 @@ BEGIN
     -- older load) nothing above that is known.
     UPDATE relpack.storage
     SET watermark = newest.tid,
+        clock_tid = greatest(clock_tid, relpack.time_tid(clock_timestamp())),
         applied_tid = least(applied_tid, newest.tid),
         graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'known' THEN 'doubtful' ELSE graph END,
         scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'known')),
@@ -110,6 +111,7 @@ AS $$
 DECLARE
     v_watermark bigint;
     v_detached bigint;
+    v_clock bigint;
     v_edges_gone bigint;
     v_edges_new bigint;
     v_nodes_gone bigint;
@@ -121,10 +123,10 @@ BEGIN
         RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
             HINT = 'Call relpack.reach() first.';
     END IF;
-    SELECT watermark, greatest(watermark, noticed_tid)
-    INTO STRICT v_watermark, v_detached
+    SELECT watermark, detach_tid, greatest(clock_tid, relpack.time_tid(clock_timestamp()))
+    INTO STRICT v_watermark, v_detached, v_clock
     FROM relpack.storage;
-    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_watermark, relpack.read_until())
+    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_detached, relpack.read_until())
     ON CONFLICT (watermark) DO UPDATE SET read_until = excluded.read_until;
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     DELETE FROM relpack.examined_inref
@@ -215,9 +217,15 @@ BEGIN
         WHERE doomed.zoid = examined.zoid AND object.zoid = examined.zoid AND object.tid <> examined.tid;
     END IF;
 
+    -- Garbage that is written anew is as young as that, by the clock if the tid
+    -- is ahead of it.
     WITH known AS (
         UPDATE relpack.object
-        SET tid = examined.tid, class = examined.class, size = examined.size
+        SET tid = examined.tid, class = examined.class, size = examined.size,
+            detached_tid = CASE
+                WHEN object.parent IS NOT NULL OR object.tid = examined.tid THEN object.detached_tid
+                ELSE greatest(object.detached_tid, least(examined.tid, v_clock))
+            END
         FROM relpack.examined_object AS examined
         WHERE object.zoid = examined.zoid AND examined.tid <= v_watermark
         RETURNING object.zoid
@@ -225,7 +233,7 @@ BEGIN
         INSERT INTO relpack.object (zoid, tid, parent, detached_tid, class, size)
         SELECT zoid, tid,
                CASE zoid WHEN 0 THEN 0 END,
-               CASE zoid WHEN 0 THEN NULL ELSE v_detached END,
+               CASE WHEN zoid <> 0 THEN greatest(v_detached, CASE WHEN tid > v_watermark THEN least(tid, v_clock) END) END,
                class, size
         FROM relpack.examined_object
         WHERE tid IS NOT NULL AND zoid NOT IN (SELECT zoid FROM known)
@@ -470,6 +478,7 @@ BEGIN
     INSERT INTO relpack.storage DEFAULT VALUES ON CONFLICT DO NOTHING;
     UPDATE relpack.storage
     SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, noticed_tid = 0, doomed_tid = 0,
+        settled_tid = 0, clock_tid = NULL,
         objects = 0, inrefs = 0, climb_round = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.tree, relpack.reached,
@@ -972,15 +981,16 @@ BEGIN
         -- happened just now, long after the last commit.
         UPDATE relpack.storage
         SET noticed_tid = greatest(noticed_tid, relpack.time_tid(clock_timestamp()))
-        RETURNING noticed_tid INTO v_storage.noticed_tid;
+        RETURNING detach_tid INTO v_storage.detach_tid;
     END IF;
     IF v_abandoned THEN
         -- A run was abandoned when it had applied a part of its changes. What it
         -- found cut off may have hung on what it did not come to, and may have
         -- been cut only now: its grace begins with this run.
         UPDATE relpack.object
-        SET detached_tid = greatest(v_storage.watermark, v_storage.noticed_tid)
-        WHERE object.parent IS NULL AND object.detached_tid >= v_storage.applied_tid;
+        SET detached_tid = v_storage.detach_tid
+        WHERE object.parent IS NULL
+          AND object.detached_tid >= least(v_storage.settled_tid, v_storage.applied_tid);
     END IF;
 
     -- What is odd may have come to name an object that is stored now.
@@ -1138,7 +1148,7 @@ BEGIN
         PERFORM relpack.cut_narrow();
         RETURN;
     END IF;
-    SELECT greatest(watermark, noticed_tid) INTO v_detached FROM relpack.storage;
+    SELECT detach_tid INTO v_detached FROM relpack.storage;
     WITH frontier AS MATERIALIZED (
         UPDATE relpack.suspect SET stage = 'loose' WHERE stage = 'cut' RETURNING zoid
     ), child AS MATERIALIZED (
@@ -1205,7 +1215,7 @@ BEGIN
         RETURN;
     END IF;
     UPDATE relpack.object
-    SET parent = NULL, detached_tid = (SELECT greatest(watermark, noticed_tid) FROM relpack.storage)
+    SET parent = NULL, detached_tid = (SELECT detach_tid FROM relpack.storage)
     WHERE zoid = ANY (v_walked) AND parent IS NOT NULL;
     INSERT INTO relpack.suspect (zoid, stage)
     SELECT zoid, 'cut' FROM unnest(v_walked) AS walked (zoid)
@@ -1243,10 +1253,12 @@ COMMENT ON FUNCTION relpack.discard_examined() IS
 -- Chooses what may be deleted: unreachable, last changed and found cut off
 -- before the pack time, and reached by nothing that stays. Objects of a
 -- deletion that has begun are not asked for their age again; what was chosen
--- since and is younger (with a smaller grace, by a dry run) is. No bitmap scans:
--- they go to the heap for whatever was deleted since the last VACUUM, each time,
--- where an index scan marks it as dead. No JIT: what goes by index although it is
--- called dear (see enable_...) would be compiled for longer than it runs.
+-- since and is younger (with a smaller grace, by a dry run) is. What was written
+-- after the capture is for the next run. Where all garbage is within the grace
+-- there is nothing to walk. No bitmap scans: they go to the heap for whatever
+-- was deleted since the last VACUUM, each time, where an index scan marks it as
+-- dead. No JIT: what goes by index although it is called dear (see enable_...)
+-- would be compiled for longer than it runs.
 CREATE OR REPLACE FUNCTION relpack.doom(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -1261,80 +1273,52 @@ SET enable_bitmapscan = off
 AS $$
 DECLARE
     v_tid bigint := relpack.capped_tid(pack_time);
-    v_newest bigint;
-    v_last bigint;
     v_begun bigint;
     v_count bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
-    SELECT begun_until INTO v_begun FROM relpack.storage;
+    SELECT begun_until, least(v_tid, greatest(applied_tid, noticed_tid)) INTO STRICT v_begun, v_tid
+    FROM relpack.storage;
     IF v_begun = 0 THEN
         PERFORM relpack.clear_scratch('relpack.doomed');
     ELSE
         DELETE FROM relpack.doomed
         USING relpack.object
-        WHERE object.zoid = doomed.zoid AND greatest(object.tid, object.detached_tid) > v_begun;
+        WHERE object.zoid = doomed.zoid AND coalesce(object.detached_tid, object.tid) > v_begun;
     END IF;
-    -- Where only garbage bears the highest tid, one row of it stays: clients
-    -- and our own watermark rely on max(tid) never falling.
-    SELECT max(tid) INTO v_newest FROM public.object_state;
-    IF NOT EXISTS (
+
+    IF v_begun <> 0 OR EXISTS (
         SELECT
-        FROM public.object_state AS stored
-        LEFT JOIN relpack.object ON object.zoid = stored.zoid
-        WHERE stored.tid = v_newest AND (object.zoid IS NULL OR object.parent IS NOT NULL)) THEN
-        SELECT min(zoid) INTO v_last FROM public.object_state WHERE tid = v_newest;
-    END IF;
-
-    PERFORM relpack.clear_scratch('relpack.spared');
-    INSERT INTO relpack.spared (zoid, stage)
-    SELECT object.zoid, 'new'
-    FROM relpack.object
-    WHERE coalesce(object.parent, -1) = -1
-      AND (object.zoid = v_last
-           OR (greatest(object.tid, object.detached_tid) > v_tid
-               AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
-    IF FOUND THEN
-        PERFORM relpack.analyze_spared();
-    END IF;
-    LOOP
-        EXIT WHEN NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new');
-        PERFORM relpack.spare();
-    END LOOP;
-    IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
-        RAISE EXCEPTION 'an unreachable object that is to stay can''t be decoded: what it refers to is unknown'
-            USING ERRCODE = 'RP002',
-                  DETAIL = (SELECT string_agg(format('zoid %s: %s', zoid, detail), '; ')
-                            FROM (SELECT zoid, detail
-                                  FROM relpack.problem JOIN relpack.spared USING (zoid)
-                                  WHERE problem.blocks ORDER BY zoid LIMIT 10) AS few),
-                  HINT = 'It may be deleted together with the rest once it is beyond the grace (--days).';
-    END IF;
-
-    IF v_begun = 0 THEN
-        INSERT INTO relpack.doomed (zoid)
-        SELECT object.zoid
         FROM relpack.object
-        WHERE coalesce(object.parent, -1) = -1
-          AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid);
-    ELSE
-        DELETE FROM relpack.doomed
-        WHERE EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = doomed.zoid)
-           OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid AND object.parent IS NULL);
-        INSERT INTO relpack.doomed (zoid)
-        SELECT object.zoid
-        FROM relpack.object
-        WHERE coalesce(object.parent, -1) = -1
-          AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid)
-        ON CONFLICT DO NOTHING;
+        WHERE coalesce(object.parent, -1) = -1 AND coalesce(object.detached_tid, object.tid) <= v_tid) THEN
+        PERFORM relpack.clear_scratch('relpack.spared');
+        PERFORM relpack.spare_young(v_tid);
+        IF v_begun = 0 THEN
+            INSERT INTO relpack.doomed (zoid)
+            SELECT object.zoid
+            FROM relpack.object
+            WHERE coalesce(object.parent, -1) = -1
+              AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid);
+        ELSE
+            DELETE FROM relpack.doomed
+            WHERE EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = doomed.zoid)
+               OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid AND object.parent IS NULL);
+            INSERT INTO relpack.doomed (zoid)
+            SELECT object.zoid
+            FROM relpack.object
+            WHERE coalesce(object.parent, -1) = -1
+              AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid)
+            ON CONFLICT DO NOTHING;
+        END IF;
+        PERFORM relpack.require_large_objects();
+        PERFORM relpack.clear_scratch('relpack.spared');
     END IF;
-    PERFORM relpack.require_large_objects();
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage
     SET doomed_tid = applied_tid,
         -- No garbage is younger than what was applied or noticed.
-        doomed_until = least(v_tid, greatest(applied_tid, noticed_tid)),
+        doomed_until = least(v_tid, detach_tid),
         begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
     -- Captures that no open transaction can have begun before. Where those of
     -- others are not looked at, after a month.
@@ -1343,7 +1327,6 @@ BEGIN
         WHEN pack_time < 'infinity' THEN relpack.capped_pack_time(clock_timestamp())
         ELSE now() - interval '30 days'
     END;
-    PERFORM relpack.clear_scratch('relpack.spared');
     RETURN v_count;
 END;
 $$;
@@ -1369,8 +1352,7 @@ BEGIN
     RETURN v_storage.applied_tid <> v_storage.doomed_tid
         OR NOT EXISTS (SELECT FROM relpack.doomed)
         OR (v_storage.doomed_until > v_storage.begun_until
-            AND v_storage.doomed_until <> least(relpack.capped_tid(pack_time),
-                                                greatest(v_storage.applied_tid, v_storage.noticed_tid)));
+            AND v_storage.doomed_until <> least(relpack.capped_tid(pack_time), v_storage.detach_tid));
 END;
 $$;
 
@@ -1519,7 +1501,7 @@ DECLARE
 BEGIN
     SELECT count(*) INTO v_pending FROM relpack.pending;
     IF v_pending = 0 THEN
-        UPDATE relpack.storage SET applied_tid = collected_tid;
+        UPDATE relpack.storage SET applied_tid = collected_tid, settled_tid = detach_tid;
     END IF;
     RETURN v_pending;
 END;
@@ -1950,7 +1932,9 @@ BEGIN
         RAISE EXCEPTION 'only a graph that is up to date can be mended' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     -- Nobody knows when that was cut off: its grace begins now.
-    SELECT greatest(watermark, noticed_tid, relpack.time_tid(clock_timestamp())) INTO STRICT v_now FROM relpack.storage;
+    UPDATE relpack.storage
+    SET noticed_tid = greatest(noticed_tid, relpack.time_tid(clock_timestamp()))
+    RETURNING detach_tid INTO STRICT v_now;
     DELETE FROM relpack.object_inref
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = object_inref.inref);
     DELETE FROM relpack.suspect
@@ -2790,7 +2774,7 @@ BEGIN
     DELETE FROM relpack.suspect WHERE stage = 'cut';
     v_saved := relpack.flow_narrow(v_held, cut_off);
     UPDATE relpack.object
-    SET parent = NULL, detached_tid = (SELECT greatest(watermark, noticed_tid) FROM relpack.storage)
+    SET parent = NULL, detached_tid = (SELECT detach_tid FROM relpack.storage)
     WHERE zoid = ANY (cut_off) AND zoid NOT IN (SELECT unnest(v_saved)) AND parent IS NOT NULL;
 END;
 $$;
@@ -2888,6 +2872,66 @@ COMMENT ON FUNCTION relpack.spare_narrow() IS
     'Step of relpack.doom(): spares what a few spared objects refer to, many levels at once.';
 -- +goose StatementEnd
 
+-- sql/spare_young.sql
+-- +goose StatementBegin
+-- What stays goes into relpack.spared: garbage within the grace, and all that it
+-- refers to. Objects of a deletion that has begun are not asked for their age.
+CREATE OR REPLACE FUNCTION relpack.spare_young(pack_tid bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    v_newest bigint;
+    v_last bigint;
+BEGIN
+    -- Where only garbage bears the highest tid, one row of it stays: clients
+    -- and our own watermark rely on max(tid) never falling.
+    SELECT max(tid) INTO v_newest FROM public.object_state;
+    IF NOT EXISTS (
+        SELECT
+        FROM public.object_state AS stored
+        LEFT JOIN relpack.object ON object.zoid = stored.zoid
+        WHERE stored.tid = v_newest AND (object.zoid IS NULL OR object.parent IS NOT NULL)) THEN
+        SELECT min(zoid) INTO v_last FROM public.object_state WHERE tid = v_newest;
+    END IF;
+
+    INSERT INTO relpack.spared (zoid, stage)
+    SELECT object.zoid, 'new'
+    FROM relpack.object
+    WHERE coalesce(object.parent, -1) = -1
+      AND (object.zoid = v_last
+           OR (coalesce(object.detached_tid, object.tid) > pack_tid
+               AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
+    IF FOUND THEN
+        PERFORM relpack.analyze_spared();
+    END IF;
+    LOOP
+        EXIT WHEN NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new');
+        PERFORM relpack.spare();
+    END LOOP;
+    IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
+        RAISE EXCEPTION 'an unreachable object that is to stay can''t be decoded: what it refers to is unknown'
+            USING ERRCODE = 'RP002',
+                  DETAIL = (SELECT string_agg(format('zoid %s: %s', zoid, detail), '; ')
+                            FROM (SELECT zoid, detail
+                                  FROM relpack.problem JOIN relpack.spared USING (zoid)
+                                  WHERE problem.blocks ORDER BY zoid LIMIT 10) AS few),
+                  HINT = 'It may be deleted together with the rest once it is beyond the grace (--days).';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.spare_young(bigint) IS
+    'Step of relpack.doom(): fills relpack.spared with the unreachable objects that are younger than this tid, and what they refer to. Raises RP002 where one of them can''t be decoded.';
+-- +goose StatementEnd
+
 -- sql/status.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.status(
@@ -2916,8 +2960,8 @@ BEGIN
     -- While a graph is built, nodes without a parent mean nothing.
     IF graph IN ('known', 'doubtful') THEN
         SELECT count(*), coalesce(sum(object.size), 0),
-               count(*) FILTER (WHERE greatest(object.tid, object.detached_tid) > v_day_ago),
-               coalesce(sum(object.size) FILTER (WHERE greatest(object.tid, object.detached_tid) > v_day_ago), 0)
+               count(*) FILTER (WHERE coalesce(object.detached_tid, object.tid) > v_day_ago),
+               coalesce(sum(object.size) FILTER (WHERE coalesce(object.detached_tid, object.tid) > v_day_ago), 0)
         INTO unreachable, unreachable_bytes, within_grace, within_grace_bytes
         FROM relpack.object
         WHERE coalesce(object.parent, -1) = -1;
@@ -3107,6 +3151,32 @@ RETURN make_timestamp(((tid >> 32) / 535680 + 1900)::int, ((tid >> 32) / 44640 %
 
 COMMENT ON FUNCTION relpack.tid_time(bigint) IS
     'The moment a transaction id stands for. Example: SELECT relpack.tid_time(max(tid)) FROM object_state;';
+-- +goose StatementEnd
+
+-- sql/tids_ahead.sql
+-- +goose StatementBegin
+-- A client whose clock was wrong once leaves tids that all later ones exceed. A
+-- few minutes are nothing: clocks differ.
+CREATE OR REPLACE FUNCTION relpack.tids_ahead()
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN greatest(storage.clock_tid, storage.noticed_tid) > clock.tid
+            THEN format('The clock of the server was ahead when relpack ran: what it saw being cut off then stays until %s if it has a grace. "relpack pack --init" forgets that.',
+                        relpack.tid_time(greatest(storage.clock_tid, storage.noticed_tid))::timestamptz(0))
+        WHEN storage.watermark > clock.tid
+            THEN format('The highest transaction id is ahead of the server''s clock: it is of %s. The grace of what relpack saw being cut off goes by the clock; what was garbage already at the first pack and has such an id stays until then, or until a pack with a negative --days.',
+                        relpack.tid_time(storage.watermark)::timestamptz(0))
+        END
+    FROM relpack.storage
+    CROSS JOIN (SELECT relpack.time_tid(clock_timestamp() + interval '5 minutes') AS tid) AS clock;
+$$;
+
+COMMENT ON FUNCTION relpack.tids_ahead() IS
+    'Says so when the last capture found transaction ids that are ahead of the server''s clock, or when that was set back since; else NULL.';
 -- +goose StatementEnd
 
 -- sql/time_tid.sql
@@ -3766,7 +3836,7 @@ SELECT object.zoid,
        class.label AS class,
        object.size,
        relpack.tid_time(object.detached_tid) AS unreachable_since,
-       relpack.tid_time(greatest(object.tid, object.detached_tid)) + interval '1 day' AS deletable_after
+       relpack.tid_time(coalesce(object.detached_tid, object.tid)) + interval '1 day' AS deletable_after
 FROM relpack.object
 JOIN relpack.class ON class.id = object.class
 WHERE coalesce(object.parent, -1) = -1;
@@ -3844,9 +3914,11 @@ DROP FUNCTION relpack."try_pack_lock";
 DROP FUNCTION relpack."trigger_identity";
 DROP FUNCTION relpack."tree_zoids";
 DROP FUNCTION relpack."time_tid";
+DROP FUNCTION relpack."tids_ahead";
 DROP FUNCTION relpack."tid_time";
 DROP FUNCTION relpack."sweep";
 DROP FUNCTION relpack."status";
+DROP FUNCTION relpack."spare_young";
 DROP FUNCTION relpack."spare_narrow";
 DROP FUNCTION relpack."spare";
 DROP FUNCTION relpack."sever";

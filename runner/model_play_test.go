@@ -37,6 +37,7 @@ func beginHistory(ctx context.Context, w *modelWorker) (*modelHistory, error) {
 	h := &modelHistory{model: newModel(), w: w, base: time.Now().Truncate(time.Minute), used: map[int64]bool{}}
 	tid := h.tid(100 * 24 * 60)
 	h.used[tid] = true
+	h.began = zodbtest.TimeTid(h.base)
 	h.clock = tid
 	if err := w.reset(ctx, tid); err != nil {
 		return nil, fmt.Errorf("reset: %w", err)

@@ -78,8 +78,9 @@ func (h *modelHistory) checkBegun(gone []int64, left map[int64]bool, begun, batc
 	torn := false
 	for zoid := range left {
 		node := h.nodes[zoid]
-		// What was cut off in a future that was given up is asked for its age.
-		if young := max(node.tid, node.lo); young > begun && young <= max(h.stored.maxTid(), h.noticed) {
+		// What was cut off in a future that was given up is asked for its age, as
+		// is what was written ahead of the clock.
+		if young := node.age(node.lo); young > begun && young <= min(max(h.stored.maxTid(), h.noticed), h.began) {
 			return lossf("%v were deleted, %d is to follow, and its age would be asked for: %d, begun until %d", gone, zoid, young, begun)
 		}
 		torn = torn || slices.ContainsFunc(h.view.refs(zoid), func(ref int64) bool { return slices.Contains(gone, ref) })
@@ -121,7 +122,7 @@ func (h *modelHistory) checkGone(gone []int64, doomed map[int64]bool, packTid in
 	reached, deleted := h.stored.from(0), modelSet(gone)
 	for _, zoid := range gone {
 		node, known := h.nodes[zoid]
-		young := max(node.tid, node.lo)
+		young := node.age(node.lo)
 		switch {
 		case reached[zoid]:
 			return lossf("object %d was deleted and can be reached", zoid)

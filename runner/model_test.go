@@ -4,6 +4,9 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
+
+	"relpack/runner/internal/zodbtest"
 )
 
 // modelNode is what relpack is expected to know of an object. When exactly
@@ -14,10 +17,19 @@ type modelNode struct {
 	lo, hi  int64 // bounds of detached_tid; 0: NULL
 }
 
+// age is since when it is garbage, if its detached_tid is this.
+func (n modelNode) age(detached int64) int64 {
+	if detached == 0 {
+		return n.tid
+	}
+	return detached
+}
+
 // model is a storage with its past, and relpack's knowledge of it.
 type model struct {
 	stored    modelStorage
 	snapshots []modelStorage
+	began     int64           // when the history did, as a tid
 	moment    int             // counts the changes of stored
 	reached   map[int64]int   // zoid: the moment since which it can be reached all along
 	cut       map[int64]int64 // zoid: highest tid when it was last cut off
@@ -109,7 +121,9 @@ func sameContent(a, b modelContent) bool {
 func (m *model) settle(firstBuild bool) {
 	reached := m.stored.from(0)
 	early, late := m.noticeable()
-	early, late = max(early, m.stored.maxTid()), max(late, m.stored.maxTid())
+	// What is cut off is no younger than the clock, though tids may be ahead.
+	soon := zodbtest.TimeTid(time.Now().Add(time.Hour))
+	early, late = max(early, min(m.stored.maxTid(), m.began)), max(late, min(m.stored.maxTid(), soon))
 	odd := false
 	for _, row := range m.stored {
 		odd = odd || row.content.kind == "odd" || row.content.kind == "opaque"
@@ -129,13 +143,16 @@ func (m *model) settle(firstBuild bool) {
 			}
 		case known && before.garbage:
 			node.lo, node.hi = before.lo, before.hi
+			if before.tid != row.tid {
+				node.lo, node.hi = max(before.lo, min(row.tid, m.began)), max(before.hi, min(row.tid, soon))
+			}
 			if m.dirty || m.vanished[zoid] {
 				// Its node may have gone meanwhile, and come back as a new one.
 				node.lo = min(early, before.lo)
 				node.hi = max(late, before.hi, m.abandoned)
 			}
 		case m.dirty:
-			node.lo, node.hi = m.cut[zoid], max(late, m.abandoned)
+			node.lo, node.hi = min(m.cut[zoid], m.began), max(late, m.abandoned)
 		default:
 			node.lo, node.hi = early, late
 		}
@@ -207,7 +224,7 @@ func (m *model) doom(packTid int64) (must, may map[int64]bool) {
 func (m *model) choose(packTid int64, detached func(modelNode) int64) map[int64]bool {
 	var stay []int64
 	for zoid, node := range m.nodes {
-		young := max(node.tid, detached(node))
+		young := node.age(detached(node))
 		if node.garbage && young > packTid && (!m.doomed[zoid] || young > m.begunUntil) {
 			stay = append(stay, zoid)
 		}

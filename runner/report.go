@@ -23,6 +23,7 @@ type Report struct {
 	FirstBuild bool      `json:"first_build"`     // the graph was built by this run
 	Compared   bool      `json:"compared"`        // the graph was doubted and compared
 	Doubt      string    `json:"doubt,omitempty"` // why
+	Ahead      string    `json:"ahead,omitempty"` // what it means that tids are ahead of the clock
 
 	Scanned           Count        `json:"scanned"`            // states read and decoded
 	Objects           int64        `json:"objects"`            // in the storage, before the deletion
@@ -195,6 +196,9 @@ func (r *Report) Notes() []string {
 	}
 	if r.ForeignReferences > 0 {
 		note("%s references lead to other databases: relpack can't see whether these refer back to this one.", humanize.Comma(r.ForeignReferences))
+	}
+	if r.Ahead != "" {
+		note("%s", r.Ahead)
 	}
 	for _, p := range r.Problems {
 		if p.Kind == "empty" {

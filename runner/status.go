@@ -44,6 +44,7 @@ type GraphStatus struct {
 	AppliedTid      *int64       `json:"applied_tid"`
 	AppliedUntil    *time.Time   `json:"applied_until"`
 	LastTransaction *time.Time   `json:"last_transaction"` // of the storage
+	Ahead           string       `json:"ahead,omitempty"`  // what it means that tids are ahead of the clock
 	Objects         int64        `json:"objects"`
 	References      int64        `json:"references"`
 	Unreachable     *Count       `json:"unreachable"`  // nil while nobody knows
@@ -162,7 +163,7 @@ const statusGrants = "Let its owner run: " +
 	"GRANT SELECT ON ALL TABLES IN SCHEMA relpack TO %[1]s; " +
 	"GRANT SELECT ON public.object_state TO %[1]s; " +
 	"GRANT EXECUTE ON FUNCTION relpack.status, relpack.doubt, relpack.trigger_identity, " +
-	"relpack.tid_time, relpack.time_tid, relpack.pack_lock_holder, relpack.lock_protocol TO %[1]s;"
+	"relpack.tid_time, relpack.time_tid, relpack.tids_ahead, relpack.pack_lock_holder, relpack.lock_protocol TO %[1]s;"
 
 // advice is what keeps relpack from packing this storage; "" is nothing.
 func (d *database) advice(ctx context.Context, conn querier, t Target, files fs.FS) string {
@@ -192,11 +193,11 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 		SELECT graph, doubt, applied_tid, applied_until, objects, inrefs,
 		       unreachable, unreachable_bytes, within_grace, within_grace_bytes,
 		       doomed, blob_removals, problems, blocking_problems, bytes,
-		       (SELECT relpack.tid_time(max(tid)) FROM public.object_state)
+		       (SELECT relpack.tid_time(max(tid)) FROM public.object_state), coalesce(relpack.tids_ahead(), '')
 		FROM relpack.status()`).
 		Scan(&g.State, &g.Doubt, &g.AppliedTid, &g.AppliedUntil, &g.Objects, &g.References,
 			&unreachable, &unreachableBytes, &grace, &graceBytes,
-			&g.Doomed, &g.BlobRemovals, &g.ProblemCount, &g.BlockingCount, &g.Bytes, &g.LastTransaction); err != nil {
+			&g.Doomed, &g.BlobRemovals, &g.ProblemCount, &g.BlockingCount, &g.Bytes, &g.LastTransaction, &g.Ahead); err != nil {
 		return nil, err
 	}
 	if unreachable != nil {

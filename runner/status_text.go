@@ -81,6 +81,9 @@ func (g *GraphStatus) writeState(line lineWriter, now time.Time) {
 	if g.LastTransaction != nil {
 		line("last transaction", "%s", moment(*g.LastTransaction, now))
 	}
+	if g.Ahead != "" {
+		line("", "%s", g.Ahead)
+	}
 }
 
 func (g *GraphStatus) writeUnreachable(line lineWriter) {

@@ -37,14 +37,14 @@ func (p *pack) survey(ctx context.Context) error {
 			return fmt.Errorf("count the unreachable: %w", err)
 		}
 		err := p.conn.QueryRow(ctx, `
-			SELECT storage.objects, storage.inrefs, garbage.objects, garbage.bytes
+			SELECT storage.objects, storage.inrefs, garbage.objects, garbage.bytes, coalesce(relpack.tids_ahead(), '')
 			FROM relpack.storage
 			CROSS JOIN (
 			    SELECT count(*) AS objects, coalesce(sum(size), 0)::bigint AS bytes
 			    FROM relpack.object
 			    WHERE coalesce(parent, -1) = -1
 			) AS garbage`).
-			Scan(&r.Objects, &r.References, &r.Unreachable.Objects, &r.Unreachable.Bytes)
+			Scan(&r.Objects, &r.References, &r.Unreachable.Objects, &r.Unreachable.Bytes, &r.Ahead)
 		if err != nil {
 			return fmt.Errorf("count the unreachable: %w", err)
 		}

@@ -26,6 +26,7 @@ BEGIN
     -- older load) nothing above that is known.
     UPDATE relpack.storage
     SET watermark = newest.tid,
+        clock_tid = greatest(clock_tid, relpack.time_tid(clock_timestamp())),
         applied_tid = least(applied_tid, newest.tid),
         graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'known' THEN 'doubtful' ELSE graph END,
         scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'known')),

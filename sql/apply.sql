@@ -17,6 +17,7 @@ AS $$
 DECLARE
     v_watermark bigint;
     v_detached bigint;
+    v_clock bigint;
     v_edges_gone bigint;
     v_edges_new bigint;
     v_nodes_gone bigint;
@@ -28,10 +29,10 @@ BEGIN
         RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
             HINT = 'Call relpack.reach() first.';
     END IF;
-    SELECT watermark, greatest(watermark, noticed_tid)
-    INTO STRICT v_watermark, v_detached
+    SELECT watermark, detach_tid, greatest(clock_tid, relpack.time_tid(clock_timestamp()))
+    INTO STRICT v_watermark, v_detached, v_clock
     FROM relpack.storage;
-    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_watermark, relpack.read_until())
+    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_detached, relpack.read_until())
     ON CONFLICT (watermark) DO UPDATE SET read_until = excluded.read_until;
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     DELETE FROM relpack.examined_inref
@@ -122,9 +123,15 @@ BEGIN
         WHERE doomed.zoid = examined.zoid AND object.zoid = examined.zoid AND object.tid <> examined.tid;
     END IF;
 
+    -- Garbage that is written anew is as young as that, by the clock if the tid
+    -- is ahead of it.
     WITH known AS (
         UPDATE relpack.object
-        SET tid = examined.tid, class = examined.class, size = examined.size
+        SET tid = examined.tid, class = examined.class, size = examined.size,
+            detached_tid = CASE
+                WHEN object.parent IS NOT NULL OR object.tid = examined.tid THEN object.detached_tid
+                ELSE greatest(object.detached_tid, least(examined.tid, v_clock))
+            END
         FROM relpack.examined_object AS examined
         WHERE object.zoid = examined.zoid AND examined.tid <= v_watermark
         RETURNING object.zoid
@@ -132,7 +139,7 @@ BEGIN
         INSERT INTO relpack.object (zoid, tid, parent, detached_tid, class, size)
         SELECT zoid, tid,
                CASE zoid WHEN 0 THEN 0 END,
-               CASE zoid WHEN 0 THEN NULL ELSE v_detached END,
+               CASE WHEN zoid <> 0 THEN greatest(v_detached, CASE WHEN tid > v_watermark THEN least(tid, v_clock) END) END,
                class, size
         FROM relpack.examined_object
         WHERE tid IS NOT NULL AND zoid NOT IN (SELECT zoid FROM known)

@@ -39,15 +39,16 @@ BEGIN
         -- happened just now, long after the last commit.
         UPDATE relpack.storage
         SET noticed_tid = greatest(noticed_tid, relpack.time_tid(clock_timestamp()))
-        RETURNING noticed_tid INTO v_storage.noticed_tid;
+        RETURNING detach_tid INTO v_storage.detach_tid;
     END IF;
     IF v_abandoned THEN
         -- A run was abandoned when it had applied a part of its changes. What it
         -- found cut off may have hung on what it did not come to, and may have
         -- been cut only now: its grace begins with this run.
         UPDATE relpack.object
-        SET detached_tid = greatest(v_storage.watermark, v_storage.noticed_tid)
-        WHERE object.parent IS NULL AND object.detached_tid >= v_storage.applied_tid;
+        SET detached_tid = v_storage.detach_tid
+        WHERE object.parent IS NULL
+          AND object.detached_tid >= least(v_storage.settled_tid, v_storage.applied_tid);
     END IF;
 
     -- What is odd may have come to name an object that is stored now.

@@ -22,7 +22,7 @@ BEGIN
         PERFORM relpack.cut_narrow();
         RETURN;
     END IF;
-    SELECT greatest(watermark, noticed_tid) INTO v_detached FROM relpack.storage;
+    SELECT detach_tid INTO v_detached FROM relpack.storage;
     WITH frontier AS MATERIALIZED (
         UPDATE relpack.suspect SET stage = 'loose' WHERE stage = 'cut' RETURNING zoid
     ), child AS MATERIALIZED (

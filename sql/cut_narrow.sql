@@ -34,7 +34,7 @@ BEGIN
         RETURN;
     END IF;
     UPDATE relpack.object
-    SET parent = NULL, detached_tid = (SELECT greatest(watermark, noticed_tid) FROM relpack.storage)
+    SET parent = NULL, detached_tid = (SELECT detach_tid FROM relpack.storage)
     WHERE zoid = ANY (v_walked) AND parent IS NOT NULL;
     INSERT INTO relpack.suspect (zoid, stage)
     SELECT zoid, 'cut' FROM unnest(v_walked) AS walked (zoid)

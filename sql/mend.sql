@@ -19,7 +19,9 @@ BEGIN
         RAISE EXCEPTION 'only a graph that is up to date can be mended' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     -- Nobody knows when that was cut off: its grace begins now.
-    SELECT greatest(watermark, noticed_tid, relpack.time_tid(clock_timestamp())) INTO STRICT v_now FROM relpack.storage;
+    UPDATE relpack.storage
+    SET noticed_tid = greatest(noticed_tid, relpack.time_tid(clock_timestamp()))
+    RETURNING detach_tid INTO STRICT v_now;
     DELETE FROM relpack.object_inref
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = object_inref.inref);
     DELETE FROM relpack.suspect

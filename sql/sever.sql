@@ -44,7 +44,7 @@ BEGIN
     DELETE FROM relpack.suspect WHERE stage = 'cut';
     v_saved := relpack.flow_narrow(v_held, cut_off);
     UPDATE relpack.object
-    SET parent = NULL, detached_tid = (SELECT greatest(watermark, noticed_tid) FROM relpack.storage)
+    SET parent = NULL, detached_tid = (SELECT detach_tid FROM relpack.storage)
     WHERE zoid = ANY (cut_off) AND zoid NOT IN (SELECT unnest(v_saved)) AND parent IS NOT NULL;
 END;
 $$;

@@ -24,8 +24,8 @@ BEGIN
     -- While a graph is built, nodes without a parent mean nothing.
     IF graph IN ('known', 'doubtful') THEN
         SELECT count(*), coalesce(sum(object.size), 0),
-               count(*) FILTER (WHERE greatest(object.tid, object.detached_tid) > v_day_ago),
-               coalesce(sum(object.size) FILTER (WHERE greatest(object.tid, object.detached_tid) > v_day_ago), 0)
+               count(*) FILTER (WHERE coalesce(object.detached_tid, object.tid) > v_day_ago),
+               coalesce(sum(object.size) FILTER (WHERE coalesce(object.detached_tid, object.tid) > v_day_ago), 0)
         INTO unreachable, unreachable_bytes, within_grace, within_grace_bytes
         FROM relpack.object
         WHERE coalesce(object.parent, -1) = -1;

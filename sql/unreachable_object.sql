@@ -4,7 +4,7 @@ SELECT object.zoid,
        class.label AS class,
        object.size,
        relpack.tid_time(object.detached_tid) AS unreachable_since,
-       relpack.tid_time(greatest(object.tid, object.detached_tid)) + interval '1 day' AS deletable_after
+       relpack.tid_time(coalesce(object.detached_tid, object.tid)) + interval '1 day' AS deletable_after
 FROM relpack.object
 JOIN relpack.class ON class.id = object.class
 WHERE coalesce(object.parent, -1) = -1;

@@ -1,0 +1,56 @@
+-- What stays goes into relpack.spared: garbage within the grace, and all that it
+-- refers to. Objects of a deletion that has begun are not asked for their age.
+CREATE OR REPLACE FUNCTION relpack.spare_young(pack_tid bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    v_newest bigint;
+    v_last bigint;
+BEGIN
+    -- Where only garbage bears the highest tid, one row of it stays: clients
+    -- and our own watermark rely on max(tid) never falling.
+    SELECT max(tid) INTO v_newest FROM public.object_state;
+    IF NOT EXISTS (
+        SELECT
+        FROM public.object_state AS stored
+        LEFT JOIN relpack.object ON object.zoid = stored.zoid
+        WHERE stored.tid = v_newest AND (object.zoid IS NULL OR object.parent IS NOT NULL)) THEN
+        SELECT min(zoid) INTO v_last FROM public.object_state WHERE tid = v_newest;
+    END IF;
+
+    INSERT INTO relpack.spared (zoid, stage)
+    SELECT object.zoid, 'new'
+    FROM relpack.object
+    WHERE coalesce(object.parent, -1) = -1
+      AND (object.zoid = v_last
+           OR (coalesce(object.detached_tid, object.tid) > pack_tid
+               AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
+    IF FOUND THEN
+        PERFORM relpack.analyze_spared();
+    END IF;
+    LOOP
+        EXIT WHEN NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new');
+        PERFORM relpack.spare();
+    END LOOP;
+    IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
+        RAISE EXCEPTION 'an unreachable object that is to stay can''t be decoded: what it refers to is unknown'
+            USING ERRCODE = 'RP002',
+                  DETAIL = (SELECT string_agg(format('zoid %s: %s', zoid, detail), '; ')
+                            FROM (SELECT zoid, detail
+                                  FROM relpack.problem JOIN relpack.spared USING (zoid)
+                                  WHERE problem.blocks ORDER BY zoid LIMIT 10) AS few),
+                  HINT = 'It may be deleted together with the rest once it is beyond the grace (--days).';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.spare_young(bigint) IS
+    'Step of relpack.doom(): fills relpack.spared with the unreachable objects that are younger than this tid, and what they refer to. Raises RP002 where one of them can''t be decoded.';
