@@ -318,36 +318,145 @@ COMMENT ON FUNCTION relpack.batch_that_fits(bigint[], integer, bigint) IS
 -- Blob files go while no writer is in flight, a few at a time. An object that
 -- is stored again keeps them all: somebody restored it, or a RelStorage up to
 -- 2.0 wrote it, whose commits delete a row and insert it anew. Files of earlier
--- revisions go with the object.
+-- revisions go with the object. object_state comes before the writers' lock, as
+-- for everybody who writes: whoever wants the table for himself and then writes
+-- (TRUNCATE) would wait for us, and we for him.
 CREATE OR REPLACE FUNCTION relpack.blob_removals(
-    batch integer,
+    zoids bigint[], tids bigint[],
     OUT zoid bigint, OUT tid bigint, OUT newest_zoid bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
 AS $$
 BEGIN
     PERFORM relpack.require_pack_lock();
+    LOCK TABLE public.object_state IN ACCESS SHARE MODE;
     IF NOT relpack.try_writers_lock() THEN
         RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
     END IF;
     -- The files are unlinked before this transaction ends: a client that stops
-    -- there must not hold the site.
-    PERFORM set_config('idle_in_transaction_session_timeout', '2s', true);
+    -- there must not hold the site, nor a standby that does not answer. What
+    -- this transaction says is only that files are gone.
+    PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
+            set_config('synchronous_commit', 'local', true);
     DELETE FROM relpack.blob_removal AS removal
-    USING public.object_state AS stored
-    WHERE stored.zoid = removal.zoid;
+    USING unnest(zoids) AS listed (zoid), public.object_state AS stored
+    WHERE removal.zoid = listed.zoid AND stored.zoid = listed.zoid;
     RETURN QUERY
     SELECT removal.zoid, removal.tid, (SELECT max(newest.zoid) FROM public.object_state AS newest)
-    FROM relpack.blob_removal AS removal
-    ORDER BY removal.zoid, removal.tid
-    LIMIT batch;
+    FROM unnest(zoids, tids) AS listed (zoid, tid)
+    JOIN relpack.blob_removal AS removal ON removal.zoid = listed.zoid AND removal.tid = listed.tid
+    ORDER BY removal.zoid, removal.tid;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.blob_removals(integer) IS
-    'The next blob files to unlink, with the writers'' lock held until the transaction ends (raises lock_not_available when it can''t be had); rows whose object is stored again are dropped.';
+COMMENT ON FUNCTION relpack.blob_removals(bigint[], bigint[]) IS
+    'Which of these blobs of relpack.blob_removal may lose their files, with the writers'' lock held until the transaction ends, which commits locally (raises lock_not_available when it can''t be had); rows whose object is stored again are dropped. relpack.blobs_removed() follows in the same transaction.';
+-- +goose StatementEnd
+
+-- sql/blobs_in_database.sql
+-- +goose StatementBegin
+-- A configuration that says nothing of shared-blob-dir leaves open where blobs
+-- are. Looked at before a deletion, which takes the chunks along.
+CREATE OR REPLACE FUNCTION relpack.blobs_in_database()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_stored bigint;
+    v_kept bigint;
+BEGIN
+    -- In two statements: without the table the second can't be planned.
+    IF to_regclass('public.blob_chunk') IS NULL THEN
+        RETURN false;
+    END IF;
+    -- A storage whose blobs were moved into files may still have old chunks.
+    SELECT count(*), count(*) FILTER (WHERE EXISTS (
+        SELECT
+        FROM public.blob_chunk
+        WHERE blob_chunk.zoid = sampled.zoid AND blob_chunk.tid = sampled.tid))
+    INTO v_stored, v_kept
+    FROM (
+        (SELECT object.zoid, object.tid
+         FROM relpack.object
+         WHERE object.class = 1 AND coalesce(object.parent, -1) = -1
+         LIMIT 100)
+        UNION ALL
+        SELECT live.zoid, live.tid FROM relpack.live_blobs() AS live
+    ) AS sampled;
+    RETURN v_stored > 0 AND v_kept = v_stored;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_in_database() IS
+    'Whether blobs are kept in the database: all of some reachable and some unreachable blobs have their chunks in blob_chunk.';
+-- +goose StatementEnd
+
+-- sql/blobs_not_found.sql
+-- +goose StatementBegin
+-- Not found is not removed: the directory may be another one, laid out
+-- otherwise, or not mounted. It is believed where the file of a live blob lies
+-- where it should, or where there is no live blob to look for.
+CREATE OR REPLACE FUNCTION relpack.blobs_not_found(
+    zoids bigint[], tids bigint[], found_zoids bigint[], found_tids bigint[])
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    v_struck bigint;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    LOCK TABLE public.object_state IN ACCESS SHARE MODE;
+    IF cardinality(found_zoids) = 0 THEN
+        IF EXISTS (SELECT FROM relpack.live_blobs(1)) THEN
+            RETURN 0;
+        END IF;
+    ELSIF NOT EXISTS (
+        SELECT
+        FROM unnest(found_zoids, found_tids) AS found (zoid, tid)
+        JOIN public.object_state AS stored ON stored.zoid = found.zoid AND stored.tid = found.tid
+        JOIN relpack.object ON object.zoid = found.zoid
+        WHERE object.class = 1 AND object.parent IS NOT NULL) THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM relpack.blob_removal AS removal
+    USING unnest(zoids, tids) AS gone (zoid, tid)
+    WHERE removal.zoid = gone.zoid AND removal.tid = gone.tid;
+    GET DIAGNOSTICS v_struck = ROW_COUNT;
+    RETURN v_struck;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_not_found(bigint[], bigint[], bigint[], bigint[]) IS
+    'Strikes blobs off relpack.blob_removal whose files are not in the blob directory: only if one of those found there is a reachable blob as it is stored now, or if none was found and no blob is reachable. Returns how many rows were struck off.';
+-- +goose StatementEnd
+
+-- sql/blobs_removed.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.blobs_removed(zoids bigint[], tids bigint[])
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    DELETE FROM relpack.blob_removal AS removal
+    USING unnest(zoids, tids) AS removed (zoid, tid)
+    WHERE removal.zoid = removed.zoid AND removal.tid = removed.tid;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_removed(bigint[], bigint[]) IS
+    'Strikes blobs off relpack.blob_removal whose files were found and removed.';
 -- +goose StatementEnd
 
 -- sql/build_begin.sql
@@ -1227,6 +1336,24 @@ COMMENT ON FUNCTION relpack.cut_narrow() IS
     'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.sever() if nothing is left to cut.';
 -- +goose StatementEnd
 
+-- sql/discard_blob_removals.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.discard_blob_removals()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    DELETE FROM relpack.blob_removal;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.discard_blob_removals() IS
+    'Empties relpack.blob_removal of a storage whose blobs are in the database: their rows and large objects went with the objects, there are no files.';
+-- +goose StatementEnd
+
 -- sql/discard_examined.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.discard_examined()
@@ -1807,6 +1934,80 @@ $$;
 
 COMMENT ON FUNCTION relpack.limits() IS
     'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a query stops; loose: objects looked at together by relpack.loosen(); climb_...: how many referrers relpack.climb() looks at, how many of those it climbs, how far, and in how many rounds; grow_...: for zoids below what relpack.grow() has a bit each, 32 MiB in all, and how many passes it makes at most, from two.';
+-- +goose StatementEnd
+
+-- sql/listed_blobs.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.listed_blobs(
+    after_zoid bigint, after_tid bigint, batch integer,
+    OUT zoid bigint, OUT tid bigint)
+RETURNS SETOF record
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT removal.zoid, removal.tid
+    FROM relpack.blob_removal AS removal
+    WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
+    ORDER BY removal.zoid, removal.tid
+    LIMIT batch;
+$$;
+
+COMMENT ON FUNCTION relpack.listed_blobs(bigint, bigint, integer) IS
+    'The next blobs of relpack.blob_removal. Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes the deletions along.';
+-- +goose StatementEnd
+
+-- sql/live_blobs.sql
+-- +goose StatementBegin
+-- Blobs to look for in a blob directory: only what is found there proves that
+-- it is this storage's, mounted, and laid out as it was looked at. From pages
+-- here and there, so that old ones that were lost with a disk don't make up all
+-- of them. Only where blobs are rare all objects are looked through.
+CREATE OR REPLACE FUNCTION relpack.live_blobs(
+    tries integer DEFAULT 100,
+    OUT zoid bigint, OUT tid bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    v_pages bigint := pg_relation_size('relpack.object') / current_setting('block_size')::bigint;
+    v_zoids bigint[];
+BEGIN
+    -- First the lock, then the look: a snapshot that is older than a rewrite of
+    -- the table sees nothing in it.
+    LOCK TABLE public.object_state IN ACCESS SHARE MODE;
+    IF v_pages > 1000 THEN
+        v_zoids := ARRAY(
+            SELECT object.zoid
+            FROM relpack.object TABLESAMPLE SYSTEM (100000.0 / v_pages)
+            WHERE object.class = 1 AND object.parent IS NOT NULL
+            ORDER BY random()
+            LIMIT tries);
+    END IF;
+    IF coalesce(cardinality(v_zoids), 0) < tries THEN
+        v_zoids := ARRAY(
+            SELECT object.zoid
+            FROM relpack.object
+            WHERE object.class = 1 AND object.parent IS NOT NULL
+            LIMIT tries);
+    END IF;
+    RETURN QUERY
+    SELECT stored.zoid, stored.tid
+    FROM unnest(v_zoids) AS known (zoid)
+    CROSS JOIN LATERAL (
+        SELECT object_state.zoid, object_state.tid
+        FROM public.object_state
+        WHERE object_state.zoid = known.zoid
+        OFFSET 0
+    ) AS stored;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.live_blobs(integer) IS
+    'Some reachable blobs with the tids that are stored, at most so many. A blob directory that holds the file of none of them is not believed to be this storage''s.';
 -- +goose StatementEnd
 
 -- sql/lock_protocol.sql
@@ -3945,6 +4146,8 @@ DROP FUNCTION relpack."mend";
 DROP FUNCTION relpack."loosen";
 DROP FUNCTION relpack."lock_writer";
 DROP FUNCTION relpack."lock_protocol";
+DROP FUNCTION relpack."live_blobs";
+DROP FUNCTION relpack."listed_blobs";
 DROP FUNCTION relpack."limits";
 DROP FUNCTION relpack."join_packer";
 DROP FUNCTION relpack."grow";
@@ -3957,6 +4160,7 @@ DROP FUNCTION relpack."doubt";
 DROP FUNCTION relpack."doomed_otherwise";
 DROP FUNCTION relpack."doom";
 DROP FUNCTION relpack."discard_examined";
+DROP FUNCTION relpack."discard_blob_removals";
 DROP FUNCTION relpack."cut_narrow";
 DROP FUNCTION relpack."cut";
 DROP FUNCTION relpack."create_triggers";
@@ -3974,6 +4178,9 @@ DROP FUNCTION relpack."build_reset";
 DROP FUNCTION relpack."build_key";
 DROP FUNCTION relpack."build_inref";
 DROP FUNCTION relpack."build_begin";
+DROP FUNCTION relpack."blobs_removed";
+DROP FUNCTION relpack."blobs_not_found";
+DROP FUNCTION relpack."blobs_in_database";
 DROP FUNCTION relpack."blob_removals";
 DROP FUNCTION relpack."batch_that_fits";
 DROP FUNCTION relpack."apply";

@@ -11,27 +11,22 @@ import (
 	"relpack/runner/blobdir"
 )
 
-// blobFiles is the storage's shared blob directory.
-type blobFiles struct{ *blobdir.Dir }
-
-// Blob files go in small groups, while no writer is in flight.
+// Blob files go in small groups, while no writer is in flight: so long does a
+// group hold up a commit at most, but for the one file that it is at.
 const (
 	blobGroup    = 50
-	blobDeadline = time.Second // the server lets go of the lock after two
+	blobDeadline = 50 * time.Millisecond
 )
 
-// openBlobDir opens the blob directory, so that a wrong one is found out
-// before anything is deleted. Nil without one.
-func (p *pack) openBlobDir() (*blobFiles, error) {
-	if p.target.BlobDir == "" {
-		return nil, nil
-	}
-	dir, err := blobdir.Open(p.target.BlobDir)
-	if err != nil {
-		return nil, &Error{Code: ExitFailure, Err: fmt.Errorf("blob directory: %w", err), Hint: "Nothing was changed"}
-	}
-	return &blobFiles{dir}, nil
-}
+// blobList is how many blobs one durable commit serves.
+const blobList = 5000
+
+// A directory in which so many blobs can't be removed is left alone, and so many
+// are named.
+const (
+	maxBlobFailures = 100
+	namedBlobs      = 10
+)
 
 type removal struct {
 	Zoid, Tid, Newest int64
@@ -39,79 +34,112 @@ type removal struct {
 
 // removeBlobs works off the outbox relpack.blob_removal.
 func (p *pack) removeBlobs(ctx context.Context, dir *blobFiles) error {
-	if p.target.BlobsInDatabase {
-		// Rows and large objects went with the objects; there are no files.
-		if _, err := p.conn.Exec(ctx, "DELETE FROM relpack.blob_removal"); err != nil {
+	if p.blobsInDatabase {
+		if _, err := p.conn.Exec(ctx, "SELECT relpack.discard_blob_removals()"); err != nil {
 			return fmt.Errorf("empty relpack.blob_removal: %w", err)
 		}
 		return nil
 	}
-	var waiting int64
-	if err := p.conn.QueryRow(ctx, "SELECT count(*) FROM relpack.blob_removal").Scan(&waiting); err != nil {
-		return fmt.Errorf("read relpack.blob_removal: %w", err)
+	if err := p.countBlobRemovals(ctx); err != nil || p.report.BlobFiles.Waiting == 0 || dir == nil {
+		return err
 	}
-	p.report.BlobFiles.Waiting = waiting
-	if waiting == 0 || dir == nil {
-		return nil
-	}
-	p.progress.Phase("remove blob files", "blobs", waiting)
+	p.progress.Phase("remove blob files", "blobs", p.report.BlobFiles.Waiting)
 	defer p.progress.End()
-	// Deletions that were committed without waiting for the disk must be on it
-	// before a file goes: this commit takes them along.
-	if err := p.flush(ctx); err != nil {
-		return fmt.Errorf("remove blob files: %w", err)
+	err := p.removeListed(ctx, dir)
+	if counted := p.countBlobRemovals(ctx); err == nil {
+		err = counted
 	}
-	for {
-		if p.stopped() {
-			return errInterrupted
-		}
-		var listed, gone int
-		err := p.persist(ctx, "remove blob files", func() (bool, error) {
-			var err error
-			listed, gone, err = p.removeGroup(ctx, dir)
-			return err == nil, err
-		})
-		if err != nil {
-			return err
-		}
-		if listed == 0 {
-			break
-		}
-		p.progress.Add(int64(gone))
+	if err == nil && dir.failed != nil {
+		err = &Error{Code: ExitFailure, Err: fmt.Errorf("blob directory: %w", dir.failed),
+			Hint: "The objects are deleted, their files stay listed in relpack.blob_removal for the next run"}
 	}
-	return p.conn.QueryRow(ctx, "SELECT count(*) FROM relpack.blob_removal").Scan(&p.report.BlobFiles.Waiting)
+	if p.report.BlobFiles.Waiting > 0 && p.report.BlobFiles.Why == "" {
+		p.report.BlobFiles.Why = dir.unproved()
+	}
+	return err
 }
 
-// flush commits something durably.
-func (p *pack) flush(ctx context.Context) error {
-	return pgx.BeginFunc(ctx, p.conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"); err != nil {
+func (p *pack) countBlobRemovals(ctx context.Context) error {
+	err := p.conn.QueryRow(ctx, "SELECT count(*) FROM relpack.blob_removal").Scan(&p.report.BlobFiles.Waiting)
+	if err != nil {
+		return fmt.Errorf("read relpack.blob_removal: %w", err)
+	}
+	return nil
+}
+
+// removeListed goes through the list once, whatever stays on it.
+func (p *pack) removeListed(ctx context.Context, dir *blobFiles) error {
+	last := removal{Zoid: -1}
+	for {
+		list, err := pgxRows(ctx, p.conn, pgx.RowToStructByPos[removal],
+			"SELECT zoid, tid, 0::bigint FROM relpack.listed_blobs($1, $2, $3)", last.Zoid, last.Tid, blobList)
+		if err != nil {
+			return fmt.Errorf("read relpack.blob_removal: %w", err)
+		}
+		if len(list) == 0 {
+			return nil
+		}
+		last = list[len(list)-1]
+		if why, err := p.makeDurable(ctx); err != nil || why != "" {
+			p.report.BlobFiles.Why = why
 			return err
 		}
-		_, err := tx.Exec(ctx, "UPDATE relpack.run SET deleted = $2 WHERE id = $1", p.run, p.report.Deleted.Objects)
-		return err
-	})
+		var missing []removal
+		for len(list) > 0 {
+			if p.stopped() {
+				return errInterrupted
+			}
+			if dir.failures > maxBlobFailures {
+				return nil
+			}
+			var done group
+			if err := p.persist(ctx, "remove blob files", func() (bool, error) {
+				var err error
+				done, err = p.removeGroup(ctx, dir, list[:min(blobGroup, len(list))])
+				return err == nil, err
+			}); err != nil {
+				return err
+			}
+			list = append(done.rest, list[min(blobGroup, len(list)):]...)
+			missing = append(missing, done.missing...)
+			p.progress.Add(int64(done.removed))
+		}
+		if err := p.strikeMissing(ctx, dir, missing); err != nil {
+			return err
+		}
+	}
+}
+
+// A group is what became of some blobs.
+type group struct {
+	removed int
+	missing []removal // not found
+	rest    []removal // not looked at
 }
 
 var errDeadline = errors.New("no time left for this group")
 
 // removeGroup removes the files of some blobs in one transaction, which holds
-// the writers' lock; it returns how many the group had and how many are done.
-func (p *pack) removeGroup(ctx context.Context, dir *blobFiles) (listed, gone int, err error) {
-	err = pgx.BeginFunc(ctx, p.conn, func(tx pgx.Tx) error {
-		deadline := time.Now().Add(blobDeadline)
-		rows, err := tx.Query(ctx, "SELECT zoid, tid, newest_zoid FROM relpack.blob_removals($1)", blobGroup)
+// the writers' lock.
+func (p *pack) removeGroup(ctx context.Context, dir *blobFiles, listed []removal) (group, error) {
+	var done group
+	err := pgx.BeginFunc(ctx, p.conn, func(tx pgx.Tx) error {
+		done = group{}
+		zoids, tids := keys(listed)
+		rows, err := tx.Query(ctx, "SELECT zoid, tid, newest_zoid FROM relpack.blob_removals($1, $2)", zoids, tids)
 		if err != nil {
 			return err
 		}
-		group, err := pgx.CollectRows(rows, pgx.RowToStructByPos[removal])
+		removals, err := pgx.CollectRows(rows, pgx.RowToStructByPos[removal])
 		if err != nil {
 			return err
 		}
-		var zoids, tids []int64
-		for _, r := range group {
+		var gone []removal
+		deadline, files := time.Now().Add(blobDeadline), 0
+		for i, r := range removals {
 			removed, err := dir.Remove(blobdir.Removal{Zoid: r.Zoid, Tid: r.Tid, Newest: r.Newest, Before: func() error {
-				if time.Now().After(deadline) {
+				// One file at least, or a slow disk would let nothing go.
+				if files++; files > 1 && time.Now().After(deadline) {
 					return errDeadline
 				}
 				return nil
@@ -119,19 +147,56 @@ func (p *pack) removeGroup(ctx context.Context, dir *blobFiles) (listed, gone in
 			p.report.BlobFiles.Files += int64(removed.Files)
 			p.report.BlobFiles.Bytes += removed.Bytes
 			if errors.Is(err, errDeadline) {
+				done.rest = removals[i:]
 				break
 			}
-			if err != nil {
-				return &Error{Code: ExitFailure, Err: fmt.Errorf("blob directory: %w", err),
-					Hint: "The objects are deleted, their files stay listed in relpack.blob_removal for the next run"}
+			switch {
+			case err != nil:
+				p.couldNot(dir, r, err)
+			case removed.Found:
+				gone = append(gone, r)
+			default:
+				done.missing = append(done.missing, r)
 			}
-			zoids, tids = append(zoids, r.Zoid), append(tids, r.Tid)
 		}
-		listed, gone = len(group), len(zoids)
-		_, err = tx.Exec(ctx, `DELETE FROM relpack.blob_removal
-			USING unnest($1::bigint[], $2::bigint[]) AS gone (zoid, tid)
-			WHERE blob_removal.zoid = gone.zoid AND blob_removal.tid = gone.tid`, zoids, tids)
+		done.removed = len(gone)
+		zoids, tids = keys(gone)
+		_, err = tx.Exec(ctx, "SELECT relpack.blobs_removed($1, $2)", zoids, tids)
 		return err
 	})
-	return listed, gone, err
+	return done, err
+}
+
+// couldNot notes a blob whose files stay. What lies behind a link was put there
+// by somebody who knows; the run has not failed for it.
+func (p *pack) couldNot(dir *blobFiles, r removal, err error) {
+	dir.failures++
+	if dir.failures <= namedBlobs {
+		p.report.BlobFiles.Skipped = append(p.report.BlobFiles.Skipped, fmt.Sprintf("blob %d: %v", r.Zoid, err))
+	}
+	if dir.failed == nil && !errors.Is(err, blobdir.ErrLink) {
+		dir.failed = err
+	}
+}
+
+// strikeMissing strikes off the list what is not in the directory, if that is
+// proved to be the storage's.
+func (p *pack) strikeMissing(ctx context.Context, dir *blobFiles, missing []removal) error {
+	if len(missing) == 0 || !dir.believed() {
+		return nil
+	}
+	return p.persist(ctx, "strike blobs off relpack.blob_removal", func() (bool, error) {
+		zoids, tids := keys(missing)
+		foundZoids, foundTids := keys(dir.found)
+		_, err := p.conn.Exec(ctx, "SELECT relpack.blobs_not_found($1, $2, $3, $4)", zoids, tids, foundZoids, foundTids)
+		return err == nil, err
+	})
+}
+
+func keys(removals []removal) (zoids, tids []int64) {
+	zoids, tids = make([]int64, len(removals)), make([]int64, len(removals))
+	for i, r := range removals {
+		zoids[i], tids[i] = r.Zoid, r.Tid
+	}
+	return zoids, tids
 }

@@ -196,9 +196,15 @@ func TestAnotherStoragesBlobDirectoryLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	target.BlobDir = other
+	_, err := Pack(t.Context(), target, everything, testLog(t))
+	expectError(t, err, ExitRefused, other)
+	expectBlob(t, target, zodbtest.Bushy, 3, tid-7, true)
+	expectStored(t, conn, 0, 1, 2, 3, 4)
+	// Nor where there is no live blob to tell it by.
+	commit(t, conn, links{1: nil})
 	packStorage(t, target, everything)
 	expectBlob(t, target, zodbtest.Bushy, 3, tid-7, true)
-	expectStored(t, conn, 0, 1, 2)
+	expectStored(t, conn, 0, 1)
 }
 
 func TestAWrongBlobDirectoryIsFoundOutBeforeAnythingIsDone(t *testing.T) {

@@ -38,6 +38,8 @@ type pack struct {
 	run      int64     // relpack.run.id
 	report   *Report
 	counts   struct{ scanned, scannedBytes, foreign atomic.Int64 }
+
+	blobsInDatabase bool
 }
 
 // Pack finds and deletes what can't be reached in one storage. The report is
@@ -114,6 +116,9 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 		return err
 	}
 	if err := p.survey(ctx); err != nil {
+		return err
+	}
+	if err := p.surveyBlobs(ctx, blobs); err != nil {
 		return err
 	}
 	if err := p.sayLeftovers(ctx); err != nil {

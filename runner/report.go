@@ -40,8 +40,9 @@ type Report struct {
 	Phases            []Phase      `json:"phases"`
 	PeakMemory        int64        `json:"peak_memory"` // of this process
 
-	packTime *time.Time
-	chosen   bool // what may be deleted is known
+	packTime    *time.Time
+	chosen      bool // what may be deleted is known
+	chosenBlobs int64
 }
 
 // A Count is of objects and the bytes of their states.
@@ -58,11 +59,13 @@ type ClassCount struct {
 }
 
 // A BlobCount is of files that were removed, and of blobs whose files wait for
-// a run that knows the blob directory.
+// another run: for one that knows the blob directory, or for another reason.
 type BlobCount struct {
-	Files   int64 `json:"files"`
-	Bytes   int64 `json:"bytes"`
-	Waiting int64 `json:"waiting"`
+	Files   int64    `json:"files"`
+	Bytes   int64    `json:"bytes"`
+	Waiting int64    `json:"waiting"`
+	Why     string   `json:"why,omitempty"`     // they wait, where the directory is known
+	Skipped []string `json:"skipped,omitempty"` // blobs whose files could not be removed, and why; at most 10
 }
 
 // A Problem is an object whose state could not be decoded, or that has none.
@@ -192,7 +195,14 @@ func (r *Report) Notes() []string {
 		note("The space of deleted rows can be used again after VACUUM of object_state (autovacuum does it in time).")
 	}
 	if r.BlobFiles.Waiting > 0 {
-		note("Files of %s deleted blobs stay: relpack removes them when it is told the blob directory.", humanize.Comma(r.BlobFiles.Waiting))
+		why := "relpack removes them when it is told the blob directory"
+		if r.BlobFiles.Why != "" {
+			why = r.BlobFiles.Why
+		}
+		note("Files of %s stay: %s.", plural(r.BlobFiles.Waiting, "deleted blob"), why)
+	}
+	for _, skipped := range r.BlobFiles.Skipped {
+		note("%s", skipped)
 	}
 	if r.ForeignReferences > 0 {
 		note("%s references lead to other databases: relpack can't see whether these refer back to this one.", humanize.Comma(r.ForeignReferences))

@@ -88,6 +88,9 @@ func (p *pack) survey(ctx context.Context) error {
 		for _, c := range r.ByClass {
 			r.Chosen.Objects += c.Objects
 			r.Chosen.Bytes += c.Bytes
+			if c.Class == blobClass {
+				r.chosenBlobs = c.Objects
+			}
 		}
 		r.ByClass = r.ByClass[:min(len(r.ByClass), 10)]
 		r.chosen = true
@@ -99,6 +102,7 @@ const fewUnreachable = 50_000
 
 // worthTelling are rows of relpack.problem. Garbage without a state is garbage.
 const worthTelling = "(kind <> 'empty' OR EXISTS (SELECT FROM relpack.object WHERE object.zoid = problem.zoid AND parent IS NOT NULL))"
+const blobClass = "ZODB.blob.Blob"
 
 // setPackTime fixes, by the server's clock, until when an object must have
 // been left alone to be deleted.

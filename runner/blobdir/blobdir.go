@@ -39,6 +39,7 @@ type Dir struct {
 	path   string
 	root   *os.Root
 	layout Layout
+	marked bool
 }
 
 // Open opens a blob directory, which may itself be a symbolic link, and finds
@@ -56,22 +57,65 @@ func Open(path string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blob directory: %w", err)
 	}
-	layout, err := level{root, path}.layout()
+	layout, marked, err := level{root, path}.layout()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open blob directory: %w", err), root.Close())
 	}
-	return &Dir{path: path, root: root, layout: layout}, nil
+	return &Dir{path: path, root: root, layout: layout, marked: marked}, nil
 }
 
 // Close closes the directory.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// Layout is the directory's layout.
+// Layout is the directory's layout, as it is marked or else as ZODB takes it.
 func (d *Dir) Layout() Layout { return d.layout }
+
+// Marked tells whether a marker file names the layout.
+func (d *Dir) Marked() bool { return d.marked }
+
+// layouts are both, the directory's own first.
+func (d *Dir) layouts() [2]Layout {
+	if d.layout == Lawn {
+		return [2]Layout{Lawn, Bushy}
+	}
+	return [2]Layout{Bushy, Lawn}
+}
+
+// Find looks for one revision of a blob, in the directory's own layout and then
+// in the other: the marker may be missing or wrong. "" if it is in neither.
+func (d *Dir) Find(zoid, tid int64) (Layout, error) {
+	for _, layout := range d.layouts() {
+		opened, err := d.descend(layout, zoid)
+		if err != nil {
+			return "", err
+		}
+		if opened == nil {
+			continue
+		}
+		there, err := opened.object().has(revisionName(tid))
+		opened.close()
+		if there || err != nil {
+			return layout, err
+		}
+	}
+	return "", nil
+}
+
+// has tells whether there is a regular file of this name.
+func (l level) has(name string) (bool, error) {
+	info, err := l.root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, l.named(err)
+	}
+	return info.Mode().IsRegular(), nil
+}
 
 // Path is the directory of a blob's revisions, whether it exists or not.
 func (d *Dir) Path(zoid int64) string {
-	return filepath.Join(append([]string{d.path}, d.levelNames(zoid)...)...)
+	return filepath.Join(append([]string{d.path}, levelNames(d.layout, zoid)...)...)
 }
 
 // File is the path of one revision of a blob, whether it exists or not.
@@ -79,27 +123,28 @@ func (d *Dir) File(zoid, tid int64) string {
 	return filepath.Join(d.Path(zoid), revisionName(tid))
 }
 
-func (l level) layout() (Layout, error) {
+// layout also tells whether the marker names it.
+func (l level) layout() (Layout, bool, error) {
 	// Read even if the marker says all: a directory that can't be listed is
 	// better noticed now than in the middle of a removal.
 	visible, err := l.hasVisibleEntry()
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	text, err := l.root.ReadFile(marker)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && visible:
-		return Lawn, nil
+		return Lawn, false, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return Bushy, nil
+		return Bushy, false, nil
 	case err != nil:
-		return "", l.named(err)
+		return "", false, l.named(err)
 	}
 	switch layout := Layout(strings.TrimSpace(string(text))); layout {
 	case Bushy, Lawn:
-		return layout, nil
+		return layout, true, nil
 	default:
-		return "", fmt.Errorf("%s names the layout %q; relpack knows %q and %q",
+		return "", false, fmt.Errorf("%s names the layout %q; relpack knows %q and %q",
 			l.join(marker), string(layout), Bushy, Lawn)
 	}
 }

@@ -86,6 +86,7 @@ func remove(t *testing.T, dir *blobdir.Dir, removal blobdir.Removal) blobdir.Rem
 
 func expect(t *testing.T, got blobdir.Removed, files int, bytes int64) {
 	t.Helper()
+	got.Found = false // has tests of its own
 	if want := (blobdir.Removed{Files: files, Bytes: bytes}); got != want {
 		t.Errorf("removed %+v, want %+v", got, want)
 	}

@@ -30,9 +30,9 @@ func (l levels) close() {
 // descend opens an object's directory level by level; nil if it does not exist.
 // os.Root alone would follow a link to another place within the blob directory,
 // and so to another object's files.
-func (d *Dir) descend(zoid int64) (levels, error) {
+func (d *Dir) descend(layout Layout, zoid int64) (levels, error) {
 	opened := levels{{d.root, d.path}}
-	for _, name := range d.levelNames(zoid) {
+	for _, name := range levelNames(layout, zoid) {
 		child, err := opened.object().open(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			opened.close()
@@ -47,6 +47,9 @@ func (d *Dir) descend(zoid int64) (levels, error) {
 	return opened, nil
 }
 
+// ErrLink is what a link in place of a directory comes to.
+var ErrLink = errors.New("symbolic link, which relpack does not follow")
+
 func (l level) open(name string) (level, error) {
 	expected, err := l.root.Lstat(name)
 	if err != nil {
@@ -54,7 +57,7 @@ func (l level) open(name string) (level, error) {
 	}
 	path := l.join(name)
 	if expected.Mode()&fs.ModeSymlink != 0 {
-		return level{}, fmt.Errorf("%s is a symbolic link, which relpack does not follow", path)
+		return level{}, fmt.Errorf("%s is a %w", path, ErrLink)
 	}
 	if !expected.IsDir() {
 		return level{}, fmt.Errorf("%s is not a directory", path)

@@ -57,8 +57,8 @@ func parseRevision(name string) (tid int64, ok bool) {
 
 // levelNames are those of the directories from the blob directory down to the
 // object's own.
-func (d *Dir) levelNames(zoid int64) []string {
-	if d.layout == Lawn {
+func levelNames(layout Layout, zoid int64) []string {
+	if layout == Lawn {
 		return []string{idName(zoid)}
 	}
 	names := make([]string, oidBytes)

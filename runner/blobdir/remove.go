@@ -25,6 +25,7 @@ type Removal struct {
 
 // Removed says what went. Lock files are not counted.
 type Removed struct {
+	Found bool // the file of exactly r.Tid was there
 	Files int
 	Bytes int64
 }
@@ -41,13 +42,22 @@ const farBelow = 65536 * 16
 // Remove unlinks the files of a blob's revisions with tid <= r.Tid, their locks,
 // and then the object's directory if nothing is left in it.
 //
-// It does nothing unless the file of exactly r.Tid is there: a file that went
-// before is no error, and a directory that belongs to another storage loses
-// nothing. That file is unlinked last, so that an interrupted removal is found
+// It does nothing unless the file of exactly r.Tid is there, in whichever
+// layout: a file that went before is no error, and a directory that belongs to
+// another storage loses nothing. That file is unlinked last, so that an interrupted removal is found
 // again. Newer revisions and files of other names stay. With an error, Removed
 // counts what went until then.
 func (d *Dir) Remove(r Removal) (Removed, error) {
-	opened, err := d.descend(r.Zoid)
+	for _, layout := range d.layouts() {
+		if removed, err := d.removeIn(layout, r); removed.Found || err != nil {
+			return removed, err
+		}
+	}
+	return Removed{}, nil
+}
+
+func (d *Dir) removeIn(layout Layout, r Removal) (Removed, error) {
+	opened, err := d.descend(layout, r.Zoid)
 	if err != nil || opened == nil {
 		return Removed{}, err
 	}
@@ -60,7 +70,7 @@ func (d *Dir) Remove(r Removal) (Removed, error) {
 	if err != nil {
 		return removed, err
 	}
-	return removed, d.removeDirs(opened, r)
+	return removed, removeDirs(opened, levelNames(layout, r.Zoid), r)
 }
 
 // file is one to unlink.
@@ -125,7 +135,7 @@ func (l level) doomed(r Removal) ([]file, error) {
 }
 
 func (l level) unlink(files []file, before func() error) (Removed, error) {
-	var removed Removed
+	removed := Removed{Found: true}
 	for _, file := range files {
 		if before != nil {
 			if err := before(); err != nil {
@@ -149,8 +159,7 @@ func (l level) unlink(files []file, before func() error) (Removed, error) {
 
 // removeDirs removes the object's directory if it is empty, and those above it
 // as far as they are empty and far below the newest object.
-func (d *Dir) removeDirs(opened levels, r Removal) error {
-	names := d.levelNames(r.Zoid)
+func removeDirs(opened levels, names []string, r Removal) error {
 	for depth := len(names); depth > 0; depth-- {
 		if depth < len(names) && !far(r, oidBytes-depth) {
 			return nil

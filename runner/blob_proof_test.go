@@ -1,0 +1,241 @@
+package runner
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+func listed(t *testing.T, conn *pgx.Conn, want ...int64) {
+	t.Helper()
+	expectZoids(t, "listed in relpack.blob_removal", zoids(t, conn, "SELECT zoid FROM relpack.blob_removal ORDER BY zoid"), want)
+}
+
+func markLayout(t *testing.T, dir, layout string) {
+	t.Helper()
+	marker := filepath.Join(dir, ".layout")
+	if err := os.Remove(marker); err != nil {
+		t.Fatal(err)
+	}
+	if layout == "" {
+		return
+	}
+	if err := os.WriteFile(marker, []byte(layout), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// move lays a blob out otherwise.
+func move(t *testing.T, target Target, zoid int64, from, to string) {
+	t.Helper()
+	old, new := zodbtest.ObjectDir(target.BlobDir, from, zoid), zodbtest.ObjectDir(target.BlobDir, to, zoid)
+	if err := os.MkdirAll(filepath.Dir(new), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(old, new); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBlobFilesGoWhateverTheMarkerOfTheLayoutSays(t *testing.T) {
+	t.Parallel()
+	for _, layout := range []string{zodbtest.Bushy, zodbtest.Lawn} {
+		for _, marker := range []string{zodbtest.Bushy, zodbtest.Lawn, ""} {
+			t.Run(layout+" marked "+marker, func(t *testing.T) {
+				t.Parallel()
+				target, conn, tid := newAlbum(t, layout)
+				markLayout(t, target.BlobDir, marker)
+				report := packStorage(t, target, everything)
+				if report.BlobFiles.Files != 4 {
+					t.Errorf("%d files removed, want 4", report.BlobFiles.Files)
+				}
+				expectBlob(t, target, layout, 2, tid, true)
+				expectBlob(t, target, layout, 3, tid, false)
+				expectBlob(t, target, layout, 4, tid, false)
+				listed(t, conn)
+			})
+		}
+	}
+}
+
+func TestBlobFilesGoFromADirectoryWithBothLayouts(t *testing.T) {
+	t.Parallel()
+	target, conn, tid := newAlbum(t, zodbtest.Bushy)
+	move(t, target, 3, zodbtest.Bushy, zodbtest.Lawn)
+	packStorage(t, target, everything)
+	expectBlob(t, target, zodbtest.Lawn, 3, tid, false)
+	expectBlob(t, target, zodbtest.Bushy, 4, tid, false)
+	expectBlob(t, target, zodbtest.Bushy, 2, tid, true)
+	listed(t, conn)
+}
+
+func TestABlobDirectoryWithoutALiveBlobIsRefusedBeforeAnythingIsDeleted(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(t *testing.T, dir string){
+		"empty: not mounted": func(t *testing.T, dir string) {},
+		"another storage's": func(t *testing.T, dir string) {
+			if err := zodbtest.NewBlobDir(dir, zodbtest.Bushy); err != nil {
+				t.Fatal(err)
+			}
+			if err := zodbtest.WriteBlob(dir, zodbtest.Bushy, 2, 7, []byte("another storage's")); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a link": func(t *testing.T, dir string) {
+			if err := os.Symlink("elsewhere", filepath.Join(dir, "0x00")); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn, tid := newAlbum(t, zodbtest.Bushy)
+			wrong := target
+			wrong.BlobDir = t.TempDir()
+			spoil(t, wrong.BlobDir)
+			dry := everything
+			dry.DryRun = true
+			for _, o := range []PackOptions{everything, dry} {
+				_, err := Pack(t.Context(), wrong, o, testLog(t))
+				expectError(t, err, ExitRefused, wrong.BlobDir, "none of 1 live blob ")
+			}
+			expectStored(t, conn, 0, 1, 2, 3, 4)
+			// What a run without the directory has listed stays listed.
+			wrong.BlobDir, spoil = "", nil
+			packStorage(t, wrong, everything)
+			wrong.BlobDir = t.TempDir()
+			_, err := Pack(t.Context(), wrong, everything, testLog(t))
+			expectError(t, err, ExitRefused, wrong.BlobDir)
+			listed(t, conn, 3, 4)
+			packStorage(t, target, everything)
+			expectBlob(t, target, zodbtest.Bushy, 3, tid, false)
+			listed(t, conn)
+		})
+	}
+}
+
+func TestABlobFileThatIsNotThereIsGoneWhereALiveOneIs(t *testing.T) {
+	t.Parallel()
+	target, conn, tid := newAlbum(t, zodbtest.Bushy)
+	if err := os.RemoveAll(zodbtest.ObjectDir(target.BlobDir, zodbtest.Bushy, 3)); err != nil {
+		t.Fatal(err)
+	}
+	report := packStorage(t, target, everything)
+	if report.BlobFiles.Files != 2 || report.BlobFiles.Waiting != 0 {
+		t.Errorf("%+v", report.BlobFiles)
+	}
+	expectBlob(t, target, zodbtest.Bushy, 2, tid, true)
+	listed(t, conn)
+}
+
+func TestWithoutALiveBlobTheMarkerHasToDo(t *testing.T) {
+	t.Parallel()
+	target, conn, _ := newAlbum(t, zodbtest.Bushy)
+	commit(t, conn, links{1: nil})
+	markLayout(t, target.BlobDir, "")
+	if err := os.RemoveAll(zodbtest.ObjectDir(target.BlobDir, zodbtest.Bushy, 3)); err != nil {
+		t.Fatal(err)
+	}
+	report := packStorage(t, target, everything)
+	notes := strings.Join(report.Notes(), "\n")
+	if report.BlobFiles.Waiting != 1 || !strings.Contains(notes, target.BlobDir) || strings.Contains(notes, "when it is told") {
+		t.Errorf("%+v, notes %s", report.BlobFiles, notes)
+	}
+	listed(t, conn, 3)
+	if err := zodbtest.NewBlobDir(target.BlobDir, zodbtest.Bushy); err != nil {
+		t.Fatal(err)
+	}
+	packStorage(t, target, everything)
+	listed(t, conn)
+}
+
+// The server has the last word, whatever the directory seemed to be.
+func TestWhatWasNotFoundIsStruckOffOnlyByTheWordOfALiveBlob(t *testing.T) {
+	t.Parallel()
+	target, conn, tid := newAlbum(t, zodbtest.Bushy)
+	target.BlobDir = ""
+	packStorage(t, target, everything)
+	run(t, conn, "SELECT relpack.try_pack_lock()")
+	const notFound = "SELECT relpack.blobs_not_found('{3}', ARRAY[$1::bigint], $2::bigint[], $3::bigint[])"
+	for _, proof := range []struct{ zoids, tids []int64 }{
+		{[]int64{}, []int64{}}, {[]int64{2}, []int64{tid - 1}}, {[]int64{1}, []int64{tid}}, {[]int64{3}, []int64{tid}},
+	} {
+		if n := get[int64](t, conn, notFound, tid, proof.zoids, proof.tids); n != 0 {
+			t.Errorf("proof %v: %d rows struck off", proof, n)
+		}
+	}
+	listed(t, conn, 3, 4)
+	if n := get[int64](t, conn, notFound, tid, []int64{9, 2}, []int64{9, tid}); n != 1 {
+		t.Errorf("%d rows struck off, want 1", n)
+	}
+	listed(t, conn, 4)
+}
+
+func TestABlobBehindALinkIsSkippedAndNamedAndTheOthersGo(t *testing.T) {
+	t.Parallel()
+	for _, layout := range []string{zodbtest.Bushy, zodbtest.Lawn} {
+		t.Run(layout, func(t *testing.T) {
+			t.Parallel()
+			target, conn, tid := newAlbum(t, layout)
+			place, outside := zodbtest.ObjectDir(target.BlobDir, layout, 3), filepath.Join(t.TempDir(), "moved")
+			if err := os.Rename(place, outside); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(outside, place); err != nil {
+				t.Fatal(err)
+			}
+			report := packStorage(t, target, everything)
+			if notes := report.Notes(); !slices.ContainsFunc(notes, func(note string) bool {
+				return strings.Contains(note, "blob 3") && strings.Contains(note, place+" is a symbolic link")
+			}) {
+				t.Errorf("notes %q", notes)
+			}
+			expectBlob(t, target, layout, 3, tid, true)
+			expectBlob(t, target, layout, 4, tid, false)
+			listed(t, conn, 3)
+		})
+	}
+}
+
+func TestBlobsAreInTheDatabaseWhereTheirChunksAre(t *testing.T) {
+	t.Parallel()
+	target, conn, tid := newAlbum(t, zodbtest.Bushy)
+	target.BlobDir = ""
+	for _, zoid := range []int64{2, 3, 4} {
+		if err := zodbtest.StoreBlobChunks(t.Context(), conn, zoid, tid, []byte("content")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, conn, "DELETE FROM object_state WHERE zoid = 4") // the triggers list it
+	report := packStorage(t, target, everything)
+	if notes := strings.Join(report.Notes(), "\n"); report.BlobFiles.Waiting != 0 || strings.Contains(notes, "blob directory") {
+		t.Errorf("%+v, notes %s", report.BlobFiles, notes)
+	}
+	expectStored(t, conn, 0, 1, 2)
+	listed(t, conn)
+}
+
+func TestOldChunksOfAStorageWithFilesProveNothing(t *testing.T) {
+	t.Parallel()
+	target, conn, tid := newAlbum(t, zodbtest.Bushy)
+	dir := target.BlobDir
+	target.BlobDir = ""
+	// Blob 2 was in the database once, in another revision; blob 3 still is.
+	for zoid, revision := range map[int64]int64{2: tid - 1000, 3: tid} {
+		if err := zodbtest.StoreBlobChunks(t.Context(), conn, zoid, revision, []byte("content")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	packStorage(t, target, everything)
+	listed(t, conn, 3, 4)
+	target.BlobDir = dir
+	packStorage(t, target, everything)
+	expectBlob(t, target, zodbtest.Bushy, 3, tid, false)
+	listed(t, conn)
+}

@@ -1,0 +1,38 @@
+-- Not found is not removed: the directory may be another one, laid out
+-- otherwise, or not mounted. It is believed where the file of a live blob lies
+-- where it should, or where there is no live blob to look for.
+CREATE OR REPLACE FUNCTION relpack.blobs_not_found(
+    zoids bigint[], tids bigint[], found_zoids bigint[], found_tids bigint[])
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    v_struck bigint;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    LOCK TABLE public.object_state IN ACCESS SHARE MODE;
+    IF cardinality(found_zoids) = 0 THEN
+        IF EXISTS (SELECT FROM relpack.live_blobs(1)) THEN
+            RETURN 0;
+        END IF;
+    ELSIF NOT EXISTS (
+        SELECT
+        FROM unnest(found_zoids, found_tids) AS found (zoid, tid)
+        JOIN public.object_state AS stored ON stored.zoid = found.zoid AND stored.tid = found.tid
+        JOIN relpack.object ON object.zoid = found.zoid
+        WHERE object.class = 1 AND object.parent IS NOT NULL) THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM relpack.blob_removal AS removal
+    USING unnest(zoids, tids) AS gone (zoid, tid)
+    WHERE removal.zoid = gone.zoid AND removal.tid = gone.tid;
+    GET DIAGNOSTICS v_struck = ROW_COUNT;
+    RETURN v_struck;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_not_found(bigint[], bigint[], bigint[], bigint[]) IS
+    'Strikes blobs off relpack.blob_removal whose files are not in the blob directory: only if one of those found there is a reachable blob as it is stored now, or if none was found and no blob is reachable. Returns how many rows were struck off.';

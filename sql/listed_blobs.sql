@@ -1,0 +1,17 @@
+CREATE OR REPLACE FUNCTION relpack.listed_blobs(
+    after_zoid bigint, after_tid bigint, batch integer,
+    OUT zoid bigint, OUT tid bigint)
+RETURNS SETOF record
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT removal.zoid, removal.tid
+    FROM relpack.blob_removal AS removal
+    WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
+    ORDER BY removal.zoid, removal.tid
+    LIMIT batch;
+$$;
+
+COMMENT ON FUNCTION relpack.listed_blobs(bigint, bigint, integer) IS
+    'The next blobs of relpack.blob_removal. Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes the deletions along.';
