@@ -262,25 +262,17 @@ COMMENT ON COLUMN relpack.staged_object.tid IS 'Transaction id of the revision r
 COMMENT ON COLUMN relpack.staged_object.class IS 'Class: relpack.class.id.';
 COMMENT ON COLUMN relpack.staged_object.size IS 'Bytes of the state.';
 
-CREATE TABLE relpack.tree (
-    zoid   bigint  NOT NULL,
-    parent bigint  NOT NULL,
-    pass   integer NOT NULL,
-    CONSTRAINT tree_pkey PRIMARY KEY (zoid)
-);
-COMMENT ON TABLE relpack.tree IS
-    'First build: objects that relpack.grow() reached otherwise than from the least that refers to them. Empty otherwise.';
-COMMENT ON COLUMN relpack.tree.zoid IS 'An object that was reached (it may be missing from the storage).';
-COMMENT ON COLUMN relpack.tree.parent IS 'The object it was reached from.';
-COMMENT ON COLUMN relpack.tree.pass IS 'The pass of relpack.grow() that found it.';
-
 CREATE TABLE relpack.reached (
-    zoids bigint[] NOT NULL
+    depths bytea NOT NULL,
+    zoids  bigint[]
 );
-ALTER TABLE relpack.reached ALTER zoids SET STORAGE EXTERNAL;
+ALTER TABLE relpack.reached ALTER depths SET STORAGE EXTERNAL, ALTER zoids SET STORAGE EXTERNAL;
 COMMENT ON TABLE relpack.reached IS
-    'First build: one row, what relpack.grow() reached. Empty otherwise.';
-COMMENT ON COLUMN relpack.reached.zoids IS 'A bit for each zoid: 64 an element, from 0, the lowest bit first.';
+    'One row while the tree is built or shaped anew: the levels that relpack.grow() found. Empty otherwise.';
+COMMENT ON COLUMN relpack.reached.depths IS
+    'A byte for each place, at place # 7: 0 not reached, else 1 and how many references the object is away from the root.';
+COMMENT ON COLUMN relpack.reached.zoids IS
+    'Which zoid is in which place, ascending, from place 0. NULL: the place of an object is its zoid.';
 
 CREATE TABLE relpack.fill_range (
     first_zoid bigint NOT NULL,
@@ -377,7 +369,6 @@ DROP TABLE relpack.examined_object;
 DROP TABLE relpack.spared;
 DROP TABLE relpack.fill_range;
 DROP TABLE relpack.reached;
-DROP TABLE relpack.tree;
 DROP TABLE relpack.staged_object;
 DROP TABLE relpack.scan_range;
 DROP TABLE relpack.undecoded;

@@ -590,7 +590,7 @@ BEGIN
         settled_tid = 0, clock_tid = NULL,
         objects = 0, inrefs = 0, climb_round = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false;
-    TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.tree, relpack.reached,
+    TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,
              relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture,
              relpack.scan_range, relpack.fill_range;
     DELETE FROM relpack.write_event;
@@ -688,7 +688,6 @@ BEGIN
         ELSE
             ANALYZE relpack.object, relpack.object_inref;
             PERFORM relpack.clear_scratch('relpack.staged_object'),
-                    relpack.clear_scratch('relpack.tree'),
                     relpack.clear_scratch('relpack.reached');
             UPDATE relpack.storage
             SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'known' END,
@@ -1549,11 +1548,9 @@ COMMENT ON FUNCTION relpack.drop_triggers() IS
 -- sql/fill.sql
 -- +goose StatementBegin
 -- A range of zoids, once: who locks its row in fill_range fills it, so that
--- several sessions can. Both sides of the joins are read in the order of their
--- indexes. The parent of what the first pass of relpack.grow() reached is one
--- that it reached and that has a lower zoid, so that parents can't form a circle;
--- of several the least, since what is old is near the root: with the nearest
--- the buckets of a BTree, which refer to the next, become a chain.
+-- several sessions can. Both sides of the join are read in the order of their
+-- indexes. The parent is a referrer on the level above (see relpack.grow()), so
+-- that parents can't form a circle, and no tree is shallower.
 CREATE OR REPLACE FUNCTION relpack.fill()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -1571,7 +1568,8 @@ SET lock_timeout = '500ms'
 AS $$
 DECLARE
     v_range relpack.fill_range;
-    v_reached bigint[];
+    v_reached record;
+    v_sparse boolean;
     v_end bigint;
     v_rows bigint;
 BEGIN
@@ -1584,26 +1582,31 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    SELECT zoids INTO STRICT v_reached FROM relpack.reached;
-    v_end := cardinality(v_reached)::bigint << 6;
+    -- Appended to, they are read from the table once, not for each row.
+    SELECT depths || ''::bytea AS depths, zoids || '{}'::bigint[] AS zoids, zoids IS NOT NULL AS sparse
+    INTO STRICT v_reached
+    FROM relpack.reached;
+    v_sparse := v_reached.sparse;
+    v_end := length(v_reached.depths);
     INSERT INTO relpack.object (zoid, tid, parent, class, size)
     SELECT staged.zoid, staged.tid,
-           CASE WHEN staged.zoid = 0 THEN 0
-                WHEN staged.zoid BETWEEN 0 AND v_end - 1
-                     AND (v_reached[staged.zoid >> 6] >> (staged.zoid & 63)::integer) & 1 = 1 THEN least.inref
-                ELSE tree.parent
-           END,
+           CASE staged.zoid WHEN 0 THEN 0 ELSE above.inref END,
            staged.class, staged.size
     FROM relpack.staged_object AS staged
-    LEFT JOIN relpack.tree ON tree.zoid = staged.zoid AND tree.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
     LEFT JOIN (
-        SELECT DISTINCT ON (zoid) zoid, inref
-        FROM relpack.object_inref
-        WHERE zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
-          AND inref BETWEEN 0 AND zoid - 1
-          AND (v_reached[CASE WHEN inref BETWEEN 0 AND v_end - 1 THEN inref >> 6 END] >> (inref & 63)::integer) & 1 = 1
-        ORDER BY zoid, inref
-    ) AS least ON least.zoid = staged.zoid
+        SELECT DISTINCT ON (edge.zoid) edge.zoid, edge.inref
+        FROM relpack.object_inref AS edge
+        WHERE edge.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
+          AND get_byte(v_reached.depths, CASE
+                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.zoid, v_reached.zoids)] = edge.zoid
+                                          THEN (width_bucket(edge.zoid, v_reached.zoids) - 1) # 7 END
+                  WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END)
+            = 1 + get_byte(v_reached.depths, CASE
+                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.inref, v_reached.zoids)] = edge.inref
+                                          THEN (width_bucket(edge.inref, v_reached.zoids) - 1) # 7 END
+                  WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END)
+        ORDER BY edge.zoid, edge.inref
+    ) AS above ON above.zoid = staged.zoid
     WHERE staged.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid;
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     DELETE FROM relpack.fill_range WHERE first_zoid = v_range.first_zoid;
@@ -1612,7 +1615,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.fill() IS
-    'Step of relpack.build_step(): enters a range of the objects that were read, with the parents that relpack.grow() found, into relpack.object; returns how many, NULL when no range is left. A second session may call it too.';
+    'Step of relpack.build_step(): enters a range of the objects that were read, with the parents that follow from what relpack.grow() found, into relpack.object; returns how many, NULL when no range is left. A second session may call it too.';
 -- +goose StatementEnd
 
 -- sql/finish_apply.sql
@@ -1777,116 +1780,130 @@ COMMENT ON FUNCTION relpack.flow_narrow(bigint[], bigint[]) IS
 
 -- sql/grow.sql
 -- +goose StatementBegin
--- Most objects were made after one that refers to them and have a higher zoid:
--- with references read in the order of who refers, whether that one is alive is
--- known by the time its own are read. One pass upwards over the references from
--- lower to higher zoids settles all objects that can be reached so, with a bit
--- for each zoid as memory. What is alive only because something younger refers
--- to it (it was moved under that, or its container was) is found by a pass
--- downwards over the other references; what hangs on that, by one upwards again;
--- and so on, until a pass finds little. Each settles all references of its
--- direction, so that life has yet to flow on from what the last one found, and
--- from who refers to zoids beyond the bits.
+-- Walks from the root breadth-first and notes the level of each object: what is
+-- k references away from the root is on level k. A parent one level above makes
+-- the tree as shallow as it can be. Used by a first build and by
+-- relpack.reshape(), which both choose the parents afterwards.
 --
--- A query that is looped over sees the bits as they were when it began.
+-- A byte for each place: 0 not reached, else 1 + level. The place of an object is
+-- its zoid; where zoids are so sparse that most bytes would be of no use, it is
+-- the number of zoids below it in a sorted array. Eight bytes are a word of an
+-- array, which PL/pgSQL changes in place; int8send() writes the high byte first,
+-- so that in relpack.reached.depths the byte of a place is at place # 7 (XOR).
+--
+-- A narrow level looks its references up by index, a wide one reads all of them
+-- once. A query that is looped over sees the bytes as they were when it began.
+-- What lies deeper than a byte can say, and objects beyond grow_zoids, are left
+-- to relpack.flow().
 CREATE OR REPLACE FUNCTION relpack.grow()
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_hashagg = off
-SET enable_sort = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_material = off
 SET max_parallel_workers_per_gather = 0
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_limits record := relpack.limits();
-    v_highest bigint := (SELECT max(zoid) FROM relpack.staged_object);
-    v_end bigint := least(greatest(v_highest, 0) + 1, v_limits.grow_zoids);
-    v_reached bigint[] := array_fill(0::bigint, ARRAY[((v_end - 1) >> 6)::integer + 1], ARRAY[0]);
+    v_objects bigint := (SELECT objects FROM relpack.storage);
+    v_highest bigint := greatest((SELECT max(zoid) FROM relpack.staged_object), (SELECT max(zoid) FROM relpack.object), 0);
+    v_sparse boolean := v_highest >= least(8 * v_objects, v_limits.grow_zoids);
+    -- A record: an array in a variable of its own would be copied for each row.
+    v_numbered record;
+    v_end bigint := v_highest + 1;
+    v_depths bigint[];
+    v_bytes bytea;
+    v_wide bigint := (SELECT inrefs / v_limits.grow_wide FROM relpack.storage);
+    v_frontier bigint[];
+    v_next bigint[] := '{0}'::bigint[];
+    v_width bigint := 1;
+    v_level bigint := 1;
+    v_reading boolean;
     v_zoid bigint;
-    v_inref bigint;
-    v_passes integer := 1;
-    v_upward boolean;
-    v_few bigint := (SELECT objects / 200 FROM relpack.storage);
-    v_found bigint;
-    v_total bigint;
-    v_zoids bigint[] := '{}'::bigint[];
-    v_inrefs bigint[] := '{}'::bigint[];
+    v_place bigint;
+    v_total bigint := 1;
 BEGIN
-    PERFORM relpack.clear_scratch('relpack.tree'), relpack.clear_scratch('relpack.reached');
-    v_reached[0] := 1;
-    FOR v_zoid, v_inref IN
-        SELECT zoid, inref
-        FROM relpack.object_inref
-        WHERE inref >= 0 AND inref < zoid AND zoid < v_end
-        ORDER BY inref
+    PERFORM relpack.clear_scratch('relpack.reached');
+    SELECT NULL::bigint[] AS zoids INTO v_numbered;
+    IF v_sparse THEN
+        SELECT ARRAY(
+            SELECT zoid
+            FROM (SELECT zoid FROM relpack.staged_object UNION ALL SELECT zoid FROM relpack.object) AS stored
+            WHERE zoid >= 0
+            ORDER BY zoid
+            LIMIT v_limits.grow_zoids) AS zoids
+        INTO v_numbered;
+        v_end := cardinality(v_numbered.zoids);
+    END IF;
+    v_depths := array_fill(0::bigint, ARRAY[(greatest(v_end - 1, 0) >> 3)::integer + 1], ARRAY[0]);
+    v_depths[0] := 1;
     LOOP
-        IF (v_reached[v_inref >> 6] >> (v_inref & 63)::integer) & 1 = 1 THEN
-            v_reached[v_zoid >> 6] := v_reached[v_zoid >> 6] | (1::bigint << (v_zoid & 63)::integer);
-        END IF;
-    END LOOP;
-    -- The parents of these are found by relpack.fill().
-    INSERT INTO relpack.reached (zoids) VALUES (v_reached);
-    v_total := (SELECT sum(bit_count(word::bit(64))) FROM unnest(v_reached) AS word);
-    LOOP
-        v_passes := v_passes + 1;
-        v_upward := v_passes % 2 = 1;
-        v_found := 0;
-        FOR v_zoid, v_inref IN
-            (SELECT zoid, inref
-             FROM relpack.object_inref
-             WHERE v_upward AND inref >= 0 AND inref < zoid AND zoid < v_end
-               AND (v_reached[CASE WHEN zoid < v_end THEN zoid >> 6 END] >> (zoid & 63)::integer) & 1 = 0
-             ORDER BY inref)
+        v_level := v_level + 1;
+        v_frontier := v_next;
+        v_next := '{}'::bigint[];
+        v_reading := v_width > v_wide;
+        v_width := 0;
+        v_bytes := CASE WHEN v_reading THEN (SELECT string_agg(int8send(word), ''::bytea) FROM unnest(v_depths) AS word) END;
+        FOR v_zoid, v_place IN
+            (SELECT edge.zoid, CASE WHEN v_sparse THEN width_bucket(edge.zoid, v_numbered.zoids) - 1 ELSE edge.zoid END
+             FROM relpack.object_inref AS edge
+             WHERE v_reading
+               AND get_byte(v_bytes, CASE
+                   WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.inref, v_numbered.zoids)] = edge.inref
+                                           THEN (width_bucket(edge.inref, v_numbered.zoids) - 1) # 7 END
+                   WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END) = v_level - 1
+               AND get_byte(v_bytes, CASE
+                   WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.zoid, v_numbered.zoids)] = edge.zoid
+                                           THEN (width_bucket(edge.zoid, v_numbered.zoids) - 1) # 7 END
+                   WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END) = 0)
             UNION ALL
-            (SELECT zoid, inref
-             FROM relpack.object_inref
-             WHERE NOT v_upward AND inref > zoid AND inref < v_end AND zoid >= 0
-               AND (v_reached[CASE WHEN zoid BETWEEN 0 AND v_end - 1 THEN zoid >> 6 END] >> (zoid & 63)::integer) & 1 = 0
-             ORDER BY inref DESC)
+            (SELECT target.zoid, CASE WHEN v_sparse THEN width_bucket(target.zoid, v_numbered.zoids) - 1 ELSE target.zoid END
+             FROM unnest(v_frontier) AS frontier (zoid)
+             CROSS JOIN LATERAL (
+                 SELECT object_inref.zoid FROM relpack.object_inref WHERE object_inref.inref = frontier.zoid OFFSET 0
+             ) AS target
+             WHERE NOT v_reading
+               AND CASE WHEN v_sparse THEN v_numbered.zoids[width_bucket(target.zoid, v_numbered.zoids)] = target.zoid
+                        ELSE target.zoid BETWEEN 0 AND v_end - 1 END)
         LOOP
-            IF (v_reached[v_inref >> 6] >> (v_inref & 63)::integer) & 1 = 1
-               AND (v_reached[v_zoid >> 6] >> (v_zoid & 63)::integer) & 1 = 0 THEN
-                v_reached[v_zoid >> 6] := v_reached[v_zoid >> 6] | (1::bigint << (v_zoid & 63)::integer);
-                v_found := v_found + 1;
-                v_zoids := v_zoids || v_zoid;
-                v_inrefs := v_inrefs || v_inref;
-                IF v_found % 10000 = 0 THEN
-                    INSERT INTO relpack.tree (zoid, parent, pass)
-                    SELECT found.zoid, found.inref, v_passes
-                    FROM unnest(v_zoids, v_inrefs) AS found (zoid, inref);
-                    v_zoids := '{}'::bigint[];
-                    v_inrefs := '{}'::bigint[];
+            IF (v_depths[v_place >> 3] >> ((v_place & 7) << 3)::integer) & 255 = 0 THEN
+                v_depths[v_place >> 3] := v_depths[v_place >> 3] | (v_level << ((v_place & 7) << 3)::integer);
+                v_width := v_width + 1;
+                IF v_width <= v_wide THEN
+                    v_next := v_next || v_zoid;
                 END IF;
             END IF;
         END LOOP;
-        INSERT INTO relpack.tree (zoid, parent, pass)
-        SELECT found.zoid, found.inref, v_passes
-        FROM unnest(v_zoids, v_inrefs) AS found (zoid, inref);
-        v_zoids := '{}'::bigint[];
-        v_inrefs := '{}'::bigint[];
-        v_total := v_total + v_found;
-        EXIT WHEN v_found <= v_few OR v_passes >= v_limits.grow_passes;
+        v_total := v_total + v_width;
+        EXIT WHEN v_width = 0 OR v_level = v_limits.grow_levels;
     END LOOP;
-    INSERT INTO relpack.suspect (zoid, stage)
-    SELECT zoid, 'flow' FROM relpack.tree WHERE pass = v_passes;
-    IF v_highest >= v_end THEN
+    INSERT INTO relpack.reached (depths, zoids)
+    SELECT string_agg(int8send(word), ''::bytea), v_numbered.zoids
+    FROM unnest(v_depths) AS word
+    RETURNING depths INTO v_bytes;
+    IF v_width > 0 OR v_sparse AND v_end < v_objects THEN
         INSERT INTO relpack.suspect (zoid, stage)
-        SELECT DISTINCT inref, 'flow'
-        FROM relpack.object_inref
-        WHERE zoid >= v_end AND inref >= 0
-          AND (v_reached[CASE WHEN inref < v_end THEN inref >> 6 END] >> (inref & 63)::integer) & 1 = 1
-        ON CONFLICT DO NOTHING;
+        SELECT DISTINCT edge.inref, 'flow'
+        FROM relpack.object_inref AS edge
+        WHERE get_byte(v_bytes, CASE
+                  WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.inref, v_numbered.zoids)] = edge.inref
+                                          THEN (width_bucket(edge.inref, v_numbered.zoids) - 1) # 7 END
+                  WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END) > 0
+          AND coalesce(get_byte(v_bytes, CASE
+                  WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.zoid, v_numbered.zoids)] = edge.zoid
+                                          THEN (width_bucket(edge.zoid, v_numbered.zoids) - 1) # 7 END
+                  WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END), 0) = 0
+        ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
     END IF;
     RETURN v_total;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.grow() IS
-    'Step of relpack.build_step(): finds which objects hang on the root, for relpack.fill(), and from which of them life has yet to flow on; returns how many.';
+    'Step of relpack.build_step() and relpack.reshape(): finds how many references each object is away from the root, into relpack.reached, and from which objects life has yet to flow on; returns how many were reached.';
 -- +goose StatementEnd
 
 -- sql/join_packer.sql
@@ -1922,18 +1939,18 @@ COMMENT ON FUNCTION relpack.join_packer(integer) IS
 CREATE OR REPLACE FUNCTION relpack.limits(
     OUT narrow bigint, OUT walk bigint, OUT loose bigint,
     OUT climb_inrefs bigint, OUT climb_referrers bigint, OUT climb_depth integer, OUT climb_rounds integer,
-    OUT grow_zoids bigint, OUT grow_passes integer)
+    OUT grow_zoids bigint, OUT grow_levels bigint, OUT grow_wide bigint)
 LANGUAGE sql
 STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 1000, 100000, 50000,
            64, 4, 200, 16,
-           268435456, 16;
+           67108864, 255, 32;
 $$;
 
 COMMENT ON FUNCTION relpack.limits() IS
-    'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a query stops; loose: objects looked at together by relpack.loosen(); climb_...: how many referrers relpack.climb() looks at, how many of those it climbs, how far, and in how many rounds; grow_...: for zoids below what relpack.grow() has a bit each, 32 MiB in all, and how many passes it makes at most, from two.';
+    'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a query stops; loose: objects looked at together by relpack.loosen(); climb_...: how many referrers relpack.climb() looks at, how many of those it climbs, how far, and in how many rounds; grow_zoids: for how many objects relpack.grow() has a byte each; grow_levels: what such a byte says at most; grow_wide: a level of more objects than the references divided by this reads all of them.';
 -- +goose StatementEnd
 
 -- sql/listed_blobs.sql

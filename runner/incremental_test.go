@@ -192,8 +192,8 @@ func TestWhatHangsOnWhatMovesIntoANewBucketIsNotWritten(t *testing.T) {
 	run(t, conn, `CREATE OR REPLACE FUNCTION relpack.limits(
 		OUT narrow bigint, OUT walk bigint, OUT loose bigint,
 		OUT climb_inrefs bigint, OUT climb_referrers bigint, OUT climb_depth integer, OUT climb_rounds integer,
-		OUT grow_zoids bigint, OUT grow_passes integer)
-		LANGUAGE sql STABLE AS 'SELECT 10, 100, 50000, 64, 4, 200, 16, 268435456, 16'`)
+		OUT grow_zoids bigint, OUT grow_levels bigint, OUT grow_wide bigint)
+		LANGUAGE sql STABLE AS 'SELECT 10, 100, 50000, 64, 4, 200, 16, 67108864, 255, 32'`)
 	const written = "SELECT string_agg(xmin::text, ' ' ORDER BY zoid) FROM relpack.object WHERE zoid > $1 AND zoid < $2"
 	before := get[string](t, conn, written, folder, split)
 	commit(t, conn, links{tree: {bucket, split}, bucket: nil, split: {folder}})

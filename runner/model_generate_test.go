@@ -40,7 +40,7 @@ func (g *modelGenerator) limits() modelStep {
 		"narrow": narrow, "walk": narrow + pick[int64](g, 1, 2, 10, 19000), "loose": pick[int64](g, 1, 3, 50000),
 		"inrefs": pick[int64](g, 1, 2, 64), "referrers": pick[int64](g, 1, 4),
 		"depth": pick[int64](g, 1, 3, 200), "rounds": pick[int64](g, 1, 2, 16),
-		"zoids": pick[int64](g, 1, 5, 64, 100, 1000000), "passes": pick[int64](g, 3, 16),
+		"zoids": pick[int64](g, 1, 5, 64, 100, 1000000), "levels": pick[int64](g, 2, 3, 5, 255), "wide": pick[int64](g, 1, 4, 1000),
 	}
 	return modelStep{verb: "limits", kind: "drawn", args: args}
 }

@@ -15,7 +15,7 @@ import (
 // What is otherwise in the databases in which histories are played.
 
 // modelLimits is what relpack.limits() says.
-const modelLimits = "SELECT 1000, 100000, 50000,\n           64, 4, 200, 16,\n           268435456, 16;"
+const modelLimits = "SELECT 1000, 100000, 50000,\n           64, 4, 200, 16,\n           67108864, 255, 32;"
 
 // modelReplaced is what functions have otherwise here: each text is followed by
 // what comes in its place. Limits, and the clock by which events are dated, come
@@ -27,9 +27,9 @@ var modelReplaced = map[string][]string{
 		BEGIN
 			SELECT drawn.narrow, drawn.walk, drawn.loose,
 			       drawn.climb_inrefs, drawn.climb_referrers, drawn.climb_depth, drawn.climb_rounds,
-			       drawn.grow_zoids, drawn.grow_passes
+			       drawn.grow_zoids, drawn.grow_levels, drawn.grow_wide
 			INTO narrow, walk, loose, climb_inrefs, climb_referrers, climb_depth, climb_rounds,
-			     grow_zoids, grow_passes
+			     grow_zoids, grow_levels, grow_wide
 			FROM public.model_limits AS drawn;
 		END;`},
 }
@@ -85,10 +85,10 @@ func (w *modelWorker) setLimits(ctx context.Context, s modelStep) error {
 		UPDATE public.model_limits
 		SET narrow = $1, walk = $2, loose = $3,
 		    climb_inrefs = $4, climb_referrers = $5, climb_depth = $6, climb_rounds = $7,
-		    grow_zoids = $8, grow_passes = $9`,
+		    grow_zoids = $8, grow_levels = $9, grow_wide = $10`,
 		s.args["narrow"], s.args["walk"], s.args["loose"],
 		s.args["inrefs"], s.args["referrers"], s.args["depth"], s.args["rounds"],
-		s.args["zoids"], s.args["passes"])
+		s.args["zoids"], s.args["levels"], s.args["wide"])
 	return err
 }
 

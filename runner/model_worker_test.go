@@ -70,7 +70,6 @@ const modelReset = `
 	DELETE FROM relpack.scan_range;
 	DELETE FROM relpack.fill_range;
 	DELETE FROM relpack.staged_object;
-	DELETE FROM relpack.tree;
 	DELETE FROM relpack.reached;
 	DELETE FROM relpack.spared;
 	DELETE FROM relpack.examined_object;

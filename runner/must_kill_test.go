@@ -100,7 +100,7 @@ func killAt(t *testing.T, program string, target Target, conn *pgx.Conn, table s
 
 // Where a pack is killed: the tables in the order in which it writes to them.
 var killPlaces = []string{
-	"relpack.staged_object", "relpack.object_inref", "relpack.scan_range", "relpack.tree", "relpack.reached",
+	"relpack.staged_object", "relpack.object_inref", "relpack.scan_range", "relpack.reached",
 	"relpack.fill_range", "relpack.object", "relpack.pending", "relpack.examined_object", "relpack.suspect",
 	"relpack.spared", "relpack.doomed", "object_state", "relpack.blob_removal",
 }

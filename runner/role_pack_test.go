@@ -120,7 +120,7 @@ func TestEachPrivilegeThatAPackNeedsIsAskedFor(t *testing.T) {
 		{"SELECT ON public.object_state", "SELECT on public.object_state"},
 		{"DELETE ON public.object_state", "DELETE on public.object_state"},
 		{"SELECT ON public.blob_chunk", "SELECT on public.blob_chunk"},
-		{"TRUNCATE ON relpack.tree", "TRUNCATE on relpack.tree"},
+		{"TRUNCATE ON relpack.reached", "TRUNCATE on relpack.reached"},
 		{"INSERT ON relpack.object_inref", "INSERT on relpack.object_inref"},
 		{"SELECT ON relpack.writer", "SELECT on relpack.writer"},
 		{"USAGE ON SEQUENCE relpack.write_event_id_seq", "USAGE on relpack.write_event_id_seq"},

@@ -19,7 +19,7 @@ BEGIN
         settled_tid = 0, clock_tid = NULL,
         objects = 0, inrefs = 0, climb_round = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false;
-    TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.tree, relpack.reached,
+    TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,
              relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture,
              relpack.scan_range, relpack.fill_range;
     DELETE FROM relpack.write_event;

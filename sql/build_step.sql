@@ -79,7 +79,6 @@ BEGIN
         ELSE
             ANALYZE relpack.object, relpack.object_inref;
             PERFORM relpack.clear_scratch('relpack.staged_object'),
-                    relpack.clear_scratch('relpack.tree'),
                     relpack.clear_scratch('relpack.reached');
             UPDATE relpack.storage
             SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'known' END,

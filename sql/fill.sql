@@ -1,9 +1,7 @@
 -- A range of zoids, once: who locks its row in fill_range fills it, so that
--- several sessions can. Both sides of the joins are read in the order of their
--- indexes. The parent of what the first pass of relpack.grow() reached is one
--- that it reached and that has a lower zoid, so that parents can't form a circle;
--- of several the least, since what is old is near the root: with the nearest
--- the buckets of a BTree, which refer to the next, become a chain.
+-- several sessions can. Both sides of the join are read in the order of their
+-- indexes. The parent is a referrer on the level above (see relpack.grow()), so
+-- that parents can't form a circle, and no tree is shallower.
 CREATE OR REPLACE FUNCTION relpack.fill()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -21,7 +19,8 @@ SET lock_timeout = '500ms'
 AS $$
 DECLARE
     v_range relpack.fill_range;
-    v_reached bigint[];
+    v_reached record;
+    v_sparse boolean;
     v_end bigint;
     v_rows bigint;
 BEGIN
@@ -34,26 +33,31 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    SELECT zoids INTO STRICT v_reached FROM relpack.reached;
-    v_end := cardinality(v_reached)::bigint << 6;
+    -- Appended to, they are read from the table once, not for each row.
+    SELECT depths || ''::bytea AS depths, zoids || '{}'::bigint[] AS zoids, zoids IS NOT NULL AS sparse
+    INTO STRICT v_reached
+    FROM relpack.reached;
+    v_sparse := v_reached.sparse;
+    v_end := length(v_reached.depths);
     INSERT INTO relpack.object (zoid, tid, parent, class, size)
     SELECT staged.zoid, staged.tid,
-           CASE WHEN staged.zoid = 0 THEN 0
-                WHEN staged.zoid BETWEEN 0 AND v_end - 1
-                     AND (v_reached[staged.zoid >> 6] >> (staged.zoid & 63)::integer) & 1 = 1 THEN least.inref
-                ELSE tree.parent
-           END,
+           CASE staged.zoid WHEN 0 THEN 0 ELSE above.inref END,
            staged.class, staged.size
     FROM relpack.staged_object AS staged
-    LEFT JOIN relpack.tree ON tree.zoid = staged.zoid AND tree.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
     LEFT JOIN (
-        SELECT DISTINCT ON (zoid) zoid, inref
-        FROM relpack.object_inref
-        WHERE zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
-          AND inref BETWEEN 0 AND zoid - 1
-          AND (v_reached[CASE WHEN inref BETWEEN 0 AND v_end - 1 THEN inref >> 6 END] >> (inref & 63)::integer) & 1 = 1
-        ORDER BY zoid, inref
-    ) AS least ON least.zoid = staged.zoid
+        SELECT DISTINCT ON (edge.zoid) edge.zoid, edge.inref
+        FROM relpack.object_inref AS edge
+        WHERE edge.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
+          AND get_byte(v_reached.depths, CASE
+                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.zoid, v_reached.zoids)] = edge.zoid
+                                          THEN (width_bucket(edge.zoid, v_reached.zoids) - 1) # 7 END
+                  WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END)
+            = 1 + get_byte(v_reached.depths, CASE
+                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.inref, v_reached.zoids)] = edge.inref
+                                          THEN (width_bucket(edge.inref, v_reached.zoids) - 1) # 7 END
+                  WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END)
+        ORDER BY edge.zoid, edge.inref
+    ) AS above ON above.zoid = staged.zoid
     WHERE staged.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid;
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     DELETE FROM relpack.fill_range WHERE first_zoid = v_range.first_zoid;
@@ -62,4 +66,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.fill() IS
-    'Step of relpack.build_step(): enters a range of the objects that were read, with the parents that relpack.grow() found, into relpack.object; returns how many, NULL when no range is left. A second session may call it too.';
+    'Step of relpack.build_step(): enters a range of the objects that were read, with the parents that follow from what relpack.grow() found, into relpack.object; returns how many, NULL when no range is left. A second session may call it too.';
