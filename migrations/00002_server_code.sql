@@ -119,6 +119,7 @@ DECLARE
     v_born bigint[];
 BEGIN
     PERFORM relpack.require_pack_lock();
+    PERFORM relpack.lock_storage();
     IF EXISTS (SELECT FROM relpack.suspect WHERE stage NOT IN ('climb', 'flow')) THEN
         RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
             HINT = 'Call relpack.reach() first.';
@@ -128,6 +129,10 @@ BEGIN
     FROM relpack.storage;
     INSERT INTO relpack.capture (watermark, read_until) VALUES (v_detached, relpack.read_until())
     ON CONFLICT (watermark) DO UPDATE SET read_until = excluded.read_until;
+    -- Not stored is what is not stored now either: the others stay pending.
+    DELETE FROM relpack.examined_object AS examined
+    WHERE examined.tid IS NULL
+      AND EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = examined.zoid);
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     DELETE FROM relpack.examined_inref
     WHERE guessed
@@ -332,7 +337,7 @@ SET lock_timeout = '100ms'
 AS $$
 BEGIN
     PERFORM relpack.require_pack_lock();
-    LOCK TABLE public.object_state IN ACCESS SHARE MODE;
+    PERFORM relpack.lock_storage();
     IF NOT relpack.try_writers_lock() THEN
         RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
     END IF;
@@ -1066,6 +1071,7 @@ DECLARE
     v_truncated boolean;
 BEGIN
     PERFORM relpack.require_pack_lock();
+    PERFORM relpack.lock_storage();
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
@@ -1155,6 +1161,7 @@ DECLARE
     v_count bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
+    PERFORM relpack.lock_storage();
     INSERT INTO relpack.pending (zoid)
     SELECT coalesce(stored.zoid, object.zoid)
     FROM public.object_state AS stored
@@ -1494,10 +1501,14 @@ COMMENT ON FUNCTION relpack.doomed_otherwise(timestamptz) IS
 CREATE OR REPLACE FUNCTION relpack.doubt()
 RETURNS text
 LANGUAGE plpgsql
-STABLE
+VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF to_regclass('public.object_state') IS NOT NULL THEN
+        -- See relpack.lock_storage(), which a role that looks need not be granted.
+        LOCK TABLE public.object_state IN ACCESS SHARE MODE;
+    END IF;
     RETURN (
         SELECT CASE
             WHEN storage.graph = 'doubtful'
@@ -2049,6 +2060,32 @@ $$;
 
 COMMENT ON FUNCTION relpack.lock_protocol() IS
     'How RelStorage locks in this database: advisory (3.5 and later), row (3.0 to 3.4) or table (before).';
+-- +goose StatementEnd
+
+-- sql/lock_storage.sql
+-- +goose StatementBegin
+-- A statement may have taken its snapshot before it waited for a table that an
+-- ALTER TABLE or pg_repack was rewriting: it reads that table as empty
+-- (PostgreSQL manual, "Caveats" of concurrency control). COPY (query) and STABLE
+-- functions do. So whoever reads object_state calls this in a statement of its
+-- own first: what comes next looks at what is there, and nobody rewrites it
+-- until the transaction ends. Before any other lock that the site may want.
+CREATE OR REPLACE FUNCTION relpack.lock_storage()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF to_regclass('public.object_state') IS NULL THEN
+        RAISE EXCEPTION 'there is no table public.object_state' USING ERRCODE = 'RP002';
+    END IF;
+    LOCK TABLE public.object_state IN ACCESS SHARE MODE;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.lock_storage() IS
+    'Begins whatever reads object_state: locks it in ACCESS SHARE mode until the transaction ends, as every SELECT does, but before a snapshot is taken. Raises RP002 where there is no such table.';
 -- +goose StatementEnd
 
 -- sql/lock_writer.sql
@@ -2899,15 +2936,13 @@ COMMENT ON FUNCTION relpack.require_settled() IS
 CREATE OR REPLACE FUNCTION relpack.require_storage()
 RETURNS void
 LANGUAGE plpgsql
-STABLE
+VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_off text;
 BEGIN
-    IF to_regclass('public.object_state') IS NULL THEN
-        RAISE EXCEPTION 'there is no table public.object_state' USING ERRCODE = 'RP002';
-    END IF;
+    PERFORM relpack.lock_storage();
     -- Triggers fire for statements that name their table: a write to another
     -- table of the family, whose rows would be read, would not be noticed.
     IF (SELECT relkind FROM pg_class WHERE oid = to_regclass('public.object_state')) <> 'r'
@@ -2941,7 +2976,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_storage() IS
-    'Raises RP002 when the storage has no root object, is no plain table or may not be seen whole, or relpack''s triggers are not in force.';
+    'Locks object_state as relpack.lock_storage() does, and raises RP002 when the storage has no root object, is no plain table or may not be seen whole, or relpack''s triggers are not in force.';
 -- +goose StatementEnd
 
 -- sql/sever.sql
@@ -3766,7 +3801,7 @@ CREATE OR REPLACE FUNCTION relpack.verify_nodes(
     after bigint, nodes integer,
     OUT last bigint, OUT missing bigint[], OUT dangling bigint, OUT dangling_zoids bigint[])
 LANGUAGE plpgsql
-STABLE
+VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
@@ -3775,6 +3810,7 @@ SET enable_bitmapscan = off
 SET max_parallel_workers_per_gather = 0
 AS $$
 BEGIN
+    PERFORM relpack.lock_storage();
     SELECT max(few.zoid), array_agg(few.zoid) FILTER (WHERE few.gone)
     INTO last, missing
     FROM (
@@ -4162,6 +4198,7 @@ DROP FUNCTION relpack."nothing_new";
 DROP FUNCTION relpack."mend";
 DROP FUNCTION relpack."loosen";
 DROP FUNCTION relpack."lock_writer";
+DROP FUNCTION relpack."lock_storage";
 DROP FUNCTION relpack."lock_protocol";
 DROP FUNCTION relpack."live_blobs";
 DROP FUNCTION relpack."listed_blobs";

@@ -20,7 +20,7 @@ type examiner struct {
 	beside   *pgx.Conn // for what can't wait until a chunk is read; nil: not needed yet
 	packer   uint32    // process id of the session that holds the pack lock; 0: not asked for yet
 	limit    int       // objects in a chunk
-	newest   int64     // highest stored zoid: nothing above it can be referred to; -1: not asked for yet
+	newest   int64     // highest stored zoid: nothing above it can be referred to
 	objects  *copyBuffer
 	inrefs   *copyBuffer
 	problems *copyBuffer
@@ -90,12 +90,7 @@ func (x *examiner) chunk(ctx context.Context) (left int64, err error) {
 			return 0, err
 		}
 	}
-	x.newest = -1
-	rows := &recordReader{row: func(rec record) error { return x.stage(ctx, rec) }}
-	sql := fmt.Sprintf("COPY (SELECT pending.zoid, stored.tid, stored.state"+
-		" FROM (SELECT zoid FROM relpack.pending ORDER BY zoid LIMIT %d) AS pending"+
-		" LEFT JOIN public.object_state AS stored ON stored.zoid = pending.zoid) TO STDOUT (FORMAT binary)", x.limit)
-	if _, err := x.conn.PgConn().CopyTo(ctx, rows, sql); err != nil {
+	if err := x.read(ctx); err != nil {
 		return 0, err
 	}
 	if err := x.send(ctx, true); err != nil {
@@ -103,6 +98,28 @@ func (x *examiner) chunk(ctx context.Context) (left int64, err error) {
 	}
 	err = x.conn.QueryRow(ctx, "SELECT relpack.apply()").Scan(&left)
 	return left, err
+}
+
+// read stages the next pending objects. COPY (query) has a snapshot before it
+// has the table: without a lock of its own it would read as empty what an ALTER
+// TABLE rewrote while it waited, see relpack.lock_storage(). What else has to be
+// known of the storage is asked before: while this reads, another session that
+// queued up for the table would never get it.
+func (x *examiner) read(ctx context.Context) error {
+	return pgx.BeginTxFunc(ctx, x.conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockObjectState); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, "SELECT coalesce(max(zoid), 0) FROM public.object_state").Scan(&x.newest); err != nil {
+			return err
+		}
+		rows := &recordReader{row: func(rec record) error { return x.stage(ctx, rec) }}
+		sql := fmt.Sprintf("COPY (SELECT pending.zoid, stored.tid, stored.state"+
+			" FROM (SELECT zoid FROM relpack.pending ORDER BY zoid LIMIT %d) AS pending"+
+			" LEFT JOIN public.object_state AS stored ON stored.zoid = pending.zoid) TO STDOUT (FORMAT binary)", x.limit)
+		_, err := x.conn.PgConn().CopyTo(ctx, rows, sql)
+		return err
+	})
 }
 
 func (x *examiner) stage(ctx context.Context, rec record) error {
@@ -151,9 +168,6 @@ func (x *examiner) inref(zoid, inref int64, guessed bool) {
 func (x *examiner) stageProblem(ctx context.Context, zoid int64, problem *pickle.Error) error {
 	kind := problemKind(problem)
 	if kind == "salvaged" {
-		if err := x.askNewest(ctx); err != nil {
-			return err
-		}
 		for candidate := range x.scanner.Candidates(x.newest) {
 			x.inref(candidate, zoid, true)
 			if err := x.send(ctx, false); err != nil {
@@ -174,18 +188,6 @@ func (x *examiner) problem(zoid int64, kind, detail string) {
 
 // emptyState is what relpack.problem says of an object without one.
 const emptyState = "its state is NULL or empty: whoever loads it gets a POSKeyError"
-
-// askNewest finds out the highest stored zoid, once a chunk.
-func (x *examiner) askNewest(ctx context.Context) error {
-	if x.newest >= 0 {
-		return nil
-	}
-	conn, err := x.aside(ctx)
-	if err != nil {
-		return err
-	}
-	return conn.QueryRow(ctx, "SELECT coalesce(max(zoid), 0) FROM public.object_state").Scan(&x.newest)
-}
 
 // problemKind is what relpack.problem calls it.
 func problemKind(problem *pickle.Error) string {

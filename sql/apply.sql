@@ -25,6 +25,7 @@ DECLARE
     v_born bigint[];
 BEGIN
     PERFORM relpack.require_pack_lock();
+    PERFORM relpack.lock_storage();
     IF EXISTS (SELECT FROM relpack.suspect WHERE stage NOT IN ('climb', 'flow')) THEN
         RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
             HINT = 'Call relpack.reach() first.';
@@ -34,6 +35,10 @@ BEGIN
     FROM relpack.storage;
     INSERT INTO relpack.capture (watermark, read_until) VALUES (v_detached, relpack.read_until())
     ON CONFLICT (watermark) DO UPDATE SET read_until = excluded.read_until;
+    -- Not stored is what is not stored now either: the others stay pending.
+    DELETE FROM relpack.examined_object AS examined
+    WHERE examined.tid IS NULL
+      AND EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = examined.zoid);
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     DELETE FROM relpack.examined_inref
     WHERE guessed

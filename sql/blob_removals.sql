@@ -15,7 +15,7 @@ SET lock_timeout = '100ms'
 AS $$
 BEGIN
     PERFORM relpack.require_pack_lock();
-    LOCK TABLE public.object_state IN ACCESS SHARE MODE;
+    PERFORM relpack.lock_storage();
     IF NOT relpack.try_writers_lock() THEN
         RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
     END IF;

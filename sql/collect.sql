@@ -16,6 +16,7 @@ DECLARE
     v_truncated boolean;
 BEGIN
     PERFORM relpack.require_pack_lock();
+    PERFORM relpack.lock_storage();
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';

@@ -11,6 +11,7 @@ DECLARE
     v_count bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
+    PERFORM relpack.lock_storage();
     INSERT INTO relpack.pending (zoid)
     SELECT coalesce(stored.zoid, object.zoid)
     FROM public.object_state AS stored

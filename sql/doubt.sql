@@ -4,10 +4,14 @@
 CREATE OR REPLACE FUNCTION relpack.doubt()
 RETURNS text
 LANGUAGE plpgsql
-STABLE
+VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF to_regclass('public.object_state') IS NOT NULL THEN
+        -- See relpack.lock_storage(), which a role that looks need not be granted.
+        LOCK TABLE public.object_state IN ACCESS SHARE MODE;
+    END IF;
     RETURN (
         SELECT CASE
             WHEN storage.graph = 'doubtful'

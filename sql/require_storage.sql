@@ -2,15 +2,13 @@
 CREATE OR REPLACE FUNCTION relpack.require_storage()
 RETURNS void
 LANGUAGE plpgsql
-STABLE
+VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_off text;
 BEGIN
-    IF to_regclass('public.object_state') IS NULL THEN
-        RAISE EXCEPTION 'there is no table public.object_state' USING ERRCODE = 'RP002';
-    END IF;
+    PERFORM relpack.lock_storage();
     -- Triggers fire for statements that name their table: a write to another
     -- table of the family, whose rows would be read, would not be noticed.
     IF (SELECT relkind FROM pg_class WHERE oid = to_regclass('public.object_state')) <> 'r'
@@ -44,4 +42,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_storage() IS
-    'Raises RP002 when the storage has no root object, is no plain table or may not be seen whole, or relpack''s triggers are not in force.';
+    'Locks object_state as relpack.lock_storage() does, and raises RP002 when the storage has no root object, is no plain table or may not be seen whole, or relpack''s triggers are not in force.';

@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION relpack.verify_nodes(
     after bigint, nodes integer,
     OUT last bigint, OUT missing bigint[], OUT dangling bigint, OUT dangling_zoids bigint[])
 LANGUAGE plpgsql
-STABLE
+VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
@@ -13,6 +13,7 @@ SET enable_bitmapscan = off
 SET max_parallel_workers_per_gather = 0
 AS $$
 BEGIN
+    PERFORM relpack.lock_storage();
     SELECT max(few.zoid), array_agg(few.zoid) FILTER (WHERE few.gone)
     INTO last, missing
     FROM (
