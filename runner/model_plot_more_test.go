@@ -339,3 +339,15 @@ func (g *modelGenerator) bornPlot() []func() modelStep {
 		planned("pack", "steps", deleteAll),
 	}
 }
+
+// lateGarbagePlot: garbage is stored while a pack captures, and the deletion of
+// what was there before begins.
+func (g *modelGenerator) lateGarbagePlot() []func() modelStep {
+	return []func() modelStep{
+		g.written("dirt", modelPlain(g.fresh()), modelPlain(g.fresh())),
+		func() modelStep {
+			args := g.when(map[string]int64{"between": 5, "batch": 1, "chunk": 10000, "grace": -1})
+			return modelStep{verb: "pack", kind: "steps", args: args, writes: []modelWrite{modelPlain(g.fresh()), modelPlain(g.fresh())}}
+		},
+	}
+}
