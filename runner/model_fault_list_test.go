@@ -85,13 +85,13 @@ var modelFaults = []modelFault{
 
 	// Grace.
 	{"the grace is one tid too short", "doom", 8,
-		[]string{"least(v_tid, greatest(applied_tid, noticed_tid)) INTO STRICT", "least(v_tid, greatest(applied_tid, noticed_tid)) + 1 INTO STRICT"}},
-	{"what was written after the capture goes", "doom", 104,
-		[]string{"least(v_tid, greatest(applied_tid, noticed_tid)) INTO STRICT", "v_tid INTO STRICT"}},
+		[]string{"v_tid bigint := relpack.capped_tid(pack_time);", "v_tid bigint := least(relpack.capped_tid(pack_time), 9223372036854775806) + 1;"}},
+	{"what was written after the capture goes", "spare_young", 104,
+		[]string{" OR object.tid > v_applied)", ")"}},
 	{"the grace is one tid too long", "spare_young", 9,
-		[]string{"coalesce(object.detached_tid, object.tid) > pack_tid\n", "coalesce(object.detached_tid, object.tid) >= pack_tid\n"}},
+		[]string{"coalesce(object.detached_tid, object.tid) > pack_tid OR", "coalesce(object.detached_tid, object.tid) >= pack_tid OR"}},
 	{"the grace begins with the object's own tid", "spare_young", 7,
-		[]string{"coalesce(object.detached_tid, object.tid) > pack_tid\n", "object.tid > pack_tid\n"}},
+		[]string{"coalesce(object.detached_tid, object.tid) > pack_tid OR", "object.tid > pack_tid OR"}},
 	{"garbage that is written anew keeps its age", "apply", 8,
 		[]string{"WHEN object.parent IS NOT NULL OR object.tid = examined.tid THEN", "WHEN true THEN"}},
 	{"garbage that is written anew is as old as its tid", "apply", 8,

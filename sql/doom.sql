@@ -1,12 +1,11 @@
 -- Chooses what may be deleted: unreachable, last changed and found cut off
 -- before the pack time, and reached by nothing that stays. Objects of a
 -- deletion that has begun are not asked for their age again; what was chosen
--- since and is younger (with a smaller grace, by a dry run) is. What was written
--- after the capture is for the next run. Where all garbage is within the grace
--- there is nothing to walk. No bitmap scans: they go to the heap for whatever
--- was deleted since the last VACUUM, each time, where an index scan marks it as
--- dead. No JIT: what goes by index although it is called dear (see enable_...)
--- would be compiled for longer than it runs.
+-- since and is younger (with a smaller grace, by a dry run) is. Where all garbage
+-- is within the grace there is nothing to walk. No bitmap scans: they go to the
+-- heap for whatever was deleted since the last VACUUM, each time, where an index
+-- scan marks it as dead. No JIT: what goes by index although it is called dear
+-- (see enable_...) would be compiled for longer than it runs.
 CREATE OR REPLACE FUNCTION relpack.doom(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -26,8 +25,7 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
-    SELECT begun_until, least(v_tid, greatest(applied_tid, noticed_tid)) INTO STRICT v_begun, v_tid
-    FROM relpack.storage;
+    SELECT begun_until INTO v_begun FROM relpack.storage;
     IF v_begun = 0 THEN
         PERFORM relpack.clear_scratch('relpack.doomed');
     ELSE

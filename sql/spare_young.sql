@@ -1,5 +1,5 @@
--- What stays goes into relpack.spared: garbage within the grace, and all that it
--- refers to. Objects of a deletion that has begun are not asked for their age.
+-- What stays goes into relpack.spared: garbage within the grace or written after
+-- the capture, and all that it refers to. Objects of a deletion that has begun are not asked for their age.
 CREATE OR REPLACE FUNCTION relpack.spare_young(pack_tid bigint)
 RETURNS void
 LANGUAGE plpgsql
@@ -12,6 +12,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 DECLARE
+    v_applied bigint := (SELECT applied_tid FROM relpack.storage);
     v_newest bigint;
     v_last bigint;
 BEGIN
@@ -31,7 +32,7 @@ BEGIN
     FROM relpack.object
     WHERE coalesce(object.parent, -1) = -1
       AND (object.zoid = v_last
-           OR (coalesce(object.detached_tid, object.tid) > pack_tid
+           OR ((coalesce(object.detached_tid, object.tid) > pack_tid OR object.tid > v_applied)
                AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
     IF FOUND THEN
         PERFORM relpack.analyze_spared();
@@ -53,4 +54,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.spare_young(bigint) IS
-    'Step of relpack.doom(): fills relpack.spared with the unreachable objects that are younger than this tid, and what they refer to. Raises RP002 where one of them can''t be decoded.';
+    'Step of relpack.doom(): fills relpack.spared with the unreachable objects that are younger than this tid or were written after the capture, and what they refer to. Raises RP002 where one of them can''t be decoded.';
