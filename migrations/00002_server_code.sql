@@ -1386,12 +1386,11 @@ COMMENT ON FUNCTION relpack.discard_examined() IS
 -- Chooses what may be deleted: unreachable, last changed and found cut off
 -- before the pack time, and reached by nothing that stays. Objects of a
 -- deletion that has begun are not asked for their age again; what was chosen
--- since and is younger (with a smaller grace, by a dry run) is. What was written
--- after the capture is for the next run. Where all garbage is within the grace
--- there is nothing to walk. No bitmap scans: they go to the heap for whatever
--- was deleted since the last VACUUM, each time, where an index scan marks it as
--- dead. No JIT: what goes by index although it is called dear (see enable_...)
--- would be compiled for longer than it runs.
+-- since and is younger (with a smaller grace, by a dry run) is. Where all garbage
+-- is within the grace there is nothing to walk. No bitmap scans: they go to the
+-- heap for whatever was deleted since the last VACUUM, each time, where an index
+-- scan marks it as dead. No JIT: what goes by index although it is called dear
+-- (see enable_...) would be compiled for longer than it runs.
 CREATE OR REPLACE FUNCTION relpack.doom(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -1411,8 +1410,7 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
-    SELECT begun_until, least(v_tid, greatest(applied_tid, noticed_tid)) INTO STRICT v_begun, v_tid
-    FROM relpack.storage;
+    SELECT begun_until INTO v_begun FROM relpack.storage;
     IF v_begun = 0 THEN
         PERFORM relpack.clear_scratch('relpack.doomed');
     ELSE
@@ -3127,8 +3125,8 @@ COMMENT ON FUNCTION relpack.spare_narrow() IS
 
 -- sql/spare_young.sql
 -- +goose StatementBegin
--- What stays goes into relpack.spared: garbage within the grace, and all that it
--- refers to. Objects of a deletion that has begun are not asked for their age.
+-- What stays goes into relpack.spared: garbage within the grace or written after
+-- the capture, and all that it refers to. Objects of a deletion that has begun are not asked for their age.
 CREATE OR REPLACE FUNCTION relpack.spare_young(pack_tid bigint)
 RETURNS void
 LANGUAGE plpgsql
@@ -3141,6 +3139,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 DECLARE
+    v_applied bigint := (SELECT applied_tid FROM relpack.storage);
     v_newest bigint;
     v_last bigint;
 BEGIN
@@ -3160,7 +3159,7 @@ BEGIN
     FROM relpack.object
     WHERE coalesce(object.parent, -1) = -1
       AND (object.zoid = v_last
-           OR (coalesce(object.detached_tid, object.tid) > pack_tid
+           OR ((coalesce(object.detached_tid, object.tid) > pack_tid OR object.tid > v_applied)
                AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
     IF FOUND THEN
         PERFORM relpack.analyze_spared();
@@ -3182,7 +3181,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.spare_young(bigint) IS
-    'Step of relpack.doom(): fills relpack.spared with the unreachable objects that are younger than this tid, and what they refer to. Raises RP002 where one of them can''t be decoded.';
+    'Step of relpack.doom(): fills relpack.spared with the unreachable objects that are younger than this tid or were written after the capture, and what they refer to. Raises RP002 where one of them can''t be decoded.';
 -- +goose StatementEnd
 
 -- sql/status.sql

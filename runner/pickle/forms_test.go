@@ -40,6 +40,13 @@ func TestPersistentIdsOfEveryFormAndSpelling(t *testing.T) {
 		{"STRING with quotes", "S'\\0\\0\\0\\0\\0\\\\\\'\"'\nQ", []int64{0x5c2722}, 0},
 		{"UNICODE", "V\\u0000\\u0000\\u0000\\u0000\\u0000\\u0000\\u0000\\U00000007\nQ", []int64{7}, 0},
 		{"UNICODE with backslashes", "V\\\\u00417\nQ", []int64{0x5c5c753030343137}, 0},
+		{"bytes as Python 3 writes them in protocol 2",
+			"c_codecs\nencode\nq\x00X\x0a\x00\x00\x00" + big[:6] + "\xc2\x80\xc3\xbfX\x06\x00\x00\x00latin1q\x01\x86q\x02Rq\x03cm\nC\n\x86Q", []int64{0x80ff}, 0},
+		{"the same in protocol 1, through the memo",
+			"c_codecs\nencode\nq\x00(X\x08\x00\x00\x00" + big + "\x07X\x06\x00\x00\x00latin1q\x01tq\x02Rq\x03Qh\x00(X\x08\x00\x00\x00" + big + "\x08h\x01tRQh\x03Q", []int64{7, 8}, 0},
+		{"the same in protocol 0",
+			"c_codecs\nencode\np0\n(V\\u0000\\u0000\\u0000\\u0000\\u0000\\u0000\xe9\\u000a\np1\nVlatin1\np2\ntp3\nRp4\nQ", []int64{0xe90a}, 0},
+		{"weak, oldest form, in protocol 2", "]c_codecs\nencode\nX\x08\x00\x00\x00" + big + "\x07X\x06\x00\x00\x00latin1\x86RaQ", nil, 0},
 		{"PERSID", "P\x00\x00\x00\x00\x00\x00\x00\x07\n", []int64{7}, 0},
 
 		{"memo by GET", seven + "p5\ng5\nQ", []int64{7}, 0},

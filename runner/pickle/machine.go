@@ -142,8 +142,11 @@ func (s *Scanner) pickle(i int) (int, *fault) {
 			if n < fence {
 				return i, underflow(op)
 			}
-			stack = stack[:n]
 			v = computed
+			if op == opReduce && stack[n].kind() == global {
+				v = s.call(stack[n], stack[n+1])
+			}
+			stack = stack[:n]
 			i++
 
 		case opStop:

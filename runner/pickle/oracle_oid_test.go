@@ -28,7 +28,8 @@ func (o *oracle) persid(id any) error {
 			_, err := oidOf(v.items[0])
 			if errors.Is(err, errOpaque) || errors.Is(err, errRange) {
 				err = errors.New("weak")
-				if _, isString := asString(v.items[0]); isString {
+				_, isBytes := v.items[0].(pyLatin1)
+				if _, isString := asString(v.items[0]); isString || isBytes {
 					err = nil
 				}
 			}
@@ -62,8 +63,17 @@ func (o *oracle) persid(id any) error {
 var errRange = errors.New("2^63")
 
 func oidOf(v any) (int64, error) {
-	switch v.(type) {
+	switch v := v.(type) {
 	case pyBytes, pyText:
+	case pyLatin1:
+		var out []byte
+		for _, r := range string(v) {
+			if r > 0xff {
+				return 0, errors.New("latin1")
+			}
+			out = append(out, byte(r))
+		}
+		return oidOf(pyBytes(out))
 	case pyResult:
 		return 0, errOpaque
 	default:
@@ -156,4 +166,17 @@ func rawUnicode(s string) any {
 		s = s[2+digits:]
 	}
 	return pyText(string(out))
+}
+
+// call is what a function returns: bytes, for the one that Python 3 writes.
+func call(function, args any) any {
+	pair, _ := args.(pyTuple)
+	if function != (pyClass{"_codecs", "encode", true}) || len(pair) != 2 {
+		return pyResult{}
+	}
+	s, isText := pair[0].(pyText)
+	if name, _ := asString(pair[1]); !isText || name != "latin1" {
+		return pyResult{}
+	}
+	return pyLatin1(s)
 }

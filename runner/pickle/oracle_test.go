@@ -18,11 +18,15 @@ import (
 // no code with the scanner.
 
 type (
-	pyBytes  string // bytes, and str of Python 2
-	pyText   string // UTF-8, as far as the pickle kept to it
-	pyTuple  []any
-	pyList   struct{ items []any }
-	pyClass  struct{ module, name string }
+	pyBytes string // bytes, and str of Python 2
+	pyText  string // UTF-8, as far as the pickle kept to it
+	pyTuple []any
+	pyList  struct{ items []any }
+	pyClass struct {
+		module, name string
+		old          bool // named by the instruction that protocols 0 to 3 have
+	}
+	pyLatin1 string           // bytes that were called out of a text
 	pyResult struct{}         // of a call
 	pyThing  struct{ string } // anything else
 	pyMark   struct{}
@@ -170,7 +174,7 @@ func (o *oracle) run(in instr) (err error) {
 	case 'V':
 		push(rawUnicode(in.arg))
 	case 'c':
-		push(pyClass{in.arg, in.arg2})
+		push(pyClass{in.arg, in.arg2, true})
 	case 0x93:
 		name, module := pop(), pop()
 		n, isN := asString(name)
@@ -178,7 +182,7 @@ func (o *oracle) run(in instr) (err error) {
 		if !isN || !isM {
 			return errors.New("STACK_GLOBAL")
 		}
-		push(pyClass{m, n})
+		push(pyClass{m, n, false})
 	case ')':
 		push(pyTuple{})
 	case 0x85:
@@ -218,7 +222,10 @@ func (o *oracle) run(in instr) (err error) {
 	case 'b':
 		pop()
 		peek()
-	case 'R', 0x81:
+	case 'R':
+		args, function := pop(), pop()
+		push(call(function, args))
+	case 0x81:
 		pop()
 		pop()
 		push(pyResult{})

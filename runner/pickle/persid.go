@@ -7,8 +7,8 @@ import "encoding/binary"
 //
 // Two things go beyond it. A list must have one of the forms that ZODB knows:
 // a form of the future might be a strong reference. And an oid that a call
-// computes makes the record Opaque: Python 3 writes bytes so for protocols
-// below 3, which ZODB no longer does.
+// computes makes the record Opaque, but for the call that Python 3 writes for
+// bytes in protocols below 3.
 func (s *Scanner) persistent(id value) *fault {
 	if id.kind() == list {
 		return s.persistentList(s.nodes[id.at()])
@@ -25,6 +25,12 @@ func (s *Scanner) persistent(id value) *fault {
 			return s.reference(binary.BigEndian.Uint64(b[2:]))
 		}
 		n, f := textOid(s.data, oid.at())
+		if f != nil {
+			return f
+		}
+		return s.reference(n)
+	case oid.kind() == encoded:
+		n, f := encodedOid(s.data, oid.at())
 		if f != nil {
 			return f
 		}
@@ -64,6 +70,10 @@ func (s *Scanner) persistentList(n node) *fault {
 	case 1: // [oid]
 		if n.first.kind() == text {
 			_, f := textOid(s.data, n.first.at())
+			return f
+		}
+		if n.first.kind() == encoded {
+			_, f := encodedOid(s.data, n.first.at())
 			return f
 		}
 	case 2: // [letter, arguments]

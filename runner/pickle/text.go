@@ -146,6 +146,13 @@ func reprEscape(s []byte) (c byte, used int) {
 // unicodeEscape reads \uXXXX or \UXXXXXXXX at the beginning of s. Whatever
 // isn't ASCII comes out as 0x80.
 func unicodeEscape(s []byte) (c byte, used int) {
+	r, used := codePoint(s)
+	return byte(min(r, 0x80)), used
+}
+
+// codePoint is the character that \uXXXX or \UXXXXXXXX at the beginning of s
+// stands for; used is 0 if the escape is wrong.
+func codePoint(s []byte) (r rune, used int) {
 	used = 6
 	if s[1] == 'U' {
 		used = 10
@@ -154,11 +161,8 @@ func unicodeEscape(s []byte) (c byte, used int) {
 		return 0, 0
 	}
 	n, err := strconv.ParseUint(string(s[2:used]), 16, 32)
-	switch {
-	case err != nil || n > 0x10ffff:
+	if err != nil || n > 0x10ffff {
 		return 0, 0
-	case n >= 0x80:
-		return 0x80, used
 	}
-	return byte(n), used
+	return rune(n), used
 }

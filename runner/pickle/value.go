@@ -23,6 +23,9 @@ const (
 	tuple
 	// list has a node with the first item.
 	list
+	// encoded is bytes that Python 3 writes, for protocols below 3, as a text of
+	// Latin-1; its offset is that of the text's instruction.
+	encoded
 
 	kindBits = 8
 	kindMask = 1<<kindBits - 1
