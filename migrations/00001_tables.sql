@@ -158,6 +158,18 @@ COMMENT ON TABLE relpack.blob_removal IS
 COMMENT ON COLUMN relpack.blob_removal.zoid IS 'Object id of the deleted blob.';
 COMMENT ON COLUMN relpack.blob_removal.tid IS 'Its last revision: files of this and of earlier revisions go.';
 
+CREATE TABLE relpack.set_aside (
+    zoid   bigint NOT NULL,
+    reason text   NOT NULL,
+    remedy text   NOT NULL,
+    CONSTRAINT set_aside_pkey PRIMARY KEY (zoid)
+);
+COMMENT ON TABLE relpack.set_aside IS
+    'Unreachable objects that can''t be deleted: they stay, with what they refer to, and the rest goes. Filled anew whenever relpack.doomed is chosen.';
+COMMENT ON COLUMN relpack.set_aside.zoid IS 'Object id.';
+COMMENT ON COLUMN relpack.set_aside.reason IS 'What is in the way.';
+COMMENT ON COLUMN relpack.set_aside.remedy IS 'What to do about it.';
+
 CREATE TABLE relpack.problem (
     zoid   bigint  NOT NULL,
     blocks boolean NOT NULL,
@@ -374,6 +386,7 @@ DROP TABLE relpack.scan_range;
 DROP TABLE relpack.undecoded;
 DROP TABLE relpack.storage;
 DROP TABLE relpack.problem;
+DROP TABLE relpack.set_aside;
 DROP TABLE relpack.blob_removal;
 DROP TABLE relpack.capture;
 DROP TABLE relpack.doomed;

@@ -596,7 +596,7 @@ BEGIN
         objects = 0, inrefs = 0, climb_round = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,
-             relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture,
+             relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.set_aside,
              relpack.scan_range, relpack.fill_range;
     DELETE FROM relpack.write_event;
     ALTER TABLE relpack.object DROP CONSTRAINT IF EXISTS object_pkey;
@@ -1411,6 +1411,7 @@ BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
     SELECT begun_until INTO v_begun FROM relpack.storage;
+    DELETE FROM relpack.set_aside;
     IF v_begun = 0 THEN
         PERFORM relpack.clear_scratch('relpack.doomed');
     ELSE
@@ -1442,6 +1443,7 @@ BEGIN
               AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid)
             ON CONFLICT DO NOTHING;
         END IF;
+        PERFORM relpack.set_aside_blobs();
         PERFORM relpack.require_large_objects();
         PERFORM relpack.clear_scratch('relpack.spared');
     END IF;
@@ -2977,6 +2979,53 @@ COMMENT ON FUNCTION relpack.require_storage() IS
     'Locks object_state as relpack.lock_storage() does, and raises RP002 when the storage has no root object, is no plain table or may not be seen whole, or relpack''s triggers are not in force.';
 -- +goose StatementEnd
 
+-- sql/set_aside_blobs.sql
+-- +goose StatementBegin
+-- RelStorage's trigger unlinks the large objects of a chunk that is deleted, and
+-- fails where one is gone (a restore without large objects, vacuumlo): such a
+-- blob would stop each deletion, for all.
+CREATE OR REPLACE FUNCTION relpack.set_aside_blobs()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+SET enable_hashjoin = on
+SET enable_mergejoin = on
+SET enable_seqscan = on
+AS $$
+DECLARE
+    v_some boolean := false;
+BEGIN
+    -- In two statements: without the table the second can't be planned.
+    IF to_regclass('public.blob_chunk') IS NOT NULL THEN
+        SELECT EXISTS (SELECT FROM public.blob_chunk) INTO v_some;
+    END IF;
+    IF NOT v_some THEN
+        RETURN;
+    END IF;
+    INSERT INTO relpack.set_aside (zoid, reason, remedy)
+    SELECT broken.zoid,
+           format('large object %s of its row in blob_chunk does not exist', broken.chunk),
+           format('As the owner of blob_chunk: SELECT lo_create(%s); and the next pack deletes the blob', broken.chunk)
+    FROM (
+        SELECT blob_chunk.zoid, min(blob_chunk.chunk) AS chunk
+        FROM relpack.doomed
+        JOIN public.blob_chunk ON blob_chunk.zoid = doomed.zoid
+        LEFT JOIN pg_largeobject_metadata AS known ON known.oid = blob_chunk.chunk
+        WHERE known.oid IS NULL
+        GROUP BY blob_chunk.zoid
+    ) AS broken;
+    IF FOUND THEN
+        PERFORM relpack.spare_set_aside();
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.set_aside_blobs() IS
+    'Step of relpack.doom(): sets aside blobs of which a large object is gone, so that the rest can be deleted.';
+-- +goose StatementEnd
+
 -- sql/sever.sql
 -- +goose StatementBegin
 -- What all suspects hang on is lost: no climb saved it. Of the objects below,
@@ -3123,6 +3172,59 @@ COMMENT ON FUNCTION relpack.spare_narrow() IS
     'Step of relpack.doom(): spares what a few spared objects refer to, many levels at once.';
 -- +goose StatementEnd
 
+-- sql/spare_referred.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.spare_referred()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    LOOP
+        EXIT WHEN NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new');
+        PERFORM relpack.spare();
+    END LOOP;
+    IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
+        RAISE EXCEPTION 'an unreachable object that is to stay can''t be decoded: what it refers to is unknown'
+            USING ERRCODE = 'RP002',
+                  DETAIL = (SELECT string_agg(format('zoid %s: %s', zoid, detail), '; ')
+                            FROM (SELECT zoid, detail
+                                  FROM relpack.problem JOIN relpack.spared USING (zoid)
+                                  WHERE problem.blocks ORDER BY zoid LIMIT 10) AS few),
+                  HINT = 'It may be deleted together with the rest once it is beyond the grace (--days).';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.spare_referred() IS
+    'Step of relpack.doom(): spares whatever unreachable objects in relpack.spared refer to. Raises RP002 where one of them can''t be decoded.';
+-- +goose StatementEnd
+
+-- sql/spare_set_aside.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.spare_set_aside()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO relpack.spared (zoid, stage)
+    SELECT set_aside.zoid, 'new'
+    FROM relpack.set_aside
+    ON CONFLICT DO NOTHING;
+    PERFORM relpack.spare_referred();
+    DELETE FROM relpack.doomed
+    USING relpack.spared
+    WHERE spared.zoid = doomed.zoid;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.spare_set_aside() IS
+    'Step of relpack.doom(): takes what is set aside, and all that it refers to, out of relpack.doomed.';
+-- +goose StatementEnd
+
 -- sql/spare_young.sql
 -- +goose StatementBegin
 -- What stays goes into relpack.spared: garbage within the grace or written after
@@ -3164,19 +3266,7 @@ BEGIN
     IF FOUND THEN
         PERFORM relpack.analyze_spared();
     END IF;
-    LOOP
-        EXIT WHEN NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new');
-        PERFORM relpack.spare();
-    END LOOP;
-    IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
-        RAISE EXCEPTION 'an unreachable object that is to stay can''t be decoded: what it refers to is unknown'
-            USING ERRCODE = 'RP002',
-                  DETAIL = (SELECT string_agg(format('zoid %s: %s', zoid, detail), '; ')
-                            FROM (SELECT zoid, detail
-                                  FROM relpack.problem JOIN relpack.spared USING (zoid)
-                                  WHERE problem.blocks ORDER BY zoid LIMIT 10) AS few),
-                  HINT = 'It may be deleted together with the rest once it is beyond the grace (--days).';
-    END IF;
+    PERFORM relpack.spare_referred();
 END;
 $$;
 
@@ -4172,9 +4262,12 @@ DROP FUNCTION relpack."tid_time";
 DROP FUNCTION relpack."sweep";
 DROP FUNCTION relpack."status";
 DROP FUNCTION relpack."spare_young";
+DROP FUNCTION relpack."spare_set_aside";
+DROP FUNCTION relpack."spare_referred";
 DROP FUNCTION relpack."spare_narrow";
 DROP FUNCTION relpack."spare";
 DROP FUNCTION relpack."sever";
+DROP FUNCTION relpack."set_aside_blobs";
 DROP FUNCTION relpack."require_storage";
 DROP FUNCTION relpack."require_settled";
 DROP FUNCTION relpack."require_pack_lock";

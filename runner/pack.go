@@ -47,7 +47,7 @@ type pack struct {
 func Pack(ctx context.Context, t Target, o PackOptions, log *slog.Logger) (*Report, error) {
 	p := &pack{target: t, options: o, log: log, progress: o.Progress,
 		report: &Report{Storage: t.Name, Days: o.Days, DryRun: o.DryRun || t.PrepackOnly, Version: o.Version, Started: time.Now(),
-			ByClass: []ClassCount{}, Problems: []Problem{}, Leftovers: []Leftover{}, Phases: []Phase{}}}
+			ByClass: []ClassCount{}, SetAside: []SetAside{}, Problems: []Problem{}, Leftovers: []Leftover{}, Phases: []Phase{}}}
 	if p.progress == nil {
 		p.progress = silent{}
 	}
@@ -125,7 +125,7 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 		return err
 	}
 	if p.report.DryRun {
-		return nil
+		return errors.Join(p.sawSetAside(ctx), p.report.setAside())
 	}
 	err := p.phase("sweep", func() error { return p.sweep(ctx) })
 	// Files of what is deleted can go even when the rest can't.
@@ -135,7 +135,13 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 	if err != nil {
 		return err
 	}
-	return p.phase("vacuum", func() error { return p.vacuum(ctx) })
+	if err := p.sawSetAside(ctx); err != nil {
+		return err
+	}
+	if err := p.phase("vacuum", func() error { return p.vacuum(ctx) }); err != nil {
+		return err
+	}
+	return p.report.setAside()
 }
 
 // session opens one more session on the target.

@@ -35,6 +35,8 @@ type Report struct {
 	Deleted           Count        `json:"deleted"`
 	Blobs             int64        `json:"deleted_blobs"` // of the deleted objects
 	BlobFiles         BlobCount    `json:"blob_files"`
+	HeldBack          Count        `json:"held_back"` // of the unreachable, can't be deleted
+	SetAside          []SetAside   `json:"set_aside"` // of these at most 10
 	Problems          []Problem    `json:"problems"`  // states that could not be decoded, or are none, at most 10
 	Leftovers         []Leftover   `json:"leftovers"` // of other packers
 	Phases            []Phase      `json:"phases"`
@@ -142,8 +144,11 @@ func (r *Report) Write(w io.Writer) error {
 func (r *Report) writeFindings(line lineWriter) {
 	line("in the storage", "%s, %s", plural(r.Objects, "object"), plural(r.References, "reference"))
 	line("unreachable", "%s", r.Unreachable)
-	if kept := r.Unreachable.Objects - r.Chosen.Objects; kept > 0 {
-		line("within the grace", "%s", Count{kept, r.Unreachable.Bytes - r.Chosen.Bytes})
+	if kept := r.Unreachable.Objects - r.Chosen.Objects - r.HeldBack.Objects; kept > 0 {
+		line("within the grace", "%s", Count{kept, r.Unreachable.Bytes - r.Chosen.Bytes - r.HeldBack.Bytes})
+	}
+	if r.HeldBack.Objects > 0 {
+		line("set aside", "%s", r.HeldBack)
 	}
 	if r.DryRun {
 		line("would delete", "%s", r.Chosen)
@@ -209,6 +214,9 @@ func (r *Report) Notes() []string {
 	}
 	if r.Ahead != "" {
 		note("%s", r.Ahead)
+	}
+	for _, s := range r.SetAside {
+		note("zoid %d is unreachable and can't be deleted: %s. %s.", s.Zoid, s.Reason, s.Remedy)
 	}
 	for _, p := range r.Problems {
 		if p.Kind == "empty" {

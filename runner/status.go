@@ -56,6 +56,8 @@ type GraphStatus struct {
 	Bytes           int64        `json:"bytes"` // of relpack's own tables
 	ByClass         []ClassCount `json:"by_class"`
 	Problems        []Problem    `json:"problems"`
+	HeldBack        Count        `json:"held_back"`
+	SetAside        []SetAside   `json:"set_aside"` // unreachable, but can't be deleted
 	Leftovers       []Leftover   `json:"leftovers"`
 	Runs            []RunStatus  `json:"runs"`
 	Packer          *Packer      `json:"packer"` // who holds the pack lock
@@ -210,6 +212,8 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 	err := errors.Join(
 		collect(ctx, tx, &g.Problems,
 			"SELECT zoid, kind, detail FROM relpack.problem WHERE "+worthTelling+" ORDER BY NOT blocks, kind = 'empty', zoid LIMIT $1", statusProblems),
+		tx.QueryRow(ctx, countSetAside).Scan(&g.HeldBack.Objects, &g.HeldBack.Bytes),
+		collect(ctx, tx, &g.SetAside, readSetAside, statusProblems),
 		collect(ctx, tx, &g.Leftovers, "SELECT owner, table_name, bytes, remedy FROM relpack.leftover"),
 		g.readRuns(ctx, tx), g.readPacker(ctx, tx))
 	return g, err

@@ -60,6 +60,12 @@ func (g *GraphStatus) write(line lineWriter, now time.Time) {
 		line("blob files", "those of %s wait to be removed", plural(g.BlobRemovals, "blob"))
 	}
 	g.writeProblems(line)
+	for i, s := range g.SetAside {
+		line(once("set aside", i), "zoid %d can't be deleted: %s. %s", s.Zoid, s.Reason, s.Remedy)
+	}
+	if more := g.HeldBack.Objects - int64(len(g.SetAside)); more > 0 {
+		line("", "and %s more in relpack.set_aside", humanize.Comma(more))
+	}
 	g.writeRuns(line)
 	for i, l := range g.Leftovers {
 		line(once("leftovers", i), "%s of %s takes %s; if that tool is not running: %s", l.Table, l.Owner, size(l.Bytes), l.Remedy)

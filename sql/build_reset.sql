@@ -20,7 +20,7 @@ BEGIN
         objects = 0, inrefs = 0, climb_round = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,
-             relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture,
+             relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.set_aside,
              relpack.scan_range, relpack.fill_range;
     DELETE FROM relpack.write_event;
     ALTER TABLE relpack.object DROP CONSTRAINT IF EXISTS object_pkey;

@@ -26,6 +26,7 @@ BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
     SELECT begun_until INTO v_begun FROM relpack.storage;
+    DELETE FROM relpack.set_aside;
     IF v_begun = 0 THEN
         PERFORM relpack.clear_scratch('relpack.doomed');
     ELSE
@@ -57,6 +58,7 @@ BEGIN
               AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid)
             ON CONFLICT DO NOTHING;
         END IF;
+        PERFORM relpack.set_aside_blobs();
         PERFORM relpack.require_large_objects();
         PERFORM relpack.clear_scratch('relpack.spared');
     END IF;

@@ -37,19 +37,7 @@ BEGIN
     IF FOUND THEN
         PERFORM relpack.analyze_spared();
     END IF;
-    LOOP
-        EXIT WHEN NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new');
-        PERFORM relpack.spare();
-    END LOOP;
-    IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
-        RAISE EXCEPTION 'an unreachable object that is to stay can''t be decoded: what it refers to is unknown'
-            USING ERRCODE = 'RP002',
-                  DETAIL = (SELECT string_agg(format('zoid %s: %s', zoid, detail), '; ')
-                            FROM (SELECT zoid, detail
-                                  FROM relpack.problem JOIN relpack.spared USING (zoid)
-                                  WHERE problem.blocks ORDER BY zoid LIMIT 10) AS few),
-                  HINT = 'It may be deleted together with the rest once it is beyond the grace (--days).';
-    END IF;
+    PERFORM relpack.spare_referred();
 END;
 $$;
 

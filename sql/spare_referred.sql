@@ -1,0 +1,25 @@
+CREATE OR REPLACE FUNCTION relpack.spare_referred()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    LOOP
+        EXIT WHEN NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new');
+        PERFORM relpack.spare();
+    END LOOP;
+    IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
+        RAISE EXCEPTION 'an unreachable object that is to stay can''t be decoded: what it refers to is unknown'
+            USING ERRCODE = 'RP002',
+                  DETAIL = (SELECT string_agg(format('zoid %s: %s', zoid, detail), '; ')
+                            FROM (SELECT zoid, detail
+                                  FROM relpack.problem JOIN relpack.spared USING (zoid)
+                                  WHERE problem.blocks ORDER BY zoid LIMIT 10) AS few),
+                  HINT = 'It may be deleted together with the rest once it is beyond the grace (--days).';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.spare_referred() IS
+    'Step of relpack.doom(): spares whatever unreachable objects in relpack.spared refer to. Raises RP002 where one of them can''t be decoded.';
