@@ -235,6 +235,32 @@ COMMENT ON COLUMN relpack.storage.graph IS
     'none: not built; scanning, indexing, growing, filling, finishing: being built; doubtful: to be compared with the storage; known: describes it up to applied_tid.';
 COMMENT ON COLUMN relpack.storage.trigger_identity IS 'Catalog identity of our triggers; another one means that they may have been off.';
 
+CREATE TABLE relpack.audit (
+    met        timestamptz NOT NULL DEFAULT '-infinity',
+    difference text,
+    only_row   boolean     NOT NULL DEFAULT true,
+    CONSTRAINT audit_pkey PRIMARY KEY (only_row),
+    CONSTRAINT audit_only_row_check CHECK (only_row)
+);
+INSERT INTO relpack.audit DEFAULT VALUES;
+COMMENT ON TABLE relpack.audit IS
+    'One row: how far packs have read objects anew and compared them with the graph, a share of the storage each.';
+COMMENT ON COLUMN relpack.audit.met IS 'Up to when the share was read that the clock wants.';
+COMMENT ON COLUMN relpack.audit.difference IS 'What was found to differ, until it is mended: nothing is deleted meanwhile. NULL: nothing.';
+COMMENT ON COLUMN relpack.audit.only_row IS 'Always true: there is one row.';
+
+CREATE TABLE relpack.audited (
+    first_zoid bigint      NOT NULL,
+    last_zoid  bigint      NOT NULL,
+    since      timestamptz NOT NULL,
+    CONSTRAINT audited_pkey PRIMARY KEY (first_zoid)
+);
+COMMENT ON TABLE relpack.audited IS
+    'Ranges of zoids, without gaps, and since when their objects have been verified: read anew and compared with the graph.';
+COMMENT ON COLUMN relpack.audited.first_zoid IS 'First zoid of the range.';
+COMMENT ON COLUMN relpack.audited.last_zoid IS 'Last zoid of the range.';
+COMMENT ON COLUMN relpack.audited.since IS 'When the run began that read them last.';
+
 -- The reference can't be satisfied, as only_row is always true: whoever leaves
 -- a row here can't commit.
 CREATE TABLE relpack.undecoded (
@@ -384,6 +410,8 @@ DROP TABLE relpack.reached;
 DROP TABLE relpack.staged_object;
 DROP TABLE relpack.scan_range;
 DROP TABLE relpack.undecoded;
+DROP TABLE relpack.audited;
+DROP TABLE relpack.audit;
 DROP TABLE relpack.storage;
 DROP TABLE relpack.problem;
 DROP TABLE relpack.set_aside;

@@ -286,6 +286,317 @@ COMMENT ON FUNCTION relpack.apply() IS
     'Brings the graph up to what was examined (relpack.examined_object and its companions, filled by "relpack pack"); returns how many objects are still pending.';
 -- +goose StatementEnd
 
+-- sql/audit_differs.sql
+-- +goose StatementBegin
+-- From now on nothing is deleted (relpack.require_settled) until every object
+-- was read again: where one is wrong, there are others.
+CREATE OR REPLACE FUNCTION relpack.audit_differs(what text)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    INSERT INTO relpack.audit DEFAULT VALUES ON CONFLICT DO NOTHING;
+    UPDATE relpack.audit SET difference = what;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.audit_differs(text) IS
+    'Step of "relpack pack": an audit has found that the graph does not describe the storage. Nothing is deleted until it is mended.';
+-- +goose StatementEnd
+
+-- sql/audit_done.sql
+-- +goose StatementBegin
+-- Pieces of one audit that meet become one row: there are as many rows as packs
+-- in the time that all objects take.
+CREATE OR REPLACE FUNCTION relpack.audit_done(first_zoid bigint, last_zoid bigint, began timestamptz, objects bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_share interval;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    IF NOT EXISTS (SELECT FROM relpack.audited) THEN
+        INSERT INTO relpack.audited (first_zoid, last_zoid, since)
+        VALUES (-9223372036854775807, 9223372036854775807, '-infinity');
+    END IF;
+    WITH overlapped AS (
+        DELETE FROM relpack.audited
+        WHERE first_zoid <= audit_done.last_zoid AND last_zoid >= audit_done.first_zoid
+        RETURNING first_zoid, last_zoid, since
+    ), remains AS (
+        SELECT first_zoid, audit_done.first_zoid - 1, since
+        FROM overlapped
+        WHERE first_zoid < audit_done.first_zoid
+        UNION ALL
+        SELECT least(audit_done.last_zoid, 9223372036854775806) + 1, last_zoid, since
+        FROM overlapped
+        WHERE last_zoid > audit_done.last_zoid
+    )
+    INSERT INTO relpack.audited (first_zoid, last_zoid, since)
+    SELECT * FROM remains;
+    UPDATE relpack.audited
+    SET last_zoid = audit_done.last_zoid
+    WHERE last_zoid = audit_done.first_zoid - 1 AND since = began;
+    IF NOT FOUND THEN
+        INSERT INTO relpack.audited (first_zoid, last_zoid, since)
+        VALUES (audit_done.first_zoid, audit_done.last_zoid, began);
+    END IF;
+
+    INSERT INTO relpack.audit DEFAULT VALUES ON CONFLICT DO NOTHING;
+    IF NOT EXISTS (SELECT FROM relpack.audited WHERE since <> began) THEN
+        UPDATE relpack.audit SET met = began;
+        RETURN;
+    END IF;
+    SELECT interval '27 days' * (audit_done.objects::float8 / greatest(storage.objects, 1)) INTO v_share FROM relpack.storage;
+    UPDATE relpack.audit
+    SET met = least(began,
+                    greatest(CASE WHEN met > began THEN '-infinity' ELSE met END, began - interval '27 days') + v_share);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.audit_done(bigint, bigint, timestamptz, bigint) IS
+    'Step of "relpack pack": so many objects of a range of zoids were read anew and found to be what the graph records.';
+-- +goose StatementEnd
+
+-- sql/audit_due.sql
+-- +goose StatementBegin
+-- What a pack asks before it deletes: whether an audit has found the graph to
+-- differ, and how many objects it has to audit at its end. In 27 days each has
+-- its turn, by the clock: who packs every night is never behind 28. Less than
+-- an hour's share waits for the next pack. A time in the future is that of a
+-- clock that was wrong once.
+CREATE OR REPLACE FUNCTION relpack.audit_due(OUT objects bigint, OUT difference text)
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_met timestamptz;
+BEGIN
+    SELECT audit.met, audit.difference INTO v_met, difference FROM relpack.audit;
+    IF v_met <= now() AND v_met > now() - interval '1 hour' THEN
+        objects := 0;
+        RETURN;
+    END IF;
+    IF v_met IS NULL OR v_met > now() OR v_met < now() - interval '27 days' THEN
+        v_met := now() - interval '27 days';
+    END IF;
+    objects := (
+        SELECT ceil(extract(epoch FROM now() - v_met) / extract(epoch FROM interval '27 days') * greatest(storage.objects, 1))
+        FROM relpack.storage
+        WHERE storage.graph = 'known');
+    objects := coalesce(objects, 0);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.audit_due() IS
+    'Step of "relpack pack": how many objects the clock wants read anew and compared with the graph at the end of this run, a 27th of them a day; difference: what an audit has found, if that is not mended yet.';
+-- +goose StatementEnd
+
+-- sql/audit_kept.sql
+-- +goose StatementBegin
+-- What garbage refers to is often what holds it as long as it is alive: its
+-- container, its catalog. A node that is lost counts too.
+CREATE OR REPLACE FUNCTION relpack.audit_kept(refs bigint[], objects integer, bytes bigint)
+RETURNS bigint[]
+LANGUAGE sql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(array_agg(taken.zoid), '{}')
+    FROM (
+        SELECT picked.zoid, sum(picked.size) OVER (ORDER BY picked.place) - picked.size AS before
+        FROM (
+            SELECT kept.zoid, coalesce(object.size, 0) AS size, row_number() OVER (ORDER BY random()) AS place
+            FROM (SELECT DISTINCT ref.zoid FROM unnest(refs) AS ref (zoid)) AS kept
+            LEFT JOIN LATERAL (
+                SELECT node.size FROM relpack.object AS node WHERE node.zoid = kept.zoid OFFSET 0
+            ) AS object ON true
+            WHERE NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = kept.zoid OFFSET 0)
+        ) AS picked
+        WHERE picked.place <= objects
+    ) AS taken
+    WHERE taken.before < bytes;
+$$;
+
+COMMENT ON FUNCTION relpack.audit_kept(bigint[], integer, bigint) IS
+    'Step of "relpack pack": of the objects that a sample of the doomed refers to, up to so many that stay, to be read again.';
+-- +goose StatementEnd
+
+-- sql/audit_proof.sql
+-- +goose StatementBegin
+-- Nothing that stays may refer to what is doomed. What was written since the
+-- graph was brought up to date is left to the sweep, which looks at it.
+CREATE OR REPLACE FUNCTION relpack.audit_proof(refs bigint[], inrefs bigint[])
+RETURNS TABLE (zoid bigint, inref bigint)
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+    SELECT held.zoid, held.inref
+    FROM (
+        SELECT DISTINCT ref.zoid, ref.inref
+        FROM unnest(refs, inrefs) AS ref (zoid, inref)
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.doomed WHERE doomed.zoid = ref.zoid OFFSET 0
+        ) AS chosen
+        WHERE NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = ref.inref OFFSET 0)
+    ) AS held
+    WHERE NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = held.inref)
+      AND NOT EXISTS (SELECT FROM relpack.write_event WHERE write_event.zoid = held.inref OR write_event.kind = 'truncated')
+    ORDER BY held.zoid, held.inref;
+$$;
+
+COMMENT ON FUNCTION relpack.audit_proof(bigint[], bigint[]) IS
+    'Step of "relpack pack": references as read and decoded a moment ago (inrefs refer to refs), from objects that stay to objects that are chosen for deletion. There must be none.';
+-- +goose StatementEnd
+
+-- sql/audit_range.sql
+-- +goose StatementBegin
+-- What has gone without an audit for the longest time comes first. By zoid, so
+-- that neither VACUUM FULL nor new objects move anything from one range to
+-- another. As many nodes as stored objects at most: whichever are lost.
+CREATE OR REPLACE FUNCTION relpack.audit_range(
+    objects integer, began timestamptz,
+    OUT first_zoid bigint, OUT last_zoid bigint)
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    v_since timestamptz;
+    v_first bigint;
+BEGIN
+    SELECT CASE WHEN audited.since > began THEN '-infinity' ELSE audited.since END, audited.first_zoid
+    INTO v_since, v_first
+    FROM relpack.audited
+    ORDER BY 1, 2
+    LIMIT 1;
+    IF v_since >= began THEN
+        RETURN;
+    END IF;
+    first_zoid := coalesce(v_first, -9223372036854775807);
+    last_zoid := coalesce(
+        least((SELECT object.zoid FROM relpack.object
+               WHERE object.zoid >= first_zoid ORDER BY object.zoid OFFSET objects - 1 LIMIT 1),
+              (SELECT stored.zoid FROM public.object_state AS stored
+               WHERE stored.zoid >= first_zoid ORDER BY stored.zoid OFFSET objects - 1 LIMIT 1),
+              (SELECT min(audited.first_zoid) - 1 FROM relpack.audited
+               WHERE audited.first_zoid > audit_range.first_zoid AND audited.since = began)),
+        9223372036854775807);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.audit_range(integer, timestamptz) IS
+    'Step of "relpack pack": the next range of zoids, of so many objects at most, for an audit that began then; NULL when it has been through all of them.';
+-- +goose StatementEnd
+
+-- sql/audit_sample.sql
+-- +goose StatementBegin
+-- Of what is chosen for deletion a few at random, and no more than some bytes
+-- of states (but for the last of them): all are held in memory at once.
+CREATE OR REPLACE FUNCTION relpack.audit_sample(objects integer, bytes bigint)
+RETURNS bigint[]
+LANGUAGE sql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(array_agg(taken.zoid), '{}')
+    FROM (
+        SELECT picked.zoid, sum(object.size) OVER (ORDER BY picked.zoid) - object.size AS before
+        FROM (SELECT doomed.zoid FROM relpack.doomed ORDER BY random() LIMIT objects) AS picked
+        CROSS JOIN LATERAL (
+            SELECT node.size FROM relpack.object AS node WHERE node.zoid = picked.zoid OFFSET 0
+        ) AS object
+    ) AS taken
+    WHERE taken.before < bytes;
+$$;
+
+COMMENT ON FUNCTION relpack.audit_sample(integer, bigint) IS
+    'Step of "relpack pack": up to so many of the objects chosen for deletion, at random, to be read again before the first of them goes.';
+-- +goose StatementEnd
+
+-- sql/audit_tree.sql
+-- +goose StatementBegin
+-- What relpack.verify_graph() checks for all objects, but for circles, which
+-- keep garbage: by index, a node after the other.
+CREATE OR REPLACE FUNCTION relpack.audit_tree(first_zoid bigint, last_zoid bigint)
+RETURNS TABLE (kind text, zoid bigint)
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+    WITH node AS MATERIALIZED (
+        SELECT object.zoid, object.parent
+        FROM relpack.object
+        WHERE object.zoid BETWEEN first_zoid AND last_zoid
+          AND NOT EXISTS (SELECT FROM relpack.suspect)
+    )
+    SELECT 'parent without reference', node.zoid
+    FROM node
+    WHERE node.parent IS NOT NULL
+      AND node.zoid <> 0
+      AND NOT EXISTS (SELECT FROM relpack.object_inref AS edge
+                      WHERE edge.zoid = node.zoid AND edge.inref = node.parent OFFSET 0)
+    UNION ALL
+    SELECT 'parent detached', node.zoid
+    FROM node
+    WHERE node.parent IS NOT NULL
+      AND NOT EXISTS (SELECT FROM relpack.object AS parent
+                      WHERE parent.zoid = node.parent AND parent.parent IS NOT NULL OFFSET 0)
+    UNION ALL
+    SELECT 'live but detached', node.zoid
+    FROM node
+    WHERE node.parent IS NULL
+      AND EXISTS (SELECT
+                  FROM relpack.object_inref AS edge
+                  CROSS JOIN LATERAL (
+                      SELECT FROM relpack.object AS referrer
+                      WHERE referrer.zoid = edge.inref AND referrer.parent IS NOT NULL OFFSET 0
+                  ) AS live
+                  WHERE edge.zoid = node.zoid);
+$$;
+
+COMMENT ON FUNCTION relpack.audit_tree(bigint, bigint) IS
+    'Step of "relpack pack": what is wrong with the tree at the objects of a range of zoids.';
+-- +goose StatementEnd
+
+-- sql/audit_whole.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.audit_whole(began timestamptz)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    DELETE FROM relpack.audited;
+    INSERT INTO relpack.audited (first_zoid, last_zoid, since)
+    VALUES (-9223372036854775807, 9223372036854775807, began);
+    INSERT INTO relpack.audit DEFAULT VALUES ON CONFLICT DO NOTHING;
+    UPDATE relpack.audit SET met = began, difference = NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.audit_whole(timestamptz) IS
+    'Step of a first build, of "relpack verify" and of "relpack pack": every object has been read anew since then, and the graph made from it or mended.';
+-- +goose StatementEnd
+
 -- sql/batch_that_fits.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.batch_that_fits(objects bigint[], batch integer, locks bigint)
@@ -492,6 +803,8 @@ BEGIN
         relation = 'public.object_state'::regclass,
         filenode = pg_relation_filenode('public.object_state'),
         trigger_identity = relpack.trigger_identity();
+    -- All that is recorded from now on is read from now on.
+    PERFORM relpack.audit_whole(clock_timestamp());
     v_last := pg_relation_size('public.object_state') / current_setting('block_size')::bigint;
     INSERT INTO relpack.scan_range (first_block, last_block)
     SELECT first_block, first_block + blocks - 1
@@ -2888,6 +3201,7 @@ AS $$
 DECLARE
     v_storage relpack.storage;
     v_doubt text := relpack.doubt();
+    v_difference text := (SELECT audit.difference FROM relpack.audit);
     v_problems text;
 BEGIN
     PERFORM relpack.require_storage();
@@ -2898,6 +3212,10 @@ BEGIN
     IF v_doubt IS NOT NULL THEN
         RAISE EXCEPTION 'the graph is not believed: %', v_doubt
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it compares.';
+    END IF;
+    IF v_difference IS NOT NULL THEN
+        RAISE EXCEPTION 'the graph does not describe the storage: %', v_difference
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it reads everything again, and mends the graph.';
     END IF;
     IF v_storage.applied_tid <> v_storage.watermark
        OR EXISTS (SELECT FROM relpack.pending) THEN
@@ -2927,7 +3245,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_settled() IS
-    'Raises RP002 unless the graph is known, believed, up to what was captured, settled, and free of undecodable live objects.';
+    'Raises RP002 unless the graph is known, believed, found to be right where it was audited, up to what was captured, settled, and free of undecodable live objects.';
 -- +goose StatementEnd
 
 -- sql/require_storage.sql
@@ -3282,7 +3600,7 @@ CREATE OR REPLACE FUNCTION relpack.status(
     OUT unreachable bigint, OUT unreachable_bytes bigint,
     OUT within_grace bigint, OUT within_grace_bytes bigint,
     OUT doomed bigint, OUT blob_removals bigint, OUT problems bigint, OUT blocking_problems bigint,
-    OUT bytes bigint, OUT last_pack timestamptz)
+    OUT bytes bigint, OUT last_pack timestamptz, OUT verified_since timestamptz)
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
@@ -3320,12 +3638,15 @@ BEGIN
     bytes := (SELECT sum(pg_class.relpages::bigint) * current_setting('block_size')::bigint
               FROM pg_class
               WHERE pg_class.relnamespace = 'relpack'::regnamespace AND pg_class.relkind IN ('r', 'i'));
+    IF graph = 'known' THEN
+        verified_since := nullif((SELECT min(audited.since) FROM relpack.audited), '-infinity');
+    END IF;
     last_pack := (SELECT max(run.finished) FROM relpack.run WHERE run.outcome = 'packed');
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.status() IS
-    'One row: how far the graph describes the storage and why it is doubted; objects, references, unreachable objects (within_grace: by the default of one day) and bytes; objects chosen for deletion, blob files waiting, undecodable objects; bytes that relpack''s own tables take; when a pack last ended well.';
+    'One row: how far the graph describes the storage and why it is doubted; objects, references, unreachable objects (within_grace: by the default of one day) and bytes; objects chosen for deletion, blob files waiting, undecodable objects; bytes that relpack''s own tables take; when a pack last ended well; since when every object has been read anew and compared with the graph (NULL: never).';
 -- +goose StatementEnd
 
 -- sql/sweep.sql
@@ -4103,6 +4424,7 @@ FROM (VALUES
     ('other problem', 'error', 'relpack.problem is wrong on whether these can be decoded', NULL),
     ('work for no node', 'error', 'suspect, doomed or problem name objects that relpack does not know', NULL),
     ('live but doomed', 'error', 'reachable objects are chosen for deletion', NULL),
+    ('doomed but referred to', 'error', 'objects that are to stay refer to these, which are chosen for deletion', NULL),
     ('objects miscounted', 'error', 'relpack.storage.objects is off by this many', NULL),
     ('references miscounted', 'error', 'relpack.storage.inrefs is off by this many', NULL),
     ('undecodable', 'damage', 'reachable objects can''t be decoded: what they refer to is unknown, and nothing is deleted',
@@ -4329,6 +4651,15 @@ DROP FUNCTION relpack."blobs_not_found";
 DROP FUNCTION relpack."blobs_in_database";
 DROP FUNCTION relpack."blob_removals";
 DROP FUNCTION relpack."batch_that_fits";
+DROP FUNCTION relpack."audit_whole";
+DROP FUNCTION relpack."audit_tree";
+DROP FUNCTION relpack."audit_sample";
+DROP FUNCTION relpack."audit_range";
+DROP FUNCTION relpack."audit_proof";
+DROP FUNCTION relpack."audit_kept";
+DROP FUNCTION relpack."audit_due";
+DROP FUNCTION relpack."audit_done";
+DROP FUNCTION relpack."audit_differs";
 DROP FUNCTION relpack."apply";
 DROP FUNCTION relpack."any_unreachable";
 DROP FUNCTION relpack."analyze_spared";

@@ -115,6 +115,10 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 	if err := p.catchUp(ctx); err != nil {
 		return err
 	}
+	due, err := p.mendDifference(ctx)
+	if err != nil {
+		return err
+	}
 	if err := p.survey(ctx); err != nil {
 		return err
 	}
@@ -125,9 +129,11 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 		return err
 	}
 	if p.report.DryRun {
-		return errors.Join(p.sawSetAside(ctx), p.report.setAside())
+		return p.lookBack(ctx, due)
 	}
-	err := p.phase("sweep", func() error { return p.sweep(ctx) })
+	if err = p.prove(ctx); err == nil {
+		err = p.phase("sweep", func() error { return p.sweep(ctx) })
+	}
 	// Files of what is deleted can go even when the rest can't.
 	if ctx.Err() == nil && !p.stopped() && !p.conn.IsClosed() {
 		err = errors.Join(err, p.phase("blobs", func() error { return p.removeBlobs(ctx, blobs) }))
@@ -135,13 +141,19 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 	if err != nil {
 		return err
 	}
-	if err := p.sawSetAside(ctx); err != nil {
-		return err
-	}
 	if err := p.phase("vacuum", func() error { return p.vacuum(ctx) }); err != nil {
 		return err
 	}
-	return p.report.setAside()
+	return p.lookBack(ctx, due)
+}
+
+// lookBack ends a run: what stayed, and whether a share of the graph is right.
+func (p *pack) lookBack(ctx context.Context, due int64) error {
+	if err := p.sawSetAside(ctx); err != nil {
+		return err
+	}
+	err := p.audit(ctx, due)
+	return errors.Join(err, p.report.setAside())
 }
 
 // session opens one more session on the target.

@@ -35,10 +35,13 @@ type Report struct {
 	Deleted           Count        `json:"deleted"`
 	Blobs             int64        `json:"deleted_blobs"` // of the deleted objects
 	BlobFiles         BlobCount    `json:"blob_files"`
-	HeldBack          Count        `json:"held_back"` // of the unreachable, can't be deleted
-	SetAside          []SetAside   `json:"set_aside"` // of these at most 10
-	Problems          []Problem    `json:"problems"`  // states that could not be decoded, or are none, at most 10
-	Leftovers         []Leftover   `json:"leftovers"` // of other packers
+	HeldBack          Count        `json:"held_back"`        // of the unreachable, can't be deleted
+	SetAside          []SetAside   `json:"set_aside"`        // of these at most 10
+	Problems          []Problem    `json:"problems"`         // states that could not be decoded, or are none, at most 10
+	Leftovers         []Leftover   `json:"leftovers"`        // of other packers
+	Audited           Count        `json:"audited"`          // states read again at the end and compared with the graph
+	VerifiedSince     *time.Time   `json:"verified_since"`   // every object has been since then; nil: not asked, or never
+	Mended            []Finding    `json:"mended,omitempty"` // what was wrong with the graph, and was mended
 	Phases            []Phase      `json:"phases"`
 	PeakMemory        int64        `json:"peak_memory"` // of this process
 
@@ -128,6 +131,10 @@ func (r *Report) Write(w io.Writer) error {
 	if r.chosen {
 		r.writeFindings(s.line)
 	}
+	if r.Audited.Objects > 0 {
+		s.line("audited", "%s", r.Audited)
+	}
+	writeFindings(s.line, "mended", "error", r.Mended)
 	s.spent(r.Seconds, r.Phases, r.PeakMemory)
 	if err := s.flush(); err != nil {
 		return err

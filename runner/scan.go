@@ -150,8 +150,13 @@ func lockRange(ctx context.Context, reader *pgx.Conn, filenode int64) (same bool
 
 // copyRange reads the rows of a range up to a tid.
 func copyRange(ctx context.Context, reader *pgx.Conn, r blockRange, last int64, row func(record) error) error {
+	return copyRows(ctx, reader, fmt.Sprintf("ctid >= '(%d,0)' AND ctid < '(%d,0)'", r.first, r.last+1), last, row)
+}
+
+// copyRows reads rows up to a tid.
+func copyRows(ctx context.Context, reader *pgx.Conn, where string, last int64, row func(record) error) error {
 	sql := fmt.Sprintf("COPY (SELECT zoid, tid, state FROM public.object_state"+
-		" WHERE ctid >= '(%d,0)' AND ctid < '(%d,0)' AND tid <= %d) TO STDOUT (FORMAT binary)", r.first, r.last+1, last)
+		" WHERE %s AND tid <= %d) TO STDOUT (FORMAT binary)", where, last)
 	_, err := reader.PgConn().CopyTo(ctx, &recordReader{row: row}, sql)
 	return err
 }

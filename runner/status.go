@@ -53,7 +53,8 @@ type GraphStatus struct {
 	BlobRemovals    int64        `json:"blob_removals"`
 	ProblemCount    int64        `json:"problem_count"`
 	BlockingCount   int64        `json:"blocking_problem_count"`
-	Bytes           int64        `json:"bytes"` // of relpack's own tables
+	Bytes           int64        `json:"bytes"`          // of relpack's own tables
+	VerifiedSince   *time.Time   `json:"verified_since"` // every object was read anew since then
 	ByClass         []ClassCount `json:"by_class"`
 	Problems        []Problem    `json:"problems"`
 	HeldBack        Count        `json:"held_back"`
@@ -194,12 +195,12 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 	if err := tx.QueryRow(ctx, `
 		SELECT graph, doubt, applied_tid, applied_until, objects, inrefs,
 		       unreachable, unreachable_bytes, within_grace, within_grace_bytes,
-		       doomed, blob_removals, problems, blocking_problems, bytes,
+		       doomed, blob_removals, problems, blocking_problems, bytes, verified_since,
 		       (SELECT relpack.tid_time(max(tid)) FROM public.object_state), coalesce(relpack.tids_ahead(), '')
 		FROM relpack.status()`).
 		Scan(&g.State, &g.Doubt, &g.AppliedTid, &g.AppliedUntil, &g.Objects, &g.References,
 			&unreachable, &unreachableBytes, &grace, &graceBytes,
-			&g.Doomed, &g.BlobRemovals, &g.ProblemCount, &g.BlockingCount, &g.Bytes, &g.LastTransaction, &g.Ahead); err != nil {
+			&g.Doomed, &g.BlobRemovals, &g.ProblemCount, &g.BlockingCount, &g.Bytes, &g.VerifiedSince, &g.LastTransaction, &g.Ahead); err != nil {
 		return nil, err
 	}
 	if unreachable != nil {

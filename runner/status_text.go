@@ -90,6 +90,25 @@ func (g *GraphStatus) writeState(line lineWriter, now time.Time) {
 	if g.Ahead != "" {
 		line("", "%s", g.Ahead)
 	}
+	if g.State == "known" {
+		line("verified", "%s", verifiedText(g.VerifiedSince, now))
+	}
+}
+
+// verifiedWithin is how long ago packs that run every night have read each
+// object at most.
+const verifiedWithin = 28 * 24 * time.Hour
+
+// verifiedText tells since when every object has been compared with the graph.
+func verifiedText(since *time.Time, now time.Time) string {
+	if since == nil {
+		return `not all of it yet: "relpack verify" does at once what packs do bit by bit`
+	}
+	text := "everything since " + moment(*since, now)
+	if now.Sub(*since) > verifiedWithin {
+		text += `: packs are behind, "relpack verify" does it at once`
+	}
+	return text
 }
 
 func (g *GraphStatus) writeUnreachable(line lineWriter) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,6 +40,7 @@ type verification struct {
 	repair      bool
 	rangeBlocks int64
 	maxEvents   int64
+	lockTimeout string // for object_state; "": none
 	report      *VerifyReport
 	findings    *findingSet // of the pass at work
 }
@@ -86,12 +88,19 @@ func (v *verification) all(ctx context.Context) error {
 		if err := v.fewEvents(ctx); err != nil {
 			return err
 		}
+		var began time.Time
+		if err := v.conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&began); err != nil {
+			return fmt.Errorf("ask for the time: %w", err)
+		}
 		found, err := v.pass(ctx, v.repair)
 		if err != nil {
 			return err
 		}
 		v.report.Findings = found
 		if !v.repair || !toMend(found) {
+			if err := v.whole(ctx, began, found); err != nil {
+				return err
+			}
 			return off(found, `"relpack verify --repair" mends it`)
 		}
 		if err := v.mend(ctx); err != nil {
@@ -102,8 +111,22 @@ func (v *verification) all(ctx context.Context) error {
 			return err
 		}
 		v.report.Findings = found
+		if err := v.whole(ctx, began, found); err != nil {
+			return err
+		}
 		return off(found, `"relpack pack --init" builds the graph anew`)
 	})
+}
+
+// whole notes that the graph is right everywhere, if it is.
+func (v *verification) whole(ctx context.Context, began time.Time, found []Finding) error {
+	if slices.ContainsFunc(found, func(f Finding) bool { return f.Severity == "error" }) {
+		return nil
+	}
+	if _, err := v.conn.Exec(ctx, "SELECT relpack.audit_whole($1)", began); err != nil {
+		return fmt.Errorf("note that everything is verified: %w", err)
+	}
+	return nil
 }
 
 // fewEvents refuses a storage of which so much was written anew that a pack has
@@ -203,13 +226,21 @@ func (v *verification) graph(ctx context.Context) error {
 // looking looks at object_state in a transaction that has waited for it before:
 // the snapshot of a statement that waits for a TRUNCATE is older than that, and
 // shows the table empty, without the event that tells why.
-func (p *pack) looking(ctx context.Context, look func() error) error {
-	return pgx.BeginFunc(ctx, p.conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockObjectState); err != nil {
+func (v *verification) looking(ctx context.Context, look func() error) error {
+	return pgx.BeginFunc(ctx, v.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, v.lockStorage()); err != nil {
 			return err
 		}
 		return look()
 	})
+}
+
+// lockStorage waits for object_state, for a while.
+func (v *verification) lockStorage() string {
+	if v.lockTimeout == "" {
+		return lockObjectState
+	}
+	return "SET LOCAL lock_timeout = '" + v.lockTimeout + "'; " + lockObjectState
 }
 
 const lockObjectState = "LOCK TABLE public.object_state IN ACCESS SHARE MODE"

@@ -54,7 +54,7 @@ func (v *verification) states(ctx context.Context) error {
 			}
 			for {
 				first := next.Add(step) - step
-				if first >= blocks {
+				if first >= blocks || v.stopped() {
 					return nil
 				}
 				if err := w.read(ctx, blockRange{first, first + step - 1}); err != nil {
@@ -64,7 +64,13 @@ func (v *verification) states(ctx context.Context) error {
 			}
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if v.stopped() {
+		return errInterrupted
+	}
+	return nil
 }
 
 // verifyWorker reads ranges of blocks in one session and compares in another.
@@ -92,6 +98,21 @@ func (c *stateChunk) reset() {
 	c.refs, c.inrefs = c.refs[:0], c.inrefs[:0]
 }
 
+func (c *stateChunk) add(rec record, found decoded) {
+	c.zoids = append(c.zoids, rec.zoid)
+	c.tids = append(c.tids, rec.tid)
+	c.classes = append(c.classes, found.class)
+	kind := found.kind()
+	c.problems = append(c.problems, kind)
+	if kind == "salvaged" {
+		found.refs = nil // and all that its bytes may name: see relpack.verify_states
+	}
+	for _, ref := range found.refs {
+		c.refs = append(c.refs, ref)
+		c.inrefs = append(c.inrefs, rec.zoid)
+	}
+}
+
 func (w *verifyWorker) open(ctx context.Context) (err error) {
 	if w.reader, err = w.session(ctx, "scan"); err != nil {
 		return err
@@ -110,8 +131,7 @@ func (w *verifyWorker) close() {
 
 // read reads one range in a transaction of its own.
 func (w *verifyWorker) read(ctx context.Context, r blockRange) error {
-	w.chunk.reset()
-	err := pgx.BeginTxFunc(ctx, w.reader, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(pgx.Tx) error {
+	return w.transaction(ctx, func() error {
 		same, err := lockRange(ctx, w.reader, w.filenode)
 		if err != nil {
 			return err
@@ -121,6 +141,12 @@ func (w *verifyWorker) read(ctx context.Context, r blockRange) error {
 		}
 		return copyRange(ctx, w.reader, r, w.collected, func(rec record) error { return w.stage(ctx, rec) })
 	})
+}
+
+// transaction reads in a transaction of its own, and compares the rest of it.
+func (w *verifyWorker) transaction(ctx context.Context, read func() error) error {
+	w.chunk.reset()
+	err := pgx.BeginTxFunc(ctx, w.reader, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(pgx.Tx) error { return read() })
 	if err != nil {
 		return err
 	}
@@ -135,18 +161,7 @@ func (w *verifyWorker) stage(ctx context.Context, rec record) error {
 	w.counts.scanned.Add(1)
 	w.counts.scannedBytes.Add(int64(len(rec.state)))
 	c := &w.chunk
-	c.zoids = append(c.zoids, rec.zoid)
-	c.tids = append(c.tids, rec.tid)
-	c.classes = append(c.classes, found.class)
-	kind := found.kind()
-	c.problems = append(c.problems, kind)
-	if kind == "salvaged" {
-		found.refs = nil // and all that its bytes may name: see relpack.verify_states
-	}
-	for _, ref := range found.refs {
-		c.refs = append(c.refs, ref)
-		c.inrefs = append(c.inrefs, rec.zoid)
-	}
+	c.add(rec, found)
 	if len(c.zoids) >= verifyObjects || len(c.refs) >= verifyReferences {
 		return w.compare(ctx)
 	}
@@ -155,8 +170,13 @@ func (w *verifyWorker) stage(ctx context.Context, rec record) error {
 
 // compare has the server compare the chunk with the graph.
 func (w *verifyWorker) compare(ctx context.Context) error {
-	c := &w.chunk
-	rows, err := w.comparer.Query(ctx, "SELECT kind, zoid FROM relpack.verify_states($1, $2, $3, $4, $5, $6)",
+	err := w.compareChunk(ctx, w.comparer, &w.chunk)
+	w.chunk.reset()
+	return err
+}
+
+func (v *verification) compareChunk(ctx context.Context, comparer *pgx.Conn, c *stateChunk) error {
+	rows, err := comparer.Query(ctx, "SELECT kind, zoid FROM relpack.verify_states($1, $2, $3, $4, $5, $6)",
 		c.zoids, c.tids, c.classes, c.problems, c.refs, c.inrefs)
 	if err != nil {
 		return fmt.Errorf("compare: %w", err)
@@ -173,8 +193,7 @@ func (w *verifyWorker) compare(ctx context.Context) error {
 		return fmt.Errorf("compare: %w", err)
 	}
 	for kind, zoids := range other {
-		w.findings.add(kind, int64(len(zoids)), zoids)
+		v.findings.add(kind, int64(len(zoids)), zoids)
 	}
-	c.reset()
-	return w.findings.pend(ctx, w.comparer, all)
+	return v.findings.pend(ctx, comparer, all)
 }

@@ -24,6 +24,8 @@ BEGIN
         relation = 'public.object_state'::regclass,
         filenode = pg_relation_filenode('public.object_state'),
         trigger_identity = relpack.trigger_identity();
+    -- All that is recorded from now on is read from now on.
+    PERFORM relpack.audit_whole(clock_timestamp());
     v_last := pg_relation_size('public.object_state') / current_setting('block_size')::bigint;
     INSERT INTO relpack.scan_range (first_block, last_block)
     SELECT first_block, first_block + blocks - 1

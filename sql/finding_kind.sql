@@ -17,6 +17,7 @@ FROM (VALUES
     ('other problem', 'error', 'relpack.problem is wrong on whether these can be decoded', NULL),
     ('work for no node', 'error', 'suspect, doomed or problem name objects that relpack does not know', NULL),
     ('live but doomed', 'error', 'reachable objects are chosen for deletion', NULL),
+    ('doomed but referred to', 'error', 'objects that are to stay refer to these, which are chosen for deletion', NULL),
     ('objects miscounted', 'error', 'relpack.storage.objects is off by this many', NULL),
     ('references miscounted', 'error', 'relpack.storage.inrefs is off by this many', NULL),
     ('undecodable', 'damage', 'reachable objects can''t be decoded: what they refer to is unknown, and nothing is deleted',

@@ -8,6 +8,7 @@ AS $$
 DECLARE
     v_storage relpack.storage;
     v_doubt text := relpack.doubt();
+    v_difference text := (SELECT audit.difference FROM relpack.audit);
     v_problems text;
 BEGIN
     PERFORM relpack.require_storage();
@@ -18,6 +19,10 @@ BEGIN
     IF v_doubt IS NOT NULL THEN
         RAISE EXCEPTION 'the graph is not believed: %', v_doubt
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it compares.';
+    END IF;
+    IF v_difference IS NOT NULL THEN
+        RAISE EXCEPTION 'the graph does not describe the storage: %', v_difference
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it reads everything again, and mends the graph.';
     END IF;
     IF v_storage.applied_tid <> v_storage.watermark
        OR EXISTS (SELECT FROM relpack.pending) THEN
@@ -47,4 +52,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_settled() IS
-    'Raises RP002 unless the graph is known, believed, up to what was captured, settled, and free of undecodable live objects.';
+    'Raises RP002 unless the graph is known, believed, found to be right where it was audited, up to what was captured, settled, and free of undecodable live objects.';
