@@ -1420,11 +1420,6 @@ BEGIN
           AND object.detached_tid >= least(v_storage.settled_tid, v_storage.applied_tid);
     END IF;
 
-    -- What is odd may have come to name an object that is stored now.
-    INSERT INTO relpack.pending (zoid)
-    SELECT zoid FROM relpack.problem WHERE kind = 'salvaged'
-    ON CONFLICT DO NOTHING;
-
     IF v_storage.graph = 'doubtful' OR v_truncated THEN
         PERFORM relpack.recount();
         PERFORM relpack.compare();
@@ -1446,6 +1441,19 @@ BEGIN
         FROM public.object_state
         WHERE tid > v_storage.applied_tid
         ORDER BY zoid;
+    END IF;
+
+    -- What is odd may have come to name an object that is stored now: one that is
+    -- new, or that an event tells of, as it does when it was stored while the odd
+    -- record was read.
+    IF EXISTS (SELECT FROM relpack.problem WHERE kind = 'salvaged')
+       AND (v_reported OR EXISTS (
+           SELECT
+           FROM relpack.pending
+           WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = pending.zoid OFFSET 0))) THEN
+        INSERT INTO relpack.pending (zoid)
+        SELECT zoid FROM relpack.problem WHERE kind = 'salvaged'
+        ON CONFLICT DO NOTHING;
     END IF;
 
     UPDATE relpack.storage
@@ -2137,7 +2145,7 @@ DECLARE
     v_sparse boolean := v_highest >= least(8 * v_objects, v_limits.grow_zoids);
     -- A record: an array in a variable of its own would be copied for each row.
     v_numbered record;
-    v_end bigint := v_highest + 1;
+    v_end bigint := least(v_highest, 9223372036854775806) + 1;
     v_depths bigint[];
     v_bytes bytea;
     v_wide bigint := (SELECT inrefs / v_limits.grow_wide FROM relpack.storage);
@@ -4284,10 +4292,11 @@ COMMENT ON FUNCTION relpack.verify_nodes(bigint, integer) IS
 -- is recorded. They must be of one snapshot, and not above collected_tid: what
 -- is stored then, and is not what the graph was made from, has left an event
 -- or is in pending; both are visible by now, and such objects are left aside.
--- A salvaged record is read again by every pack, so that its references need
--- no comparison: their refs are left out. A chunk is small beside the graph:
--- what is known of it is looked up by index, one by one (LATERAL), and nothing
--- else is joined in a loop: no estimate can make a chunk quadratic.
+-- A salvaged record is read again by each pack that finds a new object, so that
+-- its references need no comparison: their refs are left out. A chunk is small
+-- beside the graph: what is known of it is looked up by index, one by one
+-- (LATERAL), and nothing else is joined in a loop: no estimate can make a chunk
+-- quadratic.
 CREATE OR REPLACE FUNCTION relpack.verify_states(
     zoids bigint[], tids bigint[], classes integer[], problems text[], refs bigint[], inrefs bigint[])
 RETURNS TABLE (kind text, zoid bigint)

@@ -21,6 +21,7 @@ type examiner struct {
 	packer   uint32    // process id of the session that holds the pack lock; 0: not asked for yet
 	limit    int       // objects in a chunk
 	newest   int64     // highest stored zoid: nothing above it can be referred to
+	salvaged []int64   // complete records of the chunk that could not be decoded
 	objects  *copyBuffer
 	inrefs   *copyBuffer
 	problems *copyBuffer
@@ -110,6 +111,7 @@ func (x *examiner) read(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, lockObjectState); err != nil {
 			return err
 		}
+		x.salvaged = x.salvaged[:0]
 		if err := tx.QueryRow(ctx, "SELECT coalesce(max(zoid), 0) FROM public.object_state").Scan(&x.newest); err != nil {
 			return err
 		}
@@ -117,8 +119,15 @@ func (x *examiner) read(ctx context.Context) error {
 		sql := fmt.Sprintf("COPY (SELECT pending.zoid, stored.tid, stored.state"+
 			" FROM (SELECT zoid FROM relpack.pending ORDER BY zoid LIMIT %d) AS pending"+
 			" LEFT JOIN public.object_state AS stored ON stored.zoid = pending.zoid) TO STDOUT (FORMAT binary)", x.limit)
-		_, err := x.conn.PgConn().CopyTo(ctx, rows, sql)
-		return err
+		if _, err := x.conn.PgConn().CopyTo(ctx, rows, sql); err != nil {
+			return err
+		}
+		for _, zoid := range x.salvaged {
+			if err := x.salvage(ctx, zoid); err != nil {
+				return fmt.Errorf("zoid %d: %w", zoid, err)
+			}
+		}
+		return nil
 	})
 }
 
@@ -146,9 +155,11 @@ func (x *examiner) stage(ctx context.Context, rec record) error {
 	}
 	switch {
 	case found.problem != nil:
-		if err := x.stageProblem(ctx, rec.zoid, found.problem); err != nil {
-			return err
+		kind := found.kind()
+		if kind == "salvaged" {
+			x.salvaged = append(x.salvaged, rec.zoid)
 		}
+		x.problem(rec.zoid, kind, plain([]byte(found.problem.Error())))
 	case found.empty:
 		x.problem(rec.zoid, found.kind(), emptyState)
 	}
@@ -160,23 +171,6 @@ func (x *examiner) inref(zoid, inref int64, guessed bool) {
 	x.inrefs.bigint(zoid)
 	x.inrefs.bigint(inref)
 	x.inrefs.boolean(guessed)
-}
-
-// stageProblem keeps what is known of a state that could not be decoded. Of a
-// complete record every 8 bytes may be a reference; the server keeps those
-// that name a stored object.
-func (x *examiner) stageProblem(ctx context.Context, zoid int64, problem *pickle.Error) error {
-	kind := problemKind(problem)
-	if kind == "salvaged" {
-		for candidate := range x.scanner.Candidates(x.newest) {
-			x.inref(candidate, zoid, true)
-			if err := x.send(ctx, false); err != nil {
-				return err
-			}
-		}
-	}
-	x.problem(zoid, kind, plain([]byte(problem.Error())))
-	return nil
 }
 
 func (x *examiner) problem(zoid int64, kind, detail string) {

@@ -80,7 +80,7 @@ var modelFaults = []modelFault{
 		[]string{"PERFORM relpack.compare();", ""}},
 	{"triggers that were off are not noticed", "doubt", 48,
 		[]string{"THEN 'relpack''s triggers were disabled or replaced for a while'", "THEN NULL"}},
-	{"salvaged objects are not read again", "collect", 3,
+	{"salvaged objects are not read again", "collect", 528,
 		[]string{"SELECT zoid FROM relpack.problem WHERE kind = 'salvaged'", "SELECT zoid FROM relpack.problem WHERE false"}},
 
 	// Grace.

@@ -1,6 +1,8 @@
 package runner
 
 import (
+	"bytes"
+	"encoding/binary"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +132,43 @@ func TestAnOddRecordKeepsWhateverItsBytesName(t *testing.T) {
 			expectStored(t, conn, 0, 1, 2, 9, 10, 12)
 		})
 	}
+}
+
+// What it names is asked of the storage, and only when it may name more.
+func TestALongOddRecordCostsWhatItNames(t *testing.T) {
+	t.Parallel()
+	var body []byte
+	for n := range int64(100_000) {
+		body = append(body, zodbtest.Oid(n%1000)...)
+		body = append(body, zodbtest.Oid(1<<62+n)...)
+	}
+	odd := bytes.TrimSuffix(zodbtest.Odd(zodbtest.Document), []byte("u."))
+	odd = append(odd, "X\x04\x00\x00\x00bodyB"...)
+	odd = binary.LittleEndian.AppendUint32(odd, uint32(len(body)))
+	odd = append(append(odd, body...), "u."...)
+	target, conn := newMixed(t, map[int64][]byte{2: odd, 12: zodbtest.Record(zodbtest.Document), 1<<63 - 1: zodbtest.Record(zodbtest.Document)})
+	packStorage(t, target, everything)
+	expectProblem(t, conn, 2, "salvaged")
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12)
+	var guesses int
+	for start := time.Now(); guesses == 0 && time.Since(start) < time.Minute; {
+		guesses = get[int](t, conn, "SELECT coalesce(max(n_tup_ins), 0) FROM pg_stat_user_tables WHERE relid = 'relpack.examined_inref'::regclass")
+	}
+	if guesses > 100 {
+		t.Errorf("%d guesses were stored", guesses)
+	}
+	for what, read := range map[string]int64{"nothing": 0, "a known object": 1, "a new object": 2} {
+		switch read {
+		case 1:
+			commit(t, conn, links{12: nil})
+		case 2:
+			commit(t, conn, links{999: nil})
+		}
+		if report := packStorage(t, target, everything); report.Scanned.Objects != read {
+			t.Errorf("%d objects were read where %s was written", report.Scanned.Objects, what)
+		}
+	}
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 999)
 }
 
 func TestWeakReferencesKeepNothing(t *testing.T) {

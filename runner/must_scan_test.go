@@ -243,3 +243,17 @@ func TestTheWalkFromTheRootNeedsNoOrderOfZoids(t *testing.T) {
 		})
 	}
 }
+
+func TestAFirstBuildTakesAnyOid(t *testing.T) {
+	t.Parallel()
+	const highest = 1<<63 - 1
+	target, conn := newStorage(t)
+	commitAt(t, conn, 48*time.Hour, links{0: {1, highest}, 1: nil, highest: {highest, highest - 1}, highest - 1: {0}, 1 << 40: {highest - 2}, highest - 2: nil})
+	commit(t, conn, links{1: nil})
+	packStorage(t, target, everything)
+	expectStored(t, conn, 0, 1, highest-1, highest)
+	commit(t, conn, links{highest: {highest}})
+	packStorage(t, target, everything)
+	expectStored(t, conn, 0, 1, highest)
+	expectExact(t, conn)
+}

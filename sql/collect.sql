@@ -52,11 +52,6 @@ BEGIN
           AND object.detached_tid >= least(v_storage.settled_tid, v_storage.applied_tid);
     END IF;
 
-    -- What is odd may have come to name an object that is stored now.
-    INSERT INTO relpack.pending (zoid)
-    SELECT zoid FROM relpack.problem WHERE kind = 'salvaged'
-    ON CONFLICT DO NOTHING;
-
     IF v_storage.graph = 'doubtful' OR v_truncated THEN
         PERFORM relpack.recount();
         PERFORM relpack.compare();
@@ -78,6 +73,19 @@ BEGIN
         FROM public.object_state
         WHERE tid > v_storage.applied_tid
         ORDER BY zoid;
+    END IF;
+
+    -- What is odd may have come to name an object that is stored now: one that is
+    -- new, or that an event tells of, as it does when it was stored while the odd
+    -- record was read.
+    IF EXISTS (SELECT FROM relpack.problem WHERE kind = 'salvaged')
+       AND (v_reported OR EXISTS (
+           SELECT
+           FROM relpack.pending
+           WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = pending.zoid OFFSET 0))) THEN
+        INSERT INTO relpack.pending (zoid)
+        SELECT zoid FROM relpack.problem WHERE kind = 'salvaged'
+        ON CONFLICT DO NOTHING;
     END IF;
 
     UPDATE relpack.storage

@@ -31,7 +31,7 @@ DECLARE
     v_sparse boolean := v_highest >= least(8 * v_objects, v_limits.grow_zoids);
     -- A record: an array in a variable of its own would be copied for each row.
     v_numbered record;
-    v_end bigint := v_highest + 1;
+    v_end bigint := least(v_highest, 9223372036854775806) + 1;
     v_depths bigint[];
     v_bytes bytea;
     v_wide bigint := (SELECT inrefs / v_limits.grow_wide FROM relpack.storage);

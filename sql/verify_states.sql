@@ -2,10 +2,11 @@
 -- is recorded. They must be of one snapshot, and not above collected_tid: what
 -- is stored then, and is not what the graph was made from, has left an event
 -- or is in pending; both are visible by now, and such objects are left aside.
--- A salvaged record is read again by every pack, so that its references need
--- no comparison: their refs are left out. A chunk is small beside the graph:
--- what is known of it is looked up by index, one by one (LATERAL), and nothing
--- else is joined in a loop: no estimate can make a chunk quadratic.
+-- A salvaged record is read again by each pack that finds a new object, so that
+-- its references need no comparison: their refs are left out. A chunk is small
+-- beside the graph: what is known of it is looked up by index, one by one
+-- (LATERAL), and nothing else is joined in a loop: no estimate can make a chunk
+-- quadratic.
 CREATE OR REPLACE FUNCTION relpack.verify_states(
     zoids bigint[], tids bigint[], classes integer[], problems text[], refs bigint[], inrefs bigint[])
 RETURNS TABLE (kind text, zoid bigint)

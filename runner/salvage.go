@@ -1,0 +1,70 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// salvageBatch is how many bytes of an odd record that may be oids are looked
+// up at once, and salvageMemory how many it remembers to have looked up: most
+// of them come again and again (zeros, small numbers).
+const (
+	salvageBatch  = 50_000
+	salvageMemory = 1 << 20
+)
+
+// salvage keeps of a record that is complete and could not be decoded every 8
+// bytes that name a stored object: each may be a reference. It is read once more,
+// in the transaction that read it and after that: in between it would be in the
+// way of the others.
+func (x *examiner) salvage(ctx context.Context, zoid int64) error {
+	var state []byte
+	rows := &recordReader{row: func(rec record) error {
+		state = bytes.Clone(rec.state)
+		return nil
+	}}
+	sql := fmt.Sprintf("COPY (SELECT zoid, tid, state FROM public.object_state WHERE zoid = %d) TO STDOUT (FORMAT binary)", zoid)
+	if _, err := x.conn.PgConn().CopyTo(ctx, rows, sql); err != nil {
+		return err
+	}
+	if err := x.scanner.Scan(state); err == nil {
+		return fmt.Errorf("read twice in one transaction, it is another record")
+	}
+	asked := map[int64]struct{}{}
+	var batch []int64
+	lookUp := func() error {
+		stored, err := pgxRows(ctx, x.conn, pgx.RowTo[int64], "SELECT zoid FROM public.object_state WHERE zoid = ANY ($1)", batch)
+		if err != nil {
+			return err
+		}
+		for _, ref := range stored {
+			x.inref(ref, zoid, true)
+			if err := x.send(ctx, false); err != nil {
+				return err
+			}
+		}
+		batch = batch[:0]
+		if len(asked) > salvageMemory {
+			clear(asked)
+		}
+		return nil
+	}
+	for candidate := range x.scanner.Candidates(x.newest) {
+		if _, known := asked[candidate]; known {
+			continue
+		}
+		asked[candidate] = struct{}{}
+		if batch = append(batch, candidate); len(batch) == salvageBatch {
+			if err := lookUp(); err != nil {
+				return err
+			}
+		}
+	}
+	if len(batch) == 0 {
+		return nil
+	}
+	return lookUp()
+}
