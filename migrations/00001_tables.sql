@@ -1,7 +1,7 @@
 -- The tables of relpack. Columns are ordered by alignment, widest first, so
 -- that a row of the two large tables (object, object_inref) wastes no byte.
 -- No foreign key points at RelStorage's tables: their TRUNCATE ... CASCADE
--- would reach ours. All tables but run, blob_removal and storage are derived
+-- would reach ours. All tables but run, blob_removal, referred_by and storage are derived
 -- from object_state and can be built again.
 
 -- +goose Up
@@ -169,6 +169,39 @@ COMMENT ON TABLE relpack.set_aside IS
 COMMENT ON COLUMN relpack.set_aside.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.set_aside.reason IS 'What is in the way.';
 COMMENT ON COLUMN relpack.set_aside.remedy IS 'What to do about it.';
+
+-- No column says whether it holds a live object: the referrer's own row does.
+CREATE TABLE relpack.foreign_reference (
+    inref    bigint NOT NULL,
+    zoid     bigint NOT NULL,
+    database text   NOT NULL COLLATE "C",
+    CONSTRAINT foreign_reference_pkey PRIMARY KEY (inref, database, zoid)
+);
+COMMENT ON TABLE relpack.foreign_reference IS
+    'References to objects of other databases (ZODB multi-databases). Those of unreachable objects count until these are deleted.';
+COMMENT ON COLUMN relpack.foreign_reference.inref IS 'The object that refers.';
+COMMENT ON COLUMN relpack.foreign_reference.zoid IS
+    'The object that is referred to, in the other database. -1: the record of inref can''t be decoded and may refer to any object of any database.';
+COMMENT ON COLUMN relpack.foreign_reference.database IS
+    'The other database, as the record names it: with what isn''t printable ASCII as \xNN, and 500 bytes at most. Empty where zoid is -1.';
+
+-- Not derived from object_state: what other databases were found to refer to
+-- stays known while they can't be reached.
+CREATE TABLE relpack.referred_by (
+    refs       bigint NOT NULL,
+    unreadable bigint NOT NULL,
+    looked     timestamptz,
+    origin     text   NOT NULL,
+    holder     text   NOT NULL,
+    CONSTRAINT referred_by_pkey PRIMARY KEY (origin, holder)
+);
+COMMENT ON TABLE relpack.referred_by IS
+    'Storages of the same configuration file, and how many of their objects refer to objects of this one. While one does, or may, relpack.sweep() refuses. Delete the row of a storage that is gone for good.';
+COMMENT ON COLUMN relpack.referred_by.refs IS 'References to objects of this storage.';
+COMMENT ON COLUMN relpack.referred_by.unreadable IS 'Objects there that can''t be decoded and may refer to objects of this storage.';
+COMMENT ON COLUMN relpack.referred_by.looked IS 'When that was recorded, by the clock of this server. NULL: that storage was never read.';
+COMMENT ON COLUMN relpack.referred_by.origin IS 'The database of that storage: relpack.origin() there. Empty where it was never read.';
+COMMENT ON COLUMN relpack.referred_by.holder IS 'The name of that storage in the configuration file.';
 
 CREATE TABLE relpack.problem (
     zoid   bigint  NOT NULL,
@@ -368,6 +401,17 @@ COMMENT ON COLUMN relpack.examined_problem.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.examined_problem.kind IS 'As in relpack.problem.';
 COMMENT ON COLUMN relpack.examined_problem.detail IS 'As in relpack.problem.';
 
+CREATE UNLOGGED TABLE relpack.examined_foreign (
+    inref    bigint NOT NULL,
+    zoid     bigint NOT NULL,
+    database text   NOT NULL COLLATE "C"
+);
+CREATE INDEX examined_foreign_inref ON relpack.examined_foreign (inref, database, zoid);
+COMMENT ON TABLE relpack.examined_foreign IS 'References to other databases read by the chunk in progress, or by a range of a first build. Empty otherwise.';
+COMMENT ON COLUMN relpack.examined_foreign.inref IS 'As in relpack.foreign_reference.';
+COMMENT ON COLUMN relpack.examined_foreign.zoid IS 'As in relpack.foreign_reference.';
+COMMENT ON COLUMN relpack.examined_foreign.database IS 'As in relpack.foreign_reference.';
+
 CREATE TABLE relpack.run (
     id              bigint GENERATED ALWAYS AS IDENTITY,
     started         timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -401,6 +445,7 @@ COMMENT ON COLUMN relpack.run.message IS 'Why it did not end well.';
 
 -- +goose Down
 DROP TABLE relpack.run;
+DROP TABLE relpack.examined_foreign;
 DROP TABLE relpack.examined_problem;
 DROP TABLE relpack.examined_inref;
 DROP TABLE relpack.examined_object;
@@ -415,6 +460,8 @@ DROP TABLE relpack.audit;
 DROP TABLE relpack.storage;
 DROP TABLE relpack.problem;
 DROP TABLE relpack.set_aside;
+DROP TABLE relpack.referred_by;
+DROP TABLE relpack.foreign_reference;
 DROP TABLE relpack.blob_removal;
 DROP TABLE relpack.capture;
 DROP TABLE relpack.doomed;

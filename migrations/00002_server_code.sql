@@ -271,6 +271,8 @@ BEGIN
     INSERT INTO relpack.problem (zoid, blocks, kind, detail)
     SELECT zoid, kind = 'opaque', kind, detail FROM relpack.examined_problem;
 
+    PERFORM relpack.apply_foreign(v_watermark);
+
     -- Events change the graph without a higher applied_tid: what was chosen
     -- for deletion is chosen again in any case.
     UPDATE relpack.storage
@@ -284,6 +286,46 @@ $$;
 
 COMMENT ON FUNCTION relpack.apply() IS
     'Brings the graph up to what was examined (relpack.examined_object and its companions, filled by "relpack pack"); returns how many objects are still pending.';
+-- +goose StatementEnd
+
+-- sql/apply_foreign.sql
+-- +goose StatementBegin
+-- References to other databases of what a chunk read. An object that was written
+-- after the watermark keeps those that are recorded and gets those that it has
+-- now, as with the references within the storage; so does one that is not stored
+-- but has its node. Most storages have none and pay nothing. Called with the
+-- settings of relpack.apply(): everything goes by index.
+CREATE OR REPLACE FUNCTION relpack.apply_foreign(watermark bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM relpack.foreign_reference) THEN
+        DELETE FROM relpack.foreign_reference
+        USING relpack.examined_object AS examined
+        WHERE foreign_reference.inref = examined.zoid
+          AND (examined.tid <= apply_foreign.watermark
+               OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = examined.zoid))
+          AND NOT EXISTS (
+              SELECT
+              FROM relpack.examined_foreign AS read
+              WHERE read.inref = foreign_reference.inref
+                AND read.database = foreign_reference.database
+                AND read.zoid = foreign_reference.zoid);
+    END IF;
+    IF EXISTS (SELECT FROM relpack.examined_foreign) THEN
+        INSERT INTO relpack.foreign_reference (inref, database, zoid)
+        SELECT DISTINCT inref, database, zoid
+        FROM relpack.examined_foreign
+        ON CONFLICT DO NOTHING;
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.apply_foreign(bigint) IS
+    'Step of relpack.apply(): brings relpack.foreign_reference up to what was examined, after the nodes.';
 -- +goose StatementEnd
 
 -- sql/audit_differs.sql
@@ -910,6 +952,7 @@ BEGIN
         doomed_until = 0, begun_until = 0, scan_disturbed = false;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,
              relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.set_aside,
+             relpack.foreign_reference,
              relpack.scan_range, relpack.fill_range;
     DELETE FROM relpack.write_event;
     ALTER TABLE relpack.object DROP CONSTRAINT IF EXISTS object_pkey;
@@ -1694,7 +1737,8 @@ BEGIN
     PERFORM pg_advisory_xact_lock(1919249520, 2);
     PERFORM relpack.clear_scratch('relpack.examined_object'),
             relpack.clear_scratch('relpack.examined_inref'),
-            relpack.clear_scratch('relpack.examined_problem');
+            relpack.clear_scratch('relpack.examined_problem'),
+            relpack.clear_scratch('relpack.examined_foreign');
 END;
 $$;
 
@@ -2519,6 +2563,8 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid);
     DELETE FROM relpack.problem
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = problem.zoid);
+    DELETE FROM relpack.foreign_reference
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = foreign_reference.inref);
 
     UPDATE relpack.object
     SET parent = 0
@@ -2557,6 +2603,55 @@ $$;
 
 COMMENT ON FUNCTION relpack.mend() IS
     'Step of "relpack verify --repair": detaches what does not hang on the root, for relpack.reach() to decide, forgets what names no node, and counts anew; returns how many it detached.';
+-- +goose StatementEnd
+
+-- sql/note_referrer.sql
+-- +goose StatementBegin
+-- What another storage refers to here, as it was found there. Another name of
+-- the same database replaces the one before.
+CREATE OR REPLACE FUNCTION relpack.note_referrer(holder text, origin text, refs bigint, unreadable bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    DELETE FROM relpack.referred_by AS known
+    WHERE (known.origin = note_referrer.origin AND known.holder <> note_referrer.holder)
+       OR (known.origin = '' AND known.holder = note_referrer.holder);
+    INSERT INTO relpack.referred_by (refs, unreadable, looked, origin, holder)
+    VALUES (note_referrer.refs, note_referrer.unreadable, clock_timestamp(), note_referrer.origin, note_referrer.holder)
+    ON CONFLICT ON CONSTRAINT referred_by_pkey DO UPDATE
+    SET refs = excluded.refs, unreadable = excluded.unreadable, looked = excluded.looked;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.note_referrer(text, text, bigint, bigint) IS
+    'Records into relpack.referred_by how many objects of another storage (holder; relpack.origin() there) refer to objects of this one, and how many can''t be decoded and may.';
+-- +goose StatementEnd
+
+-- sql/note_unread.sql
+-- +goose StatementBegin
+-- A storage that could not be read counts with what was recorded last. Where
+-- nothing ever was, nobody knows what it refers to.
+CREATE OR REPLACE FUNCTION relpack.note_unread(holders text[])
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    INSERT INTO relpack.referred_by (refs, unreadable, looked, origin, holder)
+    SELECT DISTINCT 0, 0, NULL::timestamptz, '', other.holder
+    FROM unnest(holders) AS other (holder)
+    WHERE NOT EXISTS (SELECT FROM relpack.referred_by AS known WHERE known.holder = other.holder);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.note_unread(text[]) IS
+    'Records into relpack.referred_by those of these storages of which nothing is recorded yet: until they are read, relpack.sweep() refuses.';
 -- +goose StatementEnd
 
 -- sql/nothing_new.sql
@@ -2692,6 +2787,30 @@ $$;
 
 COMMENT ON FUNCTION relpack.oldest_transaction() IS
     'Since when the oldest open transaction of other clients of this database is open; NULL where there is none. Raises RP002 where that can''t be seen.';
+-- +goose StatementEnd
+
+-- sql/origin.sql
+-- +goose StatementBegin
+-- Two databases never have the same: not a copy of this one in the same server,
+-- nor one made by a restore elsewhere.
+CREATE OR REPLACE FUNCTION relpack.origin()
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_database oid := (SELECT oid FROM pg_database WHERE datname = current_database());
+BEGIN
+    IF has_function_privilege('pg_control_system()', 'EXECUTE') THEN
+        RETURN format('%s/%s', (SELECT system_identifier FROM pg_control_system()), v_database);
+    END IF;
+    RETURN format('%s:%s/%s %s', inet_server_addr(), inet_server_port(), v_database, current_database());
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.origin() IS
+    'Tells this database from all others: system identifier of the server and oid of the database.';
 -- +goose StatementEnd
 
 -- sql/pack_lock_holder.sql
@@ -3305,6 +3424,45 @@ COMMENT ON FUNCTION relpack.require_storage() IS
     'Locks object_state as relpack.lock_storage() does, and raises RP002 when the storage has no root object, is no plain table or may not be seen whole, or relpack''s triggers are not in force.';
 -- +goose StatementEnd
 
+-- sql/require_unreferred.sql
+-- +goose StatementBegin
+-- What another database refers to looks like garbage here. To know the number of
+-- references is not enough to tell it from garbage: what they lead to may refer
+-- to more.
+CREATE OR REPLACE FUNCTION relpack.require_unreferred()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_holders text;
+    v_first text;
+BEGIN
+    SELECT string_agg(
+               format('%s (%s)', holder,
+                      CASE
+                          WHEN refs > 0 THEN format('%s reference%s', refs, CASE WHEN refs > 1 THEN 's' END)
+                          WHEN unreadable > 0 THEN format('%s object%s that can''t be decoded', unreadable, CASE WHEN unreadable > 1 THEN 's' END)
+                          ELSE 'never read'
+                      END), ', ' ORDER BY holder),
+           min(holder)
+    INTO v_holders, v_first
+    FROM relpack.referred_by
+    WHERE refs > 0 OR unreadable > 0 OR looked IS NULL;
+    IF v_holders IS NOT NULL THEN
+        RAISE EXCEPTION 'objects of other databases refer to this storage, or may: %; what they refer to looks like garbage here', v_holders
+            USING ERRCODE = 'RP002',
+                  HINT = format('Pack it together with them (zc.zodbdgc does). Of a storage that is gone, or refers to nothing here: '
+                                'DELETE FROM relpack.referred_by WHERE holder = %L;', v_first);
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_unreferred() IS
+    'Precondition of relpack.sweep(): raises RP002 while another database refers to objects of this one, or may (relpack.referred_by), and says which and how often.';
+-- +goose StatementEnd
+
 -- sql/set_aside_blobs.sql
 -- +goose StatementBegin
 -- RelStorage's trigger unlinks the large objects of a chunk that is deleted, and
@@ -3694,6 +3852,7 @@ BEGIN
     END IF;
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
+    PERFORM relpack.require_unreferred();
     IF relpack.doomed_otherwise(pack_time) THEN
         PERFORM relpack.doom(pack_time);
     END IF;
@@ -3758,6 +3917,9 @@ BEGIN
         END IF;
         DELETE FROM relpack.doomed WHERE zoid = ANY (v_batch);
         DELETE FROM relpack.problem WHERE zoid = ANY (v_batch);
+        IF EXISTS (SELECT FROM relpack.foreign_reference) THEN
+            DELETE FROM relpack.foreign_reference WHERE inref = ANY (v_batch);
+        END IF;
         PERFORM set_config('plan_cache_mode', 'force_custom_plan', true),
                 set_config('enable_seqscan', 'on', true),
                 set_config('enable_bitmapscan', 'on', true);
@@ -4599,6 +4761,7 @@ DROP FUNCTION relpack."spare_narrow";
 DROP FUNCTION relpack."spare";
 DROP FUNCTION relpack."sever";
 DROP FUNCTION relpack."set_aside_blobs";
+DROP FUNCTION relpack."require_unreferred";
 DROP FUNCTION relpack."require_storage";
 DROP FUNCTION relpack."require_settled";
 DROP FUNCTION relpack."require_pack_lock";
@@ -4616,8 +4779,11 @@ DROP FUNCTION relpack."reach_step";
 DROP FUNCTION relpack."reach";
 DROP FUNCTION relpack."path_to_root";
 DROP FUNCTION relpack."pack_lock_holder";
+DROP FUNCTION relpack."origin";
 DROP FUNCTION relpack."oldest_transaction";
 DROP FUNCTION relpack."nothing_new";
+DROP FUNCTION relpack."note_unread";
+DROP FUNCTION relpack."note_referrer";
 DROP FUNCTION relpack."mend";
 DROP FUNCTION relpack."loosen";
 DROP FUNCTION relpack."lock_writer";
@@ -4669,6 +4835,7 @@ DROP FUNCTION relpack."audit_kept";
 DROP FUNCTION relpack."audit_due";
 DROP FUNCTION relpack."audit_done";
 DROP FUNCTION relpack."audit_differs";
+DROP FUNCTION relpack."apply_foreign";
 DROP FUNCTION relpack."apply";
 DROP FUNCTION relpack."any_unreachable";
 DROP FUNCTION relpack."analyze_spared";

@@ -84,11 +84,11 @@ type decoder struct {
 	key     []byte
 }
 
-// decoded is what a record says; refs are valid until the next record.
+// decoded is what a record says; refs and foreign are valid until the next record.
 type decoded struct {
 	class   int32
 	refs    []int64
-	foreign int
+	foreign []pickle.Foreign
 	problem *pickle.Error
 	empty   bool // no state: the creation of the object was undone
 }
@@ -142,6 +142,21 @@ func (d *decoder) class(ctx context.Context) (int32, error) {
 	}
 	d.ids[string(d.key)] = id
 	return id, nil
+}
+
+// stageForeign collects references to other databases.
+func (d *decoded) stageForeign(b *copyBuffer, zoid int64) {
+	for _, ref := range d.foreign {
+		b.row(3)
+		b.bigint(zoid)
+		b.bigint(ref.Oid)
+		b.text(plain(ref.Database))
+	}
+}
+
+// newForeignBuffer is for stageForeign.
+func newForeignBuffer() *copyBuffer {
+	return newCopyBuffer("examined_foreign", "inref, zoid, database")
 }
 
 // plain makes any bytes storable in any server encoding.

@@ -25,6 +25,7 @@ type examiner struct {
 	objects  *copyBuffer
 	inrefs   *copyBuffer
 	problems *copyBuffer
+	foreign  *copyBuffer
 }
 
 // examine works off relpack.pending.
@@ -62,6 +63,7 @@ func (p *pack) newExaminer(classes *classCache) *examiner {
 		objects:  newCopyBuffer("examined_object", "zoid, tid, class, size"),
 		inrefs:   newCopyBuffer("examined_inref", "zoid, inref, guessed"),
 		problems: newCopyBuffer("examined_problem", "zoid, kind, detail"),
+		foreign:  newForeignBuffer(),
 	}
 }
 
@@ -146,13 +148,13 @@ func (x *examiner) stage(ctx context.Context, rec record) error {
 	}
 	x.counts.scanned.Add(1)
 	x.counts.scannedBytes.Add(int64(len(rec.state)))
-	x.counts.foreign.Add(int64(found.foreign))
 	x.objects.bigint(rec.tid)
 	x.objects.integer(found.class)
 	x.objects.integer(int32(len(rec.state)))
 	for _, ref := range found.refs {
 		x.inref(ref, rec.zoid, false)
 	}
+	found.stageForeign(x.foreign, rec.zoid)
 	switch {
 	case found.problem != nil:
 		kind := found.kind()
@@ -194,7 +196,7 @@ func problemKind(problem *pickle.Error) string {
 // send sends what was collected: while a chunk is read only what fills a
 // buffer, by a session of its own.
 func (x *examiner) send(ctx context.Context, all bool) error {
-	for _, b := range []*copyBuffer{x.objects, x.inrefs, x.problems} {
+	for _, b := range []*copyBuffer{x.objects, x.inrefs, x.problems, x.foreign} {
 		var err error
 		switch {
 		case all:

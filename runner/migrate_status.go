@@ -31,7 +31,7 @@ type MigrationStatus struct {
 // MigrateStatus looks which migrations are applied. It changes nothing.
 func MigrateStatus(ctx context.Context, t Target, files fs.FS, log *slog.Logger) (*SchemaStatus, error) {
 	if t.foreign {
-		return nil, t.refused
+		return nil, t.unfit
 	}
 	conn, err := Connect(ctx, t, "migrate status", log)
 	if err != nil {

@@ -47,7 +47,7 @@ type querier interface {
 }
 
 func openMigrator(ctx context.Context, t Target, files fs.FS, purpose string, log *slog.Logger) (*migrator, error) {
-	if err := t.Writable(); err != nil {
+	if err := t.Migratable(); err != nil {
 		return nil, err
 	}
 	conn, err := Connect(ctx, t, purpose, log)

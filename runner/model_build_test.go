@@ -63,7 +63,8 @@ func (r *modelRun) scanRanges(ctx context.Context) error {
 		return err
 	}
 	w := &scanWorker{pack: r.pack, packer: r.w.packer.PgConn().PID(), reader: r.w.reader, writer: r.w.writer,
-		objects: newCopyBuffer("staged_object", "zoid, tid, class, size"), inrefs: newCopyBuffer("object_inref", "zoid, inref")}
+		objects: newCopyBuffer("staged_object", "zoid, tid, class, size"), inrefs: newCopyBuffer("object_inref", "zoid, inref"),
+		foreign: newForeignBuffer()}
 	w.decoder = decoder{classes: &classCache{conn: r.w.class, ids: map[string]int32{}}, ids: map[string]int32{}}
 	if err := r.w.packer.QueryRow(ctx, "SELECT watermark, filenode::bigint FROM relpack.storage").Scan(&w.watermark, &w.filenode); err != nil {
 		return err

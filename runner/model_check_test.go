@@ -243,6 +243,7 @@ const modelSpoil = `
 	ON CONFLICT DO NOTHING;
 	INSERT INTO relpack.examined_inref (zoid, inref, guessed) VALUES (1, 0, true), (2, 900, false), (5, 3, false);
 	INSERT INTO relpack.examined_problem (zoid, kind, detail) VALUES (3, 'opaque', 'spoilt');
+	INSERT INTO relpack.examined_foreign (inref, zoid, database) VALUES (3, 7, 'spoilt');
 	INSERT INTO relpack.spared (zoid, stage) VALUES (2, 'new'), (4, 'done') ON CONFLICT DO NOTHING`
 
 func (h *modelHistory) spoil(ctx context.Context, how int64) error {
@@ -252,7 +253,7 @@ func (h *modelHistory) spoil(ctx context.Context, how int64) error {
 		statement = modelSpoil
 	case 2:
 		statement = `DELETE FROM relpack.examined_object; DELETE FROM relpack.examined_inref;
-			DELETE FROM relpack.examined_problem; DELETE FROM relpack.spared`
+			DELETE FROM relpack.examined_problem; DELETE FROM relpack.examined_foreign; DELETE FROM relpack.spared`
 	}
 	_, err := h.w.app.Exec(ctx, statement)
 	return err

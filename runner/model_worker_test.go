@@ -75,6 +75,9 @@ const modelReset = `
 	DELETE FROM relpack.examined_object;
 	DELETE FROM relpack.examined_inref;
 	DELETE FROM relpack.examined_problem;
+	DELETE FROM relpack.examined_foreign;
+	DELETE FROM relpack.foreign_reference;
+	DELETE FROM relpack.referred_by;
 	DELETE FROM relpack.capture;
 	DELETE FROM relpack.run;
 	DELETE FROM relpack.storage;

@@ -228,7 +228,7 @@ func TestReferencesToOtherDatabasesAreCountedAndTold(t *testing.T) {
 	if report.ForeignReferences != 2 {
 		t.Errorf("%d foreign references", report.ForeignReferences)
 	}
-	expectWords(t, strings.Join(report.Notes(), "\n"), "2 references lead to other databases")
+	expectWords(t, strings.Join(report.Notes(), "\n"), `2 references lead to database "other", which no section`)
 	// One to zoid 10 of another database keeps none of this one.
 	expectStored(t, conn, 0, 1, 2)
 }

@@ -37,29 +37,44 @@ type pack struct {
 	conn     *pgx.Conn // holds the pack lock
 	run      int64     // relpack.run.id
 	report   *Report
-	counts   struct{ scanned, scannedBytes, foreign atomic.Int64 }
+	counts   struct{ scanned, scannedBytes atomic.Int64 }
 
 	blobsInDatabase bool
 }
 
 // Pack finds and deletes what can't be reached in one storage. The report is
 // never nil: it says what was done until an error.
+//
+// Of the storages of a configuration file, which may refer to each other, the
+// first call brings all up to date.
 func Pack(ctx context.Context, t Target, o PackOptions, log *slog.Logger) (*Report, error) {
-	p := &pack{target: t, options: o, log: log, progress: o.Progress,
-		report: &Report{Storage: t.Name, Days: o.Days, DryRun: o.DryRun || t.PrepackOnly, Version: o.Version, Started: time.Now(),
-			ByClass: []ClassCount{}, SetAside: []SetAside{}, Problems: []Problem{}, Leftovers: []Leftover{}, Phases: []Phase{}}}
-	if p.progress == nil {
-		p.progress = silent{}
+	p := newPack(t, o, log)
+	begun, err := t.family.take(ctx, p)
+	switch {
+	case t.Packable() != nil && ExitCode(err) != ExitInterrupted:
+		err = t.Packable()
+	case begun != nil:
+		p = begun
+		p.log = log
 	}
-	err := explain(p.all(ctx))
+	if err == nil {
+		err = explain(p.all(ctx))
+	}
 	p.report.finish(p, err)
 	return p.report, err
 }
 
-func (p *pack) all(ctx context.Context) error {
-	if err := p.target.Writable(); err != nil {
-		return err
+func newPack(t Target, o PackOptions, log *slog.Logger) *pack {
+	p := &pack{target: t, options: o, log: log, progress: o.Progress,
+		report: &Report{Storage: t.Name, Days: o.Days, DryRun: o.DryRun || t.PrepackOnly, Version: o.Version, Started: time.Now(),
+			ByClass: []ClassCount{}, OtherDatabases: noOthers(t), SetAside: []SetAside{}, Problems: []Problem{}, Leftovers: []Leftover{}, Phases: []Phase{}}}
+	if p.progress == nil {
+		p.progress = silent{}
 	}
+	return p
+}
+
+func (p *pack) all(ctx context.Context) error {
 	for _, note := range p.target.Notes {
 		p.log.Info(note)
 	}
@@ -71,8 +86,10 @@ func (p *pack) all(ctx context.Context) error {
 		defer func() { _ = blobs.Close() }()
 	}
 	return p.locked(ctx, "pack", func() error {
-		if err := p.begin(ctx); err != nil {
-			return err
+		if p.run == 0 { // else the family was gathered
+			if err := p.begin(ctx); err != nil {
+				return err
+			}
 		}
 		err := p.work(ctx, blobs)
 		ended := p.end(ctx, err)
@@ -89,7 +106,7 @@ func (p *pack) locked(ctx context.Context, purpose string, work func() error) (e
 		return err
 	}
 	defer closeSession(p.conn)
-	if err := CheckInstalled(ctx, p.conn, p.options.Migrations); err != nil {
+	if err := checkInstalled(ctx, p.conn, p.target, p.options.Migrations); err != nil {
 		return err
 	}
 	if err := CheckMayPack(ctx, p.conn); err != nil {
@@ -104,19 +121,14 @@ func (p *pack) locked(ctx context.Context, purpose string, work func() error) (e
 
 // work is the run itself, with the pack lock held.
 func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
-	// In this order: a walk that a crash interrupted must be finished before
-	// other changes are applied.
-	if err := p.build(ctx); err != nil {
-		return err
-	}
-	if err := p.phase("reach", func() error { return p.reach(ctx) }); err != nil {
-		return err
-	}
-	if err := p.catchUp(ctx); err != nil {
+	if err := p.bringUpToDate(ctx); err != nil {
 		return err
 	}
 	due, err := p.mendDifference(ctx)
 	if err != nil {
+		return err
+	}
+	if err := p.noteReferrers(ctx); err != nil {
 		return err
 	}
 	if err := p.survey(ctx); err != nil {
@@ -129,10 +141,13 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 		return err
 	}
 	if p.report.DryRun {
-		return p.lookBack(ctx, due)
+		return errors.Join(p.lookBack(ctx, due), p.unreferred(ctx))
 	}
 	if err = p.prove(ctx); err == nil {
 		err = p.phase("sweep", func() error { return p.sweep(ctx) })
+	}
+	if err == nil {
+		err = p.refsLeft(ctx)
 	}
 	// Files of what is deleted can go even when the rest can't.
 	if ctx.Err() == nil && !p.stopped() && !p.conn.IsClosed() {
@@ -154,6 +169,29 @@ func (p *pack) lookBack(ctx context.Context, due int64) error {
 	}
 	err := p.audit(ctx, due)
 	return errors.Join(err, p.report.setAside())
+}
+
+// bringUpToDate builds the graph if need be, and follows what was written.
+func (p *pack) bringUpToDate(ctx context.Context) error {
+	// In this order: a walk that a crash interrupted must be finished before
+	// other changes are applied.
+	if err := p.build(ctx); err != nil {
+		return err
+	}
+	p.options.Init = false
+	if err := p.phase("reach", func() error { return p.reach(ctx) }); err != nil {
+		return err
+	}
+	return p.catchUp(ctx)
+}
+
+// unreferred refuses in a dry run what a sweep would refuse.
+func (p *pack) unreferred(ctx context.Context) error {
+	if p.report.Chosen.Objects == 0 {
+		return nil
+	}
+	_, err := p.conn.Exec(ctx, "SELECT relpack.require_unreferred()")
+	return err
 }
 
 // session opens one more session on the target.

@@ -13,8 +13,16 @@ import (
 // relpack works on, and its schema has the version of these migrations. Its
 // errors carry ExitRefused and say what to run.
 func CheckInstalled(ctx context.Context, conn *pgx.Conn, files fs.FS) error {
+	return checkInstalled(ctx, conn, Target{}, files)
+}
+
+// checkInstalled does that for a target, whose configuration may say otherwise.
+func checkInstalled(ctx context.Context, conn *pgx.Conn, t Target, files fs.FS) error {
 	d, err := lookAt(ctx, conn)
 	if err != nil {
+		return err
+	}
+	if err := t.agrees(d); err != nil {
 		return err
 	}
 	if err := d.checkStorage(); err != nil {

@@ -25,25 +25,26 @@ type Report struct {
 	Doubt      string    `json:"doubt,omitempty"` // why
 	Ahead      string    `json:"ahead,omitempty"` // what it means that tids are ahead of the clock
 
-	Scanned           Count        `json:"scanned"`            // states read and decoded
-	Objects           int64        `json:"objects"`            // in the storage, before the deletion
-	References        int64        `json:"references"`         // between them
-	ForeignReferences int64        `json:"foreign_references"` // to other databases, in what was scanned
-	Unreachable       Count        `json:"unreachable"`        // before the deletion
-	Chosen            Count        `json:"chosen"`             // of them, beyond the grace
-	ByClass           []ClassCount `json:"by_class"`           // of the chosen, the largest
-	Deleted           Count        `json:"deleted"`
-	Blobs             int64        `json:"deleted_blobs"` // of the deleted objects
-	BlobFiles         BlobCount    `json:"blob_files"`
-	HeldBack          Count        `json:"held_back"`        // of the unreachable, can't be deleted
-	SetAside          []SetAside   `json:"set_aside"`        // of these at most 10
-	Problems          []Problem    `json:"problems"`         // states that could not be decoded, or are none, at most 10
-	Leftovers         []Leftover   `json:"leftovers"`        // of other packers
-	Audited           Count        `json:"audited"`          // states read again at the end and compared with the graph
-	VerifiedSince     *time.Time   `json:"verified_since"`   // every object has been since then; nil: not asked, or never
-	Mended            []Finding    `json:"mended,omitempty"` // what was wrong with the graph, and was mended
-	Phases            []Phase      `json:"phases"`
-	PeakMemory        int64        `json:"peak_memory"` // of this process
+	OtherDatabases
+
+	Scanned       Count        `json:"scanned"`     // states read and decoded
+	Objects       int64        `json:"objects"`     // in the storage, before the deletion
+	References    int64        `json:"references"`  // between them
+	Unreachable   Count        `json:"unreachable"` // before the deletion
+	Chosen        Count        `json:"chosen"`      // of them, beyond the grace
+	ByClass       []ClassCount `json:"by_class"`    // of the chosen, the largest
+	Deleted       Count        `json:"deleted"`
+	Blobs         int64        `json:"deleted_blobs"` // of the deleted objects
+	BlobFiles     BlobCount    `json:"blob_files"`
+	HeldBack      Count        `json:"held_back"`        // of the unreachable, can't be deleted
+	SetAside      []SetAside   `json:"set_aside"`        // of these at most 10
+	Problems      []Problem    `json:"problems"`         // states that could not be decoded, or are none, at most 10
+	Leftovers     []Leftover   `json:"leftovers"`        // of other packers
+	Audited       Count        `json:"audited"`          // states read again at the end and compared with the graph
+	VerifiedSince *time.Time   `json:"verified_since"`   // every object has been since then; nil: not asked, or never
+	Mended        []Finding    `json:"mended,omitempty"` // what was wrong with the graph, and was mended
+	Phases        []Phase      `json:"phases"`
+	PeakMemory    int64        `json:"peak_memory"` // of this process
 
 	packTime    *time.Time
 	chosen      bool // what may be deleted is known
@@ -108,7 +109,6 @@ func (r *Report) took(phase string, d time.Duration) {
 func (r *Report) finish(p *pack, err error) {
 	r.Seconds = time.Since(r.Started).Seconds()
 	r.Scanned = Count{p.counts.scanned.Load(), p.counts.scannedBytes.Load()}
-	r.ForeignReferences = p.counts.foreign.Load()
 	r.PeakMemory = PeakMemory()
 	r.ExitCode = ExitCode(err)
 	switch {
@@ -216,8 +216,12 @@ func (r *Report) Notes() []string {
 	for _, skipped := range r.BlobFiles.Skipped {
 		note("%s", skipped)
 	}
-	if r.ForeignReferences > 0 {
-		note("%s references lead to other databases: relpack can't see whether these refer back to this one.", humanize.Comma(r.ForeignReferences))
+	notes = append(notes, r.Warnings...)
+	for _, f := range r.ForeignDatabases {
+		note("%s", f)
+	}
+	for _, by := range r.ReferredBy {
+		note("%s, so that nothing is deleted here.", by)
 	}
 	if r.Ahead != "" {
 		note("%s", r.Ahead)

@@ -76,15 +76,17 @@ type scanWorker struct {
 	packer              uint32 // process id of the session that holds the pack lock
 	watermark, filenode int64
 	objects, inrefs     *copyBuffer
+	foreign             *copyBuffer
 	sender              *copySender
 	undecoded, empty    []int64
 	records, bytes      int64
-	refs, foreign       int64
+	refs, foreignRefs   int64
 }
 
 func (w *scanWorker) open(ctx context.Context) (err error) {
 	w.objects = newCopyBuffer("staged_object", "zoid, tid, class, size")
 	w.inrefs = newCopyBuffer("object_inref", "zoid, inref")
+	w.foreign = newForeignBuffer()
 	if w.reader, err = w.session(ctx, "scan"); err != nil {
 		return err
 	}
@@ -103,7 +105,7 @@ func (w *scanWorker) close() {
 // read reads one range in a transaction of its own and stages it in another:
 // a range is done with all its rows or not at all.
 func (w *scanWorker) read(ctx context.Context, r blockRange) error {
-	w.records, w.bytes, w.refs, w.foreign = 0, 0, 0, 0
+	w.records, w.bytes, w.refs, w.foreignRefs = 0, 0, 0, 0
 	w.undecoded, w.empty = w.undecoded[:0], w.empty[:0]
 	err := pgx.BeginFunc(ctx, w.writer, func(pgx.Tx) error {
 		w.sender = newCopySender(ctx, w.writer)
@@ -120,7 +122,6 @@ func (w *scanWorker) read(ctx context.Context, r blockRange) error {
 	}
 	w.counts.scanned.Add(w.records)
 	w.counts.scannedBytes.Add(w.bytes)
-	w.counts.foreign.Add(w.foreign)
 	return nil
 }
 
@@ -168,7 +169,6 @@ func (w *scanWorker) stage(ctx context.Context, rec record) error {
 	}
 	w.records++
 	w.bytes += int64(len(rec.state))
-	w.foreign += int64(found.foreign)
 	if found.problem != nil {
 		// Looked at again when there is a graph to look things up in.
 		w.undecoded = append(w.undecoded, rec.zoid)
@@ -188,7 +188,9 @@ func (w *scanWorker) stage(ctx context.Context, rec record) error {
 		w.inrefs.bigint(ref)
 		w.inrefs.bigint(rec.zoid)
 	}
-	for _, b := range []*copyBuffer{w.objects, w.inrefs} {
+	w.foreignRefs += int64(len(found.foreign))
+	found.stageForeign(w.foreign, rec.zoid)
+	for _, b := range []*copyBuffer{w.objects, w.inrefs, w.foreign} {
 		if b.full() {
 			if err := w.sender.send(b); err != nil {
 				return err
@@ -199,8 +201,21 @@ func (w *scanWorker) stage(ctx context.Context, rec record) error {
 }
 
 func (w *scanWorker) finish(ctx context.Context, r blockRange) error {
-	for _, b := range []*copyBuffer{w.objects, w.inrefs} {
+	for _, b := range []*copyBuffer{w.objects, w.inrefs, w.foreign} {
 		if err := b.flush(ctx, w.writer); err != nil {
+			return err
+		}
+	}
+	if w.foreignRefs > 0 {
+		// Another worker's rows are not visible. In this order none waits for the
+		// other where a row that moved is read by both.
+		if _, err := w.writer.Exec(ctx, `
+			WITH moved AS (
+			    DELETE FROM relpack.examined_foreign RETURNING inref, database, zoid
+			)
+			INSERT INTO relpack.foreign_reference (inref, database, zoid)
+			SELECT DISTINCT inref, database, zoid FROM moved ORDER BY inref, database, zoid
+			ON CONFLICT DO NOTHING`); err != nil {
 			return err
 		}
 	}

@@ -33,12 +33,15 @@ type StatusReport struct {
 	Version   int64  `json:"schema_version"`  // 0: not installed
 	Latest    int64  `json:"relpack_version"` // the schema version of this relpack
 	// Advice says why Graph is nil, and what to do about it.
-	Advice string       `json:"advice,omitempty"`
-	Graph  *GraphStatus `json:"graph,omitempty"`
+	Advice   string       `json:"advice,omitempty"`
+	Warnings []string     `json:"warnings"` // about the configuration
+	Graph    *GraphStatus `json:"graph,omitempty"`
 }
 
 // A GraphStatus is what the schema relpack says of the storage.
 type GraphStatus struct {
+	KnownOfOthers
+
 	State           string       `json:"state"` // relpack.storage.graph
 	Doubt           *string      `json:"doubt"` // why it is not believed
 	AppliedTid      *int64       `json:"applied_tid"`
@@ -91,7 +94,7 @@ type Packer struct {
 // database that relpack can't work on, or has never seen, is no error: the
 // report says so. The report is never nil.
 func Status(ctx context.Context, t Target, files fs.FS, log *slog.Logger) (*StatusReport, error) {
-	r := &StatusReport{Storage: t.Name}
+	r := &StatusReport{Storage: t.Name, Warnings: append([]string{}, t.Warnings...)}
 	err := r.fill(ctx, t, files, log)
 	if r.ExitCode = ExitCode(err); err != nil {
 		r.Error = Message(err)
@@ -101,7 +104,7 @@ func Status(ctx context.Context, t Target, files fs.FS, log *slog.Logger) (*Stat
 
 func (r *StatusReport) fill(ctx context.Context, t Target, files fs.FS, log *slog.Logger) error {
 	if t.foreign {
-		return t.refused
+		return t.unfit
 	}
 	conn, err := Connect(ctx, t, "status", log)
 	if err != nil {
@@ -113,7 +116,7 @@ func (r *StatusReport) fill(ctx context.Context, t Target, files fs.FS, log *slo
 		return err
 	}
 	r.Database, r.Server, r.Standby, r.Found = d.name, d.server, d.standby, d.String()
-	r.Packable = d.checkStorage() == nil && t.Writable() == nil
+	r.Packable = t.agrees(d) == nil && d.checkStorage() == nil && t.Packable() == nil
 	r.Installed, r.Version = d.version > 0, d.version
 	if r.Latest, err = latestMigration(files); err != nil {
 		return err
@@ -125,7 +128,13 @@ func (r *StatusReport) fill(ctx context.Context, t Target, files fs.FS, log *slo
 	if !d.storage || d.version != r.Latest {
 		return nil
 	}
-	return r.readGraph(ctx, conn, d)
+	if err := r.readGraph(ctx, conn, d); err != nil {
+		return err
+	}
+	for i := range r.Graph.Foreign {
+		r.Graph.Foreign[i].Named = t.family.knows(r.Graph.Foreign[i].Database)
+	}
+	return nil
 }
 
 // readGraph reads what the schema relpack says.
@@ -176,7 +185,7 @@ func (d *database) advice(ctx context.Context, conn querier, t Target, files fs.
 		return "the server is a standby: pack on the primary"
 	}
 	for _, check := range []func() error{
-		d.checkStorage, t.Writable,
+		func() error { return t.agrees(d) }, d.checkStorage, t.Packable,
 		func() error { return d.checkVersion(ctx, conn, files) },
 	} {
 		if err == nil {
@@ -215,6 +224,9 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 			"SELECT zoid, kind, detail FROM relpack.problem WHERE "+worthTelling+" ORDER BY NOT blocks, kind = 'empty', zoid LIMIT $1", statusProblems),
 		tx.QueryRow(ctx, countSetAside).Scan(&g.HeldBack.Objects, &g.HeldBack.Bytes),
 		collect(ctx, tx, &g.SetAside, readSetAside, statusProblems),
+		collect(ctx, tx, &g.Foreign, `SELECT database, count(*), false FROM relpack.foreign_reference
+			WHERE zoid >= 0 GROUP BY database ORDER BY database`),
+		collect(ctx, tx, &g.ReferredBy, referrers),
 		collect(ctx, tx, &g.Leftovers, "SELECT owner, table_name, bytes, remedy FROM relpack.leftover"),
 		g.readRuns(ctx, tx), g.readPacker(ctx, tx))
 	return g, err

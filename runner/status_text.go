@@ -37,6 +37,9 @@ func (r *StatusReport) Write(w io.Writer) error {
 	if r.Advice != "" {
 		s.line("", "%s", r.Advice)
 	}
+	for i, warning := range r.Warnings {
+		s.line(once("warning", i), "%s", warning)
+	}
 	if r.Graph != nil {
 		r.Graph.write(s.line, time.Now())
 	}
@@ -65,6 +68,12 @@ func (g *GraphStatus) write(line lineWriter, now time.Time) {
 	}
 	if more := g.HeldBack.Objects - int64(len(g.SetAside)); more > 0 {
 		line("", "and %s more in relpack.set_aside", humanize.Comma(more))
+	}
+	for i, f := range g.Foreign {
+		line(once("other databases", i), "%s", f)
+	}
+	for i, by := range g.ReferredBy {
+		line(once("referred to", i), "%s, so that nothing is deleted here", by)
 	}
 	g.writeRuns(line)
 	for i, l := range g.Leftovers {

@@ -107,12 +107,16 @@ const blobClass = "ZODB.blob.Blob"
 // setPackTime fixes, by the server's clock, until when an object must have
 // been left alone to be deleted.
 func (p *pack) setPackTime(ctx context.Context) error {
+	ago, others := p.lookedBefore()
 	if p.options.Days < 0 {
-		return p.warnOthers(ctx)
+		if err := p.warnOthers(ctx); err != nil || !others {
+			return err
+		}
 	}
 	// No storage is older than 100 years.
-	days := min(p.options.Days, 36500)
-	if err := p.conn.QueryRow(ctx, "SELECT now() - make_interval(secs => $1::float8 * 86400)", days).Scan(&p.report.packTime); err != nil {
+	days := min(max(p.options.Days, 0), 36500)
+	if err := p.conn.QueryRow(ctx, `SELECT least(now() - make_interval(secs => $1::float8 * 86400),
+		clock_timestamp() - make_interval(secs => $2::float8))`, days, ago.Seconds()).Scan(&p.report.packTime); err != nil {
 		return fmt.Errorf("determine the pack time: %w", err)
 	}
 	return nil
@@ -264,7 +268,8 @@ func (p *pack) vacuum(ctx context.Context) error {
 		WHERE relnamespace = 'relpack'::regnamespace
 		  AND CASE
 		      WHEN relname IN ('object', 'object_inref') THEN $1
-		      WHEN relname IN ('write_event', 'pending', 'suspect', 'doomed', 'blob_removal', 'storage')
+		      WHEN relname IN ('write_event', 'pending', 'suspect', 'doomed', 'blob_removal', 'storage',
+		                   'foreign_reference')
 		          THEN pg_relation_size(oid) >= $2
 		      ELSE false
 		      END

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"relpack/runner/conninfo"
 	"relpack/runner/zconfig"
 )
 
@@ -24,13 +25,40 @@ type Target struct {
 	BatchTimeout      time.Duration // aimed-at duration of a batch
 	PrepackOnly       bool          // the configuration wants nothing deleted
 
-	Notes   []string // on what the configuration says in vain
-	refused error    // why neither pack nor migrate may touch it
-	foreign bool     // it isn't in PostgreSQL: there is nothing to connect to
+	Notes    []string // on what the configuration says in vain
+	Warnings []string // for every report: what relpack can't take care of
+
+	refused   error   // why pack may not touch it
+	unfit     error   // why migrate may not either
+	foreign   bool    // it isn't in PostgreSQL: there is nothing to connect to
+	saysFree  string  // where the configuration says in so many words that it keeps no history
+	saysKeeps string  // where it says that it does
+	family    *family // the storages of the same file; nil without a file
+	names     []string
 }
 
-// Writable returns why pack and migrate refuse the storage, or nil.
-func (t Target) Writable() error { return t.refused }
+// Packable returns why pack refuses the storage, or nil.
+func (t Target) Packable() error { return t.refused }
+
+// Migratable returns why migrate refuses the storage, or nil: one that is not to
+// be packed may have to be read, as it may refer to others.
+func (t Target) Migratable() error { return t.unfit }
+
+// agrees refuses a storage that keeps history where the configuration says that
+// it doesn't, or the other way round. Where that is silent the database decides:
+// RelStorage's default, true, says nothing of how the database was made.
+func (t Target) agrees(d *database) error {
+	switch {
+	case !d.storage:
+	case t.saysFree != "" && d.history != "":
+		return Refuse("Mend the file", "%s: keep-history is false, but database %s holds a history-preserving storage (%s)",
+			t.saysFree, d.name, d.history)
+	case t.saysKeeps != "" && d.history == "":
+		return Refuse("Mend the file, or leave the line out", "%s: keep-history is true, but database %s holds a history-free storage",
+			t.saysKeeps, d.name)
+	}
+	return nil
+}
 
 const (
 	defaultLockTimeout  = 30 * time.Second
@@ -50,15 +78,46 @@ func Targets(config, dsn, blobDir string) ([]Target, error) {
 	if dsn != "" || blobDir != "" {
 		return nil, &Error{Code: ExitUsage, Err: fmt.Errorf("%s says where the database and the blobs are: --dsn and --blob-dir are for use without a configuration file", config)}
 	}
-	storages, err := zconfig.Load(config)
+	file, err := zconfig.Load(config)
 	if err != nil {
 		return nil, &Error{Code: ExitFailure, Err: err}
 	}
+	f := newFamily(file)
 	var targets []Target
-	for _, s := range storages {
+	for _, s := range file.Storages {
 		targets = append(targets, fromConfig(s))
 	}
+	nameByDatabase(targets, file.Storages)
+	for i := range targets {
+		targets[i].family = f
+		targets[i].Warnings = append(targets[i].Warnings, f.unreadable...)
+		f.members = append(f.members, &member{target: targets[i]})
+	}
 	return targets, nil
+}
+
+// nameByDatabase names storages that have no name in the file: by the database,
+// and by the place in the file only where that doesn't tell.
+func nameByDatabase(targets []Target, storages []zconfig.Storage) {
+	count := map[string]int{}
+	for i := range targets {
+		t := &targets[i]
+		if t.Name == "" && !t.foreign {
+			if config, _, err := conninfo.Parse(t.DSN); err == nil {
+				t.Name = config.Database
+			}
+		}
+		count[t.Name]++
+	}
+	for i := range targets {
+		t, place := &targets[i], fmt.Sprintf("%s:%d", storages[i].File, storages[i].Line)
+		switch {
+		case t.Name == "":
+			t.Name = place
+		case count[t.Name] > 1:
+			t.Name = fmt.Sprintf("%s (%s)", t.Name, place)
+		}
+	}
 }
 
 func fromConfig(s zconfig.Storage) Target {
@@ -66,9 +125,7 @@ func fromConfig(s zconfig.Storage) Target {
 		Name: s.Name, DSN: s.DSN,
 		CommitLockTimeout: s.CommitLockTimeout, BatchTimeout: s.PackBatchTimeout,
 		PrepackOnly: s.PackPrepackOnly,
-	}
-	if t.Name == "" {
-		t.Name = fmt.Sprintf("%s:%d", s.File, s.Line)
+		names:       s.Names,
 	}
 	if s.SharedBlobDir {
 		t.BlobDir = s.BlobDir
@@ -88,6 +145,14 @@ func fromConfig(s zconfig.Storage) Target {
 	note(s.PackSkipPrepack, "pack-skip-prepack", "is ignored: there is no prepack state to reuse, the graph is always brought up to date")
 	note(s.ReplicaConf != "", "replica-conf", "is ignored: relpack works on the primary that the dsn names")
 	note(s.ROReplicaConf != "", "ro-replica-conf", "is ignored: relpack works on the primary that the dsn names")
+	if s.LineOf("keep-history") > 0 {
+		t.saysFree, t.saysKeeps = at("keep-history"), ""
+		if s.KeepHistory {
+			t.saysFree, t.saysKeeps = "", at("keep-history")
+		}
+	}
+	var wrapped error
+	t.Warnings, wrapped = judgeSurroundings(s)
 	switch {
 	case s.Adapter != "postgresql":
 		what := "has no database"
@@ -95,16 +160,17 @@ func fromConfig(s zconfig.Storage) Target {
 			what = "is in <" + s.Adapter + ">"
 		}
 		t.foreign = true
-		t.refused = Refuse("relpack packs PostgreSQL only; use zodbpack",
+		t.unfit = Refuse("relpack packs PostgreSQL only; use zodbpack",
 			"%s:%d: the storage %s", s.File, s.Line, what)
-	case s.KeepHistory:
-		t.refused = Refuse("relpack packs history-free storages only; use zodbpack",
-			"%s: the storage keeps history (keep-history true, RelStorage's default)", at("keep-history"))
-	case !s.PackGC:
+	case wrapped != nil:
+		t.unfit = wrapped
+	case s.ReadOnly:
+		t.unfit = Refuse("", "%s: the storage is read-only", at("read-only"))
+	}
+	t.refused = t.unfit
+	if t.refused == nil && !s.PackGC {
 		t.refused = Refuse("Objects that only other databases refer to would be deleted",
 			"%s: pack-gc is false: this storage is not to be garbage collected", at("pack-gc"))
-	case s.ReadOnly:
-		t.refused = Refuse("", "%s: the storage is read-only", at("read-only"))
 	}
 	return t
 }

@@ -74,7 +74,7 @@ func Verify(ctx context.Context, t Target, o VerifyOptions, log *slog.Logger) (*
 }
 
 func (v *verification) all(ctx context.Context) error {
-	if err := v.target.Writable(); err != nil {
+	if err := v.target.Packable(); err != nil {
 		return err
 	}
 	return v.locked(ctx, "verify", func() error {

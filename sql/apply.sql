@@ -177,6 +177,8 @@ BEGIN
     INSERT INTO relpack.problem (zoid, blocks, kind, detail)
     SELECT zoid, kind = 'opaque', kind, detail FROM relpack.examined_problem;
 
+    PERFORM relpack.apply_foreign(v_watermark);
+
     -- Events change the graph without a higher applied_tid: what was chosen
     -- for deletion is chosen again in any case.
     UPDATE relpack.storage

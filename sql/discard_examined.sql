@@ -9,7 +9,8 @@ BEGIN
     PERFORM pg_advisory_xact_lock(1919249520, 2);
     PERFORM relpack.clear_scratch('relpack.examined_object'),
             relpack.clear_scratch('relpack.examined_inref'),
-            relpack.clear_scratch('relpack.examined_problem');
+            relpack.clear_scratch('relpack.examined_problem'),
+            relpack.clear_scratch('relpack.examined_foreign');
 END;
 $$;
 

@@ -30,6 +30,8 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid);
     DELETE FROM relpack.problem
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = problem.zoid);
+    DELETE FROM relpack.foreign_reference
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = foreign_reference.inref);
 
     UPDATE relpack.object
     SET parent = 0

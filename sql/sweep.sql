@@ -33,6 +33,7 @@ BEGIN
     END IF;
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
+    PERFORM relpack.require_unreferred();
     IF relpack.doomed_otherwise(pack_time) THEN
         PERFORM relpack.doom(pack_time);
     END IF;
@@ -97,6 +98,9 @@ BEGIN
         END IF;
         DELETE FROM relpack.doomed WHERE zoid = ANY (v_batch);
         DELETE FROM relpack.problem WHERE zoid = ANY (v_batch);
+        IF EXISTS (SELECT FROM relpack.foreign_reference) THEN
+            DELETE FROM relpack.foreign_reference WHERE inref = ANY (v_batch);
+        END IF;
         PERFORM set_config('plan_cache_mode', 'force_custom_plan', true),
                 set_config('enable_seqscan', 'on', true),
                 set_config('enable_bitmapscan', 'on', true);

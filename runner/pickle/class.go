@@ -21,8 +21,8 @@ func (s *Scanner) Class() (module, name []byte) {
 	case stackGlobal, tuple:
 		n := s.nodes[class.at()]
 		pair := class.kind() == stackGlobal || n.items == 2
-		if pair && n.first.kind() == text && n.last.kind() == text {
-			return s.word(n.first), s.word(n.last)
+		if pair && n.first.kind() == text && n.second.kind() == text {
+			return s.word(n.first), s.word(n.second)
 		}
 	}
 	return nil, nil

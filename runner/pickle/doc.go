@@ -11,7 +11,7 @@
 //	['w', (oid,)]              weak: not a reference
 //	['w', (oid, database)]     weak: not a reference
 //	[oid]                      weak, oldest form: not a reference
-//	['n', (database, oid)]     an object of another database: see Foreign
+//	['n', (database, oid)]     an object of another database: see [Scanner.Foreign]
 //	['m', (database, oid, class)]   the same
 //
 // A [Scanner] reads the instructions of both pickles without building a single

@@ -17,7 +17,7 @@ func (s *Scanner) call(function, args value) value {
 		return computed
 	}
 	n := s.nodes[args.at()]
-	if n.items != 2 || n.first.kind() != text || n.last.kind() != text || string(s.word(n.last)) != "latin1" {
+	if n.items != 2 || n.first.kind() != text || n.second.kind() != text || string(s.word(n.second)) != "latin1" {
 		return computed
 	}
 	switch _, form := body(s.data, n.first.at()); form {

@@ -74,7 +74,7 @@ func TestRandomProgramsAreReadAsTheOracleReadsThem(t *testing.T) {
 			record = append(record, '.')
 		}
 		compare(t, &s, record)
-		if s.Scan(record) == nil && len(s.Refs())+s.Foreign() > 0 {
+		if s.Scan(record) == nil && len(s.Refs())+len(s.Foreign()) > 0 {
 			sound++
 		}
 	}

@@ -45,7 +45,11 @@ func (s *Scanner) pickle(i int) (int, *fault) {
 			if n < fence {
 				return i, underflow(op)
 			}
-			v = s.node(tuple, node{first: stack[n], last: stack[len(stack)-1], items: int32(size)})
+			pair := node{first: stack[n], items: int32(size)}
+			if size > 1 {
+				pair.second = stack[n+1]
+			}
+			v = s.node(tuple, pair)
 			stack = stack[:n]
 			i++
 

@@ -81,7 +81,7 @@ func (s *Scanner) persistentList(n node) *fault {
 		case 'w':
 			return nil
 		case 'n', 'm':
-			s.foreign++
+			s.foreign = append(s.foreign, s.foreignReference(n.second))
 			return nil
 		}
 	}

@@ -6,10 +6,9 @@ import "iter"
 // value is ready. It is not safe for concurrent use; it may be used for any
 // number of records, and is fastest when it is.
 type Scanner struct {
-	data []byte // the record, decompressed
-	refs oidSet
-	// foreign counts the references to other databases.
-	foreign int
+	data    []byte // the record, decompressed
+	refs    oidSet
+	foreign []Foreign
 	// class is what the first pickle leaves on the stack.
 	class value
 
@@ -42,6 +41,7 @@ func (s *Scanner) Scan(record []byte) error {
 	s.reset()
 	if err := s.scan(record); err != nil {
 		s.refs.reset()
+		s.foreignUnread(err)
 		return err
 	}
 	return nil
@@ -50,7 +50,7 @@ func (s *Scanner) Scan(record []byte) error {
 func (s *Scanner) reset() {
 	s.data = nil
 	s.refs.reset()
-	s.foreign = 0
+	s.foreign = reuse(s.foreign)
 	s.class = other
 	s.stack = reuse(s.stack)
 	s.marks = reuse(s.marks)
@@ -90,10 +90,6 @@ func (s *Scanner) scan(record []byte) *Error {
 // if it does, in the order of their first appearance. All are >= 0. After an
 // error there are none.
 func (s *Scanner) Refs() []int64 { return s.refs.oids }
-
-// Foreign returns the number of references to objects of other databases,
-// ['n', …] and ['m', …]. Weak ones don't count, as they keep nothing alive.
-func (s *Scanner) Foreign() int { return s.foreign }
 
 // Candidates yields every 8-byte window of the record that, read as an oid, is
 // at most max, with repetitions. After an Odd error every object that the

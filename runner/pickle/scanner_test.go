@@ -161,8 +161,8 @@ func compare(t *testing.T, s *Scanner, record []byte) {
 			}
 			continue
 		}
-		if !slices.Equal(s.Refs(), want.refs) || s.Foreign() != want.foreign {
-			t.Fatalf("%q:\nscanner: refs %v, foreign %d\noracle: %v, %d", record, s.Refs(), s.Foreign(), want.refs, want.foreign)
+		if !slices.Equal(s.Refs(), want.refs) || len(s.Foreign()) != want.foreign {
+			t.Fatalf("%q:\nscanner: refs %v, foreign %d\noracle: %v, %d", record, s.Refs(), len(s.Foreign()), want.refs, want.foreign)
 		}
 		if at, broken := frame(s.data); broken != "" {
 			t.Fatalf("%q: sound, yet %s at byte %d", record, broken, at)

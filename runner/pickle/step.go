@@ -144,7 +144,7 @@ func (s *Scanner) combine(op byte) *fault {
 		if items[0].kind() != text || items[1].kind() != text {
 			return oddf("a STACK_GLOBAL of something else than strings")
 		}
-		s.push(s.node(stackGlobal, node{first: items[0], last: items[1]}))
+		s.push(s.node(stackGlobal, node{first: items[0], second: items[1]}))
 	case opNewObjEx:
 		if _, f := s.pop(op, 3); f != nil {
 			return f

@@ -19,9 +19,9 @@ const (
 	stackGlobal
 	// emptyTuple has nothing.
 	emptyTuple
-	// tuple has a node with the first and the last item.
+	// tuple has a node with the first two items.
 	tuple
-	// list has a node with the first item.
+	// list has one, too.
 	list
 	// encoded is bytes that Python 3 writes, for protocols below 3, as a text of
 	// Latin-1; its offset is that of the text's instruction.
@@ -43,10 +43,11 @@ func (v value) at() int { return int(v >> kindBits) }
 func (v value) with(at int) value { return v | value(at)<<kindBits }
 
 // A node remembers of a tuple, a list or a class the little that can matter:
-// an oid comes first in a persistent id, a name last in (module, name).
+// an oid comes first in a persistent id, or second after the database that it
+// is of, and a name second in (module, name).
 type node struct {
-	first, last value // a list has no last
-	items       int32 // 2 in a list stands for more, too
+	first, second value // other, where there are fewer
+	items         int32 // 2 in a list stands for more, too
 }
 
 // node makes a value with a node. A record that has more of them than any sane
@@ -64,7 +65,11 @@ func (s *Scanner) tuple(items []value) value {
 	if len(items) == 0 {
 		return emptyTuple
 	}
-	return s.node(tuple, node{first: items[0], last: items[len(items)-1], items: int32(len(items))})
+	n := node{first: items[0], items: int32(len(items))}
+	if len(items) > 1 {
+		n.second = items[1]
+	}
+	return s.node(tuple, n)
 }
 
 // extend appends items to the list that v stands for. Other objects with an
@@ -74,7 +79,12 @@ func (s *Scanner) extend(v value, items []value) {
 		return
 	}
 	n := &s.nodes[v.at()]
-	if n.items == 0 {
+	switch {
+	case n.items == 1:
+		n.second = items[0]
+	case n.items == 0 && len(items) > 1:
+		n.first, n.second = items[0], items[1]
+	case n.items == 0:
 		n.first = items[0]
 	}
 	n.items = int32(min(int(n.items)+len(items), 2))

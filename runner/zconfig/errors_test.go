@@ -34,7 +34,7 @@ func TestEveryFaultIsNamedWithItsLine(t *testing.T) {
 		{"number without value", in("pack-batch-timeout"), "pack-batch-timeout has no value"},
 		{"unknown name", pg("dsn dbname=$db"), `:3: substitution: "db" is not defined`},
 		{"unknown name elsewhere", "\nfoo $db", `:2: substitution: "db" is not defined`},
-		{"unset variable", pg("dsn $(RELPACK_TEST_NEVER_SET)"), `:3: substitution: "$(RELPACK_TEST_NEVER_SET)": environment variable`},
+		{"unset variable", pg("dsn $(RELPACK_TEST_NEVER_SET)"), `:3: the environment variable RELPACK_TEST_NEVER_SET is not set`},
 		{"lone dollar", pg("dsn a$"), ":3: substitution: a lone $"},
 		{"dollar and no name", pg("dsn a$1"), ":3: substitution: $ is not followed by a name"},
 		{"open brace", pg("dsn ${a"), ":3: substitution: ${ is not followed by a name and }"},

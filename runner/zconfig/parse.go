@@ -1,21 +1,24 @@
 package zconfig
 
 import (
-	"errors"
+	"slices"
 	"strings"
 	"unicode"
 )
 
 // A loader reads one configuration with all that it includes.
 type loader struct {
-	defines  map[string]string // by lower-case name; shared by all files, as in ZConfig
-	storages []Storage
+	defines   map[string]substituted // by lower-case name; shared by all files, as in ZConfig
+	storages  []*Storage
+	databases []*database // <zodb> sections
+	bare      []Section   // storages of others without a <zodb> around them
+	unset     unsetVariables
 
 	inclusions, bytesRead, bytesSubstituted int
 }
 
 func newLoader() *loader {
-	return &loader{defines: map[string]string{}}
+	return &loader{defines: map[string]substituted{}}
 }
 
 // A section is an open section. The outermost one has no type.
@@ -23,7 +26,9 @@ type section struct {
 	kind    string // the section's type, in lower case
 	name    string // its own name or that of the nearest named section around it
 	at      position
-	storage *Storage // set in <relstorage> and in the adapter within it
+	chain   *enclosed // the section as one among those around it
+	db      *database // the <zodb> that it is or stands in
+	storage *Storage  // set in <relstorage> and in the adapter within it
 }
 
 // A parser reads one file. Sections have to be balanced within a file, but the
@@ -102,6 +107,7 @@ func (p *parser) openSection(line string) error {
 	}
 	outer := p.inner()
 	s := section{kind: strings.ToLower(kind), name: strings.ToLower(name), at: p.at}
+	p.noteSection(outer, &s)
 	if err := p.begin(outer, &s); err != nil {
 		return err
 	}
@@ -169,14 +175,14 @@ func (p *parser) define(argument string) error {
 		return p.at.errorf("%%define: not a name: letters, digits and _ only, no digit first")
 	}
 	key := strings.ToLower(name)
-	value, err := p.substitute(value)
+	t, err := p.substitute(value)
 	if err != nil {
 		return err
 	}
-	if old, ok := p.defines[key]; ok && old != value {
+	if old, ok := p.defines[key]; ok && (old.value != t.value || !slices.Equal(old.unset, t.unset)) {
 		return p.at.errorf("%%define: %s is defined already, with another value", quote(name))
 	}
-	p.defines[key] = value
+	p.defines[key] = t
 	return nil
 }
 
@@ -185,7 +191,11 @@ func (p *parser) include(argument string) error {
 	if err != nil {
 		return err
 	}
-	path, err := resolve(target, p.file.path)
+	if len(target.unset) > 0 {
+		p.unset.add(p.at, target.unset)
+		return p.unset.error()
+	}
+	path, err := resolve(target.value, p.file.path)
 	if err != nil {
 		return p.at.because(err, "%%include")
 	}
@@ -198,33 +208,39 @@ func (p *parser) include(argument string) error {
 
 // substitute is the function of that name for the current line, with a bound on
 // what all of them produce.
-func (p *parser) substitute(text string) (string, error) {
-	value, err := substitute(text, p.defines)
+func (p *parser) substitute(line string) (substituted, error) {
+	t, err := substitute(line, p.defines)
 	if err != nil {
-		return "", p.at.because(err, "substitution")
+		return t, p.at.because(err, "substitution")
 	}
-	if p.bytesSubstituted += len(value); p.bytesSubstituted > maxTotalSize {
-		return "", p.at.errorf("the values are longer than %d MiB together", maxTotalSize>>20)
+	if p.bytesSubstituted += len(t.value); p.bytesSubstituted > maxTotalSize {
+		return t, p.at.errorf("the values are longer than %d MiB together", maxTotalSize>>20)
 	}
-	return value, nil
+	return t, nil
 }
 
 // keyValue hands a line to the section it stands in. ZConfig substitutes every
 // value; so does relpack, except that a variable missing from the environment
-// is no concern of a section that it skips.
-func (p *parser) keyValue(key, text string) error {
+// is no concern of a value that it doesn't need.
+func (p *parser) keyValue(key, line string) error {
 	s := p.inner()
-	value, err := p.substitute(text)
+	t, err := p.substitute(line)
 	if err != nil {
-		if s.storage == nil && errors.Is(err, errUnsetEnv) {
-			return nil
-		}
 		return err
 	}
-	if s.storage == nil {
+	if len(t.unset) > 0 {
+		if s.needs(key) {
+			p.unset.add(p.at, t.unset)
+		}
 		return nil
 	}
-	return s.set(p.at, key, value)
+	switch {
+	case s.storage != nil:
+		return s.set(p.at, key, t.value)
+	case isDatabase(s.kind):
+		s.setDatabaseName(key, t.value)
+	}
+	return nil
 }
 
 // printable shortens a section type or directive for a message and leaves out

@@ -62,7 +62,8 @@ var postgresqlKeys = map[string]setter{
 	"driver": setDriver,
 }
 
-var adapters = map[string]bool{"postgresql": true, "mysql": true, "oracle": true, "sqlite3": true}
+// adapters are RelStorage's own, and that of Newt DB, which wraps <postgresql>.
+var adapters = map[string]bool{"postgresql": true, "mysql": true, "oracle": true, "sqlite3": true, "newt": true}
 
 // begin opens section s within outer.
 func (p *parser) begin(outer, s *section) error {
@@ -94,12 +95,12 @@ func (p *parser) end(s *section) {
 	if s.storage.Name == "" {
 		s.storage.Name = s.name
 	}
-	p.storages = append(p.storages, *s.storage)
+	p.storages = append(p.storages, s.storage)
 }
 
 func newStorage(s *section) *Storage {
 	return &Storage{
-		Name: s.name, File: s.at.file, Line: s.at.line,
+		Name: s.name, chain: s.chain, db: s.db, File: s.at.file, Line: s.at.line,
 		Driver:            "auto",
 		KeepHistory:       true,
 		PackGC:            true,
@@ -138,6 +139,19 @@ func (s *section) set(at position, key, value string) error {
 		return at.errorf("%s %s", key, reason)
 	}
 	return nil
+}
+
+// needs tells whether a value matters to relpack.
+func (s *section) needs(key string) bool {
+	key, _ = basicKey(key)
+	switch {
+	case s.storage == nil:
+		return isDatabase(s.kind) && key == "database-name"
+	case s.kind == "relstorage":
+		store, known := storageKeys[key]
+		return store != nil || !known
+	}
+	return s.kind == "postgresql"
 }
 
 // hint points out a key written with underscores.

@@ -67,7 +67,34 @@ type Storage struct {
 	ReplicaConf   string
 	ROReplicaConf string
 
-	set map[string]position // where each key stands, the adapter's among them
+	// Names are what references from other databases of a ZODB multi-database
+	// may call this one: the database-name of the <zodb> around it, the section's
+	// name, or "" where that has none (which is how ZODB then calls it). No names
+	// at all: the file doesn't tell.
+	Names []string
+	set   map[string]position // where each key stands, the adapter's among them
+	chain *enclosed           // the section itself
+	db    *database
+}
+
+// A Section is one of the file's, by its type.
+type Section struct {
+	Kind, Name string // both in lower case
+	File       string
+	Line       int
+}
+
+// A Database is one of the file's that is no <relstorage>: a FileStorage, a
+// ZEO client, and the like. Section is that of its storage.
+type Database struct {
+	Names []string
+	Section
+}
+
+// A File is what a configuration file holds.
+type File struct {
+	Storages  []Storage
+	Databases []Database
 }
 
 // LineOf returns the line at which key was set, 0 if it was not. The adapter's
@@ -92,7 +119,8 @@ func (s Storage) Where(key string) (file string, line int) {
 // Relative %include paths start at the including file. A file that breaks
 // ZConfig's rules or RelStorage's, or has no <relstorage> section, gives an
 // *Error; so does one that can't be read, with the system's error wrapped.
-func Load(path string) ([]Storage, error) {
+// Variables that the environment lacks matter only where a storage needs them.
+func Load(path string) (*File, error) {
 	l := newLoader()
 	if err := l.load(path); err != nil {
 		return nil, err
@@ -100,5 +128,8 @@ func Load(path string) ([]Storage, error) {
 	if len(l.storages) == 0 {
 		return nil, &Error{File: path, What: "no <relstorage> section in it"}
 	}
-	return l.storages, nil
+	if err := l.unset.error(); err != nil {
+		return nil, err
+	}
+	return l.result(), nil
 }

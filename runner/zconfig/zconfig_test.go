@@ -20,11 +20,11 @@ func write(t testing.TB, text string) string {
 
 func loadFile(t *testing.T, path string) []Storage {
 	t.Helper()
-	storages, err := Load(path)
+	file, err := Load(path)
 	if err != nil {
 		t.Fatalf("Load(%s): %v", path, err)
 	}
-	return storages
+	return file.Storages
 }
 
 // plain drops what == can't compare.

@@ -1,0 +1,172 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"relpack/runner/zconfig"
+)
+
+// A family is the storages of one configuration file. Objects of one may refer
+// to objects of another, which look like garbage there. So all of them are
+// brought up to date before the first one deletes, and each is told which others
+// refer to it.
+type family struct {
+	members    []*member
+	names      map[string]bool // folded, of all databases of the file
+	unreadable []string        // warnings about databases that relpack can't read
+	gathered   bool
+}
+
+// A member is one storage of a family.
+type member struct {
+	target Target
+	pack   *pack // begun when the family was gathered; nil: not begun
+	err    error // why it could not be brought up to date
+	done   bool  // packed, or refused
+	refs   *foreignRefs
+}
+
+// foreignRefs are what a storage refers to in other databases.
+type foreignRefs struct {
+	origin     string // of the storage
+	databases  []ForeignCount
+	unreadable int64         // objects that may refer to any of them
+	at         time.Time     // before it was read
+	open       time.Duration // since when a transaction was open then
+}
+
+func newFamily(file *zconfig.File) *family {
+	f := &family{names: map[string]bool{}}
+	know := func(names []string) string {
+		for _, name := range names {
+			f.names[foldName(name)] = true
+		}
+		if len(names) == 0 {
+			return ""
+		}
+		return names[0]
+	}
+	for _, s := range file.Storages {
+		if name := know(s.Names); s.Adapter != "postgresql" && s.Adapter != "" {
+			f.unreadable = append(f.unreadable, unreadable(name, s.Adapter, s.File, s.Line))
+		}
+	}
+	for _, db := range file.Databases {
+		if name := know(db.Names); !transient[db.Kind] {
+			f.unreadable = append(f.unreadable, unreadable(name, db.Kind, db.File, db.Line))
+		}
+	}
+	return f
+}
+
+// others are the storages in PostgreSQL beside this one.
+func (f *family) others(t Target) []*member {
+	var others []*member
+	if f != nil {
+		for _, m := range f.members {
+			if !m.target.foreign && m.target.Name != t.Name {
+				others = append(others, m)
+			}
+		}
+	}
+	return others
+}
+
+func (f *family) member(t Target) *member {
+	if f != nil {
+		for _, m := range f.members {
+			if m.target.Name == t.Name {
+				return m
+			}
+		}
+	}
+	return nil
+}
+
+// gather brings all storages up to date: once, which may take long, and then
+// again, so that what is known of all of them is of about the same time. A
+// reference that moved from one to another in between is found in either.
+func (f *family) gather(ctx context.Context, o PackOptions, log *slog.Logger) error {
+	f.gathered = true
+	for _, do := range []func(*pack, context.Context) error{(*pack).grow, (*pack).refresh} {
+		for _, m := range f.members {
+			if m.target.foreign || m.err != nil {
+				continue
+			}
+			if m.pack == nil {
+				m.pack = newPack(m.target, o, log.With("storage", m.target.Name))
+			}
+			m.err = explain(m.pack.locked(ctx, "pack", func() error { return do(m.pack, ctx) }))
+			if ExitCode(m.err) == ExitInterrupted {
+				return m.err
+			}
+		}
+	}
+	return nil
+}
+
+// grow enters the run and brings the graph up to date, however long that takes.
+func (p *pack) grow(ctx context.Context) error {
+	if err := p.begin(ctx); err != nil {
+		return err
+	}
+	if err := p.noteUnread(ctx); err != nil {
+		return errors.Join(err, p.end(ctx, err))
+	}
+	if err := p.bringUpToDate(ctx); err != nil {
+		return errors.Join(err, p.end(ctx, err))
+	}
+	return nil
+}
+
+// refresh brings the graph up to date once more and reads what it refers to
+// elsewhere.
+func (p *pack) refresh(ctx context.Context) error {
+	refs := &foreignRefs{at: time.Now()}
+	err := p.openSince(ctx, refs)
+	if err == nil {
+		err = p.catchUp(ctx)
+	}
+	var mended error // ends this storage's run
+	if err == nil {
+		_, mended = p.mendDifference(ctx)
+		err = p.readForeign(ctx, refs)
+	}
+	if err == nil {
+		p.target.family.member(p.target).refs = refs
+		err = mended
+	}
+	if err != nil {
+		return errors.Join(err, p.end(ctx, err))
+	}
+	if err := p.target.Packable(); err != nil {
+		return p.end(ctx, err)
+	}
+	return nil
+}
+
+// take hands out the pack of a storage that was begun when the family was
+// gathered, and why it ended then already; nil where it is alone. A second pack
+// of the same storage gathers the family anew.
+func (f *family) take(ctx context.Context, p *pack) (*pack, error) {
+	m := f.member(p.target)
+	if m == nil || len(f.others(p.target)) == 0 {
+		return nil, nil
+	}
+	if m.done {
+		f.gathered = false
+		for _, m := range f.members {
+			*m = member{target: m.target}
+		}
+	}
+	m.done = true
+	if !f.gathered {
+		if err := f.gather(ctx, p.options, p.log); err != nil {
+			return p, err
+		}
+	}
+	return m.pack, m.err
+}

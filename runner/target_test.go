@@ -1,0 +1,150 @@
+package runner
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"relpack/migrations"
+	"relpack/runner/internal/zodbtest"
+)
+
+// targetsOf reads a configuration.
+func targetsOf(t *testing.T, text string) []Target {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "site.conf")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	targets, err := Targets(file, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return targets
+}
+
+func TestWhatWrapsAStorageIsKnownOrRefusedByName(t *testing.T) {
+	t.Parallel()
+	const storage = "<relstorage>\n<postgresql>\n</postgresql>\n</relstorage>\n"
+	for text, says := range map[string]string{
+		"<zodb>\n@</zodb>":                                                                       "",
+		"<zodb_db main>\n@</zodb_db>":                                                            "",
+		"<zodb>\n<zlibstorage>\n@</zlibstorage>\n</zodb>":                                        "",
+		"<zodb>\n<s3blobstorage>\n@</s3blobstorage>\n</zodb>":                                    "",
+		"<eventlog>\n</eventlog>\n@<filestorage x>\n</filestorage>":                              "",
+		"<zodb>\n<demostorage>\n<relstorage base>\n</relstorage>\n@</demostorage>\n</zodb>":      "site.conf:2: <demostorage> around the storage",
+		"<zodb>\n<demostorage>\n@<filestorage changes>\n</filestorage>\n</demostorage>\n</zodb>": "<demostorage> around the storage",
+		"<zodb>\n<encryptingstorage>\n@</encryptingstorage>\n</zodb>":                            "encrypted",
+		"<zodb>\n<shinystorage>\n@</shinystorage>\n</zodb>":                                      "<shinystorage> around the storage: relpack doesn't know",
+		"<shinystorage>\n@</shinystorage>":                                                       "<shinystorage> around the storage",
+		"<zodb>\n@<shinystorage>\n</shinystorage>\n</zodb>":                                      "<shinystorage> beside the storage",
+	} {
+		targets := targetsOf(t, strings.Replace(text, "@", storage, 1))
+		target := targets[len(targets)-1]
+		if says == "" && target.Packable() == nil && target.Migratable() == nil {
+			continue
+		}
+		if says == "" {
+			t.Errorf("refused: %v\n%s", target.Packable(), text)
+			continue
+		}
+		expectRefusal(t, target.Packable(), says)
+		expectRefusal(t, target.Migratable(), says)
+	}
+}
+
+func TestAFileWarnsOfWhatRelpackCannotTakeCareOf(t *testing.T) {
+	t.Parallel()
+	target := targetsOf(t, `<zodb main>
+<s3blobstorage>
+<relstorage>
+<postgresql>
+</postgresql>
+</relstorage>
+</s3blobstorage>
+</zodb>
+<zodb_db catalog>
+<zeoclient>
+</zeoclient>
+</zodb_db>
+<zodb_db temporary>
+<temporarystorage>
+</temporarystorage>
+</zodb_db>
+<zodb users>
+<relstorage>
+<mysql>
+</mysql>
+</relstorage>
+</zodb>`)[0]
+	text := strings.Join(target.Warnings, "\n")
+	expectWords(t, text, "site.conf:2: <s3blobstorage>: the bucket keeps the blobs",
+		"site.conf:10: the database catalog is in <zeoclient>", "site.conf:18: the database users is in <mysql>")
+	if strings.Contains(text, "temporary") {
+		t.Errorf("a database that lives as long as its process is named:\n%s", text)
+	}
+}
+
+func TestAStorageOfNoNameIsCalledByItsDatabase(t *testing.T) {
+	t.Parallel()
+	anonymous := func(dsn string) string {
+		return fmt.Sprintf("<relstorage>\n<postgresql>\ndsn %s\n</postgresql>\n</relstorage>\n", dsn)
+	}
+	var names []string
+	for _, target := range targetsOf(t, anonymous("dbname='plone' host=a")+anonymous("postgresql:///site?host=b")+
+		anonymous("dbname=twin host=a")+anonymous("dbname=twin host=b")+anonymous("nonsense")+
+		"<relstorage>\n<mysql>\n</mysql>\n</relstorage>\n") {
+		before, place, found := strings.Cut(target.Name, "/")
+		if found {
+			before += filepath.Base(place)
+		}
+		names = append(names, before)
+	}
+	const want = "plone, site, twin (site.conf:11), twin (site.conf:16), site.conf:21, site.conf:26"
+	if got := strings.Join(names, ", "); got != want {
+		t.Errorf("called %s, want %s", got, want)
+	}
+}
+
+// The container image of Plone writes such a file.
+func TestTheDatabaseDecidesWhetherAStorageKeepsHistory(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	file := func(line string) Target {
+		return targetsOf(t, fmt.Sprintf("<relstorage>\npack-gc true\n%s\n<postgresql>\ndsn %s\n</postgresql>\n</relstorage>\n", line, target.DSN))[0]
+	}
+	_, err := Pack(t.Context(), file("keep-history true"), everything, testLog(t))
+	expectError(t, err, ExitRefused, "site.conf:3: keep-history is true, but database", "holds a history-free storage")
+	expectError(t, MigrateUp(t.Context(), file("keep-history on"), migrations.Files, testLog(t)), ExitRefused, "keep-history is true")
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+	packStorage(t, file(""), everything)
+	expectStored(t, conn, 0, 1, 2)
+
+	target, conn = newEmptyDatabase(t)
+	if err := zodbtest.CreateHistoryPreserving(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	err = MigrateUp(t.Context(), file("keep-history false"), migrations.Files, testLog(t))
+	expectError(t, err, ExitRefused, "site.conf:3: keep-history is false, but database", "history-preserving")
+	expectError(t, MigrateUp(t.Context(), file(""), migrations.Files, testLog(t)), ExitRefused, "history-preserving")
+}
+
+func TestAStorageThatIsNotToBePackedCanBeReadForTheOthers(t *testing.T) {
+	t.Parallel()
+	kin, _ := newKin(t, "users", "main")
+	text := section("users", kin[0].target.DSN) +
+		strings.Replace(section("main", kin[1].target.DSN), "<postgresql>", "pack-gc false\n<postgresql>", 1)
+	if err := MigrateUp(t.Context(), targetsOf(t, text)[1], migrations.Files, testLog(t)); err != nil {
+		t.Fatal(err)
+	}
+	commitRecords(t, kin[1].conn, map[int64][]byte{1: foreignRecord("users", 10)})
+	failed, _ := packFile(t, text, everything)
+	expectError(t, failed["users"], ExitRefused, "main (1 reference)")
+	expectError(t, failed["main"], ExitRefused, "pack-gc is false")
+	expectStored(t, kin[1].conn, 0, 1, 10, 11)
+	if n := get[int](t, kin[1].conn, "SELECT count(*) FROM relpack.run WHERE outcome = 'refused'"); n != 1 {
+		t.Errorf("%d refused runs", n)
+	}
+}

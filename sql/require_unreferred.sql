@@ -1,0 +1,35 @@
+-- What another database refers to looks like garbage here. To know the number of
+-- references is not enough to tell it from garbage: what they lead to may refer
+-- to more.
+CREATE OR REPLACE FUNCTION relpack.require_unreferred()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_holders text;
+    v_first text;
+BEGIN
+    SELECT string_agg(
+               format('%s (%s)', holder,
+                      CASE
+                          WHEN refs > 0 THEN format('%s reference%s', refs, CASE WHEN refs > 1 THEN 's' END)
+                          WHEN unreadable > 0 THEN format('%s object%s that can''t be decoded', unreadable, CASE WHEN unreadable > 1 THEN 's' END)
+                          ELSE 'never read'
+                      END), ', ' ORDER BY holder),
+           min(holder)
+    INTO v_holders, v_first
+    FROM relpack.referred_by
+    WHERE refs > 0 OR unreadable > 0 OR looked IS NULL;
+    IF v_holders IS NOT NULL THEN
+        RAISE EXCEPTION 'objects of other databases refer to this storage, or may: %; what they refer to looks like garbage here', v_holders
+            USING ERRCODE = 'RP002',
+                  HINT = format('Pack it together with them (zc.zodbdgc does). Of a storage that is gone, or refers to nothing here: '
+                                'DELETE FROM relpack.referred_by WHERE holder = %L;', v_first);
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_unreferred() IS
+    'Precondition of relpack.sweep(): raises RP002 while another database refers to objects of this one, or may (relpack.referred_by), and says which and how often.';
