@@ -43,7 +43,7 @@ const enoughFound = 5
 func (p *pack) surveyBlobs(ctx context.Context, dir *blobFiles) error {
 	p.blobsInDatabase = p.target.BlobsInDatabase
 	if p.blobsInDatabase {
-		return nil
+		return p.missBlobIndex(ctx)
 	}
 	if p.report.chosenBlobs == 0 {
 		var listed bool
@@ -55,6 +55,9 @@ func (p *pack) surveyBlobs(ctx context.Context, dir *blobFiles) error {
 		}
 	}
 	if dir == nil {
+		if err := p.missBlobIndex(ctx); err != nil {
+			return err
+		}
 		return p.persist(ctx, "look for blobs in the database", func() (bool, error) {
 			err := p.conn.QueryRow(ctx, "SELECT relpack.blobs_in_database()").Scan(&p.blobsInDatabase)
 			return err == nil, err
@@ -124,3 +127,22 @@ func (d *blobFiles) unproved() string {
 	}
 	return "they were not found, or deleted meanwhile"
 }
+
+// missBlobIndex tells of a deletion that will take long.
+func (p *pack) missBlobIndex(ctx context.Context) error {
+	if p.report.chosenBlobs == 0 {
+		return nil
+	}
+	err := p.conn.QueryRow(ctx, readMissingIndex, worthIndexing).Scan(&p.report.MissingIndex)
+	if err != nil {
+		return fmt.Errorf("look at blob_chunk: %w", err)
+	}
+	if p.report.MissingIndex != "" {
+		p.log.Warn(slowWithoutIndex + p.report.MissingIndex)
+	}
+	return nil
+}
+
+const readMissingIndex = "SELECT coalesce((SELECT statement FROM relpack.missing_blob_index WHERE pages >= $1), '')"
+
+const slowWithoutIndex = `deleting blobs is slow without an index, which "relpack migrate up" creates: `

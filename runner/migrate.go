@@ -21,7 +21,8 @@ var triggers = []string{
 const cleanupTimeout = 10 * time.Second
 
 // MigrateUp installs relpack in a storage's database or brings its schema up to
-// the last of these migrations, and makes sure that its triggers are in force.
+// the last of these migrations, and makes sure that its triggers are in force
+// and, where blobs are in the database, that they can be deleted in little time.
 // A first installation that fails leaves nothing behind. Errors have
 // ExitRefused where the database isn't fit for relpack, and ExitLocked while a
 // pack runs.
@@ -55,13 +56,13 @@ func MigrateUp(ctx context.Context, t Target, files fs.FS, log *slog.Logger) err
 			return interrupted(ctx, err)
 		}
 		log.Info(fmt.Sprintf("the schema relpack is up to date: version %d", latest))
-		return nil
+		return interrupted(ctx, m.ensureBlobIndex(ctx))
 	}
 	if err := m.install(ctx); err != nil {
 		return interrupted(ctx, err)
 	}
 	log.Info(fmt.Sprintf("the schema relpack of database %s has version %d now", m.found.name, latest))
-	return nil
+	return interrupted(ctx, m.ensureBlobIndex(ctx))
 }
 
 // install runs what is missing. What it began in a database without relpack it
@@ -160,6 +161,9 @@ func (d *database) checkRemovable(ctx context.Context, conn querier, files fs.FS
 // remove drops the triggers first, in a transaction of their own: the site
 // isn't to wait for the sixty statements that drop the rest.
 func (m *migrator) remove(ctx context.Context) error {
+	if err := m.dropBlobIndex(ctx); err != nil {
+		return err
+	}
 	if m.installed(ctx, "drop_triggers") {
 		if err := m.patiently(ctx, "remove relpack's triggers", func(ctx context.Context) error {
 			_, err := m.db.ExecContext(ctx, "SELECT relpack.drop_triggers()")
@@ -238,7 +242,7 @@ func (m *migrator) ensureTriggers(ctx context.Context) error {
 
 // interrupted gives an error that comes of Ctrl-C its exit code.
 func interrupted(ctx context.Context, err error) error {
-	if !errors.Is(context.Cause(ctx), context.Canceled) {
+	if err == nil || !errors.Is(context.Cause(ctx), context.Canceled) {
 		return err
 	}
 	return &Error{Code: ExitInterrupted, Err: errors.New("interrupted"),

@@ -64,6 +64,9 @@ func openMigrator(ctx context.Context, t Target, files fs.FS, purpose string, lo
 	return m, nil
 }
 
+// migrationPatience is how long a try waits for a lock.
+const migrationPatience = "'200ms'"
+
 // prepare sets up goose's session. Whatever it waits for, it gives up before
 // the site queues up behind it; and should this process be stopped while it
 // holds a lock, the server ends the session.
@@ -76,7 +79,7 @@ func (m *migrator) prepare(ctx context.Context, conn *pgx.Conn) error {
 	m.pids = append(m.pids, int32(pid))
 	m.guard.Unlock()
 	_, err = conn.Exec(ctx, ownSettings+`;
-		SET lock_timeout = '200ms';
+		SET lock_timeout = `+migrationPatience+`;
 		SET idle_in_transaction_session_timeout = '2s';
 		SET default_transaction_read_only = off;
 		SET default_transaction_isolation = 'read committed'`)

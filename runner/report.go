@@ -46,6 +46,9 @@ type Report struct {
 	Phases        []Phase      `json:"phases"`
 	PeakMemory    int64        `json:"peak_memory"` // of this process
 
+	// MissingIndex creates what a deletion of blobs would have needed.
+	MissingIndex string `json:"missing_index,omitempty"`
+
 	packTime    *time.Time
 	chosen      bool // what may be deleted is known
 	chosenBlobs int64
@@ -235,6 +238,9 @@ func (r *Report) Notes() []string {
 			continue
 		}
 		note("zoid %d could not be decoded (%s): %s", p.Zoid, p.Kind, p.Detail)
+	}
+	if r.MissingIndex != "" {
+		note("%s%s", slowWithoutIndex, r.MissingIndex)
 	}
 	for _, l := range r.Leftovers {
 		note("%s of %s takes %s; if that tool is not running: %s", l.Table, l.Owner, size(l.Bytes), l.Remedy)

@@ -61,7 +61,8 @@ type GraphStatus struct {
 	ByClass         []ClassCount `json:"by_class"`
 	Problems        []Problem    `json:"problems"`
 	HeldBack        Count        `json:"held_back"`
-	SetAside        []SetAside   `json:"set_aside"` // unreachable, but can't be deleted
+	SetAside        []SetAside   `json:"set_aside"`               // unreachable, but can't be deleted
+	MissingIndex    string       `json:"missing_index,omitempty"` // on blob_chunk: what creates it
 	Leftovers       []Leftover   `json:"leftovers"`
 	Runs            []RunStatus  `json:"runs"`
 	Packer          *Packer      `json:"packer"` // who holds the pack lock
@@ -227,6 +228,7 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 		collect(ctx, tx, &g.Foreign, `SELECT database, count(*), false FROM relpack.foreign_reference
 			WHERE zoid >= 0 GROUP BY database ORDER BY database`),
 		collect(ctx, tx, &g.ReferredBy, referrers),
+		tx.QueryRow(ctx, readMissingIndex, worthIndexing).Scan(&g.MissingIndex),
 		collect(ctx, tx, &g.Leftovers, "SELECT owner, table_name, bytes, remedy FROM relpack.leftover"),
 		g.readRuns(ctx, tx), g.readPacker(ctx, tx))
 	return g, err

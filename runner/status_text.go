@@ -75,6 +75,9 @@ func (g *GraphStatus) write(line lineWriter, now time.Time) {
 	for i, by := range g.ReferredBy {
 		line(once("referred to", i), "%s, so that nothing is deleted here", by)
 	}
+	if g.MissingIndex != "" {
+		line("missing index", "%s%s", slowWithoutIndex, g.MissingIndex)
+	}
 	g.writeRuns(line)
 	for i, l := range g.Leftovers {
 		line(once("leftovers", i), "%s of %s takes %s; if that tool is not running: %s", l.Table, l.Owner, size(l.Bytes), l.Remedy)

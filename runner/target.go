@@ -21,6 +21,8 @@ type Target struct {
 	// shared-blob-dir false: no file is the storage's own.
 	BlobsInDatabase bool
 
+	NoBlobIndex bool // migrate up is to leave blob_chunk as it is
+
 	CommitLockTimeout time.Duration // how long to try for a lock; 0: no limit
 	BatchTimeout      time.Duration // aimed-at duration of a batch
 	PrepackOnly       bool          // the configuration wants nothing deleted

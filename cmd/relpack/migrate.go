@@ -19,13 +19,17 @@ type migrateCommand struct {
 }
 
 type upCommand struct {
-	place `embed:""`
-	Quiet bool `short:"q" help:"Print nothing when all goes well."`
+	place       `embed:""`
+	Quiet       bool `short:"q" help:"Print nothing when all goes well."`
+	NoBlobIndex bool `help:"Create no index on blob_chunk (chunk) where blobs are in the database."`
 }
 
 // Run installs.
 func (c *upCommand) Run(code *int) error {
-	return c.migrate(code, c.Quiet, runner.MigrateUp)
+	return c.migrate(code, c.Quiet, func(ctx context.Context, target runner.Target, files fs.FS, log *slog.Logger) error {
+		target.NoBlobIndex = c.NoBlobIndex
+		return runner.MigrateUp(ctx, target, files, log)
+	})
 }
 
 type downCommand struct {

@@ -58,7 +58,6 @@ CREATE TABLE blob_chunk (
         ON DELETE CASCADE
 );
 CREATE INDEX blob_chunk_lookup ON blob_chunk (zoid);
-CREATE INDEX blob_chunk_loid ON blob_chunk (chunk);
 
 CREATE FUNCTION blob_chunk_delete_trigger()
 RETURNS trigger
@@ -78,6 +77,11 @@ $$;
 CREATE TRIGGER blob_chunk_delete
     BEFORE DELETE ON blob_chunk
     FOR EACH ROW EXECUTE FUNCTION blob_chunk_delete_trigger();
+`
+
+// blobIndex is what only RelStorage before 3.0 creates.
+const blobIndex = `
+CREATE INDEX blob_chunk_loid ON blob_chunk (chunk);
 `
 
 // packScratch are the tables of zodbpack itself.
@@ -192,7 +196,7 @@ func CreateStorage(ctx context.Context, conn *pgx.Conn, version Version) error {
 	case version >= V30:
 		parts = append(parts, commitRowLock, fmt.Sprintf(lockFunction, shareByRowLock, lockByRowLock))
 	default:
-		parts = append(parts, lockTables)
+		parts = append(parts, lockTables, blobIndex)
 	}
 	return createAll(ctx, conn, "history-free storage of RelStorage "+version.String(), parts)
 }
