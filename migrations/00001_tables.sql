@@ -237,8 +237,11 @@ CREATE TABLE relpack.storage (
     climb_round      integer NOT NULL DEFAULT 0,
     only_row         boolean NOT NULL DEFAULT true,
     scan_disturbed   boolean NOT NULL DEFAULT false,
+    reread           boolean NOT NULL DEFAULT false,
     graph            text    NOT NULL DEFAULT 'none',
     trigger_identity text    NOT NULL DEFAULT '',
+    column_identity  text    NOT NULL DEFAULT '',
+    graph_identity   text    NOT NULL DEFAULT '',
     CONSTRAINT storage_pkey PRIMARY KEY (only_row),
     CONSTRAINT storage_only_row_check CHECK (only_row),
     CONSTRAINT storage_graph_check
@@ -260,13 +263,16 @@ COMMENT ON COLUMN relpack.storage.detach_tid IS 'The detached_tid of what is fou
 COMMENT ON COLUMN relpack.storage.objects IS 'Rows in relpack.object.';
 COMMENT ON COLUMN relpack.storage.inrefs IS 'Rows in relpack.object_inref.';
 COMMENT ON COLUMN relpack.storage.relation IS 'OID of the object_state that the graph describes.';
-COMMENT ON COLUMN relpack.storage.filenode IS 'First build: relfilenode of object_state when the scan began.';
+COMMENT ON COLUMN relpack.storage.filenode IS 'relfilenode of object_state when the scan of a first build began, or at the last capture; another one means that the table was rewritten.';
 COMMENT ON COLUMN relpack.storage.climb_round IS 'Rounds of relpack.climb() so far in this relpack.reach().';
 COMMENT ON COLUMN relpack.storage.only_row IS 'Always true: there is one row.';
 COMMENT ON COLUMN relpack.storage.scan_disturbed IS 'First build: rows may have been read twice or missed; a comparison follows.';
+COMMENT ON COLUMN relpack.storage.reread IS 'Columns of object_state were altered: every state is to be read again.';
 COMMENT ON COLUMN relpack.storage.graph IS
     'none: not built; scanning, indexing, growing, filling, finishing: being built; doubtful: to be compared with the storage; known: describes it up to applied_tid.';
 COMMENT ON COLUMN relpack.storage.trigger_identity IS 'Catalog identity of our triggers; another one means that they may have been off.';
+COMMENT ON COLUMN relpack.storage.column_identity IS 'Catalog identity of the columns of object_state; another one means that they were altered.';
+COMMENT ON COLUMN relpack.storage.graph_identity IS 'By what the tables of the graph are recognised; another one means that they may have been emptied, rewritten or restored.';
 
 CREATE TABLE relpack.audit (
     met        timestamptz NOT NULL DEFAULT '-infinity',

@@ -19,7 +19,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_relation oid;
+    v_filenode oid;
     v_triggers text;
+    v_columns text;
+    v_graph text;
     v_doubt text;
 BEGIN
     PERFORM relpack.require_pack_lock();
@@ -29,7 +32,10 @@ BEGIN
     END IF;
     -- In this order: what changes after the look is another one than noted.
     v_relation := to_regclass('public.object_state');
+    v_filenode := pg_relation_filenode('public.object_state');
     v_triggers := relpack.trigger_identity();
+    v_columns := relpack.column_identity();
+    v_graph := relpack.graph_identity();
     v_doubt := relpack.doubt();
     -- Of a storage that has gone back to an earlier transaction (TRUNCATE, an
     -- older load) nothing above that is known.
@@ -39,8 +45,12 @@ BEGIN
         applied_tid = least(applied_tid, newest.tid),
         graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'known' THEN 'doubtful' ELSE graph END,
         scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'known')),
+        reread = reread OR (graph <> 'none' AND column_identity <> v_columns),
         relation = v_relation,
-        trigger_identity = v_triggers
+        filenode = v_filenode,
+        trigger_identity = v_triggers,
+        column_identity = v_columns,
+        graph_identity = v_graph
     FROM (SELECT max(tid) AS tid FROM public.object_state) AS newest;
     RETURN true;
 END;
@@ -844,7 +854,9 @@ BEGIN
         watermark = (SELECT max(tid) FROM public.object_state),
         relation = 'public.object_state'::regclass,
         filenode = pg_relation_filenode('public.object_state'),
-        trigger_identity = relpack.trigger_identity();
+        trigger_identity = relpack.trigger_identity(),
+        column_identity = relpack.column_identity(),
+        graph_identity = relpack.graph_identity();
     -- All that is recorded from now on is read from now on.
     PERFORM relpack.audit_whole(clock_timestamp());
     v_last := pg_relation_size('public.object_state') / current_setting('block_size')::bigint;
@@ -949,7 +961,7 @@ BEGIN
     SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, noticed_tid = 0, doomed_tid = 0,
         settled_tid = 0, clock_tid = NULL,
         objects = 0, inrefs = 0, climb_round = 0,
-        doomed_until = 0, begun_until = 0, scan_disturbed = false;
+        doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,
              relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.set_aside,
              relpack.foreign_reference,
@@ -1432,6 +1444,10 @@ BEGIN
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
+    IF v_storage.reread THEN
+        RAISE EXCEPTION 'columns of object_state were altered: every state is to be read again first'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
 
     v_abandoned := EXISTS (SELECT FROM relpack.pending);
     WITH taken AS (
@@ -1510,6 +1526,30 @@ COMMENT ON FUNCTION relpack.collect() IS
     'Second half of a capture: fills relpack.pending with the objects to read and decode; returns how many there are.';
 -- +goose StatementEnd
 
+-- sql/column_identity.sql
+-- +goose StatementBegin
+-- ALTER TABLE leaves a trace in xmin of the catalog rows of the columns that it
+-- alters; VACUUM FULL, CLUSTER, pg_repack and a further column leave none there.
+CREATE OR REPLACE FUNCTION relpack.column_identity()
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(string_agg(format('%s:%s', attname, xmin), ' ' ORDER BY attname), '')
+        FROM pg_attribute
+        WHERE attrelid = to_regclass('public.object_state')
+          AND attname IN ('zoid', 'tid', 'state_size', 'state')
+          AND NOT attisdropped);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.column_identity() IS
+    'Catalog identity of the columns of object_state: another one than in relpack.storage.column_identity means that they were altered, which may have changed every state without a trigger.';
+-- +goose StatementEnd
+
 -- sql/compare.sql
 -- +goose StatementBegin
 -- Every (zoid, tid) of the storage against the graph, those above the
@@ -1543,8 +1583,8 @@ COMMENT ON FUNCTION relpack.compare() IS
 
 -- sql/create_triggers.sql
 -- +goose StatementBegin
--- Installs, or installs again, relpack's triggers on object_state. Needs its
--- owner. The locks are strong but short: the caller sets lock_timeout.
+-- Installs, or installs again, relpack's triggers on object_state and on the
+-- tables of the graph. Needs their owner. The locks are strong but short: the caller sets lock_timeout.
 CREATE OR REPLACE FUNCTION relpack.create_triggers()
 RETURNS void
 LANGUAGE plpgsql
@@ -1573,6 +1613,15 @@ BEGIN
     CREATE TRIGGER relpack_report_truncate
         AFTER TRUNCATE ON public.object_state
         FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_truncate();
+    CREATE TRIGGER relpack_report_applied
+        AFTER INSERT OR UPDATE OR DELETE ON public.object_state
+        FOR EACH ROW EXECUTE FUNCTION relpack.report_applied();
+    CREATE TRIGGER relpack_guard_object
+        BEFORE DELETE OR TRUNCATE ON relpack.object
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_inref
+        BEFORE DELETE OR TRUNCATE ON relpack.object_inref
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
 
     CREATE TRIGGER relpack_report_move
         AFTER UPDATE ON public.object_state
@@ -1586,7 +1635,10 @@ BEGIN
         ENABLE ALWAYS TRIGGER relpack_report_update,
         ENABLE ALWAYS TRIGGER relpack_report_delete,
         ENABLE ALWAYS TRIGGER relpack_report_truncate,
-        ENABLE ALWAYS TRIGGER relpack_report_move;
+        ENABLE ALWAYS TRIGGER relpack_report_move,
+        ENABLE REPLICA TRIGGER relpack_report_applied;
+    ALTER TABLE relpack.object ENABLE ALWAYS TRIGGER relpack_guard_object;
+    ALTER TABLE relpack.object_inref ENABLE ALWAYS TRIGGER relpack_guard_inref;
 
     COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
     COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
@@ -1594,6 +1646,9 @@ BEGIN
     COMMENT ON TRIGGER relpack_report_delete ON public.object_state IS 'relpack: reports deleted objects';
     COMMENT ON TRIGGER relpack_report_truncate ON public.object_state IS 'relpack: reports a TRUNCATE';
     COMMENT ON TRIGGER relpack_report_move ON public.object_state IS 'relpack: reports rows that got another zoid';
+    COMMENT ON TRIGGER relpack_report_applied ON public.object_state IS 'relpack: reports rows applied by logical replication';
+    COMMENT ON TRIGGER relpack_guard_object ON relpack.object IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_inref ON relpack.object_inref IS 'relpack: refuses DELETE and TRUNCATE to others';
 END;
 $$;
 
@@ -1878,12 +1933,29 @@ BEGIN
         SELECT CASE
             WHEN storage.graph = 'doubtful'
                 THEN 'a comparison with the storage is due'
+            WHEN storage.reread
+                THEN 'every state is to be read again'
             WHEN storage.relation IS DISTINCT FROM to_regclass('public.object_state')::oid
                 THEN 'object_state is another table than before'
+            WHEN storage.graph_identity IS DISTINCT FROM relpack.graph_identity()
+                THEN 'relpack''s own tables were emptied, rewritten or restored'
+            -- What is restored without its data. A root refers to something,
+            -- unless all but itself is garbage.
+            WHEN NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = 0 AND object.parent = 0)
+                 OR (storage.inrefs > 0
+                     AND NOT EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.inref = 0)
+                     AND NOT EXISTS (SELECT FROM relpack.object_inref))
+                THEN 'the graph is not there any more'
             WHEN storage.trigger_identity IS DISTINCT FROM relpack.trigger_identity()
                 THEN 'relpack''s triggers were disabled or replaced for a while'
             WHEN storage.trigger_identity LIKE '%subscribed:%'
                 THEN 'object_state receives rows by logical replication, which fires no triggers'
+            WHEN storage.column_identity IS DISTINCT FROM relpack.column_identity()
+                THEN 'columns of object_state were altered'
+            -- A TRUNCATE gives another file too, and has left an event.
+            WHEN storage.filenode IS DISTINCT FROM pg_relation_filenode('public.object_state')::oid
+                 AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
+                THEN 'object_state was rewritten'
             WHEN storage.watermark > coalesce((SELECT max(tid) FROM public.object_state), 0)
                 THEN 'the storage has gone back to an earlier transaction'
             END
@@ -1905,20 +1977,22 @@ SET search_path = pg_catalog, pg_temp
 SET client_min_messages = warning
 AS $$
 BEGIN
-    IF to_regclass('public.object_state') IS NULL THEN
-        RETURN;
+    IF to_regclass('public.object_state') IS NOT NULL THEN
+        DROP TRIGGER IF EXISTS relpack_lock_writer ON public.object_state;
+        DROP TRIGGER IF EXISTS relpack_report_insert ON public.object_state;
+        DROP TRIGGER IF EXISTS relpack_report_update ON public.object_state;
+        DROP TRIGGER IF EXISTS relpack_report_delete ON public.object_state;
+        DROP TRIGGER IF EXISTS relpack_report_truncate ON public.object_state;
+        DROP TRIGGER IF EXISTS relpack_report_move ON public.object_state;
+        DROP TRIGGER IF EXISTS relpack_report_applied ON public.object_state;
     END IF;
-    DROP TRIGGER IF EXISTS relpack_lock_writer ON public.object_state;
-    DROP TRIGGER IF EXISTS relpack_report_insert ON public.object_state;
-    DROP TRIGGER IF EXISTS relpack_report_update ON public.object_state;
-    DROP TRIGGER IF EXISTS relpack_report_delete ON public.object_state;
-    DROP TRIGGER IF EXISTS relpack_report_truncate ON public.object_state;
-    DROP TRIGGER IF EXISTS relpack_report_move ON public.object_state;
+    DROP TRIGGER IF EXISTS relpack_guard_object ON relpack.object;
+    DROP TRIGGER IF EXISTS relpack_guard_inref ON relpack.object_inref;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.drop_triggers() IS
-    'Removes relpack''s triggers from object_state: the site writes as if relpack were not installed, and the next pack compares. Call it with a lock_timeout.';
+    'Removes relpack''s triggers: the site writes as if relpack were not installed, and the next pack compares. Call it with a lock_timeout.';
 -- +goose StatementEnd
 
 -- sql/fill.sql
@@ -2154,6 +2228,71 @@ COMMENT ON FUNCTION relpack.flow_narrow(bigint[], bigint[]) IS
     'Step of relpack.reach(): relpack.flow() from a few attached objects, many levels at once, to detached objects and to those that are about to be; returns all that are attached then.';
 -- +goose StatementEnd
 
+-- sql/graph_identity.sql
+-- +goose StatementBegin
+-- TRUNCATE, a restore and VACUUM FULL each give a table another file; a dump
+-- that is restored into a cluster made alike, where even oids and files are the
+-- same, meets another system identifier.
+CREATE OR REPLACE FUNCTION relpack.graph_identity()
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN format('%s %s %s',
+        CASE WHEN has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+             THEN (SELECT system_identifier FROM pg_control_system()) END,
+        pg_relation_filenode('relpack.object'),
+        pg_relation_filenode('relpack.object_inref'));
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.graph_identity() IS
+    'By what the tables of the graph are recognised: the cluster and their files. Another one than in relpack.storage.graph_identity means that they may have been emptied, rewritten or restored.';
+-- +goose StatementEnd
+
+-- sql/graph_lost.sql
+-- +goose StatementBegin
+-- A graph of which a part is missing can't be mended by comparing: what is gone
+-- would look like garbage. It is counted only when there is a reason to.
+CREATE OR REPLACE FUNCTION relpack.graph_lost()
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_storage relpack.storage;
+    v_objects bigint;
+    v_inrefs bigint;
+BEGIN
+    SELECT * INTO v_storage FROM relpack.storage;
+    IF NOT FOUND OR v_storage.graph = 'none' THEN
+        RETURN NULL;
+    END IF;
+    IF v_storage.graph NOT IN ('known', 'doubtful') THEN
+        RETURN CASE WHEN v_storage.graph_identity <> relpack.graph_identity()
+                    THEN 'the tables of an unfinished first build were emptied, rewritten or restored' END;
+    END IF;
+    IF relpack.doubt() IS NULL AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
+        RETURN NULL;
+    END IF;
+    v_objects := (SELECT count(*) FROM relpack.object);
+    v_inrefs := (SELECT count(*) FROM relpack.object_inref);
+    RETURN CASE
+        WHEN v_objects <> v_storage.objects
+            THEN format('relpack.object has %s rows, not %s', v_objects, v_storage.objects)
+        WHEN v_inrefs <> v_storage.inrefs
+            THEN format('relpack.object_inref has %s rows, not %s', v_inrefs, v_storage.inrefs)
+        END;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.graph_lost() IS
+    'Which part of the graph is not there any more (restored without its data, emptied, truncated): it has to be built anew. NULL when all of it is there. Counts its rows when the graph is doubted, and else takes no time.';
+-- +goose StatementEnd
+
 -- sql/grow.sql
 -- +goose StatementBegin
 -- Walks from the root breadth-first and notes the level of each object: what is
@@ -2280,6 +2419,38 @@ $$;
 
 COMMENT ON FUNCTION relpack.grow() IS
     'Step of relpack.build_step() and relpack.reshape(): finds how many references each object is away from the root, into relpack.reached, and from which objects life has yet to flow on; returns how many were reached.';
+-- +goose StatementEnd
+
+-- sql/guard_graph.sql
+-- +goose StatementBegin
+-- BEFORE DELETE and BEFORE TRUNCATE trigger of the tables of the graph: what is
+-- missing there looks like garbage.
+CREATE OR REPLACE FUNCTION relpack.guard_graph()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT
+        FROM pg_locks
+        WHERE locktype = 'advisory'
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND classid = 4294967295
+          AND objid = 4294967294
+          AND objsubid = 1
+          AND pid = pg_backend_pid()
+          AND granted) THEN
+        RAISE EXCEPTION '% on relpack.%: only the session that holds the pack lock may do that', tg_op, tg_table_name
+            USING ERRCODE = 'RP002', HINT = 'To start from scratch there is "relpack pack --init".';
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.guard_graph() IS
+    'Trigger function: refuses DELETE and TRUNCATE of relpack.object and relpack.object_inref to everybody but the session that holds the pack lock.';
 -- +goose StatementEnd
 
 -- sql/join_packer.sql
@@ -2603,6 +2774,40 @@ $$;
 
 COMMENT ON FUNCTION relpack.mend() IS
     'Step of "relpack verify --repair": detaches what does not hang on the root, for relpack.reach() to decide, forgets what names no node, and counts anew; returns how many it detached.';
+-- +goose StatementEnd
+
+-- sql/missing_trigger.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.missing_trigger()
+RETURNS SETOF text
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT expected.name
+    FROM (VALUES (to_regclass('public.object_state'), 'relpack_lock_writer', 'A'),
+                 (to_regclass('public.object_state'), 'relpack_report_insert', 'A'),
+                 (to_regclass('public.object_state'), 'relpack_report_update', 'A'),
+                 (to_regclass('public.object_state'), 'relpack_report_delete', 'A'),
+                 (to_regclass('public.object_state'), 'relpack_report_truncate', 'A'),
+                 (to_regclass('public.object_state'), 'relpack_report_move', 'A'),
+                 (to_regclass('public.object_state'), 'relpack_report_applied', 'R'),
+                 (to_regclass('relpack.object'), 'relpack_guard_object', 'A'),
+                 (to_regclass('relpack.object_inref'), 'relpack_guard_inref', 'A'))
+        AS expected (relation, name, enabled)
+    WHERE NOT EXISTS (
+        SELECT
+        FROM pg_trigger
+        WHERE tgrelid = expected.relation
+          AND tgname = expected.name
+          AND tgenabled = expected.enabled::"char");
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.missing_trigger() IS
+    'Which of relpack''s triggers are missing or not enabled as relpack enables them. relpack.create_triggers() installs all of them.';
 -- +goose StatementEnd
 
 -- sql/note_referrer.sql
@@ -3070,6 +3275,43 @@ COMMENT ON FUNCTION relpack.release_pack_lock() IS
     'Releases what relpack.try_pack_lock() took in this session.';
 -- +goose StatementEnd
 
+-- sql/report_applied.sql
+-- +goose StatementBegin
+-- AFTER row trigger of object_state, ENABLE REPLICA: logical replication (and
+-- pglogical) applies rows without firing triggers of a statement. Elsewhere it
+-- never fires, so that commits don't pay for it. The lock comes first, in a
+-- statement of its own, for the reason that relpack.report_write has.
+CREATE OR REPLACE FUNCTION relpack.report_applied()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
+AS $$
+BEGIN
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
+        RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    PERFORM pg_advisory_xact_lock_shared(1919249520, 1);
+    INSERT INTO relpack.write_event (kind, zoid, tid)
+    SELECT CASE tg_op WHEN 'DELETE' THEN 'deleted' ELSE 'written' END, applied.zoid, applied.tid
+    FROM relpack.storage
+    CROSS JOIN LATERAL (
+        SELECT OLD.zoid, OLD.tid WHERE tg_op = 'DELETE'
+        UNION ALL
+        SELECT NEW.zoid, NEW.tid WHERE tg_op <> 'DELETE'
+    ) AS applied
+    WHERE storage.graph <> 'none'
+      AND (tg_op = 'DELETE'
+           OR applied.tid <= storage.watermark
+           OR current_setting('transaction_isolation') <> 'read committed');
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.report_applied() IS
+    'Trigger function: reports rows that logical replication applies, one by one, as relpack.report_write() and relpack.report_delete() report those of a statement.';
+-- +goose StatementEnd
+
 -- sql/report_delete.sql
 -- +goose StatementBegin
 -- AFTER DELETE trigger of object_state. A sweep cleans the graph itself and
@@ -3401,16 +3643,9 @@ BEGIN
     END IF;
     SELECT string_agg(expected.name, ', ')
     INTO v_off
-    FROM unnest(ARRAY['relpack_lock_writer', 'relpack_report_insert', 'relpack_report_update',
-                      'relpack_report_delete', 'relpack_report_truncate', 'relpack_report_move']) AS expected (name)
-    WHERE NOT EXISTS (
-        SELECT
-        FROM pg_trigger
-        WHERE tgrelid = to_regclass('public.object_state')
-          AND tgname = expected.name
-          AND tgenabled = 'A');
+    FROM relpack.missing_trigger() AS expected (name);
     IF v_off IS NOT NULL THEN
-        RAISE EXCEPTION 'triggers of relpack on object_state are missing or disabled: %', v_off
+        RAISE EXCEPTION 'triggers of relpack are missing or disabled: %', v_off
             USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up": it installs them again.';
     END IF;
     IF NOT EXISTS (SELECT FROM public.object_state WHERE zoid = 0) THEN
@@ -4085,12 +4320,12 @@ AS $$
 BEGIN
     RETURN (
         SELECT concat_ws(' ',
-            string_agg(format('%s:%s:%s:%s', tgname, oid, xmin, tgenabled), ' ' ORDER BY tgname),
+            string_agg(format('%s:%s:%s:%s', tgname, oid, xmin, tgenabled), ' ' ORDER BY tgname, oid),
             (SELECT 'subscribed:' || string_agg(srsubid::text, ',' ORDER BY srsubid)
              FROM pg_subscription_rel
              WHERE srrelid = to_regclass('public.object_state')))
         FROM pg_trigger
-        WHERE tgrelid = to_regclass('public.object_state')
+        WHERE tgrelid IN (to_regclass('public.object_state'), to_regclass('relpack.object'), to_regclass('relpack.object_inref'))
           AND tgname LIKE 'relpack\_%');
 END;
 $$;
@@ -4804,6 +5039,7 @@ DROP FUNCTION relpack."report_write";
 DROP FUNCTION relpack."report_truncate";
 DROP FUNCTION relpack."report_move";
 DROP FUNCTION relpack."report_delete";
+DROP FUNCTION relpack."report_applied";
 DROP FUNCTION relpack."release_pack_lock";
 DROP FUNCTION relpack."referrers";
 DROP FUNCTION relpack."references";
@@ -4818,6 +5054,7 @@ DROP FUNCTION relpack."oldest_transaction";
 DROP FUNCTION relpack."nothing_new";
 DROP FUNCTION relpack."note_unread";
 DROP FUNCTION relpack."note_referrer";
+DROP FUNCTION relpack."missing_trigger";
 DROP FUNCTION relpack."mend";
 DROP FUNCTION relpack."loosen";
 DROP FUNCTION relpack."lock_writer";
@@ -4827,7 +5064,10 @@ DROP FUNCTION relpack."live_blobs";
 DROP FUNCTION relpack."listed_blobs";
 DROP FUNCTION relpack."limits";
 DROP FUNCTION relpack."join_packer";
+DROP FUNCTION relpack."guard_graph";
 DROP FUNCTION relpack."grow";
+DROP FUNCTION relpack."graph_lost";
+DROP FUNCTION relpack."graph_identity";
 DROP FUNCTION relpack."flow_narrow";
 DROP FUNCTION relpack."flow";
 DROP FUNCTION relpack."finish_apply";
@@ -4842,6 +5082,7 @@ DROP FUNCTION relpack."cut_narrow";
 DROP FUNCTION relpack."cut";
 DROP FUNCTION relpack."create_triggers";
 DROP FUNCTION relpack."compare";
+DROP FUNCTION relpack."column_identity";
 DROP FUNCTION relpack."collect";
 DROP FUNCTION relpack."climb";
 DROP FUNCTION relpack."clear_scratch";

@@ -174,7 +174,7 @@ func TestASampleOfTheDoomedIsReadAgainBeforeTheFirstGoes(t *testing.T) {
 			// Each refers back to what holds it.
 			commit(t, conn, links{0: {1}, 1: {0, 2, 3}, 2: {1}, 3: {1, 2}, 10: {11}, 11: {10}})
 			dryRun(t, target)
-			run(t, conn, lose)
+			spoil(t, conn, lose)
 			run(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid IN (2, 3)")
 			run(t, conn, "UPDATE relpack.storage SET objects = (SELECT count(*) FROM relpack.object), inrefs = (SELECT count(*) FROM relpack.object_inref), doomed_tid = 0")
 			report, err := Pack(t.Context(), target, everything, testLog(t))

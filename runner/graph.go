@@ -11,12 +11,17 @@ import (
 // build makes the graph if there is none, or goes on with a build that was
 // interrupted.
 func (p *pack) build(ctx context.Context) error {
-	var graph string
+	var graph, lost string
 	// No row: the database was restored without the data of our tables.
-	if err := p.conn.QueryRow(ctx, "SELECT coalesce((SELECT graph FROM relpack.storage), 'none')").Scan(&graph); err != nil {
+	if err := p.conn.QueryRow(ctx, "SELECT coalesce((SELECT graph FROM relpack.storage), 'none'), coalesce(relpack.graph_lost(), '')").
+		Scan(&graph, &lost); err != nil {
 		return fmt.Errorf("read relpack.storage: %w", err)
 	}
 	if p.options.Init {
+		graph = "none"
+	} else if lost != "" {
+		p.log.Warn(lost + ": the graph is built anew, as by --init")
+		p.report.Doubt = lost
 		graph = "none"
 	}
 	switch graph {
@@ -142,6 +147,7 @@ func (p *pack) catchUp(ctx context.Context) error {
 // update is catchUp but for the last step: what is reachable is open.
 func (p *pack) update(ctx context.Context) error {
 	var pending int64
+	var reread bool
 	err := p.phase("capture", func() error {
 		doubt, err := p.doubt(ctx)
 		if err != nil {
@@ -155,9 +161,18 @@ func (p *pack) update(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := p.sayDoubt(ctx, doubt); err != nil {
+		reread, err = p.sayDoubt(ctx, doubt)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if reread {
+		if err := p.reread(ctx); err != nil {
 			return err
 		}
+	}
+	err = p.phase("capture", func() error {
 		if err := p.conn.QueryRow(ctx, "SELECT relpack.collect()").Scan(&pending); err != nil {
 			return fmt.Errorf("capture changes: %w", err)
 		}
@@ -179,20 +194,37 @@ func (p *pack) doubt(ctx context.Context) (doubt string, err error) {
 
 // sayDoubt tells that this run compares, and why. The reason was asked before
 // the capture, which takes note of it and forgets it.
-func (p *pack) sayDoubt(ctx context.Context, doubt string) error {
+func (p *pack) sayDoubt(ctx context.Context, doubt string) (reread bool, err error) {
 	var graph string
-	if err := p.conn.QueryRow(ctx, "SELECT graph FROM relpack.storage").Scan(&graph); err != nil {
-		return fmt.Errorf("read relpack.storage: %w", err)
+	if err := p.conn.QueryRow(ctx, "SELECT graph, reread FROM relpack.storage").Scan(&graph, &reread); err != nil {
+		return false, fmt.Errorf("read relpack.storage: %w", err)
 	}
 	if graph != "doubtful" {
-		return nil
+		return false, nil
 	}
 	if doubt == "" {
 		// It came up in this moment.
 		doubt = "the graph may not describe the storage any more"
 	}
-	p.log.Warn(doubt + ": every object's tid is compared")
+	how := ": every object's tid is compared"
+	if reread {
+		how = ": every state is read again and compared"
+	}
+	p.log.Warn(doubt + how)
 	p.report.Compared, p.report.Doubt = true, doubt
+	return reread, nil
+}
+
+// reread reads every state again, as verify does, and enters what differs into
+// relpack.pending: after an ALTER TABLE a tid says nothing of its state.
+func (p *pack) reread(ctx context.Context) error {
+	v := &verification{pack: p}
+	if err := p.phase("verify", func() error { return v.allStates(ctx, true) }); err != nil {
+		return err
+	}
+	if _, err := p.conn.Exec(ctx, "UPDATE relpack.storage SET reread = false"); err != nil {
+		return fmt.Errorf("read every state again: %w", err)
+	}
 	return nil
 }
 

@@ -6,16 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
-
-// triggers of relpack on object_state.
-var triggers = []string{
-	"relpack_lock_writer", "relpack_report_delete", "relpack_report_insert",
-	"relpack_report_move", "relpack_report_truncate", "relpack_report_update",
-}
 
 // cleanupTimeout bounds what is done after a command was interrupted.
 const cleanupTimeout = 10 * time.Second
@@ -215,18 +211,11 @@ func (m *migrator) dropSchema(ctx context.Context) error {
 
 // ensureTriggers installs the triggers again if any is missing or disabled.
 func (m *migrator) ensureTriggers(ctx context.Context) error {
-	inForce := 0
-	if err := m.conn.QueryRow(ctx, `
-		SELECT count(*)
-		FROM pg_catalog.pg_trigger AS trigger
-		JOIN pg_catalog.pg_class AS class ON class.oid = trigger.tgrelid
-		WHERE class.relname = 'object_state'
-		  AND class.relnamespace = 'public'::regnamespace
-		  AND trigger.tgname = ANY ($1)
-		  AND trigger.tgenabled = 'A'`, triggers).Scan(&inForce); err != nil {
-		return fmt.Errorf("look at the triggers of object_state: %w", err)
+	missing, err := pgxRows(ctx, m.conn, pgx.RowTo[string], "SELECT relpack.missing_trigger()")
+	if err != nil {
+		return fmt.Errorf("look at relpack's triggers: %w", err)
 	}
-	if inForce == len(triggers) {
+	if len(missing) == 0 {
 		return nil
 	}
 	if err := m.patiently(ctx, "install relpack's triggers", func(ctx context.Context) error {
@@ -235,8 +224,8 @@ func (m *migrator) ensureTriggers(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	m.log.Warn(fmt.Sprintf("%d of relpack's %d triggers on object_state were missing or disabled: they are installed again, and the next pack compares the graph with the storage",
-		len(triggers)-inForce, len(triggers)))
+	m.log.Warn(fmt.Sprintf("triggers of relpack were missing or disabled (%s): they are installed again, and the next pack compares the graph with the storage",
+		strings.Join(missing, ", ")))
 	return nil
 }
 

@@ -59,6 +59,7 @@ func newModelWorker(t testing.TB, quick bool) *modelWorker {
 const modelReset = `
 	DELETE FROM public.object_state;
 	INSERT INTO public.object_state (zoid, tid, state_size, state) VALUES (0, %[1]d, %[2]d, '\x%[3]x');
+	SELECT pg_advisory_xact_lock(-2);
 	DELETE FROM relpack.object;
 	DELETE FROM relpack.object_inref;
 	DELETE FROM relpack.write_event;
@@ -81,8 +82,10 @@ const modelReset = `
 	DELETE FROM relpack.capture;
 	DELETE FROM relpack.run;
 	DELETE FROM relpack.storage;
-	INSERT INTO relpack.storage (watermark, applied_tid, collected_tid, objects, graph, relation, trigger_identity)
-	VALUES (%[1]d, %[1]d, %[1]d, 1, 'known', 'public.object_state'::regclass, relpack.trigger_identity());
+	INSERT INTO relpack.storage (watermark, applied_tid, collected_tid, objects, graph, relation, filenode,
+	                             trigger_identity, column_identity, graph_identity)
+	VALUES (%[1]d, %[1]d, %[1]d, 1, 'known', 'public.object_state'::regclass, pg_relation_filenode('public.object_state'),
+	        relpack.trigger_identity(), relpack.column_identity(), relpack.graph_identity());
 	INSERT INTO relpack.object (zoid, tid, parent, class, size) VALUES (0, %[1]d, 0, 0, %[2]d);
 	UPDATE public.model_clock SET moment = relpack.tid_time(%[1]d)`
 

@@ -74,6 +74,13 @@ func restore(t testing.TB, conn *pgx.Conn, zoid, tid int64, state []byte) {
 const restoreRow = `INSERT INTO object_state (zoid, tid, state_size, state) VALUES ($1, $2, coalesce(length($3::bytea), 0), $3)
 	ON CONFLICT (zoid) DO UPDATE SET tid = excluded.tid, state_size = excluded.state_size, state = excluded.state`
 
+// spoil changes the graph by hand, which its tables refuse to do without the
+// pack lock.
+func spoil(t testing.TB, conn *pgx.Conn, statements string) {
+	t.Helper()
+	run(t, conn, "SELECT pg_advisory_xact_lock(-2); "+statements)
+}
+
 // session is one more client of the storage.
 func session(t testing.TB, target Target) *pgx.Conn {
 	t.Helper()

@@ -131,9 +131,7 @@ func TestAScanSurvivesThatTriggersAreOffForAWhile(t *testing.T) {
 		run(t, conn, restoreRow, 79, 5, orchardRecord(200))
 		// Read already, and to be read again further on.
 		run(t, conn, "UPDATE object_state SET state = state WHERE zoid < 10")
-		for _, trigger := range zoidTriggers(t, conn) {
-			run(t, conn, "ALTER TABLE object_state ENABLE ALWAYS TRIGGER "+trigger)
-		}
+		setTriggers(t, conn, "ENABLE ALWAYS")
 	}))
 	if !report.Compared {
 		t.Error("nothing was compared")

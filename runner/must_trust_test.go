@@ -12,6 +12,10 @@ import (
 func setTriggers(t *testing.T, conn *pgx.Conn, how string) {
 	t.Helper()
 	for _, trigger := range zoidTriggers(t, conn) {
+		if how == "ENABLE ALWAYS" && trigger == "relpack_report_applied" {
+			run(t, conn, "ALTER TABLE object_state ENABLE REPLICA TRIGGER "+trigger)
+			continue
+		}
 		run(t, conn, "ALTER TABLE object_state "+how+" TRIGGER "+trigger)
 	}
 }
@@ -176,7 +180,7 @@ func TestInitBuildsTheSameGraphAgain(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
 	commit(t, conn, links{2: {11}})
-	run(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid IN (1, 2); DELETE FROM relpack.object_inref WHERE inref = 0")
+	spoil(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid IN (1, 2); DELETE FROM relpack.object_inref WHERE inref = 0")
 	o := everything
 	o.Init = true
 	packStorage(t, target, o)

@@ -131,7 +131,7 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 	if err := p.noteReferrers(ctx); err != nil {
 		return err
 	}
-	if err := p.survey(ctx); err != nil {
+	if err := p.unlessRewritten(ctx, func() error { return p.survey(ctx) }); err != nil {
 		return err
 	}
 	if err := p.surveyBlobs(ctx, blobs); err != nil {

@@ -175,7 +175,8 @@ const statusGrants = "Let its owner run: " +
 	"GRANT USAGE ON SCHEMA relpack TO %[1]s; " +
 	"GRANT SELECT ON ALL TABLES IN SCHEMA relpack TO %[1]s; " +
 	"GRANT SELECT ON public.object_state TO %[1]s; " +
-	"GRANT EXECUTE ON FUNCTION relpack.status, relpack.doubt, relpack.trigger_identity, " +
+	"GRANT EXECUTE ON FUNCTION relpack.status, relpack.doubt, " +
+	"relpack.trigger_identity, relpack.column_identity, relpack.graph_identity, " +
 	"relpack.tid_time, relpack.time_tid, relpack.tids_ahead, relpack.pack_lock_holder, relpack.lock_protocol TO %[1]s;"
 
 // advice is what keeps relpack from packing this storage; "" is nothing.

@@ -73,7 +73,9 @@ func TestStatusTellsWhatTheSchemaKnows(t *testing.T) {
 		CREATE TABLE object_inrefs AS SELECT i FROM generate_series(1, 10000) AS i;
 		UPDATE relpack.storage
 		SET graph = 'known', applied_tid = 291941604408950732, watermark = 291941604408950732,
-		    relation = 'object_state'::regclass, trigger_identity = relpack.trigger_identity(), objects = 1234567;
+		    relation = 'object_state'::regclass, filenode = pg_relation_filenode('object_state'),
+		    trigger_identity = relpack.trigger_identity(), column_identity = relpack.column_identity(),
+		    graph_identity = relpack.graph_identity(), objects = 1234567;
 		INSERT INTO relpack.run (days, version, outcome, started, finished, deleted, deleted_bytes, message)
 		VALUES (1, 'v1', 'packed', now(), now() + interval '90 s', 744, 5000000, NULL),
 		       (1, 'v1', 'failed', now(), now(), 0, 0, 'the disk is full'),

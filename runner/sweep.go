@@ -203,6 +203,9 @@ func (p *pack) sweep(ctx context.Context) error {
 			}
 			return true, err
 		})
+		if err != nil && p.rewritten(ctx, err) {
+			b.outcome, err = "stale", nil
+		}
 		if err != nil {
 			return err
 		}
@@ -229,6 +232,31 @@ func (p *pack) sweep(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// unlessRewritten does a step that needs a graph that is believed, once more if
+// object_state was rewritten meanwhile.
+func (p *pack) unlessRewritten(ctx context.Context, step func() error) error {
+	for tries := 0; ; tries++ {
+		err := step()
+		if err == nil || tries == maxRewrites || !p.rewritten(ctx, err) {
+			return err
+		}
+		if err := p.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// rewritten tells whether a batch was refused for nothing but that object_state
+// has other files than before: VACUUM FULL and pg_repack are no reason to end a
+// run. What a capture compares then, the next batch believes.
+func (p *pack) rewritten(ctx context.Context, err error) bool {
+	if !isState(err, stateRefused) {
+		return false
+	}
+	doubt, err := p.doubt(ctx)
+	return err == nil && doubt == "object_state was rewritten"
 }
 
 // maxStale is how often in a row a batch may find that the site wrote what may

@@ -145,17 +145,8 @@ func (v *verification) fewEvents(ctx context.Context) error {
 // pass compares everything once. With mark, objects that differ go to
 // relpack.pending, as if they had been written.
 func (v *verification) pass(ctx context.Context, mark bool) ([]Finding, error) {
-	for rewrites := 0; ; rewrites++ {
-		v.findings = &findingSet{mark: mark, byKind: map[string]*Finding{}}
-		err := v.phase("states", func() error { return v.states(ctx) })
-		if errors.Is(err, errRewritten) && rewrites < maxRewrites {
-			v.log.Warn("object_state was rewritten while it was read (VACUUM FULL, CLUSTER): it is read again")
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		break
+	if err := v.phase("states", func() error { return v.allStates(ctx, mark) }); err != nil {
+		return nil, err
 	}
 	if err := v.phase("nodes", func() error { return v.nodes(ctx) }); err != nil {
 		return nil, err
@@ -164,6 +155,19 @@ func (v *verification) pass(ctx context.Context, mark bool) ([]Finding, error) {
 		return nil, err
 	}
 	return v.inWords(ctx)
+}
+
+// allStates reads every state, from the start again where rows were moved
+// meanwhile, and begins the list of findings.
+func (v *verification) allStates(ctx context.Context, mark bool) error {
+	for rewrites := 0; ; rewrites++ {
+		v.findings = &findingSet{mark: mark, byKind: map[string]*Finding{}}
+		err := v.states(ctx)
+		if !errors.Is(err, errRewritten) || rewrites >= maxRewrites {
+			return err
+		}
+		v.log.Warn("object_state was rewritten while it was read (VACUUM FULL, CLUSTER): it is read again")
+	}
 }
 
 // nodes finds those whose object is not stored, and dangling references.

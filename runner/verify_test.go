@@ -87,28 +87,28 @@ var spoilt = map[string]struct {
 		unnoticed(t, conn, "DELETE FROM object_state WHERE zoid = 12")
 	}},
 	"a node lost": {"other than stored", []int64{1}, func(t *testing.T, conn *pgx.Conn) {
-		run(t, conn, "DELETE FROM relpack.object WHERE zoid = 1")
+		spoil(t, conn, "DELETE FROM relpack.object WHERE zoid = 1")
 	}},
 	"the root lost": {"no root", []int64{0}, func(t *testing.T, conn *pgx.Conn) {
-		run(t, conn, "DELETE FROM relpack.object WHERE zoid = 0")
+		spoil(t, conn, "DELETE FROM relpack.object WHERE zoid = 0")
 	}},
 	"the root detached": {"no root", []int64{0}, func(t *testing.T, conn *pgx.Conn) {
 		run(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid = 0")
 	}},
 	"a reference lost": {"other references", []int64{11}, func(t *testing.T, conn *pgx.Conn) {
-		run(t, conn, "DELETE FROM relpack.object_inref WHERE zoid = 12 AND inref = 11")
+		spoil(t, conn, "DELETE FROM relpack.object_inref WHERE zoid = 12 AND inref = 11")
 	}},
 	"a reference to a parent lost": {"parent without reference", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
-		run(t, conn, "DELETE FROM relpack.object_inref WHERE zoid = 2 AND inref = 1")
+		spoil(t, conn, "DELETE FROM relpack.object_inref WHERE zoid = 2 AND inref = 1")
 	}},
 	"a reference that nobody stored": {"other references", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
 		run(t, conn, "INSERT INTO relpack.object_inref VALUES (11, 2)")
 	}},
 	"all references lost": {"references miscounted", nil, func(t *testing.T, conn *pgx.Conn) {
-		run(t, conn, "DELETE FROM relpack.object_inref")
+		spoil(t, conn, "DELETE FROM relpack.object_inref")
 	}},
 	"all nodes lost": {"objects miscounted", nil, func(t *testing.T, conn *pgx.Conn) {
-		run(t, conn, "DELETE FROM relpack.object")
+		spoil(t, conn, "DELETE FROM relpack.object")
 	}},
 	"references of an unknown object": {"referrer is no node", []int64{77}, func(t *testing.T, conn *pgx.Conn) {
 		run(t, conn, "INSERT INTO relpack.object_inref VALUES (2, 77), (11, 77)")
@@ -141,7 +141,7 @@ func TestWhatIsNewAndHangsOnWhatIsMendedIsLookedAtAgain(t *testing.T) {
 	commit(t, conn, links{0: {1, 60}, 60: {50}, 50: {51}, 51: nil, 10: {11, 50}})
 	dryRun(t, target)
 	expectExact(t, conn)
-	run(t, conn, "DELETE FROM relpack.object WHERE zoid = 50")
+	spoil(t, conn, "DELETE FROM relpack.object WHERE zoid = 50")
 	run(t, conn, "UPDATE relpack.object SET parent = 10, detached_tid = NULL WHERE zoid = 10")
 	if report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t)); err != nil || report.Outcome != "mended" {
 		t.Fatalf("repair: %s, %v, %v", report.Outcome, report.Findings, err)

@@ -10,7 +10,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_relation oid;
+    v_filenode oid;
     v_triggers text;
+    v_columns text;
+    v_graph text;
     v_doubt text;
 BEGIN
     PERFORM relpack.require_pack_lock();
@@ -20,7 +23,10 @@ BEGIN
     END IF;
     -- In this order: what changes after the look is another one than noted.
     v_relation := to_regclass('public.object_state');
+    v_filenode := pg_relation_filenode('public.object_state');
     v_triggers := relpack.trigger_identity();
+    v_columns := relpack.column_identity();
+    v_graph := relpack.graph_identity();
     v_doubt := relpack.doubt();
     -- Of a storage that has gone back to an earlier transaction (TRUNCATE, an
     -- older load) nothing above that is known.
@@ -30,8 +36,12 @@ BEGIN
         applied_tid = least(applied_tid, newest.tid),
         graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'known' THEN 'doubtful' ELSE graph END,
         scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'known')),
+        reread = reread OR (graph <> 'none' AND column_identity <> v_columns),
         relation = v_relation,
-        trigger_identity = v_triggers
+        filenode = v_filenode,
+        trigger_identity = v_triggers,
+        column_identity = v_columns,
+        graph_identity = v_graph
     FROM (SELECT max(tid) AS tid FROM public.object_state) AS newest;
     RETURN true;
 END;

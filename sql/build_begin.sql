@@ -23,7 +23,9 @@ BEGIN
         watermark = (SELECT max(tid) FROM public.object_state),
         relation = 'public.object_state'::regclass,
         filenode = pg_relation_filenode('public.object_state'),
-        trigger_identity = relpack.trigger_identity();
+        trigger_identity = relpack.trigger_identity(),
+        column_identity = relpack.column_identity(),
+        graph_identity = relpack.graph_identity();
     -- All that is recorded from now on is read from now on.
     PERFORM relpack.audit_whole(clock_timestamp());
     v_last := pg_relation_size('public.object_state') / current_setting('block_size')::bigint;

@@ -21,6 +21,10 @@ BEGIN
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
+    IF v_storage.reread THEN
+        RAISE EXCEPTION 'columns of object_state were altered: every state is to be read again first'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
 
     v_abandoned := EXISTS (SELECT FROM relpack.pending);
     WITH taken AS (

@@ -1,5 +1,5 @@
--- Installs, or installs again, relpack's triggers on object_state. Needs its
--- owner. The locks are strong but short: the caller sets lock_timeout.
+-- Installs, or installs again, relpack's triggers on object_state and on the
+-- tables of the graph. Needs their owner. The locks are strong but short: the caller sets lock_timeout.
 CREATE OR REPLACE FUNCTION relpack.create_triggers()
 RETURNS void
 LANGUAGE plpgsql
@@ -28,6 +28,15 @@ BEGIN
     CREATE TRIGGER relpack_report_truncate
         AFTER TRUNCATE ON public.object_state
         FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_truncate();
+    CREATE TRIGGER relpack_report_applied
+        AFTER INSERT OR UPDATE OR DELETE ON public.object_state
+        FOR EACH ROW EXECUTE FUNCTION relpack.report_applied();
+    CREATE TRIGGER relpack_guard_object
+        BEFORE DELETE OR TRUNCATE ON relpack.object
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_inref
+        BEFORE DELETE OR TRUNCATE ON relpack.object_inref
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
 
     CREATE TRIGGER relpack_report_move
         AFTER UPDATE ON public.object_state
@@ -41,7 +50,10 @@ BEGIN
         ENABLE ALWAYS TRIGGER relpack_report_update,
         ENABLE ALWAYS TRIGGER relpack_report_delete,
         ENABLE ALWAYS TRIGGER relpack_report_truncate,
-        ENABLE ALWAYS TRIGGER relpack_report_move;
+        ENABLE ALWAYS TRIGGER relpack_report_move,
+        ENABLE REPLICA TRIGGER relpack_report_applied;
+    ALTER TABLE relpack.object ENABLE ALWAYS TRIGGER relpack_guard_object;
+    ALTER TABLE relpack.object_inref ENABLE ALWAYS TRIGGER relpack_guard_inref;
 
     COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
     COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
@@ -49,6 +61,9 @@ BEGIN
     COMMENT ON TRIGGER relpack_report_delete ON public.object_state IS 'relpack: reports deleted objects';
     COMMENT ON TRIGGER relpack_report_truncate ON public.object_state IS 'relpack: reports a TRUNCATE';
     COMMENT ON TRIGGER relpack_report_move ON public.object_state IS 'relpack: reports rows that got another zoid';
+    COMMENT ON TRIGGER relpack_report_applied ON public.object_state IS 'relpack: reports rows applied by logical replication';
+    COMMENT ON TRIGGER relpack_guard_object ON relpack.object IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_inref ON relpack.object_inref IS 'relpack: refuses DELETE and TRUNCATE to others';
 END;
 $$;
 

@@ -16,12 +16,29 @@ BEGIN
         SELECT CASE
             WHEN storage.graph = 'doubtful'
                 THEN 'a comparison with the storage is due'
+            WHEN storage.reread
+                THEN 'every state is to be read again'
             WHEN storage.relation IS DISTINCT FROM to_regclass('public.object_state')::oid
                 THEN 'object_state is another table than before'
+            WHEN storage.graph_identity IS DISTINCT FROM relpack.graph_identity()
+                THEN 'relpack''s own tables were emptied, rewritten or restored'
+            -- What is restored without its data. A root refers to something,
+            -- unless all but itself is garbage.
+            WHEN NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = 0 AND object.parent = 0)
+                 OR (storage.inrefs > 0
+                     AND NOT EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.inref = 0)
+                     AND NOT EXISTS (SELECT FROM relpack.object_inref))
+                THEN 'the graph is not there any more'
             WHEN storage.trigger_identity IS DISTINCT FROM relpack.trigger_identity()
                 THEN 'relpack''s triggers were disabled or replaced for a while'
             WHEN storage.trigger_identity LIKE '%subscribed:%'
                 THEN 'object_state receives rows by logical replication, which fires no triggers'
+            WHEN storage.column_identity IS DISTINCT FROM relpack.column_identity()
+                THEN 'columns of object_state were altered'
+            -- A TRUNCATE gives another file too, and has left an event.
+            WHEN storage.filenode IS DISTINCT FROM pg_relation_filenode('public.object_state')::oid
+                 AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
+                THEN 'object_state was rewritten'
             WHEN storage.watermark > coalesce((SELECT max(tid) FROM public.object_state), 0)
                 THEN 'the storage has gone back to an earlier transaction'
             END

@@ -6,17 +6,19 @@ SET search_path = pg_catalog, pg_temp
 SET client_min_messages = warning
 AS $$
 BEGIN
-    IF to_regclass('public.object_state') IS NULL THEN
-        RETURN;
+    IF to_regclass('public.object_state') IS NOT NULL THEN
+        DROP TRIGGER IF EXISTS relpack_lock_writer ON public.object_state;
+        DROP TRIGGER IF EXISTS relpack_report_insert ON public.object_state;
+        DROP TRIGGER IF EXISTS relpack_report_update ON public.object_state;
+        DROP TRIGGER IF EXISTS relpack_report_delete ON public.object_state;
+        DROP TRIGGER IF EXISTS relpack_report_truncate ON public.object_state;
+        DROP TRIGGER IF EXISTS relpack_report_move ON public.object_state;
+        DROP TRIGGER IF EXISTS relpack_report_applied ON public.object_state;
     END IF;
-    DROP TRIGGER IF EXISTS relpack_lock_writer ON public.object_state;
-    DROP TRIGGER IF EXISTS relpack_report_insert ON public.object_state;
-    DROP TRIGGER IF EXISTS relpack_report_update ON public.object_state;
-    DROP TRIGGER IF EXISTS relpack_report_delete ON public.object_state;
-    DROP TRIGGER IF EXISTS relpack_report_truncate ON public.object_state;
-    DROP TRIGGER IF EXISTS relpack_report_move ON public.object_state;
+    DROP TRIGGER IF EXISTS relpack_guard_object ON relpack.object;
+    DROP TRIGGER IF EXISTS relpack_guard_inref ON relpack.object_inref;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.drop_triggers() IS
-    'Removes relpack''s triggers from object_state: the site writes as if relpack were not installed, and the next pack compares. Call it with a lock_timeout.';
+    'Removes relpack''s triggers: the site writes as if relpack were not installed, and the next pack compares. Call it with a lock_timeout.';

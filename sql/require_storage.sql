@@ -22,16 +22,9 @@ BEGIN
     END IF;
     SELECT string_agg(expected.name, ', ')
     INTO v_off
-    FROM unnest(ARRAY['relpack_lock_writer', 'relpack_report_insert', 'relpack_report_update',
-                      'relpack_report_delete', 'relpack_report_truncate', 'relpack_report_move']) AS expected (name)
-    WHERE NOT EXISTS (
-        SELECT
-        FROM pg_trigger
-        WHERE tgrelid = to_regclass('public.object_state')
-          AND tgname = expected.name
-          AND tgenabled = 'A');
+    FROM relpack.missing_trigger() AS expected (name);
     IF v_off IS NOT NULL THEN
-        RAISE EXCEPTION 'triggers of relpack on object_state are missing or disabled: %', v_off
+        RAISE EXCEPTION 'triggers of relpack are missing or disabled: %', v_off
             USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up": it installs them again.';
     END IF;
     IF NOT EXISTS (SELECT FROM public.object_state WHERE zoid = 0) THEN

@@ -11,12 +11,12 @@ AS $$
 BEGIN
     RETURN (
         SELECT concat_ws(' ',
-            string_agg(format('%s:%s:%s:%s', tgname, oid, xmin, tgenabled), ' ' ORDER BY tgname),
+            string_agg(format('%s:%s:%s:%s', tgname, oid, xmin, tgenabled), ' ' ORDER BY tgname, oid),
             (SELECT 'subscribed:' || string_agg(srsubid::text, ',' ORDER BY srsubid)
              FROM pg_subscription_rel
              WHERE srrelid = to_regclass('public.object_state')))
         FROM pg_trigger
-        WHERE tgrelid = to_regclass('public.object_state')
+        WHERE tgrelid IN (to_regclass('public.object_state'), to_regclass('relpack.object'), to_regclass('relpack.object_inref'))
           AND tgname LIKE 'relpack\_%');
 END;
 $$;

@@ -96,6 +96,7 @@ func writeBare(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 		_, err := tx.Exec(ctx, `
+			SELECT pg_advisory_xact_lock(-2);
 			UPDATE relpack.object
 			SET tid = known.tid, parent = known.parent, detached_tid = known.detached_tid, class = known.class, size = known.size
 			FROM known

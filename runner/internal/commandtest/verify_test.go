@@ -20,7 +20,7 @@ func TestVerifyTellsEachStoragesStateByItsExitCode(t *testing.T) {
 		t.Errorf("a quiet verification says %+v", r)
 	}
 	conn := wrong.Connect(t)
-	if _, err := conn.Exec(t.Context(), "DELETE FROM relpack.object_inref WHERE inref = 3999"); err != nil {
+	if _, err := conn.Exec(t.Context(), "SELECT pg_advisory_xact_lock(-2); DELETE FROM relpack.object_inref WHERE inref = 3999"); err != nil {
 		t.Fatal(err)
 	}
 	relpack(t, "verify", config).expect(t, runner.ExitRefused, "relpack: wrong: the graph does not describe the storage: ",

@@ -1,0 +1,37 @@
+-- A graph of which a part is missing can't be mended by comparing: what is gone
+-- would look like garbage. It is counted only when there is a reason to.
+CREATE OR REPLACE FUNCTION relpack.graph_lost()
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_storage relpack.storage;
+    v_objects bigint;
+    v_inrefs bigint;
+BEGIN
+    SELECT * INTO v_storage FROM relpack.storage;
+    IF NOT FOUND OR v_storage.graph = 'none' THEN
+        RETURN NULL;
+    END IF;
+    IF v_storage.graph NOT IN ('known', 'doubtful') THEN
+        RETURN CASE WHEN v_storage.graph_identity <> relpack.graph_identity()
+                    THEN 'the tables of an unfinished first build were emptied, rewritten or restored' END;
+    END IF;
+    IF relpack.doubt() IS NULL AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
+        RETURN NULL;
+    END IF;
+    v_objects := (SELECT count(*) FROM relpack.object);
+    v_inrefs := (SELECT count(*) FROM relpack.object_inref);
+    RETURN CASE
+        WHEN v_objects <> v_storage.objects
+            THEN format('relpack.object has %s rows, not %s', v_objects, v_storage.objects)
+        WHEN v_inrefs <> v_storage.inrefs
+            THEN format('relpack.object_inref has %s rows, not %s', v_inrefs, v_storage.inrefs)
+        END;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.graph_lost() IS
+    'Which part of the graph is not there any more (restored without its data, emptied, truncated): it has to be built anew. NULL when all of it is there. Counts its rows when the graph is doubted, and else takes no time.';

@@ -1,0 +1,28 @@
+-- BEFORE DELETE and BEFORE TRUNCATE trigger of the tables of the graph: what is
+-- missing there looks like garbage.
+CREATE OR REPLACE FUNCTION relpack.guard_graph()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT
+        FROM pg_locks
+        WHERE locktype = 'advisory'
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND classid = 4294967295
+          AND objid = 4294967294
+          AND objsubid = 1
+          AND pid = pg_backend_pid()
+          AND granted) THEN
+        RAISE EXCEPTION '% on relpack.%: only the session that holds the pack lock may do that', tg_op, tg_table_name
+            USING ERRCODE = 'RP002', HINT = 'To start from scratch there is "relpack pack --init".';
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.guard_graph() IS
+    'Trigger function: refuses DELETE and TRUNCATE of relpack.object and relpack.object_inref to everybody but the session that holds the pack lock.';

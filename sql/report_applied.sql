@@ -1,0 +1,33 @@
+-- AFTER row trigger of object_state, ENABLE REPLICA: logical replication (and
+-- pglogical) applies rows without firing triggers of a statement. Elsewhere it
+-- never fires, so that commits don't pay for it. The lock comes first, in a
+-- statement of its own, for the reason that relpack.report_write has.
+CREATE OR REPLACE FUNCTION relpack.report_applied()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
+AS $$
+BEGIN
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
+        RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    PERFORM pg_advisory_xact_lock_shared(1919249520, 1);
+    INSERT INTO relpack.write_event (kind, zoid, tid)
+    SELECT CASE tg_op WHEN 'DELETE' THEN 'deleted' ELSE 'written' END, applied.zoid, applied.tid
+    FROM relpack.storage
+    CROSS JOIN LATERAL (
+        SELECT OLD.zoid, OLD.tid WHERE tg_op = 'DELETE'
+        UNION ALL
+        SELECT NEW.zoid, NEW.tid WHERE tg_op <> 'DELETE'
+    ) AS applied
+    WHERE storage.graph <> 'none'
+      AND (tg_op = 'DELETE'
+           OR applied.tid <= storage.watermark
+           OR current_setting('transaction_isolation') <> 'read committed');
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.report_applied() IS
+    'Trigger function: reports rows that logical replication applies, one by one, as relpack.report_write() and relpack.report_delete() report those of a statement.';
