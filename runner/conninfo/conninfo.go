@@ -87,9 +87,7 @@ func (s settings) configure() (*pgx.ConnConfig, []string, error) {
 // attempts of it (sslmode prefer and allow); they are given the address to dial
 // while TLS goes on to expect the host's name.
 func (s settings) toPgx(e endpoint, trust rootCertificate) (*pgx.ConnConfig, error) {
-	options := pgx.ParseConfigOptions{}
-	options.GetSSLPassword = sslPassword(s["sslpassword"].value)
-	config, err := pgx.ParseConfigWithOptions(s.render(e, trust), options)
+	config, err := pgx.ParseConfig(s.render(e, trust))
 	if err != nil {
 		return nil, withoutConnString(err)
 	}

@@ -30,9 +30,7 @@ var keywords = map[string]keyword{
 	"min_protocol_version": {given, "PGMINPROTOCOLVERSION"},
 	"options":              {given, "PGOPTIONS"},
 	"require_auth":         {given, "PGREQUIREAUTH"},
-	"sslcert":              {given, "PGSSLCERT"},
 	"sslcertmode":          {given, "PGSSLCERTMODE"},
-	"sslkey":               {given, "PGSSLKEY"},
 	"sslmode":              {given, "PGSSLMODE"},
 	"sslnegotiation":       {given, "PGSSLNEGOTIATION"},
 	"sslsni":               {given, "PGSSLSNI"},
@@ -49,6 +47,8 @@ var keywords = map[string]keyword{
 	"servicefile":              {translated, "PGSERVICEFILE"},
 	"ssl_max_protocol_version": {translated, "PGSSLMAXPROTOCOLVERSION"},
 	"ssl_min_protocol_version": {translated, "PGSSLMINPROTOCOLVERSION"},
+	"sslcert":                  {translated, "PGSSLCERT"},
+	"sslkey":                   {translated, "PGSSLKEY"},
 	"sslpassword":              {translated, ""},
 	"sslrootcert":              {translated, "PGSSLROOTCERT"},
 

@@ -88,6 +88,8 @@ func (s settings) render(e endpoint, trust rootCertificate) string {
 		"host": e.pgxHost(), "port": e.port,
 		"sslrootcert": trust.file,
 		"passfile":    "", // password reads it: pgx knows one host only
+		"sslcert":     "", // secure does
+		"sslkey":      "",
 	}
 	for name, k := range keywords {
 		if value, ok := s[name]; ok && k.treatment == given {

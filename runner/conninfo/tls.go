@@ -1,7 +1,6 @@
 package conninfo
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // A rootCertificate is what certificates are verified against.
@@ -69,7 +67,18 @@ func (s settings) secure(config *pgx.ConnConfig) error {
 	if err != nil {
 		return err
 	}
-	for _, t := range tlsConfigs(config) {
+	all := tlsConfigs(config)
+	if len(all) == 0 {
+		return nil
+	}
+	certificate, err := s.clientCertificate()
+	if err != nil {
+		return err
+	}
+	for _, t := range all {
+		if certificate != nil {
+			t.Certificates = []tls.Certificate{*certificate}
+		}
 		t.MinVersion, t.MaxVersion = lowest, highest
 		if t.RootCAs == nil && verifies(s.sslmode()) {
 			return fmt.Errorf("%s needs a root certificate, and %s does not exist: give sslrootcert=FILE, or sslrootcert=system for those of the operating system",
@@ -123,9 +132,4 @@ func (s settings) tlsVersion(name string) (uint16, error) {
 		return tls.VersionTLS13, nil
 	}
 	return 0, fmt.Errorf("%s: expected TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3", s.describe(name))
-}
-
-// sslPassword hands the key's password to pgx beside the connection string.
-func sslPassword(password string) pgconn.GetSSLPasswordFunc {
-	return func(context.Context) string { return password }
 }
