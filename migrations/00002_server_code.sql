@@ -827,6 +827,32 @@ COMMENT ON FUNCTION relpack.blobs_removed(bigint[], bigint[]) IS
     'Strikes blobs off relpack.blob_removal whose files were found and removed.';
 -- +goose StatementEnd
 
+-- sql/broken_blobs.sql
+-- +goose StatementBegin
+-- As relpack.set_aside_blobs(), for blobs that are alive: their content is gone.
+CREATE OR REPLACE FUNCTION relpack.broken_blobs()
+RETURNS SETOF bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+AS $$
+BEGIN
+    IF coalesce(has_table_privilege(to_regclass('public.blob_chunk'), 'SELECT'), false) THEN
+        RETURN QUERY
+        SELECT DISTINCT blob_chunk.zoid
+        FROM public.blob_chunk
+        LEFT JOIN pg_largeobject_metadata AS known ON known.oid = blob_chunk.chunk
+        JOIN relpack.object ON object.zoid = blob_chunk.zoid
+        WHERE known.oid IS NULL AND object.parent IS NOT NULL;
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.broken_blobs() IS
+    'Reachable blobs with a row in blob_chunk whose large object does not exist.';
+-- +goose StatementEnd
+
 -- sql/build_begin.sql
 -- +goose StatementBegin
 -- The watermark is set before the first block is read: what is written from
@@ -4476,6 +4502,10 @@ BEGIN
         LEFT JOIN relpack.object ON object.zoid = edge.zoid
         WHERE object.zoid IS NULL
           AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = edge.zoid)
+        UNION ALL
+        SELECT 'blob without large object', broken.zoid
+        FROM relpack.broken_blobs() AS broken (zoid)
+        WHERE v_settled
     ), numbered AS (
         SELECT found.kind, found.zoid,
                row_number() OVER (PARTITION BY found.kind ORDER BY found.zoid) AS place
@@ -4501,6 +4531,47 @@ $$;
 
 COMMENT ON FUNCTION relpack.verify() IS
     'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before it is mended; damage: the graph is right, the storage is not: live objects that have no state, or can''t be decoded; note: worth knowing, not wrong: dangling references (which relpack found, and never makes), work that a run has left open. No row: sound. Reads everything once and writes nothing; states are not decoded ("relpack verify" does that).';
+-- +goose StatementEnd
+
+-- sql/verify_blobs.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.verify_blobs(
+    after bigint, nodes integer,
+    OUT last bigint, OUT zoids bigint[], OUT tids bigint[])
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+BEGIN
+    PERFORM relpack.lock_storage();
+    SELECT max(few.zoid), array_agg(few.zoid) FILTER (WHERE few.live)
+    INTO last, zoids
+    FROM (
+        SELECT object.zoid, object.class = 1 AND object.parent IS NOT NULL AS live
+        FROM relpack.object
+        WHERE object.zoid > after
+        ORDER BY object.zoid
+        LIMIT nodes
+    ) AS few;
+    SELECT array_agg(stored.zoid), array_agg(stored.tid)
+    INTO zoids, tids
+    FROM unnest(zoids) AS blob (zoid)
+    CROSS JOIN LATERAL (
+        SELECT object_state.zoid, object_state.tid
+        FROM public.object_state
+        WHERE object_state.zoid = blob.zoid
+        OFFSET 0
+    ) AS stored;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.verify_blobs(bigint, integer) IS
+    'Step of "relpack verify": the reachable blobs among the next so many nodes after a zoid, with their stored tids, whose files must be in the blob directory; last: the highest of these nodes, NULL after the last one.';
 -- +goose StatementEnd
 
 -- sql/verify_graph.sql
@@ -4837,6 +4908,10 @@ FROM (VALUES
      'Restore these objects, or cut them off; SELECT * FROM relpack.problem WHERE blocks; lists them.'),
     ('empty', 'damage', 'reachable objects without a state (NULL or empty), which nobody can load',
      'SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
+    ('blob without file', 'damage', 'reachable blobs whose files are not in the blob directory',
+     'Restore these files from a backup; SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
+    ('blob without large object', 'damage', 'reachable blobs with rows in blob_chunk whose large objects are gone',
+     'Restore these large objects from a backup; SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
     ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
     ('unfinished', 'note', 'the reachability of these objects is open', 'relpack pack'),
     ('dangling', 'note', 'reachable objects refer to these, which are not stored (POSKeyError)',
@@ -5013,6 +5088,7 @@ DROP FUNCTION relpack."windows";
 DROP FUNCTION relpack."verify_states";
 DROP FUNCTION relpack."verify_nodes";
 DROP FUNCTION relpack."verify_graph";
+DROP FUNCTION relpack."verify_blobs";
 DROP FUNCTION relpack."verify";
 DROP FUNCTION relpack."try_writers_lock";
 DROP FUNCTION relpack."try_pack_lock";
@@ -5096,6 +5172,7 @@ DROP FUNCTION relpack."build_reset";
 DROP FUNCTION relpack."build_key";
 DROP FUNCTION relpack."build_inref";
 DROP FUNCTION relpack."build_begin";
+DROP FUNCTION relpack."broken_blobs";
 DROP FUNCTION relpack."blobs_removed";
 DROP FUNCTION relpack."blobs_not_found";
 DROP FUNCTION relpack."blobs_in_database";

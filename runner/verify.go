@@ -43,6 +43,7 @@ type verification struct {
 	lockTimeout string // for object_state; "": none
 	report      *VerifyReport
 	findings    *findingSet // of the pass at work
+	dir         *blobFiles  // nil where it isn't known
 }
 
 // Verify compares all that the graph says with what is stored, believed or not:
@@ -76,6 +77,13 @@ func Verify(ctx context.Context, t Target, o VerifyOptions, log *slog.Logger) (*
 func (v *verification) all(ctx context.Context) error {
 	if err := v.target.Packable(); err != nil {
 		return err
+	}
+	dir, err := v.openBlobDir()
+	if err != nil {
+		return err
+	}
+	if v.dir = dir; dir != nil {
+		defer func() { _ = dir.Close() }()
 	}
 	return v.locked(ctx, "verify", func() error {
 		var graph string
@@ -152,6 +160,9 @@ func (v *verification) pass(ctx context.Context, mark bool) ([]Finding, error) {
 		return nil, err
 	}
 	if err := v.phase("graph", func() error { return v.graph(ctx) }); err != nil {
+		return nil, err
+	}
+	if err := v.phase("blobs", func() error { return v.blobs(ctx) }); err != nil {
 		return nil, err
 	}
 	return v.inWords(ctx)

@@ -47,6 +47,10 @@ BEGIN
         LEFT JOIN relpack.object ON object.zoid = edge.zoid
         WHERE object.zoid IS NULL
           AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = edge.zoid)
+        UNION ALL
+        SELECT 'blob without large object', broken.zoid
+        FROM relpack.broken_blobs() AS broken (zoid)
+        WHERE v_settled
     ), numbered AS (
         SELECT found.kind, found.zoid,
                row_number() OVER (PARTITION BY found.kind ORDER BY found.zoid) AS place

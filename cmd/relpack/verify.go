@@ -9,10 +9,11 @@ import (
 )
 
 type verifyCommand struct {
-	place  `embed:""`
-	Repair bool `help:"Mend what is off, and verify again."`
-	Quiet  bool `short:"q" help:"Print nothing when nothing is off."`
-	JSON   bool `name:"json" help:"Print one JSON document at the end: an array with an entry for each storage."`
+	place   `embed:""`
+	BlobDir string `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
+	Repair  bool   `help:"Mend what is off, and verify again."`
+	Quiet   bool   `short:"q" help:"Print nothing when nothing is off."`
+	JSON    bool   `name:"json" help:"Print one JSON document at the end: an array with an entry for each storage."`
 }
 
 // Run verifies each storage in turn.
@@ -21,7 +22,7 @@ func (c *verifyCommand) Run(code *int) error {
 	ctx := untilSignal()
 	var reports []*runner.VerifyReport
 	var err error
-	*code, err = c.each("", log, func(target runner.Target, log *slog.Logger) error {
+	*code, err = c.each(c.BlobDir, log, func(target runner.Target, log *slog.Logger) error {
 		report, err := runner.Verify(ctx, target, runner.VerifyOptions{
 			Repair: c.Repair, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
 		}, log)

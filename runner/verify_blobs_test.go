@@ -1,0 +1,73 @@
+package runner
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+// expectDamage wants one kind of damage, told by exit code 4.
+func expectDamage(t *testing.T, target Target, kind string, zoid int64) {
+	t.Helper()
+	report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	if ExitCode(err) != ExitRefused {
+		t.Errorf("verify: %v", err)
+	}
+	if i := slices.IndexFunc(report.Findings, func(f Finding) bool { return f.Kind == kind }); i < 0 ||
+		report.Findings[i].Severity != "damage" || report.Findings[i].Objects != 1 || !slices.Equal(report.Findings[i].Zoids, []int64{zoid}) {
+		t.Errorf("found %v, want %s of zoid %d", report.Findings, kind, zoid)
+	}
+}
+
+func TestVerifyFindsALiveBlobWithoutItsFile(t *testing.T) {
+	t.Parallel()
+	for _, layout := range []string{zodbtest.Bushy, zodbtest.Lawn} {
+		t.Run(layout, func(t *testing.T) {
+			t.Parallel()
+			target, conn, tid := newAlbum(t, layout)
+			commit(t, conn, links{1: {2, 3}})
+			dryRun(t, target)
+			expectSound(t, target)
+			// What is unreachable needs no file; an older one is none.
+			for _, zoid := range []int64{2, 4} {
+				if err := os.Remove(zodbtest.BlobPath(target.BlobDir, layout, zoid, tid)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			expectDamage(t, target, "blob without file", 2)
+			unknown := target
+			unknown.BlobDir = ""
+			expectSound(t, unknown)
+			writeBlob(t, target, layout, 2, tid)
+			expectSound(t, target)
+		})
+	}
+}
+
+func TestABlobStoredWhileVerifyLooksIsNoFinding(t *testing.T) {
+	t.Parallel()
+	target, conn, tid := newAlbum(t, zodbtest.Bushy)
+	dryRun(t, target)
+	if err := os.Remove(zodbtest.BlobPath(target.BlobDir, zodbtest.Bushy, 2, tid)); err != nil {
+		t.Fatal(err)
+	}
+	fresh := commitRecords(t, conn, map[int64][]byte{2: zodbtest.Record(zodbtest.Blob)})
+	writeBlob(t, target, zodbtest.Bushy, 2, fresh)
+	expectSound(t, target)
+}
+
+func TestVerifyFindsALiveBlobWithoutItsLargeObject(t *testing.T) {
+	t.Parallel()
+	target, conn, gone := newBrokenBlobs(t)
+	commit(t, conn, links{1: {11, 12}})
+	dryRun(t, target)
+	expectDamage(t, target, "blob without large object", 11)
+	if found := strings.Join(lines(t, conn, "SELECT severity || ': ' || finding || ' ' || zoids::text FROM relpack.verify()"), "\n"); !strings.Contains(found, "large objects are gone {11}") {
+		t.Errorf("relpack.verify(): %s", found)
+	}
+	run(t, conn, "SELECT lo_create("+gone+")")
+	expectSound(t, target)
+}

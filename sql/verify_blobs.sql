@@ -1,0 +1,37 @@
+CREATE OR REPLACE FUNCTION relpack.verify_blobs(
+    after bigint, nodes integer,
+    OUT last bigint, OUT zoids bigint[], OUT tids bigint[])
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+BEGIN
+    PERFORM relpack.lock_storage();
+    SELECT max(few.zoid), array_agg(few.zoid) FILTER (WHERE few.live)
+    INTO last, zoids
+    FROM (
+        SELECT object.zoid, object.class = 1 AND object.parent IS NOT NULL AS live
+        FROM relpack.object
+        WHERE object.zoid > after
+        ORDER BY object.zoid
+        LIMIT nodes
+    ) AS few;
+    SELECT array_agg(stored.zoid), array_agg(stored.tid)
+    INTO zoids, tids
+    FROM unnest(zoids) AS blob (zoid)
+    CROSS JOIN LATERAL (
+        SELECT object_state.zoid, object_state.tid
+        FROM public.object_state
+        WHERE object_state.zoid = blob.zoid
+        OFFSET 0
+    ) AS stored;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.verify_blobs(bigint, integer) IS
+    'Step of "relpack verify": the reachable blobs among the next so many nodes after a zoid, with their stored tids, whose files must be in the blob directory; last: the highest of these nodes, NULL after the last one.';
