@@ -67,7 +67,7 @@ ALTER TABLE relpack.object
 -- one row until garbage comes.
 CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
 COMMENT ON TABLE relpack.object IS
-    'One row per stored object: the nodes of the graph. Written only by the session that holds the pack lock.';
+    'One row per stored object, and one for each of relpack.missing: the nodes of the graph. Written only by the session that holds the pack lock.';
 COMMENT ON COLUMN relpack.object.zoid IS 'Object id, as in object_state; the root is 0.';
 COMMENT ON COLUMN relpack.object.tid IS 'Transaction id of the revision whose references are recorded.';
 COMMENT ON COLUMN relpack.object.parent IS
@@ -93,6 +93,26 @@ COMMENT ON TABLE relpack.object_inref IS
     'The inverse object graph: one row per reference, without duplicates. zoid need not be stored (a dangling reference).';
 COMMENT ON COLUMN relpack.object_inref.zoid IS 'The object that is referred to.';
 COMMENT ON COLUMN relpack.object_inref.inref IS 'The object that refers to it.';
+
+CREATE TABLE relpack.missing (
+    zoid     bigint      NOT NULL,
+    since    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    accepted boolean     NOT NULL DEFAULT false,
+    CONSTRAINT missing_pkey PRIMARY KEY (zoid)
+);
+COMMENT ON TABLE relpack.missing IS
+    'Nodes of relpack.object whose rows vanished from object_state while live objects refer to them. They keep the references that are recorded, so that what hung on them is not taken for garbage. See relpack.missing_object.';
+COMMENT ON COLUMN relpack.missing.zoid IS 'Object id.';
+COMMENT ON COLUMN relpack.missing.since IS 'When a pack first found the row gone, by the clock of the server.';
+COMMENT ON COLUMN relpack.missing.accepted IS 'Given up by relpack.accept_missing() ("relpack pack --accept-missing"): the node goes with the next apply.';
+
+CREATE TABLE relpack.dangling (
+    zoid bigint NOT NULL,
+    CONSTRAINT dangling_pkey PRIMARY KEY (zoid)
+);
+COMMENT ON TABLE relpack.dangling IS
+    'What references lead to and relpack.object does not have. Whether a live object refers to it is told by relpack.dangling_reference.';
+COMMENT ON COLUMN relpack.dangling.zoid IS 'Object id.';
 
 CREATE TABLE relpack.write_event (
     id   bigserial NOT NULL,
@@ -260,7 +280,7 @@ COMMENT ON COLUMN relpack.storage.begun_until IS 'The pack time, as a tid, of a 
 COMMENT ON COLUMN relpack.storage.settled_tid IS 'The detach_tid of the last capture that was applied in full: what was found cut off since has this detached_tid or a later one.';
 COMMENT ON COLUMN relpack.storage.clock_tid IS 'When changes were last captured, as a tid by the clock of the server; never set back. NULL: not since the graph was begun.';
 COMMENT ON COLUMN relpack.storage.detach_tid IS 'The detached_tid of what is found cut off now: watermark, but not later than the clock where the tids of the storage are ahead of it, and not earlier than noticed_tid.';
-COMMENT ON COLUMN relpack.storage.objects IS 'Rows in relpack.object.';
+COMMENT ON COLUMN relpack.storage.objects IS 'Rows in relpack.object, those of relpack.missing included.';
 COMMENT ON COLUMN relpack.storage.inrefs IS 'Rows in relpack.object_inref.';
 COMMENT ON COLUMN relpack.storage.relation IS 'OID of the object_state that the graph describes.';
 COMMENT ON COLUMN relpack.storage.filenode IS 'relfilenode of object_state when the scan of a first build began, or at the last capture; another one means that the table was rewritten.';
@@ -474,6 +494,8 @@ DROP TABLE relpack.doomed;
 DROP TABLE relpack.suspect;
 DROP TABLE relpack.pending;
 DROP TABLE relpack.write_event;
+DROP TABLE relpack.dangling;
+DROP TABLE relpack.missing;
 DROP TABLE relpack.object_inref;
 DROP TABLE relpack.object;
 DROP TABLE relpack.class;

@@ -5,6 +5,31 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL check_function_bodies = off;
 SET LOCAL lock_timeout = '200ms';
 
+-- sql/accept_missing.sql
+-- +goose StatementBegin
+-- As if its deletion had been reported just now, so that the grace of what hung
+-- on it begins now.
+CREATE OR REPLACE FUNCTION relpack.accept_missing(zoid bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    UPDATE relpack.missing SET accepted = true WHERE missing.zoid = accept_missing.zoid;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'zoid % is not missing', accept_missing.zoid
+            USING ERRCODE = 'RP002', HINT = 'SELECT * FROM relpack.missing_object; lists what is.';
+    END IF;
+    INSERT INTO relpack.write_event (kind, zoid) VALUES ('deleted', accept_missing.zoid);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.accept_missing(bigint) IS
+    'Gives a missing object up: the next pack drops its node, and what only it referred to is garbage then, deleted after the grace. "relpack pack --accept-missing ZOID" does both.';
+-- +goose StatementEnd
+
 -- sql/advance_watermark.sql
 -- +goose StatementBegin
 -- First half of a capture: the moment that separates what this run looks at
@@ -127,6 +152,8 @@ DECLARE
     v_nodes_gone bigint;
     v_nodes_new bigint;
     v_born bigint[];
+    v_named bigint[];
+    v_unnamed bigint[];
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
@@ -146,10 +173,13 @@ BEGIN
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     DELETE FROM relpack.examined_inref
     WHERE guessed
-      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = examined_inref.zoid);
+      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = examined_inref.zoid)
+      -- The row of a node may be missing.
+      AND NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = examined_inref.zoid);
     IF EXISTS (SELECT FROM relpack.examined_object WHERE zoid = 0 AND tid IS NULL) THEN
         RAISE EXCEPTION 'the storage has no root object (zoid 0)' USING ERRCODE = 'RP002';
     END IF;
+    PERFORM relpack.hold_missing();
 
     -- Read ahead of the capture: a state rewritten under this very tid before
     -- the next makes no event of its own.
@@ -209,8 +239,9 @@ BEGIN
         ) AS object
         ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage
     )
-    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM born)
-    INTO v_edges_gone, v_edges_new;
+    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM born),
+           (SELECT array_agg(DISTINCT zoid) FROM born), (SELECT array_agg(DISTINCT zoid) FROM gone)
+    INTO v_edges_gone, v_edges_new, v_named, v_unnamed;
 
     WITH gone AS (
         DELETE FROM relpack.object
@@ -257,6 +288,7 @@ BEGIN
         RETURNING zoid
     )
     SELECT count(*), coalesce(array_agg(zoid), '{}') INTO v_nodes_new, v_born FROM born;
+    PERFORM relpack.note_dangling(v_named, v_unnamed, v_born);
     -- Nothing hangs on what is new, so that it need not climb: it hangs on whatever
     -- refers to it and is attached, and is cut off together with that. But what
     -- refers to a suspect may save it, as the new half of a bucket does what was in
@@ -686,7 +718,8 @@ COMMENT ON FUNCTION relpack.batch_that_fits(bigint[], integer, bigint) IS
 -- Blob files go while no writer is in flight, a few at a time. An object that
 -- is stored again keeps them all: somebody restored it, or a RelStorage up to
 -- 2.0 wrote it, whose commits delete a row and insert it anew. Files of earlier
--- revisions go with the object. object_state comes before the writers' lock, as
+-- revisions go with the object. The file of a node that is attached stays: a
+-- live object refers to it, and the row may be put back. object_state comes before the writers' lock, as
 -- for everybody who writes: whoever wants the table for himself and then writes
 -- (TRUNCATE) would wait for us, and we for him.
 CREATE OR REPLACE FUNCTION relpack.blob_removals(
@@ -716,12 +749,13 @@ BEGIN
     SELECT removal.zoid, removal.tid, (SELECT max(newest.zoid) FROM public.object_state AS newest)
     FROM unnest(zoids, tids) AS listed (zoid, tid)
     JOIN relpack.blob_removal AS removal ON removal.zoid = listed.zoid AND removal.tid = listed.tid
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
     ORDER BY removal.zoid, removal.tid;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.blob_removals(bigint[], bigint[]) IS
-    'Which of these blobs of relpack.blob_removal may lose their files, with the writers'' lock held until the transaction ends, which commits locally (raises lock_not_available when it can''t be had); rows whose object is stored again are dropped. relpack.blobs_removed() follows in the same transaction.';
+    'Which of these blobs of relpack.blob_removal may lose their files, with the writers'' lock held until the transaction ends, which commits locally (raises lock_not_available when it can''t be had); rows whose object is stored again are dropped, those whose object a live one refers to are left out. relpack.blobs_removed() follows in the same transaction.';
 -- +goose StatementEnd
 
 -- sql/blobs_in_database.sql
@@ -981,6 +1015,7 @@ SET client_min_messages = warning
 AS $$
 BEGIN
     PERFORM relpack.require_pack_lock();
+    PERFORM relpack.require_no_holes();
     -- The row is missing after a restore without the data of our tables.
     INSERT INTO relpack.storage DEFAULT VALUES ON CONFLICT DO NOTHING;
     UPDATE relpack.storage
@@ -991,6 +1026,7 @@ BEGIN
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,
              relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.set_aside,
              relpack.foreign_reference,
+             relpack.missing, relpack.dangling,
              relpack.scan_range, relpack.fill_range;
     DELETE FROM relpack.write_event;
     ALTER TABLE relpack.object DROP CONSTRAINT IF EXISTS object_pkey;
@@ -1086,6 +1122,7 @@ BEGIN
             END IF;
         ELSE
             ANALYZE relpack.object, relpack.object_inref;
+            PERFORM relpack.count_dangling();
             PERFORM relpack.clear_scratch('relpack.staged_object'),
                     relpack.clear_scratch('relpack.reached');
             UPDATE relpack.storage
@@ -1505,6 +1542,13 @@ BEGIN
           AND object.detached_tid >= least(v_storage.settled_tid, v_storage.applied_tid);
     END IF;
 
+    -- A missing row may be back without anybody having reported it.
+    INSERT INTO relpack.pending (zoid)
+    SELECT missing.zoid
+    FROM relpack.missing
+    WHERE EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = missing.zoid)
+    ON CONFLICT DO NOTHING;
+
     IF v_storage.graph = 'doubtful' OR v_truncated THEN
         PERFORM relpack.recount();
         PERFORM relpack.compare();
@@ -1605,6 +1649,35 @@ $$;
 
 COMMENT ON FUNCTION relpack.compare() IS
     'Compares every object''s tid with the graph and puts what differs into relpack.pending; returns how many. Reads all of object_state and relpack.object once.';
+-- +goose StatementEnd
+
+-- sql/count_dangling.sql
+-- +goose StatementBegin
+-- Both sides are read in the order of their primary keys, or hashed, whatever
+-- is cheaper: nothing is looked up one by one.
+CREATE OR REPLACE FUNCTION relpack.count_dangling()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+SET enable_nestloop = off
+AS $$
+DECLARE
+    v_count bigint;
+BEGIN
+    PERFORM relpack.clear_scratch('relpack.dangling');
+    INSERT INTO relpack.dangling (zoid)
+    SELECT DISTINCT edge.zoid
+    FROM relpack.object_inref AS edge
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = edge.zoid);
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN v_count;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.count_dangling() IS
+    'Fills relpack.dangling anew from the whole graph, in a first build and in "relpack verify --repair"; returns how many there are.';
 -- +goose StatementEnd
 
 -- sql/create_triggers.sql
@@ -1856,6 +1929,12 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
+    -- Has happened unless a run was killed at the end of relpack.reach().
+    WHILE relpack.forget_missing() > 0 LOOP
+    END LOOP;
+    -- What an earlier deletion left dangling, for as long as it was not over.
+    DELETE FROM relpack.dangling
+    WHERE NOT EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = dangling.zoid);
     SELECT begun_until INTO v_begun FROM relpack.storage;
     DELETE FROM relpack.set_aside;
     IF v_begun = 0 THEN
@@ -2254,6 +2333,62 @@ COMMENT ON FUNCTION relpack.flow_narrow(bigint[], bigint[]) IS
     'Step of relpack.reach(): relpack.flow() from a few attached objects, many levels at once, to detached objects and to those that are about to be; returns all that are attached then.';
 -- +goose StatementEnd
 
+-- sql/forget_missing.sql
+-- +goose StatementBegin
+-- Nothing hangs on a node that is detached, so that it can go without a walk.
+-- Only where nothing is left to apply: what is still to be read may refer to it.
+CREATE OR REPLACE FUNCTION relpack.forget_missing()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+DECLARE
+    v_limit constant bigint := (relpack.limits()).loose;
+    v_gone bigint[];
+    v_objects bigint;
+    v_inrefs bigint;
+BEGIN
+    IF NOT EXISTS (SELECT FROM relpack.missing) OR EXISTS (SELECT FROM relpack.pending) THEN
+        RETURN 0;
+    END IF;
+    v_gone := ARRAY(
+        SELECT missing.zoid
+        FROM relpack.missing
+        LEFT JOIN LATERAL (
+            SELECT object.parent FROM relpack.object WHERE object.zoid = missing.zoid OFFSET 0
+        ) AS node ON true
+        WHERE node.parent IS NULL
+        LIMIT v_limit);
+    IF v_gone = '{}' THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM relpack.object_inref WHERE inref = ANY (v_gone);
+    GET DIAGNOSTICS v_inrefs = ROW_COUNT;
+    DELETE FROM relpack.object WHERE zoid = ANY (v_gone);
+    GET DIAGNOSTICS v_objects = ROW_COUNT;
+    DELETE FROM relpack.foreign_reference WHERE inref = ANY (v_gone);
+    DELETE FROM relpack.problem WHERE zoid = ANY (v_gone);
+    DELETE FROM relpack.doomed WHERE zoid = ANY (v_gone);
+    DELETE FROM relpack.missing WHERE zoid = ANY (v_gone);
+    INSERT INTO relpack.dangling (zoid)
+    SELECT gone.zoid
+    FROM unnest(v_gone) AS gone (zoid)
+    WHERE EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = gone.zoid OFFSET 0)
+    ON CONFLICT DO NOTHING;
+    UPDATE relpack.storage
+    SET objects = objects - v_objects, inrefs = inrefs - v_inrefs, doomed_tid = 0;
+    RETURN cardinality(v_gone);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.forget_missing() IS
+    'Last step of relpack.reach(): nodes of vanished rows that nothing live refers to leave the graph, some at a time; returns how many.';
+-- +goose StatementEnd
+
 -- sql/graph_identity.sql
 -- +goose StatementBegin
 -- TRUNCATE, a restore and VACUUM FULL each give a table another file; a dump
@@ -2479,6 +2614,56 @@ COMMENT ON FUNCTION relpack.guard_graph() IS
     'Trigger function: refuses DELETE and TRUNCATE of relpack.object and relpack.object_inref to everybody but the session that holds the pack lock.';
 -- +goose StatementEnd
 
+-- sql/hold_missing.sql
+-- +goose StatementBegin
+-- A row that is not stored any more leaves its node as it was, with the
+-- references that are recorded: whether anything live refers to it is known once
+-- relpack.reach() has settled, and then relpack.forget_missing() decides. What is
+-- taken off the list of what was examined, apply leaves alone. Nobody may
+-- delete by an older choice what has vanished.
+CREATE OR REPLACE FUNCTION relpack.hold_missing()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM relpack.missing) THEN
+        DELETE FROM relpack.missing
+        USING relpack.examined_object AS examined
+        WHERE missing.zoid = examined.zoid AND examined.tid IS NOT NULL;
+    END IF;
+    IF NOT EXISTS (SELECT FROM relpack.examined_object WHERE tid IS NULL) THEN
+        RETURN;
+    END IF;
+    INSERT INTO relpack.missing (zoid)
+    SELECT examined.zoid
+    FROM relpack.examined_object AS examined
+    CROSS JOIN LATERAL (
+        SELECT FROM relpack.object WHERE zoid = examined.zoid OFFSET 0
+    ) AS node
+    WHERE examined.tid IS NULL
+    ORDER BY examined.zoid
+    ON CONFLICT DO NOTHING;
+    DELETE FROM relpack.doomed
+    USING relpack.examined_object AS examined
+    WHERE doomed.zoid = examined.zoid AND examined.tid IS NULL;
+    DELETE FROM relpack.examined_object AS examined
+    USING relpack.missing
+    WHERE missing.zoid = examined.zoid AND examined.tid IS NULL AND NOT missing.accepted;
+    -- What was given up goes now.
+    DELETE FROM relpack.missing
+    USING relpack.examined_object AS examined
+    WHERE missing.zoid = examined.zoid AND missing.accepted;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.hold_missing() IS
+    'Step of relpack.apply(): nodes of rows that vanished stay as they are and go to relpack.missing; those of rows that are back leave it.';
+-- +goose StatementEnd
+
 -- sql/join_packer.sql
 -- +goose StatementBegin
 -- Held until the transaction ends; relpack.discard_examined() waits for it
@@ -2539,12 +2724,13 @@ AS $$
     SELECT removal.zoid, removal.tid
     FROM relpack.blob_removal AS removal
     WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
+      AND NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
     ORDER BY removal.zoid, removal.tid
     LIMIT batch;
 $$;
 
 COMMENT ON FUNCTION relpack.listed_blobs(bigint, bigint, integer) IS
-    'The next blobs of relpack.blob_removal. Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes the deletions along.';
+    'The next blobs of relpack.blob_removal, but for those that live objects refer to. Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes the deletions along.';
 -- +goose StatementEnd
 
 -- sql/live_blobs.sql
@@ -2754,6 +2940,9 @@ BEGIN
     RETURNING detach_tid INTO STRICT v_now;
     DELETE FROM relpack.object_inref
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = object_inref.inref);
+    DELETE FROM relpack.missing
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid);
+    PERFORM relpack.count_dangling();
     DELETE FROM relpack.suspect
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = suspect.zoid);
     DELETE FROM relpack.doomed
@@ -2834,6 +3023,47 @@ $$;
 
 COMMENT ON FUNCTION relpack.missing_trigger() IS
     'Which of relpack''s triggers are missing or not enabled as relpack enables them. relpack.create_triggers() installs all of them.';
+-- +goose StatementEnd
+
+-- sql/note_dangling.sql
+-- +goose StatementBegin
+-- Whether a live object refers to what dangles is asked when it is told: see
+-- relpack.dangling_reference. What the objects of later chunks are named by
+-- dangles until these are applied.
+CREATE OR REPLACE FUNCTION relpack.note_dangling(named bigint[], unnamed bigint[], born bigint[])
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+BEGIN
+    INSERT INTO relpack.dangling (zoid)
+    SELECT target.zoid
+    FROM unnest(named) AS target (zoid)
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid OFFSET 0)
+    ORDER BY target.zoid
+    ON CONFLICT DO NOTHING;
+    INSERT INTO relpack.dangling (zoid)
+    SELECT examined.zoid
+    FROM relpack.examined_object AS examined
+    WHERE examined.tid IS NULL
+      AND EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = examined.zoid OFFSET 0)
+    ON CONFLICT DO NOTHING;
+    IF EXISTS (SELECT FROM relpack.dangling) THEN
+        DELETE FROM relpack.dangling WHERE zoid = ANY (born);
+        DELETE FROM relpack.dangling
+        WHERE zoid = ANY (unnamed)
+          AND NOT EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = dangling.zoid OFFSET 0);
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.note_dangling(bigint[], bigint[], bigint[]) IS
+    'Step of relpack.apply(): keeps relpack.dangling up to date: named are targets of new references, unnamed of references that are gone, born are new nodes.';
 -- +goose StatementEnd
 
 -- sql/note_referrer.sql
@@ -3072,7 +3302,7 @@ COMMENT ON FUNCTION relpack.pack_lock_holder() IS
 -- sql/path_to_root.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.path_to_root(
-    zoid bigint, OUT step bigint, OUT object bigint, OUT class text, OUT reachable boolean)
+    zoid bigint, OUT step bigint, OUT object bigint, OUT class text, OUT reachable boolean, OUT missing boolean)
 RETURNS SETOF record
 LANGUAGE sql
 STABLE
@@ -3101,14 +3331,15 @@ AS $$
         WHERE chain.parent IS DISTINCT FROM chain.zoid
           AND cardinality(chain.met) <= 1000
     )
-    SELECT step, chain.zoid, class.label, chain.parent IS NOT NULL
+    SELECT step, chain.zoid, class.label, chain.parent IS NOT NULL,
+           EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = chain.zoid)
     FROM chain
     JOIN relpack.class ON class.id = chain.class
     ORDER BY step;
 $$;
 
 COMMENT ON FUNCTION relpack.path_to_root(bigint) IS
-    'Why an object is alive: the chain of parents from it up to the root. For an unreachable object, a chain of referrers up to where it ends (nothing refers to its last object, or only what was met before; at most 1000).';
+    'Why an object is alive: the chain of parents from it up to the root. For an unreachable object, a chain of referrers up to where it ends (nothing refers to its last object, or only what was met before; at most 1000). missing: its row vanished, and what hangs on it is kept.';
 -- +goose StatementEnd
 
 -- sql/reach.sql
@@ -3165,6 +3396,9 @@ BEGIN
             SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT (relpack.limits()).loose));
     ELSE
         -- What is still detached is unreachable.
+        IF relpack.forget_missing() > 0 THEN
+            RETURN true;
+        END IF;
         UPDATE relpack.storage SET climb_round = 0 WHERE climb_round <> 0;
         -- Cut off again later, it is to have its grace again. Nothing was
         -- attached where nothing was applied since the choice.
@@ -3242,13 +3476,14 @@ COMMENT ON FUNCTION relpack.recount() IS
 -- +goose StatementBegin
 -- Quoted: the name is a key word of SQL.
 CREATE OR REPLACE FUNCTION relpack."references"(
-    zoid bigint, OUT refers_to bigint, OUT class text, OUT size integer, OUT reachable boolean)
+    zoid bigint, OUT refers_to bigint, OUT class text, OUT size integer, OUT reachable boolean, OUT missing boolean)
 RETURNS SETOF record
 LANGUAGE sql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT object_inref.zoid, class.label, object.size, object.parent IS NOT NULL
+    SELECT object_inref.zoid, class.label, object.size, object.parent IS NOT NULL,
+           EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = object_inref.zoid)
     FROM relpack.object_inref
     LEFT JOIN relpack.object ON object.zoid = object_inref.zoid
     LEFT JOIN relpack.class ON class.id = object.class
@@ -3257,19 +3492,20 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack."references"(bigint) IS
-    'The objects that this one refers to, as of the last pack, with class, size in bytes, and whether they can be reached from the root. class is NULL for one that is not stored (a dangling reference).';
+    'The objects that this one refers to, as of the last pack, with class, size in bytes, and whether they can be reached from the root. class is NULL for one that is not stored (a dangling reference); missing: its row vanished since relpack read it.';
 -- +goose StatementEnd
 
 -- sql/referrers.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.referrers(
-    zoid bigint, OUT inref bigint, OUT class text, OUT size integer, OUT reachable boolean)
+    zoid bigint, OUT inref bigint, OUT class text, OUT size integer, OUT reachable boolean, OUT missing boolean)
 RETURNS SETOF record
 LANGUAGE sql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT object_inref.inref, class.label, object.size, object.parent IS NOT NULL
+    SELECT object_inref.inref, class.label, object.size, object.parent IS NOT NULL,
+           EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = object_inref.inref)
     FROM relpack.object_inref
     LEFT JOIN relpack.object ON object.zoid = object_inref.inref
     LEFT JOIN relpack.class ON class.id = object.class
@@ -3278,7 +3514,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.referrers(bigint) IS
-    'The objects that refer to this one, as of the last pack, with class, size in bytes, and whether they can be reached from the root.';
+    'The objects that refer to this one, as of the last pack, with class, size in bytes, and whether they can be reached from the root. missing: the row of that one vanished.';
 -- +goose StatementEnd
 
 -- sql/release_pack_lock.sql
@@ -3539,6 +3775,67 @@ $$;
 
 COMMENT ON FUNCTION relpack.require_large_objects() IS
     'Raises RP002 when large objects of what is in relpack.doomed belong to a role that the owner of blob_chunk is no member of: their deletion would fail.';
+-- +goose StatementEnd
+
+-- sql/require_no_holes.sql
+-- +goose StatementBegin
+-- A graph that is built anew knows nothing of what hung on rows that vanished:
+-- it would be garbage. Those whose deletion was reported, and which no pack has
+-- looked at yet, are no better. Of a storage that was emptied and filled again
+-- nothing of the kind is known.
+CREATE OR REPLACE FUNCTION relpack.require_no_holes()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+DECLARE
+    v_missing text;
+BEGIN
+    PERFORM relpack.lock_storage();
+    -- While a graph is built, there are no indexes to look anything up by.
+    IF NOT EXISTS (SELECT FROM relpack.storage WHERE graph IN ('known', 'doubtful')) THEN
+        RETURN;
+    END IF;
+    SELECT string_agg(format('zoid %s (from %s)', few.zoid, array_to_string(few.inrefs, ', ')), '; ')
+    INTO v_missing
+    FROM (
+        SELECT missing_object.zoid, missing_object.inrefs
+        FROM relpack.missing_object
+        WHERE NOT missing_object.accepted
+          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = missing_object.zoid OFFSET 0)
+        ORDER BY missing_object.zoid
+        LIMIT 10
+    ) AS few;
+    IF v_missing IS NOT NULL THEN
+        RAISE EXCEPTION 'objects are missing that live ones refer to: %', v_missing
+            USING ERRCODE = 'RP002',
+                  HINT = 'Restore their rows, or give them up with --accept-missing ZOID each: a graph that is built anew lets go of what hangs on them.';
+    END IF;
+    -- Nor of a graph that is not believed: no pack could look.
+    IF relpack.doubt() IS NOT NULL OR EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
+        RETURN;
+    END IF;
+    IF EXISTS (
+        SELECT
+        FROM (SELECT zoid FROM relpack.write_event WHERE kind = 'deleted'
+              UNION ALL
+              SELECT zoid FROM relpack.pending) AS waiting
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE object.zoid = waiting.zoid AND object.parent IS NOT NULL OFFSET 0
+        ) AS live
+        WHERE NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = waiting.zoid OFFSET 0)
+          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = waiting.zoid OFFSET 0)) THEN
+        RAISE EXCEPTION 'rows were deleted that live objects may refer to, and no pack has looked at that yet'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run" first.';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_no_holes() IS
+    'Raises RP002 while objects are missing that live ones refer to, unless they were given up: before the graph is forgotten.';
 -- +goose StatementEnd
 
 -- sql/require_pack_lock.sql
@@ -4027,6 +4324,7 @@ CREATE OR REPLACE FUNCTION relpack.status(
     OUT unreachable bigint, OUT unreachable_bytes bigint,
     OUT within_grace bigint, OUT within_grace_bytes bigint,
     OUT doomed bigint, OUT blob_removals bigint, OUT problems bigint, OUT blocking_problems bigint,
+    OUT missing bigint, OUT dangling bigint,
     OUT bytes bigint, OUT last_pack timestamptz, OUT verified_since timestamptz)
 LANGUAGE plpgsql
 STABLE
@@ -4041,7 +4339,7 @@ BEGIN
            CASE WHEN storage.graph IN ('known', 'doubtful') THEN relpack.doubt() END,
            nullif(storage.applied_tid, 0),
            relpack.tid_time(nullif(storage.applied_tid, 0)),
-           storage.objects, storage.inrefs
+           storage.objects - (SELECT count(*) FROM relpack.missing), storage.inrefs
     INTO graph, doubt, applied_tid, applied_until, objects, inrefs
     FROM relpack.storage;
     -- While a graph is built, nodes without a parent mean nothing.
@@ -4060,6 +4358,14 @@ BEGIN
     INTO problems, blocking_problems
     FROM relpack.problem
     LEFT JOIN relpack.object ON object.zoid = problem.zoid;
+    missing := (
+        SELECT count(*)
+        FROM relpack.missing_object AS lost
+        WHERE NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = lost.zoid));
+    dangling := (
+        SELECT count(*)
+        FROM relpack.dangling_reference AS lost
+        WHERE NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = lost.zoid));
     -- From the catalog: pg_relation_size() would wait for a table that is being
     -- truncated or indexed.
     bytes := (SELECT sum(pg_class.relpages::bigint) * current_setting('block_size')::bigint
@@ -4073,7 +4379,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.status() IS
-    'One row: how far the graph describes the storage and why it is doubted; objects, references, unreachable objects (within_grace: by the default of one day) and bytes; objects chosen for deletion, blob files waiting, undecodable objects; bytes that relpack''s own tables take; when a pack last ended well; since when every object has been read anew and compared with the graph (NULL: never).';
+    'One row: how far the graph describes the storage and why it is doubted; objects, references, unreachable objects (within_grace: by the default of one day) and bytes; objects chosen for deletion, blob files waiting, undecodable objects; objects whose rows vanished, and others that are not stored, that live ones refer to; bytes that relpack''s own tables take; when a pack last ended well; since when every object has been read anew and compared with the graph (NULL: never).';
 -- +goose StatementEnd
 
 -- sql/sweep.sql
@@ -4160,6 +4466,11 @@ BEGIN
 
         DELETE FROM relpack.object_inref WHERE inref = ANY (v_batch);
         GET DIAGNOSTICS v_inrefs = ROW_COUNT;
+        -- Of a component too large for a batch something may refer to what is
+        -- gone, and be referred to again before it goes as well.
+        INSERT INTO relpack.dangling (zoid)
+        SELECT DISTINCT zoid FROM relpack.object_inref WHERE zoid = ANY (v_batch)
+        ON CONFLICT DO NOTHING;
         WITH gone AS (
             DELETE FROM relpack.object WHERE zoid = ANY (v_batch) AND parent IS NULL RETURNING zoid, tid, size, class
         ), files AS (
@@ -4486,13 +4797,19 @@ BEGIN
         SELECT 'other than stored', coalesce(stored.zoid, object.zoid)
         FROM public.object_state AS stored
         FULL JOIN relpack.object ON object.zoid = stored.zoid
-        WHERE stored.tid IS DISTINCT FROM object.tid
+        LEFT JOIN relpack.missing ON missing.zoid = object.zoid
+        WHERE CASE WHEN missing.zoid IS NULL THEN stored.tid IS DISTINCT FROM object.tid ELSE stored.tid IS NOT NULL END
           AND (stored.tid IS NULL OR stored.tid <= v_storage.collected_tid)
           AND v_doubt IS NULL
           AND NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = coalesce(stored.zoid, object.zoid))
           AND NOT EXISTS (SELECT FROM relpack.write_event
                           WHERE write_event.zoid = coalesce(stored.zoid, object.zoid)
                              OR write_event.kind = 'truncated')
+        UNION ALL
+        SELECT 'missing', lost.zoid
+        FROM relpack.missing_object AS lost
+        WHERE v_settled
+          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = lost.zoid)
         UNION ALL
         SELECT 'dangling', edge.zoid
         FROM (SELECT DISTINCT object_inref.zoid
@@ -4530,7 +4847,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify() IS
-    'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before it is mended; damage: the graph is right, the storage is not: live objects that have no state, or can''t be decoded; note: worth knowing, not wrong: dangling references (which relpack found, and never makes), work that a run has left open. No row: sound. Reads everything once and writes nothing; states are not decoded ("relpack verify" does that).';
+    'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before it is mended; damage: the graph is right, the storage is not: live objects that have no state or can''t be decoded, or that refer to what is not stored; note: worth knowing, not wrong: work that a run has left open. No row: sound. Reads everything once and writes nothing; states are not decoded ("relpack verify" does that).';
 -- +goose StatementEnd
 
 -- sql/verify_blobs.sql
@@ -4639,6 +4956,8 @@ BEGIN
               UNION ALL
               SELECT doomed.zoid FROM relpack.doomed
               UNION ALL
+              SELECT missing.zoid FROM relpack.missing
+              UNION ALL
               SELECT problem.zoid FROM relpack.problem) AS orphan
         LEFT JOIN relpack.object ON object.zoid = orphan.zoid
         WHERE object.zoid IS NULL
@@ -4701,7 +5020,8 @@ BEGIN
     INTO last, missing
     FROM (
         SELECT object.zoid,
-               NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid) AS gone
+               NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid)
+               AND NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = object.zoid) AS gone
         FROM relpack.object
         WHERE object.zoid > after
         ORDER BY object.zoid
@@ -4751,7 +5071,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify_nodes(bigint, integer) IS
-    'Step of "relpack verify": looks at the next so many nodes after a zoid; last: the highest of them, NULL after the last node; missing: those that are not stored, though nothing reported their deletion; dangling, dangling_zoids: how many zoids up to there are referred to by live objects and not stored, and ten of them.';
+    'Step of "relpack verify": looks at the next so many nodes after a zoid; last: the highest of them, NULL after the last node; missing: those that are not stored, though nothing reported their deletion (nor relpack.missing has them); dangling, dangling_zoids: how many zoids up to there are referred to by live objects and not stored, and ten of them.';
 -- +goose StatementEnd
 
 -- sql/verify_states.sql
@@ -4780,6 +5100,7 @@ AS $$
         SELECT state.zoid, state.problem,
                CASE
                    WHEN node.tid IS DISTINCT FROM state.tid THEN 'other than stored'
+                   WHEN EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = state.zoid) THEN 'other than stored'
                    WHEN listed.kind IS DISTINCT FROM nullif(state.problem, '') THEN 'other problem'
                    WHEN node.class <> state.class THEN 'other class'
                END AS kind
@@ -4880,6 +5201,36 @@ COMMENT ON FUNCTION relpack.windows(bytea, bigint) IS
     'What a state may refer to, without decoding it: every 8 bytes of it that, read as an oid, are at most high. NULL when references need not be plain bytes in it.';
 -- +goose StatementEnd
 
+-- sql/dangling_reference.sql
+-- +goose StatementBegin
+CREATE OR REPLACE VIEW relpack.dangling_reference AS
+SELECT dangling.zoid,
+       holder.inrefs
+FROM relpack.dangling
+CROSS JOIN LATERAL (
+    SELECT array_agg(few.inref ORDER BY few.inref) AS inrefs
+    FROM (
+        SELECT edge.inref
+        FROM (
+            SELECT object_inref.inref
+            FROM relpack.object_inref
+            WHERE object_inref.zoid = dangling.zoid
+            OFFSET 0
+        ) AS edge
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE object.zoid = edge.inref AND object.parent IS NOT NULL OFFSET 0
+        ) AS live
+        LIMIT 3
+    ) AS few
+) AS holder
+WHERE holder.inrefs IS NOT NULL;
+
+COMMENT ON VIEW relpack.dangling_reference IS
+    'What live objects refer to and was not stored when relpack first read them, or was deleted as garbage before they did (POSKeyError). As of the last pack.';
+COMMENT ON COLUMN relpack.dangling_reference.zoid IS 'Object id that is not stored.';
+COMMENT ON COLUMN relpack.dangling_reference.inrefs IS 'Live objects that refer to it, three at most; relpack.referrers(zoid) has all.';
+-- +goose StatementEnd
+
 -- sql/finding_kind.sql
 -- +goose StatementBegin
 -- What relpack.verify() and "relpack verify" can find, in words.
@@ -4914,7 +5265,9 @@ FROM (VALUES
      'Restore these large objects from a backup; SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
     ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
     ('unfinished', 'note', 'the reachability of these objects is open', 'relpack pack'),
-    ('dangling', 'note', 'reachable objects refer to these, which are not stored (POSKeyError)',
+    ('missing', 'damage', 'the rows of these vanished while reachable objects refer to them: what hangs on them is kept',
+     'Restore their rows, cut them off, or give them up with "relpack pack --accept-missing ZOID"; SELECT * FROM relpack.missing_object; tells who refers to them'),
+    ('dangling', 'damage', 'reachable objects refer to these, which are not stored (POSKeyError)',
      'SELECT * FROM relpack.referrers(zoid); tells who does')
 ) AS kind (kind, severity, meaning, remedy);
 
@@ -5007,6 +5360,45 @@ COMMENT ON COLUMN relpack.missing_blob_index.statement IS 'What creates the inde
 COMMENT ON COLUMN relpack.missing_blob_index.pages IS 'About how many pages of blob_chunk are read for each blob that is deleted; in few nobody notices.';
 -- +goose StatementEnd
 
+-- sql/missing_object.sql
+-- +goose StatementBegin
+CREATE OR REPLACE VIEW relpack.missing_object AS
+SELECT missing.zoid,
+       class.label AS class,
+       missing.since,
+       missing.accepted,
+       holder.inrefs
+FROM relpack.missing
+JOIN relpack.object ON object.zoid = missing.zoid
+JOIN relpack.class ON class.id = object.class
+CROSS JOIN LATERAL (
+    SELECT array_agg(few.inref ORDER BY few.inref) AS inrefs
+    FROM (
+        SELECT edge.inref
+        FROM (
+            SELECT object_inref.inref
+            FROM relpack.object_inref
+            WHERE object_inref.zoid = missing.zoid
+            OFFSET 0
+        ) AS edge
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE object.zoid = edge.inref AND object.parent IS NOT NULL OFFSET 0
+        ) AS live
+        WHERE NOT EXISTS (SELECT FROM relpack.missing AS other WHERE other.zoid = edge.inref OFFSET 0)
+        LIMIT 3
+    ) AS few
+) AS holder
+WHERE holder.inrefs IS NOT NULL;
+
+COMMENT ON VIEW relpack.missing_object IS
+    'Objects whose rows vanished from object_state while live ones refer to them (POSKeyError). relpack keeps what hangs on them until the row is back, nothing live refers to it any more, or it is given up (relpack.accept_missing). What only other missing objects refer to is in relpack.missing alone.';
+COMMENT ON COLUMN relpack.missing_object.zoid IS 'Object id.';
+COMMENT ON COLUMN relpack.missing_object.class IS 'Its Python class, as last read.';
+COMMENT ON COLUMN relpack.missing_object.since IS 'When a pack first found the row gone.';
+COMMENT ON COLUMN relpack.missing_object.accepted IS 'Given up: the next pack drops the node.';
+COMMENT ON COLUMN relpack.missing_object.inrefs IS 'Live objects that refer to it, three at most; relpack.referrers(zoid) has all.';
+-- +goose StatementEnd
+
 -- sql/unreachable_object.sql
 -- +goose StatementBegin
 CREATE OR REPLACE VIEW relpack.unreachable_object AS
@@ -5080,10 +5472,12 @@ SET LOCAL lock_timeout = '200ms';
 SELECT relpack.drop_triggers();
 DROP VIEW relpack."writer";
 DROP VIEW relpack."unreachable_object";
+DROP VIEW relpack."missing_object";
 DROP VIEW relpack."missing_blob_index";
 DROP VIEW relpack."leftover";
 DROP VIEW relpack."garbage_by_class";
 DROP VIEW relpack."finding_kind";
+DROP VIEW relpack."dangling_reference";
 DROP FUNCTION relpack."windows";
 DROP FUNCTION relpack."verify_states";
 DROP FUNCTION relpack."verify_nodes";
@@ -5110,6 +5504,7 @@ DROP FUNCTION relpack."require_unreferred";
 DROP FUNCTION relpack."require_storage";
 DROP FUNCTION relpack."require_settled";
 DROP FUNCTION relpack."require_pack_lock";
+DROP FUNCTION relpack."require_no_holes";
 DROP FUNCTION relpack."require_large_objects";
 DROP FUNCTION relpack."report_write";
 DROP FUNCTION relpack."report_truncate";
@@ -5130,6 +5525,7 @@ DROP FUNCTION relpack."oldest_transaction";
 DROP FUNCTION relpack."nothing_new";
 DROP FUNCTION relpack."note_unread";
 DROP FUNCTION relpack."note_referrer";
+DROP FUNCTION relpack."note_dangling";
 DROP FUNCTION relpack."missing_trigger";
 DROP FUNCTION relpack."mend";
 DROP FUNCTION relpack."loosen";
@@ -5140,10 +5536,12 @@ DROP FUNCTION relpack."live_blobs";
 DROP FUNCTION relpack."listed_blobs";
 DROP FUNCTION relpack."limits";
 DROP FUNCTION relpack."join_packer";
+DROP FUNCTION relpack."hold_missing";
 DROP FUNCTION relpack."guard_graph";
 DROP FUNCTION relpack."grow";
 DROP FUNCTION relpack."graph_lost";
 DROP FUNCTION relpack."graph_identity";
+DROP FUNCTION relpack."forget_missing";
 DROP FUNCTION relpack."flow_narrow";
 DROP FUNCTION relpack."flow";
 DROP FUNCTION relpack."finish_apply";
@@ -5157,6 +5555,7 @@ DROP FUNCTION relpack."discard_blob_removals";
 DROP FUNCTION relpack."cut_narrow";
 DROP FUNCTION relpack."cut";
 DROP FUNCTION relpack."create_triggers";
+DROP FUNCTION relpack."count_dangling";
 DROP FUNCTION relpack."compare";
 DROP FUNCTION relpack."column_identity";
 DROP FUNCTION relpack."collect";
@@ -5192,3 +5591,4 @@ DROP FUNCTION relpack."apply";
 DROP FUNCTION relpack."any_unreachable";
 DROP FUNCTION relpack."analyze_spared";
 DROP FUNCTION relpack."advance_watermark";
+DROP FUNCTION relpack."accept_missing";

@@ -60,7 +60,9 @@ func (p *pack) removeBlobs(ctx context.Context, dir *blobFiles) error {
 }
 
 func (p *pack) countBlobRemovals(ctx context.Context) error {
-	err := p.conn.QueryRow(ctx, "SELECT count(*) FROM relpack.blob_removal").Scan(&p.report.BlobFiles.Waiting)
+	// Not those that live objects refer to: they wait for their rows to come back.
+	err := p.conn.QueryRow(ctx, `SELECT count(*) FROM relpack.blob_removal AS removal
+		WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)`).Scan(&p.report.BlobFiles.Waiting)
 	if err != nil {
 		return fmt.Errorf("read relpack.blob_removal: %w", err)
 	}

@@ -17,6 +17,11 @@ func (p *pack) build(ctx context.Context) error {
 		Scan(&graph, &lost); err != nil {
 		return fmt.Errorf("read relpack.storage: %w", err)
 	}
+	if p.options.Init || lost != "" {
+		if _, err := p.acceptMissing(ctx); err != nil {
+			return err
+		}
+	}
 	if p.options.Init {
 		graph = "none"
 	} else if lost != "" {

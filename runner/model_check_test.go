@@ -59,6 +59,9 @@ func (h *modelHistory) checkNodes(found modelFound) error {
 	if zoids := slices.Sorted(maps.Keys(h.nodes)); !slices.Equal(found.zoids, zoids) {
 		return lossf("relpack knows of %v, and should of %v", found.zoids, zoids)
 	}
+	if err := h.checkHoles(found); err != nil {
+		return err
+	}
 	h.undecided = false
 	for i, zoid := range found.zoids {
 		node := h.nodes[zoid]
@@ -90,7 +93,11 @@ func (h *modelHistory) adopt(found modelFound, then modelStorage) error {
 		known = h.view
 	}
 	steady := h.stored.steady(then, known).from(0)
-	h.nodes, h.view = map[int64]modelNode{}, maps.Clone(h.stored)
+	h.nodes, h.view, h.holes = map[int64]modelNode{}, maps.Clone(h.stored), map[int64]modelHole{}
+	h.record(found)
+	for _, zoid := range found.missing {
+		h.holes[zoid] = h.recorded[zoid]
+	}
 	for i, zoid := range found.zoids {
 		if !found.attached[i] && steady[zoid] {
 			return lossf("object %d counts as garbage, and could be reached all along", zoid)
@@ -131,7 +138,7 @@ func (h *modelHistory) afterPack(ctx context.Context, s modelStep, failed error)
 		h.w.counts["abandoned"]++
 		return h.afterCrash(ctx, s)
 	case isState(failed, stateRefused):
-		if err := h.checkRefused(ctx, failed); err != nil {
+		if err := h.checkRefused(ctx, s, failed); err != nil {
 			return err
 		}
 		return h.afterCrash(ctx, s)
@@ -148,6 +155,8 @@ func (h *modelHistory) afterPack(ctx context.Context, s modelStep, failed error)
 	dangling, err := h.w.verify(ctx)
 	if want := h.dangling(); err == nil && !h.blurred && h.moment == h.settled && dangling != want {
 		err = lossf("relpack.verify() finds %d dangling references, and should %d", dangling, want)
+	} else if err == nil && found.dangling != dangling {
+		err = lossf("relpack.dangling_reference has %d rows, and relpack.verify() finds %d", found.dangling, dangling)
 	}
 	return err
 }
@@ -156,15 +165,21 @@ func (h *modelHistory) afterPack(ctx context.Context, s modelStep, failed error)
 // when relpack read it. Meanwhile somebody may have written it anew: what it
 // referred to when the storage was captured stays unknown to this run, and the
 // next reads it again.
-func (h *modelHistory) checkRefused(ctx context.Context, refused error) error {
+func (h *modelHistory) checkRefused(ctx context.Context, s modelStep, refused error) error {
 	h.w.counts["refused"]++
+	if s.is("init") {
+		if holes, err := h.checkRefusedInit(ctx); holes || err != nil {
+			return err
+		}
+	}
 	var blocking []int64
 	if err := h.w.app.QueryRow(ctx, "SELECT coalesce(array_agg(zoid), '{}') FROM relpack.problem WHERE blocks").
 		Scan(&blocking); err != nil {
 		return err
 	}
 	for _, zoid := range blocking {
-		if h.stored[zoid].content.kind == "opaque" {
+		row, stored := h.stored[zoid]
+		if row.content.kind == "opaque" || (!stored && h.opaque[zoid]) {
 			return nil
 		}
 		if h.opaque[zoid] && (h.blurred || h.moment != h.settled) {
@@ -175,22 +190,14 @@ func (h *modelHistory) checkRefused(ctx context.Context, refused error) error {
 	return lossf("%v, and what can't be decoded is %v", refused, blocking)
 }
 
-// dangling counts the missing objects that reachable ones refer to.
-func (m *model) dangling() int64 {
-	missing := map[int64]bool{}
-	for zoid := range m.stored.from(0) {
-		for _, ref := range m.stored.refs(zoid) {
-			if _, stored := m.stored[ref]; !stored {
-				missing[ref] = true
-			}
-		}
-	}
-	return int64(len(missing))
-}
-
 func (h *modelHistory) hasOpaque() bool {
 	for _, row := range h.stored {
 		if row.content.kind == "opaque" {
+			return true
+		}
+	}
+	for _, hole := range h.holes {
+		if hole.opaque {
 			return true
 		}
 	}
@@ -216,6 +223,14 @@ func (h *modelHistory) afterCrash(ctx context.Context, s modelStep) error {
 		return err
 	}
 	h.undecided = found.suspects > 0
+	known := modelSet(found.recorded)
+	maps.DeleteFunc(h.nodes, func(zoid int64, _ modelNode) bool {
+		_, stored := h.stored[zoid]
+		return !stored && !known[zoid]
+	})
+	if h.dirty || h.blurred || h.building {
+		h.record(found)
+	}
 	if err := h.notice(found.noticed, found.events == 0 && found.believed && found.graph == "known"); err != nil {
 		return err
 	}
@@ -231,8 +246,10 @@ func (h *modelHistory) afterCrash(ctx context.Context, s modelStep) error {
 	case h.building:
 		h.w.counts["build abandoned"]++
 		h.dirty = true
+		h.record(found)
 	case found.pending > 0 || h.settled < 0:
 		h.dirty = true
+		h.record(found)
 	}
 	h.doomed, h.begunUntil = modelSet(found.doomed), found.begunUntil
 	return nil

@@ -97,6 +97,8 @@ func (g *modelGenerator) step() modelStep {
 		return g.reload()
 	case n < 85:
 		return modelStep{verb: "open", kind: "reader", args: map[string]int64{}}
+	case n < 86 && len(g.h.holes) > 0:
+		return modelStep{verb: "accept", kind: "missing", args: map[string]int64{"most": pick[int64](g, 1, 1, 9)}}
 	case n < 88:
 		return g.closing()
 	case n < 94:

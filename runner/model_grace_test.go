@@ -80,7 +80,7 @@ func TestWhatIsPastedBeyondTheGraceDangles(t *testing.T) {
 	packDays(t, target, 1)
 	expectZoids(t, "stored after the paste", stored(t, conn), []int64{0, 4})
 	found := findings(t, conn)
-	if len(found) != 1 || found[0] != "note: reachable objects refer to these, which are not stored (POSKeyError) {1}" {
+	if len(found) != 1 || found[0] != "damage: reachable objects refer to these, which are not stored (POSKeyError) {1}" {
 		t.Errorf("relpack.verify(): %q", found)
 	}
 }

@@ -108,6 +108,8 @@ func (h *modelHistory) do(ctx context.Context, s modelStep) error {
 		return h.openTransaction(ctx)
 	case "close":
 		return h.closeTransaction(ctx, s)
+	case "accept":
+		return h.acceptMissing(ctx, s)
 	case "rootless":
 		return h.rootless(ctx)
 	case "pack":

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"sync/atomic"
@@ -15,6 +16,14 @@ import (
 // n-th statement.
 func (h *modelHistory) packByRunner(ctx context.Context, s modelStep) error {
 	if s.is("init") {
+		refused, err := h.checkRefusedInit(ctx)
+		if err != nil {
+			return err
+		}
+		if refused {
+			_, err := Pack(ctx, h.w.target, modelOptions(s), modelLog)
+			return lossUnless(isState(err, stateRefused), fmt.Sprintf("objects are missing, and the graph is built anew: %v", err))
+		}
 		h.forgetGraph()
 		h.building = true
 	}

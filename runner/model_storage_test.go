@@ -62,7 +62,11 @@ type modelStorage map[int64]modelRow
 
 // refs are the objects that one refers to, stored or not. In an odd record
 // every 8 bytes that name a stored object count besides.
-func (s modelStorage) refs(zoid int64) []int64 {
+func (s modelStorage) refs(zoid int64) []int64 { return s.refsAmong(zoid, nil) }
+
+// refsAmong takes what some vanished rows were for stored: an odd record may
+// name them.
+func (s modelStorage) refsAmong(zoid int64, vanished map[int64]modelHole) []int64 {
 	c := s[zoid].content
 	switch c.kind {
 	case "plain", "py2", "zip":
@@ -72,7 +76,8 @@ func (s modelStorage) refs(zoid int64) []int64 {
 		state := c.state()
 		for i := 0; i+8 <= len(state); i++ {
 			named := int64(binary.BigEndian.Uint64(state[i:]))
-			if _, stored := s[named]; stored {
+			_, stored := s[named]
+			if _, missing := vanished[named]; stored || missing {
 				refs = append(refs, named)
 			}
 		}

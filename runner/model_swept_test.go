@@ -126,6 +126,8 @@ func (h *modelHistory) checkGone(gone []int64, doomed map[int64]bool, packTid in
 		switch {
 		case reached[zoid]:
 			return lossf("object %d was deleted and can be reached", zoid)
+		case known && !node.garbage && !h.dirty:
+			return lossf("object %d was deleted and is no garbage: it hangs on what is missing", zoid)
 		case known && node.tid != h.stored[zoid].tid:
 			return lossf("object %d was deleted in a revision that nobody had read", zoid)
 		case known && young > packTid && (!h.doomed[zoid] || young > h.begunUntil):

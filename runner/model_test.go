@@ -50,6 +50,11 @@ type model struct {
 	nodes     map[int64]modelNode
 	view      modelStorage // what the nodes describe
 
+	holes    map[int64]modelHole // nodes whose rows vanished and that live objects refer to
+	named    map[int64]modelHole // what had vanished when the nodes were read: odd records may name it
+	recorded map[int64]modelHole // what relpack's tables say of all nodes, where a run was abandoned or overtaken; else nil
+	accepted map[int64]bool      // holes that were given up
+
 	doomed     map[int64]bool // chosen by a sweep that was begun,
 	begunUntil int64          // and how young they may be
 
@@ -70,8 +75,8 @@ const (
 func newModel() *model {
 	return &model{
 		stored: modelStorage{}, reached: map[int64]int{}, cut: map[int64]int64{}, touched: map[int64]bool{}, vanished: map[int64]bool{},
-		opaque: map[int64]bool{},
-		nodes:  map[int64]modelNode{}, doomed: map[int64]bool{},
+		opaque: map[int64]bool{}, accepted: map[int64]bool{},
+		nodes: map[int64]modelNode{}, doomed: map[int64]bool{},
 		files: map[[2]int64]bool{}, maybeFiles: map[[2]int64]bool{},
 	}
 }
@@ -119,7 +124,8 @@ func sameContent(a, b modelContent) bool {
 // settle is what relpack must know once it has applied everything up to the
 // present moment.
 func (m *model) settle(firstBuild bool) {
-	reached := m.stored.from(0)
+	vanished := m.vanishedNodes()
+	reached, holes := m.reach(vanished)
 	early, late := m.noticeable()
 	// What is cut off is no younger than the clock, though tids may be ahead.
 	soon := zodbtest.TimeTid(time.Now().Add(time.Hour))
@@ -158,6 +164,10 @@ func (m *model) settle(firstBuild bool) {
 		}
 		nodes[zoid] = node
 	}
+	for zoid, hole := range holes {
+		nodes[zoid] = modelNode{tid: hole.tid}
+	}
+	m.holes, m.named, m.recorded, m.accepted = holes, vanished, nil, map[int64]bool{}
 	m.view = maps.Clone(m.stored)
 	m.nodes, m.settled, m.dirty, m.blurred, m.abandoned = nodes, m.moment, false, false, 0
 	for zoid := range m.doomed {
@@ -212,6 +222,7 @@ func (m *model) forgetGraph() {
 	m.noticed, m.unread = 0, maybeReports
 	clear(m.nodes)
 	clear(m.doomed)
+	m.holes, m.recorded, m.accepted = nil, nil, map[int64]bool{}
 }
 
 // doom is what a pack with this pack tid deletes, of what the nodes describe:
@@ -295,23 +306,19 @@ type modelKnowledge struct {
 	abandoned, noticed       int64
 	unread                   modelReports
 	building, dirty, blurred bool
+	holes, named, recorded   map[int64]modelHole
+	accepted                 map[int64]bool
 }
 
 func (m *model) knowledge() modelKnowledge {
 	return modelKnowledge{maps.Clone(m.nodes), maps.Clone(m.view), maps.Clone(m.touched),
-		m.settled, m.abandoned, m.noticed, m.unread, m.building, m.dirty, m.blurred}
+		m.settled, m.abandoned, m.noticed, m.unread, m.building, m.dirty, m.blurred, m.holes, m.named, m.recorded, m.accepted}
 }
 
-// unsettle goes back to what was known before, but for what is not stored any
-// more.
+// unsettle goes back to what was known before.
 func (m *model) unsettle(k modelKnowledge) {
 	m.nodes, m.view, m.touched, m.settled, m.abandoned = k.nodes, k.view, k.touched, k.settled, k.abandoned
 	m.building, m.dirty, m.blurred = k.building, k.dirty, k.blurred
 	m.noticed, m.unread = k.noticed, k.unread
-	for zoid := range m.nodes {
-		if _, stored := m.stored[zoid]; !stored {
-			delete(m.nodes, zoid)
-			delete(m.view, zoid)
-		}
-	}
+	m.holes, m.named, m.recorded, m.accepted = k.holes, k.named, k.recorded, k.accepted
 }

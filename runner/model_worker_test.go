@@ -68,6 +68,8 @@ const modelReset = `
 	DELETE FROM relpack.doomed;
 	DELETE FROM relpack.blob_removal;
 	DELETE FROM relpack.problem;
+	DELETE FROM relpack.missing;
+	DELETE FROM relpack.dangling;
 	DELETE FROM relpack.scan_range;
 	DELETE FROM relpack.fill_range;
 	DELETE FROM relpack.staged_object;
@@ -158,6 +160,11 @@ type modelFound struct {
 	graph                   string
 	suspects, pending       int64
 	events                  int64
+	missing, accepted       []int64
+	recorded, recordedTids  []int64 // nodes, or what is to become them
+	refs, inrefs            []int64 // references that are recorded
+	opaque                  []int64
+	dangling                int64
 	believed                bool
 	watermark, applied, max int64
 }
@@ -169,8 +176,18 @@ const modelLook = `
 	       (SELECT coalesce(array_agg(zoid ORDER BY zoid), '{}') FROM relpack.doomed),
 	       removal.zoids, removal.tids,
 	       storage.begun_until, storage.noticed_tid, storage.graph, relpack.doubt() IS NULL, storage.watermark, storage.applied_tid,
-	       (SELECT count(*) FROM relpack.suspect), (SELECT count(*) FROM relpack.pending), (SELECT count(*) FROM relpack.write_event)
+	       (SELECT count(*) FROM relpack.suspect), (SELECT count(*) FROM relpack.pending), (SELECT count(*) FROM relpack.write_event),
+	       (SELECT coalesce(array_agg(zoid ORDER BY zoid), '{}') FROM relpack.missing),
+	       (SELECT coalesce(array_agg(zoid), '{}') FROM relpack.missing WHERE accepted),
+	       recorded.zoids, recorded.tids, edge.zoids, edge.inrefs,
+	       (SELECT coalesce(array_agg(zoid), '{}') FROM relpack.problem WHERE blocks),
+	       (SELECT count(*) FROM relpack.dangling_reference AS lost
+	        WHERE NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = lost.zoid))
 	FROM relpack.storage,
+	     (SELECT coalesce(array_agg(zoid), '{}') AS zoids, array_agg(tid) AS tids
+	      FROM (SELECT zoid, tid FROM relpack.object UNION SELECT zoid, tid FROM relpack.staged_object) AS read) AS recorded,
+	     (SELECT coalesce(array_agg(zoid), '{}') AS zoids, coalesce(array_agg(inref), '{}') AS inrefs
+	      FROM relpack.object_inref) AS edge,
 	     (SELECT coalesce(array_agg(zoid ORDER BY zoid), '{}') AS zoids, array_agg(tid ORDER BY zoid) AS tids,
 	             array_agg(parent IS NOT NULL ORDER BY zoid) AS attached,
 	             array_agg(coalesce(detached_tid, 0) ORDER BY zoid) AS detached
@@ -181,7 +198,7 @@ const modelLook = `
 func (w *modelWorker) look(ctx context.Context) (f modelFound, err error) {
 	err = w.app.QueryRow(ctx, modelLook).Scan(&f.stored, &f.max, &f.zoids, &f.tids, &f.attached, &f.detached,
 		&f.doomed, &f.removals, &f.removalTids, &f.begunUntil, &f.noticed, &f.graph, &f.believed, &f.watermark, &f.applied,
-		&f.suspects, &f.pending, &f.events)
+		&f.suspects, &f.pending, &f.events, &f.missing, &f.accepted, &f.recorded, &f.recordedTids, &f.refs, &f.inrefs, &f.opaque, &f.dangling)
 	return f, err
 }
 

@@ -14,13 +14,14 @@ import (
 
 // PackOptions say how to pack.
 type PackOptions struct {
-	Init       bool    // forget the graph and build it anew
-	Days       float64 // grace; negative: up to the last commit
-	DryRun     bool    // everything but the deletion
-	Version    string  // relpack's own, for the history
-	Migrations fs.FS   // what the schema must be
-	Progress   Progress
-	Stop       <-chan struct{} // closed: stop between two batches
+	Init          bool    // forget the graph and build it anew
+	AcceptMissing []int64 // zoids of missing objects to give up
+	Days          float64 // grace; negative: up to the last commit
+	DryRun        bool    // everything but the deletion
+	Version       string  // relpack's own, for the history
+	Migrations    fs.FS   // what the schema must be
+	Progress      Progress
+	Stop          <-chan struct{} // closed: stop between two batches
 
 	rangeBlocks int // of a first build; 0: the server's default. Tests want several ranges.
 }
@@ -37,6 +38,7 @@ type pack struct {
 	conn     *pgx.Conn // holds the pack lock
 	run      int64     // relpack.run.id
 	report   *Report
+	accepted []int64 // missing objects that were given up
 	counts   struct{ scanned, scannedBytes atomic.Int64 }
 
 	blobsInDatabase bool
@@ -75,6 +77,9 @@ func newPack(t Target, o PackOptions, log *slog.Logger) *pack {
 }
 
 func (p *pack) all(ctx context.Context) error {
+	if len(p.options.AcceptMissing) > 0 && p.report.DryRun {
+		return Refuse("Pack without --dry-run", "what is missing can't be given up by a dry run: that lasts")
+	}
 	for _, note := range p.target.Notes {
 		p.log.Info(note)
 	}
@@ -124,6 +129,14 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 	if err := p.bringUpToDate(ctx); err != nil {
 		return err
 	}
+	if accepted, err := p.acceptMissing(ctx); err != nil {
+		return err
+	} else if accepted {
+		if err := p.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	p.sayNotMissing()
 	due, err := p.mendDifference(ctx)
 	if err != nil {
 		return err

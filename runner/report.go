@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -36,6 +37,7 @@ type Report struct {
 	Deleted       Count        `json:"deleted"`
 	Blobs         int64        `json:"deleted_blobs"` // of the deleted objects
 	BlobFiles     BlobCount    `json:"blob_files"`
+	Damage        Damage       `json:"damage"`
 	HeldBack      Count        `json:"held_back"`        // of the unreachable, can't be deleted
 	SetAside      []SetAside   `json:"set_aside"`        // of these at most 10
 	Problems      []Problem    `json:"problems"`         // states that could not be decoded, or are none, at most 10
@@ -231,6 +233,12 @@ func (r *Report) Notes() []string {
 	}
 	for _, s := range r.SetAside {
 		note("zoid %d is unreachable and can't be deleted: %s. %s.", s.Zoid, s.Reason, s.Remedy)
+	}
+	missing, dangling := r.Damage.lines()
+	for _, text := range []string{missing, dangling} {
+		if text != "" {
+			note("%s.", strings.ToUpper(text[:1])+text[1:])
+		}
 	}
 	for _, p := range r.Problems {
 		if p.Kind == "empty" {

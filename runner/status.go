@@ -59,6 +59,7 @@ type GraphStatus struct {
 	Bytes           int64        `json:"bytes"`          // of relpack's own tables
 	VerifiedSince   *time.Time   `json:"verified_since"` // every object was read anew since then
 	ByClass         []ClassCount `json:"by_class"`
+	Damage          Damage       `json:"damage"`
 	Problems        []Problem    `json:"problems"`
 	HeldBack        Count        `json:"held_back"`
 	SetAside        []SetAside   `json:"set_aside"`               // unreachable, but can't be deleted
@@ -222,6 +223,7 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 		}
 	}
 	err := errors.Join(
+		g.Damage.read(ctx, tx),
 		collect(ctx, tx, &g.Problems,
 			"SELECT zoid, kind, detail FROM relpack.problem WHERE "+worthTelling+" ORDER BY NOT blocks, kind = 'empty', zoid LIMIT $1", statusProblems),
 		tx.QueryRow(ctx, countSetAside).Scan(&g.HeldBack.Objects, &g.HeldBack.Bytes),

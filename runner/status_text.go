@@ -62,6 +62,13 @@ func (g *GraphStatus) write(line lineWriter, now time.Time) {
 	if g.BlobRemovals > 0 {
 		line("blob files", "those of %s wait to be removed", plural(g.BlobRemovals, "blob"))
 	}
+	missing, dangling := g.Damage.lines()
+	if missing != "" {
+		line("missing", "%s", missing)
+	}
+	if dangling != "" {
+		line("dangling", "%s", dangling)
+	}
 	g.writeProblems(line)
 	for i, s := range g.SetAside {
 		line(once("set aside", i), "zoid %d can't be deleted: %s. %s", s.Zoid, s.Reason, s.Remedy)

@@ -37,7 +37,7 @@ func (p *pack) survey(ctx context.Context) error {
 			return fmt.Errorf("count the unreachable: %w", err)
 		}
 		err := p.conn.QueryRow(ctx, `
-			SELECT storage.objects, storage.inrefs, garbage.objects, garbage.bytes, coalesce(relpack.tids_ahead(), '')
+			SELECT storage.objects - (SELECT count(*) FROM relpack.missing), storage.inrefs, garbage.objects, garbage.bytes, coalesce(relpack.tids_ahead(), '')
 			FROM relpack.storage
 			CROSS JOIN (
 			    SELECT count(*) AS objects, coalesce(sum(size), 0)::bigint AS bytes
@@ -50,6 +50,12 @@ func (p *pack) survey(ctx context.Context) error {
 		}
 		if _, err := p.conn.Exec(ctx, "RESET enable_seqscan; RESET enable_bitmapscan"); err != nil {
 			return fmt.Errorf("count the unreachable: %w", err)
+		}
+		if err := r.Damage.read(ctx, p.conn); err != nil {
+			return err
+		}
+		if missing, _ := r.Damage.lines(); missing != "" {
+			p.log.Warn(missing)
 		}
 		if r.Problems, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[Problem],
 			"SELECT zoid, kind, detail FROM relpack.problem WHERE "+worthTelling+" ORDER BY blocks DESC, kind = 'empty', zoid LIMIT 10"); err != nil {

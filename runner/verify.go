@@ -200,10 +200,25 @@ func (v *verification) nodes(ctx context.Context) error {
 			return err
 		}
 		if last == nil {
-			return nil
+			return v.missing(ctx, dangling != nil)
 		}
 		after = *last
 	}
+}
+
+// missing finds what the graph knows to have vanished, once it is settled
+// whether a live object refers to it.
+func (v *verification) missing(ctx context.Context, settled bool) error {
+	var damage Damage
+	if err := damage.read(ctx, v.conn); err != nil || !settled {
+		return err
+	}
+	var zoids []int64
+	for _, lost := range damage.Missing {
+		zoids = append(zoids, lost.Zoid)
+	}
+	v.findings.add("missing", damage.MissingCount, zoids)
+	return nil
 }
 
 // graph checks the graph against itself, and what protects it.

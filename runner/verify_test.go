@@ -234,8 +234,9 @@ func TestASoundGraphIsFoundSound(t *testing.T) {
 	expectSound(t, target)
 	commit(t, conn, links{0: {1, 4, 800_001, 800_002}})
 	dryRun(t, target)
-	if notes := expectSound(t, target); !slices.Equal(notes, []string{"dangling"}) {
-		t.Errorf("notes: %q", notes)
+	report, err = Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	if found := kinds(report.Findings); ExitCode(err) != ExitRefused || !slices.Equal(found, []string{"dangling"}) || len(report.Mended) > 0 {
+		t.Errorf("findings: %q, mended %q, %v", found, report.Mended, err)
 	}
 }
 

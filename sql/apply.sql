@@ -23,6 +23,8 @@ DECLARE
     v_nodes_gone bigint;
     v_nodes_new bigint;
     v_born bigint[];
+    v_named bigint[];
+    v_unnamed bigint[];
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
@@ -42,10 +44,13 @@ BEGIN
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     DELETE FROM relpack.examined_inref
     WHERE guessed
-      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = examined_inref.zoid);
+      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = examined_inref.zoid)
+      -- The row of a node may be missing.
+      AND NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = examined_inref.zoid);
     IF EXISTS (SELECT FROM relpack.examined_object WHERE zoid = 0 AND tid IS NULL) THEN
         RAISE EXCEPTION 'the storage has no root object (zoid 0)' USING ERRCODE = 'RP002';
     END IF;
+    PERFORM relpack.hold_missing();
 
     -- Read ahead of the capture: a state rewritten under this very tid before
     -- the next makes no event of its own.
@@ -105,8 +110,9 @@ BEGIN
         ) AS object
         ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage
     )
-    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM born)
-    INTO v_edges_gone, v_edges_new;
+    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM born),
+           (SELECT array_agg(DISTINCT zoid) FROM born), (SELECT array_agg(DISTINCT zoid) FROM gone)
+    INTO v_edges_gone, v_edges_new, v_named, v_unnamed;
 
     WITH gone AS (
         DELETE FROM relpack.object
@@ -153,6 +159,7 @@ BEGIN
         RETURNING zoid
     )
     SELECT count(*), coalesce(array_agg(zoid), '{}') INTO v_nodes_new, v_born FROM born;
+    PERFORM relpack.note_dangling(v_named, v_unnamed, v_born);
     -- Nothing hangs on what is new, so that it need not climb: it hangs on whatever
     -- refers to it and is attached, and is cut off together with that. But what
     -- refers to a suspect may save it, as the new half of a bucket does what was in

@@ -1,7 +1,8 @@
 -- Blob files go while no writer is in flight, a few at a time. An object that
 -- is stored again keeps them all: somebody restored it, or a RelStorage up to
 -- 2.0 wrote it, whose commits delete a row and insert it anew. Files of earlier
--- revisions go with the object. object_state comes before the writers' lock, as
+-- revisions go with the object. The file of a node that is attached stays: a
+-- live object refers to it, and the row may be put back. object_state comes before the writers' lock, as
 -- for everybody who writes: whoever wants the table for himself and then writes
 -- (TRUNCATE) would wait for us, and we for him.
 CREATE OR REPLACE FUNCTION relpack.blob_removals(
@@ -31,9 +32,10 @@ BEGIN
     SELECT removal.zoid, removal.tid, (SELECT max(newest.zoid) FROM public.object_state AS newest)
     FROM unnest(zoids, tids) AS listed (zoid, tid)
     JOIN relpack.blob_removal AS removal ON removal.zoid = listed.zoid AND removal.tid = listed.tid
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
     ORDER BY removal.zoid, removal.tid;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.blob_removals(bigint[], bigint[]) IS
-    'Which of these blobs of relpack.blob_removal may lose their files, with the writers'' lock held until the transaction ends, which commits locally (raises lock_not_available when it can''t be had); rows whose object is stored again are dropped. relpack.blobs_removed() follows in the same transaction.';
+    'Which of these blobs of relpack.blob_removal may lose their files, with the writers'' lock held until the transaction ends, which commits locally (raises lock_not_available when it can''t be had); rows whose object is stored again are dropped, those whose object a live one refers to are left out. relpack.blobs_removed() follows in the same transaction.';

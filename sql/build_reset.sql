@@ -12,6 +12,7 @@ SET client_min_messages = warning
 AS $$
 BEGIN
     PERFORM relpack.require_pack_lock();
+    PERFORM relpack.require_no_holes();
     -- The row is missing after a restore without the data of our tables.
     INSERT INTO relpack.storage DEFAULT VALUES ON CONFLICT DO NOTHING;
     UPDATE relpack.storage
@@ -22,6 +23,7 @@ BEGIN
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,
              relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.set_aside,
              relpack.foreign_reference,
+             relpack.missing, relpack.dangling,
              relpack.scan_range, relpack.fill_range;
     DELETE FROM relpack.write_event;
     ALTER TABLE relpack.object DROP CONSTRAINT IF EXISTS object_pkey;

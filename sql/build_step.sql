@@ -78,6 +78,7 @@ BEGIN
             END IF;
         ELSE
             ANALYZE relpack.object, relpack.object_inref;
+            PERFORM relpack.count_dangling();
             PERFORM relpack.clear_scratch('relpack.staged_object'),
                     relpack.clear_scratch('relpack.reached');
             UPDATE relpack.storage

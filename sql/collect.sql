@@ -56,6 +56,13 @@ BEGIN
           AND object.detached_tid >= least(v_storage.settled_tid, v_storage.applied_tid);
     END IF;
 
+    -- A missing row may be back without anybody having reported it.
+    INSERT INTO relpack.pending (zoid)
+    SELECT missing.zoid
+    FROM relpack.missing
+    WHERE EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = missing.zoid)
+    ON CONFLICT DO NOTHING;
+
     IF v_storage.graph = 'doubtful' OR v_truncated THEN
         PERFORM relpack.recount();
         PERFORM relpack.compare();

@@ -25,6 +25,12 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
+    -- Has happened unless a run was killed at the end of relpack.reach().
+    WHILE relpack.forget_missing() > 0 LOOP
+    END LOOP;
+    -- What an earlier deletion left dangling, for as long as it was not over.
+    DELETE FROM relpack.dangling
+    WHERE NOT EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = dangling.zoid);
     SELECT begun_until INTO v_begun FROM relpack.storage;
     DELETE FROM relpack.set_aside;
     IF v_begun = 0 THEN

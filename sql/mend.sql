@@ -24,6 +24,9 @@ BEGIN
     RETURNING detach_tid INTO STRICT v_now;
     DELETE FROM relpack.object_inref
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = object_inref.inref);
+    DELETE FROM relpack.missing
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid);
+    PERFORM relpack.count_dangling();
     DELETE FROM relpack.suspect
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = suspect.zoid);
     DELETE FROM relpack.doomed

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION relpack.path_to_root(
-    zoid bigint, OUT step bigint, OUT object bigint, OUT class text, OUT reachable boolean)
+    zoid bigint, OUT step bigint, OUT object bigint, OUT class text, OUT reachable boolean, OUT missing boolean)
 RETURNS SETOF record
 LANGUAGE sql
 STABLE
@@ -28,11 +28,12 @@ AS $$
         WHERE chain.parent IS DISTINCT FROM chain.zoid
           AND cardinality(chain.met) <= 1000
     )
-    SELECT step, chain.zoid, class.label, chain.parent IS NOT NULL
+    SELECT step, chain.zoid, class.label, chain.parent IS NOT NULL,
+           EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = chain.zoid)
     FROM chain
     JOIN relpack.class ON class.id = chain.class
     ORDER BY step;
 $$;
 
 COMMENT ON FUNCTION relpack.path_to_root(bigint) IS
-    'Why an object is alive: the chain of parents from it up to the root. For an unreachable object, a chain of referrers up to where it ends (nothing refers to its last object, or only what was met before; at most 1000).';
+    'Why an object is alive: the chain of parents from it up to the root. For an unreachable object, a chain of referrers up to where it ends (nothing refers to its last object, or only what was met before; at most 1000). missing: its row vanished, and what hangs on it is kept.';

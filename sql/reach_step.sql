@@ -26,6 +26,9 @@ BEGIN
             SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT (relpack.limits()).loose));
     ELSE
         -- What is still detached is unreachable.
+        IF relpack.forget_missing() > 0 THEN
+            RETURN true;
+        END IF;
         UPDATE relpack.storage SET climb_round = 0 WHERE climb_round <> 0;
         -- Cut off again later, it is to have its grace again. Nothing was
         -- attached where nothing was applied since the choice.

@@ -4,6 +4,7 @@ CREATE OR REPLACE FUNCTION relpack.status(
     OUT unreachable bigint, OUT unreachable_bytes bigint,
     OUT within_grace bigint, OUT within_grace_bytes bigint,
     OUT doomed bigint, OUT blob_removals bigint, OUT problems bigint, OUT blocking_problems bigint,
+    OUT missing bigint, OUT dangling bigint,
     OUT bytes bigint, OUT last_pack timestamptz, OUT verified_since timestamptz)
 LANGUAGE plpgsql
 STABLE
@@ -18,7 +19,7 @@ BEGIN
            CASE WHEN storage.graph IN ('known', 'doubtful') THEN relpack.doubt() END,
            nullif(storage.applied_tid, 0),
            relpack.tid_time(nullif(storage.applied_tid, 0)),
-           storage.objects, storage.inrefs
+           storage.objects - (SELECT count(*) FROM relpack.missing), storage.inrefs
     INTO graph, doubt, applied_tid, applied_until, objects, inrefs
     FROM relpack.storage;
     -- While a graph is built, nodes without a parent mean nothing.
@@ -37,6 +38,14 @@ BEGIN
     INTO problems, blocking_problems
     FROM relpack.problem
     LEFT JOIN relpack.object ON object.zoid = problem.zoid;
+    missing := (
+        SELECT count(*)
+        FROM relpack.missing_object AS lost
+        WHERE NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = lost.zoid));
+    dangling := (
+        SELECT count(*)
+        FROM relpack.dangling_reference AS lost
+        WHERE NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = lost.zoid));
     -- From the catalog: pg_relation_size() would wait for a table that is being
     -- truncated or indexed.
     bytes := (SELECT sum(pg_class.relpages::bigint) * current_setting('block_size')::bigint
@@ -50,4 +59,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.status() IS
-    'One row: how far the graph describes the storage and why it is doubted; objects, references, unreachable objects (within_grace: by the default of one day) and bytes; objects chosen for deletion, blob files waiting, undecodable objects; bytes that relpack''s own tables take; when a pack last ended well; since when every object has been read anew and compared with the graph (NULL: never).';
+    'One row: how far the graph describes the storage and why it is doubted; objects, references, unreachable objects (within_grace: by the default of one day) and bytes; objects chosen for deletion, blob files waiting, undecodable objects; objects whose rows vanished, and others that are not stored, that live ones refer to; bytes that relpack''s own tables take; when a pack last ended well; since when every object has been read anew and compared with the graph (NULL: never).';

@@ -80,6 +80,11 @@ BEGIN
 
         DELETE FROM relpack.object_inref WHERE inref = ANY (v_batch);
         GET DIAGNOSTICS v_inrefs = ROW_COUNT;
+        -- Of a component too large for a batch something may refer to what is
+        -- gone, and be referred to again before it goes as well.
+        INSERT INTO relpack.dangling (zoid)
+        SELECT DISTINCT zoid FROM relpack.object_inref WHERE zoid = ANY (v_batch)
+        ON CONFLICT DO NOTHING;
         WITH gone AS (
             DELETE FROM relpack.object WHERE zoid = ANY (v_batch) AND parent IS NULL RETURNING zoid, tid, size, class
         ), files AS (

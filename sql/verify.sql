@@ -31,13 +31,19 @@ BEGIN
         SELECT 'other than stored', coalesce(stored.zoid, object.zoid)
         FROM public.object_state AS stored
         FULL JOIN relpack.object ON object.zoid = stored.zoid
-        WHERE stored.tid IS DISTINCT FROM object.tid
+        LEFT JOIN relpack.missing ON missing.zoid = object.zoid
+        WHERE CASE WHEN missing.zoid IS NULL THEN stored.tid IS DISTINCT FROM object.tid ELSE stored.tid IS NOT NULL END
           AND (stored.tid IS NULL OR stored.tid <= v_storage.collected_tid)
           AND v_doubt IS NULL
           AND NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = coalesce(stored.zoid, object.zoid))
           AND NOT EXISTS (SELECT FROM relpack.write_event
                           WHERE write_event.zoid = coalesce(stored.zoid, object.zoid)
                              OR write_event.kind = 'truncated')
+        UNION ALL
+        SELECT 'missing', lost.zoid
+        FROM relpack.missing_object AS lost
+        WHERE v_settled
+          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = lost.zoid)
         UNION ALL
         SELECT 'dangling', edge.zoid
         FROM (SELECT DISTINCT object_inref.zoid
@@ -75,4 +81,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify() IS
-    'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before it is mended; damage: the graph is right, the storage is not: live objects that have no state, or can''t be decoded; note: worth knowing, not wrong: dangling references (which relpack found, and never makes), work that a run has left open. No row: sound. Reads everything once and writes nothing; states are not decoded ("relpack verify" does that).';
+    'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before it is mended; damage: the graph is right, the storage is not: live objects that have no state or can''t be decoded, or that refer to what is not stored; note: worth knowing, not wrong: work that a run has left open. No row: sound. Reads everything once and writes nothing; states are not decoded ("relpack verify" does that).';

@@ -61,6 +61,8 @@ BEGIN
               UNION ALL
               SELECT doomed.zoid FROM relpack.doomed
               UNION ALL
+              SELECT missing.zoid FROM relpack.missing
+              UNION ALL
               SELECT problem.zoid FROM relpack.problem) AS orphan
         LEFT JOIN relpack.object ON object.zoid = orphan.zoid
         WHERE object.zoid IS NULL

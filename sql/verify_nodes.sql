@@ -18,7 +18,8 @@ BEGIN
     INTO last, missing
     FROM (
         SELECT object.zoid,
-               NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid) AS gone
+               NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid)
+               AND NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = object.zoid) AS gone
         FROM relpack.object
         WHERE object.zoid > after
         ORDER BY object.zoid
@@ -68,4 +69,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify_nodes(bigint, integer) IS
-    'Step of "relpack verify": looks at the next so many nodes after a zoid; last: the highest of them, NULL after the last node; missing: those that are not stored, though nothing reported their deletion; dangling, dangling_zoids: how many zoids up to there are referred to by live objects and not stored, and ten of them.';
+    'Step of "relpack verify": looks at the next so many nodes after a zoid; last: the highest of them, NULL after the last node; missing: those that are not stored, though nothing reported their deletion (nor relpack.missing has them); dangling, dangling_zoids: how many zoids up to there are referred to by live objects and not stored, and ten of them.';

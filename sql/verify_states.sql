@@ -22,6 +22,7 @@ AS $$
         SELECT state.zoid, state.problem,
                CASE
                    WHEN node.tid IS DISTINCT FROM state.tid THEN 'other than stored'
+                   WHEN EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = state.zoid) THEN 'other than stored'
                    WHEN listed.kind IS DISTINCT FROM nullif(state.problem, '') THEN 'other problem'
                    WHEN node.class <> state.class THEN 'other class'
                END AS kind

@@ -12,14 +12,15 @@ import (
 )
 
 type packCommand struct {
-	place   `embed:""`
-	BlobDir string  `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
-	Init    bool    `short:"i" help:"Forget the graph and build it anew (a first run builds it by itself)."`
-	Days    float64 `short:"d" default:"1" placeholder:"D" help:"Keep what was changed or cut off within D days (default 1; fractions are fine). 0: up to now; negative: up to the last commit."`
-	DryRun  bool    `help:"Do everything but the deletion."`
-	Prepack bool    `help:"The same as --dry-run."`
-	Quiet   bool    `short:"q" help:"Print nothing when all goes well."`
-	JSON    bool    `name:"json" help:"Print one JSON document at the end: an array with an entry for each storage."`
+	place         `embed:""`
+	BlobDir       string  `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
+	Init          bool    `short:"i" help:"Forget the graph and build it anew (a first run builds it by itself)."`
+	Days          float64 `short:"d" default:"1" placeholder:"D" help:"Keep what was changed or cut off within D days (default 1; fractions are fine). 0: up to now; negative: up to the last commit."`
+	AcceptMissing []int64 `placeholder:"ZOID" help:"Give an object up whose row vanished (the report names it): what hung on it is garbage then. May be repeated."`
+	DryRun        bool    `help:"Do everything but the deletion."`
+	Prepack       bool    `help:"The same as --dry-run."`
+	Quiet         bool    `short:"q" help:"Print nothing when all goes well."`
+	JSON          bool    `name:"json" help:"Print one JSON document at the end: an array with an entry for each storage."`
 
 	UsePrepackState bool `hidden:""`
 	CheckRefsOnly   bool `hidden:""`
@@ -43,6 +44,9 @@ func (c *packCommand) Validate() error {
 
 // Run packs each storage in turn.
 func (c *packCommand) Run(code *int) error {
+	if err := c.oneStorage(); err != nil {
+		return err
+	}
 	log, progress := c.outputs(c.Quiet)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -56,7 +60,7 @@ func (c *packCommand) Run(code *int) error {
 	var err error
 	*code, err = c.each(c.BlobDir, log, func(target runner.Target, log *slog.Logger) error {
 		report, err := runner.Pack(ctx, target, runner.PackOptions{
-			Init: c.Init, Days: c.Days, DryRun: c.DryRun || c.Prepack, Version: relpackVersion(),
+			Init: c.Init, AcceptMissing: c.AcceptMissing, Days: c.Days, DryRun: c.DryRun || c.Prepack, Version: relpackVersion(),
 			Migrations: migrations.Files, Progress: progress, Stop: stop,
 		}, log)
 		reports = append(reports, report)
@@ -68,6 +72,19 @@ func (c *packCommand) Run(code *int) error {
 	})
 	if err == nil && c.JSON {
 		err = showJSON(reports)
+	}
+	return err
+}
+
+// oneStorage refuses to give up the same zoid in several storages.
+func (c *packCommand) oneStorage() error {
+	if len(c.AcceptMissing) == 0 {
+		return nil
+	}
+	targets, err := runner.Targets(c.Config, c.DSN, c.BlobDir)
+	if err == nil && len(targets) > 1 {
+		err = &runner.Error{Code: runner.ExitUsage, Err: fmt.Errorf("--accept-missing: %s names %d storages", c.Config, len(targets)),
+			Hint: "Give the one that is meant with --dsn"}
 	}
 	return err
 }

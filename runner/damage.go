@@ -1,0 +1,136 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/jackc/pgx/v5"
+)
+
+// A Damage is what live objects refer to and is not stored: the application
+// gets POSKeyError. relpack finds it, and mends nothing.
+type Damage struct {
+	// Missing are objects that relpack knew and whose rows vanished since: it
+	// keeps what hangs on them.
+	Missing      []LostObject `json:"missing"` // at most 10
+	MissingCount int64        `json:"missing_count"`
+	// Dangling is what was never stored as far as relpack knows, or was garbage
+	// when it was deleted.
+	Dangling      []LostObject `json:"dangling"` // at most 10
+	DanglingCount int64        `json:"dangling_count"`
+}
+
+// A LostObject is not stored, and referred to.
+type LostObject struct {
+	Zoid      int64      `json:"zoid"`
+	Class     string     `json:"class,omitempty"` // of a missing one, as last read
+	Since     *time.Time `json:"since,omitempty"` // a pack found it missing
+	Referrers []int64    `json:"referrers"`       // live ones, at most 3
+}
+
+// What was stored since the last capture is not lost any more.
+const readDamage = `
+	(SELECT true, count(*) OVER (), zoid, class, since, inrefs
+	 FROM relpack.missing_object
+	 WHERE NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = missing_object.zoid)
+	 ORDER BY zoid
+	 LIMIT 10)
+	UNION ALL
+	(SELECT false, count(*) OVER (), zoid, '', NULL, inrefs
+	 FROM relpack.dangling_reference
+	 WHERE NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = dangling_reference.zoid)
+	 ORDER BY zoid
+	 LIMIT 10)`
+
+func (d *Damage) read(ctx context.Context, conn interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}) error {
+	*d = Damage{Missing: []LostObject{}, Dangling: []LostObject{}}
+	rows, err := conn.Query(ctx, readDamage)
+	if err != nil {
+		return fmt.Errorf("read relpack.missing_object and relpack.dangling_reference: %w", err)
+	}
+	var missing bool
+	var count int64
+	var lost LostObject
+	_, err = pgx.ForEachRow(rows, []any{&missing, &count, &lost.Zoid, &lost.Class, &lost.Since, &lost.Referrers}, func() error {
+		if missing {
+			d.Missing, d.MissingCount = append(d.Missing, lost), count
+		} else {
+			d.Dangling, d.DanglingCount = append(d.Dangling, lost), count
+		}
+		lost = LostObject{}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read relpack.missing_object and relpack.dangling_reference: %w", err)
+	}
+	return nil
+}
+
+// lines are for people: of each kind one.
+func (d Damage) lines() (missing, dangling string) {
+	if d.MissingCount > 0 {
+		missing = fmt.Sprintf("rows of %s vanished while reachable objects refer to them: %s. What hangs on them is kept: "+
+			"restore the rows, or give them up with --accept-missing ZOID", plural(d.MissingCount, "object"), few(d.Missing, d.MissingCount))
+	}
+	if d.DanglingCount > 0 {
+		dangling = fmt.Sprintf("reachable objects refer to %s not stored (POSKeyError): %s",
+			map[bool]string{true: "1 object that is", false: humanize.Comma(d.DanglingCount) + " objects that are"}[d.DanglingCount == 1],
+			few(d.Dangling, d.DanglingCount))
+	}
+	return missing, dangling
+}
+
+// few names some with who refers to them.
+func few(some []LostObject, of int64) string {
+	var texts []string
+	for _, l := range some[:min(len(some), 3)] {
+		what := fmt.Sprintf("zoid %d", l.Zoid)
+		if l.Class != "" {
+			what += " " + l.Class
+		}
+		texts = append(texts, fmt.Sprintf("%s (from %s)", what, strings.Trim(strings.ReplaceAll(fmt.Sprint(l.Referrers), " ", ", "), "[]")))
+	}
+	if more := of - int64(len(texts)); more > 0 {
+		texts = append(texts, humanize.Comma(more)+" more")
+	}
+	return strings.Join(texts, ", ")
+}
+
+// acceptMissing gives up what the operator named, as far as it is missing.
+func (p *pack) acceptMissing(ctx context.Context) (accepted bool, err error) {
+	if len(p.options.AcceptMissing) == 0 {
+		return false, nil
+	}
+	zoids, err := pgxRows(ctx, p.conn, pgx.RowTo[int64], `
+		SELECT missing.zoid
+		FROM relpack.missing
+		CROSS JOIN LATERAL relpack.accept_missing(missing.zoid)
+		WHERE missing.zoid = ANY ($1)
+		ORDER BY missing.zoid`, p.options.AcceptMissing)
+	if err != nil {
+		return false, fmt.Errorf("accept what is missing: %w", err)
+	}
+	for _, zoid := range zoids {
+		p.log.Info(fmt.Sprintf("zoid %d is given up: what only it referred to is garbage, and goes after the grace", zoid))
+		p.accepted = append(p.accepted, zoid)
+	}
+	return len(zoids) > 0, nil
+}
+
+// sayNotMissing tells which objects were to be given up and are not missing.
+func (p *pack) sayNotMissing() {
+	done := map[int64]bool{}
+	for _, zoid := range p.accepted {
+		done[zoid] = true
+	}
+	for _, zoid := range p.options.AcceptMissing {
+		if !done[zoid] {
+			p.log.Warn(fmt.Sprintf("zoid %d is not missing: nothing to accept", zoid))
+		}
+	}
+}
