@@ -2505,12 +2505,14 @@ BEGIN
     PERFORM relpack.clear_scratch('relpack.reached');
     SELECT NULL::bigint[] AS zoids INTO v_numbered;
     IF v_sparse THEN
-        SELECT ARRAY(
+        -- The root comes first even where it was written after the watermark and is
+        -- not read yet: nothing else is where the walk begins.
+        SELECT '{0}'::bigint[] || ARRAY(
             SELECT zoid
             FROM (SELECT zoid FROM relpack.staged_object UNION ALL SELECT zoid FROM relpack.object) AS stored
-            WHERE zoid >= 0
+            WHERE zoid > 0
             ORDER BY zoid
-            LIMIT v_limits.grow_zoids) AS zoids
+            LIMIT v_limits.grow_zoids - 1) AS zoids
         INTO v_numbered;
         v_end := cardinality(v_numbered.zoids);
     END IF;

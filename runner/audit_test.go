@@ -109,7 +109,7 @@ func TestADifferenceThatAnAuditFindsIsMendedAndStopsTheNextDeletionUntilThen(t *
 	t.Parallel()
 	for name, c := range spoilt {
 		if slices.Contains([]string{"parents in a circle", "objects miscounted", "references miscounted", "work for no node",
-			"referrer is no node", "live but doomed", "attached with detached_tid", "other problem"}, c.kind) || name == "the root lost" || name == "the root detached" {
+			"referrer is no node", "live but doomed", "attached with detached_tid"}, c.kind) || name == "the root lost" || name == "the root detached" {
 			continue // those are for verify; with the root lost no pack comes so far
 		}
 		t.Run(name, func(t *testing.T) {
@@ -164,6 +164,7 @@ func TestADifferenceThatNobodyHasMendedYetStopsEveryDeletion(t *testing.T) {
 func TestASampleOfTheDoomedIsReadAgainBeforeTheFirstGoes(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]string{
+		"they lost their parents": "SELECT",
 		"a reference is lost":     "DELETE FROM relpack.object_inref WHERE zoid IN (2, 3)",
 		"a live object has gone":  "DELETE FROM relpack.object WHERE zoid = 1; DELETE FROM relpack.object_inref WHERE inref = 1",
 		"what it held is cut off": "UPDATE relpack.object SET parent = NULL WHERE zoid IN (1, 2, 3); DELETE FROM relpack.object_inref WHERE zoid = 1",

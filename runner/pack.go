@@ -144,6 +144,20 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 	if err := p.noteReferrers(ctx); err != nil {
 		return err
 	}
+	err = p.removeGarbage(ctx, blobs)
+	// What is refused may be so because the graph is wrong.
+	if err != nil && (ExitCode(err) != ExitRefused || p.conn.IsClosed() || len(p.report.Mended) > 0) {
+		return err
+	}
+	audited := p.audit(ctx, due)
+	if err == nil || ExitCode(audited) == ExitRefused {
+		return audited
+	}
+	return err
+}
+
+// removeGarbage chooses and deletes.
+func (p *pack) removeGarbage(ctx context.Context, blobs *blobFiles) error {
 	if err := p.unlessRewritten(ctx, func() error { return p.survey(ctx) }); err != nil {
 		return err
 	}
@@ -154,9 +168,10 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 		return err
 	}
 	if p.report.DryRun {
-		return errors.Join(p.lookBack(ctx, due), p.unreferred(ctx))
+		return errors.Join(p.lookBack(ctx), p.unreferred(ctx))
 	}
-	if err = p.prove(ctx); err == nil {
+	err := p.prove(ctx)
+	if err == nil {
 		err = p.phase("sweep", func() error { return p.sweep(ctx) })
 	}
 	if err == nil {
@@ -172,16 +187,15 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 	if err := p.phase("vacuum", func() error { return p.vacuum(ctx) }); err != nil {
 		return err
 	}
-	return p.lookBack(ctx, due)
+	return p.lookBack(ctx)
 }
 
-// lookBack ends a run: what stayed, and whether a share of the graph is right.
-func (p *pack) lookBack(ctx context.Context, due int64) error {
+// lookBack tells what can't be deleted.
+func (p *pack) lookBack(ctx context.Context) error {
 	if err := p.sawSetAside(ctx); err != nil {
 		return err
 	}
-	err := p.audit(ctx, due)
-	return errors.Join(err, p.report.setAside())
+	return p.report.setAside()
 }
 
 // bringUpToDate builds the graph if need be, and follows what was written.

@@ -86,8 +86,11 @@ func TestAStateThatCantBeDecodedAnyMoreIsFoundAndStopsThePack(t *testing.T) {
 		t.Errorf("verify: %v", err)
 	}
 	expectFinding(t, report.Findings, "other problem", []int64{2})
-	if _, err := Verify(t.Context(), target, verifyOptions(true), testLog(t)); err != nil {
-		t.Errorf("repair: %v", err)
+	// The graph is mended, the state isn't.
+	report, err = Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	expectError(t, err, ExitRefused, "reachable objects can't be decoded", "zoid 2", "Restore these objects")
+	if got := kinds(report.Findings); !slices.Equal(got, []string{"undecodable"}) {
+		t.Errorf("after the repair: %q", got)
 	}
 	_, err = Pack(t.Context(), target, everything, testLog(t))
 	expectError(t, err, ExitRefused, "zoid 2")
