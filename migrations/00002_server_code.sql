@@ -3206,7 +3206,9 @@ COMMENT ON FUNCTION relpack.nothing_new(bigint[], bigint, bigint, boolean) IS
 -- sql/oldest_transaction.sql
 -- +goose StatementBegin
 -- Where we may not see since when a transaction is open, we don't guess. Server
--- processes such as autovacuum have no user and hold nothing of ours.
+-- processes such as autovacuum have no user and hold nothing of ours. Whose
+-- track_activities was off at BEGIN has no start, though it be on by now; who is
+-- about to begin has none yet, which is over when one looks again.
 CREATE OR REPLACE FUNCTION relpack.oldest_transaction()
 RETURNS timestamptz
 LANGUAGE plpgsql
@@ -3217,21 +3219,33 @@ DECLARE
     v_oldest timestamptz;
     v_hidden integer;
     v_untracked integer;
+    v_unknown text[];
+    v_looks integer := 0;
 BEGIN
-    SELECT min(activity.xact_start),
-           min(activity.pid) FILTER (WHERE activity.backend_start IS NULL),
-           min(activity.pid) FILTER (WHERE activity.state = 'disabled')
-    INTO v_oldest, v_hidden, v_untracked
-    FROM pg_stat_activity AS activity
-    WHERE activity.datname = current_database()
-      AND activity.pid <> pg_backend_pid()
-      AND activity.application_name NOT LIKE 'relpack %'
-      AND activity.usesysid IS NOT NULL
-      AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL)
-      AND EXISTS (
-          SELECT
-          FROM pg_locks
-          WHERE pg_locks.pid = activity.pid AND pg_locks.locktype = 'virtualxid' AND pg_locks.granted);
+    LOOP
+        SELECT min(activity.xact_start),
+               min(activity.pid) FILTER (WHERE activity.backend_start IS NULL),
+               min(activity.pid) FILTER (
+                   WHERE activity.xact_start IS NULL AND (v_looks = 0 OR xact.id = ANY (v_unknown))),
+               array_agg(xact.id) FILTER (
+                   WHERE activity.xact_start IS NULL AND (v_looks = 0 OR xact.id = ANY (v_unknown)))
+        INTO v_oldest, v_hidden, v_untracked, v_unknown
+        FROM pg_stat_activity AS activity
+        CROSS JOIN LATERAL (
+            SELECT pg_locks.virtualxid AS id
+            FROM pg_locks
+            WHERE pg_locks.pid = activity.pid AND pg_locks.locktype = 'virtualxid'
+              AND pg_locks.virtualxid = pg_locks.virtualtransaction AND pg_locks.granted
+        ) AS xact
+        WHERE activity.datname = current_database()
+          AND activity.pid <> pg_backend_pid()
+          AND activity.application_name NOT LIKE 'relpack %'
+          AND activity.usesysid IS NOT NULL
+          AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL);
+        EXIT WHEN v_untracked IS NULL OR v_hidden IS NOT NULL OR v_looks = 6;
+        v_looks := v_looks + 1;
+        PERFORM pg_sleep(0.005 * 2 ^ v_looks), pg_stat_clear_snapshot();
+    END LOOP;
     IF v_hidden IS NOT NULL THEN
         RAISE EXCEPTION 'since when the transaction of pid % is open can''t be seen, and it may hold what would be deleted',
                         v_hidden
@@ -3242,7 +3256,7 @@ BEGIN
         RAISE EXCEPTION 'since when the transaction of pid % is open is not recorded, and it may hold what would be deleted',
                         v_untracked
             USING ERRCODE = 'RP002',
-                  HINT = 'Its track_activities is off: switch it on, or wait until the transaction has ended.';
+                  HINT = 'Its track_activities is off, or was when the transaction began: switch it on, and wait until the transaction has ended.';
     END IF;
     RETURN v_oldest;
 END;
@@ -3899,6 +3913,10 @@ DECLARE
     v_problems text;
 BEGIN
     PERFORM relpack.require_storage();
+    IF current_setting('session_replication_role') = 'replica' THEN
+        RAISE EXCEPTION 'session_replication_role is replica: what belongs to deleted rows would stay'
+            USING ERRCODE = 'RP002', HINT = 'SET session_replication_role = origin;';
+    END IF;
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
@@ -4410,6 +4428,7 @@ DECLARE
     v_high bigint;
     v_inrefs bigint;
     v_nodes bigint;
+    v_path text := (SELECT reset_val FROM pg_settings WHERE name = 'search_path');
 BEGIN
     -- Whatever wrote before in this transaction would hold the lock on.
     IF EXISTS (SELECT FROM relpack.writer WHERE pid = pg_backend_pid()) THEN
@@ -4446,7 +4465,7 @@ BEGIN
         -- A RelStorage before 3.0 locks the table for each of its commits. A row
         -- is as good as not waited for: whoever holds one may wait for us.
         -- RelStorage's trigger that unlinks large objects names blob_chunk
-        -- without its schema.
+        -- without its schema, and triggers of others what the database's path has.
         PERFORM set_config('lock_timeout', '100ms', true);
         LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
         -- Plans go by the index, however long the batch: they need not be made
@@ -4456,7 +4475,7 @@ BEGIN
                 set_config('enable_seqscan', 'off', true),
                 set_config('enable_bitmapscan', 'off', true),
                 set_config('plan_cache_mode', 'force_generic_plan', true),
-                set_config('search_path', 'pg_catalog, public, pg_temp', true);
+                set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(v_path, ''), 'public', 'pg_temp'), true);
         WITH deleted AS (
             DELETE FROM public.object_state WHERE zoid = ANY (v_batch) RETURNING zoid, tid
         )

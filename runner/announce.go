@@ -20,9 +20,7 @@ const bytesPerObject = 480
 // announceBuild says before a first build how much disk it needs, and how much
 // is free where that can be seen: on the server itself.
 func (p *pack) announceBuild(ctx context.Context) error {
-	var objects int64
-	err := p.conn.QueryRow(ctx, `SELECT greatest(reltuples, pg_relation_size(oid) / 8192.0 * 15)::bigint
-		FROM pg_class WHERE oid = 'public.object_state'::regclass`).Scan(&objects)
+	objects, err := p.estimateObjects(ctx)
 	if err != nil {
 		return fmt.Errorf("estimate the number of objects: %w", err)
 	}
@@ -38,6 +36,25 @@ func (p *pack) announceBuild(ctx context.Context) error {
 	}
 	p.log.Info(text)
 	return nil
+}
+
+// estimateObjects counts the rows of some blocks: statistics may be of the time
+// before a load.
+func (p *pack) estimateObjects(ctx context.Context) (objects int64, err error) {
+	const blocks = 500
+	err = pgx.BeginTxFunc(ctx, p.conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockObjectState); err != nil {
+			return err
+		}
+		var share float64 // per cent
+		if err := tx.QueryRow(ctx, `SELECT least(100, 100.0 * $1::int * current_setting('block_size')::int
+			/ greatest(pg_relation_size('public.object_state'), 1))::float8`, blocks).Scan(&share); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `SELECT (count(*) * 100 / $1::float8)::bigint FROM public.object_state TABLESAMPLE SYSTEM ($1::float8)`,
+			share).Scan(&objects)
+	})
+	return objects, err
 }
 
 // freeDisk is what is free where the server keeps its data, if it runs on this

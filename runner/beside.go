@@ -47,7 +47,7 @@ func (b *beside) vacuum() error {
 	for _, sql := range []string{
 		"SET client_min_messages = error",
 		"VACUUM (SKIP_LOCKED, TRUNCATE false) relpack.object_inref",
-		"RESET client_min_messages",
+		"SET client_min_messages = notice",
 	} {
 		if _, err := b.conn.Exec(b.ctx, sql); err != nil {
 			return fmt.Errorf("%s: %w", sql, err)

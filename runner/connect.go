@@ -47,9 +47,9 @@ func Connect(ctx context.Context, t Target, purpose string, log *slog.Logger) (*
 		closeSession(conn)
 		return nil, err
 	}
-	if _, err := conn.Exec(ctx, ownSettings); err != nil {
+	if err := setUp(ctx, conn); err != nil {
 		closeSession(conn)
-		return nil, fmt.Errorf("set up session: %w", err)
+		return nil, err
 	}
 	return conn, nil
 }
@@ -62,25 +62,6 @@ const readBuffer = 256 << 10
 func buffered(r io.Reader, w io.Writer) *pgproto3.Frontend {
 	return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)
 }
-
-// ownSettings are for every session, whatever the database or the role has set.
-const ownSettings = safePath + ";" + noTimeouts + ";" + plainText
-
-// safePath keeps functions and operators that somebody put into public from
-// being taken for the server's own: they would run with this role's rights.
-// Not a start-up parameter, which poolers refuse.
-const safePath = "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)"
-
-// noTimeouts frees a session of the time limits that a DBA has set for
-// applications: they would end it in the middle of honest work, or while it
-// holds the pack lock for others. transaction_timeout came with PostgreSQL 17.
-const noTimeouts = `SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0;
-	SET idle_in_transaction_session_timeout = 0;
-	SELECT CASE WHEN current_setting('transaction_timeout', true) <> '' THEN set_config('transaction_timeout', '0', false) END`
-
-// plainText has values printed as they are read, whatever a DBA has set for
-// people and applications.
-const plainText = `SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET bytea_output = 'hex'; SET extra_float_digits = 1`
 
 // statementLog prints every statement so that it can be pasted into psql.
 type statementLog struct{ log *slog.Logger }

@@ -78,11 +78,10 @@ func (m *migrator) prepare(ctx context.Context, conn *pgx.Conn) error {
 	m.guard.Lock()
 	m.pids = append(m.pids, int32(pid))
 	m.guard.Unlock()
-	_, err = conn.Exec(ctx, ownSettings+`;
-		SET lock_timeout = `+migrationPatience+`;
-		SET idle_in_transaction_session_timeout = '2s';
-		SET default_transaction_read_only = off;
-		SET default_transaction_isolation = 'read committed'`)
+	if err := setUp(ctx, conn); err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "SET lock_timeout = "+migrationPatience+"; SET idle_in_transaction_session_timeout = '2s'")
 	return err
 }
 

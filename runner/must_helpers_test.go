@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 )
 
@@ -84,7 +85,7 @@ func spoil(t testing.TB, conn *pgx.Conn, statements string) {
 // session is one more client of the storage.
 func session(t testing.TB, target Target) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), target.DSN)
+	conn, err := pgtest.Connect(t.Context(), target.DSN)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -223,16 +223,7 @@ func (p *pack) unreferred(ctx context.Context) error {
 
 // session opens one more session on the target.
 func (p *pack) session(ctx context.Context, purpose string) (*pgx.Conn, error) {
-	conn, err := Connect(ctx, p.target, purpose, p.log)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := conn.Exec(ctx, `SET default_transaction_isolation = 'read committed';
-		SET default_transaction_read_only = off; SET jit = off`); err != nil {
-		closeSession(conn)
-		return nil, fmt.Errorf("set up session: %w", err)
-	}
-	return conn, nil
+	return Connect(ctx, p.target, purpose, p.log)
 }
 
 func closeSession(conn *pgx.Conn) {

@@ -112,8 +112,8 @@ const packPrivileges = `
 	SELECT 'relpack', format('USAGE on relpack.%s', class.relname)
 	FROM pg_class AS class
 	WHERE class.relnamespace = 'relpack'::regnamespace
-	  AND class.relname = 'write_event_id_seq'
-	  AND NOT has_sequence_privilege(class.oid, 'USAGE')
+	  AND CASE WHEN class.relkind = 'S' AND class.relname = 'write_event_id_seq'
+	      THEN NOT has_sequence_privilege(class.oid, 'USAGE') END
 	UNION ALL
 	SELECT 'relpack', format('EXECUTE on relpack.%s', function.proname)
 	FROM pg_proc AS function

@@ -48,7 +48,7 @@ func (p *pack) survey(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("count the unreachable: %w", err)
 		}
-		if _, err := p.conn.Exec(ctx, "RESET enable_seqscan; RESET enable_bitmapscan"); err != nil {
+		if _, err := p.conn.Exec(ctx, "SET enable_seqscan = on; SET enable_bitmapscan = on"); err != nil {
 			return fmt.Errorf("count the unreachable: %w", err)
 		}
 		if err := r.Damage.read(ctx, p.conn); err != nil {

@@ -1,5 +1,7 @@
 -- Where we may not see since when a transaction is open, we don't guess. Server
--- processes such as autovacuum have no user and hold nothing of ours.
+-- processes such as autovacuum have no user and hold nothing of ours. Whose
+-- track_activities was off at BEGIN has no start, though it be on by now; who is
+-- about to begin has none yet, which is over when one looks again.
 CREATE OR REPLACE FUNCTION relpack.oldest_transaction()
 RETURNS timestamptz
 LANGUAGE plpgsql
@@ -10,21 +12,33 @@ DECLARE
     v_oldest timestamptz;
     v_hidden integer;
     v_untracked integer;
+    v_unknown text[];
+    v_looks integer := 0;
 BEGIN
-    SELECT min(activity.xact_start),
-           min(activity.pid) FILTER (WHERE activity.backend_start IS NULL),
-           min(activity.pid) FILTER (WHERE activity.state = 'disabled')
-    INTO v_oldest, v_hidden, v_untracked
-    FROM pg_stat_activity AS activity
-    WHERE activity.datname = current_database()
-      AND activity.pid <> pg_backend_pid()
-      AND activity.application_name NOT LIKE 'relpack %'
-      AND activity.usesysid IS NOT NULL
-      AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL)
-      AND EXISTS (
-          SELECT
-          FROM pg_locks
-          WHERE pg_locks.pid = activity.pid AND pg_locks.locktype = 'virtualxid' AND pg_locks.granted);
+    LOOP
+        SELECT min(activity.xact_start),
+               min(activity.pid) FILTER (WHERE activity.backend_start IS NULL),
+               min(activity.pid) FILTER (
+                   WHERE activity.xact_start IS NULL AND (v_looks = 0 OR xact.id = ANY (v_unknown))),
+               array_agg(xact.id) FILTER (
+                   WHERE activity.xact_start IS NULL AND (v_looks = 0 OR xact.id = ANY (v_unknown)))
+        INTO v_oldest, v_hidden, v_untracked, v_unknown
+        FROM pg_stat_activity AS activity
+        CROSS JOIN LATERAL (
+            SELECT pg_locks.virtualxid AS id
+            FROM pg_locks
+            WHERE pg_locks.pid = activity.pid AND pg_locks.locktype = 'virtualxid'
+              AND pg_locks.virtualxid = pg_locks.virtualtransaction AND pg_locks.granted
+        ) AS xact
+        WHERE activity.datname = current_database()
+          AND activity.pid <> pg_backend_pid()
+          AND activity.application_name NOT LIKE 'relpack %'
+          AND activity.usesysid IS NOT NULL
+          AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL);
+        EXIT WHEN v_untracked IS NULL OR v_hidden IS NOT NULL OR v_looks = 6;
+        v_looks := v_looks + 1;
+        PERFORM pg_sleep(0.005 * 2 ^ v_looks), pg_stat_clear_snapshot();
+    END LOOP;
     IF v_hidden IS NOT NULL THEN
         RAISE EXCEPTION 'since when the transaction of pid % is open can''t be seen, and it may hold what would be deleted',
                         v_hidden
@@ -35,7 +49,7 @@ BEGIN
         RAISE EXCEPTION 'since when the transaction of pid % is open is not recorded, and it may hold what would be deleted',
                         v_untracked
             USING ERRCODE = 'RP002',
-                  HINT = 'Its track_activities is off: switch it on, or wait until the transaction has ended.';
+                  HINT = 'Its track_activities is off, or was when the transaction began: switch it on, and wait until the transaction has ended.';
     END IF;
     RETURN v_oldest;
 END;

@@ -12,6 +12,10 @@ DECLARE
     v_problems text;
 BEGIN
     PERFORM relpack.require_storage();
+    IF current_setting('session_replication_role') = 'replica' THEN
+        RAISE EXCEPTION 'session_replication_role is replica: what belongs to deleted rows would stay'
+            USING ERRCODE = 'RP002', HINT = 'SET session_replication_role = origin;';
+    END IF;
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';

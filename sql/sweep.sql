@@ -22,6 +22,7 @@ DECLARE
     v_high bigint;
     v_inrefs bigint;
     v_nodes bigint;
+    v_path text := (SELECT reset_val FROM pg_settings WHERE name = 'search_path');
 BEGIN
     -- Whatever wrote before in this transaction would hold the lock on.
     IF EXISTS (SELECT FROM relpack.writer WHERE pid = pg_backend_pid()) THEN
@@ -58,7 +59,7 @@ BEGIN
         -- A RelStorage before 3.0 locks the table for each of its commits. A row
         -- is as good as not waited for: whoever holds one may wait for us.
         -- RelStorage's trigger that unlinks large objects names blob_chunk
-        -- without its schema.
+        -- without its schema, and triggers of others what the database's path has.
         PERFORM set_config('lock_timeout', '100ms', true);
         LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
         -- Plans go by the index, however long the batch: they need not be made
@@ -68,7 +69,7 @@ BEGIN
                 set_config('enable_seqscan', 'off', true),
                 set_config('enable_bitmapscan', 'off', true),
                 set_config('plan_cache_mode', 'force_generic_plan', true),
-                set_config('search_path', 'pg_catalog, public, pg_temp', true);
+                set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(v_path, ''), 'public', 'pg_temp'), true);
         WITH deleted AS (
             DELETE FROM public.object_state WHERE zoid = ANY (v_batch) RETURNING zoid, tid
         )

@@ -36,6 +36,11 @@ func NewDatabase(t testing.TB) *Database {
 	if err := s.exec(t.Context(), statement); err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
+	if isHostile() {
+		if err := s.beHostile(t.Context(), name); err != nil {
+			t.Fatalf("pgtest: %v", err)
+		}
+	}
 	db := &Database{Name: name, DSN: withDatabase(s.dsn, name)}
 	t.Cleanup(func() {
 		if t.Failed() && (s.server == nil || s.keep) {
@@ -61,7 +66,7 @@ func tame(name string) string {
 // Connect opens a connection that is closed at the end of the test.
 func (d *Database) Connect(t testing.TB) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), d.DSN)
+	conn, err := Connect(t.Context(), d.DSN)
 	if err != nil {
 		t.Fatalf("pgtest: connect to %s: %v", d.DSN, err)
 	}
