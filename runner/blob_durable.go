@@ -64,8 +64,7 @@ func (p *pack) makeDurable(ctx context.Context) (why string, err error) {
 func (p *pack) commitDurably(ctx context.Context, conn *pgx.Conn) error {
 	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		// No message of a wait that is given up: the report has one.
-		if _, err := tx.Exec(ctx, `SET client_min_messages = error;
-			SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') <> 'remote_apply'`); err != nil {
+		if _, err := tx.Exec(ctx, "SET LOCAL client_min_messages = error; SET LOCAL synchronous_commit = on"); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, "UPDATE relpack.run SET deleted = $2 WHERE id = $1", p.run, p.report.Deleted.Objects)

@@ -88,14 +88,13 @@ func TestAGroupOfBlobFilesWaitsForTheTableForAMomentAndCommitsHere(t *testing.T)
 	expectState(t, pgx.BeginFunc(t.Context(), packer, group), "55P03")
 }
 
-// The application's commits don't wait for a standby here; relpack must, before
-// a file goes.
+// A standby that has gone away holds up no commit of relpack's but the one that
+// comes before a file goes.
 func TestBlobFilesStayUntilAStandbyHasConfirmedTheDeletion(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	s := newSampleOn(t, server, "")
 	s.target.CommitLockTimeout = 2 * time.Second
-	s.target.DSN += " options='-c synchronous_commit=local'"
 	s.expectPacked(zodbtest.Small, func() {
 		run(t, s.conn, "SET synchronous_commit = local")
 		run(t, s.conn, "ALTER SYSTEM SET synchronous_standby_names = 'away'")

@@ -133,6 +133,9 @@ func TestBlobFilesThatCannotBeRemovedWaitForTheNextPack(t *testing.T) {
 		if report.Deleted.Objects != int64(len(garbage(t, zodbtest.Small))) || report.BlobFiles.Waiting == 0 {
 			t.Errorf("deleted %d objects, %d blobs wait", report.Deleted.Objects, report.BlobFiles.Waiting)
 		}
+		if notes := strings.Join(report.Notes(), "\n"); !strings.Contains(notes, "could not be removed") || strings.Contains(notes, "when it is told") {
+			t.Errorf("notes %s", notes)
+		}
 		if left := allFiles(t, s.target.BlobDir); strings.Join(left, "\n") != strings.Join(files, "\n") {
 			t.Error("files have changed")
 		}

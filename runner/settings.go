@@ -57,8 +57,15 @@ var ownSettings = func() string {
 	return `SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
 		SELECT set_config(name, value, false)
 		FROM (VALUES ` + strings.Join(rows, ", ") + `) AS own (name, value)
-		WHERE current_setting(name, true) <> value`
+		WHERE current_setting(name, true) <> value;
+		` + commitHere
 }()
+
+// commitHere keeps a standby that has gone away from holding up relpack, and the
+// site with it. It gets all commits in their order; what must have got there,
+// before a blob file goes, is waited for by makeDurable.
+const commitHere = `SELECT set_config('synchronous_commit', 'local', false)
+		WHERE current_setting('synchronous_commit') NOT IN ('off', 'local')`
 
 // setUp makes a session one of relpack's.
 func setUp(ctx context.Context, conn *pgx.Conn) error {
