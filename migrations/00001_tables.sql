@@ -8,6 +8,24 @@
 -- What is parsed here must not find what others put into public.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- With functions that are a superuser's, the owner of object_state could become
+-- one: by a cast of a type of his own, in a trigger. Whose the schema is, may
+-- exchange what is in it.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    v_owner name := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('public.object_state'));
+BEGIN
+    IF v_owner <> current_user THEN
+        RAISE EXCEPTION 'relpack is to belong to %, as object_state does: run its migrations as that role', v_owner;
+    END IF;
+    IF (SELECT nspowner <> current_user::regrole FROM pg_namespace WHERE nspname = 'relpack') THEN
+        RAISE EXCEPTION 'the schema relpack is to belong to %, as object_state does', v_owner;
+    END IF;
+END;
+$$;
+-- +goose StatementEnd
+
 -- The schema itself belongs to who ran the migration; nobody else may look in
 -- before being told so (see sql/README.md, "Roles").
 REVOKE ALL ON SCHEMA relpack FROM PUBLIC;

@@ -95,6 +95,7 @@ VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM relpack.require_packer();
     ANALYZE relpack.spared;
 END;
 $$;
@@ -945,6 +946,7 @@ SET lock_timeout = '5s'
 SET client_min_messages = warning
 AS $$
 BEGIN
+    PERFORM relpack.require_packer();
     CREATE INDEX IF NOT EXISTS object_inref_inref ON relpack.object_inref (inref);
 EXCEPTION
     WHEN unique_violation OR duplicate_table THEN
@@ -977,6 +979,7 @@ AS $$
 DECLARE
     v_staged boolean := to_regclass('relpack.staged_object_zoid') IS NOT NULL;
 BEGIN
+    PERFORM relpack.require_packer();
     IF NOT v_staged THEN
         CREATE UNIQUE INDEX staged_object_zoid ON relpack.staged_object (zoid);
     ELSIF to_regclass('relpack.object_inref_zoid') IS NULL THEN
@@ -1014,6 +1017,7 @@ SET lock_timeout = '500ms'
 SET client_min_messages = warning
 AS $$
 BEGIN
+    PERFORM relpack.require_packer();
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_no_holes();
     -- The row is missing after a restore without the data of our tables.
@@ -1061,6 +1065,7 @@ DECLARE
     v_ranges bigint;
     v_sample float8;
 BEGIN
+    PERFORM relpack.require_packer();
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO STRICT step FROM relpack.storage;
     CASE step
@@ -2844,11 +2849,11 @@ COMMENT ON FUNCTION relpack.lock_storage() IS
 -- locked: later, a writer holding rows and a sweep holding the lock exclusively
 -- would wait for each other. The two-key form can't meet an object's lock. To set
 -- search_path for each of two calls a commit took a fifth of all that the triggers
--- take: there is one name here, with its schema.
+-- take: there is one name here, with its schema; and it needs nobody else's rights.
 CREATE OR REPLACE FUNCTION relpack.lock_writer()
 RETURNS trigger
 LANGUAGE plpgsql
-VOLATILE SECURITY DEFINER
+VOLATILE
 AS $$
 BEGIN
     PERFORM pg_catalog.pg_advisory_xact_lock_shared(1919249520, 1);
@@ -3569,6 +3574,14 @@ BEGIN
     IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
         RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
     END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF (tg_op = 'DELETE' AND (pg_typeof(OLD.zoid), pg_typeof(OLD.tid)) <> ('bigint'::regtype, 'bigint'::regtype))
+       OR (tg_op <> 'DELETE' AND (pg_typeof(NEW.zoid), pg_typeof(NEW.tid)) <> ('bigint'::regtype, 'bigint'::regtype)) THEN
+        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+    END IF;
     PERFORM pg_advisory_xact_lock_shared(1919249520, 1);
     INSERT INTO relpack.write_event (kind, zoid, tid)
     SELECT CASE tg_op WHEN 'DELETE' THEN 'deleted' ELSE 'written' END, applied.zoid, applied.tid
@@ -3602,12 +3615,25 @@ VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, relpack, pg_temp
 AS $$
 DECLARE
-    -- While the graph is built there is no index to look an object up by.
-    v_known boolean := (SELECT graph IN ('known', 'doubtful') FROM relpack.storage);
+    v_known boolean;
 BEGIN
     IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
         RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
     END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- On a table of another shape, the casts of its types would run with the
+    -- rights of relpack's owner.
+    IF (SELECT (pg_typeof(few.zoid), pg_typeof(few.tid), pg_typeof(few.state))
+               <> ('bigint'::regtype, 'bigint'::regtype, 'bytea'::regtype)
+        FROM deleted AS few
+        LIMIT 1) THEN
+        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- While the graph is built there is no index to look an object up by.
+    v_known := (SELECT graph IN ('known', 'doubtful') FROM relpack.storage);
     IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN
         INSERT INTO relpack.write_event (kind, zoid, tid)
         SELECT 'deleted', deleted.zoid, deleted.tid
@@ -3660,6 +3686,10 @@ BEGIN
        OR pg_typeof(OLD.zoid) <> 'bigint'::regtype OR pg_typeof(OLD.tid) <> 'bigint'::regtype THEN
         RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
     END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
+    END IF;
     INSERT INTO relpack.write_event (kind, zoid, tid)
     VALUES ('deleted', OLD.zoid, OLD.tid);
     RETURN NULL;
@@ -3681,6 +3711,10 @@ AS $$
 BEGIN
     IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
         RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
     END IF;
     INSERT INTO relpack.write_event (kind) VALUES ('truncated');
     -- What is loaded next may use the same oids and tids.
@@ -3716,17 +3750,31 @@ BEGIN
     IF tg_table_schema OPERATOR(pg_catalog.<>) 'public' OR tg_table_name OPERATOR(pg_catalog.<>) 'object_state' THEN
         RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
     END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF pg_catalog.to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
+    END IF;
     -- The INSERT alone would do, but is begun in vain for nearly every commit.
     IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'read committed' THEN
         SELECT storage.watermark,
                storage.graph OPERATOR(pg_catalog.=) 'none'
                OR NOT EXISTS (
-                   SELECT FROM written WHERE (written.tid OPERATOR(pg_catalog.>) storage.watermark) IS NOT TRUE)
+                   SELECT
+                   FROM written
+                   WHERE CASE WHEN pg_catalog.pg_typeof(written.tid) OPERATOR(pg_catalog.=) 'bigint'::pg_catalog.regtype
+                              THEN written.tid OPERATOR(pg_catalog.>) storage.watermark
+                         END IS NOT TRUE)
         INTO v_watermark, v_silent
         FROM relpack.storage;
         IF v_silent THEN
             RETURN NULL;
         END IF;
+    END IF;
+    IF (SELECT pg_catalog.pg_typeof(written.tid) OPERATOR(pg_catalog.<>) 'bigint'::pg_catalog.regtype
+               OR pg_catalog.pg_typeof(written.zoid) OPERATOR(pg_catalog.<>) 'bigint'::pg_catalog.regtype
+        FROM written
+        LIMIT 1) THEN
+        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     INSERT INTO relpack.write_event (kind, zoid, tid)
     SELECT 'written', written.zoid, written.tid
@@ -3854,6 +3902,65 @@ COMMENT ON FUNCTION relpack.require_no_holes() IS
     'Raises RP002 while objects are missing that live ones refer to, unless they were given up: before the graph is forgotten.';
 -- +goose StatementEnd
 
+-- sql/require_own.sql
+-- +goose StatementBegin
+-- Whoever has code of his own run on relpack's tables, or owns a part of relpack,
+-- decides what is deleted, and acts with the rights of who packs.
+CREATE OR REPLACE FUNCTION relpack.require_own()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_owner oid := (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.object_state'));
+    v_foreign text;
+BEGIN
+    SELECT min(found.what)
+    INTO v_foreign
+    FROM (
+        SELECT format('schema relpack belongs to %s, object_state to %s', nspowner::regrole, v_owner::regrole)
+        FROM pg_namespace
+        WHERE nspname = 'relpack' AND nspowner <> v_owner
+        UNION ALL
+        SELECT format('relpack.%I belongs to %s, object_state to %s', relname, relowner::regrole, v_owner::regrole)
+        FROM pg_class
+        WHERE relnamespace = 'relpack'::regnamespace AND relkind NOT IN ('i', 'I', 't') AND relowner <> v_owner
+        UNION ALL
+        SELECT format('function relpack.%I belongs to %s, object_state to %s', proname, proowner::regrole, v_owner::regrole)
+        FROM pg_proc
+        WHERE pronamespace = 'relpack'::regnamespace AND proowner <> v_owner
+        UNION ALL
+        SELECT format('there is a rule %I on relpack.%I', rulename, relname)
+        FROM pg_rewrite
+        JOIN pg_class ON pg_class.oid = ev_class
+        WHERE relnamespace = 'relpack'::regnamespace AND relkind <> 'v'
+        UNION ALL
+        SELECT format('there is a trigger %I on relpack.%I', tgname, relname)
+        FROM pg_trigger
+        JOIN pg_class ON pg_class.oid = tgrelid
+        WHERE relnamespace = 'relpack'::regnamespace AND NOT tgisinternal
+          AND tgfoid <> to_regprocedure('relpack.guard_graph()')
+        UNION ALL
+        SELECT format('relpack.%I is no plain table: it inherits, is inherited from, or has policies', relname)
+        FROM pg_class
+        WHERE relnamespace = 'relpack'::regnamespace AND relkind IN ('r', 'p')
+          AND (relkind = 'p'
+               OR relrowsecurity
+               OR EXISTS (SELECT FROM pg_inherits WHERE pg_class.oid IN (inhparent, inhrelid)))
+    ) AS found (what);
+    IF v_foreign IS NOT NULL THEN
+        RAISE EXCEPTION 'relpack is not its own master: %', v_foreign
+            USING ERRCODE = 'RP002',
+                  HINT = 'Remove it, or "DROP SCHEMA relpack CASCADE" and "relpack migrate up": the graph can always be built again.';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_own() IS
+    'Raises RP002 when a part of relpack belongs to another role than object_state, or somebody has put a rule, a trigger, a policy or an heir on one of its tables.';
+-- +goose StatementEnd
+
 -- sql/require_pack_lock.sql
 -- +goose StatementBegin
 -- Every function that writes the graph begins with this: there is one writer.
@@ -3895,6 +4002,31 @@ $$;
 
 COMMENT ON FUNCTION relpack.require_pack_lock() IS
     'Makes sure that this session is the only packer: it holds the pack lock, or gets it until its transaction ends. Raises RP001 when another pack runs, RP002 on a standby or when the transaction is not READ COMMITTED.';
+-- +goose StatementEnd
+
+-- sql/require_packer.sql
+-- +goose StatementBegin
+-- Functions with their owner's rights ask this first: what pg_restore -x or a
+-- careless GRANT lets everybody execute is not for everybody. current_user is
+-- their owner's, so it is the role that the session has taken that counts.
+CREATE OR REPLACE FUNCTION relpack.require_packer()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_caller name := CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END;
+BEGIN
+    IF NOT has_table_privilege(v_caller, 'relpack.object', 'TRUNCATE') THEN
+        RAISE EXCEPTION 'role % may not write the graph: it lacks TRUNCATE on relpack.object', v_caller
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_packer() IS
+    'Raises insufficient_privilege unless the role that the session has taken may pack.';
 -- +goose StatementEnd
 
 -- sql/require_settled.sql
@@ -3971,6 +4103,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_off text;
+    v_columns text[] := '{"zoid bigint", "tid bigint", "state_size bigint", "state bytea"}';
 BEGIN
     PERFORM relpack.lock_storage();
     -- Triggers fire for statements that name their table: a write to another
@@ -3986,6 +4119,50 @@ BEGIN
     END IF;
     SELECT string_agg(expected.name, ', ')
     INTO v_off
+    FROM unnest(v_columns) AS expected (name)
+    WHERE NOT EXISTS (
+        SELECT
+        FROM pg_attribute
+        WHERE attrelid = to_regclass('public.object_state')
+          AND format('%s %s', attname, format_type(atttypid, NULL)) = expected.name);
+    IF v_off IS NOT NULL THEN
+        RAISE EXCEPTION 'public.object_state has not the columns of RelStorage: it lacks %', v_off USING ERRCODE = 'RP002';
+    END IF;
+    -- RelStorage may use either.
+    SELECT format('%I.object_state', nspname)
+    INTO v_off
+    FROM pg_class
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE relname = 'object_state'
+      AND relkind IN ('r', 'p')
+      AND nspname <> 'public'
+      AND nspname !~ '^pg_'
+      AND ARRAY(SELECT format('%s %s', attname, format_type(atttypid, NULL))
+                FROM pg_attribute
+                WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped) @> v_columns
+    LIMIT 1;
+    IF v_off IS NOT NULL THEN
+        RAISE EXCEPTION 'there are two storages, public.object_state and %', v_off
+            USING ERRCODE = 'RP002',
+                  HINT = 'relpack packs public.object_state: if that is the one the application uses, rename or move the other.';
+    END IF;
+    SELECT pubname
+    INTO v_off
+    FROM pg_publication
+    WHERE puballtables
+       OR EXISTS (SELECT FROM pg_publication_namespace WHERE pnpubid = pg_publication.oid AND pnnspid = 'relpack'::regnamespace)
+       OR EXISTS (SELECT
+                  FROM pg_publication_rel
+                  JOIN pg_class ON pg_class.oid = prrelid
+                  WHERE prpubid = pg_publication.oid AND relnamespace = 'relpack'::regnamespace)
+    LIMIT 1;
+    IF v_off IS NOT NULL THEN
+        RAISE EXCEPTION 'the publication % includes relpack''s tables, which stops its subscribers', v_off
+            USING ERRCODE = 'RP002', HINT = 'Publish with FOR TABLES IN SCHEMA public instead.';
+    END IF;
+    PERFORM relpack.require_own();
+    SELECT string_agg(expected.name, ', ')
+    INTO v_off
     FROM relpack.missing_trigger() AS expected (name);
     IF v_off IS NOT NULL THEN
         RAISE EXCEPTION 'triggers of relpack are missing or disabled: %', v_off
@@ -3999,7 +4176,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_storage() IS
-    'Locks object_state as relpack.lock_storage() does, and raises RP002 when the storage has no root object, is no plain table or may not be seen whole, or relpack''s triggers are not in force.';
+    'Locks object_state as relpack.lock_storage() does, and raises RP002 when the storage has no root object, is no plain table, has other columns or may not be seen whole, is one of two in the database, when relpack''s tables are published or not its own, or its triggers are not in force.';
 -- +goose StatementEnd
 
 -- sql/require_unreferred.sql
@@ -5524,7 +5701,9 @@ DROP FUNCTION relpack."set_aside_blobs";
 DROP FUNCTION relpack."require_unreferred";
 DROP FUNCTION relpack."require_storage";
 DROP FUNCTION relpack."require_settled";
+DROP FUNCTION relpack."require_packer";
 DROP FUNCTION relpack."require_pack_lock";
+DROP FUNCTION relpack."require_own";
 DROP FUNCTION relpack."require_no_holes";
 DROP FUNCTION relpack."require_large_objects";
 DROP FUNCTION relpack."report_write";

@@ -28,8 +28,12 @@ type database struct {
 
 	storage   bool     // public.object_state is a table
 	elsewhere []string // other schemas with an object_state
+	rivals    []string // those of them that have the columns of a storage
+	resolved  string   // another relation that the settings of the session take for object_state
 	history   string   // by what a history-preserving storage is known; "" for history-free
 	missing   []string // columns that object_state lacks
+	mistyped  []string // columns of another type than RelStorage's
+	publisher string   // a publication of relpack's tables, there or to come
 	owner     string   // of object_state
 
 	schema     bool   // there is a schema relpack
@@ -38,6 +42,8 @@ type database struct {
 	owned      bool   // by this role
 	mayLook    bool   // this role may read goose's table
 	migrations string // whose they are: the schema's owner
+	superuser  bool   // that is one
+	stranger   string // something in the schema that belongs to another role than object_state
 	version    int64  // of the last migration; 0: relpack is not installed
 }
 
@@ -54,7 +60,11 @@ func lookAt(ctx context.Context, conn *pgx.Conn) (*database, error) {
 	if d.major = number / 10000; d.major < minServer {
 		return d, nil
 	}
-	if err := d.lookAtStorage(ctx, conn); err != nil {
+	resolved, err := resolve(ctx, conn)
+	if err != nil {
+		return nil, fmt.Errorf("inspect the storage: %w", err)
+	}
+	if err := d.lookAtStorage(ctx, conn, resolved); err != nil {
 		return nil, fmt.Errorf("inspect the storage: %w", err)
 	}
 	if err := d.lookAtSchema(ctx, conn); err != nil {
@@ -63,22 +73,62 @@ func lookAt(ctx context.Context, conn *pgx.Conn) (*database, error) {
 	return d, nil
 }
 
-func (d *database) lookAtStorage(ctx context.Context, conn *pgx.Conn) error {
+// resolve asks for the oid of object_state by the search path that the session
+// began with: of the DSN, the role or the database, as an application has it.
+// With that path, nothing but qualified names can be trusted.
+func resolve(ctx context.Context, conn *pgx.Conn) (string, error) {
+	results, err := conn.PgConn().Exec(ctx, `
+		BEGIN READ ONLY;
+		SET LOCAL search_path TO DEFAULT;
+		SELECT CAST(pg_catalog.to_regclass('object_state') AS pg_catalog.oid);
+		ROLLBACK`).ReadAll()
+	if err != nil {
+		return "", err
+	}
+	for _, result := range results {
+		if len(result.Rows) == 1 && result.Rows[0][0] != nil {
+			return string(result.Rows[0][0]), nil
+		}
+	}
+	return "0", nil
+}
+
+// storageColumns are those of a history-free storage.
+var storageColumns = []string{"zoid bigint", "tid bigint", "state_size bigint", "state bytea"}
+
+func (d *database) lookAtStorage(ctx context.Context, conn *pgx.Conn, resolved string) error {
 	if err := conn.QueryRow(ctx, `
 		SELECT coalesce(array_agg(namespace.nspname::text ORDER BY namespace.nspname)
 		                FILTER (WHERE namespace.nspname <> 'public'), '{}'),
 		       coalesce(bool_or(namespace.nspname = 'public'), false),
-		       coalesce(max(pg_get_userbyid(class.relowner)) FILTER (WHERE namespace.nspname = 'public'), '')
+		       coalesce(max(pg_get_userbyid(class.relowner)) FILTER (WHERE namespace.nspname = 'public'), ''),
+		       coalesce(array_agg(namespace.nspname::text ORDER BY namespace.nspname)
+		                FILTER (WHERE namespace.nspname <> 'public' AND ARRAY(
+		                    SELECT format('%s %s', attname, format_type(atttypid, NULL))
+		                    FROM pg_catalog.pg_attribute
+		                    WHERE attrelid = class.oid AND attnum > 0 AND NOT attisdropped) @> $1), '{}'),
+		       coalesce((SELECT format('%I.%I', other.relnamespace::regnamespace, other.relname)
+		                 FROM pg_catalog.pg_class AS other
+		                 WHERE other.oid = $2::text::oid AND other.relnamespace <> 'public'::regnamespace), ''),
+		       coalesce((SELECT min(publication.pubname)::text
+		                 FROM pg_catalog.pg_publication AS publication
+		                 WHERE publication.puballtables
+		                    OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace
+		                               WHERE pnpubid = publication.oid AND pnnspid = to_regnamespace('relpack'))
+		                    OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel
+		                               JOIN pg_catalog.pg_class AS published ON published.oid = prrelid
+		                               WHERE prpubid = publication.oid AND published.relnamespace = to_regnamespace('relpack'))), '')
 		FROM pg_catalog.pg_class AS class
 		JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace
 		WHERE class.relname = 'object_state'
 		  AND class.relkind IN ('r', 'p')
-		  AND namespace.nspname !~ '^pg_'`).Scan(&d.elsewhere, &d.storage, &d.owner); err != nil || !d.storage {
+		  AND namespace.nspname !~ '^pg_'`, storageColumns, resolved).
+		Scan(&d.elsewhere, &d.storage, &d.owner, &d.rivals, &d.resolved, &d.publisher); err != nil || !d.storage {
 		return err
 	}
 	var columns, tables []string
 	if err := conn.QueryRow(ctx, `
-		SELECT (SELECT array_agg(attribute.attname::text)
+		SELECT (SELECT array_agg(format('%s %s', attribute.attname, format_type(attribute.atttypid, NULL)))
 		        FROM pg_catalog.pg_attribute AS attribute
 		        JOIN pg_catalog.pg_class AS class ON class.oid = attribute.attrelid
 		        WHERE class.relname = 'object_state'
@@ -92,15 +142,25 @@ func (d *database) lookAtStorage(ctx context.Context, conn *pgx.Conn) error {
 		          AND class.relkind = 'r')`).Scan(&columns, &tables); err != nil {
 		return err
 	}
+	types := map[string]string{}
+	for _, column := range columns {
+		name, kind, _ := strings.Cut(column, " ")
+		types[name] = kind
+	}
 	switch {
-	case slices.Contains(columns, "prev_tid"):
+	case types["prev_tid"] != "":
 		d.history = "object_state has a column prev_tid"
 	case len(tables) > 0:
 		d.history = "there is a table " + tables[0]
 	}
-	for _, column := range []string{"zoid", "tid", "state_size", "state"} {
-		if !slices.Contains(columns, column) {
-			d.missing = append(d.missing, column)
+	for _, column := range storageColumns {
+		name, kind, _ := strings.Cut(column, " ")
+		switch types[name] {
+		case kind:
+		case "":
+			d.missing = append(d.missing, name)
+		default:
+			d.mistyped = append(d.mistyped, fmt.Sprintf("%s is %s, not %s", name, types[name], kind))
 		}
 	}
 	return nil
@@ -111,6 +171,20 @@ func (d *database) lookAtSchema(ctx context.Context, conn *pgx.Conn) error {
 		SELECT count(*) > 0,
 		       coalesce(bool_or(pg_has_role(namespace.nspowner, 'USAGE')), false),
 		       coalesce(max(pg_get_userbyid(namespace.nspowner)), ''),
+		       coalesce(bool_or((SELECT rolsuper FROM pg_catalog.pg_roles WHERE pg_roles.oid = namespace.nspowner)), false),
+		       coalesce((SELECT min(thing.kind || thing.name || ' belongs to ' || pg_get_userbyid(thing.owner))
+		                 FROM (
+		                     SELECT 'schema ', nspname::text, nspowner FROM pg_catalog.pg_namespace WHERE nspname = 'relpack'
+		                     UNION ALL
+		                     SELECT 'relation relpack.', relname::text, relowner
+		                     FROM pg_catalog.pg_class
+		                     WHERE relnamespace = to_regnamespace('relpack') AND relkind NOT IN ('i', 't', 'I')
+		                     UNION ALL
+		                     SELECT 'function relpack.', proname::text, proowner
+		                     FROM pg_catalog.pg_proc
+		                     WHERE pronamespace = to_regnamespace('relpack')
+		                 ) AS thing (kind, name, owner)
+		                 WHERE thing.owner <> (SELECT relowner FROM pg_catalog.pg_class WHERE oid = to_regclass('public.object_state'))), ''),
 		       coalesce(bool_or(EXISTS (
 		           SELECT FROM pg_catalog.pg_class AS class
 		           WHERE class.relnamespace = namespace.oid AND class.relname = 'goose_db_version')), false),
@@ -122,7 +196,7 @@ func (d *database) lookAtSchema(ctx context.Context, conn *pgx.Conn) error {
 		           WHERE function.pronamespace = namespace.oid)), false)
 		FROM pg_catalog.pg_namespace AS namespace
 		WHERE namespace.nspname = 'relpack'`).
-		Scan(&d.schema, &d.owned, &d.migrations, &d.versioned, &d.occupied); err != nil || !d.versioned {
+		Scan(&d.schema, &d.owned, &d.migrations, &d.superuser, &d.stranger, &d.versioned, &d.occupied); err != nil || !d.versioned {
 		return err
 	}
 	if err := conn.QueryRow(ctx, `
@@ -149,6 +223,8 @@ func (d *database) String() string {
 		return "object_state in schema " + strings.Join(d.elsewhere, ", ") + ", none in public"
 	case !d.storage:
 		return "no table object_state: not a RelStorage database"
+	case len(d.mistyped) > 0:
+		return "object_state whose " + strings.Join(d.mistyped, ", ")
 	case d.history != "":
 		return "history-preserving storage (" + d.history + ")"
 	case len(d.missing) > 0:
@@ -178,6 +254,15 @@ func (d *database) checkStorage() error {
 			"database %s has its table object_state in schema %s and none in public", d.name, strings.Join(d.elsewhere, ", "))
 	case !d.storage:
 		return Refuse("", "database %s has no table object_state: it is not a RelStorage database", d.name)
+	case d.resolved != "":
+		return Refuse("RelStorage's tables have to be in public",
+			"the settings of this connection take %s in database %s for object_state, relpack packs public.object_state", d.resolved, d.name)
+	case len(d.rivals) > 0:
+		return Refuse("relpack packs public.object_state: if that is the one the application uses, rename or move the other",
+			"database %s has two storages, public.object_state and %s.object_state", d.name, d.rivals[0])
+	case len(d.mistyped) > 0:
+		return Refuse("zodb-pgjsonb, for one, has a table of this name",
+			"public.object_state in database %s is not RelStorage's: its column %s", d.name, strings.Join(d.mistyped, ", "))
 	case d.history != "":
 		return Refuse("relpack packs history-free storages only; use zodbpack",
 			"database %s holds a history-preserving storage (%s)", d.name, d.history)
@@ -187,8 +272,26 @@ func (d *database) checkStorage() error {
 	case d.foreign():
 		return Refuse("relpack needs this name for itself",
 			"database %s has a schema relpack that is not of relpack's making", d.name)
+	case d.stranger != "" && !d.adoptable():
+		return d.strange()
+	case d.publisher != "":
+		return Refuse("Publish with FOR TABLES IN SCHEMA public instead",
+			"the publication %s of database %s includes relpack's tables, which stops its subscribers", quoteName(d.publisher), d.name)
 	}
 	return nil
+}
+
+// adoptable tells whether an empty schema, made for relpack by the role at work
+// or by a superuser, can be given to the owner of object_state.
+func (d *database) adoptable() bool {
+	return !d.versioned && !d.occupied && (d.superuser || d.migrations == d.role)
+}
+
+// strange refuses a schema in which somebody else could have code of his own run
+// with the rights of whoever migrates or packs.
+func (d *database) strange() error {
+	return Refuse(`If you don't know why, look what is in it; "DROP SCHEMA relpack CASCADE" removes it with its triggers, "relpack migrate up" installs it anew`,
+		"%s, but object_state of database %s belongs to %s: so has relpack to", d.stranger, d.name, d.owner)
 }
 
 // checkVersion compares the schema's version with that of this relpack.

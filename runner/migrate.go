@@ -74,9 +74,14 @@ func (m *migrator) install(ctx context.Context) (err error) {
 			m.log.Warn(fmt.Sprintf(`parts of the schema relpack are left (%s): "relpack migrate down" removes them`, oneLine(left.Error())))
 		}
 	}()
+	owner := quoteName(m.found.owner)
 	if !m.found.schema {
-		if _, err := m.db.ExecContext(ctx, "CREATE SCHEMA relpack"); err != nil {
+		if _, err := m.conn.Exec(ctx, "CREATE SCHEMA relpack AUTHORIZATION "+owner); err != nil {
 			return fmt.Errorf("create schema relpack in database %s: %w", m.found.name, err)
+		}
+	} else if m.found.stranger != "" {
+		if _, err := m.conn.Exec(ctx, "ALTER SCHEMA relpack OWNER TO "+owner); err != nil {
+			return fmt.Errorf("give schema relpack of database %s to %s: %w", m.found.name, owner, err)
 		}
 	}
 	if err := m.patiently(ctx, "install relpack", m.gooseUp); err != nil {
@@ -141,6 +146,8 @@ func (d *database) checkRemovable(ctx context.Context, conn querier, files fs.FS
 	case d.schema && !d.owned:
 		return Refuse(fmt.Sprintf("Migrate as %s", d.migrations),
 			"role %s does not own the schema relpack of database %s", d.role, d.name)
+	case d.stranger != "" && !d.adoptable():
+		return d.strange()
 	}
 	if d.storage && d.schema {
 		if err := d.checkMayMigrate(ctx, conn); err != nil {

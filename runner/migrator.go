@@ -67,7 +67,9 @@ func openMigrator(ctx context.Context, t Target, files fs.FS, purpose string, lo
 // migrationPatience is how long a try waits for a lock.
 const migrationPatience = "'200ms'"
 
-// prepare sets up goose's session. Whatever it waits for, it gives up before
+// prepare sets up goose's session. All that it makes is to belong to the owner
+// of object_state, whoever migrates: with what is a superuser's, that owner
+// could become one. Whatever it waits for, it gives up before
 // the site queues up behind it; and should this process be stopped while it
 // holds a lock, the server ends the session.
 func (m *migrator) prepare(ctx context.Context, conn *pgx.Conn) error {
@@ -80,6 +82,15 @@ func (m *migrator) prepare(ctx context.Context, conn *pgx.Conn) error {
 	m.guard.Unlock()
 	if err := setUp(ctx, conn); err != nil {
 		return err
+	}
+	owner := m.found.owner
+	if owner == "" {
+		owner = m.found.migrations
+	}
+	if owner != "" {
+		if _, err := conn.Exec(ctx, "SET ROLE "+quoteName(owner)); err != nil {
+			return fmt.Errorf("act as %s, to whom object_state belongs: %w", owner, err)
+		}
 	}
 	_, err = conn.Exec(ctx, "SET lock_timeout = "+migrationPatience+"; SET idle_in_transaction_session_timeout = '2s'")
 	return err

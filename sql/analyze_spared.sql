@@ -6,6 +6,7 @@ VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM relpack.require_packer();
     ANALYZE relpack.spared;
 END;
 $$;

@@ -10,6 +10,7 @@ SET lock_timeout = '5s'
 SET client_min_messages = warning
 AS $$
 BEGIN
+    PERFORM relpack.require_packer();
     CREATE INDEX IF NOT EXISTS object_inref_inref ON relpack.object_inref (inref);
 EXCEPTION
     WHEN unique_violation OR duplicate_table THEN

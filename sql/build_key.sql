@@ -14,6 +14,7 @@ AS $$
 DECLARE
     v_staged boolean := to_regclass('relpack.staged_object_zoid') IS NOT NULL;
 BEGIN
+    PERFORM relpack.require_packer();
     IF NOT v_staged THEN
         CREATE UNIQUE INDEX staged_object_zoid ON relpack.staged_object (zoid);
     ELSIF to_regclass('relpack.object_inref_zoid') IS NULL THEN

@@ -11,6 +11,7 @@ SET lock_timeout = '500ms'
 SET client_min_messages = warning
 AS $$
 BEGIN
+    PERFORM relpack.require_packer();
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_no_holes();
     -- The row is missing after a restore without the data of our tables.

@@ -17,6 +17,7 @@ DECLARE
     v_ranges bigint;
     v_sample float8;
 BEGIN
+    PERFORM relpack.require_packer();
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO STRICT step FROM relpack.storage;
     CASE step

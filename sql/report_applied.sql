@@ -12,6 +12,14 @@ BEGIN
     IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
         RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
     END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF (tg_op = 'DELETE' AND (pg_typeof(OLD.zoid), pg_typeof(OLD.tid)) <> ('bigint'::regtype, 'bigint'::regtype))
+       OR (tg_op <> 'DELETE' AND (pg_typeof(NEW.zoid), pg_typeof(NEW.tid)) <> ('bigint'::regtype, 'bigint'::regtype)) THEN
+        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+    END IF;
     PERFORM pg_advisory_xact_lock_shared(1919249520, 1);
     INSERT INTO relpack.write_event (kind, zoid, tid)
     SELECT CASE tg_op WHEN 'DELETE' THEN 'deleted' ELSE 'written' END, applied.zoid, applied.tid

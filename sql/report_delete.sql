@@ -8,12 +8,25 @@ VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, relpack, pg_temp
 AS $$
 DECLARE
-    -- While the graph is built there is no index to look an object up by.
-    v_known boolean := (SELECT graph IN ('known', 'doubtful') FROM relpack.storage);
+    v_known boolean;
 BEGIN
     IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
         RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
     END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- On a table of another shape, the casts of its types would run with the
+    -- rights of relpack's owner.
+    IF (SELECT (pg_typeof(few.zoid), pg_typeof(few.tid), pg_typeof(few.state))
+               <> ('bigint'::regtype, 'bigint'::regtype, 'bytea'::regtype)
+        FROM deleted AS few
+        LIMIT 1) THEN
+        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- While the graph is built there is no index to look an object up by.
+    v_known := (SELECT graph IN ('known', 'doubtful') FROM relpack.storage);
     IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN
         INSERT INTO relpack.write_event (kind, zoid, tid)
         SELECT 'deleted', deleted.zoid, deleted.tid

@@ -13,6 +13,10 @@ BEGIN
        OR pg_typeof(OLD.zoid) <> 'bigint'::regtype OR pg_typeof(OLD.tid) <> 'bigint'::regtype THEN
         RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
     END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
+    END IF;
     INSERT INTO relpack.write_event (kind, zoid, tid)
     VALUES ('deleted', OLD.zoid, OLD.tid);
     RETURN NULL;

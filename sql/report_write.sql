@@ -19,17 +19,31 @@ BEGIN
     IF tg_table_schema OPERATOR(pg_catalog.<>) 'public' OR tg_table_name OPERATOR(pg_catalog.<>) 'object_state' THEN
         RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
     END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF pg_catalog.to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
+    END IF;
     -- The INSERT alone would do, but is begun in vain for nearly every commit.
     IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'read committed' THEN
         SELECT storage.watermark,
                storage.graph OPERATOR(pg_catalog.=) 'none'
                OR NOT EXISTS (
-                   SELECT FROM written WHERE (written.tid OPERATOR(pg_catalog.>) storage.watermark) IS NOT TRUE)
+                   SELECT
+                   FROM written
+                   WHERE CASE WHEN pg_catalog.pg_typeof(written.tid) OPERATOR(pg_catalog.=) 'bigint'::pg_catalog.regtype
+                              THEN written.tid OPERATOR(pg_catalog.>) storage.watermark
+                         END IS NOT TRUE)
         INTO v_watermark, v_silent
         FROM relpack.storage;
         IF v_silent THEN
             RETURN NULL;
         END IF;
+    END IF;
+    IF (SELECT pg_catalog.pg_typeof(written.tid) OPERATOR(pg_catalog.<>) 'bigint'::pg_catalog.regtype
+               OR pg_catalog.pg_typeof(written.zoid) OPERATOR(pg_catalog.<>) 'bigint'::pg_catalog.regtype
+        FROM written
+        LIMIT 1) THEN
+        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     INSERT INTO relpack.write_event (kind, zoid, tid)
     SELECT 'written', written.zoid, written.tid

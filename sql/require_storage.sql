@@ -7,6 +7,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_off text;
+    v_columns text[] := '{"zoid bigint", "tid bigint", "state_size bigint", "state bytea"}';
 BEGIN
     PERFORM relpack.lock_storage();
     -- Triggers fire for statements that name their table: a write to another
@@ -22,6 +23,50 @@ BEGIN
     END IF;
     SELECT string_agg(expected.name, ', ')
     INTO v_off
+    FROM unnest(v_columns) AS expected (name)
+    WHERE NOT EXISTS (
+        SELECT
+        FROM pg_attribute
+        WHERE attrelid = to_regclass('public.object_state')
+          AND format('%s %s', attname, format_type(atttypid, NULL)) = expected.name);
+    IF v_off IS NOT NULL THEN
+        RAISE EXCEPTION 'public.object_state has not the columns of RelStorage: it lacks %', v_off USING ERRCODE = 'RP002';
+    END IF;
+    -- RelStorage may use either.
+    SELECT format('%I.object_state', nspname)
+    INTO v_off
+    FROM pg_class
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE relname = 'object_state'
+      AND relkind IN ('r', 'p')
+      AND nspname <> 'public'
+      AND nspname !~ '^pg_'
+      AND ARRAY(SELECT format('%s %s', attname, format_type(atttypid, NULL))
+                FROM pg_attribute
+                WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped) @> v_columns
+    LIMIT 1;
+    IF v_off IS NOT NULL THEN
+        RAISE EXCEPTION 'there are two storages, public.object_state and %', v_off
+            USING ERRCODE = 'RP002',
+                  HINT = 'relpack packs public.object_state: if that is the one the application uses, rename or move the other.';
+    END IF;
+    SELECT pubname
+    INTO v_off
+    FROM pg_publication
+    WHERE puballtables
+       OR EXISTS (SELECT FROM pg_publication_namespace WHERE pnpubid = pg_publication.oid AND pnnspid = 'relpack'::regnamespace)
+       OR EXISTS (SELECT
+                  FROM pg_publication_rel
+                  JOIN pg_class ON pg_class.oid = prrelid
+                  WHERE prpubid = pg_publication.oid AND relnamespace = 'relpack'::regnamespace)
+    LIMIT 1;
+    IF v_off IS NOT NULL THEN
+        RAISE EXCEPTION 'the publication % includes relpack''s tables, which stops its subscribers', v_off
+            USING ERRCODE = 'RP002', HINT = 'Publish with FOR TABLES IN SCHEMA public instead.';
+    END IF;
+    PERFORM relpack.require_own();
+    SELECT string_agg(expected.name, ', ')
+    INTO v_off
     FROM relpack.missing_trigger() AS expected (name);
     IF v_off IS NOT NULL THEN
         RAISE EXCEPTION 'triggers of relpack are missing or disabled: %', v_off
@@ -35,4 +80,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_storage() IS
-    'Locks object_state as relpack.lock_storage() does, and raises RP002 when the storage has no root object, is no plain table or may not be seen whole, or relpack''s triggers are not in force.';
+    'Locks object_state as relpack.lock_storage() does, and raises RP002 when the storage has no root object, is no plain table, has other columns or may not be seen whole, is one of two in the database, when relpack''s tables are published or not its own, or its triggers are not in force.';

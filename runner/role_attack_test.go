@@ -1,0 +1,231 @@
+package runner
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/migrations"
+	"relpack/runner/internal/zodbtest"
+)
+
+// newLand is a storage of a role that is no superuser, without relpack.
+func newLand(t *testing.T) house {
+	t.Helper()
+	target, admin := newEmptyDatabase(t)
+	h := house{target: target, admin: admin, owner: newRole(t, admin), app: newRole(t, admin)}
+	run(t, admin, "GRANT CREATE ON SCHEMA public TO "+h.owner)
+	if err := zodbtest.CreateStorage(t.Context(), h.as(t, h.owner), zodbtest.V42); err != nil {
+		t.Fatal(err)
+	}
+	run(t, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "+h.app)
+	return h
+}
+
+// ofOthers lists what in the schema belongs to another role.
+func ofOthers(t *testing.T, conn *pgx.Conn, owner string) []string {
+	t.Helper()
+	return lines(t, conn, `
+		SELECT 'schema' FROM pg_namespace WHERE nspname = 'relpack' AND nspowner <> '`+owner+`'::regrole
+		UNION ALL
+		SELECT relname::text FROM pg_class WHERE relnamespace = 'relpack'::regnamespace AND relowner <> '`+owner+`'::regrole
+		UNION ALL
+		SELECT proname::text FROM pg_proc WHERE pronamespace = 'relpack'::regnamespace AND proowner <> '`+owner+`'::regrole`)
+}
+
+func TestWhatASuperuserInstallsBelongsToTheOwnerOfTheStorage(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range map[string]string{
+		"without a schema":             "SELECT 1",
+		"with one that he made before": "CREATE SCHEMA relpack",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newLand(t)
+			before := catalog(t, h.admin)
+			run(t, h.admin, prepare)
+			up(t, h.target)
+			for _, thing := range ofOthers(t, h.admin, h.owner) {
+				t.Errorf("%s is not the owner's", thing)
+			}
+			commitAt(t, h.as(t, h.app), 48*time.Hour, garden)
+			packStorage(t, as(h.target, h.owner), everything)
+			expectStored(t, h.admin, 0, 1, 2)
+			packStorage(t, h.target, everything)
+			down(t, h.target)
+			if after := catalog(t, h.admin); after != before {
+				t.Errorf("down leaves\n%s\nof\n%s", after, before)
+			}
+		})
+	}
+}
+
+// bait are types of a role's own, whose casts note with whose rights they run.
+const bait = `
+	CREATE SCHEMA bait;
+	CREATE TABLE bait.caught (role text);
+	GRANT USAGE ON SCHEMA bait TO PUBLIC;
+	GRANT INSERT ON bait.caught TO PUBLIC;
+	CREATE TYPE bait.number AS ENUM ('1', '2', '3');
+	CREATE FUNCTION bait.to_bigint(bait.number) RETURNS bigint LANGUAGE plpgsql AS
+	    'BEGIN INSERT INTO bait.caught VALUES (current_user); RETURN 1; END';
+	CREATE CAST (bait.number AS bigint) WITH FUNCTION bait.to_bigint AS IMPLICIT;`
+
+// Whoever owns the table may give it columns of any type.
+func TestTypesOfTheOwnersRunWithNobodyElsesRights(t *testing.T) {
+	t.Parallel()
+	for name, given := range map[string]bool{"installed by a superuser": false, "given away by a superuser": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newLand(t)
+			run(t, h.admin, "GRANT CREATE ON DATABASE "+h.admin.Config().Database+" TO "+h.owner)
+			if given {
+				run(t, h.admin, "ALTER TABLE object_state OWNER TO CURRENT_USER")
+			}
+			up(t, h.target)
+			commitAt(t, h.admin, 48*time.Hour, garden)
+			dryRun(t, h.target)
+			if given {
+				run(t, h.admin, "ALTER TABLE object_state OWNER TO "+h.owner)
+			}
+			owner := h.as(t, h.owner)
+			run(t, owner, bait)
+			run(t, owner, `DROP TRIGGER relpack_report_move ON object_state;
+				ALTER TABLE object_state DROP CONSTRAINT object_state_tid_check;
+				ALTER TABLE object_state ALTER tid TYPE bait.number USING '1'`)
+			run(t, h.admin, "GRANT INSERT, UPDATE, DELETE ON object_state TO "+h.app)
+			for _, conn := range []*pgx.Conn{owner, h.as(t, h.app)} {
+				for _, begin := range []string{"BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ"} {
+					for _, statement := range []string{
+						"INSERT INTO object_state (zoid, tid, state_size) VALUES (77, '2', 0)",
+						"UPDATE object_state SET tid = '3' WHERE zoid = 2",
+						"DELETE FROM object_state WHERE zoid = 2",
+					} {
+						// Whether it is refused or done does not matter.
+						run(t, conn, begin)
+						_, _ = conn.Exec(t.Context(), statement)
+						_, _ = conn.Exec(t.Context(), "COMMIT")
+					}
+				}
+			}
+			for _, role := range lines(t, h.admin, "SELECT DISTINCT role FROM bait.caught") {
+				if role != h.owner && role != h.app {
+					t.Errorf("the owner's code ran with the rights of %s", role)
+				}
+			}
+			_, err := Pack(t.Context(), h.target, everything, testLog(t))
+			expectError(t, err, ExitRefused, "object_state")
+			if n := get[int](t, h.admin, "SELECT count(*) FROM object_state"); n < 6 {
+				t.Errorf("%d objects are left", n)
+			}
+		})
+	}
+}
+
+// A role that may create schemas can be there first.
+func TestASchemaThatSomebodyElsePlantedIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, planted := range map[string]string{
+		"empty": "CREATE SCHEMA relpack",
+		"looking like relpack's": `CREATE SCHEMA relpack;
+			CREATE TABLE relpack.goose_db_version (id serial, version_id bigint, is_applied boolean, tstamp timestamp DEFAULT now());
+			INSERT INTO relpack.goose_db_version (version_id, is_applied) VALUES (0, true), (1, true), (2, true);
+			CREATE TABLE relpack.caught (role text);
+			CREATE FUNCTION relpack.drop_triggers() RETURNS void LANGUAGE sql AS 'INSERT INTO relpack.caught VALUES (current_user)';
+			CREATE FUNCTION relpack.try_pack_lock() RETURNS boolean LANGUAGE sql AS 'INSERT INTO relpack.caught VALUES (current_user) RETURNING true';
+			CREATE FUNCTION relpack.missing_trigger() RETURNS SETOF text LANGUAGE sql AS 'INSERT INTO relpack.caught VALUES (current_user) RETURNING role';
+			GRANT ALL ON SCHEMA relpack TO PUBLIC; GRANT ALL ON ALL TABLES IN SCHEMA relpack TO PUBLIC`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newLand(t)
+			attacker := newRole(t, h.admin)
+			run(t, h.admin, "GRANT CREATE ON DATABASE "+h.admin.Config().Database+" TO "+attacker+", "+h.owner)
+			run(t, h.as(t, attacker), planted)
+			before := catalog(t, h.admin)
+			says := []string{"belongs to " + attacker, "object_state of database", "belongs to " + h.owner, "DROP SCHEMA relpack CASCADE"}
+			expectRefusal(t, MigrateUp(t.Context(), h.target, migrations.Files, testLog(t)), says...)
+			expectRefusal(t, MigrateUp(t.Context(), as(h.target, h.owner), migrations.Files, testLog(t)), says...)
+			expectRefusal(t, MigrateDown(t.Context(), h.target, migrations.Files, testLog(t)), says...)
+			_, err := Pack(t.Context(), h.target, everything, testLog(t))
+			expectRefusal(t, err, says...)
+			if after := catalog(t, h.admin); after != before {
+				t.Errorf("the catalogs changed from\n%s\nto\n%s", before, after)
+			}
+			if strings.Contains(before, "relpack.caught") {
+				for _, role := range lines(t, h.admin, "SELECT role FROM relpack.caught") {
+					t.Errorf("planted code ran with the rights of %s", role)
+				}
+			}
+		})
+	}
+}
+
+// pg_restore -x forgets what was revoked, and a GRANT may say ALL FUNCTIONS.
+func TestWhoMayExecuteEverythingChangesNothing(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	commitAt(t, h.as(t, h.app), 48*time.Hour, garden)
+	dryRun(t, as(h.target, h.owner))
+	watcher := newRole(t, h.admin)
+	h.grantFromHandbook(t, "dashboard", watcher)
+	run(t, h.admin, "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA relpack TO PUBLIC; GRANT TRIGGER ON object_state TO "+watcher)
+	graph := func() []string {
+		return lines(t, h.admin, `SELECT to_jsonb(object)::text FROM relpack.object UNION ALL SELECT to_jsonb(object_inref)::text FROM relpack.object_inref
+			UNION ALL SELECT to_jsonb(storage)::text FROM relpack.storage UNION ALL SELECT 'file ' || pg_relation_filenode('relpack.object') ORDER BY 1`)
+	}
+	before, catalogBefore := graph(), catalog(t, h.admin)
+	for _, role := range []string{watcher, h.app} {
+		conn := h.as(t, role)
+		run(t, conn, "SET lock_timeout = '2s'")
+		for _, call := range lines(t, h.admin, `
+			SELECT CASE WHEN prosecdef THEN '/* closed */ ' ELSE '' END || format('SELECT relpack.%I(%s)', proname, (SELECT string_agg('NULL::' || format_type(type, NULL), ', ') FROM unnest(proargtypes) AS type))
+			FROM pg_proc
+			WHERE pronamespace = 'relpack'::regnamespace AND prokind = 'f' AND prorettype <> 'trigger'::regtype AND provolatile = 'v'`) {
+			_, err := conn.Exec(t.Context(), call)
+			if strings.Contains(call, "closed") && !isState(err, "42501") {
+				t.Errorf("%s: %v", call, err)
+			}
+		}
+		run(t, conn, "SELECT pg_advisory_unlock_all()")
+	}
+	if after := graph(); strings.Join(after, "\n") != strings.Join(before, "\n") {
+		t.Errorf("the graph changed from\n%s\nto\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+	}
+	if after := catalog(t, h.admin); after != catalogBefore {
+		t.Errorf("the catalogs changed from\n%s\nto\n%s", catalogBefore, after)
+	}
+	expectStored(t, h.admin, 0, 1, 2, 10, 11, 12, 13)
+	packStorage(t, as(h.target, h.owner), everything)
+	expectStored(t, h.admin, 0, 1, 2)
+}
+
+// Whatever sits on relpack's own tables sees, and may change, what decides about
+// life and death.
+func TestNothingOfOthersOnRelpacksTablesIsTolerated(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ statement, says string }{
+		"a rule":       {"CREATE RULE mine AS ON INSERT TO relpack.write_event DO INSTEAD NOTHING", "a rule mine on relpack.write_event"},
+		"a trigger":    {"CREATE TRIGGER mine BEFORE INSERT ON relpack.object_inref FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()", "a trigger mine on relpack.object_inref"},
+		"a policy":     {"ALTER TABLE relpack.object_inref ENABLE ROW LEVEL SECURITY", "relpack.object_inref is no plain table"},
+		"an heir":      {"CREATE TABLE public.heir () INHERITS (relpack.doomed)", "relpack.doomed is no plain table"},
+		"another role": {"CREATE ROLE of_nobody_else; ALTER TABLE relpack.doomed OWNER TO of_nobody_else", "relpack.doomed belongs to of_nobody_else"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newGarden(t)
+			if name == "another role" {
+				role := newRole(t, conn)
+				c.statement, c.says = "ALTER TABLE relpack.doomed OWNER TO "+role, "relpack.doomed belongs to "+role
+			}
+			run(t, conn, c.statement)
+			_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
+			expectError(t, err, ExitRefused, c.says)
+			_, err = Pack(t.Context(), target, everything, testLog(t))
+			expectError(t, err, ExitRefused, c.says)
+			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+		})
+	}
+}

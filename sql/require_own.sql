@@ -1,0 +1,55 @@
+-- Whoever has code of his own run on relpack's tables, or owns a part of relpack,
+-- decides what is deleted, and acts with the rights of who packs.
+CREATE OR REPLACE FUNCTION relpack.require_own()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_owner oid := (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.object_state'));
+    v_foreign text;
+BEGIN
+    SELECT min(found.what)
+    INTO v_foreign
+    FROM (
+        SELECT format('schema relpack belongs to %s, object_state to %s', nspowner::regrole, v_owner::regrole)
+        FROM pg_namespace
+        WHERE nspname = 'relpack' AND nspowner <> v_owner
+        UNION ALL
+        SELECT format('relpack.%I belongs to %s, object_state to %s', relname, relowner::regrole, v_owner::regrole)
+        FROM pg_class
+        WHERE relnamespace = 'relpack'::regnamespace AND relkind NOT IN ('i', 'I', 't') AND relowner <> v_owner
+        UNION ALL
+        SELECT format('function relpack.%I belongs to %s, object_state to %s', proname, proowner::regrole, v_owner::regrole)
+        FROM pg_proc
+        WHERE pronamespace = 'relpack'::regnamespace AND proowner <> v_owner
+        UNION ALL
+        SELECT format('there is a rule %I on relpack.%I', rulename, relname)
+        FROM pg_rewrite
+        JOIN pg_class ON pg_class.oid = ev_class
+        WHERE relnamespace = 'relpack'::regnamespace AND relkind <> 'v'
+        UNION ALL
+        SELECT format('there is a trigger %I on relpack.%I', tgname, relname)
+        FROM pg_trigger
+        JOIN pg_class ON pg_class.oid = tgrelid
+        WHERE relnamespace = 'relpack'::regnamespace AND NOT tgisinternal
+          AND tgfoid <> to_regprocedure('relpack.guard_graph()')
+        UNION ALL
+        SELECT format('relpack.%I is no plain table: it inherits, is inherited from, or has policies', relname)
+        FROM pg_class
+        WHERE relnamespace = 'relpack'::regnamespace AND relkind IN ('r', 'p')
+          AND (relkind = 'p'
+               OR relrowsecurity
+               OR EXISTS (SELECT FROM pg_inherits WHERE pg_class.oid IN (inhparent, inhrelid)))
+    ) AS found (what);
+    IF v_foreign IS NOT NULL THEN
+        RAISE EXCEPTION 'relpack is not its own master: %', v_foreign
+            USING ERRCODE = 'RP002',
+                  HINT = 'Remove it, or "DROP SCHEMA relpack CASCADE" and "relpack migrate up": the graph can always be built again.';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_own() IS
+    'Raises RP002 when a part of relpack belongs to another role than object_state, or somebody has put a rule, a trigger, a policy or an heir on one of its tables.';
