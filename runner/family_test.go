@@ -251,3 +251,41 @@ func TestStatusNamesOtherDatabases(t *testing.T) {
 	expectWords(t, statusText(t, targets[0]), "1 reference of main leads here", "database archive is in <filestorage>")
 	expectWords(t, statusText(t, targets[1]), `1 reference leads to database "users".`, `1 reference leads to database "catalog", which no section`)
 }
+
+func TestVerifyMendsWhatIsRecordedOfOtherDatabases(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	commitRecords(t, conn, map[int64][]byte{2: foreignRecord("users", 7, 7, 8)})
+	dryRun(t, target)
+	verify := func(repair bool) *VerifyReport {
+		report, err := Verify(t.Context(), target, verifyOptions(repair), testLog(t))
+		if !repair && err == nil && len(report.Findings) > 0 {
+			t.Errorf("findings and no error: %v", report.Findings)
+		}
+		return report
+	}
+	recorded := func() []string {
+		return lines(t, conn, "SELECT format('%s to %s of %s', inref, zoid, database) FROM relpack.foreign_reference ORDER BY 1")
+	}
+	want := fmt.Sprint(recorded())
+	if want != "[2 to 7 of users 2 to 8 of users]" {
+		t.Errorf("recorded are %s", want)
+	}
+	if found := verify(false).Findings; len(found) > 0 {
+		t.Errorf("found %v", found)
+	}
+	for _, spoil := range []string{
+		"DELETE FROM relpack.foreign_reference WHERE zoid = 8",
+		"INSERT INTO relpack.foreign_reference (inref, zoid, database) VALUES (1, 9, 'users')",
+		"TRUNCATE relpack.foreign_reference",
+	} {
+		run(t, conn, spoil)
+		if found := verify(false).Findings; len(found) != 1 || found[0].Kind != "other references" {
+			t.Errorf("after %s: found %v", spoil, found)
+		}
+		verify(true)
+		if got := fmt.Sprint(recorded()); got != want {
+			t.Errorf("after %s and repair: %s", spoil, got)
+		}
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/pickle"
 )
 
 // A ForeignCount is how many references lead to another database.
@@ -240,4 +242,18 @@ func (p *pack) lookedBefore() (ago time.Duration, others bool) {
 		}
 	}
 	return ago, others
+}
+
+// A foreignChunk is what relpack.verify_foreign takes.
+type foreignChunk struct {
+	inrefs, zoids []int64
+	databases     []string
+}
+
+func (c *foreignChunk) add(zoid int64, refs []pickle.Foreign) {
+	for _, ref := range refs {
+		c.inrefs = append(c.inrefs, zoid)
+		c.zoids = append(c.zoids, ref.Oid)
+		c.databases = append(c.databases, plain(ref.Database))
+	}
 }

@@ -152,6 +152,11 @@ func (h *modelHistory) afterPack(ctx context.Context, s modelStep, failed error)
 	if err := h.checkNodes(found); err != nil {
 		return err
 	}
+	if !h.blurred && h.moment == h.settled {
+		if err := h.checkForeign(ctx); err != nil {
+			return err
+		}
+	}
 	dangling, err := h.w.verify(ctx)
 	if want := h.dangling(); err == nil && !h.blurred && h.moment == h.settled && dangling != want {
 		err = lossf("relpack.verify() finds %d dangling references, and should %d", dangling, want)

@@ -300,6 +300,9 @@ func (h *modelHistory) packBySteps(ctx context.Context, s modelStep) error {
 		if err := r.chooseModel(ctx); err != nil || s.is("dry") || !r.hasGarbage() {
 			return err
 		}
+		if err := r.sweepReferred(ctx); err != nil {
+			return err
+		}
 		return r.sweepModel(ctx)
 	})
 	return h.afterPack(ctx, s, err)

@@ -21,11 +21,11 @@ type modelContent struct {
 func (c modelContent) state() []byte {
 	switch c.kind {
 	case "plain":
-		return zodbtest.Record(zodbtest.Document, c.refs...)
+		return c.withForeign(zodbtest.Record(zodbtest.Document, c.refs...))
 	case "py2":
 		return zodbtest.RecordPy2(zodbtest.Document, c.refs...)
 	case "zip":
-		return zodbtest.Compressed(zodbtest.Record(zodbtest.Document, c.refs...))
+		return zodbtest.Compressed(c.withForeign(zodbtest.Record(zodbtest.Document, c.refs...)))
 	case "odd":
 		return oddRecord(c.refs)
 	case "weak":

@@ -207,11 +207,14 @@ func (w *scanWorker) finish(ctx context.Context, r blockRange) error {
 		}
 	}
 	if w.foreignRefs > 0 {
-		// Another worker's rows are not visible. In this order none waits for the
-		// other where a row that moved is read by both.
+		// Another worker's rows are not visible, and those that a lost session left
+		// behind are not ours. In this order no worker waits for the other where a
+		// row that moved is read by both.
 		if _, err := w.writer.Exec(ctx, `
 			WITH moved AS (
-			    DELETE FROM relpack.examined_foreign RETURNING inref, database, zoid
+			    DELETE FROM relpack.examined_foreign
+			    WHERE xmin = pg_current_xact_id()::xid
+			    RETURNING inref, database, zoid
 			)
 			INSERT INTO relpack.foreign_reference (inref, database, zoid)
 			SELECT DISTINCT inref, database, zoid FROM moved ORDER BY inref, database, zoid

@@ -88,6 +88,7 @@ type stateChunk struct {
 	classes      []int32
 	problems     []string
 	refs, inrefs []int64
+	foreign      foreignChunk
 }
 
 func (c *stateChunk) reset() {
@@ -96,6 +97,7 @@ func (c *stateChunk) reset() {
 		c.refs, c.inrefs = nil, nil
 	}
 	c.refs, c.inrefs = c.refs[:0], c.inrefs[:0]
+	c.foreign = foreignChunk{}
 }
 
 func (c *stateChunk) add(rec record, found decoded) {
@@ -107,6 +109,7 @@ func (c *stateChunk) add(rec record, found decoded) {
 	if kind == "salvaged" {
 		found.refs = nil // and all that its bytes may name: see relpack.verify_states
 	}
+	c.foreign.add(rec.zoid, found.foreign)
 	for _, ref := range found.refs {
 		c.refs = append(c.refs, ref)
 		c.inrefs = append(c.inrefs, rec.zoid)
@@ -162,7 +165,7 @@ func (w *verifyWorker) stage(ctx context.Context, rec record) error {
 	w.counts.scannedBytes.Add(int64(len(rec.state)))
 	c := &w.chunk
 	c.add(rec, found)
-	if len(c.zoids) >= verifyObjects || len(c.refs) >= verifyReferences {
+	if len(c.zoids) >= verifyObjects || len(c.refs)+len(c.foreign.zoids) >= verifyReferences {
 		return w.compare(ctx)
 	}
 	return nil
@@ -176,8 +179,12 @@ func (w *verifyWorker) compare(ctx context.Context) error {
 }
 
 func (v *verification) compareChunk(ctx context.Context, comparer *pgx.Conn, c *stateChunk) error {
-	rows, err := comparer.Query(ctx, "SELECT kind, zoid FROM relpack.verify_states($1, $2, $3, $4, $5, $6)",
-		c.zoids, c.tids, c.classes, c.problems, c.refs, c.inrefs)
+	rows, err := comparer.Query(ctx, `
+		SELECT kind, zoid FROM relpack.verify_states($1, $2, $3, $4, $5, $6)
+		UNION
+		SELECT 'other references', zoid FROM relpack.verify_foreign($1, $7, $8, $9) AS zoid`,
+		c.zoids, c.tids, c.classes, c.problems, c.refs, c.inrefs,
+		c.foreign.inrefs, c.foreign.zoids, c.foreign.databases)
 	if err != nil {
 		return fmt.Errorf("compare: %w", err)
 	}
