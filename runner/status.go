@@ -67,6 +67,8 @@ type GraphStatus struct {
 	Leftovers       []Leftover   `json:"leftovers"`
 	Runs            []RunStatus  `json:"runs"`
 	Packer          *Packer      `json:"packer"` // who holds the pack lock
+	// WritersLock lists who holds the writers' lock otherwise than a commit does.
+	WritersLock []LockHolder `json:"writers_lock"`
 	// Busy is set while a step of a first build has relpack's tables locked:
 	// then only State, Runs and Packer are known.
 	Busy bool `json:"busy"`
@@ -90,6 +92,16 @@ type Packer struct {
 	Pid         int        `json:"pid"`
 	Application string     `json:"application"`
 	Since       *time.Time `json:"since"`
+}
+
+// A LockHolder holds the writers' lock exclusively, so that nobody can write, or
+// for more than a minute, so that relpack can't delete.
+type LockHolder struct {
+	Pid         *int       `json:"pid"` // nil: a prepared transaction
+	Application string     `json:"application"`
+	Username    string     `json:"username"`
+	Exclusive   bool       `json:"exclusive"`
+	Since       *time.Time `json:"since"` // start of its transaction
 }
 
 // Status looks at one storage. It writes nothing and waits for nobody. A
@@ -233,7 +245,7 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 		collect(ctx, tx, &g.ReferredBy, referrers),
 		tx.QueryRow(ctx, readMissingIndex, worthIndexing).Scan(&g.MissingIndex),
 		collect(ctx, tx, &g.Leftovers, "SELECT owner, table_name, bytes, remedy FROM relpack.leftover"),
-		g.readRuns(ctx, tx), g.readPacker(ctx, tx))
+		g.readRuns(ctx, tx), g.readPacker(ctx, tx), g.readWritersLock(ctx, tx))
 	return g, err
 }
 
@@ -242,7 +254,7 @@ func readBusyGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 	g := &GraphStatus{Busy: true}
 	err := tx.QueryRow(ctx, "SELECT graph FROM relpack.storage").Scan(&g.State)
 	if err == nil {
-		err = errors.Join(g.readRuns(ctx, tx), g.readPacker(ctx, tx))
+		err = errors.Join(g.readRuns(ctx, tx), g.readPacker(ctx, tx), g.readWritersLock(ctx, tx))
 	}
 	return g, err
 }
@@ -258,6 +270,18 @@ func (g *GraphStatus) readPacker(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	return nil
+}
+
+func (g *GraphStatus) readWritersLock(ctx context.Context, tx pgx.Tx) error {
+	return collect(ctx, tx, &g.WritersLock, `
+		SELECT pid, coalesce(application, ''), coalesce(username, '')::text, exclusive, xact_start
+		FROM relpack.writer
+		WHERE CASE
+		      WHEN exclusive THEN pid NOT IN (SELECT pid FROM relpack.pack_lock_holder())
+		      ELSE state = 'idle' OR clock_timestamp() - xact_start > interval '1 minute'
+		      END
+		ORDER BY exclusive DESC, xact_start
+		LIMIT $1`, statusProblems)
 }
 
 func (g *GraphStatus) readRuns(ctx context.Context, tx pgx.Tx) error {

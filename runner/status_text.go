@@ -170,9 +170,27 @@ func (g *GraphStatus) writeRuns(line lineWriter) {
 	if p := g.Packer; p != nil {
 		line("at work", "pid %d, application %q", p.Pid, p.Application)
 	}
+	for i, h := range g.WritersLock {
+		line(once("writers' lock", i), "%s", h)
+	}
 	for i, r := range g.Runs {
 		line(once("last packs", i), "%s", r.describe(g.Packer != nil && i == 0))
 	}
+}
+
+// String says who it is, and what comes of it.
+func (h LockHolder) String() string {
+	who := fmt.Sprintf("application %q of role %s", h.Application, h.Username)
+	if h.Pid != nil {
+		who = fmt.Sprintf("pid %d, ", *h.Pid) + who
+	}
+	if h.Exclusive {
+		return who + ", holds it exclusively: nobody can write to the storage before that ends"
+	}
+	if h.Since == nil {
+		return who + ", holds it: relpack can't delete before that ends"
+	}
+	return fmt.Sprintf("%s, has held it since %s: relpack can't delete before that ends", who, clock(*h.Since))
 }
 
 // describe tells of one run. A run that never came to its end still counts as

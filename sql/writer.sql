@@ -7,7 +7,8 @@ SELECT locks.pid,
        coalesce(activity.usename, prepared.owner) AS username,
        coalesce(activity.xact_start, prepared.prepared) AS xact_start,
        CASE WHEN prepared.gid IS NULL THEN activity.state ELSE 'prepared' END AS state,
-       coalesce(activity.query, format('ROLLBACK PREPARED %L', prepared.gid)) AS query
+       coalesce(activity.query, format('ROLLBACK PREPARED %L', prepared.gid)) AS query,
+       locks.mode = 'ExclusiveLock' AS exclusive
 FROM pg_catalog.pg_locks AS locks
 LEFT JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = locks.pid
 LEFT JOIN LATERAL (
@@ -32,3 +33,5 @@ COMMENT ON COLUMN relpack.writer.username IS 'Its role.';
 COMMENT ON COLUMN relpack.writer.xact_start IS 'Start of its transaction, or when it was prepared.';
 COMMENT ON COLUMN relpack.writer.state IS 'active, idle in transaction, prepared, ...';
 COMMENT ON COLUMN relpack.writer.query IS 'Its last statement; what ends a prepared transaction, if COMMIT PREPARED does not.';
+COMMENT ON COLUMN relpack.writer.exclusive IS
+    'Whether it keeps all others from writing: relpack does for a moment, and any role may that takes advisory lock (1919249520, 1) by hand.';
