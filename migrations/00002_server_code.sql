@@ -104,26 +104,45 @@ COMMENT ON FUNCTION relpack.analyze_spared() IS
     'Step of relpack.doom(): statistics of relpack.spared, whoever packs.';
 -- +goose StatementEnd
 
--- sql/any_unreachable.sql
+-- sql/anyone_waits.sql
 -- +goose StatementBegin
--- Asked while writers are held up: PL/pgSQL keeps the parsed statement from
--- one call to the next, a function in SQL would not.
-CREATE OR REPLACE FUNCTION relpack.any_unreachable(mentioned bigint[], batch bigint[])
+-- Asked after every piece of work with rows locked. pg_blocking_pids() holds up
+-- the lock manager: it is asked only of who waits for something that we have.
+CREATE OR REPLACE FUNCTION relpack.anyone_waits()
 RETURNS boolean
 LANGUAGE plpgsql
-STABLE
+VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = on
+SET enable_nestloop = on
 AS $$
 BEGIN
-    -- NULL: a state whose references are not plain bytes.
-    RETURN EXISTS (SELECT FROM unnest(mentioned) AS m WHERE m IS NULL)
-        OR EXISTS (SELECT FROM unnest(mentioned) AS m JOIN unnest(batch) AS b ON b = m)
-        OR EXISTS (SELECT FROM relpack.object WHERE zoid = ANY (mentioned) AND parent IS NULL);
+    RETURN EXISTS (
+        WITH locks AS MATERIALIZED (
+            SELECT locktype, database, relation, page, tuple, virtualxid, transactionid, classid, objid, objsubid,
+                   granted, pid
+            FROM pg_locks
+        )
+        SELECT
+        FROM locks AS waiting
+        WHERE NOT waiting.granted
+          AND EXISTS (
+              SELECT
+              FROM locks AS held
+              WHERE held.granted
+                AND held.pid = pg_backend_pid()
+                AND held.locktype = waiting.locktype
+                AND (held.database, held.relation, held.page, held.tuple, held.virtualxid, held.transactionid,
+                     held.classid, held.objid, held.objsubid)
+                    IS NOT DISTINCT FROM
+                    (waiting.database, waiting.relation, waiting.page, waiting.tuple, waiting.virtualxid,
+                     waiting.transactionid, waiting.classid, waiting.objid, waiting.objsubid))
+          AND pg_backend_pid() = ANY (pg_blocking_pids(waiting.pid)));
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.any_unreachable(bigint[], bigint[]) IS
-    'Step of relpack.sweep(): whether any of the objects mentioned is unreachable, in the batch, or unknown (NULL).';
+COMMENT ON FUNCTION relpack.anyone_waits() IS
+    'Whether another session waits for a lock that this one holds.';
 -- +goose StatementEnd
 
 -- sql/apply.sql
@@ -1625,6 +1644,29 @@ COMMENT ON FUNCTION relpack.column_identity() IS
     'Catalog identity of the columns of object_state: another one than in relpack.storage.column_identity means that they were altered, which may have changed every state without a trigger.';
 -- +goose StatementEnd
 
+-- sql/commit_locally.sql
+-- +goose StatementBegin
+-- A COMMIT that waits for a synchronous standby has not let go of its locks. If
+-- the standby is gone, all writing would stop, also of applications that do
+-- without one. What must be durable elsewhere, before files go, is a commit of
+-- its own without locks.
+CREATE OR REPLACE FUNCTION relpack.commit_locally()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF current_setting('synchronous_commit') NOT IN ('off', 'local') THEN
+        PERFORM set_config('synchronous_commit', 'local', true);
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.commit_locally() IS
+    'Lets this transaction, which holds the writers'' lock, commit without waiting for a synchronous standby.';
+-- +goose StatementEnd
+
 -- sql/compare.sql
 -- +goose StatementBegin
 -- Every (zoid, tid) of the storage against the graph, those above the
@@ -2718,6 +2760,52 @@ COMMENT ON FUNCTION relpack.limits() IS
     'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a query stops; loose: objects looked at together by relpack.loosen(); climb_...: how many referrers relpack.climb() looks at, how many of those it climbs, how far, and in how many rounds; grow_zoids: for how many objects relpack.grow() has a byte each; grow_levels: what such a byte says at most; grow_wide: a level of more objects than the references divided by this reads all of them.';
 -- +goose StatementEnd
 
+-- sql/line_up.sql
+-- +goose StatementBegin
+-- On a site so busy that some writer always has the writers' lock, we line up
+-- once for RelStorage's own commit lock, as a committer does, and try while nobody
+-- else can commit. Never with rows locked: whoever has the commit lock may wait
+-- for one of them, has begun to wait before us, and would be the deadlock's victim.
+CREATE OR REPLACE FUNCTION relpack.line_up(patience interval DEFAULT '200 ms')
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = 0
+AS $$
+DECLARE
+    v_until timestamptz;
+BEGIN
+    IF relpack.lock_protocol() <> 'advisory' THEN
+        RETURN false;
+    END IF;
+    PERFORM set_config(
+        'lock_timeout',
+        ceil(extract(epoch FROM least(patience, current_setting('deadlock_timeout')::interval / 2)) * 1000)::text,
+        true);
+    PERFORM pg_advisory_xact_lock(-1);
+    v_until := clock_timestamp() + interval '30 ms';
+    LOOP
+        IF pg_try_advisory_xact_lock(1919249520, 1) THEN
+            PERFORM relpack.commit_locally();
+            RETURN true;
+        END IF;
+        IF clock_timestamp() >= v_until THEN
+            -- Rolls back to before the call: the commit lock is released.
+            RAISE EXCEPTION USING ERRCODE = 'lock_not_available';
+        END IF;
+        PERFORM pg_sleep(0.001);
+    END LOOP;
+EXCEPTION
+    WHEN lock_not_available THEN
+        RETURN false;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.line_up(interval) IS
+    'Waits for RelStorage''s commit lock for so long at most, and takes the writers'' lock exclusively while it has that: both until the transaction ends, or neither (false). Storages before RelStorage 3.5 have another commit lock: false.';
+-- +goose StatementEnd
+
 -- sql/listed_blobs.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.listed_blobs(
@@ -3124,88 +3212,49 @@ COMMENT ON FUNCTION relpack.note_unread(text[]) IS
 
 -- sql/nothing_new.sql
 -- +goose StatementBegin
--- The last step of a sweep: gets the writers' lock and looks at what was
--- written since the graph was settled. Most of that is looked at before the
--- lock is taken, so that it is held for a few rows only; a row whose
--- transaction was seen complete then need not be seen again. Whoever can decode
--- looks himself, under the lock: on a busy site there is always a state that is
--- compressed, or that names garbage by a weak reference.
-CREATE OR REPLACE FUNCTION relpack.nothing_new(batch bigint[], last_tid bigint, high bigint, decoder boolean)
+-- The last question of a sweep, asked with the writers' lock held: was anything
+-- written since the graph was settled? What bytes refer to can't be told without
+-- decoding them: whoever decodes looks himself, while the lock is held, at a few;
+-- for all others whatever was written may refer to garbage.
+CREATE OR REPLACE FUNCTION relpack.nothing_new(last_tid bigint, decoder boolean)
 RETURNS text
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_applied bigint;
-    v_seen text[];
-    v_mentioned bigint[];
-    v_fresh bigint[];
+    v_states bigint;
     v_bytes bigint;
 BEGIN
-    SELECT applied_tid INTO v_applied FROM relpack.storage;
-    -- Looking takes about half a second a megabyte. What is too much to look
-    -- at is for "relpack pack" to decode.
-    IF (SELECT count(*) = 1000 OR sum(length(few.state)) > 1000000
-        FROM (SELECT state FROM public.object_state WHERE tid > v_applied LIMIT 1000) AS few) THEN
-        RETURN 'stale';
-    END IF;
-    IF NOT decoder THEN
-        -- In this order: what is counted as seen is among what is looked at next.
-        SELECT array_agg(DISTINCT xmin::text)
-        INTO v_seen
-        FROM public.object_state
-        WHERE tid > v_applied;
-        SELECT array_agg(DISTINCT mentioned)
-        INTO v_mentioned
-        FROM public.object_state AS fresh
-        CROSS JOIN LATERAL relpack.windows(fresh.state, high) AS mentioned
-        WHERE fresh.tid > v_applied;
-    END IF;
-    IF relpack.any_unreachable(v_mentioned, batch) THEN
-        RETURN 'stale';
-    END IF;
-
-    IF NOT relpack.try_writers_lock() THEN
-        RETURN 'busy';
-    END IF;
     -- Triggers switched off, a table exchanged: since the run began.
     IF relpack.doubt() IS NOT NULL
        OR EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
-       OR (SELECT count(*) FROM (SELECT FROM relpack.write_event LIMIT 1001) AS few) > 1000
        OR coalesce((SELECT max(tid) FROM public.object_state), 0) < last_tid THEN
         RETURN 'stale';
     END IF;
-    SELECT array_agg(fresh.zoid), sum(length(fresh.state))
-    INTO v_fresh, v_bytes
+    SELECT count(*), coalesce(sum(length(few.state)), 0)
+    INTO v_states, v_bytes
     FROM (
-        SELECT object_state.zoid, object_state.state
-        FROM public.object_state
-        WHERE object_state.tid > v_applied
-          AND (object_state.xmin::text = ANY (v_seen)) IS NOT TRUE
+        (SELECT object_state.state
+         FROM public.object_state
+         WHERE object_state.tid > (SELECT applied_tid FROM relpack.storage)
+         LIMIT 1001)
         UNION ALL
-        SELECT object_state.zoid, object_state.state
-        FROM relpack.write_event
-        JOIN public.object_state ON object_state.zoid = write_event.zoid
-    ) AS fresh;
-    -- To decode is some hundred times as fast.
-    IF v_bytes > (CASE WHEN decoder THEN 500000 ELSE 50000 END) THEN
-        RETURN 'stale';
-    END IF;
-    IF decoder AND v_fresh IS NOT NULL THEN
-        RETURN 'undecoded';
-    END IF;
-    SELECT array_agg(DISTINCT mentioned)
-    INTO v_mentioned
-    FROM public.object_state AS fresh
-    CROSS JOIN LATERAL relpack.windows(fresh.state, high) AS mentioned
-    WHERE fresh.zoid = ANY (v_fresh);
-    RETURN CASE WHEN relpack.any_unreachable(v_mentioned, batch) THEN 'stale' ELSE 'nothing new' END;
+        (SELECT stored.state
+         FROM relpack.write_event
+         LEFT JOIN public.object_state AS stored ON stored.zoid = write_event.zoid
+         LIMIT 1001)
+    ) AS few;
+    RETURN CASE
+        WHEN v_states = 0 THEN 'nothing new'
+        WHEN NOT decoder OR v_states > 1000 OR v_bytes > 500000 THEN 'stale'
+        ELSE 'undecoded'
+    END;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.nothing_new(bigint[], bigint, bigint, boolean) IS
-    'Step of relpack.sweep(): "nothing new" when, with the writers'' lock held, nothing written since the graph was settled may refer to an unreachable object (high is the highest of them); else busy or stale. With decoder undecoded when anything was written: the caller looks at it while it holds the lock.';
+COMMENT ON FUNCTION relpack.nothing_new(bigint, boolean) IS
+    'Step of relpack.sweep(): "nothing new" when nothing was written since the graph was settled; else stale, or undecoded where the caller decodes (decoder) and it is little: he looks at relpack.fresh_state while the writers'' lock is held.';
 -- +goose StatementEnd
 
 -- sql/oldest_transaction.sql
@@ -3788,6 +3837,93 @@ COMMENT ON FUNCTION relpack.report_write() IS
     'Trigger function: reports rows whose tid is not above the watermark (restored rows, zodbconvert), and all rows of transactions that are not READ COMMITTED. An ordinary commit reports nothing.';
 -- +goose StatementEnd
 
+-- sql/require_deletable.sql
+-- +goose StatementBegin
+-- A DELETE that would do something else to other tables, or nothing at all. A key
+-- that merely refuses (NO ACTION, RESTRICT) keeps what it holds, and nothing else;
+-- what BEFORE triggers do is seen afterwards (relpack.sweep_delete).
+CREATE OR REPLACE FUNCTION relpack.require_deletable()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_rules text;
+    v_keys text;
+BEGIN
+    SELECT string_agg(format('%I on %s', pg_rewrite.rulename, pg_rewrite.ev_class::regclass), ', ')
+    INTO v_rules
+    FROM pg_rewrite
+    WHERE pg_rewrite.ev_class IN (to_regclass('public.object_state'), to_regclass('public.blob_chunk'))
+      AND pg_rewrite.ev_type = '4' AND pg_rewrite.ev_enabled <> 'D';
+    IF v_rules IS NOT NULL THEN
+        RAISE EXCEPTION 'rules say what is done in place of a DELETE, or besides: %', v_rules
+            USING ERRCODE = 'RP002', HINT = 'Drop them: DROP RULE name ON table.';
+    END IF;
+    SELECT string_agg(format('%I on %s (ON DELETE %s)', pg_constraint.conname, pg_constraint.conrelid::regclass,
+                             CASE pg_constraint.confdeltype
+                             WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'SET DEFAULT' END), ', ')
+    INTO v_keys
+    FROM pg_constraint
+    WHERE pg_constraint.contype = 'f'
+      AND pg_constraint.confrelid IN (to_regclass('public.object_state'), to_regclass('public.blob_chunk'))
+      AND pg_constraint.confdeltype IN ('c', 'n', 'd')
+      AND (pg_constraint.conrelid, pg_constraint.confrelid)
+          IS DISTINCT FROM (to_regclass('public.blob_chunk'), to_regclass('public.object_state'));
+    IF v_keys IS NOT NULL THEN
+        RAISE EXCEPTION 'foreign keys would change rows of other tables when garbage is deleted: %', v_keys
+            USING ERRCODE = 'RP002', HINT = 'Let them say ON DELETE NO ACTION: what they hold stays. Or drop them.';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_deletable() IS
+    'Step of relpack.require_settled(): raises RP002 when a DELETE of objects would change rows of tables that are not RelStorage''s (foreign keys with CASCADE, SET NULL or SET DEFAULT), or when rules on DELETE say what it does.';
+-- +goose StatementEnd
+
+-- sql/require_deleted.sql
+-- +goose StatementBegin
+-- A BEFORE trigger that returns NULL, and a rule, leave a row where it is, and
+-- the server says no word. Without such a trigger, or in another revision, it is
+-- one that was stored anew in the meantime.
+CREATE OR REPLACE FUNCTION relpack.require_deleted(tablename regclass, remain bigint[])
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_triggers text;
+BEGIN
+    IF cardinality(remain) = 0 THEN
+        RETURN;
+    END IF;
+    -- Of tgtype: FOR EACH ROW (1), BEFORE (2), DELETE (8).
+    SELECT string_agg(tgname, ', ' ORDER BY tgname)
+    INTO v_triggers
+    FROM pg_trigger
+    WHERE tgrelid = tablename AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 11 = 11
+      AND (tgname NOT LIKE 'blob\_chunk\_delete%' OR tablename = 'public.object_state'::regclass);
+    IF v_triggers IS NULL
+       OR (tablename = 'public.object_state'::regclass AND NOT EXISTS (
+               SELECT
+               FROM public.object_state AS stored
+               JOIN relpack.object ON object.zoid = stored.zoid AND object.tid = stored.tid
+               WHERE stored.zoid = ANY (remain))) THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+    END IF;
+    RAISE EXCEPTION 'a trigger on % keeps rows that are to be deleted: %', tablename, v_triggers
+        USING ERRCODE = 'RP002',
+              DETAIL = format('Kept: zoid %s', array_to_string(remain[1:10], ', ')),
+              HINT = 'Nothing of this batch was deleted. Drop the trigger, or let it return OLD.';
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_deleted(regclass, bigint[]) IS
+    'Step of relpack.sweep_delete(): raises RP002 with the trigger''s name when remain, rows of this table that were to be deleted, is not empty; RP003 (stale) where they are not the same rows, or no trigger can have kept them.';
+-- +goose StatementEnd
+
 -- sql/require_large_objects.sql
 -- +goose StatementBegin
 -- Chunks of a blob are unlinked by RelStorage's trigger on blob_chunk. A DELETE
@@ -4049,6 +4185,7 @@ BEGIN
         RAISE EXCEPTION 'session_replication_role is replica: what belongs to deleted rows would stay'
             USING ERRCODE = 'RP002', HINT = 'SET session_replication_role = origin;';
     END IF;
+    PERFORM relpack.require_deletable();
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
@@ -4089,7 +4226,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_settled() IS
-    'Raises RP002 unless the graph is known, believed, found to be right where it was audited, up to what was captured, settled, and free of undecodable live objects.';
+    'Raises RP002 unless the graph is known, believed, found to be right where it was audited, up to what was captured, settled, and free of undecodable live objects, and unless deleting an object changes nothing else.';
 -- +goose StatementEnd
 
 -- sql/require_storage.sql
@@ -4263,6 +4400,54 @@ $$;
 
 COMMENT ON FUNCTION relpack.set_aside_blobs() IS
     'Step of relpack.doom(): sets aside blobs of which a large object is gone, so that the rest can be deleted.';
+-- +goose StatementEnd
+
+-- sql/set_aside_held.sql
+-- +goose StatementBegin
+-- Rows of another table refer to some of these objects, by a key that lets none
+-- of them go. Which they are tells a trial that is always rolled back, halved
+-- until one is left: to look into that table takes a right that we may not have.
+-- Rows are locked while a trial lasts: not too many at a time.
+CREATE OR REPLACE FUNCTION relpack.set_aside_held(tried bigint[])
+RETURNS integer
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_size integer := cardinality(tried);
+    v_half integer := (v_size + 1) / 2;
+    v_schema text;
+    v_table text;
+    v_key text;
+BEGIN
+    IF v_size <= 256 THEN
+        BEGIN
+            PERFORM set_config('relpack.sweeping', pg_current_xact_id()::text, true);
+            SET CONSTRAINTS ALL IMMEDIATE;
+            PERFORM relpack.sweep_delete(tried);
+            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'not held';
+        EXCEPTION
+            WHEN SQLSTATE 'RP003' OR lock_not_available OR deadlock_detected THEN
+                RETURN 0;
+            WHEN foreign_key_violation OR restrict_violation THEN
+                GET STACKED DIAGNOSTICS v_schema = SCHEMA_NAME, v_table = TABLE_NAME, v_key = CONSTRAINT_NAME;
+        END;
+        IF v_size = 1 THEN
+            INSERT INTO relpack.set_aside (zoid, reason, remedy)
+            VALUES (tried[1],
+                    format('rows of %I.%I refer to it (foreign key %I)', v_schema, v_table, v_key),
+                    'Delete those rows, and the next pack deletes the object')
+            ON CONFLICT DO NOTHING;
+            RETURN 1;
+        END IF;
+    END IF;
+    RETURN relpack.set_aside_held(tried[1:v_half]) + relpack.set_aside_held(tried[v_half + 1:v_size]);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.set_aside_held(bigint[]) IS
+    'Step of relpack.sweep(): sets aside those of these objects whose row can''t be deleted because rows of another table refer to it; returns how many they are.';
 -- +goose StatementEnd
 
 -- sql/sever.sql
@@ -4585,6 +4770,8 @@ COMMENT ON FUNCTION relpack.status() IS
 -- deleted first, while the site goes on: nobody needs them. Only then, for a
 -- check and the commit, the writers' lock: had anybody stored a reference to
 -- something unreachable since the graph was settled, the batch is rolled back.
+-- Where the site is so busy that the lock is not to be had, one more try is made
+-- the other way round, for as few objects as the site can wait for.
 CREATE OR REPLACE FUNCTION relpack.sweep(
     batch integer DEFAULT 10000,
     pack_time timestamptz DEFAULT now() - interval '1 day',
@@ -4598,14 +4785,9 @@ SET jit = off
 AS $$
 DECLARE
     v_batch bigint[];
-    v_zoids bigint[];
-    v_tids bigint[];
-    v_known bigint;
-    v_last bigint;
-    v_high bigint;
-    v_inrefs bigint;
-    v_nodes bigint;
-    v_path text := (SELECT reset_val FROM pg_settings WHERE name = 'search_path');
+    v_limit integer := batch;
+    v_saturated boolean := false;
+    v_start timestamptz;
 BEGIN
     -- Whatever wrote before in this transaction would hold the lock on.
     IF EXISTS (SELECT FROM relpack.writer WHERE pid = pg_backend_pid()) THEN
@@ -4621,104 +4803,58 @@ BEGIN
     IF relpack.doomed_otherwise(pack_time) THEN
         PERFORM relpack.doom(pack_time);
     END IF;
-    objects := 0;
-    bytes := 0;
-    blobs := 0;
-    v_batch := relpack.choose_batch(batch);
-    IF v_batch IS NULL THEN
-        outcome := 'done';
-        remaining := 0;
-        RETURN;
-    END IF;
-
-    BEGIN
-        PERFORM set_config('relpack.sweeping', pg_current_xact_id()::text, true);
-        IF current_setting('synchronous_commit') = 'off' THEN
-            PERFORM set_config('synchronous_commit', 'on', true);
-        END IF;
-        SELECT max(tid) INTO v_last FROM public.object_state;
-        SELECT max(zoid) INTO v_high FROM relpack.object WHERE coalesce(parent, -1) = -1;
-
-        -- A RelStorage before 3.0 locks the table for each of its commits. A row
-        -- is as good as not waited for: whoever holds one may wait for us.
-        -- RelStorage's trigger that unlinks large objects names blob_chunk
-        -- without its schema, and triggers of others what the database's path has.
-        PERFORM set_config('lock_timeout', '100ms', true);
-        LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
-        -- Plans go by the index, however long the batch: they need not be made
-        -- anew for each, which takes as long as to delete a thousand objects.
-        -- A kept plan that scans a table looks through the batch for each row.
-        PERFORM set_config('lock_timeout', '1ms', true),
-                set_config('enable_seqscan', 'off', true),
-                set_config('enable_bitmapscan', 'off', true),
-                set_config('plan_cache_mode', 'force_generic_plan', true),
-                set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(v_path, ''), 'public', 'pg_temp'), true);
-        WITH deleted AS (
-            DELETE FROM public.object_state WHERE zoid = ANY (v_batch) RETURNING zoid, tid
-        )
-        SELECT array_agg(zoid), array_agg(tid), count(*)
-        INTO v_zoids, v_tids, objects
-        FROM deleted;
-        PERFORM set_config('lock_timeout', '100ms', true),
-                set_config('search_path', 'pg_catalog, pg_temp', true);
-
-        DELETE FROM relpack.object_inref WHERE inref = ANY (v_batch);
-        GET DIAGNOSTICS v_inrefs = ROW_COUNT;
-        -- Of a component too large for a batch something may refer to what is
-        -- gone, and be referred to again before it goes as well.
-        INSERT INTO relpack.dangling (zoid)
-        SELECT DISTINCT zoid FROM relpack.object_inref WHERE zoid = ANY (v_batch)
-        ON CONFLICT DO NOTHING;
-        WITH gone AS (
-            DELETE FROM relpack.object WHERE zoid = ANY (v_batch) AND parent IS NULL RETURNING zoid, tid, size, class
-        ), files AS (
-            INSERT INTO relpack.blob_removal (zoid, tid)
-            SELECT zoid, tid FROM gone WHERE class = 1
-            ON CONFLICT DO NOTHING
-        )
-        SELECT count(gone.zoid), coalesce(sum(gone.size), 0), count(*) FILTER (WHERE gone.class = 1),
-               count(*) FILTER (WHERE deleted.tid = gone.tid)
-        INTO v_nodes, bytes, blobs, v_known
-        FROM gone
-        FULL JOIN unnest(v_zoids, v_tids) AS deleted (zoid, tid) ON deleted.zoid = gone.zoid;
-        -- Nothing but what is unreachable, in the revision that is known.
-        IF v_nodes <> cardinality(v_batch) OR v_known <> objects THEN
-            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
-        END IF;
-        DELETE FROM relpack.doomed WHERE zoid = ANY (v_batch);
-        DELETE FROM relpack.problem WHERE zoid = ANY (v_batch);
-        IF EXISTS (SELECT FROM relpack.foreign_reference) THEN
-            DELETE FROM relpack.foreign_reference WHERE inref = ANY (v_batch);
-        END IF;
-        PERFORM set_config('plan_cache_mode', 'force_custom_plan', true),
-                set_config('enable_seqscan', 'on', true),
-                set_config('enable_bitmapscan', 'on', true);
+    LOOP
         remaining := (SELECT count(*) FROM relpack.doomed);
-        UPDATE relpack.storage
-        SET objects = storage.objects - v_nodes,
-            inrefs = storage.inrefs - v_inrefs,
-            begun_until = CASE WHEN sweep.remaining > 0 THEN greatest(storage.begun_until, storage.doomed_until) ELSE 0 END;
-
-        CASE relpack.nothing_new(v_batch, v_last, v_high, decoder)
-        WHEN 'busy' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
-        WHEN 'stale' THEN RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
-        WHEN 'undecoded' THEN
-            -- Nobody can commit before this is taken away.
-            INSERT INTO relpack.undecoded DEFAULT VALUES;
-            outcome := 'undecoded';
-        ELSE outcome := 'swept';
+        v_batch := relpack.choose_batch(v_limit);
+        IF v_batch IS NULL THEN
+            outcome := 'done';
+            EXIT;
+        END IF;
+        v_start := clock_timestamp();
+        BEGIN
+            PERFORM set_config('relpack.sweeping', pg_current_xact_id()::text, true);
+            SELECT done.outcome, done.objects, done.bytes, done.blobs
+            INTO outcome, objects, bytes, blobs
+            FROM relpack.sweep_batch(v_batch, v_saturated, decoder) AS done;
+            remaining := remaining - cardinality(v_batch);
+            UPDATE relpack.storage
+            SET begun_until = CASE WHEN sweep.remaining > 0 THEN greatest(storage.begun_until, storage.doomed_until) ELSE 0 END;
+            IF outcome = 'undecoded' THEN
+                -- Nobody can commit before this is taken away.
+                INSERT INTO relpack.undecoded DEFAULT VALUES;
+            ELSE
+                outcome := 'swept';
+            END IF;
+        EXCEPTION
+            WHEN SQLSTATE 'RP003' THEN
+                outcome := SQLERRM;
+            WHEN lock_not_available OR deadlock_detected THEN
+                outcome := 'busy';
+            WHEN foreign_key_violation OR restrict_violation THEN
+                outcome := 'held';
+        END;
+        CASE outcome
+        WHEN 'held' THEN
+            IF relpack.set_aside_held(v_batch) = 0 THEN
+                outcome := 'busy';
+            ELSE
+                PERFORM relpack.spare_set_aside(), relpack.clear_scratch('relpack.spared');
+            END IF;
+        WHEN 'saturated' THEN
+            -- As many as are deleted in 30 ms.
+            v_limit := least(v_limit, greatest(
+                1,
+                cardinality(v_batch) * 30 / greatest(extract(epoch FROM clock_timestamp() - v_start) * 1000 - 50, 1)));
+            v_saturated := true;
+        ELSE
+            NULL;
         END CASE;
-    EXCEPTION
-        WHEN SQLSTATE 'RP003' THEN
-            outcome := SQLERRM;
-        WHEN lock_not_available OR deadlock_detected THEN
-            outcome := 'busy';
-    END;
+        EXIT WHEN outcome NOT IN ('held', 'saturated');
+    END LOOP;
     IF outcome NOT IN ('swept', 'undecoded') THEN
         objects := 0;
         bytes := 0;
         blobs := 0;
-        remaining := (SELECT count(*) FROM relpack.doomed);
         RETURN;
     END IF;
     -- Outlive the function: a client that stops before the commit, or goes on
@@ -4732,7 +4868,225 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep(integer, timestamptz, boolean) IS
-    'Deletes up to batch unreachable objects that were last changed and cut off before pack_time (NULL: all unreachable ones), and cleans the graph. outcome: swept; done: there is nothing to delete; busy: a writer was in the way, try again; stale: something was written that may refer to garbage, run "relpack pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most. decoder is for relpack itself, which decodes what was written meanwhile: undecoded can''t be committed until relpack has found that none of it refers to what is unreachable or gone.';
+    'Deletes up to batch unreachable objects that were last changed and cut off before pack_time (NULL: all unreachable ones), and cleans the graph. outcome: swept; done: there is nothing to delete; busy: a writer was in the way, try again; stale: something was written since the last capture, run "relpack pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most. decoder is for relpack itself, which decodes what was written meanwhile: undecoded can''t be committed until relpack.sweep_decoded() has found that none of it refers to what is unreachable or gone.';
+-- +goose StatementEnd
+
+-- sql/sweep_batch.sql
+-- +goose StatementBegin
+-- Deletes a chosen batch, or raises RP003 with the outcome: the caller rolls back.
+-- What takes long, and locks nothing of the site's, comes first. Then rows, in
+-- pieces: as long as one is deleted, whoever writes one of them waits for us, and
+-- the site for him if he commits. Pieces grow until they take what a commit may be
+-- kept waiting, and small objects come first, so that a piece says something about
+-- the next; blobs, whose large objects have no size that can be had, begin anew.
+-- Locks are taken in one order: object_state, RelStorage's commit lock, the
+-- writers' lock, rows.
+CREATE OR REPLACE FUNCTION relpack.sweep_batch(
+    chosen bigint[], saturated boolean, decoder boolean,
+    OUT outcome text, OUT objects bigint, OUT bytes bigint, OUT blobs bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_last bigint := (SELECT max(tid) FROM public.object_state);
+    v_zoids bigint[];
+    v_weights bigint[];   -- a page of a state, or an object, is one; summed up
+    v_plain integer;      -- so many of them are no blobs
+    v_room bigint := 20;  -- weight of the next piece
+    v_from integer := 1;
+    v_to integer;
+    v_before bigint := 0;
+    v_start timestamptz;
+    v_piece bigint[];
+    v_deleted record;
+    v_gone record;
+    v_inrefs bigint;
+BEGIN
+    -- On the disk, but not on that of a standby: see relpack.commit_locally().
+    PERFORM set_config('synchronous_commit', 'local', true);
+    LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
+    IF saturated AND NOT relpack.line_up() THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
+    END IF;
+    -- Rather before anything is done in vain; without the lock it proves nothing.
+    IF relpack.nothing_new(v_last, decoder) = 'stale' THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+    END IF;
+    -- What another table's key holds back is to be found here, not by the COMMIT.
+    SET CONSTRAINTS ALL IMMEDIATE;
+    SET CONSTRAINTS relpack.what_was_written_meanwhile_must_be_decoded DEFERRED;
+    SELECT array_agg(sized.zoid ORDER BY sized.place), array_agg(sized.weight ORDER BY sized.place),
+           count(*) FILTER (WHERE NOT sized.blob)
+    INTO v_zoids, v_weights, v_plain
+    FROM (
+        SELECT object.zoid, object.class = 1 AS blob,
+               row_number() OVER by_size AS place,
+               sum(1 + object.size / 8192) OVER by_size AS weight
+        FROM relpack.object
+        WHERE object.zoid = ANY (chosen) AND object.parent IS NULL
+        WINDOW by_size AS (ORDER BY object.class = 1, object.size, object.zoid ROWS UNBOUNDED PRECEDING)
+    ) AS sized;
+    DELETE FROM relpack.object_inref WHERE inref = ANY (chosen);
+    GET DIAGNOSTICS v_inrefs = ROW_COUNT;
+    -- Of a component too large for a batch something may refer to what is
+    -- gone, and be referred to again before it goes as well.
+    INSERT INTO relpack.dangling (zoid)
+    SELECT DISTINCT zoid FROM relpack.object_inref WHERE zoid = ANY (chosen)
+    ON CONFLICT DO NOTHING;
+
+    objects := 0;
+    bytes := 0;
+    blobs := 0;
+    WHILE v_from <= cardinality(v_zoids) LOOP
+        v_to := greatest(v_from, width_bucket(v_before + v_room, v_weights));
+        IF v_from <= v_plain THEN
+            v_to := least(v_to, v_plain);
+        ELSIF v_from = v_plain + 1 THEN
+            v_to := v_from;
+        END IF;
+        v_piece := v_zoids[v_from:v_to];
+        v_start := clock_timestamp();
+        v_deleted := relpack.sweep_delete(v_piece);
+        WITH gone AS (
+            DELETE FROM relpack.object WHERE zoid = ANY (v_piece) AND parent IS NULL RETURNING zoid, tid, size, class
+        ), files AS (
+            INSERT INTO relpack.blob_removal (zoid, tid)
+            SELECT zoid, tid FROM gone WHERE class = 1
+            ON CONFLICT DO NOTHING
+        )
+        SELECT count(gone.zoid) AS nodes, coalesce(sum(gone.size), 0) AS bytes,
+               count(*) FILTER (WHERE gone.class = 1) AS blobs,
+               count(deleted.zoid) AS rows,
+               count(*) FILTER (WHERE deleted.tid = gone.tid) AS known
+        INTO v_gone
+        FROM gone
+        FULL JOIN unnest(v_deleted.zoids, v_deleted.tids) AS deleted (zoid, tid) ON deleted.zoid = gone.zoid;
+        -- Nothing but what is unreachable, in the revision that is known.
+        IF v_gone.nodes <> cardinality(v_piece) OR v_gone.known <> v_gone.rows THEN
+            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+        END IF;
+        objects := objects + v_gone.rows;
+        bytes := bytes + v_gone.bytes;
+        blobs := blobs + v_gone.blobs;
+        DELETE FROM relpack.doomed WHERE zoid = ANY (v_piece);
+        DELETE FROM relpack.problem WHERE zoid = ANY (v_piece);
+        IF EXISTS (SELECT FROM relpack.foreign_reference) THEN
+            DELETE FROM relpack.foreign_reference WHERE inref = ANY (v_piece);
+        END IF;
+        -- Who is held up by the commit lock waits for the end in any case.
+        IF NOT saturated AND relpack.anyone_waits() THEN
+            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
+        END IF;
+        v_room := greatest(
+            1,
+            (v_weights[v_to] - v_before)
+            * least(4, 30 / greatest(extract(epoch FROM clock_timestamp() - v_start) * 1000, 1)));
+        v_before := v_weights[v_to];
+        v_from := v_to + 1;
+    END LOOP;
+    IF v_from <= cardinality(chosen) THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+    END IF;
+    UPDATE relpack.storage
+    SET objects = storage.objects - cardinality(chosen),
+        inrefs = storage.inrefs - v_inrefs;
+
+    IF NOT saturated AND NOT relpack.try_writers_lock('50 ms', rows_locked => true) THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003',
+                              MESSAGE = CASE WHEN relpack.anyone_waits() THEN 'busy' ELSE 'saturated' END;
+    END IF;
+    outcome := relpack.nothing_new(v_last, decoder);
+    IF outcome = 'stale' THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep_batch(bigint[], boolean, boolean) IS
+    'Step of relpack.sweep(): deletes the chosen objects with their nodes and references, takes the writers'' lock, and looks whether anything is new: outcome "nothing new" or undecoded. All else is raised, as RP003: busy, stale, or saturated where the writers'' lock was not to be had in time: then call it with saturated, for what is deleted in some 30 ms, and it waits for RelStorage''s commit lock before it deletes.';
+-- +goose StatementEnd
+
+-- sql/sweep_decoded.sql
+-- +goose StatementBegin
+-- The rule of a sweep that decodes: all that was written meanwhile refers to is
+-- reachable, or new. What is deleted by this transaction is neither. Any object
+-- that is unreachable counts, not only those of the batch: what is attached
+-- again may reach into it.
+CREATE OR REPLACE FUNCTION relpack.sweep_decoded(refs bigint[], undecodable bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM relpack.undecoded) THEN
+        RAISE EXCEPTION 'no sweep of this transaction waits for what was decoded' USING ERRCODE = 'RP002';
+    END IF;
+    IF undecodable > 0 OR EXISTS (
+        SELECT
+        FROM unnest(refs) AS ref (zoid)
+        LEFT JOIN relpack.object ON object.zoid = ref.zoid
+        WHERE object.parent IS NULL
+          AND (object.zoid IS NOT NULL
+               OR NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = ref.zoid))) THEN
+        RETURN false;
+    END IF;
+    DELETE FROM relpack.undecoded;
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep_decoded(bigint[], bigint) IS
+    'Second half of relpack.sweep() with decoder: told what the states in relpack.fresh_state refer to, and how many of them can''t be decoded, lets the transaction commit (true), or finds that it must be rolled back (false).';
+-- +goose StatementEnd
+
+-- sql/sweep_delete.sql
+-- +goose StatementBegin
+-- Nothing else of relpack's deletes rows of object_state. Each function that
+-- deletes garbage comes here, for some of its objects at a time. A row is as
+-- good as not waited for: whoever holds one may wait for us. RelStorage's trigger
+-- that unlinks large objects names blob_chunk without its schema, and triggers of
+-- others what the database's path has. Plans go by the index, however many the
+-- objects: they need not be made anew each time, which takes as long as to delete
+-- a thousand objects. What triggers, policies and rules of others make of a DELETE
+-- is not asked beforehand: afterwards no row may be left, here or in blob_chunk,
+-- or nothing is deleted at all.
+CREATE OR REPLACE FUNCTION relpack.sweep_delete(chosen bigint[], OUT zoids bigint[], OUT tids bigint[])
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '1ms'
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    SET LOCAL search_path TO DEFAULT;
+    PERFORM set_config(
+        'search_path',
+        concat_ws(', ', 'pg_catalog', nullif(current_setting('search_path'), ''), 'public', 'pg_temp'),
+        true);
+    WITH deleted AS (
+        DELETE FROM public.object_state WHERE object_state.zoid = ANY (chosen) RETURNING object_state.zoid, object_state.tid
+    )
+    SELECT array_agg(deleted.zoid), array_agg(deleted.tid) INTO zoids, tids FROM deleted;
+    PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+    PERFORM relpack.require_deleted('public.object_state', ARRAY(
+        SELECT stored.zoid FROM public.object_state AS stored WHERE stored.zoid = ANY (chosen)));
+    IF to_regclass('public.blob_chunk') IS NOT NULL THEN
+        PERFORM relpack.require_deleted('public.blob_chunk', ARRAY(
+            SELECT chunk.zoid FROM public.blob_chunk AS chunk WHERE chunk.zoid = ANY (chosen)));
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep_delete(bigint[]) IS
+    'Step of relpack.sweep(): deletes these rows of object_state, and of blob_chunk with them; returns those that were there. Raises RP002 when a trigger of somebody else kept one, RP003 (stale) when one is there again, lock_not_available when one is locked: the caller rolls back.';
 -- +goose StatementEnd
 
 -- sql/tid_time.sql
@@ -4907,57 +5261,35 @@ COMMENT ON FUNCTION relpack.try_pack_lock() IS
 -- +goose StatementBegin
 -- The writers' lock, exclusively, until the transaction ends: no write to
 -- object_state is in flight. Tried and never queued for, since a waiting
--- exclusive request makes every later writer wait behind it. On a storage so
--- busy that some writer always has it, we line up once for RelStorage's own
--- commit lock, as a committer does, and try while nobody else can commit; for
--- less than deadlock_timeout, so that the victim of a deadlock is never the
--- application.
-CREATE OR REPLACE FUNCTION relpack.try_writers_lock(patience interval DEFAULT '200 ms')
+-- exclusive request makes every later writer wait behind it. With rows locked
+-- there is somebody to give way to while we try, and no other lock is waited for.
+CREATE OR REPLACE FUNCTION relpack.try_writers_lock(
+    patience interval DEFAULT '200 ms', rows_locked boolean DEFAULT false)
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = 0
 AS $$
 DECLARE
     v_until timestamptz := clock_timestamp() + patience;
 BEGIN
     LOOP
         IF pg_try_advisory_xact_lock(1919249520, 1) THEN
+            PERFORM relpack.commit_locally();
             RETURN true;
         END IF;
         EXIT WHEN clock_timestamp() >= v_until;
+        IF rows_locked AND relpack.anyone_waits() THEN
+            RETURN false;
+        END IF;
         PERFORM pg_sleep(0.002);
     END LOOP;
-    IF relpack.lock_protocol() = 'advisory' THEN
-        PERFORM set_config(
-            'lock_timeout',
-            ceil(extract(epoch FROM least(patience, current_setting('deadlock_timeout')::interval / 2)) * 1000)::text,
-            true);
-        BEGIN
-            PERFORM pg_advisory_xact_lock(-1);
-            v_until := clock_timestamp() + interval '30 ms';
-            LOOP
-                IF pg_try_advisory_xact_lock(1919249520, 1) THEN
-                    RETURN true;
-                END IF;
-                IF clock_timestamp() >= v_until THEN
-                    -- Rolls back to the BEGIN above: the commit lock is released.
-                    RAISE EXCEPTION USING ERRCODE = 'lock_not_available';
-                END IF;
-                PERFORM pg_sleep(0.001);
-            END LOOP;
-        EXCEPTION
-            WHEN lock_not_available THEN
-                NULL;
-        END;
-    END IF;
-    RETURN false;
+    RETURN NOT rows_locked AND relpack.line_up(patience);
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.try_writers_lock(interval) IS
-    'Tries for the given time to get the writers'' lock exclusively, until the transaction ends. False: some transaction is writing to object_state all the time; relpack.writer shows them.';
+COMMENT ON FUNCTION relpack.try_writers_lock(interval, boolean) IS
+    'Tries for the given time to get the writers'' lock exclusively, until the transaction ends; then once more by relpack.line_up(), unless rows of object_state are locked. False: some transaction is writing to object_state all the time; relpack.writer shows them.';
 -- +goose StatementEnd
 
 -- sql/verify.sql
@@ -5409,50 +5741,6 @@ COMMENT ON FUNCTION relpack.verify_states(bigint[], bigint[], integer[], text[],
     'Step of "relpack verify": objects whose state, as read (zoids, tids, classes, problems: '''', salvaged, opaque or empty) and decoded (inrefs refer to refs; none for the salvaged), is not what the graph records.';
 -- +goose StatementEnd
 
--- sql/windows.sql
--- +goose StatementBegin
--- Too many is safe here, too few is not: any 8 bytes of a state count as a
--- reference. Where oids are not plain bytes (compressed, encrypted, protocol
--- 0) the answer is NULL: unknown. Binary pickles begin with PROTO (0x80) or,
--- as Python 2 wrote protocol 1, memoise the class with BINPUT ("q") where
--- protocol 0 has PUT ("p").
-CREATE OR REPLACE FUNCTION relpack.windows(state bytea, high bigint)
-RETURNS SETOF bigint
-LANGUAGE plpgsql
-STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    -- Concatenation detoasts once, not once a byte.
-    v_state bytea := state || ''::bytea;
-    v_head bytea := substring(state FROM 1 FOR 400);
-    v_line integer;
-BEGIN
-    IF state IS NULL OR length(v_state) < 8 THEN
-        RETURN;
-    END IF;
-    IF get_byte(v_head, 0) <> 128 THEN
-        v_line := position('\x0a'::bytea IN v_head);
-        v_line := v_line + position('\x0a'::bytea IN substring(v_head FROM v_line + 1));
-        IF get_byte(v_head, 0) NOT IN (40, 99) OR v_line >= length(v_head)
-           OR get_byte(v_head, v_line) <> 113 THEN
-            RETURN NEXT NULL;
-            RETURN;
-        END IF;
-    END IF;
-    RETURN QUERY
-    SELECT wide.oid
-    FROM generate_series(0, length(v_state) - 8) AS place,
-         LATERAL (SELECT ('x' || encode(substring(v_state FROM place + 1 FOR 8), 'hex'))::bit(64)::bigint
-                  WHERE get_byte(v_state, place) <= high >> 56) AS wide (oid)
-    WHERE wide.oid BETWEEN 0 AND high;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.windows(bytea, bigint) IS
-    'What a state may refer to, without decoding it: every 8 bytes of it that, read as an oid, are at most high. NULL when references need not be plain bytes in it.';
--- +goose StatementEnd
-
 -- sql/dangling_reference.sql
 -- +goose StatementBegin
 CREATE OR REPLACE VIEW relpack.dangling_reference AS
@@ -5530,6 +5818,25 @@ COMMENT ON COLUMN relpack.finding_kind.severity IS
     'error: the graph is wrong, nothing should be deleted before it is mended; damage: the graph is right, the storage is not, and no repair mends that; note: worth knowing, not wrong.';
 COMMENT ON COLUMN relpack.finding_kind.meaning IS 'The finding in words.';
 COMMENT ON COLUMN relpack.finding_kind.remedy IS 'What to do about it.';
+-- +goose StatementEnd
+
+-- sql/fresh_state.sql
+-- +goose StatementBegin
+-- What a sweep that decodes has to look at before it may commit. States are shown
+-- to nobody who may not read them in object_state.
+CREATE OR REPLACE VIEW relpack.fresh_state WITH (security_invoker = true) AS
+SELECT stored.zoid, stored.state
+FROM public.object_state AS stored
+WHERE stored.tid > (SELECT storage.applied_tid FROM relpack.storage)
+UNION ALL
+SELECT stored.zoid, stored.state
+FROM relpack.write_event
+JOIN public.object_state AS stored ON stored.zoid = write_event.zoid;
+
+COMMENT ON VIEW relpack.fresh_state IS
+    'Objects written since the graph was brought up to date, with their states; one may be in it twice.';
+COMMENT ON COLUMN relpack.fresh_state.zoid IS 'Object id.';
+COMMENT ON COLUMN relpack.fresh_state.state IS 'Its state, as stored now.';
 -- +goose StatementEnd
 
 -- sql/garbage_by_class.sql
@@ -5731,9 +6038,9 @@ DROP VIEW relpack."missing_object";
 DROP VIEW relpack."missing_blob_index";
 DROP VIEW relpack."leftover";
 DROP VIEW relpack."garbage_by_class";
+DROP VIEW relpack."fresh_state";
 DROP VIEW relpack."finding_kind";
 DROP VIEW relpack."dangling_reference";
-DROP FUNCTION relpack."windows";
 DROP FUNCTION relpack."verify_states";
 DROP FUNCTION relpack."verify_nodes";
 DROP FUNCTION relpack."verify_graph";
@@ -5747,6 +6054,9 @@ DROP FUNCTION relpack."tree_zoids";
 DROP FUNCTION relpack."time_tid";
 DROP FUNCTION relpack."tids_ahead";
 DROP FUNCTION relpack."tid_time";
+DROP FUNCTION relpack."sweep_delete";
+DROP FUNCTION relpack."sweep_decoded";
+DROP FUNCTION relpack."sweep_batch";
 DROP FUNCTION relpack."sweep";
 DROP FUNCTION relpack."status";
 DROP FUNCTION relpack."spare_young";
@@ -5755,6 +6065,7 @@ DROP FUNCTION relpack."spare_referred";
 DROP FUNCTION relpack."spare_narrow";
 DROP FUNCTION relpack."spare";
 DROP FUNCTION relpack."sever";
+DROP FUNCTION relpack."set_aside_held";
 DROP FUNCTION relpack."set_aside_blobs";
 DROP FUNCTION relpack."require_unreferred";
 DROP FUNCTION relpack."require_storage";
@@ -5764,6 +6075,8 @@ DROP FUNCTION relpack."require_pack_lock";
 DROP FUNCTION relpack."require_own";
 DROP FUNCTION relpack."require_no_holes";
 DROP FUNCTION relpack."require_large_objects";
+DROP FUNCTION relpack."require_deleted";
+DROP FUNCTION relpack."require_deletable";
 DROP FUNCTION relpack."report_write";
 DROP FUNCTION relpack."report_truncate";
 DROP FUNCTION relpack."report_move";
@@ -5792,6 +6105,7 @@ DROP FUNCTION relpack."lock_storage";
 DROP FUNCTION relpack."lock_protocol";
 DROP FUNCTION relpack."live_blobs";
 DROP FUNCTION relpack."listed_blobs";
+DROP FUNCTION relpack."line_up";
 DROP FUNCTION relpack."limits";
 DROP FUNCTION relpack."join_packer";
 DROP FUNCTION relpack."hold_missing";
@@ -5815,6 +6129,7 @@ DROP FUNCTION relpack."cut";
 DROP FUNCTION relpack."create_triggers";
 DROP FUNCTION relpack."count_dangling";
 DROP FUNCTION relpack."compare";
+DROP FUNCTION relpack."commit_locally";
 DROP FUNCTION relpack."column_identity";
 DROP FUNCTION relpack."collect";
 DROP FUNCTION relpack."climb";
@@ -5846,7 +6161,7 @@ DROP FUNCTION relpack."audit_done";
 DROP FUNCTION relpack."audit_differs";
 DROP FUNCTION relpack."apply_foreign";
 DROP FUNCTION relpack."apply";
-DROP FUNCTION relpack."any_unreachable";
+DROP FUNCTION relpack."anyone_waits";
 DROP FUNCTION relpack."analyze_spared";
 DROP FUNCTION relpack."advance_watermark";
 DROP FUNCTION relpack."accept_missing";

@@ -272,7 +272,7 @@ func (r *modelRun) sweepModel(ctx context.Context) error {
 		if err := r.next(ctx, "sweep"); err != nil {
 			return err
 		}
-		outcome, gone, err := r.sweepOnce(ctx, r.w.packer, max(r.step.args["batch"], 1), r.report.packTime)
+		outcome, gone, err := r.sweepOnce(ctx, r.w.packer, max(r.step.args["batch"], 1), r.report.packTime, r.steps%2 == 0)
 		if err != nil {
 			return err
 		}

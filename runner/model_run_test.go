@@ -160,7 +160,7 @@ func (h *modelHistory) sweepBeside(ctx context.Context, s modelStep, packTime *t
 	batch := max(s.args["batch"], 1)
 	writes := h.writable(s.writes)
 	if len(writes) == 0 {
-		return h.sweepOnce(ctx, h.w.app, batch, packTime)
+		return h.sweepOnce(ctx, h.w.app, batch, packTime, false)
 	}
 	tid := h.nextTid(s)
 	tx, err := h.w.writer.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})

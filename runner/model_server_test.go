@@ -44,7 +44,7 @@ var modelQuickened = map[string][]string{
 	"analyze_spared": {"ANALYZE relpack.spared;", ""},
 	"climb":          {"SET plan_cache_mode = force_custom_plan\n", ""},
 	"tree_zoids":     {"ROWS 1000000", "ROWS 100"},
-	"sweep":          {"SET plan_cache_mode = force_custom_plan\n", "", "'force_custom_plan'", "'auto'"},
+	"sweep":          {"SET plan_cache_mode = force_custom_plan\n", ""},
 }
 
 // function is the text of a function as this worker has it, with more parts

@@ -16,21 +16,22 @@ const modelPeek = `
 	       (SELECT coalesce(array_agg(zoid), '{}') FROM relpack.doomed),
 	       (SELECT begun_until FROM relpack.storage)`
 
-// sweepOnce calls relpack.sweep and looks at what it deleted. The outcome
-// "last" is a batch after which nothing is left to do.
-func (h *modelHistory) sweepOnce(ctx context.Context, conn *pgx.Conn, batch int64, packTime *time.Time) (outcome string, gone []int64, err error) {
+// sweepOnce calls relpack.sweep, as psql or as relpack does, and looks at what it
+// deleted. The outcome "last" is a batch after which nothing is left to do.
+func (h *modelHistory) sweepOnce(ctx context.Context, conn *pgx.Conn, batch int64, packTime *time.Time, decode bool) (outcome string, gone []int64, err error) {
 	packTid, err := h.packTid(ctx, packTime)
 	if err != nil {
 		return "", nil, err
 	}
-	var remaining int64
-	if err := conn.QueryRow(ctx, "SELECT outcome, remaining FROM relpack.sweep($1, $2)", batch, packTime).
-		Scan(&outcome, &remaining); err != nil {
+	p := &pack{conn: conn, report: &Report{packTime: packTime}}
+	b, err := p.sweepBatch(ctx, int(batch), decode)
+	if err != nil {
 		return "", nil, err
 	}
+	outcome = b.outcome
 	h.w.counts["batch "+outcome]++
 	gone, err = h.afterSweep(ctx, packTid, batch)
-	if outcome == "swept" && remaining == 0 {
+	if outcome == "swept" && b.remaining == 0 {
 		outcome = "last"
 	}
 	return outcome, gone, err

@@ -193,7 +193,7 @@ func TestADeletionWaitsForTheDiskWhateverTheSession(t *testing.T) {
 	if got := outcome(t, conn); got != "swept" {
 		t.Fatalf("outcome %s, want swept", got)
 	}
-	if got := get[string](t, conn, "SELECT setting FROM seen"); got != "on" {
+	if got := get[string](t, conn, "SELECT setting FROM seen"); got != "local" {
 		t.Errorf("synchronous_commit is %s", got)
 	}
 }

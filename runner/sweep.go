@@ -232,7 +232,12 @@ func (p *pack) sweep(ctx context.Context) error {
 			if stale++; stale > maxStale {
 				return fmt.Errorf("delete a batch: gave up after %d times in which writers may have referred to garbage meanwhile; the rest stays for the next run", stale)
 			}
-			batch, decode = max(batch/2, minBatch), true
+			if !decode {
+				// Something was written: it may be harmless.
+				decode = true
+				continue
+			}
+			batch = max(batch/2, minBatch)
 			if err := p.catchUp(ctx); err != nil {
 				return err
 			}

@@ -24,11 +24,10 @@ func (b *batchResult) columns() []any {
 // errStale rolls a batch back.
 var errStale = errors.New("what was written meanwhile refers to garbage")
 
-// sweepBatch deletes a batch in one statement. With decode it is three: what was
+// sweepBatch deletes a batch in one statement. With decode it is four: what was
 // written since the graph was brought up to date is decoded here, while no
-// writer is in flight. The server alone doesn't know what compressed states
-// refer to, and takes weak references for references; on a busy site that
-// would find something in its way for ever.
+// writer is in flight; on a busy site there is always something. The server,
+// which can't decode, says what it means.
 func (p *pack) sweepBatch(ctx context.Context, batch int, decode bool) (b batchResult, err error) {
 	if !decode {
 		err = p.conn.QueryRow(ctx, sweepCall, batch, p.report.packTime, false).Scan(b.columns()...)
@@ -38,14 +37,18 @@ func (p *pack) sweepBatch(ctx context.Context, batch int, decode bool) (b batchR
 		if err := tx.QueryRow(ctx, sweepCall, batch, p.report.packTime, true).Scan(b.columns()...); err != nil || b.outcome != "undecoded" {
 			return err
 		}
-		harmless, err := freshIsHarmless(ctx, tx)
-		if err == nil && !harmless {
-			err = errStale
+		refs, undecodable, err := decodeFresh(ctx, tx)
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			_, err = tx.Exec(ctx, "DELETE FROM relpack.undecoded")
+		var harmless bool
+		if err := tx.QueryRow(ctx, "SELECT relpack.sweep_decoded($1, $2)", refs, undecodable).Scan(&harmless); err != nil {
+			return err
 		}
-		return err
+		if !harmless {
+			return errStale
+		}
+		return nil
 	})
 	switch {
 	case errors.Is(err, errStale):
@@ -56,43 +59,24 @@ func (p *pack) sweepBatch(ctx context.Context, batch int, decode bool) (b batchR
 	return b, err
 }
 
-// freshIsHarmless decodes what was written since the graph was brought up to
-// date: whether all that it refers to is reachable or new. What is deleted by
-// this transaction is neither.
-func freshIsHarmless(ctx context.Context, tx pgx.Tx) (bool, error) {
-	rows, err := tx.Query(ctx, `
-		SELECT state
-		FROM public.object_state
-		WHERE tid > (SELECT applied_tid FROM relpack.storage)
-		UNION ALL
-		SELECT stored.state
-		FROM relpack.write_event
-		JOIN public.object_state AS stored ON stored.zoid = write_event.zoid`)
+// decodeFresh decodes what was written since the graph was brought up to date:
+// all that it refers to, and how many states can't be decoded.
+func decodeFresh(ctx context.Context, tx pgx.Tx) (refs []int64, undecodable int64, err error) {
+	rows, err := tx.Query(ctx, "SELECT state FROM relpack.fresh_state")
 	if err != nil {
-		return false, err
+		return nil, 0, err
 	}
 	var scanner pickle.Scanner
-	var refs []int64
 	var state []byte
-	broken := false
-	if _, err := pgx.ForEachRow(rows, []any{&state}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&state}, func() error {
 		if len(state) == 0 {
 			return nil
 		}
-		broken = broken || scanner.Scan(state) != nil
+		if scanner.Scan(state) != nil {
+			undecodable++
+		}
 		refs = append(refs, scanner.Refs()...)
 		return nil
-	}); err != nil || broken {
-		return false, err
-	}
-	var harmless bool
-	err = tx.QueryRow(ctx, `
-		SELECT NOT EXISTS (
-		    SELECT
-		    FROM unnest($1::bigint[]) AS ref (zoid)
-		    LEFT JOIN relpack.object ON object.zoid = ref.zoid
-		    WHERE object.parent IS NULL
-		      AND (object.zoid IS NOT NULL
-		           OR NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = ref.zoid)))`, refs).Scan(&harmless)
-	return harmless, err
+	})
+	return refs, undecodable, err
 }

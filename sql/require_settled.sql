@@ -16,6 +16,7 @@ BEGIN
         RAISE EXCEPTION 'session_replication_role is replica: what belongs to deleted rows would stay'
             USING ERRCODE = 'RP002', HINT = 'SET session_replication_role = origin;';
     END IF;
+    PERFORM relpack.require_deletable();
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
@@ -56,4 +57,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_settled() IS
-    'Raises RP002 unless the graph is known, believed, found to be right where it was audited, up to what was captured, settled, and free of undecodable live objects.';
+    'Raises RP002 unless the graph is known, believed, found to be right where it was audited, up to what was captured, settled, and free of undecodable live objects, and unless deleting an object changes nothing else.';

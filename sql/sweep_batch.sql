@@ -1,0 +1,136 @@
+-- Deletes a chosen batch, or raises RP003 with the outcome: the caller rolls back.
+-- What takes long, and locks nothing of the site's, comes first. Then rows, in
+-- pieces: as long as one is deleted, whoever writes one of them waits for us, and
+-- the site for him if he commits. Pieces grow until they take what a commit may be
+-- kept waiting, and small objects come first, so that a piece says something about
+-- the next; blobs, whose large objects have no size that can be had, begin anew.
+-- Locks are taken in one order: object_state, RelStorage's commit lock, the
+-- writers' lock, rows.
+CREATE OR REPLACE FUNCTION relpack.sweep_batch(
+    chosen bigint[], saturated boolean, decoder boolean,
+    OUT outcome text, OUT objects bigint, OUT bytes bigint, OUT blobs bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_last bigint := (SELECT max(tid) FROM public.object_state);
+    v_zoids bigint[];
+    v_weights bigint[];   -- a page of a state, or an object, is one; summed up
+    v_plain integer;      -- so many of them are no blobs
+    v_room bigint := 20;  -- weight of the next piece
+    v_from integer := 1;
+    v_to integer;
+    v_before bigint := 0;
+    v_start timestamptz;
+    v_piece bigint[];
+    v_deleted record;
+    v_gone record;
+    v_inrefs bigint;
+BEGIN
+    -- On the disk, but not on that of a standby: see relpack.commit_locally().
+    PERFORM set_config('synchronous_commit', 'local', true);
+    LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
+    IF saturated AND NOT relpack.line_up() THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
+    END IF;
+    -- Rather before anything is done in vain; without the lock it proves nothing.
+    IF relpack.nothing_new(v_last, decoder) = 'stale' THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+    END IF;
+    -- What another table's key holds back is to be found here, not by the COMMIT.
+    SET CONSTRAINTS ALL IMMEDIATE;
+    SET CONSTRAINTS relpack.what_was_written_meanwhile_must_be_decoded DEFERRED;
+    SELECT array_agg(sized.zoid ORDER BY sized.place), array_agg(sized.weight ORDER BY sized.place),
+           count(*) FILTER (WHERE NOT sized.blob)
+    INTO v_zoids, v_weights, v_plain
+    FROM (
+        SELECT object.zoid, object.class = 1 AS blob,
+               row_number() OVER by_size AS place,
+               sum(1 + object.size / 8192) OVER by_size AS weight
+        FROM relpack.object
+        WHERE object.zoid = ANY (chosen) AND object.parent IS NULL
+        WINDOW by_size AS (ORDER BY object.class = 1, object.size, object.zoid ROWS UNBOUNDED PRECEDING)
+    ) AS sized;
+    DELETE FROM relpack.object_inref WHERE inref = ANY (chosen);
+    GET DIAGNOSTICS v_inrefs = ROW_COUNT;
+    -- Of a component too large for a batch something may refer to what is
+    -- gone, and be referred to again before it goes as well.
+    INSERT INTO relpack.dangling (zoid)
+    SELECT DISTINCT zoid FROM relpack.object_inref WHERE zoid = ANY (chosen)
+    ON CONFLICT DO NOTHING;
+
+    objects := 0;
+    bytes := 0;
+    blobs := 0;
+    WHILE v_from <= cardinality(v_zoids) LOOP
+        v_to := greatest(v_from, width_bucket(v_before + v_room, v_weights));
+        IF v_from <= v_plain THEN
+            v_to := least(v_to, v_plain);
+        ELSIF v_from = v_plain + 1 THEN
+            v_to := v_from;
+        END IF;
+        v_piece := v_zoids[v_from:v_to];
+        v_start := clock_timestamp();
+        v_deleted := relpack.sweep_delete(v_piece);
+        WITH gone AS (
+            DELETE FROM relpack.object WHERE zoid = ANY (v_piece) AND parent IS NULL RETURNING zoid, tid, size, class
+        ), files AS (
+            INSERT INTO relpack.blob_removal (zoid, tid)
+            SELECT zoid, tid FROM gone WHERE class = 1
+            ON CONFLICT DO NOTHING
+        )
+        SELECT count(gone.zoid) AS nodes, coalesce(sum(gone.size), 0) AS bytes,
+               count(*) FILTER (WHERE gone.class = 1) AS blobs,
+               count(deleted.zoid) AS rows,
+               count(*) FILTER (WHERE deleted.tid = gone.tid) AS known
+        INTO v_gone
+        FROM gone
+        FULL JOIN unnest(v_deleted.zoids, v_deleted.tids) AS deleted (zoid, tid) ON deleted.zoid = gone.zoid;
+        -- Nothing but what is unreachable, in the revision that is known.
+        IF v_gone.nodes <> cardinality(v_piece) OR v_gone.known <> v_gone.rows THEN
+            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+        END IF;
+        objects := objects + v_gone.rows;
+        bytes := bytes + v_gone.bytes;
+        blobs := blobs + v_gone.blobs;
+        DELETE FROM relpack.doomed WHERE zoid = ANY (v_piece);
+        DELETE FROM relpack.problem WHERE zoid = ANY (v_piece);
+        IF EXISTS (SELECT FROM relpack.foreign_reference) THEN
+            DELETE FROM relpack.foreign_reference WHERE inref = ANY (v_piece);
+        END IF;
+        -- Who is held up by the commit lock waits for the end in any case.
+        IF NOT saturated AND relpack.anyone_waits() THEN
+            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
+        END IF;
+        v_room := greatest(
+            1,
+            (v_weights[v_to] - v_before)
+            * least(4, 30 / greatest(extract(epoch FROM clock_timestamp() - v_start) * 1000, 1)));
+        v_before := v_weights[v_to];
+        v_from := v_to + 1;
+    END LOOP;
+    IF v_from <= cardinality(chosen) THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+    END IF;
+    UPDATE relpack.storage
+    SET objects = storage.objects - cardinality(chosen),
+        inrefs = storage.inrefs - v_inrefs;
+
+    IF NOT saturated AND NOT relpack.try_writers_lock('50 ms', rows_locked => true) THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003',
+                              MESSAGE = CASE WHEN relpack.anyone_waits() THEN 'busy' ELSE 'saturated' END;
+    END IF;
+    outcome := relpack.nothing_new(v_last, decoder);
+    IF outcome = 'stale' THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep_batch(bigint[], boolean, boolean) IS
+    'Step of relpack.sweep(): deletes the chosen objects with their nodes and references, takes the writers'' lock, and looks whether anything is new: outcome "nothing new" or undecoded. All else is raised, as RP003: busy, stale, or saturated where the writers'' lock was not to be had in time: then call it with saturated, for what is deleted in some 30 ms, and it waits for RelStorage''s commit lock before it deletes.';

@@ -1,0 +1,30 @@
+-- The rule of a sweep that decodes: all that was written meanwhile refers to is
+-- reachable, or new. What is deleted by this transaction is neither. Any object
+-- that is unreachable counts, not only those of the batch: what is attached
+-- again may reach into it.
+CREATE OR REPLACE FUNCTION relpack.sweep_decoded(refs bigint[], undecodable bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM relpack.undecoded) THEN
+        RAISE EXCEPTION 'no sweep of this transaction waits for what was decoded' USING ERRCODE = 'RP002';
+    END IF;
+    IF undecodable > 0 OR EXISTS (
+        SELECT
+        FROM unnest(refs) AS ref (zoid)
+        LEFT JOIN relpack.object ON object.zoid = ref.zoid
+        WHERE object.parent IS NULL
+          AND (object.zoid IS NOT NULL
+               OR NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = ref.zoid))) THEN
+        RETURN false;
+    END IF;
+    DELETE FROM relpack.undecoded;
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep_decoded(bigint[], bigint) IS
+    'Second half of relpack.sweep() with decoder: told what the states in relpack.fresh_state refer to, and how many of them can''t be decoded, lets the transaction commit (true), or finds that it must be rolled back (false).';

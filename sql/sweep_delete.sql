@@ -1,0 +1,40 @@
+-- Nothing else of relpack's deletes rows of object_state. Each function that
+-- deletes garbage comes here, for some of its objects at a time. A row is as
+-- good as not waited for: whoever holds one may wait for us. RelStorage's trigger
+-- that unlinks large objects names blob_chunk without its schema, and triggers of
+-- others what the database's path has. Plans go by the index, however many the
+-- objects: they need not be made anew each time, which takes as long as to delete
+-- a thousand objects. What triggers, policies and rules of others make of a DELETE
+-- is not asked beforehand: afterwards no row may be left, here or in blob_chunk,
+-- or nothing is deleted at all.
+CREATE OR REPLACE FUNCTION relpack.sweep_delete(chosen bigint[], OUT zoids bigint[], OUT tids bigint[])
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '1ms'
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    SET LOCAL search_path TO DEFAULT;
+    PERFORM set_config(
+        'search_path',
+        concat_ws(', ', 'pg_catalog', nullif(current_setting('search_path'), ''), 'public', 'pg_temp'),
+        true);
+    WITH deleted AS (
+        DELETE FROM public.object_state WHERE object_state.zoid = ANY (chosen) RETURNING object_state.zoid, object_state.tid
+    )
+    SELECT array_agg(deleted.zoid), array_agg(deleted.tid) INTO zoids, tids FROM deleted;
+    PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+    PERFORM relpack.require_deleted('public.object_state', ARRAY(
+        SELECT stored.zoid FROM public.object_state AS stored WHERE stored.zoid = ANY (chosen)));
+    IF to_regclass('public.blob_chunk') IS NOT NULL THEN
+        PERFORM relpack.require_deleted('public.blob_chunk', ARRAY(
+            SELECT chunk.zoid FROM public.blob_chunk AS chunk WHERE chunk.zoid = ANY (chosen)));
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep_delete(bigint[]) IS
+    'Step of relpack.sweep(): deletes these rows of object_state, and of blob_chunk with them; returns those that were there. Raises RP002 when a trigger of somebody else kept one, RP003 (stale) when one is there again, lock_not_available when one is locked: the caller rolls back.';
