@@ -163,7 +163,37 @@ func (h *modelHistory) afterPack(ctx context.Context, s modelStep, failed error)
 	} else if err == nil && found.dangling != dangling {
 		err = lossf("relpack.dangling_reference has %d rows, and relpack.verify() finds %d", found.dangling, dangling)
 	}
+	if err == nil && h.moment%4 == 0 {
+		err = h.audit(ctx)
+	}
 	return err
+}
+
+// audit reads every state again, as packs do bit by bit: whatever the graph has
+// been through, and whatever was written since, there must be no difference.
+func (h *modelHistory) audit(ctx context.Context) error {
+	h.w.counts["audited"]++
+	p := &pack{target: h.w.target, log: modelLog, progress: silent{}, conn: h.w.app, report: &Report{}}
+	var locked bool
+	var due int64
+	if err := h.w.app.QueryRow(ctx, "SELECT relpack.try_pack_lock()").Scan(&locked); err != nil || !locked {
+		return err // the packer has it
+	}
+	defer p.unlock(ctx)
+	if _, err := h.w.app.Exec(ctx, "UPDATE relpack.audit SET met = '-infinity'; DELETE FROM relpack.audited"); err != nil {
+		return err
+	}
+	if err := h.w.app.QueryRow(ctx, "SELECT objects FROM relpack.audit_due()").Scan(&due); err != nil {
+		return err
+	}
+	if err := p.audit(ctx, due); err != nil {
+		return lossf("an audit finds: %v", err)
+	}
+	var left int
+	if err := h.w.app.QueryRow(ctx, "SELECT count(*) FROM relpack.audited").Scan(&left); err != nil {
+		return err
+	}
+	return lossUnless(left == 1, "an audit did not come to its end")
 }
 
 // checkRefused: a pack is refused for an object that can't be decoded as it was
