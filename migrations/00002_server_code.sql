@@ -739,9 +739,9 @@ COMMENT ON FUNCTION relpack.batch_that_fits(bigint[], integer, bigint) IS
 -- is stored again keeps them all: somebody restored it, or a RelStorage up to
 -- 2.0 wrote it, whose commits delete a row and insert it anew. Files of earlier
 -- revisions go with the object. The file of a node that is attached stays: a
--- live object refers to it, and the row may be put back. object_state comes before the writers' lock, as
--- for everybody who writes: whoever wants the table for himself and then writes
--- (TRUNCATE) would wait for us, and we for him.
+-- live object refers to it, and the row may be put back. object_state comes
+-- before the writers' lock, as for everybody who writes: whoever wants the table
+-- for himself and then writes (TRUNCATE) would wait for us, and we for him.
 CREATE OR REPLACE FUNCTION relpack.blob_removals(
     zoids bigint[], tids bigint[],
     OUT zoid bigint, OUT tid bigint, OUT newest_zoid bigint)
@@ -750,6 +750,9 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
 AS $$
 BEGIN
     PERFORM relpack.require_pack_lock();
@@ -830,6 +833,9 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
 AS $$
 DECLARE
     v_struck bigint;
@@ -868,6 +874,9 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
 AS $$
 BEGIN
     PERFORM relpack.require_pack_lock();
@@ -2808,24 +2817,32 @@ COMMENT ON FUNCTION relpack.line_up(interval) IS
 
 -- sql/listed_blobs.sql
 -- +goose StatementBegin
+-- A hole in the live graph keeps its file: a live object refers to it, and the
+-- row may be put back. One that is back is listed, to be struck off.
 CREATE OR REPLACE FUNCTION relpack.listed_blobs(
     after_zoid bigint, after_tid bigint, batch integer,
     OUT zoid bigint, OUT tid bigint)
 RETURNS SETOF record
-LANGUAGE sql
-STABLE
+LANGUAGE plpgsql
+VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
 AS $$
+BEGIN
+    PERFORM relpack.lock_storage();
+    RETURN QUERY
     SELECT removal.zoid, removal.tid
     FROM relpack.blob_removal AS removal
     WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
-      AND NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
+      AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
+           OR EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = removal.zoid))
     ORDER BY removal.zoid, removal.tid
     LIMIT batch;
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.listed_blobs(bigint, bigint, integer) IS
-    'The next blobs of relpack.blob_removal, but for those that live objects refer to. Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes the deletions along.';
+    'The next blobs of relpack.blob_removal, but for those that live objects refer to and that are not stored. Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes the deletions along.';
 -- +goose StatementEnd
 
 -- sql/live_blobs.sql

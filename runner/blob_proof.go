@@ -50,7 +50,7 @@ func (p *pack) surveyBlobs(ctx context.Context, dir *blobFiles) error {
 		if err := p.conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM relpack.blob_removal)").Scan(&listed); err != nil {
 			return fmt.Errorf("read relpack.blob_removal: %w", err)
 		}
-		if !listed {
+		if p.nothingListed = !listed; p.nothingListed {
 			return nil
 		}
 	}
@@ -107,7 +107,7 @@ func (d *blobFiles) prove(live []removal) error {
 	if first != nil {
 		missed = first.Error()
 	}
-	return Refuse("Mount it, or name the right one; nothing was deleted",
+	return Refuse("Nothing was deleted. Mount it, or name the right one; with --dsn and without --blob-dir the files stay listed",
 		"blob directory %s: it holds the files of none of %s that were looked for (%s)", d.path, plural(int64(d.tried), "live blob"), missed)
 }
 

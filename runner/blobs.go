@@ -34,13 +34,16 @@ type removal struct {
 
 // removeBlobs works off the outbox relpack.blob_removal.
 func (p *pack) removeBlobs(ctx context.Context, dir *blobFiles) error {
+	if p.nothingListed && p.report.Blobs == 0 {
+		return nil
+	}
 	if p.blobsInDatabase {
 		if _, err := p.conn.Exec(ctx, "SELECT relpack.discard_blob_removals()"); err != nil {
 			return fmt.Errorf("empty relpack.blob_removal: %w", err)
 		}
 		return nil
 	}
-	if err := p.countBlobRemovals(ctx); err != nil || p.report.BlobFiles.Waiting == 0 || dir == nil {
+	if err := p.countBlobRemovals(ctx); err != nil || dir == nil {
 		return err
 	}
 	p.progress.Phase("remove blob files", "blobs", p.report.BlobFiles.Waiting)
@@ -73,10 +76,14 @@ func (p *pack) countBlobRemovals(ctx context.Context) error {
 func (p *pack) removeListed(ctx context.Context, dir *blobFiles) error {
 	last := removal{Zoid: -1}
 	for {
-		list, err := pgxRows(ctx, p.conn, pgx.RowToStructByPos[removal],
-			"SELECT zoid, tid, 0::bigint FROM relpack.listed_blobs($1, $2, $3)", last.Zoid, last.Tid, blobList)
-		if err != nil {
-			return fmt.Errorf("read relpack.blob_removal: %w", err)
+		var list []removal
+		if err := p.persist(ctx, "read relpack.blob_removal", func() (bool, error) {
+			var err error
+			list, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[removal],
+				"SELECT zoid, tid, 0::bigint FROM relpack.listed_blobs($1, $2, $3)", last.Zoid, last.Tid, blobList)
+			return err == nil, err
+		}); err != nil {
+			return err
 		}
 		if len(list) == 0 {
 			return nil

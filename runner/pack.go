@@ -42,6 +42,7 @@ type pack struct {
 	counts   struct{ scanned, scannedBytes atomic.Int64 }
 
 	blobsInDatabase bool
+	nothingListed   bool // in relpack.blob_removal, before the deletion
 }
 
 // Pack finds and deletes what can't be reached in one storage. The report is

@@ -2,9 +2,9 @@
 -- is stored again keeps them all: somebody restored it, or a RelStorage up to
 -- 2.0 wrote it, whose commits delete a row and insert it anew. Files of earlier
 -- revisions go with the object. The file of a node that is attached stays: a
--- live object refers to it, and the row may be put back. object_state comes before the writers' lock, as
--- for everybody who writes: whoever wants the table for himself and then writes
--- (TRUNCATE) would wait for us, and we for him.
+-- live object refers to it, and the row may be put back. object_state comes
+-- before the writers' lock, as for everybody who writes: whoever wants the table
+-- for himself and then writes (TRUNCATE) would wait for us, and we for him.
 CREATE OR REPLACE FUNCTION relpack.blob_removals(
     zoids bigint[], tids bigint[],
     OUT zoid bigint, OUT tid bigint, OUT newest_zoid bigint)
@@ -13,6 +13,9 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
 AS $$
 BEGIN
     PERFORM relpack.require_pack_lock();

@@ -1,18 +1,26 @@
+-- A hole in the live graph keeps its file: a live object refers to it, and the
+-- row may be put back. One that is back is listed, to be struck off.
 CREATE OR REPLACE FUNCTION relpack.listed_blobs(
     after_zoid bigint, after_tid bigint, batch integer,
     OUT zoid bigint, OUT tid bigint)
 RETURNS SETOF record
-LANGUAGE sql
-STABLE
+LANGUAGE plpgsql
+VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
 AS $$
+BEGIN
+    PERFORM relpack.lock_storage();
+    RETURN QUERY
     SELECT removal.zoid, removal.tid
     FROM relpack.blob_removal AS removal
     WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
-      AND NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
+      AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
+           OR EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = removal.zoid))
     ORDER BY removal.zoid, removal.tid
     LIMIT batch;
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.listed_blobs(bigint, bigint, integer) IS
-    'The next blobs of relpack.blob_removal, but for those that live objects refer to. Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes the deletions along.';
+    'The next blobs of relpack.blob_removal, but for those that live objects refer to and that are not stored. Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes the deletions along.';
