@@ -12,6 +12,7 @@ SEED      ?= $(shell date +%s)
 OBJECTS   ?= 1000000
 VERSIONS  ?= 15 16 17 18
 BENCHFLAGS ?=
+HOSTILE ?= EveryHistory|Grace|Torn|Chunk|Odd
 
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # runner/testdata is a package that ./... passes over.
@@ -21,7 +22,7 @@ WITHPG = $(GO) run -buildvcs=false ./runner/internal/pgtest/withpg
 MEASURE = $(GO) run -buildvcs=false ./runner/internal/bench -objects $(OBJECTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-matrix histories demo interop soak bench bench-compare bench-extremes bench-peer bench-go fmt lint fuzz clean go
+.PHONY: help build test test-matrix test-hostile histories demo interop soak bench bench-compare bench-extremes bench-peer bench-go fmt lint fuzz clean go
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +41,11 @@ test-matrix: go ## run the suite on several versions of PostgreSQL (VERSIONS="15
 		$(WITHPG) -version $$version -- $(GO) test -count=1 -timeout 30m $(TESTFLAGS) \
 			./runner ./runner/internal/commandtest ./runner/internal/pgtest ./runner/internal/zodbtest || exit 1; \
 	done
+
+# The tests' own sessions live with it where they are opened by helpers, so that
+# not every test can be among these.
+test-hostile: go ## what packs do where a DBA has set whatever can be set for a database
+	$(WITHPG) -- env RELPACK_HOSTILE=1 $(GO) test -count=1 -timeout 30m -run '$(HOSTILE)' -skip 'GraceMustSee' $(TESTFLAGS) ./runner
 
 demo: go ## pack a real sample database and show every step
 	$(GO) run -buildvcs=false ./runner/internal/demo
