@@ -234,7 +234,7 @@ CREATE TABLE relpack.referred_by (
     CONSTRAINT referred_by_pkey PRIMARY KEY (origin, holder)
 );
 COMMENT ON TABLE relpack.referred_by IS
-    'Storages of the same configuration file, and how many of their objects refer to objects of this one. While one does, or may, relpack.sweep() refuses. Delete the row of a storage that is gone for good.';
+    'Storages of the same configuration file, and how many of their objects refer to objects of this one. While one does, or may, relpack.sweep() refuses. Delete the row of a storage that is gone for good; set looked in that of one that was never read and is known to refer to nothing here.';
 COMMENT ON COLUMN relpack.referred_by.refs IS 'References to objects of this storage.';
 COMMENT ON COLUMN relpack.referred_by.unreadable IS 'Objects there that can''t be decoded and may refer to objects of this storage.';
 COMMENT ON COLUMN relpack.referred_by.looked IS 'When that was recorded, by the clock of this server. NULL: that storage was never read.';

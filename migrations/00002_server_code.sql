@@ -4346,7 +4346,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_holders text;
-    v_first text;
+    v_known text;
+    v_unread text;
 BEGIN
     SELECT string_agg(
                format('%s (%s)', holder,
@@ -4355,15 +4356,22 @@ BEGIN
                           WHEN unreadable > 0 THEN format('%s object%s that can''t be decoded', unreadable, CASE WHEN unreadable > 1 THEN 's' END)
                           ELSE 'never read'
                       END), ', ' ORDER BY holder),
-           min(holder)
-    INTO v_holders, v_first
+           min(holder) FILTER (WHERE looked IS NOT NULL),
+           min(holder) FILTER (WHERE looked IS NULL)
+    INTO v_holders, v_known, v_unread
     FROM relpack.referred_by
     WHERE refs > 0 OR unreadable > 0 OR looked IS NULL;
     IF v_holders IS NOT NULL THEN
         RAISE EXCEPTION 'objects of other databases refer to this storage, or may: %; what they refer to looks like garbage here', v_holders
             USING ERRCODE = 'RP002',
-                  HINT = format('Pack it together with them (zc.zodbdgc does). Of a storage that is gone, or refers to nothing here: '
-                                'DELETE FROM relpack.referred_by WHERE holder = %L;', v_first);
+                  HINT = CASE
+                      WHEN v_known IS NOT NULL THEN
+                          format('Pack it together with them (zc.zodbdgc does). Of a storage that is gone: '
+                                 'DELETE FROM relpack.referred_by WHERE holder = %L;', v_known)
+                      ELSE
+                          format('relpack reads it once it can be reached and has relpack installed. If it refers to nothing here: '
+                                 'UPDATE relpack.referred_by SET looked = now() WHERE holder = %L;', v_unread)
+                  END;
     END IF;
 END;
 $$;

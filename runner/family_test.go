@@ -138,11 +138,20 @@ func TestAStorageThatWasNeverReadKeepsTheOthersFromBeingSwept(t *testing.T) {
 	kin, text := newKin(t, "users")
 	nowhere := section("main", "host=/nonexistent dbname=main")
 	failed, _ := packFile(t, text+nowhere, everything)
-	expectError(t, failed["users"], ExitRefused, "main (never read)")
+	const excuse = "UPDATE relpack.referred_by SET looked = now() WHERE holder = 'main'"
+	expectError(t, failed["users"], ExitRefused, "main (never read)", excuse)
 	if ExitCode(failed["main"]) != ExitFailure {
 		t.Errorf("main: %v", failed["main"])
 	}
 	expectStored(t, kin[0].conn, 0, 1, 10, 11)
+	// What a DBA answers for lasts.
+	run(t, kin[0].conn, excuse)
+	for range 2 {
+		failed, _ = packFile(t, text+nowhere, everything)
+		expectFine(t, failed, "users")
+	}
+	expectStored(t, kin[0].conn, 0, 1)
+	litter(t, kin[0].conn, 10, zodbtest.Record(zodbtest.Document))
 	run(t, kin[0].conn, "DELETE FROM relpack.referred_by WHERE holder = 'main'")
 	mysql := "<zodb main>\n<relstorage>\n<mysql>\n</mysql>\n</relstorage>\n</zodb>\n"
 	failed, reports := packFile(t, text+mysql, everything)
