@@ -20,7 +20,7 @@ type examiner struct {
 	beside   *pgx.Conn // for what can't wait until a chunk is read; nil: not needed yet
 	packer   uint32    // process id of the session that holds the pack lock; 0: not asked for yet
 	limit    int       // objects in a chunk
-	newest   int64     // highest stored zoid: nothing above it can be referred to
+	newest   int64     // highest zoid, stored or missing: nothing above it can be referred to
 	salvaged []int64   // complete records of the chunk that could not be decoded
 	objects  *copyBuffer
 	inrefs   *copyBuffer
@@ -114,7 +114,7 @@ func (x *examiner) read(ctx context.Context) error {
 			return err
 		}
 		x.salvaged = x.salvaged[:0]
-		if err := tx.QueryRow(ctx, "SELECT coalesce(max(zoid), 0) FROM public.object_state").Scan(&x.newest); err != nil {
+		if err := tx.QueryRow(ctx, "SELECT greatest((SELECT max(zoid) FROM public.object_state), (SELECT max(zoid) FROM relpack.object), 0)").Scan(&x.newest); err != nil {
 			return err
 		}
 		rows := &recordReader{row: func(rec record) error { return x.stage(ctx, rec) }}

@@ -19,8 +19,15 @@ func (r *modelRun) buildGraph(ctx context.Context) error {
 	case "known", "doubtful":
 		return nil
 	case "none":
+		refused, err := r.checkRefusedInit(ctx)
+		if err != nil {
+			return err
+		}
 		if _, err := modelDo[string](ctx, r, "SELECT relpack.build_reset()::text"); err != nil {
 			return err
+		}
+		if refused {
+			return lossf("live objects refer to what is missing, and the graph was forgotten")
 		}
 		r.building = true
 		r.forgetGraph()

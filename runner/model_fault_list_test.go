@@ -208,6 +208,28 @@ var modelFaults = []modelFault{
 	{"what stays is spared one level far", "spare", 3,
 		[]string{"SELECT DISTINCT target.zoid, 'new'", "SELECT DISTINCT target.zoid, 'done'"}},
 
+	// Holes.
+	{"a row that vanished takes its node along", "apply", 1,
+		[]string{"PERFORM relpack.hold_missing();", ""}},
+	{"what is missing leaves while it is referred to", "forget_missing", 1,
+		[]string{"WHERE node.parent IS NULL", "WHERE true"}},
+	{"what is missing never leaves", "forget_missing", 8,
+		[]string{"WHERE node.parent IS NULL", "WHERE false"}},
+	{"what is given up stays", "hold_missing", 7,
+		[]string{" AND NOT missing.accepted", ""}},
+	{"a row that is back stays missing", "hold_missing", 8,
+		[]string{"examined.tid IS NOT NULL", "false"}},
+	{"a guess does not hold what is missing", "apply", 3,
+		[]string{"      AND NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = examined_inref.zoid)", ""}},
+	{"a graph is built anew over holes", "build_reset", 11,
+		[]string{"PERFORM relpack.require_no_holes();", ""}},
+	{"what dangles is not noted", "apply", 1,
+		[]string{"PERFORM relpack.note_dangling(v_named, v_unnamed, v_born);", ""}},
+	{"a first build does not look for what dangles", "build_step", 7,
+		[]string{"PERFORM relpack.count_dangling();", ""}},
+	{"what leaves the graph does not dangle", "forget_missing", 168,
+		[]string{"WHERE EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = gone.zoid OFFSET 0)", "WHERE false"}},
+
 	// More of deleting.
 	{"a batch leaves referrers behind", "choose_batch", 192,
 		[]string{"WHERE object_inref.zoid = ANY (v_batch) AND", "WHERE false AND"}},

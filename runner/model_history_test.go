@@ -75,7 +75,8 @@ func TestEveryHistoryLeavesExactlyWhatAMarkFromTheRootWould(t *testing.T) {
 // modelMinimum is how often each kind of step must occur in a thousand
 // histories, so that a change of the generator can't lose one unnoticed.
 var modelMinimum = map[string]int{
-	"abandoned":  350,
+	"abandoned": 350,
+	"accepted":  10, "hole": 1000, "init refused": 15,
 	"batch done": 900, "batch stale": 70, "batch swept": 1050,
 	"between":         90,
 	"build abandoned": 60, "build resumed": 15,

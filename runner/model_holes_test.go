@@ -173,3 +173,25 @@ func (g *modelGenerator) holePlot() []func() modelStep {
 	}
 	return append(plot, pack)
 }
+
+// lostPlot: a hole that an odd record names, or that garbage refers to, which
+// is attached again when the hole has left.
+func (g *modelGenerator) lostPlot() []func() modelStep {
+	under, hole, held, other := pick(g, g.live()...), g.fresh(), g.fresh(), g.fresh()
+	refs := slices.Clone(g.h.stored[under].content.refs)
+	gone := planned("delete", "live", map[string]int64{}, modelWrite{hole, modelContent{kind: "gone"}})
+	pack := planned("pack", "steps", lookOnly)
+	last := planned("pack", "steps", map[string]int64{"grace": -1, "chunk": 10000, "batch": 1000})
+	if g.chance(50) {
+		return []func() modelStep{
+			g.written("add", modelPlain(under, append(refs, other)...), modelWrite{other, modelContent{"odd", []int64{hole}}},
+				modelPlain(hole, held), modelPlain(held)),
+			pack, gone, last,
+		}
+	}
+	return []func() modelStep{
+		g.written("add", modelPlain(under, append(slices.Clone(refs), hole)...), modelPlain(other, hole), modelPlain(hole, held), modelPlain(held)),
+		pack, gone, g.written("cut", modelPlain(under, refs...)), pack,
+		g.written("regain", modelPlain(under, append(refs, other)...)), last,
+	}
+}

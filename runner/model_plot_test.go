@@ -15,7 +15,7 @@ func (g *modelGenerator) conceive() []func() modelStep {
 		g.tornPlot, g.begunSparedPlot, g.begunRestoredPlot, g.choicePlot, g.givenUpPlot, g.overtakenReloadPlot,
 		g.buildPlot, g.elderPlot, g.zigzagPlot, g.opaquePlot, g.rootPlot, g.crashSweepPlot, g.crashSweepPlot,
 		g.opaqueGarbagePlot, g.psqlCutPlot, g.revivedPlot, g.revivedPlot, g.aheadPlot, g.lateGarbagePlot, g.capturedPlot, g.choicePlot, g.choicePlot,
-		g.bornPlot, g.bornPlot, g.holePlot, g.holePlot, g.holePlot)()
+		g.bornPlot, g.bornPlot, g.holePlot, g.holePlot, g.lostPlot, g.lostPlot)()
 }
 
 func (g *modelGenerator) later(kind string) func() modelStep {

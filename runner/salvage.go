@@ -17,7 +17,8 @@ const (
 )
 
 // salvage keeps of a record that is complete and could not be decoded every 8
-// bytes that name a stored object: each may be a reference. It is read once more,
+// bytes that name a stored object, or one whose row vanished: each may be a
+// reference. It is read once more,
 // in the transaction that read it and after that: in between it would be in the
 // way of the others.
 func (x *examiner) salvage(ctx context.Context, zoid int64) error {
@@ -36,11 +37,12 @@ func (x *examiner) salvage(ctx context.Context, zoid int64) error {
 	asked := map[int64]struct{}{}
 	var batch []int64
 	lookUp := func() error {
-		stored, err := pgxRows(ctx, x.conn, pgx.RowTo[int64], "SELECT zoid FROM public.object_state WHERE zoid = ANY ($1)", batch)
+		known, err := pgxRows(ctx, x.conn, pgx.RowTo[int64], `SELECT zoid FROM public.object_state WHERE zoid = ANY ($1)
+			UNION SELECT zoid FROM relpack.object WHERE zoid = ANY ($1)`, batch)
 		if err != nil {
 			return err
 		}
-		for _, ref := range stored {
+		for _, ref := range known {
 			x.inref(ref, zoid, true)
 			if err := x.send(ctx, false); err != nil {
 				return err
