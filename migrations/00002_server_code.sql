@@ -2927,9 +2927,11 @@ COMMENT ON FUNCTION relpack.live_blobs(integer) IS
 
 -- sql/lock_protocol.sql
 -- +goose StatementBegin
--- Which locks the RelStorage that made this storage takes (RelStorage's
--- stored procedures tell): objects have advisory locks of their own from 3.5
--- on, row locks in 3.0 to 3.4, none before.
+-- Which locks the RelStorage that made this storage takes: objects have advisory
+-- locks of their own from 3.5 on, row locks in 3.0 to 3.4 (both by a stored
+-- procedure), none before, when there was a table to lock instead. What is none
+-- of these is unknown, and nobody guesses: the locks of packers of one version are
+-- objects' locks in another. Where both procedures are left, the newer is used.
 CREATE OR REPLACE FUNCTION relpack.lock_protocol()
 RETURNS text
 LANGUAGE plpgsql
@@ -2938,7 +2940,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN (
-        SELECT coalesce(max(CASE WHEN prosrc LIKE '%pg\_advisory\_xact\_lock%' THEN 'advisory' ELSE 'row' END), 'table')
+        SELECT CASE
+            WHEN bool_or(prosrc LIKE '%pg\_advisory\_xact\_lock%') THEN 'advisory'
+            WHEN bool_and(prosrc ~* 'for\s+(update|share)') THEN 'row'
+            WHEN count(*) = 0 AND to_regclass('public.commit_lock') IS NOT NULL
+                 AND to_regclass('public.commit_row_lock') IS NULL THEN 'table'
+            ELSE 'unknown'
+            END
         FROM pg_proc
         WHERE proname = 'lock_objects_and_detect_conflicts'
           AND pronamespace = 'public'::regnamespace);
@@ -2946,7 +2954,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.lock_protocol() IS
-    'How RelStorage locks in this database: advisory (3.5 and later), row (3.0 to 3.4) or table (before).';
+    'How RelStorage locks in this database: advisory (3.5 and later), row (3.0 to 3.4), table (before), or unknown: then nothing is packed.';
 -- +goose StatementEnd
 
 -- sql/lock_storage.sql
@@ -3406,7 +3414,7 @@ AS $$
       AND locks.objsubid = 1
       AND locks.granted
       AND ((locks.classid = 4294967295 AND locks.objid = 4294967294)
-           OR (relpack.lock_protocol() <> 'advisory' AND locks.classid = 0 AND locks.objid IN (1, 23)));
+           OR (relpack.lock_protocol() IN ('row', 'table') AND locks.classid = 0 AND locks.objid IN (1, 23)));
 $$;
 
 COMMENT ON FUNCTION relpack.pack_lock_holder() IS
@@ -3640,10 +3648,11 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF relpack.lock_protocol() <> 'advisory' THEN
+    -- What was taken, though the storage may have another RelStorage by now.
+    IF coalesce(nullif(current_setting('relpack.lock_protocol', true), ''), relpack.lock_protocol()) IN ('row', 'table') THEN
         PERFORM pg_advisory_unlock(23), pg_advisory_unlock(1);
     END IF;
-    PERFORM pg_advisory_unlock(-2);
+    PERFORM pg_advisory_unlock(-2), set_config('relpack.lock_protocol', '', false);
 END;
 $$;
 
@@ -4151,6 +4160,7 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_protocol text;
     v_other record;
 BEGIN
     IF pg_is_in_recovery() THEN
@@ -4163,9 +4173,10 @@ BEGIN
                         upper(current_setting('transaction_isolation'))
             USING ERRCODE = 'RP002';
     END IF;
+    v_protocol := relpack.require_protocol();
     -- A session that holds the locks gets them again.
     IF pg_try_advisory_xact_lock(-2)
-       AND (relpack.lock_protocol() = 'advisory'
+       AND (v_protocol = 'advisory'
             OR (pg_try_advisory_xact_lock(1) AND pg_try_advisory_xact_lock(23))) THEN
         RETURN;
     END IF;
@@ -4181,7 +4192,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_pack_lock() IS
-    'Makes sure that this session is the only packer: it holds the pack lock, or gets it until its transaction ends. Raises RP001 when another pack runs, RP002 on a standby or when the transaction is not READ COMMITTED.';
+    'Makes sure that this session is the only packer: it holds the pack lock, or gets it until its transaction ends. Raises RP001 when another pack runs, RP002 on a standby, when the transaction is not READ COMMITTED, or when RelStorage''s locks are unknown or others than before.';
 -- +goose StatementEnd
 
 -- sql/require_packer.sql
@@ -4207,6 +4218,37 @@ $$;
 
 COMMENT ON FUNCTION relpack.require_packer() IS
     'Raises insufficient_privilege unless the role that the session has taken may pack.';
+-- +goose StatementEnd
+
+-- sql/require_protocol.sql
+-- +goose StatementBegin
+-- RelStorage may be upgraded in the middle of a run: what was a packers' lock
+-- before is then an object's.
+CREATE OR REPLACE FUNCTION relpack.require_protocol()
+RETURNS text
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_protocol text := relpack.lock_protocol();
+    v_before text := nullif(current_setting('relpack.lock_protocol', true), '');
+BEGIN
+    IF v_protocol = 'unknown' THEN
+        RAISE EXCEPTION 'how RelStorage locks in this database is not known: it has neither a function lock_objects_and_detect_conflicts that locks rows or takes advisory locks, nor the table commit_lock without the table commit_row_lock'
+            USING ERRCODE = 'RP002', HINT = 'Start RelStorage once, so that it makes what it needs. A RelStorage that is newer than 4.3 may need a newer relpack.';
+    END IF;
+    IF v_before <> v_protocol THEN
+        RAISE EXCEPTION 'RelStorage locks otherwise than when this session took the pack lock (% instead of %): it was upgraded or downgraded',
+                        v_protocol, v_before
+            USING ERRCODE = 'RP002', HINT = 'Begin again. What was done stays done.';
+    END IF;
+    RETURN v_protocol;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_protocol() IS
+    'relpack.lock_protocol(); raises RP002 when that is unknown, or another one than when this session took the pack lock.';
 -- +goose StatementEnd
 
 -- sql/require_settled.sql
@@ -5286,11 +5328,14 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_protocol text := relpack.require_protocol();
 BEGIN
     IF NOT pg_try_advisory_lock(-2) THEN
         RETURN false;
     END IF;
-    IF relpack.lock_protocol() = 'advisory' THEN
+    PERFORM set_config('relpack.lock_protocol', v_protocol, false);
+    IF v_protocol = 'advisory' THEN
         RETURN true;
     END IF;
     -- 1: zodbpack before RelStorage 3.5; 23: relstorage_packer.
@@ -5301,12 +5346,13 @@ BEGIN
         PERFORM pg_advisory_unlock(1);
     END IF;
     PERFORM pg_advisory_unlock(-2);
+    PERFORM set_config('relpack.lock_protocol', '', false);
     RETURN false;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.try_pack_lock() IS
-    'Takes the pack lock for this session, without waiting; false when another pack runs. Release with relpack.release_pack_lock().';
+    'Takes the pack lock for this session, without waiting; false when another pack runs. Raises RP002 where RelStorage''s locks are unknown. Release with relpack.release_pack_lock().';
 -- +goose StatementEnd
 
 -- sql/try_writers_lock.sql
@@ -6122,6 +6168,7 @@ DROP FUNCTION relpack."set_aside_blobs";
 DROP FUNCTION relpack."require_unreferred";
 DROP FUNCTION relpack."require_storage";
 DROP FUNCTION relpack."require_settled";
+DROP FUNCTION relpack."require_protocol";
 DROP FUNCTION relpack."require_packer";
 DROP FUNCTION relpack."require_pack_lock";
 DROP FUNCTION relpack."require_own";

@@ -108,3 +108,99 @@ func TestThePackLockOfAnOlderZodbpackIsRespected(t *testing.T) {
 		})
 	}
 }
+
+// relock makes the storage one whose stored procedure has this body.
+func relock(t *testing.T, conn *pgx.Conn, body string) {
+	t.Helper()
+	run(t, conn, `CREATE OR REPLACE FUNCTION lock_objects_and_detect_conflicts(read_zoids bigint[], read_tids bigint[])
+		RETURNS TABLE (zoid bigint, tid bigint, prev_tid bigint, committed_state bytea) LANGUAGE plpgsql AS $$
+		BEGIN `+body+` END $$`)
+}
+
+const heldLocks = `SELECT count(*) FROM pg_locks
+	WHERE locktype = 'advisory' AND objsubid = 1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+
+func TestLocksThatAreNotKnownAreNotGuessed(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*pgx.Conn){
+		"another procedure": func(conn *pgx.Conn) { relock(t, conn, "PERFORM pg_lock_something_new(1);") },
+		"no procedure":      func(conn *pgx.Conn) { run(t, conn, "DROP FUNCTION lock_objects_and_detect_conflicts") },
+		"both tables": func(conn *pgx.Conn) {
+			run(t, conn, "DROP FUNCTION lock_objects_and_detect_conflicts; CREATE TABLE commit_lock ()")
+		},
+		"neither of the two": func(conn *pgx.Conn) {
+			run(t, conn, "DROP FUNCTION lock_objects_and_detect_conflicts; DROP TABLE commit_row_lock")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newGarden(t)
+			all := stored(t, conn)
+			change(conn)
+			packRefused(t, target, "how RelStorage locks in this database is not known", "lock_objects_and_detect_conflicts")
+			session := session(t, target)
+			for _, call := range []string{"relpack.try_pack_lock()", "relpack.sweep(1000, NULL)", "relpack.reach()"} {
+				_, err := session.Exec(t.Context(), "SELECT "+call)
+				expectState(t, err, stateRefused)
+			}
+			if n := get[int](t, conn, heldLocks); n != 0 {
+				t.Errorf("%d locks are held", n)
+			}
+			expectStored(t, conn, all...)
+		})
+	}
+}
+
+func TestWhatAnOlderRelStorageLeftDoesNotHideTheNewer(t *testing.T) {
+	t.Parallel()
+	_, conn := newGarden(t)
+	run(t, conn, `CREATE FUNCTION lock_objects_and_detect_conflicts(read_zoids bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+		BEGIN PERFORM 1 FROM object_state FOR UPDATE; END $$`)
+	if got := get[string](t, conn, "SELECT relpack.lock_protocol()"); got != "advisory" {
+		t.Errorf("the protocol is %s", got)
+	}
+}
+
+func TestAnUpgradeOfRelStorageEndsThePackBeforeItsNextStep(t *testing.T) {
+	t.Parallel()
+	for _, version := range []zodbtest.Version{zodbtest.V15, zodbtest.V21, zodbtest.V30} {
+		t.Run(version.String(), func(t *testing.T) {
+			t.Parallel()
+			target, conn := newVersion(t, version)
+			if _, err := zodbtest.CommitAs(t.Context(), conn, version, 0, garden.records()); err != nil {
+				t.Fatal(err)
+			}
+			dryRun(t, target)
+			all := stored(t, conn)
+			_, err := Pack(t.Context(), target, before("delete", func() { relock(t, conn, "PERFORM pg_advisory_xact_lock(1);") }), testLog(t))
+			expectRefusal(t, err, "upgraded", "advisory instead of")
+			expectStored(t, conn, all...)
+			if n := get[int](t, conn, heldLocks); n != 0 {
+				t.Errorf("%d locks are held", n)
+			}
+			packStorage(t, target, everything)
+			if left := stored(t, conn); len(left) >= len(all) {
+				t.Errorf("stored: %v", left)
+			}
+		})
+	}
+}
+
+func TestWhatWasLockedIsReleasedThoughRelStorageWasUpgraded(t *testing.T) {
+	t.Parallel()
+	target, conn := newVersion(t, zodbtest.V30)
+	session := session(t, target)
+	run(t, session, "SELECT relpack.try_pack_lock()")
+	if n := get[int](t, conn, heldLocks); n != 3 {
+		t.Fatalf("%d locks are held", n)
+	}
+	relock(t, conn, "PERFORM pg_advisory_xact_lock(1);")
+	run(t, session, "SELECT relpack.release_pack_lock()")
+	if n := get[int](t, conn, heldLocks); n != 0 {
+		t.Errorf("%d locks are left", n)
+	}
+	run(t, session, "SELECT relpack.try_pack_lock()")
+	if n := get[int](t, conn, heldLocks); n != 1 {
+		t.Errorf("%d locks are held", n)
+	}
+}

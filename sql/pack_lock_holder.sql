@@ -14,7 +14,7 @@ AS $$
       AND locks.objsubid = 1
       AND locks.granted
       AND ((locks.classid = 4294967295 AND locks.objid = 4294967294)
-           OR (relpack.lock_protocol() <> 'advisory' AND locks.classid = 0 AND locks.objid IN (1, 23)));
+           OR (relpack.lock_protocol() IN ('row', 'table') AND locks.classid = 0 AND locks.objid IN (1, 23)));
 $$;
 
 COMMENT ON FUNCTION relpack.pack_lock_holder() IS

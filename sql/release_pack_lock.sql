@@ -5,10 +5,11 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF relpack.lock_protocol() <> 'advisory' THEN
+    -- What was taken, though the storage may have another RelStorage by now.
+    IF coalesce(nullif(current_setting('relpack.lock_protocol', true), ''), relpack.lock_protocol()) IN ('row', 'table') THEN
         PERFORM pg_advisory_unlock(23), pg_advisory_unlock(1);
     END IF;
-    PERFORM pg_advisory_unlock(-2);
+    PERFORM pg_advisory_unlock(-2), set_config('relpack.lock_protocol', '', false);
 END;
 $$;
 

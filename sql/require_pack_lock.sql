@@ -6,6 +6,7 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_protocol text;
     v_other record;
 BEGIN
     IF pg_is_in_recovery() THEN
@@ -18,9 +19,10 @@ BEGIN
                         upper(current_setting('transaction_isolation'))
             USING ERRCODE = 'RP002';
     END IF;
+    v_protocol := relpack.require_protocol();
     -- A session that holds the locks gets them again.
     IF pg_try_advisory_xact_lock(-2)
-       AND (relpack.lock_protocol() = 'advisory'
+       AND (v_protocol = 'advisory'
             OR (pg_try_advisory_xact_lock(1) AND pg_try_advisory_xact_lock(23))) THEN
         RETURN;
     END IF;
@@ -36,4 +38,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_pack_lock() IS
-    'Makes sure that this session is the only packer: it holds the pack lock, or gets it until its transaction ends. Raises RP001 when another pack runs, RP002 on a standby or when the transaction is not READ COMMITTED.';
+    'Makes sure that this session is the only packer: it holds the pack lock, or gets it until its transaction ends. Raises RP001 when another pack runs, RP002 on a standby, when the transaction is not READ COMMITTED, or when RelStorage''s locks are unknown or others than before.';

@@ -7,11 +7,14 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_protocol text := relpack.require_protocol();
 BEGIN
     IF NOT pg_try_advisory_lock(-2) THEN
         RETURN false;
     END IF;
-    IF relpack.lock_protocol() = 'advisory' THEN
+    PERFORM set_config('relpack.lock_protocol', v_protocol, false);
+    IF v_protocol = 'advisory' THEN
         RETURN true;
     END IF;
     -- 1: zodbpack before RelStorage 3.5; 23: relstorage_packer.
@@ -22,9 +25,10 @@ BEGIN
         PERFORM pg_advisory_unlock(1);
     END IF;
     PERFORM pg_advisory_unlock(-2);
+    PERFORM set_config('relpack.lock_protocol', '', false);
     RETURN false;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.try_pack_lock() IS
-    'Takes the pack lock for this session, without waiting; false when another pack runs. Release with relpack.release_pack_lock().';
+    'Takes the pack lock for this session, without waiting; false when another pack runs. Raises RP002 where RelStorage''s locks are unknown. Release with relpack.release_pack_lock().';
