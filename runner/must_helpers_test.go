@@ -160,13 +160,15 @@ func unreachable(t testing.TB, conn *pgx.Conn) []int64 {
 	return zodbtest.Unreachable(refs)
 }
 
-// expectTree checks what the graph promises: the nodes are the stored objects,
+// expectTree checks what the graph promises: the nodes are the stored objects, and
+// those missing that live objects refer to,
 // a parent refers to its child, and parents lead to the root.
 func expectTree(t testing.TB, conn *pgx.Conn) {
 	t.Helper()
 	for what, sql := range map[string]string{
 		"nodes that differ from the storage": `SELECT count(*) FROM object_state FULL JOIN relpack.object USING (zoid)
-			WHERE object_state.tid IS DISTINCT FROM object.tid`,
+			WHERE object_state.tid IS DISTINCT FROM object.tid
+			  AND NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = object.zoid AND object_state.zoid IS NULL)`,
 		"parents that do not refer to their child": `SELECT count(*) FROM relpack.object
 			WHERE parent IS NOT NULL AND zoid <> 0
 			  AND NOT EXISTS (SELECT FROM relpack.object_inref i WHERE i.zoid = object.zoid AND i.inref = object.parent)`,
