@@ -88,7 +88,7 @@ const modelReset = `
 	                             trigger_identity, column_identity, graph_identity)
 	VALUES (%[1]d, %[1]d, %[1]d, 1, 'known', 'public.object_state'::regclass, pg_relation_filenode('public.object_state'),
 	        relpack.trigger_identity(), relpack.column_identity(), relpack.graph_identity());
-	INSERT INTO relpack.object (zoid, tid, parent, class, size) VALUES (0, %[1]d, 0, 0, %[2]d);
+	INSERT INTO relpack.object (zoid, tid, parent, class, size) VALUES (0, %[1]d, 0, relpack.class_id('zmodels', 'Document'), %[2]d);
 	UPDATE public.model_clock SET moment = relpack.tid_time(%[1]d)`
 
 const modelIndexes = `

@@ -122,3 +122,34 @@ func TestADeletionThatHasBegunIsFinishedWhateverTheGrace(t *testing.T) {
 	withGrace(t, target, 7)
 	expectStored(t, conn, 0, 1)
 }
+
+// Where all garbage is within the grace there is nothing to choose, however much
+// it is.
+func TestGarbageWithinTheGraceIsNotWalked(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	commitAt(t, conn, 72*time.Hour, links{0: {1}, 1: {2}, 2: {3}, 3: nil})
+	withGrace(t, target, 1)
+	commit(t, conn, links{0: nil, 4: nil})
+	withGrace(t, target, 1)
+	for days, spared := range map[int]int64{1: 0, 2: 0} {
+		tx, err := conn.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var walked int64
+		if _, err := tx.Exec(t.Context(), "SELECT relpack.try_pack_lock(), relpack.doom(now() - make_interval(days => $1))", days); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.QueryRow(t.Context(), "SELECT pg_stat_get_xact_tuples_inserted('relpack.spared'::regclass)").Scan(&walked); err != nil {
+			t.Fatal(err)
+		}
+		if walked != spared {
+			t.Errorf("%d objects were looked at with %d days", walked, days)
+		}
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expectStored(t, conn, 0, 1, 2, 3, 4)
+}
