@@ -176,6 +176,21 @@ func TestOneStoragesFailureDoesNotStopTheOthersAndNoPasswordIsShown(t *testing.T
 	r := relpack(t, "pack", config, "--days", "-1", "--json", "-v")
 	r.expect(t, runner.ExitFailure, "relpack: lost: connect")
 	var reports []runner.Report
+	// What the lost one refers to in the others is unknown.
+	if err := json.Unmarshal([]byte(r.stdout), &reports); err != nil || len(reports) != 3 ||
+		reports[1].ExitCode != runner.ExitRefused || !strings.Contains(reports[1].Error, "lost (never read)") {
+		t.Errorf("%v: %s", err, r.stdout)
+	}
+	conn := db.Connect(t)
+	if _, err := conn.Exec(t.Context(), "UPDATE relpack.referred_by SET looked = now() WHERE holder = 'lost'"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r = relpack(t, "pack", config, "--days", "-1", "--json", "-v")
+	r.expect(t, runner.ExitFailure, "relpack: lost: connect")
+	reports = nil
 	if err := json.Unmarshal([]byte(r.stdout), &reports); err != nil || len(reports) != 3 ||
 		reports[0].ExitCode != runner.ExitFailure || reports[0].Error == "" || reports[1].Deleted.Objects != 744 || reports[2].Storage != "again" {
 		t.Errorf("%v: %s", err, r.stdout)
