@@ -62,15 +62,16 @@ func TestWhatASuperuserInstallsBelongsToTheOwnerOfTheStorage(t *testing.T) {
 	}
 }
 
-// bait are types of a role's own, whose casts note with whose rights they run.
+// bait are types of a role's own, whose casts count how often they run with the
+// rights of a superuser: by a sequence, which no rollback takes back.
 const bait = `
 	CREATE SCHEMA bait;
-	CREATE TABLE bait.caught (role text);
+	CREATE SEQUENCE bait.caught;
 	GRANT USAGE ON SCHEMA bait TO PUBLIC;
-	GRANT INSERT ON bait.caught TO PUBLIC;
+	GRANT USAGE ON SEQUENCE bait.caught TO PUBLIC;
 	CREATE TYPE bait.number AS ENUM ('1', '2', '3');
 	CREATE FUNCTION bait.to_bigint(bait.number) RETURNS bigint LANGUAGE plpgsql AS
-	    'BEGIN INSERT INTO bait.caught VALUES (current_user); RETURN 1; END';
+	    'BEGIN PERFORM nextval(''bait.caught'') FROM pg_roles WHERE rolname = current_user AND rolsuper; RETURN 1; END';
 	CREATE CAST (bait.number AS bigint) WITH FUNCTION bait.to_bigint AS IMPLICIT;`
 
 // Whoever owns the table may give it columns of any type.
@@ -110,10 +111,8 @@ func TestTypesOfTheOwnersRunWithNobodyElsesRights(t *testing.T) {
 					}
 				}
 			}
-			for _, role := range lines(t, h.admin, "SELECT DISTINCT role FROM bait.caught") {
-				if role != h.owner && role != h.app {
-					t.Errorf("the owner's code ran with the rights of %s", role)
-				}
+			if get[bool](t, h.admin, "SELECT is_called FROM bait.caught") {
+				t.Error("the owner's code ran with the rights of a superuser")
 			}
 			_, err := Pack(t.Context(), h.target, everything, testLog(t))
 			expectError(t, err, ExitRefused, "object_state")
