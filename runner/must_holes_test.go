@@ -270,3 +270,16 @@ func TestDanglingReferencesAreKeptUpToDate(t *testing.T) {
 	expect("", packStorage(t, target, everything))
 	expectSound(t, target)
 }
+
+func TestARepairDoesNotClaimToHaveMendedDamage(t *testing.T) {
+	t.Parallel()
+	target, conn := newHole(t)
+	packStorage(t, target, everything)
+	run(t, conn, "UPDATE relpack.storage SET objects = objects + 1")
+	report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	if ExitCode(err) != ExitRefused || !slices.Equal(kinds(report.Mended), []string{"objects miscounted"}) ||
+		!slices.Equal(kinds(report.Findings), []string{"missing"}) {
+		t.Errorf("mended %v, findings %v, %v", report.Mended, report.Findings, err)
+	}
+	expectMissing(t, conn, "1 from {0}")
+}

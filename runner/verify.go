@@ -114,7 +114,8 @@ func (v *verification) all(ctx context.Context) error {
 		if err := v.mend(ctx); err != nil {
 			return err
 		}
-		v.report.Mended, v.report.Findings = found, []Finding{}
+		v.report.Mended = slices.DeleteFunc(found, func(f Finding) bool { return f.Severity == "damage" })
+		v.report.Findings = []Finding{}
 		if found, err = v.pass(ctx, false); err != nil {
 			return err
 		}
