@@ -137,7 +137,7 @@ func (h *modelHistory) sweepByHand(ctx context.Context, s modelStep) error {
 			calls++
 			time.Sleep(5 * time.Millisecond)
 		case outcome == "stale" || outcome == "busy":
-			return lossUnless(!clean || h.moment != h.settled, "nothing was written, and the sweep says "+outcome)
+			return lossUnless(!clean || h.moment != h.settled || h.unread != noReports, "nothing was written, and the sweep says "+outcome)
 		case outcome == "done" && clean && begun == 0 && h.settled == h.moment:
 			packTid, err := h.packTid(ctx, packTime)
 			if err != nil {
