@@ -270,9 +270,11 @@ CREATE TABLE relpack.storage (
     detach_tid       bigint  NOT NULL GENERATED ALWAYS AS (greatest(least(watermark, clock_tid), noticed_tid)) STORED,
     objects          bigint  NOT NULL DEFAULT 0,
     inrefs           bigint  NOT NULL DEFAULT 0,
+    cut_objects      bigint  NOT NULL DEFAULT 0,
+    shaped_depth     float8,
+    depth_looked_at  timestamptz NOT NULL DEFAULT '-infinity',
     relation         oid     NOT NULL DEFAULT 0,
     filenode         oid     NOT NULL DEFAULT 0,
-    climb_round      integer NOT NULL DEFAULT 0,
     only_row         boolean NOT NULL DEFAULT true,
     scan_disturbed   boolean NOT NULL DEFAULT false,
     reread           boolean NOT NULL DEFAULT false,
@@ -283,7 +285,7 @@ CREATE TABLE relpack.storage (
     CONSTRAINT storage_pkey PRIMARY KEY (only_row),
     CONSTRAINT storage_only_row_check CHECK (only_row),
     CONSTRAINT storage_graph_check
-        CHECK (graph IN ('none', 'scanning', 'indexing', 'growing', 'filling', 'finishing', 'doubtful', 'known'))
+        CHECK (graph IN ('none', 'scanning', 'indexing', 'growing', 'filling', 'finishing', 'reshaping', 'doubtful', 'known'))
 );
 INSERT INTO relpack.storage DEFAULT VALUES;
 COMMENT ON TABLE relpack.storage IS
@@ -302,12 +304,14 @@ COMMENT ON COLUMN relpack.storage.objects IS 'Rows in relpack.object, those of r
 COMMENT ON COLUMN relpack.storage.inrefs IS 'Rows in relpack.object_inref.';
 COMMENT ON COLUMN relpack.storage.relation IS 'OID of the object_state that the graph describes.';
 COMMENT ON COLUMN relpack.storage.filenode IS 'relfilenode of object_state when the scan of a first build began, or at the last capture; another one means that the table was rewritten.';
-COMMENT ON COLUMN relpack.storage.climb_round IS 'Rounds of relpack.climb() so far in this relpack.reach().';
+COMMENT ON COLUMN relpack.storage.cut_objects IS 'Objects that relpack.cut() has met so far in this relpack.reach().';
+COMMENT ON COLUMN relpack.storage.shaped_depth IS 'How many parents an object had above it on average when all parents were last chosen. NULL: not known.';
+COMMENT ON COLUMN relpack.storage.depth_looked_at IS 'When it was last looked how many these are, or all parents were chosen.';
 COMMENT ON COLUMN relpack.storage.only_row IS 'Always true: there is one row.';
-COMMENT ON COLUMN relpack.storage.scan_disturbed IS 'First build: rows may have been read twice or missed; a comparison follows.';
+COMMENT ON COLUMN relpack.storage.scan_disturbed IS 'First build: rows may have been read twice or missed. While it is built or reshaping: a comparison follows.';
 COMMENT ON COLUMN relpack.storage.reread IS 'Columns of object_state were altered: every state is to be read again.';
 COMMENT ON COLUMN relpack.storage.graph IS
-    'none: not built; scanning, indexing, growing, filling, finishing: being built; doubtful: to be compared with the storage; known: describes it up to applied_tid.';
+    'none: not built; scanning, indexing, growing, filling, finishing: being built; reshaping: parents are chosen again for all objects; doubtful: to be compared with the storage; known: describes it up to applied_tid.';
 COMMENT ON COLUMN relpack.storage.trigger_identity IS 'Catalog identity of our triggers; another one means that they may have been off.';
 COMMENT ON COLUMN relpack.storage.column_identity IS 'Catalog identity of the columns of object_state; another one means that they were altered.';
 COMMENT ON COLUMN relpack.storage.graph_identity IS 'By what the tables of the graph are recognised; another one means that they may have been emptied, rewritten or restored.';
@@ -395,7 +399,7 @@ CREATE TABLE relpack.fill_range (
     CONSTRAINT fill_range_pkey PRIMARY KEY (first_zoid)
 );
 COMMENT ON TABLE relpack.fill_range IS
-    'First build: ranges of zoids that are still to be entered into relpack.object.';
+    'Ranges of zoids that are still to be entered into relpack.object by a first build, or to get new parents.';
 COMMENT ON COLUMN relpack.fill_range.first_zoid IS 'First zoid of the range.';
 COMMENT ON COLUMN relpack.fill_range.last_zoid IS 'Last zoid of the range.';
 

@@ -177,7 +177,8 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
-    IF EXISTS (SELECT FROM relpack.suspect WHERE stage NOT IN ('climb', 'flow')) THEN
+    IF EXISTS (SELECT FROM relpack.suspect WHERE stage <> 'climb')
+       OR (SELECT graph FROM relpack.storage) NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
             HINT = 'Call relpack.reach() first.';
     END IF;
@@ -257,7 +258,7 @@ BEGIN
             WHERE object.zoid = born.zoid AND object.parent IS NULL
             OFFSET 0
         ) AS object
-        ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage
+        ON CONFLICT DO NOTHING
     )
     SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM born),
            (SELECT array_agg(DISTINCT zoid) FROM born), (SELECT array_agg(DISTINCT zoid) FROM gone)
@@ -306,24 +307,13 @@ BEGIN
         ORDER BY zoid
         ON CONFLICT DO NOTHING
         RETURNING zoid
+    ), suspected AS (
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'climb' FROM born WHERE zoid <> 0
+        ON CONFLICT DO NOTHING
     )
     SELECT count(*), coalesce(array_agg(zoid), '{}') INTO v_nodes_new, v_born FROM born;
     PERFORM relpack.note_dangling(v_named, v_unnamed, v_born);
-    -- Nothing hangs on what is new, so that it need not climb: it hangs on whatever
-    -- refers to it and is attached, and is cut off together with that. But what
-    -- refers to a suspect may save it, as the new half of a bucket does what was in
-    -- the old one, and must have found its own way up for that.
-    WITH climbing AS (
-        INSERT INTO relpack.suspect (zoid, stage)
-        SELECT DISTINCT examined_inref.inref, 'climb'
-        FROM relpack.examined_inref
-        WHERE (examined_inref.inref IN (SELECT unnest(v_born))) IS TRUE
-          AND EXISTS (
-              SELECT FROM relpack.suspect WHERE suspect.zoid = examined_inref.zoid AND suspect.stage = 'climb' OFFSET 0)
-        RETURNING zoid
-    )
-    SELECT ARRAY(SELECT zoid FROM unnest(v_born) AS born (zoid) EXCEPT SELECT zoid FROM climbing) INTO v_born;
-    PERFORM relpack.loosen(v_born);
 
     IF EXISTS (SELECT FROM relpack.problem) THEN
         DELETE FROM relpack.problem
@@ -733,6 +723,34 @@ COMMENT ON FUNCTION relpack.batch_that_fits(bigint[], integer, bigint) IS
     'Step of relpack.choose_batch(): how many of these objects, from the first, are no more than a batch and no more large objects than there are locks; at least one.';
 -- +goose StatementEnd
 
+-- sql/begin_reshape.sql
+-- +goose StatementBegin
+-- From here on relpack.reach_step() goes on with relpack.reshape(), and so does the
+-- next run after a crash. What is suspected is forgotten: the new parents decide.
+CREATE OR REPLACE FUNCTION relpack.begin_reshape(reason text)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE relpack.storage
+    SET graph = 'reshaping',
+        -- A comparison that is due is due afterwards.
+        scan_disturbed = graph = 'doubtful',
+        cut_objects = 0,
+        doomed_tid = 0;
+    DELETE FROM relpack.suspect;
+    DELETE FROM relpack.fill_range;
+    PERFORM relpack.clear_scratch('relpack.reached');
+    RAISE INFO '%: parents are chosen again for all objects, from the recorded references', reason;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.begin_reshape(text) IS
+    'Step of relpack.reach(): has relpack.reshape() choose the parents of all objects.';
+-- +goose StatementEnd
+
 -- sql/blob_removals.sql
 -- +goose StatementBegin
 -- Blob files go while no writer is in flight, a few at a time. An object that
@@ -1053,7 +1071,7 @@ BEGIN
     UPDATE relpack.storage
     SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, noticed_tid = 0, doomed_tid = 0,
         settled_tid = 0, clock_tid = NULL,
-        objects = 0, inrefs = 0, climb_round = 0,
+        objects = 0, inrefs = 0, cut_objects = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,
              relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.set_aside,
@@ -1089,9 +1107,6 @@ SET work_mem = '64MB'
 SET lock_timeout = '5s'
 SET client_min_messages = warning
 AS $$
-DECLARE
-    v_ranges bigint;
-    v_sample float8;
 BEGIN
     PERFORM relpack.require_packer();
     PERFORM relpack.require_pack_lock();
@@ -1112,20 +1127,7 @@ BEGIN
         -- Few of the rows to come are in this one.
         CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
         added := relpack.grow();
-        -- Half a million objects each, and two at least, by some 30,000 of them.
-        SELECT greatest(objects / 500000, 2), least(3e6 / greatest(objects, 1), 100)
-        INTO v_ranges, v_sample
-        FROM relpack.storage;
-        INSERT INTO relpack.fill_range (first_zoid, last_zoid)
-        SELECT edge, coalesce(lead(edge) OVER (ORDER BY edge) - 1, 9223372036854775807)
-        FROM (
-            SELECT '-9223372036854775808'::bigint AS edge
-            UNION
-            SELECT unnest(percentile_disc(ARRAY(SELECT nth::float8 / v_ranges FROM generate_series(1, v_ranges - 1) AS nth))
-                          WITHIN GROUP (ORDER BY zoid))
-            FROM relpack.staged_object TABLESAMPLE SYSTEM (v_sample)
-        ) AS edges
-        WHERE edge IS NOT NULL;
+        PERFORM relpack.list_ranges();
         UPDATE relpack.storage SET graph = 'filling';
     WHEN 'filling' THEN
         IF relpack.build_key() THEN
@@ -1411,14 +1413,13 @@ COMMENT ON FUNCTION relpack.clear_scratch(regclass) IS
 
 -- sql/climb.sql
 -- +goose StatementBegin
--- One round over the suspects: look at a few referrers of each, its own children
--- left out, and climb their parents. One that arrives at the root without meeting
--- a detached object becomes the parent, and the tree below the suspect is alive
--- again without being visited. All suspects of a round see the same tree, so that
--- the new parents can't form a circle. Where a climb met another detached object,
--- that one may be attached by this round: the next tries again. Depth, referrers
--- and rounds are bounded; what the bounds miss is settled by cut, sever, loosen
--- and flow, which are exact.
+-- Looks for a way up to the root for all suspects together, and attaches those
+-- that have one: the trees below them are alive again without being visited. A
+-- few referrers of each are tried first, as an object may have a million, which
+-- are mostly alive or below it; then all. What is not saved is settled by cut,
+-- sever, loosen and flow, which are exact. Batches can depend on each other: they
+-- are gone through until none gains anything. Where that is dearer than new
+-- parents for all objects, relpack.reshape() chooses these.
 CREATE OR REPLACE FUNCTION relpack.climb()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -1430,83 +1431,68 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_material = off
 SET max_parallel_workers_per_gather = 0
-SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_limits record := relpack.limits();
-    v_round integer;
-    v_after bigint := -1;
+    v_tries bigint := v_limits.climb_inrefs;
+    v_left bigint := (SELECT greatest(objects, v_limits.reshape_share * v_limits.reshape_least) FROM relpack.storage);
+    v_after bigint;
     v_batch bigint[];
+    v_batches integer;
+    v_ways record;
+    v_saved bigint;
     v_found bigint := 0;
-    v_count bigint;
 BEGIN
-    -- Until then, new objects may hang on what is cut off by this.
-    IF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow') THEN
-        RAISE EXCEPTION 'what was attached has not been followed yet' USING ERRCODE = 'RP002',
-            HINT = 'Call relpack.reach().';
-    END IF;
-    UPDATE relpack.storage SET climb_round = climb_round + 1 RETURNING climb_round INTO v_round;
     UPDATE relpack.suspect
     SET stage = 'flow'
     FROM relpack.object
     WHERE suspect.stage = 'climb' AND object.zoid = suspect.zoid AND object.parent IS NOT NULL;
     LOOP
-        SELECT array_agg(zoid ORDER BY zoid), max(zoid)
-        INTO v_batch, v_after
-        FROM (
-            SELECT zoid
-            FROM relpack.suspect
-            WHERE stage = 'climb' AND zoid > v_after
-            ORDER BY zoid
-            LIMIT v_limits.narrow
-        ) AS next;
-        EXIT WHEN v_batch IS NULL;
-        WITH RECURSIVE path (zoid, inref, at, depth, below) AS (
-            SELECT suspect.zoid, referrer.inref, referrer.inref, 0, suspect.zoid
-            FROM unnest(v_batch) AS suspect (zoid)
-            LEFT JOIN LATERAL (
-                SELECT tried.inref
-                FROM (
-                    SELECT inref
-                    FROM relpack.object_inref
-                    WHERE object_inref.zoid = suspect.zoid AND object_inref.inref <> suspect.zoid
-                    LIMIT v_limits.climb_inrefs
-                ) AS tried
-                CROSS JOIN LATERAL (
-                    SELECT FROM relpack.object WHERE zoid = tried.inref AND parent <> suspect.zoid OFFSET 0
-                ) AS attached
-                LIMIT v_limits.climb_referrers
-            ) AS referrer ON true
-            UNION ALL
-            SELECT path.zoid, path.inref, object.parent, path.depth + 1, path.at
-            FROM path
-            JOIN relpack.object ON object.zoid = path.at
-            WHERE path.at <> 0
-              AND path.depth < v_limits.climb_depth
-        ), climbed AS MATERIALIZED (
-            SELECT zoid,
-                   (array_agg(inref ORDER BY depth) FILTER (WHERE at = 0))[1] AS inref,
-                   bool_or(at IS NULL AND below <> zoid) AS stopped
-            FROM path
-            GROUP BY zoid
-        ), attached AS (
+        v_after := -1;
+        v_batches := 0;
+        v_saved := 0;
+        LOOP
+            SELECT array_agg(zoid ORDER BY zoid), max(zoid)
+            INTO v_batch, v_after
+            FROM (
+                SELECT zoid
+                FROM relpack.suspect
+                WHERE stage = 'climb' AND zoid > v_after
+                ORDER BY zoid
+                LIMIT v_limits.together
+            ) AS next;
+            EXIT WHEN v_batch IS NULL;
+            v_batches := v_batches + 1;
+            v_left := v_left - v_limits.reshape_share * cardinality(v_batch);
+            IF v_left < 0 THEN
+                PERFORM relpack.begin_reshape('much has changed');
+                RETURN v_found;
+            END IF;
+            v_ways := relpack.ways_up(v_batch, v_tries, v_limits.climb_visits);
+            v_left := v_left - v_ways.visited;
+            IF v_ways.visited >= v_limits.climb_visits THEN
+                PERFORM relpack.begin_reshape('from what changed it is far to the root');
+                RETURN v_found;
+            END IF;
             UPDATE relpack.object
-            SET parent = climbed.inref, detached_tid = NULL
-            FROM climbed
-            WHERE object.zoid = climbed.zoid AND climbed.inref IS NOT NULL
-        ), decided AS (
+            SET parent = saved.parent, detached_tid = NULL
+            FROM unnest(v_ways.saved, v_ways.parents) AS saved (zoid, parent)
+            WHERE object.zoid = saved.zoid;
             UPDATE relpack.suspect
-            SET stage = CASE WHEN climbed.inref IS NULL THEN 'cut' ELSE 'flow' END
-            FROM climbed
-            WHERE suspect.zoid = climbed.zoid AND (climbed.inref IS NOT NULL OR NOT climbed.stopped)
-        )
-        SELECT count(*) FILTER (WHERE climbed.inref IS NOT NULL) INTO v_count FROM climbed;
-        v_found := v_found + v_count;
+            SET stage = 'flow'
+            WHERE zoid = ANY (v_ways.saved);
+            v_saved := v_saved + coalesce(cardinality(v_ways.saved), 0);
+        END LOOP;
+        v_found := v_found + v_saved;
+        CONTINUE WHEN v_saved > 0 AND v_batches > 1;
+        EXIT WHEN v_tries IS NULL OR NOT EXISTS (
+            SELECT
+            FROM relpack.suspect
+            WHERE suspect.stage = 'climb'
+              AND EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = suspect.zoid OFFSET v_tries));
+        v_tries := NULL;
     END LOOP;
-    IF v_found = 0 OR v_round >= v_limits.climb_rounds THEN
-        UPDATE relpack.suspect SET stage = 'cut' WHERE stage = 'climb';
-        UPDATE relpack.storage SET climb_round = 0;
-    END IF;
+    UPDATE relpack.suspect SET stage = 'cut' WHERE stage = 'climb';
     RETURN v_found;
 END;
 $$;
@@ -1843,7 +1829,8 @@ COMMENT ON FUNCTION relpack.create_triggers() IS
 -- Detaches the whole subtree of suspects that no climb could save. Only when
 -- nothing is left to cut does a parent prove life. Small frontiers go many
 -- levels at once, as in relpack.flow(). The children of an object are what it
--- refers to and is the parent of.
+-- refers to and is the parent of. Where so many objects are to be detached that
+-- new parents for all cost less, relpack.reshape() takes over.
 CREATE OR REPLACE FUNCTION relpack.cut()
 RETURNS void
 LANGUAGE plpgsql
@@ -1857,35 +1844,47 @@ SET enable_material = off
 SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_narrow bigint := (relpack.limits()).narrow;
+    v_limits record := relpack.limits();
     v_detached bigint;
+    v_left bigint;
+    v_cut bigint;
 BEGIN
-    IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut' OFFSET v_narrow) THEN
-        PERFORM relpack.cut_narrow();
-        RETURN;
+    SELECT detach_tid, greatest(objects / v_limits.reshape_share, v_limits.reshape_least) - cut_objects
+    INTO v_detached, v_left
+    FROM relpack.storage;
+    IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut' OFFSET v_limits.narrow) THEN
+        v_cut := relpack.cut_narrow(least(v_limits.walk, greatest(v_left, v_limits.narrow) + 1), v_left);
+    ELSE
+        WITH frontier AS MATERIALIZED (
+            UPDATE relpack.suspect SET stage = 'loose' WHERE stage = 'cut' RETURNING zoid
+        ), child AS MATERIALIZED (
+            SELECT target.zoid
+            FROM frontier
+            CROSS JOIN LATERAL (
+                SELECT zoid FROM relpack.object_inref WHERE inref = frontier.zoid OFFSET 0
+            ) AS target
+            CROSS JOIN LATERAL (
+                SELECT FROM relpack.object WHERE zoid = target.zoid AND parent = frontier.zoid AND zoid <> 0 OFFSET 0
+            ) AS attached
+            LIMIT greatest(v_left, 0) + 1
+        ), detached AS (
+            UPDATE relpack.object
+            SET parent = NULL, detached_tid = v_detached
+            FROM child
+            WHERE object.zoid = child.zoid
+            RETURNING object.zoid
+        ), suspected AS (
+            INSERT INTO relpack.suspect (zoid, stage)
+            SELECT zoid, 'cut' FROM detached
+            ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage
+        )
+        SELECT count(*) INTO v_cut FROM detached;
     END IF;
-    SELECT detach_tid INTO v_detached FROM relpack.storage;
-    WITH frontier AS MATERIALIZED (
-        UPDATE relpack.suspect SET stage = 'loose' WHERE stage = 'cut' RETURNING zoid
-    ), child AS MATERIALIZED (
-        SELECT target.zoid
-        FROM frontier
-        CROSS JOIN LATERAL (
-            SELECT zoid FROM relpack.object_inref WHERE inref = frontier.zoid OFFSET 0
-        ) AS target
-        CROSS JOIN LATERAL (
-            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent = frontier.zoid AND zoid <> 0 OFFSET 0
-        ) AS attached
-    ), detached AS (
-        UPDATE relpack.object
-        SET parent = NULL, detached_tid = v_detached
-        FROM child
-        WHERE object.zoid = child.zoid
-        RETURNING object.zoid
-    )
-    INSERT INTO relpack.suspect (zoid, stage)
-    SELECT zoid, 'cut' FROM detached
-    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+    IF v_cut > v_left THEN
+        PERFORM relpack.begin_reshape('much of the tree hangs on what was cut off');
+    ELSE
+        UPDATE relpack.storage SET cut_objects = cut_objects + v_cut;
+    END IF;
 END;
 $$;
 
@@ -1897,8 +1896,8 @@ COMMENT ON FUNCTION relpack.cut() IS
 -- +goose StatementBegin
 -- A walk that comes to its end has met all there is to cut, so that it can be
 -- decided at once what of it hangs on something else as well.
-CREATE OR REPLACE FUNCTION relpack.cut_narrow()
-RETURNS void
+CREATE OR REPLACE FUNCTION relpack.cut_narrow(most bigint, allowed bigint)
+RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -1910,7 +1909,6 @@ SET enable_material = off
 SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_limit constant bigint := (relpack.limits()).walk;
     v_walked bigint[];
 BEGIN
     WITH RECURSIVE walk (zoid) AS (
@@ -1925,10 +1923,12 @@ BEGIN
             SELECT FROM relpack.object WHERE zoid = target.zoid AND parent = walk.zoid AND zoid <> 0 OFFSET 0
         ) AS child
     )
-    SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
-    IF cardinality(v_walked) < v_limit THEN
+    SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT most) AS bounded;
+    IF cardinality(v_walked) < most THEN
         PERFORM relpack.sever(v_walked);
-        RETURN;
+        RETURN cardinality(v_walked);
+    ELSIF most > allowed THEN
+        RETURN most;
     END IF;
     UPDATE relpack.object
     SET parent = NULL, detached_tid = (SELECT detach_tid FROM relpack.storage)
@@ -1936,11 +1936,12 @@ BEGIN
     INSERT INTO relpack.suspect (zoid, stage)
     SELECT zoid, 'cut' FROM unnest(v_walked) AS walked (zoid)
     ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+    RETURN most;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.cut_narrow() IS
-    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.sever() if nothing is left to cut.';
+COMMENT ON FUNCTION relpack.cut_narrow(bigint, bigint) IS
+    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.sever() if it comes to its end before it has met so many objects; returns how many. Where these are more than are allowed it leaves them alone.';
 -- +goose StatementEnd
 
 -- sql/discard_blob_removals.sql
@@ -2284,11 +2285,10 @@ COMMENT ON FUNCTION relpack.finish_apply() IS
 -- Life flows from objects that were attached to every detached object they
 -- refer to, transitively. Small frontiers (a chain, a new document) go many
 -- levels in one recursive query, which stops after a bounded number of
--- objects; wide ones go level by level in set-based statements. Not to what is
--- to climb: a tree may hang on that, with what life flows from in it. OFFSET 0, here
--- and in the other walks, keeps each lookup a lookup by index, in the order
--- written: what is detached may be called one row by statistics, and a reference
--- to be one of thousands, so that a join would be planned from its wrong end.
+-- objects; wide ones go level by level in set-based statements. OFFSET 0, here and in the other
+-- walks, keeps each lookup a lookup by index, in the order written: what is
+-- detached may be called one row by statistics, and a reference to be one of
+-- thousands, so that a join would be planned from its wrong end.
 CREATE OR REPLACE FUNCTION relpack.flow()
 RETURNS void
 LANGUAGE plpgsql
@@ -2320,7 +2320,6 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
         ) AS detached
-        WHERE NOT EXISTS (SELECT FROM relpack.suspect WHERE suspect.zoid = target.zoid AND stage = 'climb' OFFSET 0)
         GROUP BY target.zoid
     ), attached AS (
         UPDATE relpack.object
@@ -2380,8 +2379,7 @@ BEGIN
             SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
         ) AS target
         WHERE target.zoid IN (SELECT unnest(cut_off))
-           OR (EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
-               AND NOT EXISTS (SELECT FROM relpack.suspect WHERE suspect.zoid = target.zoid AND stage = 'climb' OFFSET 0))
+           OR EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
     )
     SELECT coalesce(array_agg(zoid), '{}') INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
     UPDATE relpack.object
@@ -2430,7 +2428,7 @@ SET enable_mergejoin = off
 SET enable_seqscan = off
 AS $$
 DECLARE
-    v_limit constant bigint := (relpack.limits()).loose;
+    v_limit constant bigint := (relpack.limits()).together;
     v_gone bigint[];
     v_objects bigint;
     v_inrefs bigint;
@@ -2584,6 +2582,7 @@ DECLARE
     v_zoid bigint;
     v_place bigint;
     v_total bigint := 1;
+    v_depth bigint := 0;
 BEGIN
     PERFORM relpack.clear_scratch('relpack.reached');
     SELECT NULL::bigint[] AS zoids INTO v_numbered;
@@ -2639,6 +2638,7 @@ BEGIN
             END IF;
         END LOOP;
         v_total := v_total + v_width;
+        v_depth := v_depth + v_width * (v_level - 1);
         EXIT WHEN v_width = 0 OR v_level = v_limits.grow_levels;
     END LOOP;
     INSERT INTO relpack.reached (depths, zoids)
@@ -2659,6 +2659,10 @@ BEGIN
                   WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END), 0) = 0
         ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
     END IF;
+    -- Of what lies deeper than this saw nobody knows how deep it is.
+    UPDATE relpack.storage
+    SET shaped_depth = CASE WHEN NOT EXISTS (SELECT FROM relpack.suspect) THEN v_depth::float8 / v_total END,
+        depth_looked_at = clock_timestamp();
     RETURN v_total;
 END;
 $$;
@@ -2780,20 +2784,20 @@ COMMENT ON FUNCTION relpack.join_packer(integer) IS
 -- path. A walk must be longer than a narrow frontier, or it could end where it
 -- began. STABLE, not IMMUTABLE: plans must not keep what a test replaces.
 CREATE OR REPLACE FUNCTION relpack.limits(
-    OUT narrow bigint, OUT walk bigint, OUT loose bigint,
-    OUT climb_inrefs bigint, OUT climb_referrers bigint, OUT climb_depth integer, OUT climb_rounds integer,
+    OUT narrow bigint, OUT walk bigint, OUT together bigint,
+    OUT climb_inrefs bigint, OUT climb_visits bigint, OUT reshape_share bigint, OUT reshape_least bigint,
     OUT grow_zoids bigint, OUT grow_levels bigint, OUT grow_wide bigint)
 LANGUAGE sql
 STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 1000, 100000, 50000,
-           64, 4, 200, 16,
+           64, 1000000, 16, 10000,
            67108864, 255, 32;
 $$;
 
 COMMENT ON FUNCTION relpack.limits() IS
-    'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a query stops; loose: objects looked at together by relpack.loosen(); climb_...: how many referrers relpack.climb() looks at, how many of those it climbs, how far, and in how many rounds; grow_zoids: for how many objects relpack.grow() has a byte each; grow_levels: what such a byte says at most; grow_wide: a level of more objects than the references divided by this reads all of them.';
+    'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a query stops; together: suspects looked at together; climb_inrefs: how many referrers of each are tried first; climb_visits: how many objects relpack.ways_up() looks at, or gives up; reshape_...: what share of all objects may be cut off, one in so many, and how many in any case, before relpack.reshape() chooses all parents; grow_zoids: for how many objects relpack.grow() has a byte each; grow_levels: what such a byte says at most; grow_wide: a level of more objects than the references divided by this reads all of them.';
 -- +goose StatementEnd
 
 -- sql/line_up.sql
@@ -2840,6 +2844,43 @@ $$;
 
 COMMENT ON FUNCTION relpack.line_up(interval) IS
     'Waits for RelStorage''s commit lock for so long at most, and takes the writers'' lock exclusively while it has that: both until the transaction ends, or neither (false). Storages before RelStorage 3.5 have another commit lock: false.';
+-- +goose StatementEnd
+
+-- sql/list_ranges.sql
+-- +goose StatementBegin
+-- Half a million objects each, and two at least, by some 30,000 of them.
+CREATE OR REPLACE FUNCTION relpack.list_ranges()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_ranges bigint;
+    v_sample float8;
+BEGIN
+    SELECT greatest(objects / 500000, 2), least(3e6 / greatest(objects, 1), 100)
+    INTO v_ranges, v_sample
+    FROM relpack.storage;
+    INSERT INTO relpack.fill_range (first_zoid, last_zoid)
+    SELECT edge, coalesce(lead(edge) OVER (ORDER BY edge) - 1, 9223372036854775807)
+    FROM (
+        SELECT '-9223372036854775808'::bigint AS edge
+        UNION
+        SELECT unnest(percentile_disc(ARRAY(SELECT nth::float8 / v_ranges FROM generate_series(1, v_ranges - 1) AS nth))
+                      WITHIN GROUP (ORDER BY zoid))
+        FROM (
+            SELECT zoid FROM relpack.staged_object TABLESAMPLE SYSTEM (v_sample)
+            UNION ALL
+            SELECT zoid FROM relpack.object TABLESAMPLE SYSTEM (v_sample)
+        ) AS sampled
+    ) AS edges
+    WHERE edge IS NOT NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.list_ranges() IS
+    'Step of relpack.build_step() and relpack.reshape(): lists the ranges of zoids whose parents are chosen one after the other, in relpack.fill_range.';
 -- +goose StatementEnd
 
 -- sql/listed_blobs.sql
@@ -3007,11 +3048,10 @@ COMMENT ON FUNCTION relpack.lock_writer() IS
 
 -- sql/loosen.sql
 -- +goose StatementBegin
--- For objects that nothing hangs on. One that is detached and that an attached
--- one refers to is attached to it, and life flows on from there; the others are
--- unreachable unless it flows to them. As a step of relpack.reach() nothing is
--- left to cut, and what is attached is live; in relpack.apply() it may hang on
--- what is to be cut off.
+-- For objects that nothing hangs on, when nothing is left to cut, so that what is
+-- attached is live. One that is detached and that an attached one refers to is
+-- attached to it, and life flows on from there; the others are unreachable
+-- unless it flows to them.
 CREATE OR REPLACE FUNCTION relpack.loosen(tried bigint[])
 RETURNS void
 LANGUAGE plpgsql
@@ -3025,38 +3065,39 @@ SET enable_material = off
 SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_attached bigint[];
+    v_limits record := relpack.limits();
+    v_tries bigint := v_limits.climb_inrefs;
+    v_left bigint[] := tried;
+    v_ways record;
 BEGIN
-    WITH chosen AS MATERIALIZED (
-        SELECT loose.zoid, referrer.inref
-        FROM unnest(tried) AS loose (zoid)
-        CROSS JOIN LATERAL (
-            SELECT FROM relpack.object WHERE zoid = loose.zoid AND parent IS NULL OFFSET 0
-        ) AS detached
-        CROSS JOIN LATERAL (
-            SELECT object_inref.inref
-            FROM relpack.object_inref
-            CROSS JOIN LATERAL (
-                SELECT FROM relpack.object WHERE zoid = object_inref.inref AND parent IS NOT NULL OFFSET 0
-            ) AS attached
-            WHERE object_inref.zoid = loose.zoid AND object_inref.inref <> loose.zoid
-            LIMIT 1
-        ) AS referrer
-    ), attached AS (
-        UPDATE relpack.object
-        SET parent = chosen.inref, detached_tid = NULL
-        FROM chosen
-        WHERE object.zoid = chosen.zoid
-    )
-    SELECT array_agg(zoid) INTO v_attached FROM chosen;
     DELETE FROM relpack.suspect WHERE zoid = ANY (tried);
-    INSERT INTO relpack.suspect (zoid, stage)
-    SELECT zoid, 'flow' FROM unnest(v_attached) AS attached (zoid);
+    LOOP
+        v_ways := relpack.ways_up(v_left, v_tries, v_limits.climb_visits);
+        IF v_ways.visited >= v_limits.climb_visits THEN
+            PERFORM relpack.begin_reshape('much refers to what was cut off');
+            RETURN;
+        END IF;
+        UPDATE relpack.object
+        SET parent = saved.parent, detached_tid = NULL
+        FROM unnest(v_ways.saved, v_ways.parents) AS saved (zoid, parent)
+        WHERE object.zoid = saved.zoid;
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'flow' FROM unnest(v_ways.saved) AS saved (zoid);
+        EXIT WHEN v_tries IS NULL;
+        -- A few referrers of each were tried, of which many may be garbage.
+        v_left := ARRAY(
+            SELECT zoid
+            FROM unnest(v_left) AS loose (zoid)
+            WHERE EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = loose.zoid OFFSET v_tries)
+              AND (zoid IN (SELECT unnest(v_ways.saved))) IS NOT TRUE);
+        EXIT WHEN v_left = '{}';
+        v_tries := NULL;
+    END LOOP;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.loosen(bigint[]) IS
-    'Step of relpack.apply() and relpack.reach(): attaches those of some detached objects that an attached one refers to; the others are suspects no more.';
+    'Step of relpack.reach(): attaches those of some detached objects that an attached one refers to; the others are suspects no more.';
 -- +goose StatementEnd
 
 -- sql/mend.sql
@@ -3504,7 +3545,10 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO v_graph FROM relpack.storage;
-    IF v_graph NOT IN ('known', 'doubtful') THEN
+    IF v_graph = 'reshaping' THEN
+        PERFORM relpack.reshape();
+        RETURN true;
+    ELSIF v_graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow') THEN
@@ -3515,13 +3559,13 @@ BEGIN
         PERFORM relpack.cut();
     ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'loose') THEN
         PERFORM relpack.loosen(ARRAY(
-            SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT (relpack.limits()).loose));
+            SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT (relpack.limits()).together));
     ELSE
         -- What is still detached is unreachable.
         IF relpack.forget_missing() > 0 THEN
             RETURN true;
         END IF;
-        UPDATE relpack.storage SET climb_round = 0 WHERE climb_round <> 0;
+        UPDATE relpack.storage SET cut_objects = 0 WHERE cut_objects <> 0;
         -- Cut off again later, it is to have its grace again. Nothing was
         -- attached where nothing was applied since the choice.
         IF (SELECT doomed_tid = 0 FROM relpack.storage) THEN
@@ -4273,7 +4317,10 @@ BEGIN
     END IF;
     PERFORM relpack.require_deletable();
     SELECT * INTO STRICT v_storage FROM relpack.storage;
-    IF v_storage.graph NOT IN ('known', 'doubtful') THEN
+    IF v_storage.graph = 'reshaping' THEN
+        RAISE EXCEPTION 'the parents of all objects are being chosen again'
+            USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
+    ELSIF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF v_doubt IS NOT NULL THEN
@@ -4447,6 +4494,151 @@ $$;
 
 COMMENT ON FUNCTION relpack.require_unreferred() IS
     'Precondition of relpack.sweep(): raises RP002 while another database refers to objects of this one, or may (relpack.referred_by), and says which and how often.';
+-- +goose StatementEnd
+
+-- sql/reshape.sql
+-- +goose StatementBegin
+-- New parents for all objects, in place, from the references that are recorded:
+-- what is dearer to climb or to cut than that is settled by it, and the tree is
+-- as shallow as it can be afterwards. One step a call: the levels, then a range of
+-- zoids each. Between the steps parents mean nothing, which the state "reshaping"
+-- tells everybody. What is cut off by it is so as of this run; what was cut off
+-- before keeps its detached_tid.
+CREATE OR REPLACE FUNCTION relpack.reshape()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashagg = off
+SET enable_sort = off
+SET max_parallel_workers_per_gather = 0
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_range relpack.fill_range;
+    v_reached record;
+    v_sparse boolean;
+    v_end bigint;
+    v_zoids bigint[];
+    v_inrefs bigint[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM relpack.reached) THEN
+        PERFORM relpack.grow();
+        PERFORM relpack.list_ranges();
+        RETURN;
+    END IF;
+    SELECT fill_range.* INTO v_range FROM relpack.fill_range ORDER BY first_zoid LIMIT 1;
+    IF NOT FOUND THEN
+        PERFORM relpack.clear_scratch('relpack.reached');
+        UPDATE relpack.storage
+        SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'known' END,
+            scan_disturbed = false;
+        RETURN;
+    END IF;
+    SELECT depths || ''::bytea AS depths, zoids || '{}'::bigint[] AS zoids, zoids IS NOT NULL AS sparse
+    INTO STRICT v_reached
+    FROM relpack.reached;
+    v_sparse := v_reached.sparse;
+    v_end := length(v_reached.depths);
+    PERFORM set_config('enable_nestloop', 'off', true);
+    SELECT array_agg(object.zoid), array_agg(above.inref)
+    INTO v_zoids, v_inrefs
+    FROM relpack.object
+    LEFT JOIN (
+        SELECT DISTINCT ON (edge.zoid) edge.zoid, edge.inref
+        FROM relpack.object_inref AS edge
+        WHERE edge.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
+          AND get_byte(v_reached.depths, CASE
+                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.zoid, v_reached.zoids)] = edge.zoid
+                                          THEN (width_bucket(edge.zoid, v_reached.zoids) - 1) # 7 END
+                  WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END)
+            = 1 + get_byte(v_reached.depths, CASE
+                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.inref, v_reached.zoids)] = edge.inref
+                                          THEN (width_bucket(edge.inref, v_reached.zoids) - 1) # 7 END
+                  WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END)
+        ORDER BY edge.zoid, edge.inref
+    ) AS above ON above.zoid = object.zoid
+    WHERE object.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
+      AND object.zoid <> 0
+      AND object.parent IS DISTINCT FROM above.inref;
+    PERFORM set_config('enable_nestloop', 'on', true), set_config('enable_mergejoin', 'off', true);
+    UPDATE relpack.object
+    SET parent = chosen.inref,
+        detached_tid = CASE WHEN chosen.inref IS NULL THEN (SELECT detach_tid FROM relpack.storage) END
+    FROM unnest(v_zoids, v_inrefs) AS chosen (zoid, inref)
+    WHERE object.zoid = chosen.zoid;
+    DELETE FROM relpack.fill_range WHERE first_zoid = v_range.first_zoid;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.reshape() IS
+    'Step of relpack.reach(), once relpack.begin_reshape() was called: the levels of all objects, then the parents of a range of them, or the end of it.';
+-- +goose StatementEnd
+
+-- sql/reshape_if_deep.sql
+-- +goose StatementBegin
+-- Changes make the tree deeper little by little. Whether a thousand random objects
+-- have twice as many parents above them as on average after it was last shaped
+-- is looked at once a day at most. The walk stops where it is known.
+CREATE OR REPLACE FUNCTION relpack.reshape_if_deep()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+DECLARE
+    v_storage relpack.storage;
+    v_highest bigint;
+    v_sampled bigint[];
+    v_most bigint;
+    v_above bigint;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    IF v_storage.graph NOT IN ('known', 'doubtful') OR EXISTS (SELECT FROM relpack.suspect)
+       OR v_storage.shaped_depth IS NULL OR v_storage.depth_looked_at > clock_timestamp() - interval '1 day' THEN
+        RETURN false;
+    END IF;
+    UPDATE relpack.storage SET depth_looked_at = clock_timestamp();
+    v_highest := (SELECT max(zoid) FROM relpack.object);
+    SELECT coalesce(array_agg(sampled.zoid), '{}')
+    INTO v_sampled
+    FROM (SELECT (random() * v_highest)::bigint AS zoid FROM generate_series(1, 1000) OFFSET 0) AS random
+    CROSS JOIN LATERAL (
+        SELECT zoid, parent FROM relpack.object WHERE zoid >= random.zoid ORDER BY zoid LIMIT 1
+    ) AS sampled
+    WHERE sampled.parent IS NOT NULL;
+    v_most := ceil(2 * v_storage.shaped_depth * cardinality(v_sampled));
+    WITH RECURSIVE way (parent) AS (
+        SELECT object.parent
+        FROM unnest(v_sampled) AS sampled (zoid)
+        JOIN relpack.object ON object.zoid = sampled.zoid
+        WHERE object.zoid <> 0
+        UNION ALL
+        SELECT object.parent
+        FROM way
+        JOIN relpack.object ON object.zoid = way.parent
+        WHERE way.parent <> 0
+    )
+    SELECT count(*) INTO v_above FROM (SELECT FROM way LIMIT v_most) AS bounded;
+    IF v_most = 0 OR v_above < v_most THEN
+        RETURN false;
+    END IF;
+    PERFORM relpack.begin_reshape('the tree has become twice as deep as it was');
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.reshape_if_deep() IS
+    'Once a day at most, looks how deep the tree has become, and has relpack.reach() make it shallow again if that is twice as deep as it was; true if so.';
 -- +goose StatementEnd
 
 -- sql/set_aside_blobs.sql
@@ -5414,7 +5606,9 @@ BEGIN
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     v_doubt := relpack.doubt();
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
-        RETURN QUERY VALUES ('note', 'the graph is not built yet: there is nothing to verify', NULL::bigint,
+        RETURN QUERY VALUES ('note',
+                             CASE v_storage.graph WHEN 'reshaping' THEN 'the parents of all objects are being chosen again: there is nothing to verify'
+                                                  ELSE 'the graph is not built yet: there is nothing to verify' END, NULL::bigint,
                              NULL::bigint[], 'relpack pack');
         RETURN;
     END IF;
@@ -5592,7 +5786,7 @@ DECLARE
     v_settled boolean;
 BEGIN
     SELECT * INTO STRICT v_storage FROM relpack.storage;
-    v_settled := NOT EXISTS (SELECT FROM relpack.suspect);
+    v_settled := NOT EXISTS (SELECT FROM relpack.suspect) AND v_storage.graph <> 'reshaping';
     RETURN QUERY
     WITH found (kind, zoid) AS (
         SELECT 'no root', 0
@@ -5837,6 +6031,198 @@ $$;
 
 COMMENT ON FUNCTION relpack.verify_states(bigint[], bigint[], integer[], text[], bigint[], bigint[]) IS
     'Step of "relpack verify": objects whose state, as read (zoids, tids, classes, problems: '''', salvaged, opaque or empty) and decoded (inrefs refer to refs; none for the salvaged), is not what the graph records.';
+-- +goose StatementEnd
+
+-- sql/ways_up.sql
+-- +goose StatementBegin
+-- For detached objects, each with the tree that hangs on it, all at once: which
+-- of them have a referrer whose parents lead to the root. The ways up of many
+-- referrers run together, and each object on them is visited once, however long
+-- they are. A way ends at the root or at another detached object; where that is
+-- one of those asked about and is saved by something else, it goes on from there.
+--
+-- Those saved are settled in a queue from the root on. One may hang on what has
+-- left the queue, and may change to a shallower parent while it is in it: so a
+-- parent never hangs on its child.
+--
+-- The recursive query holds what it visits in memory, and begins with a hash
+-- table as large as work_mem (see relpack.flow_narrow()); hence the bound.
+CREATE OR REPLACE FUNCTION relpack.ways_up(
+    asked bigint[], tries bigint, most bigint,
+    OUT saved bigint[], OUT parents bigint[], OUT visited bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+SET work_mem = '64kB'
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_suspects bigint[];
+    v_tried_for integer[];      -- place among the suspects, of each referrer
+    v_tried bigint[];
+    v_zoids bigint[];           -- the referrers and all above them
+    v_above bigint[];
+    v_up integer[];             -- place of the parent; NULL: the way ends here
+    v_place integer[];          -- of each suspect on the ways
+    v_end integer[];            -- where a way ends
+    v_depth integer[];          -- and how far up that is
+    v_for integer[];            -- the referrers again, sorted by where their way ends
+    v_referrer bigint[];
+    v_referrer_end integer[];
+    v_referrer_depth integer[];
+    v_first integer[];          -- the first of those that end here
+    v_root integer;
+    v_queue integer[] := '{0}'::integer[];
+    v_next integer := 1;
+    v_parent bigint[];
+    v_parent_depth integer[];
+    v_over boolean[];
+    v_from integer;
+    v_base integer;
+    i integer;
+    j integer;
+    k integer;
+BEGIN
+    SELECT coalesce(array_agg(suspect.zoid), '{}')
+    INTO v_suspects
+    FROM unnest(asked) AS suspect (zoid)
+    CROSS JOIN LATERAL (
+        SELECT FROM relpack.object WHERE zoid = suspect.zoid AND parent IS NULL OFFSET 0
+    ) AS detached;
+    SELECT coalesce(array_agg(tried.place), '{}'), coalesce(array_agg(tried.inref), '{}')
+    INTO v_tried_for, v_tried
+    FROM (
+        SELECT suspect.place::integer, referrer.inref
+        FROM unnest(v_suspects) WITH ORDINALITY AS suspect (zoid, place)
+        CROSS JOIN LATERAL (
+            SELECT inref
+            FROM relpack.object_inref
+            WHERE object_inref.zoid = suspect.zoid AND inref <> suspect.zoid
+            ORDER BY inref
+            LIMIT tries
+        ) AS referrer
+        CROSS JOIN LATERAL (
+            SELECT
+            FROM relpack.object
+            WHERE object.zoid = referrer.inref
+              AND (object.parent <> suspect.zoid
+                   OR object.parent IS NULL AND (object.zoid IN (SELECT unnest(v_suspects))) IS TRUE)
+            OFFSET 0
+        ) AS attached
+        LIMIT most
+    ) AS tried;
+    visited := cardinality(v_tried);
+    IF visited >= most OR visited = 0 THEN
+        RETURN;
+    END IF;
+    WITH RECURSIVE way (zoid, parent) AS (
+        SELECT object.zoid, object.parent
+        FROM unnest(v_tried) AS tried (zoid)
+        CROSS JOIN LATERAL (SELECT zoid, parent FROM relpack.object WHERE zoid = tried.zoid OFFSET 0) AS object
+        UNION
+        SELECT object.zoid, object.parent
+        FROM way
+        CROSS JOIN LATERAL (SELECT zoid, parent FROM relpack.object WHERE zoid = way.parent OFFSET 0) AS object
+    )
+    SELECT coalesce(array_agg(zoid), '{}'), coalesce(array_agg(parent), '{}')
+    INTO v_zoids, v_above
+    FROM (SELECT zoid, parent FROM way LIMIT most) AS bounded;
+    visited := cardinality(v_zoids);
+    IF visited >= most THEN
+        RETURN;
+    END IF;
+
+    PERFORM set_config('work_mem', '16MB', true);
+    SELECT array_agg(above.place ORDER BY way.place), min(way.place) FILTER (WHERE way.zoid = 0)
+    INTO v_up, v_root
+    FROM unnest(v_zoids, v_above) WITH ORDINALITY AS way (zoid, parent, place)
+    LEFT JOIN unnest(v_zoids) WITH ORDINALITY AS above (zoid, place) ON above.zoid = way.parent AND way.zoid <> 0;
+    SELECT coalesce(array_agg(way.place ORDER BY suspect.place), '{}')
+    INTO v_place
+    FROM unnest(v_suspects) WITH ORDINALITY AS suspect (zoid, place)
+    LEFT JOIN unnest(v_zoids) WITH ORDINALITY AS way (zoid, place) ON way.zoid = suspect.zoid;
+    v_end := array_fill(0, ARRAY[visited::integer]);
+    v_depth := v_end;
+    FOR i IN 1 .. visited LOOP
+        -- Up to what is known, and down again with what follows from that.
+        j := i;
+        k := 0;
+        WHILE v_end[j] = 0 LOOP
+            IF v_up[j] IS NULL THEN
+                v_end[j] := j;
+            ELSE
+                j := v_up[j];
+                k := k + 1;
+                IF k > visited THEN
+                    -- The tree is damaged: parents form a circle.
+                    visited := most;
+                    RETURN;
+                END IF;
+            END IF;
+        END LOOP;
+        v_from := v_end[j];
+        v_base := v_depth[j];
+        j := i;
+        FOR k IN REVERSE v_base + k .. v_base + 1 LOOP
+            v_end[j] := v_from;
+            v_depth[j] := k;
+            j := v_up[j];
+        END LOOP;
+    END LOOP;
+    SELECT coalesce(array_agg(referrer.place ORDER BY way_end, depth), '{}'), coalesce(array_agg(referrer.zoid ORDER BY way_end, depth), '{}'),
+           coalesce(array_agg(way_end ORDER BY way_end, depth), '{}'), coalesce(array_agg(depth ORDER BY way_end, depth), '{}')
+    INTO v_for, v_referrer, v_referrer_end, v_referrer_depth
+    FROM unnest(v_tried_for, v_tried) AS referrer (place, zoid)
+    JOIN unnest(v_zoids, v_end, v_depth) AS way (zoid, way_end, depth) ON way.zoid = referrer.zoid;
+    v_first := array_fill(0, ARRAY[visited::integer]);
+    FOR i IN REVERSE cardinality(v_for) .. 1 LOOP
+        v_first[v_referrer_end[i]] := i;
+    END LOOP;
+
+    v_parent := array_fill(NULL::bigint, ARRAY[cardinality(v_suspects)]);
+    v_parent_depth := array_fill(NULL::integer, ARRAY[cardinality(v_suspects)]);
+    v_over := array_fill(false, ARRAY[cardinality(v_suspects)]);
+    WHILE v_next <= cardinality(v_queue) LOOP
+        v_from := v_queue[v_next];
+        v_next := v_next + 1;
+        IF v_from = 0 THEN
+            k := v_root;
+            v_base := 0;
+        ELSE
+            v_over[v_from] := true;
+            k := v_place[v_from];
+            v_base := v_parent_depth[v_from] + 1;
+        END IF;
+        CONTINUE WHEN k IS NULL;
+        i := v_first[k];
+        WHILE i > 0 AND v_referrer_end[i] = k LOOP
+            j := v_for[i];
+            IF v_parent[j] IS NULL THEN
+                v_queue := v_queue || j;
+                v_parent[j] := v_referrer[i];
+                v_parent_depth[j] := v_base + v_referrer_depth[i];
+            ELSIF NOT v_over[j] AND v_base + v_referrer_depth[i] < v_parent_depth[j] THEN
+                v_parent[j] := v_referrer[i];
+                v_parent_depth[j] := v_base + v_referrer_depth[i];
+            END IF;
+            i := i + 1;
+        END LOOP;
+    END LOOP;
+    SELECT array_agg(suspect.zoid), array_agg(suspect.parent)
+    INTO saved, parents
+    FROM unnest(v_suspects, v_parent) AS suspect (zoid, parent)
+    WHERE suspect.parent IS NOT NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.ways_up(bigint[], bigint, bigint) IS
+    'Step of relpack.climb() and relpack.loosen(): which of some detached objects have a referrer, among so many of each (NULL: all), that hangs on the root, and the shallowest of these; visited: how many objects were looked at: with "most" of them it gave up, and nothing is said.';
 -- +goose StatementEnd
 
 -- sql/dangling_reference.sql
@@ -6139,6 +6525,7 @@ DROP VIEW relpack."garbage_by_class";
 DROP VIEW relpack."fresh_state";
 DROP VIEW relpack."finding_kind";
 DROP VIEW relpack."dangling_reference";
+DROP FUNCTION relpack."ways_up";
 DROP FUNCTION relpack."verify_states";
 DROP FUNCTION relpack."verify_nodes";
 DROP FUNCTION relpack."verify_graph";
@@ -6165,6 +6552,8 @@ DROP FUNCTION relpack."spare";
 DROP FUNCTION relpack."sever";
 DROP FUNCTION relpack."set_aside_held";
 DROP FUNCTION relpack."set_aside_blobs";
+DROP FUNCTION relpack."reshape_if_deep";
+DROP FUNCTION relpack."reshape";
 DROP FUNCTION relpack."require_unreferred";
 DROP FUNCTION relpack."require_storage";
 DROP FUNCTION relpack."require_settled";
@@ -6204,6 +6593,7 @@ DROP FUNCTION relpack."lock_storage";
 DROP FUNCTION relpack."lock_protocol";
 DROP FUNCTION relpack."live_blobs";
 DROP FUNCTION relpack."listed_blobs";
+DROP FUNCTION relpack."list_ranges";
 DROP FUNCTION relpack."line_up";
 DROP FUNCTION relpack."limits";
 DROP FUNCTION relpack."join_packer";
@@ -6248,6 +6638,7 @@ DROP FUNCTION relpack."blobs_removed";
 DROP FUNCTION relpack."blobs_not_found";
 DROP FUNCTION relpack."blobs_in_database";
 DROP FUNCTION relpack."blob_removals";
+DROP FUNCTION relpack."begin_reshape";
 DROP FUNCTION relpack."batch_that_fits";
 DROP FUNCTION relpack."audit_whole";
 DROP FUNCTION relpack."audit_tree";

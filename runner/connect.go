@@ -33,8 +33,11 @@ func Connect(ctx context.Context, t Target, purpose string, log *slog.Logger) (*
 	// What they yield comes as text.
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
-		if n.Severity == "WARNING" {
+		switch n.Severity {
+		case "WARNING":
 			log.Warn(n.Message)
+		case "INFO":
+			log.Info(n.Message)
 		}
 	}
 	config.BuildFrontend = buffered

@@ -30,7 +30,7 @@ func (p *pack) build(ctx context.Context) error {
 		graph = "none"
 	}
 	switch graph {
-	case "known", "doubtful":
+	case "known", "doubtful", "reshaping":
 		return nil
 	case "none":
 		if err := p.beginBuild(ctx); err != nil {
@@ -139,6 +139,18 @@ func (p *pack) reach(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// keepShallow shapes the tree anew where it has become deep.
+func (p *pack) keepShallow(ctx context.Context) error {
+	var deep bool
+	if err := p.conn.QueryRow(ctx, "SELECT relpack.reshape_if_deep()").Scan(&deep); err != nil {
+		return fmt.Errorf("look how deep the tree is: %w", err)
+	}
+	if !deep {
+		return nil
+	}
+	return p.reach(ctx)
 }
 
 // catchUp brings the graph up to the last commit: capture, examine, settle.

@@ -190,10 +190,10 @@ func TestWhatHangsOnWhatMovesIntoANewBucketIsNotWritten(t *testing.T) {
 	expectExact(t, conn)
 	// Fewer than are in the folder, as if it were large.
 	run(t, conn, `CREATE OR REPLACE FUNCTION relpack.limits(
-		OUT narrow bigint, OUT walk bigint, OUT loose bigint,
-		OUT climb_inrefs bigint, OUT climb_referrers bigint, OUT climb_depth integer, OUT climb_rounds integer,
+		OUT narrow bigint, OUT walk bigint, OUT together bigint,
+		OUT climb_inrefs bigint, OUT climb_visits bigint, OUT reshape_share bigint, OUT reshape_least bigint,
 		OUT grow_zoids bigint, OUT grow_levels bigint, OUT grow_wide bigint)
-		LANGUAGE sql STABLE AS 'SELECT 10, 100, 50000, 64, 4, 200, 16, 67108864, 255, 32'`)
+		LANGUAGE sql STABLE AS 'SELECT 10, 100, 50000, 64, 1000000, 16, 10000, 67108864, 255, 32'`)
 	const written = "SELECT string_agg(xmin::text, ' ' ORDER BY zoid) FROM relpack.object WHERE zoid > $1 AND zoid < $2"
 	before := get[string](t, conn, written, folder, split)
 	commit(t, conn, links{tree: {bucket, split}, bucket: nil, split: {folder}})

@@ -16,7 +16,7 @@ func (r *modelRun) buildGraph(ctx context.Context) error {
 		graph = "none"
 	}
 	switch graph {
-	case "known", "doubtful":
+	case "known", "doubtful", "reshaping":
 		return nil
 	case "none":
 		refused, err := r.checkRefusedInit(ctx)

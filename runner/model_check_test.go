@@ -257,6 +257,10 @@ func (h *modelHistory) afterCrash(ctx context.Context, s modelStep) error {
 	if err := h.sound(found); err != nil {
 		return err
 	}
+	if found.graph == "reshaping" {
+		h.w.counts["crash while reshaping"]++
+		found.graph, found.suspects = "known", 1
+	}
 	h.undecided = found.suspects > 0
 	known := modelSet(found.recorded)
 	maps.DeleteFunc(h.nodes, func(zoid int64, _ modelNode) bool {

@@ -37,9 +37,9 @@ func pick[T any](g *modelGenerator, of ...T) T { return of[g.IntN(len(of))] }
 func (g *modelGenerator) limits() modelStep {
 	narrow := pick[int64](g, 0, 1, 2, 5, 1000)
 	args := map[string]int64{
-		"narrow": narrow, "walk": narrow + pick[int64](g, 1, 2, 10, 19000), "loose": pick[int64](g, 1, 3, 50000),
-		"inrefs": pick[int64](g, 1, 2, 64), "referrers": pick[int64](g, 1, 4),
-		"depth": pick[int64](g, 1, 3, 200), "rounds": pick[int64](g, 1, 2, 16),
+		"narrow": narrow, "walk": narrow + pick[int64](g, 1, 2, 10, 19000), "together": pick[int64](g, 1, 3, 50000, 50000),
+		"inrefs": pick[int64](g, 1, 2, 64), "visits": pick[int64](g, 3, 10, 1000000, 1000000, 1000000),
+		"share": pick[int64](g, 1, 4, 16), "least": pick[int64](g, 0, 3, 10, 10000, 10000),
 		"zoids": pick[int64](g, 1, 5, 64, 100, 1000000), "levels": pick[int64](g, 2, 3, 5, 255), "wide": pick[int64](g, 1, 4, 1000),
 	}
 	return modelStep{verb: "limits", kind: "drawn", args: args}
@@ -198,6 +198,9 @@ func (g *modelGenerator) pack() modelStep {
 		s.args["dry"] = 1
 	default:
 		s.args["atonce"] = 1
+	}
+	if g.chance(10) {
+		s.args["deep"] = 1
 	}
 	return s
 }

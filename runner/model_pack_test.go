@@ -118,6 +118,22 @@ func (r *modelRun) settleSuspects(ctx context.Context) (err error) {
 	return err
 }
 
+// keepShallowModel is pack.keepShallow, where the tree seems to have become deep.
+func (r *modelRun) keepShallowModel(ctx context.Context) error {
+	if !r.step.is("deep") {
+		return nil
+	}
+	if _, err := r.w.packer.Exec(ctx, "UPDATE relpack.storage SET shaped_depth = 0.1, depth_looked_at = '-infinity'"); err != nil {
+		return err
+	}
+	deep, err := modelDo[bool](ctx, r, "SELECT relpack.reshape_if_deep()")
+	if err != nil || !deep {
+		return err
+	}
+	r.w.counts["made shallow"]++
+	return r.settleSuspects(ctx)
+}
+
 // catchUpModel is pack.catchUp. When everything pending is applied, what is
 // reachable is decided, though it has still to be found.
 func (r *modelRun) catchUpModel(ctx context.Context) error {
@@ -161,6 +177,9 @@ func (r *modelRun) catchUpModel(ctx context.Context) error {
 		r.building = false
 	}
 	if err := r.settleSuspects(ctx); err != nil {
+		return err
+	}
+	if err := r.keepShallowModel(ctx); err != nil {
 		return err
 	}
 	found, err := r.w.look(ctx)

@@ -15,7 +15,7 @@ import (
 // What is otherwise in the databases in which histories are played.
 
 // modelLimits is what relpack.limits() says.
-const modelLimits = "SELECT 1000, 100000, 50000,\n           64, 4, 200, 16,\n           67108864, 255, 32;"
+const modelLimits = "SELECT 1000, 100000, 50000,\n           64, 1000000, 16, 10000,\n           67108864, 255, 32;"
 
 // modelReplaced is what functions have otherwise here: each text is followed by
 // what comes in its place. Limits, and the clock by which events are dated, come
@@ -25,10 +25,10 @@ var modelReplaced = map[string][]string{
 	"collect": {"clock_timestamp()", "(SELECT moment FROM public.model_clock)"},
 	"limits": {"LANGUAGE sql", "LANGUAGE plpgsql", modelLimits, `
 		BEGIN
-			SELECT drawn.narrow, drawn.walk, drawn.loose,
-			       drawn.climb_inrefs, drawn.climb_referrers, drawn.climb_depth, drawn.climb_rounds,
+			SELECT drawn.narrow, drawn.walk, drawn.together,
+			       drawn.climb_inrefs, drawn.climb_visits, drawn.reshape_share, drawn.reshape_least,
 			       drawn.grow_zoids, drawn.grow_levels, drawn.grow_wide
-			INTO narrow, walk, loose, climb_inrefs, climb_referrers, climb_depth, climb_rounds,
+			INTO narrow, walk, together, climb_inrefs, climb_visits, reshape_share, reshape_least,
 			     grow_zoids, grow_levels, grow_wide
 			FROM public.model_limits AS drawn;
 		END;`},
@@ -42,7 +42,6 @@ var modelReplaced = map[string][]string{
 var modelQuickened = map[string][]string{
 	"clear_scratch":  {"EXECUTE format('TRUNCATE %s', scratch)", "EXECUTE format('DELETE FROM %s', scratch)"},
 	"analyze_spared": {"ANALYZE relpack.spared;", ""},
-	"climb":          {"SET plan_cache_mode = force_custom_plan\n", ""},
 	"tree_zoids":     {"ROWS 1000000", "ROWS 100"},
 	"sweep":          {"SET plan_cache_mode = force_custom_plan\n", ""},
 }
@@ -83,11 +82,11 @@ func (w *modelWorker) prepare(t testing.TB, db *pgtest.Database) {
 func (w *modelWorker) setLimits(ctx context.Context, s modelStep) error {
 	_, err := w.app.Exec(ctx, `
 		UPDATE public.model_limits
-		SET narrow = $1, walk = $2, loose = $3,
-		    climb_inrefs = $4, climb_referrers = $5, climb_depth = $6, climb_rounds = $7,
+		SET narrow = $1, walk = $2, together = $3,
+		    climb_inrefs = $4, climb_visits = $5, reshape_share = $6, reshape_least = $7,
 		    grow_zoids = $8, grow_levels = $9, grow_wide = $10`,
-		s.args["narrow"], s.args["walk"], s.args["loose"],
-		s.args["inrefs"], s.args["referrers"], s.args["depth"], s.args["rounds"],
+		s.args["narrow"], s.args["walk"], s.args["together"],
+		s.args["inrefs"], s.args["visits"], s.args["share"], s.args["least"],
 		s.args["zoids"], s.args["levels"], s.args["wide"])
 	return err
 }

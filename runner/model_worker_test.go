@@ -175,7 +175,7 @@ const modelLook = `
 	       node.zoids, node.tids, node.attached, node.detached,
 	       (SELECT coalesce(array_agg(zoid ORDER BY zoid), '{}') FROM relpack.doomed),
 	       removal.zoids, removal.tids,
-	       storage.begun_until, storage.noticed_tid, storage.graph, relpack.doubt() IS NULL, storage.watermark, storage.applied_tid,
+	       storage.begun_until, storage.noticed_tid, storage.graph, relpack.doubt() IS NULL AND NOT (storage.graph = 'reshaping' AND storage.scan_disturbed), storage.watermark, storage.applied_tid,
 	       (SELECT count(*) FROM relpack.suspect), (SELECT count(*) FROM relpack.pending), (SELECT count(*) FROM relpack.write_event),
 	       (SELECT coalesce(array_agg(zoid ORDER BY zoid), '{}') FROM relpack.missing),
 	       (SELECT coalesce(array_agg(zoid), '{}') FROM relpack.missing WHERE accepted),

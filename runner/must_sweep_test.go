@@ -279,7 +279,7 @@ func TestASweepRefusesWhatItCannotVouchFor(t *testing.T) {
 	run(t, conn, "INSERT INTO relpack.suspect VALUES (2, 'climb')")
 	expectState(t, sweep(call), stateRefused)
 	run(t, conn, "UPDATE relpack.suspect SET stage = 'flow'")
-	expectState(t, sweep("SELECT relpack.climb()"), stateRefused)
+	expectState(t, sweep("SELECT relpack.apply()"), stateRefused)
 	run(t, conn, "DELETE FROM relpack.suspect; INSERT INTO relpack.pending VALUES (2)")
 	expectState(t, sweep(call), stateRefused)
 	run(t, conn, "DELETE FROM relpack.pending; UPDATE relpack.storage SET applied_tid = applied_tid - 1")

@@ -137,6 +137,11 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 			return err
 		}
 	}
+	if p.counts.scanned.Load() > 0 && !p.report.FirstBuild {
+		if err := p.phase("reach", func() error { return p.keepShallow(ctx) }); err != nil {
+			return err
+		}
+	}
 	p.sayNotMissing()
 	due, err := p.mendDifference(ctx)
 	if err != nil {

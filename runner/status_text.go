@@ -17,6 +17,7 @@ var graphStates = map[string]string{
 	"growing":   "being built: the objects are walked from the root",
 	"filling":   "being built: the objects are filled in",
 	"finishing": "being built: the last step",
+	"reshaping": "all parents are being chosen again",
 	"doubtful":  "not believed",
 	"known":     "describes the storage",
 }

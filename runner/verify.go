@@ -90,6 +90,9 @@ func (v *verification) all(ctx context.Context) error {
 		if err := v.conn.QueryRow(ctx, "SELECT coalesce((SELECT graph FROM relpack.storage), 'none')").Scan(&graph); err != nil {
 			return fmt.Errorf("read relpack.storage: %w", err)
 		}
+		if graph == "reshaping" {
+			return Refuse(`Run "relpack pack --dry-run"`, "a pack was interrupted while it chose all parents again: there is nothing to verify")
+		}
 		if graph != "known" && graph != "doubtful" {
 			return Refuse(`Run "relpack pack"`, "the graph is not built yet: there is nothing to verify")
 		}

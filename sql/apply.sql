@@ -28,7 +28,8 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
-    IF EXISTS (SELECT FROM relpack.suspect WHERE stage NOT IN ('climb', 'flow')) THEN
+    IF EXISTS (SELECT FROM relpack.suspect WHERE stage <> 'climb')
+       OR (SELECT graph FROM relpack.storage) NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
             HINT = 'Call relpack.reach() first.';
     END IF;
@@ -108,7 +109,7 @@ BEGIN
             WHERE object.zoid = born.zoid AND object.parent IS NULL
             OFFSET 0
         ) AS object
-        ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage
+        ON CONFLICT DO NOTHING
     )
     SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM born),
            (SELECT array_agg(DISTINCT zoid) FROM born), (SELECT array_agg(DISTINCT zoid) FROM gone)
@@ -157,24 +158,13 @@ BEGIN
         ORDER BY zoid
         ON CONFLICT DO NOTHING
         RETURNING zoid
+    ), suspected AS (
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'climb' FROM born WHERE zoid <> 0
+        ON CONFLICT DO NOTHING
     )
     SELECT count(*), coalesce(array_agg(zoid), '{}') INTO v_nodes_new, v_born FROM born;
     PERFORM relpack.note_dangling(v_named, v_unnamed, v_born);
-    -- Nothing hangs on what is new, so that it need not climb: it hangs on whatever
-    -- refers to it and is attached, and is cut off together with that. But what
-    -- refers to a suspect may save it, as the new half of a bucket does what was in
-    -- the old one, and must have found its own way up for that.
-    WITH climbing AS (
-        INSERT INTO relpack.suspect (zoid, stage)
-        SELECT DISTINCT examined_inref.inref, 'climb'
-        FROM relpack.examined_inref
-        WHERE (examined_inref.inref IN (SELECT unnest(v_born))) IS TRUE
-          AND EXISTS (
-              SELECT FROM relpack.suspect WHERE suspect.zoid = examined_inref.zoid AND suspect.stage = 'climb' OFFSET 0)
-        RETURNING zoid
-    )
-    SELECT ARRAY(SELECT zoid FROM unnest(v_born) AS born (zoid) EXCEPT SELECT zoid FROM climbing) INTO v_born;
-    PERFORM relpack.loosen(v_born);
 
     IF EXISTS (SELECT FROM relpack.problem) THEN
         DELETE FROM relpack.problem

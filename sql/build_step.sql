@@ -13,9 +13,6 @@ SET work_mem = '64MB'
 SET lock_timeout = '5s'
 SET client_min_messages = warning
 AS $$
-DECLARE
-    v_ranges bigint;
-    v_sample float8;
 BEGIN
     PERFORM relpack.require_packer();
     PERFORM relpack.require_pack_lock();
@@ -36,20 +33,7 @@ BEGIN
         -- Few of the rows to come are in this one.
         CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
         added := relpack.grow();
-        -- Half a million objects each, and two at least, by some 30,000 of them.
-        SELECT greatest(objects / 500000, 2), least(3e6 / greatest(objects, 1), 100)
-        INTO v_ranges, v_sample
-        FROM relpack.storage;
-        INSERT INTO relpack.fill_range (first_zoid, last_zoid)
-        SELECT edge, coalesce(lead(edge) OVER (ORDER BY edge) - 1, 9223372036854775807)
-        FROM (
-            SELECT '-9223372036854775808'::bigint AS edge
-            UNION
-            SELECT unnest(percentile_disc(ARRAY(SELECT nth::float8 / v_ranges FROM generate_series(1, v_ranges - 1) AS nth))
-                          WITHIN GROUP (ORDER BY zoid))
-            FROM relpack.staged_object TABLESAMPLE SYSTEM (v_sample)
-        ) AS edges
-        WHERE edge IS NOT NULL;
+        PERFORM relpack.list_ranges();
         UPDATE relpack.storage SET graph = 'filling';
     WHEN 'filling' THEN
         IF relpack.build_key() THEN

@@ -1,7 +1,7 @@
 -- A walk that comes to its end has met all there is to cut, so that it can be
 -- decided at once what of it hangs on something else as well.
-CREATE OR REPLACE FUNCTION relpack.cut_narrow()
-RETURNS void
+CREATE OR REPLACE FUNCTION relpack.cut_narrow(most bigint, allowed bigint)
+RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -13,7 +13,6 @@ SET enable_material = off
 SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_limit constant bigint := (relpack.limits()).walk;
     v_walked bigint[];
 BEGIN
     WITH RECURSIVE walk (zoid) AS (
@@ -28,10 +27,12 @@ BEGIN
             SELECT FROM relpack.object WHERE zoid = target.zoid AND parent = walk.zoid AND zoid <> 0 OFFSET 0
         ) AS child
     )
-    SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
-    IF cardinality(v_walked) < v_limit THEN
+    SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT most) AS bounded;
+    IF cardinality(v_walked) < most THEN
         PERFORM relpack.sever(v_walked);
-        RETURN;
+        RETURN cardinality(v_walked);
+    ELSIF most > allowed THEN
+        RETURN most;
     END IF;
     UPDATE relpack.object
     SET parent = NULL, detached_tid = (SELECT detach_tid FROM relpack.storage)
@@ -39,8 +40,9 @@ BEGIN
     INSERT INTO relpack.suspect (zoid, stage)
     SELECT zoid, 'cut' FROM unnest(v_walked) AS walked (zoid)
     ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+    RETURN most;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.cut_narrow() IS
-    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.sever() if nothing is left to cut.';
+COMMENT ON FUNCTION relpack.cut_narrow(bigint, bigint) IS
+    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.sever() if it comes to its end before it has met so many objects; returns how many. Where these are more than are allowed it leaves them alone.';

@@ -1,11 +1,10 @@
 -- Life flows from objects that were attached to every detached object they
 -- refer to, transitively. Small frontiers (a chain, a new document) go many
 -- levels in one recursive query, which stops after a bounded number of
--- objects; wide ones go level by level in set-based statements. Not to what is
--- to climb: a tree may hang on that, with what life flows from in it. OFFSET 0, here
--- and in the other walks, keeps each lookup a lookup by index, in the order
--- written: what is detached may be called one row by statistics, and a reference
--- to be one of thousands, so that a join would be planned from its wrong end.
+-- objects; wide ones go level by level in set-based statements. OFFSET 0, here and in the other
+-- walks, keeps each lookup a lookup by index, in the order written: what is
+-- detached may be called one row by statistics, and a reference to be one of
+-- thousands, so that a join would be planned from its wrong end.
 CREATE OR REPLACE FUNCTION relpack.flow()
 RETURNS void
 LANGUAGE plpgsql
@@ -37,7 +36,6 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
         ) AS detached
-        WHERE NOT EXISTS (SELECT FROM relpack.suspect WHERE suspect.zoid = target.zoid AND stage = 'climb' OFFSET 0)
         GROUP BY target.zoid
     ), attached AS (
         UPDATE relpack.object

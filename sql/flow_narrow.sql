@@ -37,8 +37,7 @@ BEGIN
             SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
         ) AS target
         WHERE target.zoid IN (SELECT unnest(cut_off))
-           OR (EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
-               AND NOT EXISTS (SELECT FROM relpack.suspect WHERE suspect.zoid = target.zoid AND stage = 'climb' OFFSET 0))
+           OR EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
     )
     SELECT coalesce(array_agg(zoid), '{}') INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
     UPDATE relpack.object

@@ -10,7 +10,7 @@ SET enable_mergejoin = off
 SET enable_seqscan = off
 AS $$
 DECLARE
-    v_limit constant bigint := (relpack.limits()).loose;
+    v_limit constant bigint := (relpack.limits()).together;
     v_gone bigint[];
     v_objects bigint;
     v_inrefs bigint;

@@ -43,6 +43,7 @@ DECLARE
     v_zoid bigint;
     v_place bigint;
     v_total bigint := 1;
+    v_depth bigint := 0;
 BEGIN
     PERFORM relpack.clear_scratch('relpack.reached');
     SELECT NULL::bigint[] AS zoids INTO v_numbered;
@@ -98,6 +99,7 @@ BEGIN
             END IF;
         END LOOP;
         v_total := v_total + v_width;
+        v_depth := v_depth + v_width * (v_level - 1);
         EXIT WHEN v_width = 0 OR v_level = v_limits.grow_levels;
     END LOOP;
     INSERT INTO relpack.reached (depths, zoids)
@@ -118,6 +120,10 @@ BEGIN
                   WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END), 0) = 0
         ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
     END IF;
+    -- Of what lies deeper than this saw nobody knows how deep it is.
+    UPDATE relpack.storage
+    SET shaped_depth = CASE WHEN NOT EXISTS (SELECT FROM relpack.suspect) THEN v_depth::float8 / v_total END,
+        depth_looked_at = clock_timestamp();
     RETURN v_total;
 END;
 $$;

@@ -1,8 +1,7 @@
--- For objects that nothing hangs on. One that is detached and that an attached
--- one refers to is attached to it, and life flows on from there; the others are
--- unreachable unless it flows to them. As a step of relpack.reach() nothing is
--- left to cut, and what is attached is live; in relpack.apply() it may hang on
--- what is to be cut off.
+-- For objects that nothing hangs on, when nothing is left to cut, so that what is
+-- attached is live. One that is detached and that an attached one refers to is
+-- attached to it, and life flows on from there; the others are unreachable
+-- unless it flows to them.
 CREATE OR REPLACE FUNCTION relpack.loosen(tried bigint[])
 RETURNS void
 LANGUAGE plpgsql
@@ -16,35 +15,36 @@ SET enable_material = off
 SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_attached bigint[];
+    v_limits record := relpack.limits();
+    v_tries bigint := v_limits.climb_inrefs;
+    v_left bigint[] := tried;
+    v_ways record;
 BEGIN
-    WITH chosen AS MATERIALIZED (
-        SELECT loose.zoid, referrer.inref
-        FROM unnest(tried) AS loose (zoid)
-        CROSS JOIN LATERAL (
-            SELECT FROM relpack.object WHERE zoid = loose.zoid AND parent IS NULL OFFSET 0
-        ) AS detached
-        CROSS JOIN LATERAL (
-            SELECT object_inref.inref
-            FROM relpack.object_inref
-            CROSS JOIN LATERAL (
-                SELECT FROM relpack.object WHERE zoid = object_inref.inref AND parent IS NOT NULL OFFSET 0
-            ) AS attached
-            WHERE object_inref.zoid = loose.zoid AND object_inref.inref <> loose.zoid
-            LIMIT 1
-        ) AS referrer
-    ), attached AS (
-        UPDATE relpack.object
-        SET parent = chosen.inref, detached_tid = NULL
-        FROM chosen
-        WHERE object.zoid = chosen.zoid
-    )
-    SELECT array_agg(zoid) INTO v_attached FROM chosen;
     DELETE FROM relpack.suspect WHERE zoid = ANY (tried);
-    INSERT INTO relpack.suspect (zoid, stage)
-    SELECT zoid, 'flow' FROM unnest(v_attached) AS attached (zoid);
+    LOOP
+        v_ways := relpack.ways_up(v_left, v_tries, v_limits.climb_visits);
+        IF v_ways.visited >= v_limits.climb_visits THEN
+            PERFORM relpack.begin_reshape('much refers to what was cut off');
+            RETURN;
+        END IF;
+        UPDATE relpack.object
+        SET parent = saved.parent, detached_tid = NULL
+        FROM unnest(v_ways.saved, v_ways.parents) AS saved (zoid, parent)
+        WHERE object.zoid = saved.zoid;
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'flow' FROM unnest(v_ways.saved) AS saved (zoid);
+        EXIT WHEN v_tries IS NULL;
+        -- A few referrers of each were tried, of which many may be garbage.
+        v_left := ARRAY(
+            SELECT zoid
+            FROM unnest(v_left) AS loose (zoid)
+            WHERE EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = loose.zoid OFFSET v_tries)
+              AND (zoid IN (SELECT unnest(v_ways.saved))) IS NOT TRUE);
+        EXIT WHEN v_left = '{}';
+        v_tries := NULL;
+    END LOOP;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.loosen(bigint[]) IS
-    'Step of relpack.apply() and relpack.reach(): attaches those of some detached objects that an attached one refers to; the others are suspects no more.';
+    'Step of relpack.reach(): attaches those of some detached objects that an attached one refers to; the others are suspects no more.';

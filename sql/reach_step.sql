@@ -12,7 +12,10 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO v_graph FROM relpack.storage;
-    IF v_graph NOT IN ('known', 'doubtful') THEN
+    IF v_graph = 'reshaping' THEN
+        PERFORM relpack.reshape();
+        RETURN true;
+    ELSIF v_graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow') THEN
@@ -23,13 +26,13 @@ BEGIN
         PERFORM relpack.cut();
     ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'loose') THEN
         PERFORM relpack.loosen(ARRAY(
-            SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT (relpack.limits()).loose));
+            SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT (relpack.limits()).together));
     ELSE
         -- What is still detached is unreachable.
         IF relpack.forget_missing() > 0 THEN
             RETURN true;
         END IF;
-        UPDATE relpack.storage SET climb_round = 0 WHERE climb_round <> 0;
+        UPDATE relpack.storage SET cut_objects = 0 WHERE cut_objects <> 0;
         -- Cut off again later, it is to have its grace again. Nothing was
         -- attached where nothing was applied since the choice.
         IF (SELECT doomed_tid = 0 FROM relpack.storage) THEN

@@ -18,7 +18,10 @@ BEGIN
     END IF;
     PERFORM relpack.require_deletable();
     SELECT * INTO STRICT v_storage FROM relpack.storage;
-    IF v_storage.graph NOT IN ('known', 'doubtful') THEN
+    IF v_storage.graph = 'reshaping' THEN
+        RAISE EXCEPTION 'the parents of all objects are being chosen again'
+            USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
+    ELSIF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF v_doubt IS NOT NULL THEN

@@ -20,7 +20,9 @@ BEGIN
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     v_doubt := relpack.doubt();
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
-        RETURN QUERY VALUES ('note', 'the graph is not built yet: there is nothing to verify', NULL::bigint,
+        RETURN QUERY VALUES ('note',
+                             CASE v_storage.graph WHEN 'reshaping' THEN 'the parents of all objects are being chosen again: there is nothing to verify'
+                                                  ELSE 'the graph is not built yet: there is nothing to verify' END, NULL::bigint,
                              NULL::bigint[], 'relpack pack');
         RETURN;
     END IF;

@@ -15,7 +15,7 @@ DECLARE
     v_settled boolean;
 BEGIN
     SELECT * INTO STRICT v_storage FROM relpack.storage;
-    v_settled := NOT EXISTS (SELECT FROM relpack.suspect);
+    v_settled := NOT EXISTS (SELECT FROM relpack.suspect) AND v_storage.graph <> 'reshaping';
     RETURN QUERY
     WITH found (kind, zoid) AS (
         SELECT 'no root', 0

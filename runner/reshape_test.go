@@ -1,0 +1,233 @@
+package runner
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/migrations"
+)
+
+// setLimits replaces what relpack.limits() says of when all parents are chosen
+// again: a share of the objects, one in so many, and a number in any case.
+func setLimits(t testing.TB, conn *pgx.Conn, share, least int) {
+	t.Helper()
+	text, err := mutated("limits", "16, 10000", fmt.Sprintf("%d, %d", share, least))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, conn, text)
+}
+
+// packSaying packs without deleting and returns what the log says.
+func packSaying(t testing.TB, target Target) string {
+	t.Helper()
+	var said bytes.Buffer
+	o := everything
+	o.DryRun = true
+	if _, err := Pack(t.Context(), target, o, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
+		t.Fatal(err)
+	}
+	return said.String()
+}
+
+// chains are two of so many objects each that hang on the root: 1, 2, 3, ...,
+// and from length+1 on.
+func chains(length int64) links {
+	l := links{0: {1, length + 1}}
+	for zoid := int64(1); zoid <= 2*length; zoid++ {
+		l[zoid] = []int64{}
+		if zoid%length != 0 {
+			l[zoid] = []int64{zoid + 1}
+		}
+	}
+	return l
+}
+
+const written = "SELECT string_agg(xmin::text, ' ' ORDER BY zoid) FROM relpack.object WHERE zoid > $1 AND zoid <= $2"
+
+// However far it is to the root, one that has another way up takes along all
+// that hangs on it.
+func TestWhatHangsFarDownMovesWithoutBeingWritten(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	load(t, conn, chains(2000))
+	dryRun(t, target)
+	before := get[string](t, conn, written, 1500, 2000)
+	commit(t, conn, links{1499: nil, 3000: {3001, 1500}})
+	if said := packSaying(t, target); strings.Contains(said, "again for all") {
+		t.Error(said)
+	}
+	expectExact(t, conn)
+	if parent := get[int64](t, conn, "SELECT parent FROM relpack.object WHERE zoid = 1500"); parent != 3000 {
+		t.Errorf("its parent is %d", parent)
+	}
+	if get[string](t, conn, written, 1500, 2000) != before {
+		t.Error("what hangs on it was written")
+	}
+}
+
+// What is attached hangs on the shallowest of those that refer to it, be it new,
+// moved, or saved by something that is new.
+func TestWhatIsAttachedHangsOnTheShallowestReferrer(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	load(t, conn, chains(100))
+	dryRun(t, target)
+	// 50 moves, 300 is new and refers to 301; those with a lower zoid are deeper.
+	commit(t, conn, links{49: nil, 90: {91, 50, 300, 301}, 120: {121, 50}, 105: {106, 300}, 130: {131, 50}, 300: {301}, 301: nil})
+	dryRun(t, target)
+	expectExact(t, conn)
+	for zoid, want := range map[int64]int64{50: 120, 300: 105, 301: 300} {
+		if parent := get[int64](t, conn, "SELECT parent FROM relpack.object WHERE zoid = $1", zoid); parent != want {
+			t.Errorf("%d hangs on %d, and should on %d", zoid, parent, want)
+		}
+	}
+}
+
+// An object that a million others refer to is not climbed from each of them;
+// but what only the last of them saves is saved.
+func TestMoreReferrersThanAreTriedAtFirstAreTriedInTheEnd(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	graph := links{0: {1, 900}, 1: {2}, 2: {}, 900: {}}
+	for zoid := int64(10); zoid < 200; zoid++ {
+		graph[2] = append(graph[2], zoid)
+		graph[zoid] = []int64{2}
+	}
+	load(t, conn, graph)
+	dryRun(t, target)
+	before := get[string](t, conn, written, 9, 199)
+	commit(t, conn, links{1: nil, 900: {2}})
+	dryRun(t, target)
+	expectExact(t, conn)
+	if get[string](t, conn, written, 9, 199) != before {
+		t.Error("what hangs on it was written")
+	}
+}
+
+// Where much is cut off, all parents are chosen again: the log says so, the tree
+// is as shallow as it can be, and nothing gets another age than it should.
+func TestWhereMuchIsCutOffAllParentsAreChosenAgain(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	setLimits(t, conn, 16, 100)
+	graph := chains(1000)
+	load(t, conn, graph)
+	commit(t, conn, links{3000: {1500}, 990: nil})
+	graph[3000], graph[990] = []int64{1500}, []int64{}
+	dryRun(t, target)
+	expectExact(t, conn)
+	const ages = "SELECT string_agg(coalesce(detached_tid, 0)::text, ' ' ORDER BY zoid) FROM relpack.object WHERE zoid > 990 AND zoid <= 1000 OR zoid = 3000"
+	old := get[string](t, conn, ages)
+	// The first chain is cut after 10; 800 on hang on the second now.
+	commit(t, conn, links{10: nil, 1300: {1301, 800}})
+	graph[10], graph[1300] = []int64{}, []int64{1301, 800}
+	if said := packSaying(t, target); !strings.Contains(said, "parents are chosen again for all objects") {
+		t.Errorf("the log says %s", said)
+	}
+	expectExact(t, conn)
+	if got, want := treeLevels(t, conn), graph.levels(); !maps.Equal(got, want) {
+		t.Errorf("the levels are %v, and should be %v", got, want)
+	}
+	if get[string](t, conn, ages) != old {
+		t.Error("what was garbage has another age")
+	}
+	if n := get[int](t, conn, "SELECT count(*) FROM relpack.object WHERE detached_tid = (SELECT detach_tid FROM relpack.storage)"); n != 789 {
+		t.Errorf("%d objects are cut off as of this run", n)
+	}
+}
+
+// While parents are chosen again they mean nothing: whatever relies on them
+// refuses, and the next run goes on with it.
+func TestWhoeverReliesOnParentsRefusesWhileTheyAreChosenAgain(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	setLimits(t, conn, 16, 100)
+	load(t, conn, chains(1000))
+	dryRun(t, target)
+	commit(t, conn, links{10: nil})
+	const state = "SELECT graph FROM relpack.storage"
+	for n := 1; get[int](t, conn, "SELECT count(*) FROM relpack.suspect") == 0; n++ {
+		if crashAfter(t, target, everything, n) == "" {
+			t.Fatal("nothing is suspected")
+		}
+	}
+	for get[string](t, conn, state) != "reshaping" {
+		if !get[bool](t, conn, "SELECT relpack.reach_step()") {
+			t.Fatal("all parents were not chosen again")
+		}
+	}
+	for range 3 {
+		for _, call := range []string{"doom(now())", "sweep(10)", "collect()", "apply()"} {
+			_, err := conn.Exec(t.Context(), "SELECT * FROM relpack."+call)
+			expectState(t, err, stateRefused)
+		}
+		found, err := pgxRows(t.Context(), conn, pgx.RowTo[string], "SELECT finding FROM relpack.verify()")
+		if err != nil || !slices.Equal(found, []string{"the parents of all objects are being chosen again: there is nothing to verify"}) {
+			t.Errorf("verify finds %v, %v", found, err)
+		}
+		if get[*int64](t, conn, "SELECT unreachable FROM relpack.status()") != nil {
+			t.Error("status counts what is unreachable")
+		}
+		_, err = Verify(t.Context(), target, VerifyOptions{Migrations: migrations.Files}, testLog(t))
+		expectRefusal(t, err, "chose all parents again")
+		// A step on: the levels, and a range each.
+		run(t, conn, "SELECT relpack.reach_step()")
+	}
+	if graph := get[string](t, conn, state); graph != "reshaping" {
+		t.Errorf("after three steps the graph is %s", graph)
+	}
+	packStorage(t, target, everything)
+	expectExact(t, conn)
+	if left := get[int](t, conn, "SELECT count(*) FROM object_state"); left != 1011 {
+		t.Errorf("%d objects are left", left)
+	}
+}
+
+// A tree that changes have made deep is made shallow again, at most once a day.
+func TestATreeThatBecameDeepIsMadeShallowOnceADay(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	graph := links{0: {1}, 1: {}}
+	for zoid := int64(2); zoid < 400; zoid++ {
+		graph[1] = append(graph[1], zoid)
+		graph[zoid] = []int64{}
+	}
+	load(t, conn, graph)
+	dryRun(t, target)
+	for range 2 {
+		// One hangs on the other, until the first refers to all again.
+		for zoid := int64(2); zoid < 399; zoid++ {
+			graph[zoid] = []int64{zoid + 1}
+		}
+		graph[1] = []int64{2}
+		commit(t, conn, graph)
+		dryRun(t, target)
+		for zoid := int64(2); zoid < 400; zoid++ {
+			graph[1] = append(graph[1], zoid)
+		}
+		commit(t, conn, graph)
+		dryRun(t, target)
+		expectExact(t, conn)
+		deepest := func() int64 { return slices.Max(slices.Collect(maps.Values(treeLevels(t, conn)))) }
+		if depth := deepest(); depth < 200 {
+			t.Errorf("it is %d deep, too early", depth)
+		}
+		run(t, conn, "UPDATE relpack.storage SET depth_looked_at = depth_looked_at - interval '25 hours'")
+		commit(t, conn, links{399: nil})
+		if said := packSaying(t, target); !strings.Contains(said, "twice as deep") {
+			t.Errorf("the log says %s", said)
+		}
+		expectExact(t, conn)
+		if depth := deepest(); depth != 2 {
+			t.Errorf("it is %d deep", depth)
+		}
+	}
+}

@@ -1,0 +1,24 @@
+-- From here on relpack.reach_step() goes on with relpack.reshape(), and so does the
+-- next run after a crash. What is suspected is forgotten: the new parents decide.
+CREATE OR REPLACE FUNCTION relpack.begin_reshape(reason text)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE relpack.storage
+    SET graph = 'reshaping',
+        -- A comparison that is due is due afterwards.
+        scan_disturbed = graph = 'doubtful',
+        cut_objects = 0,
+        doomed_tid = 0;
+    DELETE FROM relpack.suspect;
+    DELETE FROM relpack.fill_range;
+    PERFORM relpack.clear_scratch('relpack.reached');
+    RAISE INFO '%: parents are chosen again for all objects, from the recorded references', reason;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.begin_reshape(text) IS
+    'Step of relpack.reach(): has relpack.reshape() choose the parents of all objects.';

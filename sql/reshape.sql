@@ -1,0 +1,78 @@
+-- New parents for all objects, in place, from the references that are recorded:
+-- what is dearer to climb or to cut than that is settled by it, and the tree is
+-- as shallow as it can be afterwards. One step a call: the levels, then a range of
+-- zoids each. Between the steps parents mean nothing, which the state "reshaping"
+-- tells everybody. What is cut off by it is so as of this run; what was cut off
+-- before keeps its detached_tid.
+CREATE OR REPLACE FUNCTION relpack.reshape()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashagg = off
+SET enable_sort = off
+SET max_parallel_workers_per_gather = 0
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_range relpack.fill_range;
+    v_reached record;
+    v_sparse boolean;
+    v_end bigint;
+    v_zoids bigint[];
+    v_inrefs bigint[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM relpack.reached) THEN
+        PERFORM relpack.grow();
+        PERFORM relpack.list_ranges();
+        RETURN;
+    END IF;
+    SELECT fill_range.* INTO v_range FROM relpack.fill_range ORDER BY first_zoid LIMIT 1;
+    IF NOT FOUND THEN
+        PERFORM relpack.clear_scratch('relpack.reached');
+        UPDATE relpack.storage
+        SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'known' END,
+            scan_disturbed = false;
+        RETURN;
+    END IF;
+    SELECT depths || ''::bytea AS depths, zoids || '{}'::bigint[] AS zoids, zoids IS NOT NULL AS sparse
+    INTO STRICT v_reached
+    FROM relpack.reached;
+    v_sparse := v_reached.sparse;
+    v_end := length(v_reached.depths);
+    PERFORM set_config('enable_nestloop', 'off', true);
+    SELECT array_agg(object.zoid), array_agg(above.inref)
+    INTO v_zoids, v_inrefs
+    FROM relpack.object
+    LEFT JOIN (
+        SELECT DISTINCT ON (edge.zoid) edge.zoid, edge.inref
+        FROM relpack.object_inref AS edge
+        WHERE edge.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
+          AND get_byte(v_reached.depths, CASE
+                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.zoid, v_reached.zoids)] = edge.zoid
+                                          THEN (width_bucket(edge.zoid, v_reached.zoids) - 1) # 7 END
+                  WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END)
+            = 1 + get_byte(v_reached.depths, CASE
+                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.inref, v_reached.zoids)] = edge.inref
+                                          THEN (width_bucket(edge.inref, v_reached.zoids) - 1) # 7 END
+                  WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END)
+        ORDER BY edge.zoid, edge.inref
+    ) AS above ON above.zoid = object.zoid
+    WHERE object.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
+      AND object.zoid <> 0
+      AND object.parent IS DISTINCT FROM above.inref;
+    PERFORM set_config('enable_nestloop', 'on', true), set_config('enable_mergejoin', 'off', true);
+    UPDATE relpack.object
+    SET parent = chosen.inref,
+        detached_tid = CASE WHEN chosen.inref IS NULL THEN (SELECT detach_tid FROM relpack.storage) END
+    FROM unnest(v_zoids, v_inrefs) AS chosen (zoid, inref)
+    WHERE object.zoid = chosen.zoid;
+    DELETE FROM relpack.fill_range WHERE first_zoid = v_range.first_zoid;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.reshape() IS
+    'Step of relpack.reach(), once relpack.begin_reshape() was called: the levels of all objects, then the parents of a range of them, or the end of it.';

@@ -1,0 +1,188 @@
+-- For detached objects, each with the tree that hangs on it, all at once: which
+-- of them have a referrer whose parents lead to the root. The ways up of many
+-- referrers run together, and each object on them is visited once, however long
+-- they are. A way ends at the root or at another detached object; where that is
+-- one of those asked about and is saved by something else, it goes on from there.
+--
+-- Those saved are settled in a queue from the root on. One may hang on what has
+-- left the queue, and may change to a shallower parent while it is in it: so a
+-- parent never hangs on its child.
+--
+-- The recursive query holds what it visits in memory, and begins with a hash
+-- table as large as work_mem (see relpack.flow_narrow()); hence the bound.
+CREATE OR REPLACE FUNCTION relpack.ways_up(
+    asked bigint[], tries bigint, most bigint,
+    OUT saved bigint[], OUT parents bigint[], OUT visited bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+SET work_mem = '64kB'
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_suspects bigint[];
+    v_tried_for integer[];      -- place among the suspects, of each referrer
+    v_tried bigint[];
+    v_zoids bigint[];           -- the referrers and all above them
+    v_above bigint[];
+    v_up integer[];             -- place of the parent; NULL: the way ends here
+    v_place integer[];          -- of each suspect on the ways
+    v_end integer[];            -- where a way ends
+    v_depth integer[];          -- and how far up that is
+    v_for integer[];            -- the referrers again, sorted by where their way ends
+    v_referrer bigint[];
+    v_referrer_end integer[];
+    v_referrer_depth integer[];
+    v_first integer[];          -- the first of those that end here
+    v_root integer;
+    v_queue integer[] := '{0}'::integer[];
+    v_next integer := 1;
+    v_parent bigint[];
+    v_parent_depth integer[];
+    v_over boolean[];
+    v_from integer;
+    v_base integer;
+    i integer;
+    j integer;
+    k integer;
+BEGIN
+    SELECT coalesce(array_agg(suspect.zoid), '{}')
+    INTO v_suspects
+    FROM unnest(asked) AS suspect (zoid)
+    CROSS JOIN LATERAL (
+        SELECT FROM relpack.object WHERE zoid = suspect.zoid AND parent IS NULL OFFSET 0
+    ) AS detached;
+    SELECT coalesce(array_agg(tried.place), '{}'), coalesce(array_agg(tried.inref), '{}')
+    INTO v_tried_for, v_tried
+    FROM (
+        SELECT suspect.place::integer, referrer.inref
+        FROM unnest(v_suspects) WITH ORDINALITY AS suspect (zoid, place)
+        CROSS JOIN LATERAL (
+            SELECT inref
+            FROM relpack.object_inref
+            WHERE object_inref.zoid = suspect.zoid AND inref <> suspect.zoid
+            ORDER BY inref
+            LIMIT tries
+        ) AS referrer
+        CROSS JOIN LATERAL (
+            SELECT
+            FROM relpack.object
+            WHERE object.zoid = referrer.inref
+              AND (object.parent <> suspect.zoid
+                   OR object.parent IS NULL AND (object.zoid IN (SELECT unnest(v_suspects))) IS TRUE)
+            OFFSET 0
+        ) AS attached
+        LIMIT most
+    ) AS tried;
+    visited := cardinality(v_tried);
+    IF visited >= most OR visited = 0 THEN
+        RETURN;
+    END IF;
+    WITH RECURSIVE way (zoid, parent) AS (
+        SELECT object.zoid, object.parent
+        FROM unnest(v_tried) AS tried (zoid)
+        CROSS JOIN LATERAL (SELECT zoid, parent FROM relpack.object WHERE zoid = tried.zoid OFFSET 0) AS object
+        UNION
+        SELECT object.zoid, object.parent
+        FROM way
+        CROSS JOIN LATERAL (SELECT zoid, parent FROM relpack.object WHERE zoid = way.parent OFFSET 0) AS object
+    )
+    SELECT coalesce(array_agg(zoid), '{}'), coalesce(array_agg(parent), '{}')
+    INTO v_zoids, v_above
+    FROM (SELECT zoid, parent FROM way LIMIT most) AS bounded;
+    visited := cardinality(v_zoids);
+    IF visited >= most THEN
+        RETURN;
+    END IF;
+
+    PERFORM set_config('work_mem', '16MB', true);
+    SELECT array_agg(above.place ORDER BY way.place), min(way.place) FILTER (WHERE way.zoid = 0)
+    INTO v_up, v_root
+    FROM unnest(v_zoids, v_above) WITH ORDINALITY AS way (zoid, parent, place)
+    LEFT JOIN unnest(v_zoids) WITH ORDINALITY AS above (zoid, place) ON above.zoid = way.parent AND way.zoid <> 0;
+    SELECT coalesce(array_agg(way.place ORDER BY suspect.place), '{}')
+    INTO v_place
+    FROM unnest(v_suspects) WITH ORDINALITY AS suspect (zoid, place)
+    LEFT JOIN unnest(v_zoids) WITH ORDINALITY AS way (zoid, place) ON way.zoid = suspect.zoid;
+    v_end := array_fill(0, ARRAY[visited::integer]);
+    v_depth := v_end;
+    FOR i IN 1 .. visited LOOP
+        -- Up to what is known, and down again with what follows from that.
+        j := i;
+        k := 0;
+        WHILE v_end[j] = 0 LOOP
+            IF v_up[j] IS NULL THEN
+                v_end[j] := j;
+            ELSE
+                j := v_up[j];
+                k := k + 1;
+                IF k > visited THEN
+                    -- The tree is damaged: parents form a circle.
+                    visited := most;
+                    RETURN;
+                END IF;
+            END IF;
+        END LOOP;
+        v_from := v_end[j];
+        v_base := v_depth[j];
+        j := i;
+        FOR k IN REVERSE v_base + k .. v_base + 1 LOOP
+            v_end[j] := v_from;
+            v_depth[j] := k;
+            j := v_up[j];
+        END LOOP;
+    END LOOP;
+    SELECT coalesce(array_agg(referrer.place ORDER BY way_end, depth), '{}'), coalesce(array_agg(referrer.zoid ORDER BY way_end, depth), '{}'),
+           coalesce(array_agg(way_end ORDER BY way_end, depth), '{}'), coalesce(array_agg(depth ORDER BY way_end, depth), '{}')
+    INTO v_for, v_referrer, v_referrer_end, v_referrer_depth
+    FROM unnest(v_tried_for, v_tried) AS referrer (place, zoid)
+    JOIN unnest(v_zoids, v_end, v_depth) AS way (zoid, way_end, depth) ON way.zoid = referrer.zoid;
+    v_first := array_fill(0, ARRAY[visited::integer]);
+    FOR i IN REVERSE cardinality(v_for) .. 1 LOOP
+        v_first[v_referrer_end[i]] := i;
+    END LOOP;
+
+    v_parent := array_fill(NULL::bigint, ARRAY[cardinality(v_suspects)]);
+    v_parent_depth := array_fill(NULL::integer, ARRAY[cardinality(v_suspects)]);
+    v_over := array_fill(false, ARRAY[cardinality(v_suspects)]);
+    WHILE v_next <= cardinality(v_queue) LOOP
+        v_from := v_queue[v_next];
+        v_next := v_next + 1;
+        IF v_from = 0 THEN
+            k := v_root;
+            v_base := 0;
+        ELSE
+            v_over[v_from] := true;
+            k := v_place[v_from];
+            v_base := v_parent_depth[v_from] + 1;
+        END IF;
+        CONTINUE WHEN k IS NULL;
+        i := v_first[k];
+        WHILE i > 0 AND v_referrer_end[i] = k LOOP
+            j := v_for[i];
+            IF v_parent[j] IS NULL THEN
+                v_queue := v_queue || j;
+                v_parent[j] := v_referrer[i];
+                v_parent_depth[j] := v_base + v_referrer_depth[i];
+            ELSIF NOT v_over[j] AND v_base + v_referrer_depth[i] < v_parent_depth[j] THEN
+                v_parent[j] := v_referrer[i];
+                v_parent_depth[j] := v_base + v_referrer_depth[i];
+            END IF;
+            i := i + 1;
+        END LOOP;
+    END LOOP;
+    SELECT array_agg(suspect.zoid), array_agg(suspect.parent)
+    INTO saved, parents
+    FROM unnest(v_suspects, v_parent) AS suspect (zoid, parent)
+    WHERE suspect.parent IS NOT NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.ways_up(bigint[], bigint, bigint) IS
+    'Step of relpack.climb() and relpack.loosen(): which of some detached objects have a referrer, among so many of each (NULL: all), that hangs on the root, and the shallowest of these; visited: how many objects were looked at: with "most" of them it gave up, and nothing is said.';
