@@ -12,6 +12,17 @@ import (
 // deadlock timer is the first to end, and it would be the victim.
 func TestACommitThatWaitsForARowIsNoDeadlocksVictim(t *testing.T) {
 	t.Parallel()
+	// When relpack would begin to wait depends on how long it tries before.
+	for _, timeout := range []string{"100ms", "150ms", "300ms"} {
+		t.Run(timeout, func(t *testing.T) {
+			t.Parallel()
+			waitForARow(t, timeout)
+		})
+	}
+}
+
+func waitForARow(t *testing.T, timeout string) {
+	t.Helper()
 	target, conn := newGarden(t)
 	slowSweep(t, conn)
 	gate := session(t, target)
@@ -19,7 +30,7 @@ func TestACommitThatWaitsForARowIsNoDeadlocksVictim(t *testing.T) {
 	sweeper, swept := sweeping(t, target)
 	waiting(t, conn, sweeper.PgConn().PID())
 	session := session(t, target)
-	run(t, session, "SET deadlock_timeout = '300ms'")
+	run(t, session, "SET deadlock_timeout = '"+timeout+"'")
 	writer, err := zodbtest.BeginCommit(t.Context(), session, zodbtest.V42)
 	if err != nil {
 		t.Fatal(err)
