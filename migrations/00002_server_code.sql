@@ -2418,6 +2418,7 @@ COMMENT ON FUNCTION relpack.flow_narrow(bigint[], bigint[]) IS
 -- +goose StatementBegin
 -- Nothing hangs on a node that is detached, so that it can go without a walk.
 -- Only where nothing is left to apply: what is still to be read may refer to it.
+-- One without a node tells of a graph that is lost (relpack.graph_lost).
 CREATE OR REPLACE FUNCTION relpack.forget_missing()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -2439,9 +2440,9 @@ BEGIN
     v_gone := ARRAY(
         SELECT missing.zoid
         FROM relpack.missing
-        LEFT JOIN LATERAL (
+        CROSS JOIN LATERAL (
             SELECT object.parent FROM relpack.object WHERE object.zoid = missing.zoid OFFSET 0
-        ) AS node ON true
+        ) AS node
         WHERE node.parent IS NULL
         LIMIT v_limit);
     IF v_gone = '{}' THEN
@@ -2516,6 +2517,12 @@ BEGIN
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RETURN CASE WHEN v_storage.graph_identity <> relpack.graph_identity()
                     THEN 'the tables of an unfinished first build were emptied, rewritten or restored' END;
+    END IF;
+    IF EXISTS (
+        SELECT
+        FROM relpack.missing
+        WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid)) THEN
+        RETURN 'nodes of objects that are missing are not there';
     END IF;
     IF relpack.doubt() IS NULL AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
         RETURN NULL;
@@ -3122,14 +3129,19 @@ BEGIN
        OR EXISTS (SELECT FROM relpack.pending) THEN
         RAISE EXCEPTION 'only a graph that is up to date can be mended' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
+    IF EXISTS (
+        SELECT
+        FROM relpack.missing
+        WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid)) THEN
+        RAISE EXCEPTION 'the graph is not there any more: what hung on missing objects can''t be known from what is stored'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it builds the graph anew, or names them.';
+    END IF;
     -- Nobody knows when that was cut off: its grace begins now.
     UPDATE relpack.storage
     SET noticed_tid = greatest(noticed_tid, relpack.time_tid(clock_timestamp()))
     RETURNING detach_tid INTO STRICT v_now;
     DELETE FROM relpack.object_inref
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = object_inref.inref);
-    DELETE FROM relpack.missing
-    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid);
     PERFORM relpack.count_dangling();
     DELETE FROM relpack.suspect
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = suspect.zoid);
@@ -4077,62 +4089,68 @@ COMMENT ON FUNCTION relpack.require_large_objects() IS
 -- sql/require_no_holes.sql
 -- +goose StatementBegin
 -- A graph that is built anew knows nothing of what hung on rows that vanished:
--- it would be garbage. Those whose deletion was reported, and which no pack has
--- looked at yet, are no better. Of a storage that was emptied and filled again
--- nothing of the kind is known.
+-- it would be garbage. What was found missing stays known when the graph itself
+-- is lost. Rows that no pack has looked for yet are no better, whether or not
+-- anything told of their deletion: every node is looked up, which takes little
+-- beside a build. While one is being built, there are no indexes to look by.
 CREATE OR REPLACE FUNCTION relpack.require_no_holes()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
+SET work_mem = '64MB'
 AS $$
 DECLARE
+    v_built boolean := EXISTS (SELECT FROM relpack.storage WHERE graph IN ('known', 'doubtful'));
     v_missing text;
+    v_unseen bigint[];
 BEGIN
     PERFORM relpack.lock_storage();
-    -- While a graph is built, there are no indexes to look anything up by.
-    IF NOT EXISTS (SELECT FROM relpack.storage WHERE graph IN ('known', 'doubtful')) THEN
-        RETURN;
-    END IF;
-    SELECT string_agg(format('zoid %s (from %s)', few.zoid, array_to_string(few.inrefs, ', ')), '; ')
+    SELECT string_agg(format('zoid %s%s', few.zoid, CASE WHEN v_built THEN (
+               SELECT format(' (from %s)', array_to_string(missing_object.inrefs, ', '))
+               FROM relpack.missing_object
+               WHERE missing_object.zoid = few.zoid) END), '; ' ORDER BY few.zoid)
     INTO v_missing
     FROM (
-        SELECT missing_object.zoid, missing_object.inrefs
-        FROM relpack.missing_object
-        WHERE NOT missing_object.accepted
-          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = missing_object.zoid OFFSET 0)
-        ORDER BY missing_object.zoid
+        SELECT missing.zoid
+        FROM relpack.missing
+        WHERE NOT missing.accepted
+          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = missing.zoid)
+        ORDER BY missing.zoid
         LIMIT 10
     ) AS few;
     IF v_missing IS NOT NULL THEN
-        RAISE EXCEPTION 'objects are missing that live ones refer to: %', v_missing
+        RAISE EXCEPTION 'objects are missing that others refer to: %', v_missing
             USING ERRCODE = 'RP002',
                   HINT = 'Restore their rows, or give them up with --accept-missing ZOID each: a graph that is built anew lets go of what hangs on them.';
     END IF;
-    -- Nor of a graph that is not believed: no pack could look.
-    IF relpack.doubt() IS NOT NULL OR EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
+    IF NOT v_built THEN
         RETURN;
     END IF;
-    IF EXISTS (
-        SELECT
-        FROM (SELECT zoid FROM relpack.write_event WHERE kind = 'deleted'
-              UNION ALL
-              SELECT zoid FROM relpack.pending) AS waiting
-        CROSS JOIN LATERAL (
-            SELECT FROM relpack.object WHERE object.zoid = waiting.zoid AND object.parent IS NOT NULL OFFSET 0
-        ) AS live
-        WHERE NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = waiting.zoid OFFSET 0)
-          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = waiting.zoid OFFSET 0)) THEN
-        RAISE EXCEPTION 'rows were deleted that live objects may refer to, and no pack has looked at that yet'
-            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run" first.';
+    -- While the walk is not over, what is detached may be alive.
+    v_unseen := ARRAY(
+        SELECT object.zoid
+        FROM relpack.object
+        WHERE (object.parent IS NOT NULL OR EXISTS (SELECT FROM relpack.suspect))
+          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid)
+          AND NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = object.zoid)
+        LIMIT 10);
+    IF v_unseen <> '{}' THEN
+        RAISE EXCEPTION 'rows are gone that live objects may refer to, and no pack has looked at that yet: zoid %',
+                        array_to_string(v_unseen, ', ')
+            USING ERRCODE = 'RP002',
+                  HINT = format(
+                      'Run "relpack %s" first: what is missing is listed then.',
+                      CASE WHEN relpack.doubt() IS NOT NULL
+                                OR EXISTS (SELECT FROM relpack.write_event)
+                                OR EXISTS (SELECT FROM relpack.pending)
+                           THEN 'pack --dry-run' ELSE 'verify --repair' END);
     END IF;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_no_holes() IS
-    'Raises RP002 while objects are missing that live ones refer to, unless they were given up: before the graph is forgotten.';
+    'Raises RP002 while objects are missing, unless they were given up, or nodes of live objects have no row: before the graph is forgotten.';
 -- +goose StatementEnd
 
 -- sql/require_own.sql

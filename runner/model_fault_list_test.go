@@ -236,6 +236,8 @@ var modelFaults = []modelFault{
 		[]string{"      AND NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = examined_inref.zoid)", ""}},
 	{"a graph is built anew over holes", "build_reset", 11,
 		[]string{"PERFORM relpack.require_no_holes();", ""}},
+	{"a graph is built anew over rows that vanished unseen", "require_no_holes", 11,
+		[]string{"IF v_unseen <> '{}' THEN", "IF false THEN"}},
 	{"what dangles is not noted", "apply", 1,
 		[]string{"PERFORM relpack.note_dangling(v_named, v_unnamed, v_born);", ""}},
 	{"a first build does not look for what dangles", "build_step", 7,

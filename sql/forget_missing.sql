@@ -1,5 +1,6 @@
 -- Nothing hangs on a node that is detached, so that it can go without a walk.
 -- Only where nothing is left to apply: what is still to be read may refer to it.
+-- One without a node tells of a graph that is lost (relpack.graph_lost).
 CREATE OR REPLACE FUNCTION relpack.forget_missing()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -21,9 +22,9 @@ BEGIN
     v_gone := ARRAY(
         SELECT missing.zoid
         FROM relpack.missing
-        LEFT JOIN LATERAL (
+        CROSS JOIN LATERAL (
             SELECT object.parent FROM relpack.object WHERE object.zoid = missing.zoid OFFSET 0
-        ) AS node ON true
+        ) AS node
         WHERE node.parent IS NULL
         LIMIT v_limit);
     IF v_gone = '{}' THEN

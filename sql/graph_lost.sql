@@ -19,6 +19,12 @@ BEGIN
         RETURN CASE WHEN v_storage.graph_identity <> relpack.graph_identity()
                     THEN 'the tables of an unfinished first build were emptied, rewritten or restored' END;
     END IF;
+    IF EXISTS (
+        SELECT
+        FROM relpack.missing
+        WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid)) THEN
+        RETURN 'nodes of objects that are missing are not there';
+    END IF;
     IF relpack.doubt() IS NULL AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
         RETURN NULL;
     END IF;

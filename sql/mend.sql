@@ -18,14 +18,19 @@ BEGIN
        OR EXISTS (SELECT FROM relpack.pending) THEN
         RAISE EXCEPTION 'only a graph that is up to date can be mended' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
+    IF EXISTS (
+        SELECT
+        FROM relpack.missing
+        WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid)) THEN
+        RAISE EXCEPTION 'the graph is not there any more: what hung on missing objects can''t be known from what is stored'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it builds the graph anew, or names them.';
+    END IF;
     -- Nobody knows when that was cut off: its grace begins now.
     UPDATE relpack.storage
     SET noticed_tid = greatest(noticed_tid, relpack.time_tid(clock_timestamp()))
     RETURNING detach_tid INTO STRICT v_now;
     DELETE FROM relpack.object_inref
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = object_inref.inref);
-    DELETE FROM relpack.missing
-    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid);
     PERFORM relpack.count_dangling();
     DELETE FROM relpack.suspect
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = suspect.zoid);
