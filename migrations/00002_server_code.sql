@@ -192,15 +192,17 @@ BEGIN
     WHERE examined.tid IS NULL
       AND EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = examined.zoid);
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
-    DELETE FROM relpack.examined_inref
-    WHERE guessed
-      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = examined_inref.zoid)
-      -- The row of a node may be missing.
-      AND NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = examined_inref.zoid);
     IF EXISTS (SELECT FROM relpack.examined_object WHERE zoid = 0 AND tid IS NULL) THEN
         RAISE EXCEPTION 'the storage has no root object (zoid 0)' USING ERRCODE = 'RP002';
     END IF;
     PERFORM relpack.hold_missing();
+    DELETE FROM relpack.examined_inref
+    WHERE guessed
+      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = examined_inref.zoid)
+      -- The row of a node may be missing; if it was given up, the node goes now.
+      AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = examined_inref.zoid)
+           OR EXISTS (SELECT FROM relpack.examined_object AS gone
+                      WHERE gone.zoid = examined_inref.zoid AND gone.tid IS NULL));
 
     -- Read ahead of the capture: a state rewritten under this very tid before
     -- the next makes no event of its own.

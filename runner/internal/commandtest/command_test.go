@@ -204,6 +204,12 @@ func TestOneStoragesFailureDoesNotStopTheOthersAndNoPasswordIsShown(t *testing.T
 	}
 }
 
+func TestAMissingObjectIsGivenUpInOneStorageOnly(t *testing.T) {
+	t.Parallel()
+	config := configuration(t, "", map[string]string{"one": "host='/nonexistent'", "two": "host='/nonexistent'"}, "one", "two")
+	relpack(t, "pack", "--accept-missing", "5", config).expect(t, runner.ExitUsage, "names 2 storages")
+}
+
 func TestAConfigurationThatForbidsPackingIsRefused(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewDatabase(t)
