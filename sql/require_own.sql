@@ -10,6 +10,11 @@ DECLARE
     v_owner oid := (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.object_state'));
     v_foreign text;
 BEGIN
+    WITH own AS MATERIALIZED (
+        SELECT *
+        FROM pg_class
+        WHERE relnamespace = 'relpack'::regnamespace AND relkind NOT IN ('i', 'I', 't')
+    )
     SELECT min(found.what)
     INTO v_foreign
     FROM (
@@ -18,30 +23,29 @@ BEGIN
         WHERE nspname = 'relpack' AND nspowner <> v_owner
         UNION ALL
         SELECT format('relpack.%I belongs to %s, object_state to %s', relname, relowner::regrole, v_owner::regrole)
-        FROM pg_class
-        WHERE relnamespace = 'relpack'::regnamespace AND relkind NOT IN ('i', 'I', 't') AND relowner <> v_owner
+        FROM own
+        WHERE relowner <> v_owner
         UNION ALL
         SELECT format('function relpack.%I belongs to %s, object_state to %s', proname, proowner::regrole, v_owner::regrole)
         FROM pg_proc
         WHERE pronamespace = 'relpack'::regnamespace AND proowner <> v_owner
         UNION ALL
         SELECT format('there is a rule %I on relpack.%I', rulename, relname)
-        FROM pg_rewrite
-        JOIN pg_class ON pg_class.oid = ev_class
-        WHERE relnamespace = 'relpack'::regnamespace AND relkind <> 'v'
+        FROM own
+        JOIN pg_rewrite ON ev_class = own.oid
+        WHERE relkind <> 'v' AND relhasrules
         UNION ALL
         SELECT format('there is a trigger %I on relpack.%I', tgname, relname)
-        FROM pg_trigger
-        JOIN pg_class ON pg_class.oid = tgrelid
-        WHERE relnamespace = 'relpack'::regnamespace AND NOT tgisinternal
-          AND tgfoid <> to_regprocedure('relpack.guard_graph()')
+        FROM own
+        JOIN pg_trigger ON tgrelid = own.oid
+        WHERE relhastriggers AND NOT tgisinternal AND tgfoid <> to_regprocedure('relpack.guard_graph()')
         UNION ALL
         SELECT format('relpack.%I is no plain table: it inherits, is inherited from, or has policies', relname)
-        FROM pg_class
-        WHERE relnamespace = 'relpack'::regnamespace AND relkind IN ('r', 'p')
-          AND (relkind = 'p'
-               OR relrowsecurity
-               OR EXISTS (SELECT FROM pg_inherits WHERE pg_class.oid IN (inhparent, inhrelid)))
+        FROM own
+        WHERE relkind = 'p'
+           OR relrowsecurity
+           OR (relhassubclass AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = own.oid))
+           OR (relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhrelid = own.oid))
     ) AS found (what);
     IF v_foreign IS NOT NULL THEN
         RAISE EXCEPTION 'relpack is not its own master: %', v_foreign
