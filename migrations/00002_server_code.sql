@@ -2473,6 +2473,33 @@ COMMENT ON FUNCTION relpack.forget_missing() IS
     'Last step of relpack.reach(): nodes of vanished rows that nothing live refers to leave the graph, some at a time; returns how many.';
 -- +goose StatementEnd
 
+-- sql/fresh_state.sql
+-- +goose StatementBegin
+-- What a sweep that decodes has to look at before it may commit. With the rights
+-- of who asks: states are shown to nobody who may not read them in object_state.
+-- No view, which would keep its owner from altering or dropping the table.
+CREATE OR REPLACE FUNCTION relpack.fresh_state()
+RETURNS TABLE (zoid bigint, state bytea)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT stored.zoid, stored.state
+    FROM public.object_state AS stored
+    WHERE stored.tid > (SELECT storage.applied_tid FROM relpack.storage)
+    UNION ALL
+    SELECT stored.zoid, stored.state
+    FROM relpack.write_event
+    JOIN public.object_state AS stored ON stored.zoid = write_event.zoid;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.fresh_state() IS
+    'Objects written since the graph was brought up to date, with their states as stored now; one may be in it twice.';
+-- +goose StatementEnd
+
 -- sql/graph_identity.sql
 -- +goose StatementBegin
 -- TRUNCATE, a restore and VACUUM FULL each give a table another file; a dump
@@ -3361,7 +3388,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.nothing_new(bigint, boolean) IS
-    'Step of relpack.sweep(): "nothing new" when nothing was written since the graph was settled; else stale, or undecoded where the caller decodes (decoder) and it is little: he looks at relpack.fresh_state while the writers'' lock is held.';
+    'Step of relpack.sweep(): "nothing new" when nothing was written since the graph was settled; else stale, or undecoded where the caller decodes (decoder) and it is little: he looks at relpack.fresh_state() while the writers'' lock is held.';
 -- +goose StatementEnd
 
 -- sql/oldest_transaction.sql
@@ -4169,6 +4196,11 @@ DECLARE
     v_owner oid := (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.object_state'));
     v_foreign text;
 BEGIN
+    WITH own AS MATERIALIZED (
+        SELECT *
+        FROM pg_class
+        WHERE relnamespace = 'relpack'::regnamespace AND relkind NOT IN ('i', 'I', 't')
+    )
     SELECT min(found.what)
     INTO v_foreign
     FROM (
@@ -4177,30 +4209,29 @@ BEGIN
         WHERE nspname = 'relpack' AND nspowner <> v_owner
         UNION ALL
         SELECT format('relpack.%I belongs to %s, object_state to %s', relname, relowner::regrole, v_owner::regrole)
-        FROM pg_class
-        WHERE relnamespace = 'relpack'::regnamespace AND relkind NOT IN ('i', 'I', 't') AND relowner <> v_owner
+        FROM own
+        WHERE relowner <> v_owner
         UNION ALL
         SELECT format('function relpack.%I belongs to %s, object_state to %s', proname, proowner::regrole, v_owner::regrole)
         FROM pg_proc
         WHERE pronamespace = 'relpack'::regnamespace AND proowner <> v_owner
         UNION ALL
         SELECT format('there is a rule %I on relpack.%I', rulename, relname)
-        FROM pg_rewrite
-        JOIN pg_class ON pg_class.oid = ev_class
-        WHERE relnamespace = 'relpack'::regnamespace AND relkind <> 'v'
+        FROM own
+        JOIN pg_rewrite ON ev_class = own.oid
+        WHERE relkind <> 'v' AND relhasrules
         UNION ALL
         SELECT format('there is a trigger %I on relpack.%I', tgname, relname)
-        FROM pg_trigger
-        JOIN pg_class ON pg_class.oid = tgrelid
-        WHERE relnamespace = 'relpack'::regnamespace AND NOT tgisinternal
-          AND tgfoid <> to_regprocedure('relpack.guard_graph()')
+        FROM own
+        JOIN pg_trigger ON tgrelid = own.oid
+        WHERE relhastriggers AND NOT tgisinternal AND tgfoid <> to_regprocedure('relpack.guard_graph()')
         UNION ALL
         SELECT format('relpack.%I is no plain table: it inherits, is inherited from, or has policies', relname)
-        FROM pg_class
-        WHERE relnamespace = 'relpack'::regnamespace AND relkind IN ('r', 'p')
-          AND (relkind = 'p'
-               OR relrowsecurity
-               OR EXISTS (SELECT FROM pg_inherits WHERE pg_class.oid IN (inhparent, inhrelid)))
+        FROM own
+        WHERE relkind = 'p'
+           OR relrowsecurity
+           OR (relhassubclass AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = own.oid))
+           OR (relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhrelid = own.oid))
     ) AS found (what);
     IF v_foreign IS NOT NULL THEN
         RAISE EXCEPTION 'relpack is not its own master: %', v_foreign
@@ -5348,7 +5379,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep_decoded(bigint[], bigint) IS
-    'Second half of relpack.sweep() with decoder: told what the states in relpack.fresh_state refer to, and how many of them can''t be decoded, lets the transaction commit (true), or finds that it must be rolled back (false).';
+    'Second half of relpack.sweep() with decoder: told what the states of relpack.fresh_state() refer to, and how many of them can''t be decoded, lets the transaction commit (true), or finds that it must be rolled back (false).';
 -- +goose StatementEnd
 
 -- sql/sweep_delete.sql
@@ -6324,25 +6355,6 @@ COMMENT ON COLUMN relpack.finding_kind.meaning IS 'The finding in words.';
 COMMENT ON COLUMN relpack.finding_kind.remedy IS 'What to do about it.';
 -- +goose StatementEnd
 
--- sql/fresh_state.sql
--- +goose StatementBegin
--- What a sweep that decodes has to look at before it may commit. States are shown
--- to nobody who may not read them in object_state.
-CREATE OR REPLACE VIEW relpack.fresh_state WITH (security_invoker = true) AS
-SELECT stored.zoid, stored.state
-FROM public.object_state AS stored
-WHERE stored.tid > (SELECT storage.applied_tid FROM relpack.storage)
-UNION ALL
-SELECT stored.zoid, stored.state
-FROM relpack.write_event
-JOIN public.object_state AS stored ON stored.zoid = write_event.zoid;
-
-COMMENT ON VIEW relpack.fresh_state IS
-    'Objects written since the graph was brought up to date, with their states; one may be in it twice.';
-COMMENT ON COLUMN relpack.fresh_state.zoid IS 'Object id.';
-COMMENT ON COLUMN relpack.fresh_state.state IS 'Its state, as stored now.';
--- +goose StatementEnd
-
 -- sql/garbage_by_class.sql
 -- +goose StatementBegin
 CREATE OR REPLACE VIEW relpack.garbage_by_class AS
@@ -6542,7 +6554,6 @@ DROP VIEW relpack."missing_object";
 DROP VIEW relpack."missing_blob_index";
 DROP VIEW relpack."leftover";
 DROP VIEW relpack."garbage_by_class";
-DROP VIEW relpack."fresh_state";
 DROP VIEW relpack."finding_kind";
 DROP VIEW relpack."dangling_reference";
 DROP FUNCTION relpack."ways_up";
@@ -6622,6 +6633,7 @@ DROP FUNCTION relpack."guard_graph";
 DROP FUNCTION relpack."grow";
 DROP FUNCTION relpack."graph_lost";
 DROP FUNCTION relpack."graph_identity";
+DROP FUNCTION relpack."fresh_state";
 DROP FUNCTION relpack."forget_missing";
 DROP FUNCTION relpack."flow_narrow";
 DROP FUNCTION relpack."flow";

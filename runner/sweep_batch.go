@@ -62,7 +62,7 @@ func (p *pack) sweepBatch(ctx context.Context, batch int, decode bool) (b batchR
 // decodeFresh decodes what was written since the graph was brought up to date:
 // all that it refers to, and how many states can't be decoded.
 func decodeFresh(ctx context.Context, tx pgx.Tx) (refs []int64, undecodable int64, err error) {
-	rows, err := tx.Query(ctx, "SELECT state FROM relpack.fresh_state")
+	rows, err := tx.Query(ctx, "SELECT state FROM relpack.fresh_state()")
 	if err != nil {
 		return nil, 0, err
 	}
