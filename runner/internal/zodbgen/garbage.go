@@ -38,12 +38,12 @@ func (p *Plan) garbageRanges() [][2]int64 {
 
 // scatteredCount is how much garbage lies outside folders: it refers to live
 // objects at most, and is found by counting references too.
-func (p *Plan) scatteredCount() int64 { return p.catalogs.paths.root - p.scattered }
+func (p *Plan) scatteredCount() int64 { return p.Objects - p.scattered }
 
 // writeScattered writes the garbage outside folders: what edits left behind.
 func (w *writer) writeScattered() error {
 	p := w.plan
-	end := p.catalogs.paths.root
+	end := p.Objects
 	for zoid := p.scattered; zoid < end; {
 		w.tid = p.tidOf(zoid)
 		r := randomOf(p.Seed, "scattered", zoid)

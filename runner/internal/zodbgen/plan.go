@@ -123,7 +123,7 @@ func NewPlan(objects int64, seed uint64) *Plan {
 	return p
 }
 
-// growFolders adds folders until the catalogs just fit behind them.
+// growFolders adds folders until the catalogs just fit in front of them.
 func (p *Plan) growFolders() {
 	zoid := int64(zoidFolders)
 	limit := p.Objects - int64(float64(p.Objects)*scatteredShare)
@@ -155,9 +155,23 @@ func (p *Plan) growFolders() {
 		g.add(u)
 		zoid = u.end
 	}
-	p.scattered = zoid
-	catalogs := newCatalogs(0, int64(len(p.entries)))
-	p.catalogs = newCatalogs(p.Objects-catalogs.objects(), int64(len(p.entries)))
+	p.catalogs = newCatalogs(zoidFolders, int64(len(p.entries)))
+	p.moveUp(p.catalogs.objects())
+	p.scattered = zoid + p.catalogs.objects()
+}
+
+// moveUp makes room for the catalogs, which are older than what they list, as
+// if the site had been exported and imported. So is each bucket older than the
+// nodes above it, and refers to the next one: who takes the oldest referrer of
+// each object for its parent gets a tree as deep as these chains are long.
+func (p *Plan) moveUp(by int64) {
+	for i := range p.units {
+		p.units[i].zoid += by
+		p.units[i].end += by
+	}
+	for i, e := range p.entries {
+		p.entries[i] = newEntry(e.zoid()+by, e.class(), e.stays())
+	}
 }
 
 // grower draws folders one after the other.

@@ -59,6 +59,60 @@ func TestTheGarbageIsWhatNothingReaches(t *testing.T) {
 	}
 }
 
+// mean is the mean and the highest level of the objects that can be reached.
+func mean(level map[int64]int64) (float64, int64) {
+	var sum, highest int64
+	for _, l := range level {
+		sum, highest = sum+l, max(highest, l)
+	}
+	return float64(sum) / float64(len(level)), highest
+}
+
+// A generator without this shape hid for long that it makes a difference.
+func TestTheOldestReferrersMakeADeepTree(t *testing.T) {
+	t.Parallel()
+	for size, times := range map[int64]float64{50_000: 10, 200_000: 20} {
+		refs := graphOf(t, NewPlan(size, 1))
+		nearest, order := map[int64]int64{0: 0}, []int64{0}
+		for i := 0; i < len(order); i++ {
+			for _, to := range refs[order[i]] {
+				if _, met := nearest[to]; !met {
+					nearest[to] = nearest[order[i]] + 1
+					order = append(order, to)
+				}
+			}
+		}
+		oldest := map[int64]int64{}
+		for from := range nearest {
+			for _, to := range refs[from] {
+				if parent, met := oldest[to]; !met || from < parent {
+					oldest[to] = from
+				}
+			}
+		}
+		delete(oldest, 0)
+		level := map[int64]int64{0: 0}
+		for zoid := range nearest {
+			var way []int64
+			for at := zoid; ; at = oldest[at] {
+				if _, known := level[at]; known || len(way) > len(refs) {
+					break
+				}
+				way = append(way, at)
+			}
+			for _, at := range slices.Backward(way) {
+				level[at] = level[oldest[at]] + 1
+			}
+		}
+		near, nearMost := mean(nearest)
+		old, oldMost := mean(level)
+		t.Logf("%d objects: %.1f levels on average and %d at most, by the oldest referrer %.1f and %d", size, near, nearMost, old, oldMost)
+		if old < times*near {
+			t.Errorf("%d objects: %.1f levels by the oldest referrer, %.1f breadth-first: less than %g times", size, old, near, times)
+		}
+	}
+}
+
 func BenchmarkWrite(b *testing.B) {
 	p := NewPlan(200_000, 1)
 	for b.Loop() {

@@ -24,6 +24,7 @@ type writer struct {
 func (p *Plan) Write(emit func(zoid, tid int64, state []byte) error) error {
 	w := &writer{plan: p, emit: emit}
 	w.writeHead()
+	w.writeCatalogs()
 	for i := range p.units {
 		if w.err != nil {
 			return w.err
@@ -33,7 +34,6 @@ func (p *Plan) Write(emit func(zoid, tid int64, state []byte) error) error {
 	if w.err == nil {
 		w.err = w.writeScattered()
 	}
-	w.writeCatalogs()
 	return w.err
 }
 
