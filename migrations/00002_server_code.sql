@@ -2055,6 +2055,7 @@ BEGIN
             ON CONFLICT DO NOTHING;
         END IF;
         PERFORM relpack.set_aside_blobs();
+        PERFORM relpack.require_cut_off();
         PERFORM relpack.require_large_objects();
         PERFORM relpack.clear_scratch('relpack.spared');
     END IF;
@@ -2076,7 +2077,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.doom(timestamptz) IS
-    'Chooses the objects that a sweep with this pack time deletes, into relpack.doomed; returns how many. NULL: whatever is unreachable. Deletes nothing. Raises RP002 where a sweep could not delete what is chosen: large objects of another owner.';
+    'Chooses the objects that a sweep with this pack time deletes, into relpack.doomed; returns how many. NULL: whatever is unreachable. Deletes nothing. Raises RP002 where a live object refers to what is chosen, and where a sweep could not delete it: large objects of another owner.';
 -- +goose StatementEnd
 
 -- sql/doomed_otherwise.sql
@@ -3973,6 +3974,68 @@ $$;
 
 COMMENT ON FUNCTION relpack.report_write() IS
     'Trigger function: reports rows whose tid is not above the watermark (restored rows, zodbconvert), and all rows of transactions that are not READ COMMITTED. An ordinary commit reports nothing.';
+-- +goose StatementEnd
+
+-- sql/require_cut_off.sql
+-- +goose StatementBegin
+-- The last look before a deletion, past all that led to the choice: nothing chosen
+-- may have a live referrer. Whoever lost a suspect would lose live objects. Most
+-- referrers of garbage are chosen themselves, and only the others are looked up.
+-- For many that is one pass over relpack.doomed, for a few it goes by index: the
+-- size of the table tells. References are looked up in the order in which objects
+-- were chosen, that of zoids.
+CREATE OR REPLACE FUNCTION relpack.require_cut_off()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+SET jit = off
+SET enable_hashjoin = on
+SET enable_mergejoin = off
+SET enable_seqscan = on
+SET enable_bitmapscan = off
+SET max_parallel_workers_per_gather = 0
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_held text;
+BEGIN
+    WITH kept AS MATERIALIZED (
+        SELECT edge.zoid, edge.inref
+        FROM (
+            SELECT doomed.zoid, referrer.inref
+            FROM relpack.doomed
+            CROSS JOIN LATERAL (
+                SELECT inref FROM relpack.object_inref WHERE object_inref.zoid = doomed.zoid OFFSET 0
+            ) AS referrer
+        ) AS edge
+        LEFT JOIN relpack.doomed AS chosen ON chosen.zoid = edge.inref
+        WHERE chosen.zoid IS NULL
+    )
+    SELECT string_agg(format('%s (from %s)', few.zoid, few.inref), ', ' ORDER BY few.zoid)
+    INTO v_held
+    FROM (
+        SELECT kept.zoid, min(kept.inref) AS inref
+        FROM kept
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE object.zoid = kept.inref AND object.parent IS NOT NULL OFFSET 0
+        ) AS live
+        GROUP BY kept.zoid
+        ORDER BY kept.zoid
+        LIMIT 10
+    ) AS few;
+    IF v_held IS NOT NULL THEN
+        RAISE EXCEPTION 'the graph does not describe the storage: live objects refer to what would be deleted: zoid %', v_held
+            USING ERRCODE = 'RP002',
+                  CONSTRAINT = 'what_is_deleted_is_cut_off',
+                  HINT = 'Run "relpack pack": it reads everything again, and mends the graph.';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_cut_off() IS
+    'Step of relpack.doom(): raises RP002 when a live object refers to one of relpack.doomed, which can''t be where the graph describes the storage.';
 -- +goose StatementEnd
 
 -- sql/require_deletable.sql
@@ -6596,6 +6659,7 @@ DROP FUNCTION relpack."require_no_holes";
 DROP FUNCTION relpack."require_large_objects";
 DROP FUNCTION relpack."require_deleted";
 DROP FUNCTION relpack."require_deletable";
+DROP FUNCTION relpack."require_cut_off";
 DROP FUNCTION relpack."report_write";
 DROP FUNCTION relpack."report_truncate";
 DROP FUNCTION relpack."report_move";

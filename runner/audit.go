@@ -179,13 +179,30 @@ func (p *pack) stopAtDifference(ctx context.Context, v *verification) error {
 			texts = append(texts, f.String())
 		}
 	}
-	difference := strings.Join(texts, "; ")
+	p.report.Mended = found
+	return p.differs(ctx, strings.Join(texts, "; "))
+}
+
+// differs notes a difference and mends it.
+func (p *pack) differs(ctx context.Context, difference string) error {
 	if _, err := p.conn.Exec(ctx, "SELECT relpack.audit_differs($1)", difference); err != nil {
 		return fmt.Errorf("note what differs in relpack.audit: %w", err)
 	}
 	p.log.Warn("the graph does not describe the storage: " + difference + ": everything is read again")
-	p.report.Mended = found
 	return p.readAgain(ctx, difference)
+}
+
+// cutOff names the refusal of relpack.require_cut_off().
+const cutOff = "what_is_deleted_is_cut_off"
+
+// unlessHeld mends the graph if err is that live objects refer to what would be
+// deleted.
+func (p *pack) unlessHeld(ctx context.Context, err error) error {
+	refusal, refused := asRefusal(err)
+	if !refused || refusal.ConstraintName != cutOff || p.conn.IsClosed() {
+		return err
+	}
+	return p.differs(ctx, strings.TrimPrefix(refusal.Message, "the graph does not describe the storage: "))
 }
 
 // mendDifference mends what an audit of an earlier run found. It returns how

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -125,7 +126,7 @@ func (h *modelHistory) sweepByHand(ctx context.Context, s modelStep) error {
 		outcome, _, err := h.sweepBeside(ctx, s, packTime)
 		s.writes = nil
 		switch {
-		case isState(err, stateRefused) && !clean:
+		case isState(err, stateRefused) && !clean && !strings.Contains(err.Error(), "live objects refer to"):
 			h.w.counts["sweep refused"]++
 			return nil
 		case err != nil:

@@ -150,7 +150,7 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 	if err := p.noteReferrers(ctx); err != nil {
 		return err
 	}
-	err = p.removeGarbage(ctx, blobs)
+	err = p.unlessHeld(ctx, p.removeGarbage(ctx, blobs))
 	// What is refused may be so because the graph is wrong.
 	if err != nil && (ExitCode(err) != ExitRefused || p.conn.IsClosed() || len(p.report.Mended) > 0) {
 		return err

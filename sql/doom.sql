@@ -65,6 +65,7 @@ BEGIN
             ON CONFLICT DO NOTHING;
         END IF;
         PERFORM relpack.set_aside_blobs();
+        PERFORM relpack.require_cut_off();
         PERFORM relpack.require_large_objects();
         PERFORM relpack.clear_scratch('relpack.spared');
     END IF;
@@ -86,4 +87,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.doom(timestamptz) IS
-    'Chooses the objects that a sweep with this pack time deletes, into relpack.doomed; returns how many. NULL: whatever is unreachable. Deletes nothing. Raises RP002 where a sweep could not delete what is chosen: large objects of another owner.';
+    'Chooses the objects that a sweep with this pack time deletes, into relpack.doomed; returns how many. NULL: whatever is unreachable. Deletes nothing. Raises RP002 where a live object refers to what is chosen, and where a sweep could not delete it: large objects of another owner.';
