@@ -22,7 +22,7 @@ WITHPG = $(GO) run -buildvcs=false ./runner/internal/pgtest/withpg
 MEASURE = $(GO) run -buildvcs=false ./runner/internal/bench -objects $(OBJECTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-matrix test-hostile histories demo interop soak bench bench-compare bench-extremes bench-peer bench-go fmt lint fuzz clean go
+.PHONY: help build test test-matrix test-hostile histories demo interop soak bench bench-compare bench-extremes bench-peer bench-real bench-go fmt lint fuzz clean go
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,10 @@ bench-compare: go ## print the ratios of the last make bench against a saved one
 bench-peer: build ## run zodbpack beside relpack on one generated database (OBJECTS=1000000)
 	@mkdir -p .cache
 	$(MEASURE) -peer .cache/peer -json .cache/bench-peer.json $(BENCHFLAGS)
+
+bench-real: build ## measure relpack and zodbpack on a site that RelStorage wrote (OBJECTS=1000000 SEED=1); kept in .cache
+	@mkdir -p .cache
+	$(GO) run -buildvcs=false ./runner/internal/bench real -objects $(OBJECTS) -seed $(if $(filter file,$(origin SEED)),1,$(SEED)) -json .cache/bench-real.json $(BENCHFLAGS)
 
 bench-go: go ## run the Go benchmarks on a private PostgreSQL that flushes to disk (BENCH=regexp)
 	$(WITHPG) -durable -- $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) ./...

@@ -58,7 +58,26 @@ func (b *bench) comparePeer(ctx context.Context) (err error) {
 	if err := b.deletionOfBoth(ctx, p); err != nil {
 		return err
 	}
-	return b.secondOfBoth(ctx, p)
+	b.changeBoth = func(ctx context.Context) error { return b.commitTo(ctx, b.dsn, p.dsn) }
+	if err := b.secondOfBoth(ctx, p); err != nil {
+		return err
+	}
+	if err := b.commitTo(ctx, b.dsn); err != nil {
+		return err
+	}
+	step("relpack, bare rows")
+	return b.bareRows(ctx)
+}
+
+// commitTo commits the next 0.1 % of changes to databases.
+func (b *bench) commitTo(ctx context.Context, dsns ...string) error {
+	lot := b.changes.Next(0.001)
+	for _, dsn := range dsns {
+		if err := connected(ctx, dsn, func(conn *pgx.Conn) error { return lot.Commit(ctx, conn) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // installPeer installs RelStorage where it isn't yet.
