@@ -278,6 +278,7 @@ CREATE TABLE relpack.storage (
     only_row         boolean NOT NULL DEFAULT true,
     scan_disturbed   boolean NOT NULL DEFAULT false,
     reread           boolean NOT NULL DEFAULT false,
+    resettle         boolean NOT NULL DEFAULT false,
     graph            text    NOT NULL DEFAULT 'none',
     trigger_identity text    NOT NULL DEFAULT '',
     column_identity  text    NOT NULL DEFAULT '',
@@ -309,7 +310,8 @@ COMMENT ON COLUMN relpack.storage.shaped_depth IS 'How many parents an object ha
 COMMENT ON COLUMN relpack.storage.depth_looked_at IS 'When it was last looked how many these are, or all parents were chosen.';
 COMMENT ON COLUMN relpack.storage.only_row IS 'Always true: there is one row.';
 COMMENT ON COLUMN relpack.storage.scan_disturbed IS 'First build: rows may have been read twice or missed. While it is built or reshaping: a comparison follows.';
-COMMENT ON COLUMN relpack.storage.reread IS 'Columns of object_state were altered: every state is to be read again.';
+COMMENT ON COLUMN relpack.storage.reread IS 'Columns of object_state were altered, or relpack''s own tables emptied, rewritten or restored: every state is to be read again.';
+COMMENT ON COLUMN relpack.storage.resettle IS 'relpack''s own tables were emptied, rewritten or restored: what is reachable is to be found again for all objects.';
 COMMENT ON COLUMN relpack.storage.graph IS
     'none: not built; scanning, indexing, growing, filling, finishing: being built; reshaping: parents are chosen again for all objects; doubtful: to be compared with the storage; known: describes it up to applied_tid.';
 COMMENT ON COLUMN relpack.storage.trigger_identity IS 'Catalog identity of our triggers; another one means that they may have been off.';

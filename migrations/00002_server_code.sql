@@ -70,7 +70,9 @@ BEGIN
         applied_tid = least(applied_tid, newest.tid),
         graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'known' THEN 'doubtful' ELSE graph END,
         scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'known')),
-        reread = reread OR (graph <> 'none' AND column_identity <> v_columns),
+        -- Whatever was in a table of ours that is another one now may be lost.
+        reread = reread OR (graph <> 'none' AND (column_identity <> v_columns OR graph_identity <> v_graph)),
+        resettle = resettle OR (graph <> 'none' AND graph_identity <> v_graph),
         relation = v_relation,
         filenode = v_filenode,
         trigger_identity = v_triggers,
@@ -1074,7 +1076,7 @@ BEGIN
     SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, noticed_tid = 0, doomed_tid = 0,
         settled_tid = 0, clock_tid = NULL,
         objects = 0, inrefs = 0, cut_objects = 0,
-        doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false;
+        doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false, resettle = false;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,
              relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.set_aside,
              relpack.foreign_reference,
@@ -1529,7 +1531,7 @@ BEGIN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF v_storage.reread THEN
-        RAISE EXCEPTION 'columns of object_state were altered: every state is to be read again first'
+        RAISE EXCEPTION 'columns of object_state, or relpack''s own tables, were altered: every state is to be read again first'
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
 
@@ -1792,6 +1794,27 @@ BEGIN
     CREATE TRIGGER relpack_guard_inref
         BEFORE DELETE OR TRUNCATE ON relpack.object_inref
         FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_missing
+        BEFORE DELETE OR TRUNCATE ON relpack.missing
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_write_event
+        BEFORE DELETE OR TRUNCATE ON relpack.write_event
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_pending
+        BEFORE DELETE OR TRUNCATE ON relpack.pending
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_suspect
+        BEFORE DELETE OR TRUNCATE ON relpack.suspect
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_problem
+        BEFORE DELETE OR TRUNCATE ON relpack.problem
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_foreign_reference
+        BEFORE DELETE OR TRUNCATE ON relpack.foreign_reference
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_capture
+        BEFORE DELETE OR TRUNCATE ON relpack.capture
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
 
     CREATE TRIGGER relpack_report_move
         AFTER UPDATE ON public.object_state
@@ -1809,6 +1832,13 @@ BEGIN
         ENABLE REPLICA TRIGGER relpack_report_applied;
     ALTER TABLE relpack.object ENABLE ALWAYS TRIGGER relpack_guard_object;
     ALTER TABLE relpack.object_inref ENABLE ALWAYS TRIGGER relpack_guard_inref;
+    ALTER TABLE relpack.missing ENABLE ALWAYS TRIGGER relpack_guard_missing;
+    ALTER TABLE relpack.write_event ENABLE ALWAYS TRIGGER relpack_guard_write_event;
+    ALTER TABLE relpack.pending ENABLE ALWAYS TRIGGER relpack_guard_pending;
+    ALTER TABLE relpack.suspect ENABLE ALWAYS TRIGGER relpack_guard_suspect;
+    ALTER TABLE relpack.problem ENABLE ALWAYS TRIGGER relpack_guard_problem;
+    ALTER TABLE relpack.foreign_reference ENABLE ALWAYS TRIGGER relpack_guard_foreign_reference;
+    ALTER TABLE relpack.capture ENABLE ALWAYS TRIGGER relpack_guard_capture;
 
     COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
     COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
@@ -1819,6 +1849,13 @@ BEGIN
     COMMENT ON TRIGGER relpack_report_applied ON public.object_state IS 'relpack: reports rows applied by logical replication';
     COMMENT ON TRIGGER relpack_guard_object ON relpack.object IS 'relpack: refuses DELETE and TRUNCATE to others';
     COMMENT ON TRIGGER relpack_guard_inref ON relpack.object_inref IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_missing ON relpack.missing IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_write_event ON relpack.write_event IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_pending ON relpack.pending IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_suspect ON relpack.suspect IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_problem ON relpack.problem IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_foreign_reference ON relpack.foreign_reference IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_capture ON relpack.capture IS 'relpack: refuses DELETE and TRUNCATE to others';
 END;
 $$;
 
@@ -2180,6 +2217,13 @@ BEGIN
     END IF;
     DROP TRIGGER IF EXISTS relpack_guard_object ON relpack.object;
     DROP TRIGGER IF EXISTS relpack_guard_inref ON relpack.object_inref;
+    DROP TRIGGER IF EXISTS relpack_guard_missing ON relpack.missing;
+    DROP TRIGGER IF EXISTS relpack_guard_write_event ON relpack.write_event;
+    DROP TRIGGER IF EXISTS relpack_guard_pending ON relpack.pending;
+    DROP TRIGGER IF EXISTS relpack_guard_suspect ON relpack.suspect;
+    DROP TRIGGER IF EXISTS relpack_guard_problem ON relpack.problem;
+    DROP TRIGGER IF EXISTS relpack_guard_foreign_reference ON relpack.foreign_reference;
+    DROP TRIGGER IF EXISTS relpack_guard_capture ON relpack.capture;
 END;
 $$;
 
@@ -2503,7 +2547,9 @@ COMMENT ON FUNCTION relpack.fresh_state() IS
 
 -- sql/graph_identity.sql
 -- +goose StatementBegin
--- TRUNCATE, a restore and VACUUM FULL each give a table another file; a dump
+-- Of each table whose rows keep something alive or undeleted, or say what is still
+-- to be done, and which relpack itself gives no other file between a first build's
+-- beginning and the next. TRUNCATE, a restore and VACUUM FULL each give a table another file; a dump
 -- that is restored into a cluster made alike, where even oids and files are the
 -- same, meets another system identifier.
 CREATE OR REPLACE FUNCTION relpack.graph_identity()
@@ -2513,11 +2559,19 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN format('%s %s %s',
+    RETURN concat_ws(' ',
         CASE WHEN has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
              THEN (SELECT system_identifier FROM pg_control_system()) END,
         pg_relation_filenode('relpack.object'),
-        pg_relation_filenode('relpack.object_inref'));
+        pg_relation_filenode('relpack.object_inref'),
+        pg_relation_filenode('relpack.missing'),
+        pg_relation_filenode('relpack.write_event'),
+        pg_relation_filenode('relpack.pending'),
+        pg_relation_filenode('relpack.suspect'),
+        pg_relation_filenode('relpack.problem'),
+        pg_relation_filenode('relpack.foreign_reference'),
+        pg_relation_filenode('relpack.scan_range'),
+        pg_relation_filenode('relpack.fill_range'));
 END;
 $$;
 
@@ -2546,7 +2600,7 @@ BEGIN
     END IF;
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RETURN CASE WHEN v_storage.graph_identity <> relpack.graph_identity()
-                    THEN 'the tables of an unfinished first build were emptied, rewritten or restored' END;
+                    THEN 'relpack''s own tables were emptied, rewritten or restored while the graph was being built' END;
     END IF;
     IF EXISTS (
         SELECT
@@ -2710,7 +2764,8 @@ COMMENT ON FUNCTION relpack.grow() IS
 
 -- sql/guard_graph.sql
 -- +goose StatementBegin
--- BEFORE DELETE and BEFORE TRUNCATE trigger of the tables of the graph: what is
+-- BEFORE DELETE and BEFORE TRUNCATE trigger of the tables of the graph, and of those
+-- that say what is to be looked at or keeps something from being deleted: what is
 -- missing there looks like garbage.
 CREATE OR REPLACE FUNCTION relpack.guard_graph()
 RETURNS trigger
@@ -2737,7 +2792,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.guard_graph() IS
-    'Trigger function: refuses DELETE and TRUNCATE of relpack.object and relpack.object_inref to everybody but the session that holds the pack lock.';
+    'Trigger function: refuses DELETE and TRUNCATE of relpack''s tables to everybody but the session that holds the pack lock.';
 -- +goose StatementEnd
 
 -- sql/hold_missing.sql
@@ -3240,7 +3295,14 @@ BEGIN
                  (to_regclass('public.object_state'), 'relpack_report_move', 'A'),
                  (to_regclass('public.object_state'), 'relpack_report_applied', 'R'),
                  (to_regclass('relpack.object'), 'relpack_guard_object', 'A'),
-                 (to_regclass('relpack.object_inref'), 'relpack_guard_inref', 'A'))
+                 (to_regclass('relpack.object_inref'), 'relpack_guard_inref', 'A'),
+                 (to_regclass('relpack.missing'), 'relpack_guard_missing', 'A'),
+                 (to_regclass('relpack.write_event'), 'relpack_guard_write_event', 'A'),
+                 (to_regclass('relpack.pending'), 'relpack_guard_pending', 'A'),
+                 (to_regclass('relpack.suspect'), 'relpack_guard_suspect', 'A'),
+                 (to_regclass('relpack.problem'), 'relpack_guard_problem', 'A'),
+                 (to_regclass('relpack.foreign_reference'), 'relpack_guard_foreign_reference', 'A'),
+                 (to_regclass('relpack.capture'), 'relpack_guard_capture', 'A'))
         AS expected (relation, name, enabled)
     WHERE NOT EXISTS (
         SELECT
@@ -3428,7 +3490,7 @@ BEGIN
         ) AS xact
         WHERE activity.datname = current_database()
           AND activity.pid <> pg_backend_pid()
-          AND activity.application_name NOT LIKE 'relpack %'
+          AND activity.pid NOT IN (SELECT relpack.own_session())
           AND activity.usesysid IS NOT NULL
           AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL);
         EXIT WHEN v_untracked IS NULL OR v_hidden IS NOT NULL OR v_looks = 6;
@@ -3477,6 +3539,33 @@ $$;
 
 COMMENT ON FUNCTION relpack.origin() IS
     'Tells this database from all others: system identifier of the server and oid of the database.';
+-- +goose StatementEnd
+
+-- sql/own_session.sql
+-- +goose StatementBegin
+-- Whose transactions hold no object of the application. A name is not enough:
+-- anybody may call his session as he likes. relpack's own take this lock when
+-- they begin, and those of a pack are of one role.
+CREATE OR REPLACE FUNCTION relpack.own_session()
+RETURNS SETOF integer
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT DISTINCT locks.pid
+    FROM pg_locks AS locks
+    JOIN pg_stat_activity AS activity ON activity.pid = locks.pid
+    WHERE locks.locktype = 'advisory'
+      AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND locks.classid = 1919249520
+      AND locks.objid = 3
+      AND locks.objsubid = 2
+      AND locks.granted
+      AND activity.usename = session_user;
+$$;
+
+COMMENT ON FUNCTION relpack.own_session() IS
+    'Process ids of the sessions of relpack that the role of this one has opened: they share advisory lock (1919249520, 3).';
 -- +goose StatementEnd
 
 -- sql/pack_lock_holder.sql
@@ -3602,6 +3691,10 @@ BEGIN
     ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'loose') THEN
         PERFORM relpack.loosen(ARRAY(
             SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT (relpack.limits()).together));
+    ELSIF (SELECT resettle FROM relpack.storage) THEN
+        -- What was suspected may be lost: nothing but the references is believed.
+        UPDATE relpack.storage SET resettle = false;
+        PERFORM relpack.begin_reshape('relpack''s own tables were emptied, rewritten or restored');
     ELSE
         -- What is still detached is unreachable.
         IF relpack.forget_missing() > 0 THEN
@@ -3760,7 +3853,9 @@ SET search_path = pg_catalog, relpack, pg_temp
 AS $$
 BEGIN
     IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
-        RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+        -- Renamed, or moved away, it goes on as if relpack were not there; nobody
+        -- gets anything from a trigger on a table of his own.
+        RETURN NULL;
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
@@ -3806,7 +3901,9 @@ DECLARE
     v_known boolean;
 BEGIN
     IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
-        RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+        -- Renamed, or moved away, it goes on as if relpack were not there; nobody
+        -- gets anything from a trigger on a table of his own.
+        RETURN NULL;
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
@@ -3870,9 +3967,12 @@ VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, relpack, pg_temp
 AS $$
 BEGIN
-    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state')
-       OR pg_typeof(OLD.zoid) <> 'bigint'::regtype OR pg_typeof(OLD.tid) <> 'bigint'::regtype THEN
-        RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
+        -- See relpack.report_delete.
+        RETURN NULL;
+    END IF;
+    IF pg_typeof(OLD.zoid) <> 'bigint'::regtype OR pg_typeof(OLD.tid) <> 'bigint'::regtype THEN
+        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
@@ -3898,7 +3998,9 @@ SET search_path = pg_catalog, relpack, pg_temp
 AS $$
 BEGIN
     IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
-        RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+        -- Renamed, or moved away, it goes on as if relpack were not there; nobody
+        -- gets anything from a trigger on a table of his own.
+        RETURN NULL;
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
@@ -3936,7 +4038,8 @@ DECLARE
     v_silent boolean;
 BEGIN
     IF tg_table_schema OPERATOR(pg_catalog.<>) 'public' OR tg_table_name OPERATOR(pg_catalog.<>) 'object_state' THEN
-        RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+        -- See relpack.report_delete.
+        RETURN NULL;
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF pg_catalog.to_regclass('relpack.storage') IS NULL THEN
@@ -4193,7 +4296,7 @@ SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
 AS $$
 DECLARE
-    v_built boolean := EXISTS (SELECT FROM relpack.storage WHERE graph IN ('known', 'doubtful'));
+    v_built boolean := EXISTS (SELECT FROM relpack.storage WHERE graph IN ('known', 'doubtful', 'reshaping'));
     v_missing text;
     v_unseen bigint[];
 BEGIN
@@ -4223,7 +4326,9 @@ BEGIN
     v_unseen := ARRAY(
         SELECT object.zoid
         FROM relpack.object
-        WHERE (object.parent IS NOT NULL OR EXISTS (SELECT FROM relpack.suspect))
+        WHERE (object.parent IS NOT NULL
+               OR EXISTS (SELECT FROM relpack.suspect)
+               OR EXISTS (SELECT FROM relpack.storage WHERE graph = 'reshaping'))
           AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid)
           AND NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = object.zoid)
         LIMIT 10);
@@ -4450,7 +4555,7 @@ BEGIN
         RAISE EXCEPTION 'captured changes are not applied yet'
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
-    IF EXISTS (SELECT FROM relpack.suspect) THEN
+    IF v_storage.resettle OR EXISTS (SELECT FROM relpack.suspect) THEN
         RAISE EXCEPTION 'the reachability of some objects is open'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
     END IF;
@@ -5374,7 +5479,9 @@ BEGIN
         bytes := bytes + v_gone.bytes;
         blobs := blobs + v_gone.blobs;
         DELETE FROM relpack.doomed WHERE zoid = ANY (v_piece);
-        DELETE FROM relpack.problem WHERE zoid = ANY (v_piece);
+        IF EXISTS (SELECT FROM relpack.problem) THEN
+            DELETE FROM relpack.problem WHERE zoid = ANY (v_piece);
+        END IF;
         IF EXISTS (SELECT FROM relpack.foreign_reference) THEN
             DELETE FROM relpack.foreign_reference WHERE inref = ANY (v_piece);
         END IF;
@@ -5597,7 +5704,8 @@ COMMENT ON FUNCTION relpack.tree_zoids() IS
 -- sql/trigger_identity.sql
 -- +goose StatementBegin
 -- Disabling and enabling a trigger leaves a trace in xmin of its catalog row,
--- creating it anew in its oid; a table subscribed to a publication gets rows
+-- creating it anew in its oid; renaming a table or moving it to another schema in
+-- xmin of its row type's, which nothing else but another owner changes; a table subscribed to a publication gets rows
 -- without firing statement triggers (PostgreSQL manual, "Logical Replication:
 -- Architecture").
 CREATE OR REPLACE FUNCTION relpack.trigger_identity()
@@ -5610,11 +5718,22 @@ BEGIN
     RETURN (
         SELECT concat_ws(' ',
             string_agg(format('%s:%s:%s:%s', tgname, oid, xmin, tgenabled), ' ' ORDER BY tgname, oid),
+            -- Renamed or moved away for a while, the table reported nothing.
+            (SELECT 'named:' || pg_type.xmin FROM pg_type WHERE typrelid = to_regclass('public.object_state')),
             (SELECT 'subscribed:' || string_agg(srsubid::text, ',' ORDER BY srsubid)
              FROM pg_subscription_rel
              WHERE srrelid = to_regclass('public.object_state')))
         FROM pg_trigger
-        WHERE tgrelid IN (to_regclass('public.object_state'), to_regclass('relpack.object'), to_regclass('relpack.object_inref'))
+        WHERE tgrelid IN (to_regclass('public.object_state'),
+                          to_regclass('relpack.object'),
+                          to_regclass('relpack.object_inref'),
+                          to_regclass('relpack.missing'),
+                          to_regclass('relpack.write_event'),
+                          to_regclass('relpack.pending'),
+                          to_regclass('relpack.suspect'),
+                          to_regclass('relpack.problem'),
+                          to_regclass('relpack.foreign_reference'),
+                          to_regclass('relpack.capture'))
           AND tgname LIKE 'relpack\_%');
 END;
 $$;
@@ -6674,6 +6793,7 @@ DROP FUNCTION relpack."reach_step";
 DROP FUNCTION relpack."reach";
 DROP FUNCTION relpack."path_to_root";
 DROP FUNCTION relpack."pack_lock_holder";
+DROP FUNCTION relpack."own_session";
 DROP FUNCTION relpack."origin";
 DROP FUNCTION relpack."oldest_transaction";
 DROP FUNCTION relpack."nothing_new";

@@ -27,7 +27,6 @@ func Connect(ctx context.Context, t Target, purpose string, log *slog.Logger) (*
 	for _, note := range notes {
 		log.Debug(note)
 	}
-	// The cap of the pack time tells our own sessions by this name.
 	config.RuntimeParams["application_name"] = "relpack " + purpose
 	// Most statements run once: prepared first, each would go there and back twice.
 	// What they yield comes as text.

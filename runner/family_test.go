@@ -288,7 +288,10 @@ func TestVerifyMendsWhatIsRecordedOfOtherDatabases(t *testing.T) {
 		"INSERT INTO relpack.foreign_reference (inref, zoid, database) VALUES (1, 9, 'users')",
 		"TRUNCATE relpack.foreign_reference",
 	} {
-		run(t, conn, spoil)
+		if strings.HasPrefix(spoil, "TRUNCATE") {
+			spoil += "; UPDATE relpack.storage SET graph_identity = relpack.graph_identity()"
+		}
+		run(t, conn, "SELECT pg_advisory_xact_lock(-2); "+spoil)
 		if found := verify(false).Findings; len(found) != 1 || found[0].Kind != "other references" {
 			t.Errorf("after %s: found %v", spoil, found)
 		}

@@ -280,9 +280,9 @@ func TestASweepRefusesWhatItCannotVouchFor(t *testing.T) {
 	expectState(t, sweep(call), stateRefused)
 	run(t, conn, "UPDATE relpack.suspect SET stage = 'flow'")
 	expectState(t, sweep("SELECT relpack.apply()"), stateRefused)
-	run(t, conn, "DELETE FROM relpack.suspect; INSERT INTO relpack.pending VALUES (2)")
+	spoil(t, conn, "DELETE FROM relpack.suspect; INSERT INTO relpack.pending VALUES (2)")
 	expectState(t, sweep(call), stateRefused)
-	run(t, conn, "DELETE FROM relpack.pending; UPDATE relpack.storage SET applied_tid = applied_tid - 1")
+	spoil(t, conn, "DELETE FROM relpack.pending; UPDATE relpack.storage SET applied_tid = applied_tid - 1")
 	expectState(t, sweep(call), stateRefused)
 	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 }

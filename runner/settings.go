@@ -48,7 +48,8 @@ var sessionSettings = [][2]string{
 // functions and operators that somebody put into public from being taken for
 // the server's own, which would run with this role's rights. None of it is a
 // start-up parameter, which poolers refuse, and what is as it should be is left
-// alone: not every role may set everything.
+// alone: not every role may set everything. The lock, which all sessions share,
+// tells them from the application's: see relpack.own_session.
 var ownSettings = func() string {
 	var rows []string
 	for _, s := range sessionSettings {
@@ -58,6 +59,7 @@ var ownSettings = func() string {
 		SELECT set_config(name, value, false)
 		FROM (VALUES ` + strings.Join(rows, ", ") + `) AS own (name, value)
 		WHERE current_setting(name, true) <> value;
+		SELECT pg_advisory_lock_shared(1919249520, 3);
 		` + commitHere
 }()
 

@@ -150,7 +150,7 @@ func (p *pack) outlast(ctx context.Context) error {
 			var oldest string
 			if err := p.conn.QueryRow(ctx, `SELECT coalesce(min(format('pid %s, application "%s", since %s', pid, application_name, xact_start::timestamptz(0))), 'none any more')
 				FROM (SELECT * FROM pg_stat_activity
-				      WHERE datname = current_database() AND backend_type = 'client backend' AND application_name NOT LIKE 'relpack %'
+				      WHERE datname = current_database() AND backend_type = 'client backend' AND pid NOT IN (SELECT relpack.own_session())
 				        AND xact_start IS NOT NULL ORDER BY xact_start LIMIT 1) AS oldest`).Scan(&oldest); err != nil {
 				return fmt.Errorf("look for open transactions: %w", err)
 			}
@@ -167,7 +167,7 @@ func (p *pack) outlast(ctx context.Context) error {
 func (p *pack) warnOthers(ctx context.Context) error {
 	var others int
 	err := p.conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity
-		WHERE datname = current_database() AND backend_type = 'client backend' AND application_name NOT LIKE 'relpack %'`).Scan(&others)
+		WHERE datname = current_database() AND backend_type = 'client backend' AND pid NOT IN (SELECT relpack.own_session())`).Scan(&others)
 	if err != nil {
 		return fmt.Errorf("look for other clients: %w", err)
 	}

@@ -36,7 +36,9 @@ BEGIN
         applied_tid = least(applied_tid, newest.tid),
         graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'known' THEN 'doubtful' ELSE graph END,
         scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'known')),
-        reread = reread OR (graph <> 'none' AND column_identity <> v_columns),
+        -- Whatever was in a table of ours that is another one now may be lost.
+        reread = reread OR (graph <> 'none' AND (column_identity <> v_columns OR graph_identity <> v_graph)),
+        resettle = resettle OR (graph <> 'none' AND graph_identity <> v_graph),
         relation = v_relation,
         filenode = v_filenode,
         trigger_identity = v_triggers,

@@ -37,6 +37,27 @@ BEGIN
     CREATE TRIGGER relpack_guard_inref
         BEFORE DELETE OR TRUNCATE ON relpack.object_inref
         FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_missing
+        BEFORE DELETE OR TRUNCATE ON relpack.missing
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_write_event
+        BEFORE DELETE OR TRUNCATE ON relpack.write_event
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_pending
+        BEFORE DELETE OR TRUNCATE ON relpack.pending
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_suspect
+        BEFORE DELETE OR TRUNCATE ON relpack.suspect
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_problem
+        BEFORE DELETE OR TRUNCATE ON relpack.problem
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_foreign_reference
+        BEFORE DELETE OR TRUNCATE ON relpack.foreign_reference
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
+    CREATE TRIGGER relpack_guard_capture
+        BEFORE DELETE OR TRUNCATE ON relpack.capture
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
 
     CREATE TRIGGER relpack_report_move
         AFTER UPDATE ON public.object_state
@@ -54,6 +75,13 @@ BEGIN
         ENABLE REPLICA TRIGGER relpack_report_applied;
     ALTER TABLE relpack.object ENABLE ALWAYS TRIGGER relpack_guard_object;
     ALTER TABLE relpack.object_inref ENABLE ALWAYS TRIGGER relpack_guard_inref;
+    ALTER TABLE relpack.missing ENABLE ALWAYS TRIGGER relpack_guard_missing;
+    ALTER TABLE relpack.write_event ENABLE ALWAYS TRIGGER relpack_guard_write_event;
+    ALTER TABLE relpack.pending ENABLE ALWAYS TRIGGER relpack_guard_pending;
+    ALTER TABLE relpack.suspect ENABLE ALWAYS TRIGGER relpack_guard_suspect;
+    ALTER TABLE relpack.problem ENABLE ALWAYS TRIGGER relpack_guard_problem;
+    ALTER TABLE relpack.foreign_reference ENABLE ALWAYS TRIGGER relpack_guard_foreign_reference;
+    ALTER TABLE relpack.capture ENABLE ALWAYS TRIGGER relpack_guard_capture;
 
     COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
     COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
@@ -64,6 +92,13 @@ BEGIN
     COMMENT ON TRIGGER relpack_report_applied ON public.object_state IS 'relpack: reports rows applied by logical replication';
     COMMENT ON TRIGGER relpack_guard_object ON relpack.object IS 'relpack: refuses DELETE and TRUNCATE to others';
     COMMENT ON TRIGGER relpack_guard_inref ON relpack.object_inref IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_missing ON relpack.missing IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_write_event ON relpack.write_event IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_pending ON relpack.pending IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_suspect ON relpack.suspect IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_problem ON relpack.problem IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_foreign_reference ON relpack.foreign_reference IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_guard_capture ON relpack.capture IS 'relpack: refuses DELETE and TRUNCATE to others';
 END;
 $$;
 

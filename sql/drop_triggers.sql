@@ -17,6 +17,13 @@ BEGIN
     END IF;
     DROP TRIGGER IF EXISTS relpack_guard_object ON relpack.object;
     DROP TRIGGER IF EXISTS relpack_guard_inref ON relpack.object_inref;
+    DROP TRIGGER IF EXISTS relpack_guard_missing ON relpack.missing;
+    DROP TRIGGER IF EXISTS relpack_guard_write_event ON relpack.write_event;
+    DROP TRIGGER IF EXISTS relpack_guard_pending ON relpack.pending;
+    DROP TRIGGER IF EXISTS relpack_guard_suspect ON relpack.suspect;
+    DROP TRIGGER IF EXISTS relpack_guard_problem ON relpack.problem;
+    DROP TRIGGER IF EXISTS relpack_guard_foreign_reference ON relpack.foreign_reference;
+    DROP TRIGGER IF EXISTS relpack_guard_capture ON relpack.capture;
 END;
 $$;
 

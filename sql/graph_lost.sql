@@ -17,7 +17,7 @@ BEGIN
     END IF;
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RETURN CASE WHEN v_storage.graph_identity <> relpack.graph_identity()
-                    THEN 'the tables of an unfinished first build were emptied, rewritten or restored' END;
+                    THEN 'relpack''s own tables were emptied, rewritten or restored while the graph was being built' END;
     END IF;
     IF EXISTS (
         SELECT

@@ -1,4 +1,5 @@
--- BEFORE DELETE and BEFORE TRUNCATE trigger of the tables of the graph: what is
+-- BEFORE DELETE and BEFORE TRUNCATE trigger of the tables of the graph, and of those
+-- that say what is to be looked at or keeps something from being deleted: what is
 -- missing there looks like garbage.
 CREATE OR REPLACE FUNCTION relpack.guard_graph()
 RETURNS trigger
@@ -25,4 +26,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.guard_graph() IS
-    'Trigger function: refuses DELETE and TRUNCATE of relpack.object and relpack.object_inref to everybody but the session that holds the pack lock.';
+    'Trigger function: refuses DELETE and TRUNCATE of relpack''s tables to everybody but the session that holds the pack lock.';

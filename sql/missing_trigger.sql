@@ -15,7 +15,14 @@ BEGIN
                  (to_regclass('public.object_state'), 'relpack_report_move', 'A'),
                  (to_regclass('public.object_state'), 'relpack_report_applied', 'R'),
                  (to_regclass('relpack.object'), 'relpack_guard_object', 'A'),
-                 (to_regclass('relpack.object_inref'), 'relpack_guard_inref', 'A'))
+                 (to_regclass('relpack.object_inref'), 'relpack_guard_inref', 'A'),
+                 (to_regclass('relpack.missing'), 'relpack_guard_missing', 'A'),
+                 (to_regclass('relpack.write_event'), 'relpack_guard_write_event', 'A'),
+                 (to_regclass('relpack.pending'), 'relpack_guard_pending', 'A'),
+                 (to_regclass('relpack.suspect'), 'relpack_guard_suspect', 'A'),
+                 (to_regclass('relpack.problem'), 'relpack_guard_problem', 'A'),
+                 (to_regclass('relpack.foreign_reference'), 'relpack_guard_foreign_reference', 'A'),
+                 (to_regclass('relpack.capture'), 'relpack_guard_capture', 'A'))
         AS expected (relation, name, enabled)
     WHERE NOT EXISTS (
         SELECT

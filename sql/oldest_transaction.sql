@@ -32,7 +32,7 @@ BEGIN
         ) AS xact
         WHERE activity.datname = current_database()
           AND activity.pid <> pg_backend_pid()
-          AND activity.application_name NOT LIKE 'relpack %'
+          AND activity.pid NOT IN (SELECT relpack.own_session())
           AND activity.usesysid IS NOT NULL
           AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL);
         EXIT WHEN v_untracked IS NULL OR v_hidden IS NOT NULL OR v_looks = 6;

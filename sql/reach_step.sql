@@ -27,6 +27,10 @@ BEGIN
     ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'loose') THEN
         PERFORM relpack.loosen(ARRAY(
             SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT (relpack.limits()).together));
+    ELSIF (SELECT resettle FROM relpack.storage) THEN
+        -- What was suspected may be lost: nothing but the references is believed.
+        UPDATE relpack.storage SET resettle = false;
+        PERFORM relpack.begin_reshape('relpack''s own tables were emptied, rewritten or restored');
     ELSE
         -- What is still detached is unreachable.
         IF relpack.forget_missing() > 0 THEN

@@ -9,9 +9,12 @@ VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, relpack, pg_temp
 AS $$
 BEGIN
-    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state')
-       OR pg_typeof(OLD.zoid) <> 'bigint'::regtype OR pg_typeof(OLD.tid) <> 'bigint'::regtype THEN
-        RAISE EXCEPTION 'relpack''s triggers are for public.object_state only' USING ERRCODE = 'insufficient_privilege';
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
+        -- See relpack.report_delete.
+        RETURN NULL;
+    END IF;
+    IF pg_typeof(OLD.zoid) <> 'bigint'::regtype OR pg_typeof(OLD.tid) <> 'bigint'::regtype THEN
+        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN

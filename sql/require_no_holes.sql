@@ -11,7 +11,7 @@ SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
 AS $$
 DECLARE
-    v_built boolean := EXISTS (SELECT FROM relpack.storage WHERE graph IN ('known', 'doubtful'));
+    v_built boolean := EXISTS (SELECT FROM relpack.storage WHERE graph IN ('known', 'doubtful', 'reshaping'));
     v_missing text;
     v_unseen bigint[];
 BEGIN
@@ -41,7 +41,9 @@ BEGIN
     v_unseen := ARRAY(
         SELECT object.zoid
         FROM relpack.object
-        WHERE (object.parent IS NOT NULL OR EXISTS (SELECT FROM relpack.suspect))
+        WHERE (object.parent IS NOT NULL
+               OR EXISTS (SELECT FROM relpack.suspect)
+               OR EXISTS (SELECT FROM relpack.storage WHERE graph = 'reshaping'))
           AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid)
           AND NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = object.zoid)
         LIMIT 10);

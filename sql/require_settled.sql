@@ -37,7 +37,7 @@ BEGIN
         RAISE EXCEPTION 'captured changes are not applied yet'
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
-    IF EXISTS (SELECT FROM relpack.suspect) THEN
+    IF v_storage.resettle OR EXISTS (SELECT FROM relpack.suspect) THEN
         RAISE EXCEPTION 'the reachability of some objects is open'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
     END IF;

@@ -99,7 +99,9 @@ BEGIN
         bytes := bytes + v_gone.bytes;
         blobs := blobs + v_gone.blobs;
         DELETE FROM relpack.doomed WHERE zoid = ANY (v_piece);
-        DELETE FROM relpack.problem WHERE zoid = ANY (v_piece);
+        IF EXISTS (SELECT FROM relpack.problem) THEN
+            DELETE FROM relpack.problem WHERE zoid = ANY (v_piece);
+        END IF;
         IF EXISTS (SELECT FROM relpack.foreign_reference) THEN
             DELETE FROM relpack.foreign_reference WHERE inref = ANY (v_piece);
         END IF;
