@@ -10,12 +10,19 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- With functions that are a superuser's, the owner of object_state could become
 -- one: by a cast of a type of his own, in a trigger. Whose the schema is, may
--- exchange what is in it.
+-- exchange what is in it. Whoever runs code of that owner's gives it all rights of
+-- his session, SET ROLE or not; that this comes too late for goose's own table,
+-- "relpack migrate up" knows.
 -- +goose StatementBegin
 DO $$
 DECLARE
     v_owner name := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('public.object_state'));
 BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = session_user AND rolsuper)
+       AND NOT EXISTS (SELECT FROM pg_roles WHERE rolsuper AND pg_has_role(v_owner, oid, 'MEMBER')) THEN
+        RAISE EXCEPTION 'role % is a superuser, and object_state belongs to %: code of %''s would run as a superuser', session_user, v_owner, v_owner
+            USING HINT = format('Connect as %s.', v_owner);
+    END IF;
     IF v_owner <> current_user THEN
         RAISE EXCEPTION 'relpack is to belong to %, as object_state does: run its migrations as that role', v_owner;
     END IF;

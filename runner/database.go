@@ -22,6 +22,7 @@ const versionTable = "relpack.goose_db_version"
 // and changes nothing.
 type database struct {
 	name, role string
+	trap       error  // why this session, a superuser's, must touch nothing
 	server     string // the server's version in its own words
 	major      int
 	standby    bool
@@ -44,6 +45,7 @@ type database struct {
 	migrations string // whose they are: the schema's owner
 	superuser  bool   // that is one
 	stranger   string // something in the schema that belongs to another role than object_state
+	tampered   string // what goose's table has that goose gives it not
 	version    int64  // of the last migration; 0: relpack is not installed
 }
 
@@ -51,14 +53,21 @@ type database struct {
 func lookAt(ctx context.Context, conn *pgx.Conn) (*database, error) {
 	d := &database{}
 	var number int
+	var superuser string
 	if err := conn.QueryRow(ctx, `
 		SELECT current_setting('server_version_num')::int, current_setting('server_version'),
-		       pg_is_in_recovery(), current_database(), current_user::text`).
-		Scan(&number, &d.server, &d.standby, &d.name, &d.role); err != nil {
+		       pg_is_in_recovery(), current_database(), current_user::text, `+superuserWithin).
+		Scan(&number, &d.server, &d.standby, &d.name, &d.role, &superuser); err != nil {
 		return nil, fmt.Errorf("inspect the database: %w", err)
 	}
 	if d.major = number / 10000; d.major < minServer {
 		return d, nil
+	}
+	if superuser != "" {
+		var err error
+		if d.trap, err = lookForTraps(ctx, conn, superuser); err != nil {
+			return nil, fmt.Errorf("look whose code would run as a superuser: %w", err)
+		}
 	}
 	resolved, err := resolve(ctx, conn)
 	if err != nil {
@@ -207,9 +216,50 @@ func (d *database) lookAtSchema(ctx context.Context, conn *pgx.Conn) error {
 		  AND class.relname = 'goose_db_version'`).Scan(&d.mayLook); err != nil || !d.mayLook {
 		return err
 	}
+	if err := conn.QueryRow(ctx, readTampered).Scan(&d.tampered); err != nil || d.tampered != "" || d.trap != nil {
+		return err
+	}
 	return conn.QueryRow(ctx,
 		"SELECT coalesce(max(version_id) FILTER (WHERE is_applied), 0) FROM "+versionTable).Scan(&d.version)
 }
+
+// readTampered looks for what would run code whenever goose's table is read or
+// written, as a trigger does, a view, or a function in a default.
+const readTampered = `
+	WITH versions AS (
+	    SELECT oid, relkind, relrowsecurity
+	    FROM pg_catalog.pg_class
+	    WHERE relnamespace = 'relpack'::regnamespace AND relname = 'goose_db_version'
+	)
+	SELECT coalesce(min(found.what), '')
+	FROM versions
+	CROSS JOIN LATERAL (
+	    SELECT 'it is no plain table'
+	    WHERE relkind <> 'r' OR relrowsecurity
+	       OR EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE versions.oid IN (inhrelid, inhparent))
+	    UNION ALL
+	    SELECT 'trigger ' || tgname FROM pg_catalog.pg_trigger WHERE tgrelid = versions.oid
+	    UNION ALL
+	    SELECT 'rule ' || rulename FROM pg_catalog.pg_rewrite WHERE ev_class = versions.oid
+	    UNION ALL
+	    SELECT 'constraint ' || conname FROM pg_catalog.pg_constraint WHERE conrelid = versions.oid AND contype NOT IN ('p', 'u', 'n')
+	    UNION ALL
+	    SELECT 'index ' || indexrelid::regclass
+	    FROM pg_catalog.pg_index
+	    WHERE indrelid = versions.oid AND (indexprs IS NOT NULL OR indpred IS NOT NULL)
+	    UNION ALL
+	    SELECT 'type of column ' || attname
+	    FROM pg_catalog.pg_attribute
+	    JOIN pg_catalog.pg_type ON pg_type.oid = atttypid
+	    WHERE attrelid = versions.oid AND typnamespace <> 'pg_catalog'::regnamespace
+	    UNION ALL
+	    -- What the server brings along itself is in no dependency.
+	    SELECT 'default of column ' || attname
+	    FROM pg_catalog.pg_attrdef
+	    JOIN pg_catalog.pg_attribute ON attrelid = adrelid AND attnum = adnum
+	    JOIN pg_catalog.pg_depend ON classid = 'pg_attrdef'::regclass AND objid = pg_attrdef.oid
+	    WHERE adrelid = versions.oid AND refclassid <> 'pg_class'::regclass
+	) AS found (what)`
 
 // foreign tells whether a schema relpack exists that isn't ours.
 func (d *database) foreign() bool { return d.schema && !d.versioned && d.occupied }
@@ -233,17 +283,18 @@ func (d *database) String() string {
 	return "history-free storage"
 }
 
-// checkServer refuses servers that nothing of relpack works with.
-func (d *database) checkServer() error {
+// checkSession refuses servers that nothing of relpack works with, and sessions
+// in which it must not work.
+func (d *database) checkSession() error {
 	if d.major < minServer {
 		return Refuse("", "the server is PostgreSQL %s: relpack needs %d or newer", d.server, minServer)
 	}
-	return nil
+	return d.trap
 }
 
 // checkStorage refuses databases without a storage that relpack can work on.
 func (d *database) checkStorage() error {
-	if err := d.checkServer(); err != nil {
+	if err := d.checkSession(); err != nil {
 		return err
 	}
 	switch {
@@ -274,6 +325,8 @@ func (d *database) checkStorage() error {
 			"database %s has a schema relpack that is not of relpack's making", d.name)
 	case d.stranger != "" && !d.adoptable():
 		return d.strange()
+	case d.tampered != "":
+		return d.odd()
 	case d.publisher != "":
 		return Refuse("Publish with FOR TABLES IN SCHEMA public instead",
 			"the publication %s of database %s includes relpack's tables, which stops its subscribers", quoteName(d.publisher), d.name)
@@ -281,17 +334,28 @@ func (d *database) checkStorage() error {
 	return nil
 }
 
-// adoptable tells whether an empty schema, made for relpack by the role at work
-// or by a superuser, can be given to the owner of object_state.
+// adoptable tells whether an empty schema that this role may give away was made
+// for relpack, by itself or by a superuser.
 func (d *database) adoptable() bool {
-	return !d.versioned && !d.occupied && (d.superuser || d.migrations == d.role)
+	return !d.versioned && !d.occupied && d.owned && (d.superuser || d.migrations == d.role)
 }
+
+// anew is what helps where somebody has been at the schema.
+const anew = `If you don't know why, look what is in it; "DROP SCHEMA relpack CASCADE" removes it with its triggers, "relpack migrate up" installs it anew`
 
 // strange refuses a schema in which somebody else could have code of his own run
 // with the rights of whoever migrates or packs.
 func (d *database) strange() error {
-	return Refuse(`If you don't know why, look what is in it; "DROP SCHEMA relpack CASCADE" removes it with its triggers, "relpack migrate up" installs it anew`,
-		"%s, but object_state of database %s belongs to %s: so has relpack to", d.stranger, d.name, d.owner)
+	hint := anew
+	if d.superuser && !d.versioned && !d.occupied {
+		hint = fmt.Sprintf(`Let %s run "ALTER SCHEMA relpack OWNER TO %s"`, d.migrations, quoteName(d.owner))
+	}
+	return Refuse(hint, "%s, but object_state of database %s belongs to %s: so has relpack to", d.stranger, d.name, d.owner)
+}
+
+// odd refuses a table of versions that goose didn't make like this.
+func (d *database) odd() error {
+	return Refuse(anew, "%s of database %s is not as goose makes it: %s", versionTable, d.name, d.tampered)
 }
 
 // checkVersion compares the schema's version with that of this relpack.

@@ -209,7 +209,7 @@ func TestAMissingPrivilegeIsNamedWithTheRole(t *testing.T) {
 func newRole(t *testing.T, admin *pgx.Conn) string {
 	t.Helper()
 	role := get[string](t, admin, "SELECT 'role_' || md5(random()::text)")
-	run(t, admin, "CREATE ROLE "+role+" LOGIN")
+	run(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD '"+role+"'")
 	t.Cleanup(func() {
 		ctx := context.Background()
 		conn, err := pgx.ConnectConfig(ctx, admin.Config())
@@ -225,19 +225,25 @@ func newRole(t *testing.T, admin *pgx.Conn) string {
 	return role
 }
 
-// as is the target with another role and more settings.
+// as is the target with another role, which begins the session, and more
+// settings: one that a superuser takes with SET ROLE is still his.
 func as(t Target, role string, settings ...string) Target {
-	options := "-c role=" + role
-	for _, setting := range settings {
-		options += " -c " + setting
+	t = set(set(t, "user", role), "password", role)
+	if len(settings) > 0 {
+		t = set(t, "options", "-c "+strings.Join(settings, " -c "))
 	}
+	return t
+}
+
+// set gives a keyword of the connection string another value.
+func set(t Target, keyword, value string) Target {
 	switch {
 	case !strings.Contains(t.DSN, "://"):
-		t.DSN += " options='" + options + "'"
+		t.DSN += " " + keyword + "='" + value + "'"
 	case strings.Contains(t.DSN, "?"):
-		t.DSN += "&options=" + url.PathEscape(options)
+		t.DSN += "&" + keyword + "=" + url.PathEscape(value)
 	default:
-		t.DSN += "?options=" + url.PathEscape(options)
+		t.DSN += "?" + keyword + "=" + url.PathEscape(value)
 	}
 	return t
 }

@@ -135,7 +135,7 @@ func MigrateDown(ctx context.Context, t Target, files fs.FS, log *slog.Logger) e
 
 // checkRemovable refuses what MigrateDown can't do.
 func (d *database) checkRemovable(ctx context.Context, conn querier, files fs.FS) error {
-	if err := d.checkServer(); err != nil {
+	if err := d.checkSession(); err != nil {
 		return err
 	}
 	switch {
@@ -148,6 +148,8 @@ func (d *database) checkRemovable(ctx context.Context, conn querier, files fs.FS
 			"role %s does not own the schema relpack of database %s", d.role, d.name)
 	case d.stranger != "" && !d.adoptable():
 		return d.strange()
+	case d.tampered != "":
+		return d.odd()
 	}
 	if d.storage && d.schema {
 		if err := d.checkMayMigrate(ctx, conn); err != nil {

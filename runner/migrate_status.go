@@ -42,8 +42,11 @@ func MigrateStatus(ctx context.Context, t Target, files fs.FS, log *slog.Logger)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.checkServer(); err != nil {
+	if err := d.checkSession(); err != nil {
 		return nil, err
+	}
+	if d.tampered != "" {
+		return nil, d.odd()
 	}
 	if d.versioned && !d.mayLook {
 		return nil, d.mayNotLook("may not read the schema relpack")

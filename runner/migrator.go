@@ -68,10 +68,10 @@ func openMigrator(ctx context.Context, t Target, files fs.FS, purpose string, lo
 const migrationPatience = "'200ms'"
 
 // prepare sets up goose's session. All that it makes is to belong to the owner
-// of object_state, whoever migrates: with what is a superuser's, that owner
-// could become one. Whatever it waits for, it gives up before
-// the site queues up behind it; and should this process be stopped while it
-// holds a lock, the server ends the session.
+// of object_state, whichever member of that role migrates. (It keeps nothing from
+// that owner: see superuser.go.) Whatever it waits for, it gives up before the
+// site queues up behind it; and should this process be stopped while it holds a
+// lock, the server ends the session.
 func (m *migrator) prepare(ctx context.Context, conn *pgx.Conn) error {
 	pid, err := backend(ctx, conn)
 	if err != nil {

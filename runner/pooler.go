@@ -62,9 +62,10 @@ func lendsSessions(ctx context.Context, conn *pgx.Conn, own uint32) (bool, error
 
 // backend is the process id of the session at the server. Prepared statements
 // don't work through every pooler, and pgx's simple protocol not before a session
-// is set up (standard_conforming_strings).
+// is set up (standard_conforming_strings). Before that, the search path may lead
+// to a function of this name that somebody else has made.
 func backend(ctx context.Context, conn *pgx.Conn) (uint32, error) {
 	var pid uint32
-	err := conn.QueryRow(ctx, "SELECT pg_backend_pid()", pgx.QueryExecModeExec).Scan(&pid)
+	err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_backend_pid()", pgx.QueryExecModeExec).Scan(&pid)
 	return pid, err
 }

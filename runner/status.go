@@ -135,6 +135,9 @@ func (r *StatusReport) fill(ctx context.Context, t Target, files fs.FS, log *slo
 	if r.Latest, err = latestMigration(files); err != nil {
 		return err
 	}
+	if d.trap != nil {
+		return d.trap
+	}
 	if d.versioned && !d.mayLook {
 		return d.mayNotLook("may not read the schema relpack")
 	}
@@ -194,7 +197,7 @@ const statusGrants = "Let its owner run: " +
 
 // advice is what keeps relpack from packing this storage; "" is nothing.
 func (d *database) advice(ctx context.Context, conn querier, t Target, files fs.FS) string {
-	err := d.checkServer()
+	err := d.checkSession()
 	if err == nil && d.standby && d.version > 0 {
 		// All that can be read can be told, too.
 		return "the server is a standby: pack on the primary"

@@ -19,7 +19,8 @@
 //
 //   - RELPACK_PGBIN names the directory of the server programs to use;
 //   - RELPACK_TEST_DSN names a running server (a superuser's connection
-//     string) to use instead of starting one;
+//     string) to use instead of starting one, which lets roles in that the
+//     tests make, without a password or with theirs;
 //   - RELPACK_KEEP=1 keeps the private server after a failure, so that the
 //     database of the failed test can be looked at.
 package pgtest
