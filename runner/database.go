@@ -388,6 +388,9 @@ func newerHint(ctx context.Context, conn querier) string {
 	if err := conn.QueryRow(ctx, "SELECT version FROM relpack.run ORDER BY id DESC LIMIT 1").Scan(&version); err != nil {
 		return hint
 	}
+	if version == "" || version == "(devel)" {
+		return hint
+	}
 	return fmt.Sprintf("Install relpack >= %s, which packed it last", version)
 }
 

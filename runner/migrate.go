@@ -126,6 +126,7 @@ func MigrateDown(ctx context.Context, t Target, files fs.FS, log *slog.Logger) e
 	if err := m.lock(ctx); err != nil {
 		return err
 	}
+	m.sayFilesStay(ctx)
 	if err := m.remove(ctx); err != nil {
 		return interrupted(ctx, err)
 	}
@@ -161,6 +162,18 @@ func (d *database) checkRemovable(ctx context.Context, conn querier, files fs.FS
 		return err
 	}
 	return d.checkVersion(ctx, conn, files)
+}
+
+// sayFilesStay warns that nobody will know of blob files that wait to be removed.
+func (m *migrator) sayFilesStay(ctx context.Context) {
+	if m.target.BlobsInDatabase || !m.installed(ctx, "blobs_in_database") {
+		return
+	}
+	var waiting int64
+	if err := m.conn.QueryRow(ctx, "SELECT count(*) FROM relpack.blob_removal WHERE NOT relpack.blobs_in_database()").Scan(&waiting); err != nil || waiting == 0 {
+		return // what can't be read is no reason to keep relpack
+	}
+	m.log.Warn(fmt.Sprintf(`the files of %s stay, and nothing lists them any more: they had gone with a "relpack pack" before this`, plural(waiting, "deleted blob")))
 }
 
 // remove drops the triggers first, in a transaction of their own: the site

@@ -3,6 +3,7 @@ package runner
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,17 @@ func TestDownLeavesNothingAndUpWorksAgain(t *testing.T) {
 	if err := CheckInstalled(t.Context(), conn, migrations.Files); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestDownWarnsOfBlobFilesThatNobodyWillRemove(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	run(t, conn, "INSERT INTO relpack.blob_removal (zoid, tid) VALUES (5, 5), (6, 5)")
+	var said bytes.Buffer
+	if err := MigrateDown(t.Context(), target, migrations.Files, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
+		t.Fatal(err)
+	}
+	expectWords(t, said.String(), "the files of 2 deleted blobs stay", "relpack pack")
 }
 
 func TestDownWorksWhenTheStorageIsGone(t *testing.T) {

@@ -89,8 +89,11 @@ func TestRowsThatAnotherTableHoldsStayWithWhatTheyReach(t *testing.T) {
 			target, conn := newGarden(t)
 			commit(t, conn, links{2: nil, 50: {51}, 51: {52}, 52: nil, 53: {50}})
 			run(t, conn, "CREATE TABLE bookmark (zoid bigint CONSTRAINT bookmark_object REFERENCES object_state ON DELETE "+action+"); INSERT INTO bookmark VALUES (51)")
-			report := packRefused(t, target, "public.bookmark", "bookmark_object", "zoid 51", "1 unreachable object set aside")
+			report := packRefused(t, target, "public.bookmark", "bookmark_object", "zoid 51", "1 unreachable object set aside, 1 object that hangs on it stays too, the rest is deleted")
 			expectStored(t, conn, 0, 1, 2, 51, 52)
+			if sum := report.Deleted.Objects + report.HeldBack.Objects + report.HangsOn.Objects; sum != report.Unreachable.Objects {
+				t.Errorf("%d objects are accounted for, of %d", sum, report.Unreachable.Objects)
+			}
 			if report.Deleted.Objects != 6 {
 				t.Errorf("%d objects were deleted, want 6", report.Deleted.Objects)
 			}

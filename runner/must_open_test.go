@@ -39,6 +39,29 @@ func keptUntilItEnds(t *testing.T, target Target, conn *pgx.Conn, tx pgx.Tx, day
 	expectStored(t, conn, 0, 1)
 }
 
+func TestAPackNamesTheOpenTransactionThatKeepsGarbage(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	commitAt(t, conn, 72*time.Hour, links{0: {1, 2}, 1: nil, 2: {3}, 3: nil})
+	dryRun(t, target)
+	tx := openTransaction(t, target)
+	commit(t, conn, links{0: {1}})
+	dryRun(t, target)
+	o := everything
+	o.Days = 0
+	pid := fmt.Sprintf("pid %d, ", tx.Conn().PgConn().PID())
+	report, err := Pack(t.Context(), target, o, testLog(t))
+	if notes := strings.Join(report.Notes(), "\n"); err != nil || !strings.Contains(notes, "may still see stays until it ends ("+pid) {
+		t.Errorf("%v, notes: %s", err, notes)
+	}
+	// What stays for its age alone stays for nobody.
+	o.Days = 1
+	if report, err := Pack(t.Context(), target, o, testLog(t)); err != nil || report.HeldBy != "" {
+		t.Errorf("%v, held by %q", err, report.HeldBy)
+	}
+	expectStored(t, conn, 0, 1, 2, 3)
+}
+
 func TestAFirstBuildLeavesWhatAnOpenTransactionMaySeeAttached(t *testing.T) {
 	t.Parallel()
 	target, conn := newStorage(t)

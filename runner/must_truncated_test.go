@@ -84,7 +84,7 @@ func TestARecordCutOffAtAnyByteStopsEveryDeletionIfItIsLive(t *testing.T) {
 	// The graph is right; the storage isn't.
 	verified, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
 	expectError(t, err, ExitRefused, "can't be decoded", "Restore")
-	if got := kinds(verified.Findings); !slices.Equal(got, []string{"empty", "undecodable"}) || verified.Outcome != "off" {
+	if got := kinds(verified.Findings); !slices.Equal(got, []string{"empty", "undecodable"}) || verified.Outcome != "damage" {
 		t.Errorf("%s, findings: %q", verified.Outcome, got)
 	}
 	// They become so one by one, too.

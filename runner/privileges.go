@@ -28,6 +28,11 @@ func checkInstalled(ctx context.Context, conn *pgx.Conn, t Target, files fs.FS) 
 	if err := d.checkStorage(); err != nil {
 		return err
 	}
+	if d.versioned && !d.mayLook {
+		if err := CheckMayPack(ctx, conn); err != nil {
+			return err // with what to grant
+		}
+	}
 	return d.checkVersion(ctx, conn, files)
 }
 

@@ -38,13 +38,15 @@ type Report struct {
 	Blobs         int64        `json:"deleted_blobs"` // of the deleted objects
 	BlobFiles     BlobCount    `json:"blob_files"`
 	Damage        Damage       `json:"damage"`
-	HeldBack      Count        `json:"held_back"`        // of the unreachable, can't be deleted
-	SetAside      []SetAside   `json:"set_aside"`        // of these at most 10
-	Problems      []Problem    `json:"problems"`         // states that could not be decoded, or are none, at most 10
-	Leftovers     []Leftover   `json:"leftovers"`        // of other packers
-	Audited       Count        `json:"audited"`          // states read again at the end and compared with the graph
-	VerifiedSince *time.Time   `json:"verified_since"`   // every object has been since then; nil: not asked, or never
-	Mended        []Finding    `json:"mended,omitempty"` // what was wrong with the graph, and was mended
+	HeldBack      Count        `json:"held_back"`         // of the unreachable, can't be deleted
+	HangsOn       Count        `json:"hangs_on"`          // what is held back refers to these, so that they stay
+	HeldBy        string       `json:"held_by,omitempty"` // an open transaction, for which something older than the grace stays
+	SetAside      []SetAside   `json:"set_aside"`         // of these at most 10
+	Problems      []Problem    `json:"problems"`          // states that could not be decoded, or are none, at most 10
+	Leftovers     []Leftover   `json:"leftovers"`         // of other packers
+	Audited       Count        `json:"audited"`           // states read again at the end and compared with the graph
+	VerifiedSince *time.Time   `json:"verified_since"`    // every object has been since then; nil: not asked, or never
+	Mended        []Finding    `json:"mended,omitempty"`  // what was wrong with the graph, and was mended
 	Phases        []Phase      `json:"phases"`
 	PeakMemory    int64        `json:"peak_memory"` // of this process
 
@@ -52,7 +54,8 @@ type Report struct {
 	MissingIndex string `json:"missing_index,omitempty"`
 
 	packTime    *time.Time
-	chosen      bool // what may be deleted is known
+	chosen      bool  // what may be deleted is known
+	young       Count // unreachable, and neither chosen nor held back
 	chosenBlobs int64
 }
 
@@ -156,11 +159,14 @@ func (r *Report) Write(w io.Writer) error {
 func (r *Report) writeFindings(line lineWriter) {
 	line("in the storage", "%s, %s", plural(r.Objects, "object"), plural(r.References, "reference"))
 	line("unreachable", "%s", r.Unreachable)
-	if kept := r.Unreachable.Objects - r.Chosen.Objects - r.HeldBack.Objects; kept > 0 {
-		line("within the grace", "%s", Count{kept, r.Unreachable.Bytes - r.Chosen.Bytes - r.HeldBack.Bytes})
+	if r.young.Objects > 0 {
+		line("within the grace", "%s", r.young)
 	}
 	if r.HeldBack.Objects > 0 {
 		line("set aside", "%s", r.HeldBack)
+	}
+	if r.HangsOn.Objects > 0 {
+		line("hangs on that", "%s", r.HangsOn)
 	}
 	if r.DryRun {
 		line("would delete", "%s", r.Chosen)
@@ -187,6 +193,11 @@ func longPhases(all []Phase) []string {
 // String is for people.
 func (c Count) String() string {
 	return fmt.Sprintf("%s, %s", plural(c.Objects, "object"), size(c.Bytes))
+}
+
+// less takes others away, as far as there are so many.
+func (c Count) less(others Count) Count {
+	return Count{max(c.Objects-others.Objects, 0), max(c.Bytes-others.Bytes, 0)}
 }
 
 func plural(n int64, what string) string {
@@ -230,6 +241,9 @@ func (r *Report) Notes() []string {
 	}
 	if r.Ahead != "" {
 		note("%s", r.Ahead)
+	}
+	if held := r.heldBy(); held != "" {
+		note("%s.", strings.ToUpper(held[:1])+held[1:])
 	}
 	for _, s := range r.SetAside {
 		note("zoid %d is unreachable and can't be deleted: %s. %s.", s.Zoid, s.Reason, s.Remedy)

@@ -137,6 +137,19 @@ func TestEachPrivilegeThatAPackNeedsIsAskedFor(t *testing.T) {
 	expectStored(t, h.admin, 0, 1, 2, 10, 11, 12, 13)
 }
 
+func TestARoleWithoutAnyGrantIsToldWhatToGrant(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	commitAt(t, h.as(t, h.app), 48*time.Hour, garden)
+	role := newRole(t, h.admin)
+	_, err := Pack(t.Context(), as(h.target, role), everything, testLog(t))
+	expectRefusal(t, err, "role "+role+" may not pack", "Let the owner run: GRANT")
+	_, grants, _ := strings.Cut(Message(err), "Let the owner run: ")
+	run(t, h.admin, grants)
+	packStorage(t, as(h.target, role), everything)
+	expectStored(t, h.admin, 0, 1, 2)
+}
+
 func TestAPackWithAGraceMustSeeTheTransactionsOfOthers(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -42,8 +42,9 @@ type StatusReport struct {
 type GraphStatus struct {
 	KnownOfOthers
 
-	State           string       `json:"state"` // relpack.storage.graph
-	Doubt           *string      `json:"doubt"` // why it is not believed
+	State           string       `json:"state"`             // relpack.storage.graph
+	Doubt           *string      `json:"doubt"`             // why it is not believed
+	Refusal         string       `json:"refusal,omitempty"` // why each pack is refused until somebody acts
 	AppliedTid      *int64       `json:"applied_tid"`
 	AppliedUntil    *time.Time   `json:"applied_until"`
 	LastTransaction *time.Time   `json:"last_transaction"` // of the storage
@@ -148,6 +149,7 @@ func (r *StatusReport) fill(ctx context.Context, t Target, files fs.FS, log *slo
 	if err := r.readGraph(ctx, conn, d); err != nil {
 		return err
 	}
+	r.Packable = r.Packable && r.Graph.Refusal == ""
 	for i := range r.Graph.Foreign {
 		r.Graph.Foreign[i].Named = t.family.knows(r.Graph.Foreign[i].Database)
 	}
@@ -192,7 +194,7 @@ const statusGrants = "Let its owner run: " +
 	"GRANT SELECT ON ALL TABLES IN SCHEMA relpack TO %[1]s; " +
 	"GRANT SELECT ON public.object_state TO %[1]s; " +
 	"GRANT EXECUTE ON FUNCTION relpack.status, relpack.doubt, " +
-	"relpack.trigger_identity, relpack.column_identity, relpack.graph_identity, " +
+	"relpack.trigger_identity, relpack.missing_trigger, relpack.column_identity, relpack.graph_identity, " +
 	"relpack.tid_time, relpack.time_tid, relpack.tids_ahead, relpack.pack_lock_holder, relpack.lock_protocol TO %[1]s;"
 
 // advice is what keeps relpack from packing this storage; "" is nothing.
@@ -223,11 +225,19 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 		SELECT graph, doubt, applied_tid, applied_until, objects, inrefs,
 		       unreachable, unreachable_bytes, within_grace, within_grace_bytes,
 		       doomed, blob_removals, problems, blocking_problems, bytes, verified_since,
-		       (SELECT relpack.tid_time(max(tid)) FROM public.object_state), coalesce(relpack.tids_ahead(), '')
+		       (SELECT relpack.tid_time(max(tid)) FROM public.object_state), coalesce(relpack.tids_ahead(), ''),
+		       CASE
+		       WHEN EXISTS (SELECT FROM relpack.missing_trigger()) THEN
+		           (SELECT 'triggers of relpack are missing or disabled: ' || string_agg(name, ', ') FROM relpack.missing_trigger() AS gone (name))
+		           || '. Run "relpack migrate up": it installs them again'
+		       WHEN graph IN ('known', 'doubtful') AND NOT EXISTS (SELECT FROM public.object_state WHERE zoid = 0) THEN
+		           'the storage has no root object (zoid 0). Restore object 0 from a backup'
+		       ELSE ''
+		       END
 		FROM relpack.status()`).
 		Scan(&g.State, &g.Doubt, &g.AppliedTid, &g.AppliedUntil, &g.Objects, &g.References,
 			&unreachable, &unreachableBytes, &grace, &graceBytes,
-			&g.Doomed, &g.BlobRemovals, &g.ProblemCount, &g.BlockingCount, &g.Bytes, &g.VerifiedSince, &g.LastTransaction, &g.Ahead); err != nil {
+			&g.Doomed, &g.BlobRemovals, &g.ProblemCount, &g.BlockingCount, &g.Bytes, &g.VerifiedSince, &g.LastTransaction, &g.Ahead, &g.Refusal); err != nil {
 		return nil, err
 	}
 	if unreachable != nil {

@@ -97,7 +97,10 @@ func (g *GraphStatus) writeState(line lineWriter, now time.Time) {
 	if text == "" {
 		text = g.State
 	}
-	if g.Doubt != nil {
+	switch {
+	case g.Refusal != "":
+		text = "not believed: " + g.Refusal
+	case g.Doubt != nil:
 		text = "not believed: " + *g.Doubt + "; the next pack compares it with the storage"
 	}
 	line("graph", "%s", text)
@@ -156,7 +159,11 @@ func (g *GraphStatus) writeProblems(line lineWriter) {
 	}
 	text := fmt.Sprintf("%s could not be decoded, or have no state", plural(g.ProblemCount, "object"))
 	if g.BlockingCount > 0 {
-		text += fmt.Sprintf("; %s of them keep relpack from deleting", humanize.Comma(g.BlockingCount))
+		keep := "keep"
+		if g.BlockingCount == 1 {
+			keep = "keeps"
+		}
+		text += fmt.Sprintf("; %s of them %s relpack from deleting", humanize.Comma(g.BlockingCount), keep)
 	}
 	line("problems", "%s", text)
 	for _, p := range g.Problems {
@@ -205,16 +212,16 @@ func (r RunStatus) describe(mayRun bool) string {
 		text += fmt.Sprintf(" in %s", seconds(r.Finished.Sub(r.Started).Seconds()))
 	}
 	if r.Scanned > 0 {
-		text += fmt.Sprintf(", read %s states", humanize.Comma(r.Scanned))
+		text += ", read " + plural(r.Scanned, "state")
 	}
 	if r.Deleted.Objects > 0 {
 		text += fmt.Sprintf(", deleted %s", r.Deleted)
 	}
 	if r.BlobFiles > 0 {
-		text += fmt.Sprintf(", removed %s blob files, %s", humanize.Comma(r.BlobFiles), size(r.BlobBytes))
+		text += fmt.Sprintf(", removed %s, %s", plural(r.BlobFiles, "blob file"), size(r.BlobBytes))
 	}
 	if r.Message != nil {
-		text += ": " + strings.TrimSpace(*r.Message)
+		text += ": " + strings.TrimPrefix(strings.TrimSpace(*r.Message), r.Outcome+". ")
 	}
 	return text
 }

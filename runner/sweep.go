@@ -77,6 +77,9 @@ func (p *pack) survey(ctx context.Context) error {
 		if _, err := p.conn.Exec(ctx, "SELECT relpack.doom($1)", p.report.packTime); err != nil {
 			return fmt.Errorf("choose what to delete: %w", err)
 		}
+		if err := p.sawSetAside(ctx); err != nil {
+			return err
+		}
 		if r.ByClass, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[ClassCount], `
 			SELECT class.label, chosen.objects, chosen.bytes
 			FROM (
@@ -99,8 +102,9 @@ func (p *pack) survey(ctx context.Context) error {
 			}
 		}
 		r.ByClass = r.ByClass[:min(len(r.ByClass), 10)]
+		r.young = r.Unreachable.less(r.Chosen).less(r.HeldBack).less(r.HangsOn)
 		r.chosen = true
-		return nil
+		return p.sawHolder(ctx)
 	})
 }
 
@@ -148,10 +152,7 @@ func (p *pack) outlast(ctx context.Context) error {
 		}
 		if time.Since(start) > readersPatience {
 			var oldest string
-			if err := p.conn.QueryRow(ctx, `SELECT coalesce(min(format('pid %s, application "%s", since %s', pid, application_name, xact_start::timestamptz(0))), 'none any more')
-				FROM (SELECT * FROM pg_stat_activity
-				      WHERE datname = current_database() AND backend_type = 'client backend' AND pid NOT IN (SELECT relpack.own_session())
-				        AND xact_start IS NOT NULL ORDER BY xact_start LIMIT 1) AS oldest`).Scan(&oldest); err != nil {
+			if err := p.conn.QueryRow(ctx, "SELECT coalesce(("+oldestOpen+"), 'none any more')").Scan(&oldest); err != nil {
 				return fmt.Errorf("look for open transactions: %w", err)
 			}
 			p.log.Warn("nothing is deleted by this pack, but by the next: a transaction may still see it attached that was open when the storage was read: " + oldest)
@@ -163,6 +164,58 @@ func (p *pack) outlast(ctx context.Context) error {
 	}
 }
 
+// oldestOpen names the transaction of other clients that is open for longest.
+const oldestOpen = `
+	SELECT format('pid %s, application "%s", since %s', pid, application_name, xact_start::timestamptz(0))
+	FROM pg_stat_activity
+	WHERE datname = current_database() AND backend_type = 'client backend' AND pid NOT IN (SELECT relpack.own_session())
+	  AND xact_start IS NOT NULL
+	ORDER BY xact_start
+	LIMIT 1`
+
+// sawHolder names who keeps what is beyond the grace: an open transaction.
+func (p *pack) sawHolder(ctx context.Context) error {
+	r := p.report
+	if r.young.Objects == 0 || r.packTime == nil {
+		return nil
+	}
+	var holder string
+	if err := p.conn.QueryRow(ctx, `
+		SELECT coalesce(CASE WHEN doomed_until < least(relpack.time_tid($1), detach_tid) THEN (`+oldestOpen+`) END, '')
+		FROM relpack.storage`, r.packTime).Scan(&holder); err != nil {
+		return fmt.Errorf("look for open transactions: %w", err)
+	}
+	if holder == "" {
+		return nil
+	}
+	var holds bool
+	if err := p.conn.QueryRow(ctx, `
+		SELECT EXISTS (
+		    SELECT
+		    FROM relpack.object
+		    CROSS JOIN relpack.storage
+		    WHERE coalesce(object.parent, -1) = -1
+		      AND coalesce(object.detached_tid, object.tid) > storage.doomed_until
+		      AND coalesce(object.detached_tid, object.tid) <= relpack.time_tid($1))`, r.packTime).Scan(&holds); err != nil {
+		return fmt.Errorf("look for open transactions: %w", err)
+	}
+	if holds {
+		r.HeldBy = holder
+		if !r.FirstBuild { // else it was said
+			p.log.Warn(r.heldBy())
+		}
+	}
+	return nil
+}
+
+// heldBy says for whom something stays; "" for nobody.
+func (r *Report) heldBy() string {
+	if r.HeldBy == "" {
+		return ""
+	}
+	return fmt.Sprintf("what an open transaction may still see stays until it ends (%s)", r.HeldBy)
+}
+
 // warnOthers tells that nothing protects what other clients hold in memory.
 func (p *pack) warnOthers(ctx context.Context) error {
 	var others int
@@ -172,7 +225,11 @@ func (p *pack) warnOthers(ctx context.Context) error {
 		return fmt.Errorf("look for other clients: %w", err)
 	}
 	if others > 0 {
-		p.log.Warn(fmt.Sprintf("%d other clients are connected: with negative --days nothing protects objects that they hold in memory", others))
+		are := "clients are"
+		if others == 1 {
+			are = "client is"
+		}
+		p.log.Warn(fmt.Sprintf("%d other %s connected: with negative --days nothing protects objects held in memory there", others, are))
 	}
 	return nil
 }

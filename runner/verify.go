@@ -67,12 +67,19 @@ func Verify(ctx context.Context, t Target, o VerifyOptions, log *slog.Logger) (*
 		v.maxEvents = maxEvents
 	}
 	err := explain(v.all(ctx))
-	if err != nil && ctx.Err() != nil {
+	if err != nil && (ctx.Err() != nil || ExitCode(err) == ExitInterrupted) {
 		err = errInterrupted
+		if !v.repair {
+			err = errVerifyInterrupted
+		}
 	}
 	v.report.finish(v.pack, err)
 	return v.report, err
 }
+
+// What a repair did stays done.
+var errVerifyInterrupted = &Error{Code: ExitInterrupted, Err: errors.New("interrupted"),
+	Hint: "Nothing was changed, the next verification begins again"}
 
 func (v *verification) all(ctx context.Context) error {
 	if err := v.target.Packable(); err != nil {

@@ -69,8 +69,11 @@ func TestVerifyRefusesWhatItCantVerify(t *testing.T) {
 	_, err = Verify(t.Context(), target, o, testLog(t))
 	expectError(t, err, ExitRefused, "more than 1 restored or deleted objects wait", "relpack pack")
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err = Verify(ctx, target, duringVerify(1, cancel), testLog(t))
-	expectError(t, err, ExitInterrupted, "interrupted")
+	report, err := Verify(ctx, target, duringVerify(1, cancel), testLog(t))
+	expectError(t, err, ExitInterrupted, "interrupted. Nothing was changed, the next verification begins again")
+	if report.Outcome != "interrupted" {
+		t.Errorf("the outcome is %s", report.Outcome)
+	}
 	expectSound(t, target)
 	run(t, conn, "DELETE FROM object_state WHERE zoid = 0")
 	_, err = Verify(t.Context(), target, verifyOptions(true), testLog(t))

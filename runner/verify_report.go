@@ -2,6 +2,7 @@ package runner
 
 import (
 	"io"
+	"slices"
 	"time"
 )
 
@@ -9,7 +10,7 @@ import (
 // bytes.
 type VerifyReport struct {
 	Storage  string    `json:"storage"`
-	Outcome  string    `json:"outcome"` // sound, mended, off or failed
+	Outcome  string    `json:"outcome"` // sound, mended, errors, damage, interrupted or failed
 	Error    string    `json:"error,omitempty"`
 	ExitCode int       `json:"exit_code"`
 	Version  string    `json:"version"`
@@ -33,8 +34,12 @@ func (r *VerifyReport) finish(p *pack, err error) {
 	r.PeakMemory = PeakMemory()
 	r.ExitCode = ExitCode(err)
 	switch {
+	case r.ExitCode == ExitInterrupted:
+		r.Outcome, r.Error = "interrupted", Message(err)
+	case err != nil && slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == "error" }):
+		r.Outcome, r.Error = "errors", Message(err)
 	case err != nil && len(r.Findings) > 0:
-		r.Outcome, r.Error = "off", Message(err)
+		r.Outcome, r.Error = "damage", Message(err)
 	case err != nil:
 		r.Outcome, r.Error = "failed", Message(err)
 	case len(r.Mended) > 0:
@@ -48,7 +53,9 @@ func (r *VerifyReport) finish(p *pack, err error) {
 func (r *VerifyReport) Write(w io.Writer) error {
 	s := newSheet(w, r.Storage)
 	s.line("scanned", "%s", r.Scanned)
-	s.line("in the graph", "%s, %s", plural(r.Objects, "object"), plural(r.References, "reference"))
+	if r.Objects > 0 { // else it did not come so far
+		s.line("in the graph", "%s, %s", plural(r.Objects, "object"), plural(r.References, "reference"))
+	}
 	s.line("result", "%s", r.Outcome)
 	writeFindings(s.line, "mended", "", r.Mended)
 	writeFindings(s.line, "errors", "error", r.Findings)

@@ -161,7 +161,7 @@ func TestWhateverIsWrongWithAGraphIsFoundAndMended(t *testing.T) {
 			c.spoil(t, conn)
 			before := graphText(t, conn)
 			report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
-			if ExitCode(err) != ExitRefused || report.Outcome != "off" || !strings.Contains(Message(err), "relpack verify --repair") {
+			if ExitCode(err) != ExitRefused || report.Outcome != "errors" || !strings.Contains(Message(err), "relpack verify --repair") {
 				t.Fatalf("verify: %s, %v", report.Outcome, err)
 			}
 			expectFinding(t, report.Findings, c.kind, c.zoids)
@@ -254,7 +254,7 @@ func TestManyDifferencesAreCountedAndTheFirstTenNamed(t *testing.T) {
 	if err := report.Write(&text); err != nil {
 		t.Fatal(err)
 	}
-	expectWords(t, text.String(), "scanned", "160 objects", "off", "errors", "76 (zoid 3 4", "peak memory")
+	expectWords(t, text.String(), "scanned", "160 objects", "errors", "76 (zoid 3 4", "peak memory")
 }
 
 // duringVerify acts once, after so many ranges.

@@ -24,7 +24,7 @@ func TestVerifyTellsEachStoragesStateByItsExitCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	relpack(t, "verify", config).expect(t, runner.ExitRefused, "relpack: wrong: the graph does not describe the storage: ",
-		"zoid 3999", `"relpack verify --repair" mends it`, "result", "off", "sound")
+		"zoid 3999", `"relpack verify --repair" mends it`, "result", "errors", "sound")
 	r := relpack(t, "verify", "--json", config)
 	r.expect(t, runner.ExitRefused)
 	var reports []runner.VerifyReport
