@@ -1,8 +1,9 @@
 -- The tables of relpack. Columns are ordered by alignment, widest first, so
 -- that a row of the two large tables (object, object_inref) wastes no byte.
 -- No foreign key points at RelStorage's tables: their TRUNCATE ... CASCADE
--- would reach ours. All tables but run, blob_removal, referred_by and storage are derived
--- from object_state and can be built again.
+-- would reach ours. All tables but run, blob_removal, referred_by, missing and storage
+-- are derived from object_state and can be built again: what is lost of them, or
+-- restored, is found again by reading everything.
 
 -- +goose Up
 -- What is parsed here must not find what others put into public.
@@ -317,8 +318,8 @@ COMMENT ON COLUMN relpack.storage.shaped_depth IS 'How many parents an object ha
 COMMENT ON COLUMN relpack.storage.depth_looked_at IS 'When it was last looked how many these are, or all parents were chosen.';
 COMMENT ON COLUMN relpack.storage.only_row IS 'Always true: there is one row.';
 COMMENT ON COLUMN relpack.storage.scan_disturbed IS 'First build: rows may have been read twice or missed. While it is built or reshaping: a comparison follows.';
-COMMENT ON COLUMN relpack.storage.reread IS 'Columns of object_state were altered, or relpack''s own tables emptied, rewritten or restored: every state is to be read again.';
-COMMENT ON COLUMN relpack.storage.resettle IS 'relpack''s own tables were emptied, rewritten or restored: what is reachable is to be found again for all objects.';
+COMMENT ON COLUMN relpack.storage.reread IS 'Columns of object_state were altered, or it or relpack''s own tables are others than before: every state is to be read again.';
+COMMENT ON COLUMN relpack.storage.resettle IS 'object_state or relpack''s own tables are others than before: what is reachable is to be found again for all objects, and the grace of garbage begins anew.';
 COMMENT ON COLUMN relpack.storage.graph IS
     'none: not built; scanning, indexing, growing, filling, finishing: being built; reshaping: parents are chosen again for all objects; doubtful: to be compared with the storage; known: describes it up to applied_tid.';
 COMMENT ON COLUMN relpack.storage.trigger_identity IS 'Catalog identity of our triggers; another one means that they may have been off.';

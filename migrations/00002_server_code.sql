@@ -71,8 +71,9 @@ BEGIN
         graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'known' THEN 'doubtful' ELSE graph END,
         scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'known')),
         -- Whatever was in a table of ours that is another one now may be lost.
-        reread = reread OR (graph <> 'none' AND (column_identity <> v_columns OR graph_identity <> v_graph)),
-        resettle = resettle OR (graph <> 'none' AND graph_identity <> v_graph),
+        reread = reread OR (graph <> 'none' AND (column_identity <> v_columns OR graph_identity <> v_graph
+                                                 OR relation IS DISTINCT FROM v_relation)),
+        resettle = resettle OR (graph <> 'none' AND (graph_identity <> v_graph OR relation IS DISTINCT FROM v_relation)),
         relation = v_relation,
         filenode = v_filenode,
         trigger_identity = v_triggers,
@@ -1669,7 +1670,9 @@ COMMENT ON FUNCTION relpack.commit_locally() IS
 -- sql/compare.sql
 -- +goose StatementBegin
 -- Every (zoid, tid) of the storage against the graph, those above the
--- watermark too, as in relpack.collect.
+-- watermark too, as in relpack.collect. A tid above what was collected tells
+-- nothing of the state, should the graph have it: what it was read ahead of may be
+-- forgotten.
 CREATE OR REPLACE FUNCTION relpack.compare()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -1678,6 +1681,7 @@ SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
 AS $$
 DECLARE
+    v_collected bigint := (SELECT collected_tid FROM relpack.storage);
     v_count bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
@@ -1686,7 +1690,7 @@ BEGIN
     SELECT coalesce(stored.zoid, object.zoid)
     FROM public.object_state AS stored
     FULL JOIN relpack.object ON object.zoid = stored.zoid
-    WHERE stored.tid IS DISTINCT FROM object.tid
+    WHERE stored.tid IS DISTINCT FROM object.tid OR stored.tid > v_collected
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
@@ -3673,6 +3677,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_graph text;
+    v_now bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO v_graph FROM relpack.storage;
@@ -3693,11 +3698,21 @@ BEGIN
             SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT (relpack.limits()).together));
     ELSIF (SELECT resettle FROM relpack.storage) THEN
         -- What was suspected may be lost: nothing but the references is believed.
-        UPDATE relpack.storage SET resettle = false;
-        PERFORM relpack.begin_reshape('relpack''s own tables were emptied, rewritten or restored');
+        -- Nobody knows what was alive between a dump and now: what was garbage then
+        -- has its grace again, and no deletion had begun.
+        UPDATE relpack.storage
+        SET resettle = false,
+            begun_until = 0,
+            noticed_tid = greatest(noticed_tid, relpack.time_tid(clock_timestamp()))
+        RETURNING detach_tid INTO STRICT v_now;
+        UPDATE relpack.object
+        SET detached_tid = v_now
+        WHERE coalesce(parent, -1) = -1;
+        PERFORM relpack.begin_reshape('object_state or relpack''s own tables are others than before');
     ELSE
-        -- What is still detached is unreachable.
-        IF relpack.forget_missing() > 0 THEN
+        -- What is still detached is unreachable, in a graph that is believed. In a
+        -- restored one what vanished since is held until that is known.
+        IF EXISTS (SELECT FROM relpack.missing) AND relpack.doubt() IS NULL AND relpack.forget_missing() > 0 THEN
             RETURN true;
         END IF;
         UPDATE relpack.storage SET cut_objects = 0 WHERE cut_objects <> 0;

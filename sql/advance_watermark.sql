@@ -37,8 +37,9 @@ BEGIN
         graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'known' THEN 'doubtful' ELSE graph END,
         scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'known')),
         -- Whatever was in a table of ours that is another one now may be lost.
-        reread = reread OR (graph <> 'none' AND (column_identity <> v_columns OR graph_identity <> v_graph)),
-        resettle = resettle OR (graph <> 'none' AND graph_identity <> v_graph),
+        reread = reread OR (graph <> 'none' AND (column_identity <> v_columns OR graph_identity <> v_graph
+                                                 OR relation IS DISTINCT FROM v_relation)),
+        resettle = resettle OR (graph <> 'none' AND (graph_identity <> v_graph OR relation IS DISTINCT FROM v_relation)),
         relation = v_relation,
         filenode = v_filenode,
         trigger_identity = v_triggers,

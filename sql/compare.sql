@@ -1,5 +1,7 @@
 -- Every (zoid, tid) of the storage against the graph, those above the
--- watermark too, as in relpack.collect.
+-- watermark too, as in relpack.collect. A tid above what was collected tells
+-- nothing of the state, should the graph have it: what it was read ahead of may be
+-- forgotten.
 CREATE OR REPLACE FUNCTION relpack.compare()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -8,6 +10,7 @@ SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
 AS $$
 DECLARE
+    v_collected bigint := (SELECT collected_tid FROM relpack.storage);
     v_count bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
@@ -16,7 +19,7 @@ BEGIN
     SELECT coalesce(stored.zoid, object.zoid)
     FROM public.object_state AS stored
     FULL JOIN relpack.object ON object.zoid = stored.zoid
-    WHERE stored.tid IS DISTINCT FROM object.tid
+    WHERE stored.tid IS DISTINCT FROM object.tid OR stored.tid > v_collected
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;

@@ -9,6 +9,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_graph text;
+    v_now bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT graph INTO v_graph FROM relpack.storage;
@@ -29,11 +30,21 @@ BEGIN
             SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT (relpack.limits()).together));
     ELSIF (SELECT resettle FROM relpack.storage) THEN
         -- What was suspected may be lost: nothing but the references is believed.
-        UPDATE relpack.storage SET resettle = false;
-        PERFORM relpack.begin_reshape('relpack''s own tables were emptied, rewritten or restored');
+        -- Nobody knows what was alive between a dump and now: what was garbage then
+        -- has its grace again, and no deletion had begun.
+        UPDATE relpack.storage
+        SET resettle = false,
+            begun_until = 0,
+            noticed_tid = greatest(noticed_tid, relpack.time_tid(clock_timestamp()))
+        RETURNING detach_tid INTO STRICT v_now;
+        UPDATE relpack.object
+        SET detached_tid = v_now
+        WHERE coalesce(parent, -1) = -1;
+        PERFORM relpack.begin_reshape('object_state or relpack''s own tables are others than before');
     ELSE
-        -- What is still detached is unreachable.
-        IF relpack.forget_missing() > 0 THEN
+        -- What is still detached is unreachable, in a graph that is believed. In a
+        -- restored one what vanished since is held until that is known.
+        IF EXISTS (SELECT FROM relpack.missing) AND relpack.doubt() IS NULL AND relpack.forget_missing() > 0 THEN
             RETURN true;
         END IF;
         UPDATE relpack.storage SET cut_objects = 0 WHERE cut_objects <> 0;
