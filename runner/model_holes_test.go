@@ -175,7 +175,8 @@ func (g *modelGenerator) holePlot() []func() modelStep {
 }
 
 // lostPlot: a hole that an odd record names, or that garbage refers to, which
-// is attached again when the hole has left.
+// is attached again when the hole has left. What names it may be read again when it
+// is given up.
 func (g *modelGenerator) lostPlot() []func() modelStep {
 	under, hole, held, other := pick(g, g.live()...), g.fresh(), g.fresh(), g.fresh()
 	refs := slices.Clone(g.h.stored[under].content.refs)
@@ -183,11 +184,14 @@ func (g *modelGenerator) lostPlot() []func() modelStep {
 	pack := planned("pack", "steps", lookOnly)
 	last := planned("pack", "steps", map[string]int64{"grace": -1, "chunk": 10000, "batch": 1000})
 	if g.chance(50) {
-		return []func() modelStep{
-			g.written("add", modelPlain(under, append(refs, other)...), modelWrite{other, modelContent{"odd", []int64{hole}}},
-				modelPlain(hole, held), modelPlain(held)),
-			pack, gone, last,
+		odd := modelWrite{other, modelContent{"odd", []int64{hole}}}
+		plot := []func() modelStep{
+			g.written("add", modelPlain(under, append(refs, other)...), odd, modelPlain(hole, held), modelPlain(held)), pack, gone,
 		}
+		if hole%2 == 0 {
+			plot = append(plot, pack, planned("accept", "missing", map[string]int64{"most": 9}), g.written("rewrite", odd))
+		}
+		return append(plot, last)
 	}
 	return []func() modelStep{
 		g.written("add", modelPlain(under, append(slices.Clone(refs), hole)...), modelPlain(other, hole), modelPlain(hole, held), modelPlain(held)),

@@ -189,12 +189,14 @@ func (g *modelGenerator) buildPlot() []func() modelStep {
 }
 
 // elderPlot: a first build meets something alive that garbage refers to as well,
-// older than what is alive.
+// older than what is alive, and something deeper that is stored next to what is
+// referred to and missing.
 func (g *modelGenerator) elderPlot() []func() modelStep {
 	under, elder, holder, held := pick(g, g.live()...), g.fresh(), g.fresh(), g.fresh()
-	refs := append(slices.Clone(g.h.stored[under].content.refs), holder)
+	far, missing := g.fresh(), g.fresh()
+	refs := append(slices.Clone(g.h.stored[under].content.refs), holder, missing)
 	return []func() modelStep{
-		g.written("add", modelPlain(under, refs...), modelPlain(holder, held), modelPlain(held)),
+		g.written("add", modelPlain(under, refs...), modelPlain(holder, held), modelPlain(held, far), modelPlain(far)),
 		g.written("dirt", modelPlain(elder, held)),
 		planned("pack", "steps", map[string]int64{"init": 1, "grace": -1, "chunk": 10000}),
 	}
@@ -349,5 +351,31 @@ func (g *modelGenerator) lateGarbagePlot() []func() modelStep {
 			args := g.when(map[string]int64{"between": 5, "batch": 1, "chunk": 10000, "grace": -1})
 			return modelStep{verb: "pack", kind: "steps", args: args, writes: []modelWrite{modelPlain(g.fresh()), modelPlain(g.fresh())}}
 		},
+	}
+}
+
+// decodedPlot: while a deletion goes on that decodes what is written meanwhile,
+// its garbage is used again, written anew, or perhaps referred to by what nobody
+// can decode. A write may be in flight when a pack captures.
+func (g *modelGenerator) decodedPlot() []func() modelStep {
+	one, two := g.fresh(), g.fresh()
+	return []func() modelStep{
+		planned("pack", "steps", deleteAll), g.written("dirt", modelPlain(one), modelPlain(two)), g.later("add"),
+		planned("pack", "steps", lookOnly),
+		func() modelStep {
+			s := pick(g,
+				func() modelStep { return g.linking("regain", one) },
+				g.written("add", modelWrite{g.fresh(), modelContent{kind: "opaque"}}),
+				g.written("rewrite", modelPlain(one), modelPlain(g.fresh())))()
+			// The first batch is the eighth step.
+			maps.Copy(s.args, map[string]int64{"between": 8, "atonce": 1, "batch": 5, "chunk": 10000, "grace": -1})
+			if g.chance(20) {
+				delete(s.args, "between")
+				s.args["inflight"] = 1
+			}
+			s.verb, s.kind = "pack", "steps"
+			return s
+		},
+		g.later("heal"),
 	}
 }

@@ -14,7 +14,7 @@ func (g *modelGenerator) conceive() []func() modelStep {
 		g.regainPlot, g.restoredPlot, g.rewritePlot, g.reloadPlot, g.reloadPlot, g.snapshotPlot, g.gracePlot, g.blobPlot, g.sparedPlot,
 		g.tornPlot, g.begunSparedPlot, g.begunRestoredPlot, g.choicePlot, g.givenUpPlot, g.overtakenReloadPlot,
 		g.buildPlot, g.elderPlot, g.zigzagPlot, g.opaquePlot, g.rootPlot, g.crashSweepPlot, g.crashSweepPlot,
-		g.opaqueGarbagePlot, g.psqlCutPlot, g.revivedPlot, g.revivedPlot, g.aheadPlot, g.lateGarbagePlot, g.capturedPlot, g.choicePlot, g.choicePlot,
+		g.opaqueGarbagePlot, g.psqlCutPlot, g.revivedPlot, g.decodedPlot, g.aheadPlot, g.lateGarbagePlot, g.capturedPlot, g.decodedPlot, g.choicePlot,
 		g.bornPlot, g.bornPlot, g.holePlot, g.holePlot, g.lostPlot, g.lostPlot)()
 }
 
