@@ -196,7 +196,8 @@ BEGIN
       AND EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = examined.zoid);
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     IF EXISTS (SELECT FROM relpack.examined_object WHERE zoid = 0 AND tid IS NULL) THEN
-        RAISE EXCEPTION 'the storage has no root object (zoid 0)' USING ERRCODE = 'RP002';
+        RAISE EXCEPTION 'the storage has no root object (zoid 0)'
+            USING ERRCODE = 'RP002', HINT = 'Restore object 0 from a backup.';
     END IF;
     PERFORM relpack.hold_missing();
     DELETE FROM relpack.examined_inref
@@ -3502,13 +3503,13 @@ BEGIN
         PERFORM pg_sleep(0.005 * 2 ^ v_looks), pg_stat_clear_snapshot();
     END LOOP;
     IF v_hidden IS NOT NULL THEN
-        RAISE EXCEPTION 'since when the transaction of pid % is open can''t be seen, and it may hold what would be deleted',
-                        v_hidden
+        RAISE EXCEPTION 'role % may not see when the transaction of pid % began; it may still use what would be deleted',
+                        current_user, v_hidden
             USING ERRCODE = 'RP002',
-                  HINT = format('GRANT pg_read_all_stats TO %I;', current_user);
+                  HINT = format('Let a superuser run: GRANT pg_read_all_stats TO %I;', current_user);
     END IF;
     IF v_untracked IS NOT NULL THEN
-        RAISE EXCEPTION 'since when the transaction of pid % is open is not recorded, and it may hold what would be deleted',
+        RAISE EXCEPTION 'the server does not know when the transaction of pid % began; it may still use what would be deleted',
                         v_untracked
             USING ERRCODE = 'RP002',
                   HINT = 'Its track_activities is off, or was when the transaction began: switch it on, and wait until the transaction has ended.';
@@ -4674,7 +4675,7 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM public.object_state WHERE zoid = 0) THEN
         RAISE EXCEPTION 'the storage has no root object (zoid 0): everything in it would look like garbage'
-            USING ERRCODE = 'RP002';
+            USING ERRCODE = 'RP002', HINT = 'Restore object 0 from a backup.';
     END IF;
 END;
 $$;
@@ -4719,8 +4720,9 @@ BEGIN
                           format('Pack it together with them (zc.zodbdgc does). Of a storage that is gone: '
                                  'DELETE FROM relpack.referred_by WHERE holder = %L;', v_known)
                       ELSE
-                          format('relpack reads it once it can be reached and has relpack installed. If it refers to nothing here: '
-                                 'UPDATE relpack.referred_by SET looked = now() WHERE holder = %L;', v_unread)
+                          format('relpack reads it once it is in the configuration file, can be reached and has relpack installed. '
+                                 'If it refers to nothing here: UPDATE relpack.referred_by SET looked = now() WHERE holder = %1$L; '
+                                 'if it is gone: DELETE FROM relpack.referred_by WHERE holder = %1$L;', v_unread)
                   END;
     END IF;
 END;
@@ -6537,7 +6539,7 @@ FROM (VALUES
      'Restore these large objects from a backup; SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
     ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
     ('unfinished', 'note', 'the reachability of these objects is open', 'relpack pack'),
-    ('missing', 'damage', 'the rows of these vanished while reachable objects refer to them: what hangs on them is kept',
+    ('missing', 'damage', 'the rows of these vanished though reachable objects refer to them; relpack keeps what they referred to',
      'Restore their rows, cut them off, or give them up with "relpack pack --accept-missing ZOID"; SELECT * FROM relpack.missing_object; tells who refers to them'),
     ('dangling', 'damage', 'reachable objects refer to these, which are not stored (POSKeyError)',
      'SELECT * FROM relpack.referrers(zoid); tells who does')

@@ -209,7 +209,8 @@ func (p *pack) unlessHeld(ctx context.Context, err error) error {
 // many objects this run has to audit.
 func (p *pack) mendDifference(ctx context.Context) (due int64, err error) {
 	var difference *string
-	if err := p.conn.QueryRow(ctx, "SELECT objects, difference FROM relpack.audit_due()").Scan(&due, &difference); err != nil {
+	if err := p.conn.QueryRow(ctx, `SELECT objects, difference, (SELECT nullif(min(since), '-infinity') FROM relpack.audited)
+		FROM relpack.audit_due()`).Scan(&due, &difference, &p.report.VerifiedSince); err != nil {
 		return 0, fmt.Errorf("ask what is to be audited: %w", err)
 	}
 	if difference != nil {

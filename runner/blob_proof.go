@@ -2,7 +2,9 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/jackc/pgx/v5"
 
@@ -28,8 +30,12 @@ func (p *pack) openBlobDir() (*blobFiles, error) {
 		return nil, nil
 	}
 	dir, err := blobdir.Open(p.target.BlobDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &Error{Code: ExitFailure, Err: fmt.Errorf("blob directory %s does not exist: nothing was changed", p.target.BlobDir),
+			Hint: "Mount it or correct blob-dir"}
+	}
 	if err != nil {
-		return nil, &Error{Code: ExitFailure, Err: fmt.Errorf("blob directory: %w", err), Hint: "Nothing was changed"}
+		return nil, &Error{Code: ExitFailure, Err: err, Hint: "Nothing was changed"}
 	}
 	return &blobFiles{Dir: dir, path: p.target.BlobDir}, nil
 }

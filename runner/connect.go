@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -43,7 +44,11 @@ func Connect(ctx context.Context, t Target, purpose string, log *slog.Logger) (*
 	config.Tracer = &tracelog.TraceLog{Logger: statementLog{log}, LogLevel: tracelog.LogLevelInfo}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, &Error{Code: ExitFailure, Err: fmt.Errorf("connect: %s", oneLine(err.Error()))}
+		hint := ""
+		if t.DSN == "" {
+			hint = "Name a configuration file or --dsn"
+		}
+		return nil, &Error{Code: ExitFailure, Err: fmt.Errorf("connect: %s", reasons(err)), Hint: hint}
 	}
 	if err := checkPooler(ctx, conn); err != nil {
 		closeSession(conn)
@@ -54,6 +59,20 @@ func Connect(ctx context.Context, t Target, purpose string, log *slog.Logger) (*
 		return nil, err
 	}
 	return conn, nil
+}
+
+// reasons has each reason once. That a server has no TLS, where a try without it
+// followed, is none.
+func reasons(err error) string {
+	var told []string
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		if !slices.Contains(told, oneLine(line)) &&
+			(i == len(lines)-1 || !strings.Contains(line, "server refused TLS connection")) {
+			told = append(told, oneLine(line))
+		}
+	}
+	return strings.Join(told, " ")
 }
 
 // readBuffer is how much a session reads at once. The server sends 8 KiB at a

@@ -23,6 +23,8 @@ type Damage struct {
 	DanglingCount int64        `json:"dangling_count"`
 }
 
+func noDamage() Damage { return Damage{Missing: []LostObject{}, Dangling: []LostObject{}} }
+
 // A LostObject is not stored, and referred to.
 type LostObject struct {
 	Zoid      int64      `json:"zoid"`
@@ -48,7 +50,7 @@ const readDamage = `
 func (d *Damage) read(ctx context.Context, conn interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }) error {
-	*d = Damage{Missing: []LostObject{}, Dangling: []LostObject{}}
+	*d = noDamage()
 	rows, err := conn.Query(ctx, readDamage)
 	if err != nil {
 		return fmt.Errorf("read relpack.missing_object and relpack.dangling_reference: %w", err)
@@ -74,8 +76,13 @@ func (d *Damage) read(ctx context.Context, conn interface {
 // lines are for people: of each kind one.
 func (d Damage) lines() (missing, dangling string) {
 	if d.MissingCount > 0 {
-		missing = fmt.Sprintf("rows of %s vanished while reachable objects refer to them: %s. What hangs on them is kept: "+
-			"restore the rows, or give them up with --accept-missing ZOID", plural(d.MissingCount, "object"), few(d.Missing, d.MissingCount))
+		rows, them := "the rows of "+plural(d.MissingCount, "object"), "them"
+		if d.MissingCount == 1 {
+			rows, them = "the row of 1 object", "it"
+		}
+		missing = fmt.Sprintf("%s vanished though reachable objects refer to %s: %s; relpack keeps what %s referred to. "+
+			"Restore %s, or give %s up with --accept-missing ZOID", rows, them, few(d.Missing, d.MissingCount),
+			map[bool]string{true: "it", false: "they"}[d.MissingCount == 1], them, them)
 	}
 	if d.DanglingCount > 0 {
 		dangling = fmt.Sprintf("reachable objects refer to %s not stored (POSKeyError): %s",

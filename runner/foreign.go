@@ -66,6 +66,16 @@ func (r Referrer) String() string {
 	return fmt.Sprintf("%s was never read and may refer to this storage", r.Storage)
 }
 
+// remedy is for one that was never read: it may have been named by mistake.
+func (r Referrer) remedy() string {
+	if r.References > 0 || r.Unreadable > 0 {
+		return ""
+	}
+	return fmt.Sprintf(" before it is: name it in the configuration file again; if it is gone: DELETE FROM relpack.referred_by WHERE holder = %s", quoteText(r.Storage))
+}
+
+func quoteText(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
+
 func verbEnding(n int64) string {
 	if n == 1 {
 		return "s"

@@ -261,7 +261,7 @@ func (p *pack) persist(ctx context.Context, what string, try func() (bool, error
 		}
 		waited := time.Since(start)
 		if limit := p.target.CommitLockTimeout; limit > 0 && waited > limit {
-			return fmt.Errorf("%s: gave up after %v (commit-lock-timeout): %s", what, waited.Round(time.Second), p.inTheWay(ctx))
+			return p.gaveUp(ctx, what, waited)
 		}
 		if time.Since(said) > 5*time.Second {
 			p.log.Warn(fmt.Sprintf("%s: waiting for %v: %s", what, waited.Round(time.Second), p.inTheWay(ctx)))
@@ -273,6 +273,18 @@ func (p *pack) persist(ctx context.Context, what string, try func() (bool, error
 		pause = min(2*pause, time.Second)
 	}
 }
+
+// gaveUp says who was in the way for all that time.
+func (p *pack) gaveUp(ctx context.Context, what string, waited time.Duration) error {
+	who, hint := p.inTheWay(ctx), "End that transaction and run relpack again"
+	if who == nobodyInTheWay {
+		hint = "Run relpack again when less is written"
+	}
+	return &Error{Code: ExitFailure, Hint: hint,
+		Err: fmt.Errorf("%s: %s; relpack gave up after %v (commit-lock-timeout)", what, who, waited.Round(time.Second))}
+}
+
+const nobodyInTheWay = "writers come one after the other"
 
 // sleep ends early when the run is to stop.
 func (p *pack) sleep(ctx context.Context, d time.Duration) error {
@@ -293,8 +305,8 @@ func (p *pack) sleep(ctx context.Context, d time.Duration) error {
 // one of our tables (pg_dump has one on each).
 func (p *pack) inTheWay(ctx context.Context) string {
 	writers, err := pgxRows(ctx, p.conn, pgx.RowTo[string], `
-		SELECT format('%s%s, transaction open for %s): %s', 'pid ' || pid || ' (', coalesce(nullif(application, ''), username, '?') || CASE WHEN pid IS NULL THEN ' (of ' || username ELSE '' END,
-		              coalesce(date_trunc('second', clock_timestamp() - xact_start)::text, '?'), left(coalesce(query, ''), 100))
+		SELECT format('%s%s) has kept its transaction open for %s s (%s)', 'pid ' || pid || ' (', coalesce(nullif(application, ''), username, '?') || CASE WHEN pid IS NULL THEN ' (of ' || username ELSE '' END,
+		              coalesce(round(extract(epoch FROM clock_timestamp() - xact_start))::text, '?'), left(coalesce(query, ''), 100))
 		FROM (
 		    SELECT pid, application, username, xact_start, query
 		    FROM relpack.writer
@@ -321,7 +333,7 @@ func (p *pack) inTheWay(ctx context.Context) string {
 		ORDER BY xact_start
 		LIMIT 1`)
 	if err != nil || len(writers) == 0 {
-		return "writers come one after the other"
+		return nobodyInTheWay
 	}
 	return oneLine(writers[0])
 }

@@ -153,7 +153,7 @@ func TestTheRootDeletedDuringAPackStopsIt(t *testing.T) {
 	_, err := Pack(t.Context(), target, before("delete", func() {
 		run(t, conn, "DELETE FROM object_state WHERE zoid = 0")
 	}), testLog(t))
-	expectError(t, err, ExitRefused, "no root object")
+	expectError(t, err, ExitRefused, "no root object", "Restore object 0")
 	expectStored(t, conn, 1, 2, 10, 11, 12, 13)
 }
 

@@ -70,7 +70,7 @@ func Pack(ctx context.Context, t Target, o PackOptions, log *slog.Logger) (*Repo
 func newPack(t Target, o PackOptions, log *slog.Logger) *pack {
 	p := &pack{target: t, options: o, log: log, progress: o.Progress,
 		report: &Report{Storage: t.Name, Days: o.Days, DryRun: o.DryRun || t.PrepackOnly, Version: o.Version, Started: time.Now(),
-			ByClass: []ClassCount{}, OtherDatabases: noOthers(t), SetAside: []SetAside{}, Problems: []Problem{}, Leftovers: []Leftover{}, Phases: []Phase{}}}
+			ByClass: []ClassCount{}, OtherDatabases: noOthers(t), Damage: noDamage(), SetAside: []SetAside{}, Problems: []Problem{}, Leftovers: []Leftover{}, Phases: []Phase{}}}
 	if p.progress == nil {
 		p.progress = silent{}
 	}

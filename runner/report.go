@@ -45,7 +45,7 @@ type Report struct {
 	Problems      []Problem    `json:"problems"`          // states that could not be decoded, or are none, at most 10
 	Leftovers     []Leftover   `json:"leftovers"`         // of other packers
 	Audited       Count        `json:"audited"`           // states read again at the end and compared with the graph
-	VerifiedSince *time.Time   `json:"verified_since"`    // every object has been since then; nil: not asked, or never
+	VerifiedSince *time.Time   `json:"verified_since"`    // every object has been since then; nil: never
 	Mended        []Finding    `json:"mended,omitempty"`  // what was wrong with the graph, and was mended
 	Phases        []Phase      `json:"phases"`
 	PeakMemory    int64        `json:"peak_memory"` // of this process
@@ -237,7 +237,7 @@ func (r *Report) Notes() []string {
 		note("%s", f)
 	}
 	for _, by := range r.ReferredBy {
-		note("%s, so that nothing is deleted here.", by)
+		note("%s, so that nothing is deleted here%s.", by, by.remedy())
 	}
 	if r.Ahead != "" {
 		note("%s", r.Ahead)

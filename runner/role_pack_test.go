@@ -160,7 +160,7 @@ func TestAPackWithAGraceMustSeeTheTransactionsOfOthers(t *testing.T) {
 	other := h.as(t, h.app)
 	run(t, other, "BEGIN; SELECT count(*) FROM object_state")
 	report, err := Pack(t.Context(), as(h.target, packer), o, testLog(t))
-	expectRefusal(t, err, "can't be seen", "GRANT pg_read_all_stats TO "+packer)
+	expectRefusal(t, err, "may not see when the transaction of pid", "Let a superuser run: GRANT pg_read_all_stats TO "+packer)
 	if report.Deleted.Objects != 0 {
 		t.Errorf("%d objects were deleted", report.Deleted.Objects)
 	}

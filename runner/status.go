@@ -264,7 +264,7 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 
 // readBusyGraph reads tables that no build locks.
 func readBusyGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
-	g := &GraphStatus{Busy: true}
+	g := &GraphStatus{Busy: true, Damage: noDamage()}
 	err := tx.QueryRow(ctx, "SELECT graph FROM relpack.storage").Scan(&g.State)
 	if err == nil {
 		err = errors.Join(g.readRuns(ctx, tx), g.readPacker(ctx, tx), g.readWritersLock(ctx, tx))

@@ -44,6 +44,7 @@ type verification struct {
 	report      *VerifyReport
 	findings    *findingSet // of the pass at work
 	dir         *blobFiles  // nil where it isn't known
+	filesFound  int64       // of live blobs, by the pass at work
 }
 
 // Verify compares all that the graph says with what is stored, believed or not:

@@ -25,6 +25,7 @@ func (v *verification) blobs(ctx context.Context) error {
 	if v.dir == nil || v.target.BlobsInDatabase {
 		return nil
 	}
+	v.filesFound = 0
 	for after := int64(-1); ; {
 		last, missing, err := v.missingFiles(ctx, after, verifyNodes)
 		if err != nil {
@@ -60,10 +61,13 @@ func (v *verification) missingFiles(ctx context.Context, after int64, nodes int)
 		layout, err := v.dir.Find(zoid, tids[i])
 		switch {
 		case errors.Is(err, blobdir.ErrLink): // the application follows it
+			v.filesFound++
 		case err != nil:
 			return nil, nil, &Error{Code: ExitFailure, Err: fmt.Errorf("blob directory: %w", err)}
 		case layout == "":
 			missing = append(missing, removal{Zoid: zoid, Tid: tids[i]})
+		default:
+			v.filesFound++
 		}
 	}
 	return last, missing, nil

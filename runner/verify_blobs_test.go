@@ -71,3 +71,16 @@ func TestVerifyFindsALiveBlobWithoutItsLargeObject(t *testing.T) {
 	run(t, conn, "SELECT lo_create("+gone+")")
 	expectSound(t, target)
 }
+
+func TestABlobDirectoryWithoutAnyLiveBlobIsTakenForTheWrongOne(t *testing.T) {
+	t.Parallel()
+	target, conn, _ := newAlbum(t, zodbtest.Bushy)
+	commit(t, conn, links{1: {2, 3}})
+	dryRun(t, target)
+	target.BlobDir = t.TempDir()
+	_, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
+	expectError(t, err, ExitRefused, "Mount "+target.BlobDir+", or name the right blob directory")
+	target.BlobDir += "/gone"
+	_, err = Verify(t.Context(), target, verifyOptions(false), testLog(t))
+	expectError(t, err, ExitFailure, target.BlobDir+" does not exist: nothing was changed. Mount it or correct blob-dir")
+}

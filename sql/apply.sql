@@ -44,7 +44,8 @@ BEGIN
       AND EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = examined.zoid);
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     IF EXISTS (SELECT FROM relpack.examined_object WHERE zoid = 0 AND tid IS NULL) THEN
-        RAISE EXCEPTION 'the storage has no root object (zoid 0)' USING ERRCODE = 'RP002';
+        RAISE EXCEPTION 'the storage has no root object (zoid 0)'
+            USING ERRCODE = 'RP002', HINT = 'Restore object 0 from a backup.';
     END IF;
     PERFORM relpack.hold_missing();
     DELETE FROM relpack.examined_inref

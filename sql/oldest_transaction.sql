@@ -40,13 +40,13 @@ BEGIN
         PERFORM pg_sleep(0.005 * 2 ^ v_looks), pg_stat_clear_snapshot();
     END LOOP;
     IF v_hidden IS NOT NULL THEN
-        RAISE EXCEPTION 'since when the transaction of pid % is open can''t be seen, and it may hold what would be deleted',
-                        v_hidden
+        RAISE EXCEPTION 'role % may not see when the transaction of pid % began; it may still use what would be deleted',
+                        current_user, v_hidden
             USING ERRCODE = 'RP002',
-                  HINT = format('GRANT pg_read_all_stats TO %I;', current_user);
+                  HINT = format('Let a superuser run: GRANT pg_read_all_stats TO %I;', current_user);
     END IF;
     IF v_untracked IS NOT NULL THEN
-        RAISE EXCEPTION 'since when the transaction of pid % is open is not recorded, and it may hold what would be deleted',
+        RAISE EXCEPTION 'the server does not know when the transaction of pid % began; it may still use what would be deleted',
                         v_untracked
             USING ERRCODE = 'RP002',
                   HINT = 'Its track_activities is off, or was when the transaction began: switch it on, and wait until the transaction has ended.';

@@ -74,7 +74,7 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM public.object_state WHERE zoid = 0) THEN
         RAISE EXCEPTION 'the storage has no root object (zoid 0): everything in it would look like garbage'
-            USING ERRCODE = 'RP002';
+            USING ERRCODE = 'RP002', HINT = 'Restore object 0 from a backup.';
     END IF;
 END;
 $$;

@@ -32,8 +32,9 @@ BEGIN
                           format('Pack it together with them (zc.zodbdgc does). Of a storage that is gone: '
                                  'DELETE FROM relpack.referred_by WHERE holder = %L;', v_known)
                       ELSE
-                          format('relpack reads it once it can be reached and has relpack installed. If it refers to nothing here: '
-                                 'UPDATE relpack.referred_by SET looked = now() WHERE holder = %L;', v_unread)
+                          format('relpack reads it once it is in the configuration file, can be reached and has relpack installed. '
+                                 'If it refers to nothing here: UPDATE relpack.referred_by SET looked = now() WHERE holder = %1$L; '
+                                 'if it is gone: DELETE FROM relpack.referred_by WHERE holder = %1$L;', v_unread)
                   END;
     END IF;
 END;

@@ -5,8 +5,10 @@ package main
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -17,13 +19,13 @@ const description = `Remove unreachable objects from a history-free RelStorage d
 
 CONFIG is the ZConfig file that zodbpack takes. Without it the database is that of --dsn, or of libpq's environment (PGHOST, PGSERVICE, ...).
 
-Exit codes: 0 done, 1 failure, 2 usage, 3 locked by another pack, 4 refused for safety, or something is off, 130 interrupted. Of several storages the worst counts: 130, then 1, 4, 3, 0.`
+Exit codes: 0 done, 1 failure, 2 usage, 3 locked by another pack, 4 refused for safety, or errors found, 130 interrupted. Of several storages the worst counts: 130, then 1, 4, 3, 0.`
 
 // grammar is the command line.
 type grammar struct {
-	Pack    packCommand    `cmd:"" help:"Find and delete what can't be reached."`
+	Pack    packCommand    `cmd:"" help:"Find and delete unreachable objects."`
 	Migrate migrateCommand `cmd:"" help:"Install relpack in a database, update or remove it."`
-	Verify  verifyCommand  `cmd:"" help:"Compare all that relpack knows of a storage with what is stored; mend it."`
+	Verify  verifyCommand  `cmd:"" help:"Check the graph against every stored object; --repair fixes it."`
 	Status  statusCommand  `cmd:"" help:"Show what relpack knows of a storage."`
 
 	Version kong.VersionFlag `help:"Show the version of relpack and of Go."`
@@ -40,9 +42,12 @@ func run(args []string) int {
 		kong.Name("relpack"), kong.Description(description),
 		kong.WithHyphenPrefixedParameters(true), // --days -1
 		kong.Vars{"version": fmt.Sprintf("relpack %s (%s)", relpackVersion(), runtime.Version())})
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "relpack: %v (see \"relpack --help\")\n", err)
+		fmt.Fprintf(os.Stderr, "relpack: %s (see \"relpack --help\")\n", usage(err))
 		return runner.ExitUsage
 	}
 	code := runner.ExitDone
@@ -51,6 +56,14 @@ func run(args []string) int {
 		return runner.ExitCode(err)
 	}
 	return code
+}
+
+var noNumber = regexp.MustCompile(`^--days: expected a float but got (".*") \(\w+\)$`)
+
+// usage says in relpack's words what is wrong with the command line.
+func usage(err error) string {
+	text := strings.TrimPrefix(err.Error(), "pack: ")
+	return noNumber.ReplaceAllString(text, "--days takes a number of days, not $1")
 }
 
 // relpackVersion is that of the build, or what Go knows of it.

@@ -32,7 +32,7 @@ const maxDays = 36500
 func (c *packCommand) Validate() error {
 	switch {
 	case math.IsNaN(c.Days) || math.Abs(c.Days) > maxDays:
-		return fmt.Errorf("--days: must be a number of days, %d at most", maxDays)
+		return fmt.Errorf("--days takes a number of days, %d at most", maxDays)
 	case c.UsePrepackState:
 		return errors.New("--use-prepack-state: leave it out, relpack keeps the graph from run to run anyway")
 	case c.CheckRefsOnly:

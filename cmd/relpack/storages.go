@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -36,7 +37,9 @@ func (p place) each(blobDir string, log *slog.Logger, do func(runner.Target, *sl
 		}
 		err := do(target, named)
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "%s%s\n", prefix, runner.Message(err))
+			// What a message tells of a place in the file, its name may have told.
+			message := strings.TrimPrefix(runner.Message(err), target.Name+": ")
+			fmt.Fprintf(os.Stderr, "%s%s\n", prefix, message)
 		}
 		code = runner.WorseExit(code, runner.ExitCode(err))
 		if code == runner.ExitInterrupted {

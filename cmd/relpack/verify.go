@@ -11,8 +11,8 @@ import (
 type verifyCommand struct {
 	place   `embed:""`
 	BlobDir string `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
-	Repair  bool   `help:"Mend what is off, and verify again."`
-	Quiet   bool   `short:"q" help:"Print nothing when nothing is off."`
+	Repair  bool   `help:"Repair the graph where it is wrong, and verify again."`
+	Quiet   bool   `short:"q" help:"Print nothing when nothing is wrong."`
 	JSON    bool   `name:"json" help:"Print one JSON document at the end: an array with an entry for each storage."`
 }
 
