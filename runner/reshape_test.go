@@ -231,3 +231,14 @@ func TestATreeThatBecameDeepIsMadeShallowOnceADay(t *testing.T) {
 		}
 	}
 }
+
+// Steps that look single objects up keep hash joins off, which holds for what
+// they call: the arrays of a climb would be joined in a loop.
+func TestTheArraysOfAClimbAreJoinedByHashWhoeverCalls(t *testing.T) {
+	t.Parallel()
+	_, conn := newStorage(t)
+	settings := get[[]string](t, conn, "SELECT proconfig FROM pg_proc WHERE proname = 'ways_up' AND pronamespace = 'relpack'::regnamespace")
+	if !slices.Contains(settings, "enable_hashjoin=on") {
+		t.Errorf("it has %v", settings)
+	}
+}

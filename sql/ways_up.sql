@@ -8,7 +8,8 @@
 -- left the queue, and may change to a shallower parent while it is in it: so a
 -- parent never hangs on its child.
 --
--- The recursive query holds what it visits in memory, and begins with a hash
+-- Arrays are joined by hash, whatever the caller has set: in a loop that would be
+-- quadratic. The recursive query holds what it visits in memory, and begins with a hash
 -- table as large as work_mem (see relpack.flow_narrow()); hence the bound.
 CREATE OR REPLACE FUNCTION relpack.ways_up(
     asked bigint[], tries bigint, most bigint,
@@ -16,6 +17,7 @@ CREATE OR REPLACE FUNCTION relpack.ways_up(
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = on
 SET enable_nestloop = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
