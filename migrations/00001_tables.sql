@@ -242,10 +242,10 @@ CREATE TABLE relpack.referred_by (
     CONSTRAINT referred_by_pkey PRIMARY KEY (origin, holder)
 );
 COMMENT ON TABLE relpack.referred_by IS
-    'Storages of the same configuration file, and how many of their objects refer to objects of this one. While one does, or may, relpack.sweep() refuses. Delete the row of a storage that is gone for good; set looked in that of one that was never read and is known to refer to nothing here.';
+    'Storages of the same configuration file, and how many of their objects refer to objects of this one. While one does, or may, relpack.sweep() refuses; what is younger than looked stays. Delete the row of a storage that is gone for good; set looked to infinity where one that can''t be read is known to refer to nothing here.';
 COMMENT ON COLUMN relpack.referred_by.refs IS 'References to objects of this storage.';
 COMMENT ON COLUMN relpack.referred_by.unreadable IS 'Objects there that can''t be decoded and may refer to objects of this storage.';
-COMMENT ON COLUMN relpack.referred_by.looked IS 'When that was recorded, by the clock of this server. NULL: that storage was never read.';
+COMMENT ON COLUMN relpack.referred_by.looked IS 'Before that storage was read, and before any transaction began that was open there, by the clock of this server. NULL: it was never read.';
 COMMENT ON COLUMN relpack.referred_by.origin IS 'The database of that storage: relpack.origin() there. Empty where it was never read.';
 COMMENT ON COLUMN relpack.referred_by.holder IS 'The name of that storage in the configuration file.';
 
@@ -275,6 +275,7 @@ CREATE TABLE relpack.storage (
     begun_until      bigint  NOT NULL DEFAULT 0,
     settled_tid      bigint  NOT NULL DEFAULT 0,
     clock_tid        bigint,
+    unreferred       timestamptz NOT NULL DEFAULT '-infinity',
     detach_tid       bigint  NOT NULL GENERATED ALWAYS AS (greatest(least(watermark, clock_tid), noticed_tid)) STORED,
     objects          bigint  NOT NULL DEFAULT 0,
     inrefs           bigint  NOT NULL DEFAULT 0,
@@ -308,6 +309,7 @@ COMMENT ON COLUMN relpack.storage.doomed_until IS 'The pack time, as a tid, with
 COMMENT ON COLUMN relpack.storage.begun_until IS 'The pack time, as a tid, of a deletion that has begun and is not finished: what is in relpack.doomed and no younger follows whatever the grace. 0: none.';
 COMMENT ON COLUMN relpack.storage.settled_tid IS 'The detach_tid of the last capture that was applied in full: what was found cut off since has this detached_tid or a later one.';
 COMMENT ON COLUMN relpack.storage.clock_tid IS 'When changes were last captured, as a tid by the clock of the server; never set back. NULL: not since the graph was begun.';
+COMMENT ON COLUMN relpack.storage.unreferred IS 'When another storage last ceased to refer to this one, or was read for the first time and did not, by the clock of this server: the grace of what was unreachable then begins then.';
 COMMENT ON COLUMN relpack.storage.detach_tid IS 'The detached_tid of what is found cut off now: watermark, but not later than the clock where the tids of the storage are ahead of it, and not earlier than noticed_tid.';
 COMMENT ON COLUMN relpack.storage.objects IS 'Rows in relpack.object, those of relpack.missing included.';
 COMMENT ON COLUMN relpack.storage.inrefs IS 'Rows in relpack.object_inref.';

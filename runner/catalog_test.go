@@ -53,7 +53,7 @@ func TestEverythingInTheSchemaHasAComment(t *testing.T) {
 		WHERE obj_description('relpack'::regnamespace, 'pg_namespace') IS NULL`) {
 		t.Errorf("no comment: %s", silent)
 	}
-	if triggers := get[int](t, conn, "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'relpack%'"); triggers != 16 {
+	if triggers := get[int](t, conn, "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'relpack%'"); triggers != 18 {
 		t.Errorf("%d triggers", triggers)
 	}
 }

@@ -25,14 +25,34 @@ type Referrer struct {
 	References int64      `json:"references"`
 	Unreadable int64      `json:"unreadable"` // objects that can't be decoded
 	Looked     *time.Time `json:"looked"`     // nil: it was never read
+	Origin     string     `json:"-"`
+}
+
+// blocks tells whether nothing is deleted because of it.
+func (r Referrer) blocks() bool { return r.References > 0 || r.Unreadable > 0 || r.Looked == nil }
+
+// consequence is what follows from what String says. One that was never read may
+// have been named by mistake.
+func (r Referrer) consequence() string {
+	gone := "DELETE FROM relpack.referred_by WHERE holder = " + quoteText(r.Storage)
+	switch {
+	case r.References > 0 || r.Unreadable > 0:
+		return ", so that nothing is deleted here"
+	case r.Looked == nil:
+		return ", so that nothing is deleted here before it is: name it in the configuration file again; if it is gone: " + gone
+	}
+	return ", which stays. Of a storage that is gone: " + gone
 }
 
 // OtherDatabases is the part of a report about other databases.
 type OtherDatabases struct {
 	ForeignReferences int64          `json:"foreign_references"` // to other databases
 	ForeignDatabases  []ForeignCount `json:"foreign_databases"`
-	ReferredBy        []Referrer     `json:"referred_by"` // other storages
-	Warnings          []string       `json:"warnings"`    // about the configuration
+	ReferredBy        []Referrer     `json:"referred_by"` // other storages that refer to this one, or may
+	// GraceBegan is when another storage ceased to refer to this one, if that is
+	// why nothing can be deleted.
+	GraceBegan *time.Time `json:"grace_began,omitempty"`
+	Warnings   []string   `json:"warnings"` // about the configuration
 }
 
 func noOthers(t Target) OtherDatabases {
@@ -62,17 +82,13 @@ func (r Referrer) String() string {
 		return fmt.Sprintf("%s of %s lead%s here", plural(r.References, "reference"), r.Storage, verbEnding(r.References))
 	case r.Unreadable > 0:
 		return fmt.Sprintf("%s of %s can't be decoded and may refer to this storage", plural(r.Unreadable, "object"), r.Storage)
+	case r.Looked != nil:
+		return fmt.Sprintf("%s may refer to what is younger than the last look at it, %s", r.Storage, r.Looked.UTC().Format(lookFormat))
 	}
 	return fmt.Sprintf("%s was never read and may refer to this storage", r.Storage)
 }
 
-// remedy is for one that was never read: it may have been named by mistake.
-func (r Referrer) remedy() string {
-	if r.References > 0 || r.Unreadable > 0 {
-		return ""
-	}
-	return fmt.Sprintf(" before it is: name it in the configuration file again; if it is gone: DELETE FROM relpack.referred_by WHERE holder = %s", quoteText(r.Storage))
-}
+const lookFormat = "2006-01-02 15:04:05 UTC"
 
 func quoteText(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
@@ -90,10 +106,16 @@ const foreignCounts = `
 	ORDER BY database`
 
 const referrers = `
-	SELECT holder, refs, unreadable, looked
+	SELECT holder, refs, unreadable, CASE WHEN isfinite(looked) THEN looked END, origin
 	FROM relpack.referred_by
-	WHERE refs > 0 OR unreadable > 0 OR looked IS NULL
-	ORDER BY holder`
+	WHERE refs > 0 OR unreadable > 0 OR looked IS NULL OR looked < 'infinity'
+	ORDER BY holder, origin`
+
+const readGraceBegan = `
+	SELECT unreferred
+	FROM relpack.storage
+	WHERE isfinite(unreferred)
+	  AND unreferred >= least(relpack.capped_pack_time($1), (SELECT min(looked) FROM relpack.referred_by))`
 
 // foldName makes names of databases comparable: ZConfig lower-cases those of
 // sections.
@@ -130,9 +152,6 @@ func (p *pack) readForeign(ctx context.Context, refs *foreignRefs) error {
 // openSince asks since when the oldest transaction of the storage's clients is
 // open: what it stored in another database may not be referred to yet.
 func (p *pack) openSince(ctx context.Context, refs *foreignRefs) error {
-	if p.options.Days < 0 {
-		return nil
-	}
 	var seconds float64
 	if err := p.conn.QueryRow(ctx, `SELECT coalesce(extract(epoch FROM clock_timestamp() - relpack.oldest_transaction()), 0)::float8`).
 		Scan(&seconds); err != nil {
@@ -174,8 +193,10 @@ func (p *pack) noteReferrers(ctx context.Context) error {
 		p.report.ForeignReferences += found.References
 	}
 	err := p.noteUnread(ctx)
+	looked := map[string]bool{}
 	for _, m := range p.target.family.others(p.target) {
 		if err == nil && m.refs != nil {
+			looked[m.refs.origin] = true
 			err = p.noteReferrer(ctx, m.target.Name, m.refs, m.refs.origin == own.origin)
 		}
 	}
@@ -191,6 +212,9 @@ func (p *pack) noteReferrers(ctx context.Context) error {
 		return fmt.Errorf("read relpack.referred_by: %w", err)
 	}
 	for _, r := range found {
+		if !r.blocks() && looked[r.Origin] {
+			continue
+		}
 		if r.Storage == p.target.Name && toItself == 0 {
 			// It did once.
 			if _, err := p.conn.Exec(ctx, "DELETE FROM relpack.referred_by WHERE holder = $1 AND origin = relpack.origin()", r.Storage); err != nil {
@@ -205,7 +229,8 @@ func (p *pack) noteReferrers(ctx context.Context) error {
 
 func (p *pack) noteReferrer(ctx context.Context, holder string, refs *foreignRefs, self bool) error {
 	count, unreadable := p.target.referredBy(refs, self)
-	_, err := p.conn.Exec(ctx, "SELECT relpack.note_referrer($1, $2, $3, $4)", holder, refs.origin, count, unreadable)
+	_, err := p.conn.Exec(ctx, "SELECT relpack.note_referrer($1, $2, $3, $4, make_interval(secs => $5))",
+		holder, refs.origin, count, unreadable, refs.ago().Seconds())
 	return err
 }
 
@@ -242,16 +267,26 @@ func (t Target) referredBy(refs *foreignRefs, self bool) (count, unreadable int6
 	return count, unreadable
 }
 
-// lookedBefore is how long ago the others of the file may have got references
-// that were not found: an object that is younger, or was cut off since, may be
-// referred to by now.
-func (p *pack) lookedBefore() (ago time.Duration, others bool) {
-	for _, m := range p.target.family.others(p.target) {
-		if m.refs != nil {
-			ago, others = max(ago, time.Since(m.refs.at)+m.refs.open), true
-		}
+// ago is how long ago the storage may have got references that were not found.
+// An object that is younger, or was cut off since, may be referred to by now.
+func (r *foreignRefs) ago() time.Duration {
+	if r.at.IsZero() {
+		return 0
 	}
-	return ago, others
+	return time.Since(r.at) + r.open
+}
+
+// readGraceBegan finds out whether nothing can be deleted because another storage
+// referred to this one until lately.
+func (p *pack) readGraceBegan(ctx context.Context) error {
+	began, err := pgxRows(ctx, p.conn, pgx.RowTo[time.Time], readGraceBegan, p.report.packTime)
+	if err != nil {
+		return fmt.Errorf("look when the grace began: %w", err)
+	}
+	if len(began) > 0 {
+		p.report.GraceBegan = &began[0]
+	}
+	return nil
 }
 
 // A foreignChunk is what relpack.verify_foreign takes.

@@ -3,6 +3,7 @@ package runner
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -94,20 +95,81 @@ func (h *modelHistory) checkForeign(ctx context.Context) error {
 	return nil
 }
 
-// sweepReferred tries now and then to sweep while another storage refers to
-// this one, may do so, or was never read.
+// sweepReferred tries now and then what can't be undone while another storage
+// refers to this one, may do so, or was never read; when it has just ceased to;
+// and when it was looked at before the youngest of the chosen was cut off. All
+// of that is rolled back.
 func (r *modelRun) sweepReferred(ctx context.Context) error {
 	rows := []string{"(1, 0, now(), 'elsewhere', 'other')", "(0, 1, now(), 'elsewhere', 'other')", "(0, 0, NULL, '', 'other')"}
 	if r.moment%4 >= len(rows) {
-		return nil
+		return r.sweepAfterLook(ctx)
 	}
-	if _, err := r.w.app.Exec(ctx, "INSERT INTO relpack.referred_by (refs, unreadable, looked, origin, holder) VALUES "+rows[r.moment%4]); err != nil {
+	const note = "INSERT INTO relpack.referred_by (refs, unreadable, looked, origin, holder) VALUES "
+	return r.undone(ctx, note+rows[r.moment%4], func(tx pgx.Tx) error {
+		refused := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "SELECT relpack.sweep(10, $1)", r.report.packTime)
+			return err
+		})
+		r.w.counts["sweep while another storage refers to this one"]++
+		if !isState(refused, stateRefused) {
+			return lossf("a storage that another one may refer to was swept: %v", refused)
+		}
+		if r.report.packTime == nil {
+			return nil
+		}
+		if _, err := tx.Exec(ctx, "DELETE FROM relpack.referred_by"); err != nil {
+			return err
+		}
+		var gone int64
+		if err := tx.QueryRow(ctx, "SELECT objects FROM relpack.sweep(10, $1)", r.report.packTime).Scan(&gone); err != nil {
+			return err
+		}
+		r.w.counts["sweep when another storage has ceased to refer to this one"]++
+		return lossUnless(gone == 0, "what another storage referred to a moment ago was deleted")
+	})
+}
+
+const modelYoungest = `
+	SELECT object.zoid
+	FROM relpack.doomed
+	JOIN relpack.object USING (zoid)
+	ORDER BY coalesce(object.detached_tid, object.tid) DESC, zoid
+	LIMIT 1`
+
+func (r *modelRun) sweepAfterLook(ctx context.Context) error {
+	look := `INSERT INTO relpack.referred_by (refs, unreadable, looked, origin, holder)
+		SELECT 0, 0, relpack.tid_time(coalesce(detached_tid, tid)) - interval '1 microsecond', 'elsewhere', 'other'
+		FROM relpack.object WHERE zoid = (` + modelYoungest + `);
+		UPDATE relpack.storage SET unreferred = '-infinity'`
+	var youngest int64
+	if err := r.w.packer.QueryRow(ctx, modelYoungest).Scan(&youngest); err != nil {
+		if errors.Is(err, pgx.ErrNoRows) {
+			err = nil
+		}
 		return err
 	}
-	_, refused := r.w.packer.Exec(ctx, "SELECT relpack.sweep(10, $1)", r.report.packTime)
-	if _, err := r.w.app.Exec(ctx, "DELETE FROM relpack.referred_by"); err != nil {
+	return r.undone(ctx, look, func(tx pgx.Tx) error {
+		var left bool
+		if err := tx.QueryRow(ctx, "SELECT outcome <> '' FROM relpack.sweep(1000, $1)", r.report.packTime).Scan(&left); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM relpack.object WHERE zoid = $1)", youngest).Scan(&left); err != nil {
+			return err
+		}
+		r.w.counts["sweep after a look at another storage"]++
+		return lossUnless(left, fmt.Sprintf("object %d was deleted, and another storage may refer to it since it was read", youngest))
+	})
+}
+
+// undone does something in a transaction of the session that packs, and takes it
+// back.
+func (r *modelRun) undone(ctx context.Context, first string, do func(pgx.Tx) error) error {
+	tx, err := r.w.packer.Begin(ctx)
+	if err != nil {
 		return err
 	}
-	r.w.counts["sweep while another storage refers to this one"]++
-	return lossUnless(isState(refused, stateRefused), fmt.Sprintf("a storage that another one may refer to was swept: %v", refused))
+	if _, err = tx.Exec(ctx, first); err == nil {
+		err = do(tx)
+	}
+	return errors.Join(err, tx.Rollback(ctx))
 }

@@ -218,9 +218,9 @@ func (p *pack) bringUpToDate(ctx context.Context) error {
 	return p.catchUp(ctx)
 }
 
-// unreferred refuses in a dry run what a sweep would refuse.
+// unreferred refuses what a sweep would refuse, where there is none.
 func (p *pack) unreferred(ctx context.Context) error {
-	if p.report.Chosen.Objects == 0 {
+	if p.report.Chosen.Objects == 0 && p.report.GraceBegan == nil {
 		return nil
 	}
 	_, err := p.conn.Exec(ctx, "SELECT relpack.require_unreferred()")

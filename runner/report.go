@@ -237,7 +237,11 @@ func (r *Report) Notes() []string {
 		note("%s", f)
 	}
 	for _, by := range r.ReferredBy {
-		note("%s, so that nothing is deleted here%s.", by, by.remedy())
+		note("%s%s.", by, by.consequence())
+	}
+	if r.GraceBegan != nil {
+		note("The grace of what was unreachable at %s begins then: another storage referred to this one, or may have, until it was read.",
+			r.GraceBegan.UTC().Format(lookFormat))
 	}
 	if r.Ahead != "" {
 		note("%s", r.Ahead)

@@ -81,7 +81,7 @@ func (g *GraphStatus) write(line lineWriter, now time.Time) {
 		line(once("other databases", i), "%s", f)
 	}
 	for i, by := range g.ReferredBy {
-		line(once("referred to", i), "%s, so that nothing is deleted here%s", by, by.remedy())
+		line(once("referred to", i), "%s%s", by, by.consequence())
 	}
 	if g.MissingIndex != "" {
 		line("missing index", "%s%s", slowWithoutIndex, g.MissingIndex)

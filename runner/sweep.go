@@ -71,6 +71,9 @@ func (p *pack) survey(ctx context.Context) error {
 				return fmt.Errorf("choose what to delete: %w", err)
 			}
 		}
+		if err := p.readGraceBegan(ctx); err != nil {
+			return err
+		}
 		if err := p.outlast(ctx); err != nil {
 			return err
 		}
@@ -117,16 +120,13 @@ const blobClass = "ZODB.blob.Blob"
 // setPackTime fixes, by the server's clock, until when an object must have
 // been left alone to be deleted.
 func (p *pack) setPackTime(ctx context.Context) error {
-	ago, others := p.lookedBefore()
 	if p.options.Days < 0 {
-		if err := p.warnOthers(ctx); err != nil || !others {
-			return err
-		}
+		return p.warnOthers(ctx)
 	}
 	// No storage is older than 100 years.
-	days := min(max(p.options.Days, 0), 36500)
-	if err := p.conn.QueryRow(ctx, `SELECT least(now() - make_interval(secs => $1::float8 * 86400),
-		clock_timestamp() - make_interval(secs => $2::float8))`, days, ago.Seconds()).Scan(&p.report.packTime); err != nil {
+	days := min(p.options.Days, 36500)
+	if err := p.conn.QueryRow(ctx, "SELECT now() - make_interval(secs => $1::float8 * 86400)", days).
+		Scan(&p.report.packTime); err != nil {
 		return fmt.Errorf("determine the pack time: %w", err)
 	}
 	return nil
@@ -139,7 +139,7 @@ const readersPatience = 2 * time.Second
 // outlast waits for those to end, for a moment: on a busy site there is always
 // one, and hardly ever for long.
 func (p *pack) outlast(ctx context.Context) error {
-	if !p.report.FirstBuild || p.report.packTime == nil {
+	if !p.report.FirstBuild || p.report.packTime == nil || p.report.GraceBegan != nil {
 		return nil
 	}
 	for start := time.Now(); ; {
@@ -237,7 +237,7 @@ func (p *pack) warnOthers(ctx context.Context) error {
 // sweep deletes batch after batch.
 func (p *pack) sweep(ctx context.Context) error {
 	if p.report.Chosen.Objects == 0 {
-		return nil
+		return p.unreferred(ctx)
 	}
 	p.progress.Phase("delete", "objects", p.report.Chosen.Objects)
 	defer p.progress.End()

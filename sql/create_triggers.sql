@@ -59,6 +59,13 @@ BEGIN
         BEFORE DELETE OR TRUNCATE ON relpack.capture
         FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
 
+    CREATE TRIGGER relpack_unreferred
+        AFTER INSERT OR UPDATE OR DELETE ON relpack.referred_by
+        FOR EACH ROW EXECUTE FUNCTION relpack.note_unreferred();
+    CREATE TRIGGER relpack_unreferred_truncate
+        BEFORE TRUNCATE ON relpack.referred_by
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.note_unreferred();
+
     CREATE TRIGGER relpack_report_move
         AFTER UPDATE ON public.object_state
         FOR EACH ROW WHEN (OLD.zoid IS DISTINCT FROM NEW.zoid)
@@ -82,6 +89,9 @@ BEGIN
     ALTER TABLE relpack.problem ENABLE ALWAYS TRIGGER relpack_guard_problem;
     ALTER TABLE relpack.foreign_reference ENABLE ALWAYS TRIGGER relpack_guard_foreign_reference;
     ALTER TABLE relpack.capture ENABLE ALWAYS TRIGGER relpack_guard_capture;
+    ALTER TABLE relpack.referred_by
+        ENABLE ALWAYS TRIGGER relpack_unreferred,
+        ENABLE ALWAYS TRIGGER relpack_unreferred_truncate;
 
     COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
     COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
@@ -99,6 +109,8 @@ BEGIN
     COMMENT ON TRIGGER relpack_guard_problem ON relpack.problem IS 'relpack: refuses DELETE and TRUNCATE to others';
     COMMENT ON TRIGGER relpack_guard_foreign_reference ON relpack.foreign_reference IS 'relpack: refuses DELETE and TRUNCATE to others';
     COMMENT ON TRIGGER relpack_guard_capture ON relpack.capture IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_unreferred ON relpack.referred_by IS 'relpack: begins the grace';
+    COMMENT ON TRIGGER relpack_unreferred_truncate ON relpack.referred_by IS 'relpack: begins the grace';
 END;
 $$;
 

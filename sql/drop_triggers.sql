@@ -24,6 +24,8 @@ BEGIN
     DROP TRIGGER IF EXISTS relpack_guard_problem ON relpack.problem;
     DROP TRIGGER IF EXISTS relpack_guard_foreign_reference ON relpack.foreign_reference;
     DROP TRIGGER IF EXISTS relpack_guard_capture ON relpack.capture;
+    DROP TRIGGER IF EXISTS relpack_unreferred ON relpack.referred_by;
+    DROP TRIGGER IF EXISTS relpack_unreferred_truncate ON relpack.referred_by;
 END;
 $$;
 

@@ -22,7 +22,9 @@ BEGIN
                  (to_regclass('relpack.suspect'), 'relpack_guard_suspect', 'A'),
                  (to_regclass('relpack.problem'), 'relpack_guard_problem', 'A'),
                  (to_regclass('relpack.foreign_reference'), 'relpack_guard_foreign_reference', 'A'),
-                 (to_regclass('relpack.capture'), 'relpack_guard_capture', 'A'))
+                 (to_regclass('relpack.capture'), 'relpack_guard_capture', 'A'),
+                 (to_regclass('relpack.referred_by'), 'relpack_unreferred', 'A'),
+                 (to_regclass('relpack.referred_by'), 'relpack_unreferred_truncate', 'A'))
         AS expected (relation, name, enabled)
     WHERE NOT EXISTS (
         SELECT

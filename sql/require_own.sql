@@ -38,7 +38,8 @@ BEGIN
         SELECT format('there is a trigger %I on relpack.%I', tgname, relname)
         FROM own
         JOIN pg_trigger ON tgrelid = own.oid
-        WHERE relhastriggers AND NOT tgisinternal AND tgfoid <> to_regprocedure('relpack.guard_graph()')
+        WHERE relhastriggers AND NOT tgisinternal
+          AND tgfoid NOT IN (to_regprocedure('relpack.guard_graph()'), to_regprocedure('relpack.note_unreferred()'))
         UNION ALL
         SELECT format('relpack.%I is no plain table: it inherits, is inherited from, or has policies', relname)
         FROM own

@@ -33,7 +33,7 @@ BEGIN
                                  'DELETE FROM relpack.referred_by WHERE holder = %L;', v_known)
                       ELSE
                           format('relpack reads it once it is in the configuration file, can be reached and has relpack installed. '
-                                 'If it refers to nothing here: UPDATE relpack.referred_by SET looked = now() WHERE holder = %1$L; '
+                                 'If it refers to nothing here, and never will: UPDATE relpack.referred_by SET looked = ''infinity'' WHERE holder = %1$L; '
                                  'if it is gone: DELETE FROM relpack.referred_by WHERE holder = %1$L;', v_unread)
                   END;
     END IF;

@@ -182,7 +182,7 @@ func TestOneStoragesFailureDoesNotStopTheOthersAndNoPasswordIsShown(t *testing.T
 		t.Errorf("%v: %s", err, r.stdout)
 	}
 	conn := db.Connect(t)
-	if _, err := conn.Exec(t.Context(), "UPDATE relpack.referred_by SET looked = now() WHERE holder = 'lost'"); err != nil {
+	if _, err := conn.Exec(t.Context(), "UPDATE relpack.referred_by SET looked = 'infinity' WHERE holder = 'lost'"); err != nil {
 		t.Fatal(err)
 	}
 	if err := conn.Close(t.Context()); err != nil {
