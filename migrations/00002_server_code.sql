@@ -1252,7 +1252,10 @@ COMMENT ON FUNCTION relpack.capped_pack_time(timestamptz) IS
 -- visible: of a transaction that began in between, its start does not tell
 -- whether it saw what was cut off attached. That it began after the states
 -- were read does. Where none is open nothing is held, and a clock that was set
--- back doesn't matter.
+-- back doesn't matter. What is younger than the last look at another storage may
+-- be referred to there by now. What another one has ceased to refer to was in use
+-- until then: nothing of it goes before the grace is over, while a transaction is
+-- open that began before, or without a look at the others since.
 CREATE OR REPLACE FUNCTION relpack.capped_tid(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -1260,14 +1263,20 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_until timestamptz := coalesce(pack_time, 'infinity');
     v_oldest timestamptz;
+    v_looked timestamptz := (SELECT min(looked) FROM relpack.referred_by);
 BEGIN
-    IF pack_time IS NULL OR pack_time = 'infinity' THEN
-        RETURN relpack.time_tid('infinity');
+    IF v_until < 'infinity' THEN
+        v_oldest := relpack.oldest_transaction();
+        v_until := least(v_until, clock_timestamp(), v_oldest);
     END IF;
-    v_oldest := relpack.oldest_transaction();
+    IF least(v_until, v_looked) <= (SELECT unreferred FROM relpack.storage) THEN
+        RETURN 0;
+    END IF;
     RETURN greatest(0, least(
-        relpack.time_tid(least(pack_time, clock_timestamp(), v_oldest)),
+        relpack.time_tid(v_until),
+        CASE WHEN v_looked < 'infinity' THEN relpack.time_tid(v_looked) - 1 END,
         (SELECT min(capture.watermark) - 1
          FROM relpack.capture
          WHERE capture.read_until >= v_oldest)));
@@ -1275,7 +1284,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.capped_tid(timestamptz) IS
-    'Up to which tid a pack with this pack time deletes: that of relpack.capped_pack_time(), and less than that of any capture whose states were read after the oldest open transaction of other clients began.';
+    'Up to which tid a pack with this pack time deletes: that of relpack.capped_pack_time(), less than that of any capture whose states were read after the oldest open transaction of other clients began, and less than that of the last look at any storage in relpack.referred_by. 0 where another storage has ceased to refer to this one no earlier than that.';
 -- +goose StatementEnd
 
 -- sql/choose_batch.sql
@@ -1821,6 +1830,13 @@ BEGIN
         BEFORE DELETE OR TRUNCATE ON relpack.capture
         FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
 
+    CREATE TRIGGER relpack_unreferred
+        AFTER INSERT OR UPDATE OR DELETE ON relpack.referred_by
+        FOR EACH ROW EXECUTE FUNCTION relpack.note_unreferred();
+    CREATE TRIGGER relpack_unreferred_truncate
+        BEFORE TRUNCATE ON relpack.referred_by
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.note_unreferred();
+
     CREATE TRIGGER relpack_report_move
         AFTER UPDATE ON public.object_state
         FOR EACH ROW WHEN (OLD.zoid IS DISTINCT FROM NEW.zoid)
@@ -1844,6 +1860,9 @@ BEGIN
     ALTER TABLE relpack.problem ENABLE ALWAYS TRIGGER relpack_guard_problem;
     ALTER TABLE relpack.foreign_reference ENABLE ALWAYS TRIGGER relpack_guard_foreign_reference;
     ALTER TABLE relpack.capture ENABLE ALWAYS TRIGGER relpack_guard_capture;
+    ALTER TABLE relpack.referred_by
+        ENABLE ALWAYS TRIGGER relpack_unreferred,
+        ENABLE ALWAYS TRIGGER relpack_unreferred_truncate;
 
     COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
     COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
@@ -1861,6 +1880,8 @@ BEGIN
     COMMENT ON TRIGGER relpack_guard_problem ON relpack.problem IS 'relpack: refuses DELETE and TRUNCATE to others';
     COMMENT ON TRIGGER relpack_guard_foreign_reference ON relpack.foreign_reference IS 'relpack: refuses DELETE and TRUNCATE to others';
     COMMENT ON TRIGGER relpack_guard_capture ON relpack.capture IS 'relpack: refuses DELETE and TRUNCATE to others';
+    COMMENT ON TRIGGER relpack_unreferred ON relpack.referred_by IS 'relpack: begins the grace';
+    COMMENT ON TRIGGER relpack_unreferred_truncate ON relpack.referred_by IS 'relpack: begins the grace';
 END;
 $$;
 
@@ -2229,6 +2250,8 @@ BEGIN
     DROP TRIGGER IF EXISTS relpack_guard_problem ON relpack.problem;
     DROP TRIGGER IF EXISTS relpack_guard_foreign_reference ON relpack.foreign_reference;
     DROP TRIGGER IF EXISTS relpack_guard_capture ON relpack.capture;
+    DROP TRIGGER IF EXISTS relpack_unreferred ON relpack.referred_by;
+    DROP TRIGGER IF EXISTS relpack_unreferred_truncate ON relpack.referred_by;
 END;
 $$;
 
@@ -3307,7 +3330,9 @@ BEGIN
                  (to_regclass('relpack.suspect'), 'relpack_guard_suspect', 'A'),
                  (to_regclass('relpack.problem'), 'relpack_guard_problem', 'A'),
                  (to_regclass('relpack.foreign_reference'), 'relpack_guard_foreign_reference', 'A'),
-                 (to_regclass('relpack.capture'), 'relpack_guard_capture', 'A'))
+                 (to_regclass('relpack.capture'), 'relpack_guard_capture', 'A'),
+                 (to_regclass('relpack.referred_by'), 'relpack_unreferred', 'A'),
+                 (to_regclass('relpack.referred_by'), 'relpack_unreferred_truncate', 'A'))
         AS expected (relation, name, enabled)
     WHERE NOT EXISTS (
         SELECT
@@ -3366,8 +3391,9 @@ COMMENT ON FUNCTION relpack.note_dangling(bigint[], bigint[], bigint[]) IS
 -- sql/note_referrer.sql
 -- +goose StatementBegin
 -- What another storage refers to here, as it was found there. Another name of
--- the same database replaces the one before.
-CREATE OR REPLACE FUNCTION relpack.note_referrer(holder text, origin text, refs bigint, unreadable bigint)
+-- the same database replaces the one before. Clocks of two servers are not
+-- compared: how long ago that was is all that counts.
+CREATE OR REPLACE FUNCTION relpack.note_referrer(holder text, origin text, refs bigint, unreadable bigint, ago interval)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
@@ -3375,18 +3401,32 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM relpack.require_pack_lock();
+    IF NOT EXISTS (
+        SELECT
+        FROM relpack.referred_by AS known
+        WHERE known.origin = note_referrer.origin AND known.holder = note_referrer.holder) THEN
+        UPDATE relpack.referred_by AS known
+        SET origin = note_referrer.origin, holder = note_referrer.holder
+        WHERE (known.origin, known.holder) = (
+            SELECT other.origin, other.holder
+            FROM relpack.referred_by AS other
+            WHERE other.origin = note_referrer.origin
+               OR (other.origin = '' AND other.holder = note_referrer.holder)
+            ORDER BY other.origin, other.holder
+            LIMIT 1);
+    END IF;
     DELETE FROM relpack.referred_by AS known
     WHERE (known.origin = note_referrer.origin AND known.holder <> note_referrer.holder)
        OR (known.origin = '' AND known.holder = note_referrer.holder);
     INSERT INTO relpack.referred_by (refs, unreadable, looked, origin, holder)
-    VALUES (note_referrer.refs, note_referrer.unreadable, clock_timestamp(), note_referrer.origin, note_referrer.holder)
+    VALUES (note_referrer.refs, note_referrer.unreadable, clock_timestamp() - note_referrer.ago, note_referrer.origin, note_referrer.holder)
     ON CONFLICT ON CONSTRAINT referred_by_pkey DO UPDATE
     SET refs = excluded.refs, unreadable = excluded.unreadable, looked = excluded.looked;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.note_referrer(text, text, bigint, bigint) IS
-    'Records into relpack.referred_by how many objects of another storage (holder; relpack.origin() there) refer to objects of this one, and how many can''t be decoded and may.';
+COMMENT ON FUNCTION relpack.note_referrer(text, text, bigint, bigint, interval) IS
+    'Records into relpack.referred_by how many objects of another storage (holder; relpack.origin() there) refer to objects of this one, and how many can''t be decoded and may; ago: since when other references may have been stored there, the oldest open transaction included.';
 -- +goose StatementEnd
 
 -- sql/note_unread.sql
@@ -3410,6 +3450,41 @@ $$;
 
 COMMENT ON FUNCTION relpack.note_unread(text[]) IS
     'Records into relpack.referred_by those of these storages of which nothing is recorded yet: until they are read, relpack.sweep() refuses.';
+-- +goose StatementEnd
+
+-- sql/note_unreferred.sql
+-- +goose StatementBegin
+-- Trigger function of relpack.referred_by. What only another storage referred to
+-- was in use until it was found not to be any more, and nobody knows since when:
+-- the grace of all that is unreachable begins now. What was chosen for deletion
+-- before is chosen anew.
+CREATE OR REPLACE FUNCTION relpack.note_unreferred()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- A storage that was not known may have referred to this one as well.
+    v_before boolean := CASE
+        WHEN tg_op IN ('UPDATE', 'DELETE') THEN old.refs > 0 OR old.unreadable > 0 OR old.looked IS NULL
+        ELSE true
+        END;
+    v_after boolean := CASE
+        WHEN tg_op IN ('INSERT', 'UPDATE') THEN new.refs > 0 OR new.unreadable > 0 OR new.looked IS NULL
+        ELSE false
+        END;
+BEGIN
+    IF v_before AND NOT v_after THEN
+        UPDATE relpack.storage
+        SET unreferred = clock_timestamp(), begun_until = 0, doomed_tid = 0;
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.note_unreferred() IS
+    'Trigger function: when a row of relpack.referred_by ceases to say that a storage refers to this one, or may, the grace of all that is unreachable begins.';
 -- +goose StatementEnd
 
 -- sql/nothing_new.sql
@@ -4408,7 +4483,8 @@ BEGIN
         SELECT format('there is a trigger %I on relpack.%I', tgname, relname)
         FROM own
         JOIN pg_trigger ON tgrelid = own.oid
-        WHERE relhastriggers AND NOT tgisinternal AND tgfoid <> to_regprocedure('relpack.guard_graph()')
+        WHERE relhastriggers AND NOT tgisinternal
+          AND tgfoid NOT IN (to_regprocedure('relpack.guard_graph()'), to_regprocedure('relpack.note_unreferred()'))
         UNION ALL
         SELECT format('relpack.%I is no plain table: it inherits, is inherited from, or has policies', relname)
         FROM own
@@ -4721,7 +4797,7 @@ BEGIN
                                  'DELETE FROM relpack.referred_by WHERE holder = %L;', v_known)
                       ELSE
                           format('relpack reads it once it is in the configuration file, can be reached and has relpack installed. '
-                                 'If it refers to nothing here: UPDATE relpack.referred_by SET looked = now() WHERE holder = %1$L; '
+                                 'If it refers to nothing here, and never will: UPDATE relpack.referred_by SET looked = ''infinity'' WHERE holder = %1$L; '
                                  'if it is gone: DELETE FROM relpack.referred_by WHERE holder = %1$L;', v_unread)
                   END;
     END IF;
@@ -6816,6 +6892,7 @@ DROP FUNCTION relpack."own_session";
 DROP FUNCTION relpack."origin";
 DROP FUNCTION relpack."oldest_transaction";
 DROP FUNCTION relpack."nothing_new";
+DROP FUNCTION relpack."note_unreferred";
 DROP FUNCTION relpack."note_unread";
 DROP FUNCTION relpack."note_referrer";
 DROP FUNCTION relpack."note_dangling";

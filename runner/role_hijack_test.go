@@ -220,10 +220,12 @@ func TestTriggerFunctionsServeNoOtherTable(t *testing.T) {
 	} {
 		run(t, conn, "CREATE TRIGGER "+function+" "+trigger+" FOR EACH STATEMENT EXECUTE FUNCTION relpack."+function+"()")
 	}
-	denied(t, conn,
-		"INSERT INTO bait.object_state SELECT row(1)::bait.number, row(1)::bait.number, '.' FROM generate_series(1, 3)",
-		"DELETE FROM bait.object_state",
-		"TRUNCATE bait.object_state")
+	run(t, conn, "INSERT INTO bait.object_state SELECT row(1)::bait.number, row(1)::bait.number, '.' FROM generate_series(1, 3)")
+	run(t, conn, "DELETE FROM bait.object_state")
+	run(t, conn, "TRUNCATE bait.object_state")
+	if n := get[int](t, h.admin, "SELECT count(*) FROM relpack.write_event"); n > 0 {
+		t.Errorf("%d writes to another table are reported", n)
+	}
 	for _, role := range lines(t, h.admin, "SELECT role FROM public.caught") {
 		t.Errorf("code of the packer's ran with the rights of %s", role)
 	}
