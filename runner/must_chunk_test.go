@@ -124,27 +124,26 @@ func TestAKilledScanLosesTheChunksThatWereInFlight(t *testing.T) {
 	t.Parallel()
 	program := buildCommand(t)
 	target, conn := newTown(t)
-	const done, blocks = 6, 16
-	run(t, conn, fmt.Sprintf(`
-		CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS $$
-		BEGIN
-		    IF old.first_block >= %d THEN
-		        PERFORM pg_advisory_xact_lock(7, 7);
-		    END IF;
-		    RETURN old;
-		END;
-		$$;
-		CREATE TRIGGER hold BEFORE DELETE ON relpack.scan_range FOR EACH ROW EXECUTE FUNCTION public.hold()`, done*blocks))
-	run(t, conn, "SELECT pg_advisory_lock(7, 7)")
+	const blocks = 16
 	p := startPack(t, program, target)
+	until(t, "the scan has begun", func() bool {
+		return get[bool](t, conn, "SELECT EXISTS (SELECT FROM relpack.scan_range)")
+	})
+	// The workers read four more ranges, and are held at the end of the next.
+	run(t, conn, "BEGIN")
+	done := get[int64](t, conn, `SELECT min(first_block) FROM (
+		SELECT first_block FROM relpack.scan_range
+		WHERE first_block >= (SELECT first_block FROM relpack.scan_range ORDER BY first_block OFFSET 4 LIMIT 1)
+		FOR UPDATE) AS held`) / blocks
 	until(t, "both workers are held", func() bool {
-		return get[int](t, conn, "SELECT count(*) FROM pg_locks WHERE classid = 7 AND objid = 7 AND NOT granted") == scanWorkers
+		// pg_stat_activity would be the same throughout the transaction.
+		return get[int](t, conn, `SELECT count(DISTINCT held.pid) FROM pg_locks AS held
+			WHERE NOT held.granted AND EXISTS (SELECT FROM pg_locks WHERE pid = held.pid AND relation = 'relpack.scan_range'::regclass)`) == scanWorkers
 	})
 	_ = p.cmd.Process.Kill()
 	<-p.ended
-	run(t, conn, "SELECT pg_advisory_unlock(7, 7)")
+	run(t, conn, "ROLLBACK")
 	relpackGone(t, conn)
-	run(t, conn, "DROP FUNCTION public.hold CASCADE")
 	all := get[int64](t, conn, "SELECT count(*) FROM object_state")
 	kept := get[int64](t, conn, "SELECT count(*) FROM relpack.staged_object")
 	if finished := get[int64](t, conn, fmt.Sprintf("SELECT count(*) FROM object_state WHERE ctid < '(%d,0)'", done*blocks)); kept != finished || kept == 0 {

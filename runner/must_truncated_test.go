@@ -181,7 +181,7 @@ func TestReferencesToWhatIsNotStoredStopNothing(t *testing.T) {
 func expectDangling(t *testing.T, target Target, want ...int64) {
 	t.Helper()
 	report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
-	if err != nil || len(report.Findings) != 1 || report.Findings[0].Kind != "dangling" || report.Findings[0].Severity != "note" {
+	if ExitCode(err) != ExitRefused || len(report.Findings) != 1 || report.Findings[0].Kind != "dangling" || report.Findings[0].Severity != "damage" {
 		t.Fatalf("found %v, %v", report.Findings, err)
 	}
 	expectZoids(t, "dangling", report.Findings[0].Zoids, want)
