@@ -88,6 +88,8 @@ func TestDeletionsFromAnotherSessionWhileAPackRunsAreFollowed(t *testing.T) {
 	target, conn := newGarden(t)
 	packStorage(t, target, before("delete", func() { run(t, conn, "DELETE FROM object_state WHERE zoid IN (1, 11)") }))
 	dryRun(t, target)
+	giveUpMissing(t, conn)
+	dryRun(t, target)
 	expectExact(t, conn)
 	expectZoids(t, "unreachable", zoids(t, conn, "SELECT zoid FROM relpack.unreachable_object"), []int64{2})
 }

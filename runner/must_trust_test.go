@@ -139,7 +139,7 @@ func TestAStorageWithoutItsRootIsNotPacked(t *testing.T) {
 	expectRefused(t, target)
 	o := everything
 	o.Init = true
-	if _, err := Pack(t.Context(), target, o, testLog(t)); ExitCode(err) != ExitRefused || !strings.Contains(err.Error(), "root") {
+	if _, err := Pack(t.Context(), target, o, testLog(t)); ExitCode(err) != ExitRefused || !strings.Contains(err.Error(), "zoid 0") {
 		t.Errorf("a first build ended with %v, want a refusal", err)
 	}
 	expectStored(t, conn, 1, 2, 10, 11, 12, 13)

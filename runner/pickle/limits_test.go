@@ -30,17 +30,21 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	}
 	records = append(records, manyRefs(1000))
 	var s Scanner
+	foreign := 0
 	pass := func() {
 		for _, r := range records {
 			if err := s.Scan(r); err != nil {
 				t.Fatal(err)
 			}
 			s.Class()
+			foreign += len(s.Foreign())
 		}
 	}
 	pass()
-	if n := testing.AllocsPerRun(3, pass); n != 0 {
-		t.Errorf("%v allocations in %d records", n, len(records))
+	// The name of another database, once for each reference to one.
+	names := foreign
+	if n := testing.AllocsPerRun(3, pass); n > float64(names) {
+		t.Errorf("%v allocations in %d records with %d references to other databases", n, len(records), names)
 	}
 }
 
