@@ -200,7 +200,7 @@ var modelFaults = []modelFault{
 		[]string{"detach_tid", "watermark"}},
 	{"what an event cuts is cut off as of the last commit", "apply", 8,
 		[]string{"detach_tid", "watermark"}},
-	{"the pack time is ahead of the clock", "capped_tid", 72,
+	{"the pack time is ahead of the clock", "capped_tid", 127,
 		[]string{"least(v_until, clock_timestamp(), v_oldest)", "least(v_until, v_oldest)"}},
 	{"a deletion that has begun asks for ages again", "spare_young", 24,
 		[]string{"               AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));", "));"}},
