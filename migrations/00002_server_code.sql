@@ -3339,7 +3339,8 @@ BEGIN
         FROM pg_trigger
         WHERE tgrelid = expected.relation
           AND tgname = expected.name
-          AND tgenabled = expected.enabled::"char");
+          AND tgenabled = expected.enabled::"char")
+    ORDER BY expected.name;
 END;
 $$;
 
@@ -4247,7 +4248,7 @@ DECLARE
     v_rules text;
     v_keys text;
 BEGIN
-    SELECT string_agg(format('%I on %s', pg_rewrite.rulename, pg_rewrite.ev_class::regclass), ', ')
+    SELECT string_agg(format('%I on %s', pg_rewrite.rulename, pg_rewrite.ev_class::regclass), ', ' ORDER BY pg_rewrite.rulename)
     INTO v_rules
     FROM pg_rewrite
     WHERE pg_rewrite.ev_class IN (to_regclass('public.object_state'), to_regclass('public.blob_chunk'))
@@ -4258,7 +4259,8 @@ BEGIN
     END IF;
     SELECT string_agg(format('%I on %s (ON DELETE %s)', pg_constraint.conname, pg_constraint.conrelid::regclass,
                              CASE pg_constraint.confdeltype
-                             WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'SET DEFAULT' END), ', ')
+                             WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'SET DEFAULT' END), ', '
+                      ORDER BY pg_constraint.conname, pg_constraint.conrelid)
     INTO v_keys
     FROM pg_constraint
     WHERE pg_constraint.contype = 'f'
@@ -4362,7 +4364,7 @@ BEGIN
                         v_count, array_to_string(v_foreign::regrole[], ', '), v_owner::regrole
             USING ERRCODE = 'RP002',
                   DETAIL = format('Blobs: %s', array_to_string(v_zoids, ', ')),
-                  HINT = (SELECT string_agg(format('GRANT %s TO %s;', owner::regrole, v_owner::regrole), ' ')
+                  HINT = (SELECT string_agg(format('GRANT %s TO %s;', owner::regrole, v_owner::regrole), ' ' ORDER BY owner)
                           FROM unnest(v_foreign) AS owner);
     END IF;
 END;
@@ -4651,7 +4653,7 @@ BEGIN
         RAISE EXCEPTION 'the reachability of some objects is open'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
     END IF;
-    SELECT string_agg(format('zoid %s: %s', few.zoid, few.detail), '; ')
+    SELECT string_agg(format('zoid %s: %s', few.zoid, few.detail), '; ' ORDER BY few.zoid)
     INTO v_problems
     FROM (
         SELECT problem.zoid, problem.detail
@@ -4698,7 +4700,7 @@ BEGIN
         RAISE EXCEPTION 'row-level security may hide objects from role %: what these refer to would look like garbage', current_user
             USING ERRCODE = 'RP002', HINT = format('ALTER ROLE %I BYPASSRLS; or pack as the owner of object_state.', current_user);
     END IF;
-    SELECT string_agg(expected.name, ', ')
+    SELECT string_agg(expected.name, ', ' ORDER BY expected.name)
     INTO v_off
     FROM unnest(v_columns) AS expected (name)
     WHERE NOT EXISTS (
@@ -4742,7 +4744,7 @@ BEGIN
             USING ERRCODE = 'RP002', HINT = 'Publish with FOR TABLES IN SCHEMA public instead.';
     END IF;
     PERFORM relpack.require_own();
-    SELECT string_agg(expected.name, ', ')
+    SELECT string_agg(expected.name, ', ' ORDER BY expected.name)
     INTO v_off
     FROM relpack.missing_trigger() AS expected (name);
     IF v_off IS NOT NULL THEN
@@ -5210,7 +5212,7 @@ BEGIN
     IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
         RAISE EXCEPTION 'an unreachable object that is to stay can''t be decoded: what it refers to is unknown'
             USING ERRCODE = 'RP002',
-                  DETAIL = (SELECT string_agg(format('zoid %s: %s', zoid, detail), '; ')
+                  DETAIL = (SELECT string_agg(format('zoid %s: %s', zoid, detail), '; ' ORDER BY zoid)
                             FROM (SELECT zoid, detail
                                   FROM relpack.problem JOIN relpack.spared USING (zoid)
                                   WHERE problem.blocks ORDER BY zoid LIMIT 10) AS few),

@@ -228,7 +228,7 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 		       (SELECT relpack.tid_time(max(tid)) FROM public.object_state), coalesce(relpack.tids_ahead(), ''),
 		       CASE
 		       WHEN EXISTS (SELECT FROM relpack.missing_trigger()) THEN
-		           (SELECT 'triggers of relpack are missing or disabled: ' || string_agg(name, ', ') FROM relpack.missing_trigger() AS gone (name))
+		           (SELECT 'triggers of relpack are missing or disabled: ' || string_agg(name, ', ' ORDER BY name) FROM relpack.missing_trigger() AS gone (name))
 		           || '. Run "relpack migrate up": it installs them again'
 		       WHEN graph IN ('known', 'doubtful') AND NOT EXISTS (SELECT FROM public.object_state WHERE zoid = 0) THEN
 		           'the storage has no root object (zoid 0). Restore object 0 from a backup'

@@ -31,7 +31,8 @@ BEGIN
         FROM pg_trigger
         WHERE tgrelid = expected.relation
           AND tgname = expected.name
-          AND tgenabled = expected.enabled::"char");
+          AND tgenabled = expected.enabled::"char")
+    ORDER BY expected.name;
 END;
 $$;
 

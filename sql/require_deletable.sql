@@ -11,7 +11,7 @@ DECLARE
     v_rules text;
     v_keys text;
 BEGIN
-    SELECT string_agg(format('%I on %s', pg_rewrite.rulename, pg_rewrite.ev_class::regclass), ', ')
+    SELECT string_agg(format('%I on %s', pg_rewrite.rulename, pg_rewrite.ev_class::regclass), ', ' ORDER BY pg_rewrite.rulename)
     INTO v_rules
     FROM pg_rewrite
     WHERE pg_rewrite.ev_class IN (to_regclass('public.object_state'), to_regclass('public.blob_chunk'))
@@ -22,7 +22,8 @@ BEGIN
     END IF;
     SELECT string_agg(format('%I on %s (ON DELETE %s)', pg_constraint.conname, pg_constraint.conrelid::regclass,
                              CASE pg_constraint.confdeltype
-                             WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'SET DEFAULT' END), ', ')
+                             WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'SET DEFAULT' END), ', '
+                      ORDER BY pg_constraint.conname, pg_constraint.conrelid)
     INTO v_keys
     FROM pg_constraint
     WHERE pg_constraint.contype = 'f'

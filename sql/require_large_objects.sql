@@ -39,7 +39,7 @@ BEGIN
                         v_count, array_to_string(v_foreign::regrole[], ', '), v_owner::regrole
             USING ERRCODE = 'RP002',
                   DETAIL = format('Blobs: %s', array_to_string(v_zoids, ', ')),
-                  HINT = (SELECT string_agg(format('GRANT %s TO %s;', owner::regrole, v_owner::regrole), ' ')
+                  HINT = (SELECT string_agg(format('GRANT %s TO %s;', owner::regrole, v_owner::regrole), ' ' ORDER BY owner)
                           FROM unnest(v_foreign) AS owner);
     END IF;
 END;

@@ -41,7 +41,7 @@ BEGIN
         RAISE EXCEPTION 'the reachability of some objects is open'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
     END IF;
-    SELECT string_agg(format('zoid %s: %s', few.zoid, few.detail), '; ')
+    SELECT string_agg(format('zoid %s: %s', few.zoid, few.detail), '; ' ORDER BY few.zoid)
     INTO v_problems
     FROM (
         SELECT problem.zoid, problem.detail

@@ -21,7 +21,7 @@ BEGIN
         RAISE EXCEPTION 'row-level security may hide objects from role %: what these refer to would look like garbage', current_user
             USING ERRCODE = 'RP002', HINT = format('ALTER ROLE %I BYPASSRLS; or pack as the owner of object_state.', current_user);
     END IF;
-    SELECT string_agg(expected.name, ', ')
+    SELECT string_agg(expected.name, ', ' ORDER BY expected.name)
     INTO v_off
     FROM unnest(v_columns) AS expected (name)
     WHERE NOT EXISTS (
@@ -65,7 +65,7 @@ BEGIN
             USING ERRCODE = 'RP002', HINT = 'Publish with FOR TABLES IN SCHEMA public instead.';
     END IF;
     PERFORM relpack.require_own();
-    SELECT string_agg(expected.name, ', ')
+    SELECT string_agg(expected.name, ', ' ORDER BY expected.name)
     INTO v_off
     FROM relpack.missing_trigger() AS expected (name);
     IF v_off IS NOT NULL THEN

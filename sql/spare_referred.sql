@@ -12,7 +12,7 @@ BEGIN
     IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
         RAISE EXCEPTION 'an unreachable object that is to stay can''t be decoded: what it refers to is unknown'
             USING ERRCODE = 'RP002',
-                  DETAIL = (SELECT string_agg(format('zoid %s: %s', zoid, detail), '; ')
+                  DETAIL = (SELECT string_agg(format('zoid %s: %s', zoid, detail), '; ' ORDER BY zoid)
                             FROM (SELECT zoid, detail
                                   FROM relpack.problem JOIN relpack.spared USING (zoid)
                                   WHERE problem.blocks ORDER BY zoid LIMIT 10) AS few),
