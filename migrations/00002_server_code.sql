@@ -2081,6 +2081,8 @@ BEGIN
     -- Has happened unless a run was killed at the end of relpack.reach().
     WHILE relpack.forget_missing() > 0 LOOP
     END LOOP;
+    -- The clock was ahead when the grace began.
+    UPDATE relpack.storage SET unreferred = clock_timestamp() WHERE unreferred > clock_timestamp();
     -- What an earlier deletion left dangling, for as long as it was not over.
     DELETE FROM relpack.dangling
     WHERE NOT EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = dangling.zoid);

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"relpack/runner/zconfig"
@@ -26,6 +27,7 @@ type member struct {
 	pack   *pack // begun when the family was gathered; nil: not begun
 	err    error // why it could not be brought up to date
 	done   bool  // packed, or refused
+	twin   bool  // an earlier member is the same database
 	refs   *foreignRefs
 }
 
@@ -67,7 +69,7 @@ func (f *family) others(t Target) []*member {
 	var others []*member
 	if f != nil {
 		for _, m := range f.members {
-			if !m.target.foreign && m.target.Name != t.Name {
+			if !m.target.foreign && !m.twin && m.target.Name != t.Name {
 				others = append(others, m)
 			}
 		}
@@ -91,6 +93,7 @@ func (f *family) member(t Target) *member {
 // reference that moved from one to another in between is found in either.
 func (f *family) gather(ctx context.Context, o PackOptions, log *slog.Logger) error {
 	f.gathered = true
+	f.recognize(ctx, log)
 	for _, do := range []func(*pack, context.Context) error{(*pack).grow, (*pack).refresh} {
 		for _, m := range f.members {
 			if m.target.foreign || m.err != nil {
@@ -106,6 +109,45 @@ func (f *family) gather(ctx context.Context, o PackOptions, log *slog.Logger) er
 		}
 	}
 	return nil
+}
+
+// recognize finds members that are the same database, which is packed once: what
+// refers to it by any of their names refers to it. Who can't be asked is refused
+// later on.
+func (f *family) recognize(ctx context.Context, log *slog.Logger) {
+	known := map[string]*member{}
+	for _, m := range f.members {
+		if m.target.foreign {
+			continue
+		}
+		origin, err := originOf(ctx, m.target, log)
+		if err != nil {
+			continue
+		}
+		first := known[origin]
+		if first == nil {
+			known[origin] = m
+			continue
+		}
+		m.twin = true
+		m.err = Refuse("Name it once", "%s is the same database as %s: it is packed once, as the latter", m.target.Name, first.target.Name)
+		for _, name := range m.target.names {
+			if !slices.Contains(first.target.names, name) {
+				first.target.names = append(slices.Clone(first.target.names), name)
+			}
+		}
+	}
+}
+
+// originOf asks a storage's server which database it is.
+func originOf(ctx context.Context, t Target, log *slog.Logger) (origin string, err error) {
+	conn, err := Connect(ctx, t, "pack", log)
+	if err != nil {
+		return "", err
+	}
+	defer closeSession(conn)
+	err = conn.QueryRow(ctx, "SELECT relpack.origin()").Scan(&origin)
+	return origin, err
 }
 
 // grow enters the run and brings the graph up to date, however long that takes.

@@ -307,3 +307,34 @@ func TestVerifyMendsWhatIsRecordedOfOtherDatabases(t *testing.T) {
 		}
 	}
 }
+
+// Two sections that name one database are one storage, whatever they call it.
+func TestADatabaseThatIsNamedTwiceIsPackedOnce(t *testing.T) {
+	t.Parallel()
+	kin, text := newKin(t, "users", "main")
+	text += section("again", kin[0].target.DSN)
+	acquaint(t, text)
+	commitRecords(t, kin[1].conn, map[int64][]byte{1: foreignRecord("again", 11)})
+	failed, _ := packFile(t, text, everything)
+	expectFine(t, failed, "main")
+	expectError(t, failed["users"], ExitRefused, "main (1 reference)")
+	expectError(t, failed["again"], ExitRefused, "again is the same database as users", "Name it once")
+	expectStored(t, kin[0].conn, 0, 1, 10, 11)
+	commit(t, kin[1].conn, links{1: {}})
+	acquaint(t, text)
+	failed, _ = packFile(t, text, everything)
+	expectFine(t, failed, "main", "users")
+	expectStored(t, kin[0].conn, 0, 1)
+}
+
+func TestAClockThatWasAheadHoldsUpNobodyForEver(t *testing.T) {
+	t.Parallel()
+	kin, text := newKin(t, "users", "main")
+	acquaint(t, text)
+	run(t, kin[0].conn, "UPDATE relpack.storage SET unreferred = clock_timestamp() + interval '10 years'")
+	for range 2 {
+		failed, _ := packFile(t, text, everything)
+		expectFine(t, failed, "main", "users")
+	}
+	expectStored(t, kin[0].conn, 0, 1)
+}
