@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -226,15 +227,18 @@ func TestMigrateStatusLooksWithoutATrace(t *testing.T) {
 	}
 }
 
-// A pack that follows at once must not be told that another runs.
+// A pack that follows at once must not be told that another runs. Goose's own lock
+// may last a moment longer: a migration waits for it.
 func TestAMigrationThatIsOverHoldsNoLock(t *testing.T) {
 	t.Parallel()
 	target, conn := newBareStorage(t)
 	for range 50 {
 		up(t, target)
-		if n := get[int](t, conn, `SELECT count(*) FROM pg_locks
-			WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`); n > 0 {
-			t.Fatalf("%d locks", n)
+		if held := lines(t, conn, `SELECT format('%s/%s %s of %s', classid, objid, mode, application_name)
+			FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
+			WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+			  AND (classid::bigint << 32) | objid::bigint <> `+strconv.Itoa(migrationLock)); len(held) > 0 {
+			t.Fatalf("held: %v", held)
 		}
 	}
 }
