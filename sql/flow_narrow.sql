@@ -56,14 +56,26 @@ BEGIN
         ORDER BY target.zoid, walked.place
     ) AS chosen
     WHERE object.zoid = chosen.zoid AND object.parent IS DISTINCT FROM chosen.inref;
+    DELETE FROM relpack.suspect WHERE zoid = ANY (v_walked);
     IF cardinality(v_walked) < v_limit THEN
-        DELETE FROM relpack.suspect WHERE zoid = ANY (v_walked);
-    ELSE
-        -- Cut short: what was found may refer to more.
-        INSERT INTO relpack.suspect (zoid, stage)
-        SELECT zoid, 'flow' FROM unnest(v_walked) AS walked (zoid)
-        ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+        RETURN v_walked;
     END IF;
+    -- Cut short: some of what was found refers to more.
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT walked.zoid, 'flow'
+    FROM unnest(v_walked) AS walked (zoid)
+    CROSS JOIN LATERAL (
+        SELECT
+        FROM (
+            SELECT zoid
+            FROM relpack.object_inref
+            WHERE inref = walked.zoid AND (zoid IN (SELECT unnest(v_walked))) IS NOT TRUE
+            OFFSET 0
+        ) AS target
+        WHERE target.zoid IN (SELECT unnest(cut_off))
+           OR EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
+        LIMIT 1
+    ) AS more;
     RETURN v_walked;
 END;
 $$;
