@@ -35,6 +35,9 @@ func (r *modelRun) buildGraph(ctx context.Context) error {
 			return err
 		}
 		r.captured = r.moment
+		if !r.alteredBeside {
+			r.altered = noReports
+		}
 	case "scanning":
 		r.dirty = true
 		r.reported(maybeReports)

@@ -56,6 +56,7 @@ func (h *modelHistory) checkNodes(found modelFound) error {
 	if err := h.sound(found); err != nil {
 		return err
 	}
+	found = h.believed(found)
 	if zoids := slices.Sorted(maps.Keys(h.nodes)); !slices.Equal(found.zoids, zoids) {
 		return lossf("relpack knows of %v, and should of %v", found.zoids, zoids)
 	}
@@ -88,6 +89,7 @@ func (h *modelHistory) adopt(found modelFound, then modelStorage) error {
 	if err := h.sound(found); err != nil {
 		return err
 	}
+	found = h.believed(found)
 	var known modelStorage
 	if !h.dirty && !h.blurred && !h.building {
 		known = h.view
@@ -206,6 +208,9 @@ func (h *modelHistory) checkRefused(ctx context.Context, s modelStep, refused er
 		if holes, err := h.checkRefusedInit(ctx); holes || err != nil {
 			return err
 		}
+	}
+	if isDoubt(refused) {
+		return h.checkDoubt(refused)
 	}
 	var blocking []int64
 	if err := h.w.app.QueryRow(ctx, "SELECT coalesce(array_agg(zoid), '{}') FROM relpack.problem WHERE blocks").

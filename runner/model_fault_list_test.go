@@ -284,4 +284,12 @@ var modelFaults = []modelFault{
 		[]string{"IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN", "IF false THEN"}},
 	{"nobody reports what is deleted", "report_delete", 688,
 		[]string{"IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN", "IF true THEN"}},
+
+	// Tables that are altered.
+	{"columns that were altered are not noticed", "advance_watermark", 16,
+		[]string{"(column_identity <> v_columns OR graph_identity <> v_graph", "(graph_identity <> v_graph"}},
+	{"a sweep does not look whether columns were altered", "doubt", 16,
+		[]string{"THEN 'columns of object_state were altered'", "THEN NULL"}},
+	{"a sweep does not look whether the table was rewritten", "doubt", 16,
+		[]string{"THEN 'object_state was rewritten'", "THEN NULL"}},
 }

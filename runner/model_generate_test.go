@@ -16,6 +16,9 @@ type modelGenerator struct {
 	plot []func() modelStep
 	// plots is the chance of a plot to begin, per cent.
 	plots int
+	// See model_trouble_test.go.
+	troubles *rand.Rand
+	ill      []func() modelStep
 }
 
 // Every so many histories one is mostly plots.
@@ -26,7 +29,11 @@ func newModelGenerator(seed uint64, h *modelHistory) *modelGenerator {
 	if seed%modelPlotted == 0 {
 		plots = 40
 	}
-	return &modelGenerator{Rand: rand.New(rand.NewPCG(seed, 1)), h: h, age: 60 * 24 * 60, next: 1, plots: plots}
+	g := &modelGenerator{Rand: rand.New(rand.NewPCG(seed, 1)), h: h, age: 60 * 24 * 60, next: 1, plots: plots}
+	if troubles := rand.New(rand.NewPCG(seed, 2)); troubles.IntN(modelTroubled) == 0 {
+		g.troubles = troubles
+	}
+	return g
 }
 
 func (g *modelGenerator) chance(percent int) bool { return g.IntN(100) < percent }
@@ -69,6 +76,9 @@ func (g *modelGenerator) missing() []int64 {
 }
 
 func (g *modelGenerator) step() modelStep {
+	if s, some := g.trouble(); some {
+		return s
+	}
 	if len(g.plot) == 0 && g.chance(g.plots) {
 		g.plot = g.conceive()
 	}

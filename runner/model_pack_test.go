@@ -26,6 +26,9 @@ type modelRun struct {
 	then     modelStorage // what was stored at that moment
 	late     bool         // something was written between capture and apply
 	applied  bool
+
+	altering      chan error // the COMMIT of an alteration
+	alteredBeside bool
 }
 
 var errAbandoned = errors.New("abandoned")
@@ -33,6 +36,9 @@ var errAbandoned = errors.New("abandoned")
 // next is called before each step.
 func (r *modelRun) next(ctx context.Context, what string) error {
 	r.steps++
+	if err := r.awaitAlteration(); err != nil {
+		return err
+	}
 	if r.step.args["crash"] == int64(r.steps) {
 		r.w.counts["crash before "+what]++
 		return errAbandoned
@@ -42,6 +48,9 @@ func (r *modelRun) next(ctx context.Context, what string) error {
 		r.w.counts["between"]++
 		r.reported(maybeReports)
 		return r.commit(ctx, r.step)
+	}
+	if r.step.args["alter"] == int64(r.steps) {
+		return r.alterBeside(ctx)
 	}
 	return nil
 }
@@ -70,6 +79,11 @@ func (h *modelHistory) steps(ctx context.Context, s modelStep, done func(*modelR
 	defer func() {
 		if _, lost := h.w.packer.Exec(ctx, "SELECT relpack.release_pack_lock()"); lost != nil && err == nil {
 			err = lost
+		}
+	}()
+	defer func() {
+		if lost := r.awaitAlteration(); lost != nil {
+			err = errors.Join(err, lost)
 		}
 	}()
 	if err := r.tryLock(ctx, "SELECT relpack.try_pack_lock()"); err != nil {
@@ -144,6 +158,9 @@ func (r *modelRun) catchUpModel(ctx context.Context) error {
 		return err
 	}
 	r.captured, r.then, r.late, r.applied = r.moment, maps.Clone(r.stored), false, false
+	if err := r.rereadModel(ctx); err != nil {
+		return err
+	}
 	pending, err := modelDo[int64](ctx, r, "SELECT relpack.collect()")
 	if err != nil {
 		return err
@@ -154,6 +171,11 @@ func (r *modelRun) catchUpModel(ctx context.Context) error {
 	}
 	if err := r.notice(noticed, true); err != nil {
 		return err
+	}
+	r.altered = noReports
+	if r.alteredBeside {
+		r.altered = maybeReports
+		r.reported(maybeReports)
 	}
 	if r.late {
 		// What is found overtaken makes an event.
@@ -231,7 +253,10 @@ func (r *modelRun) chooseModel(ctx context.Context) error {
 	if !r.hasGarbage() {
 		return nil
 	}
-	if _, err := modelDo[int64](ctx, r, "SELECT relpack.doom($1)", r.report.packTime); err != nil {
+	if err := r.unlessRewrittenModel(ctx, func() error {
+		_, err := modelDo[int64](ctx, r, "SELECT relpack.doom($1)", r.report.packTime)
+		return err
+	}); err != nil {
 		return err
 	}
 	found, err := r.w.look(ctx)
@@ -279,7 +304,7 @@ func (h *modelHistory) packTid(ctx context.Context, moment *time.Time) (int64, e
 func (r *modelRun) sweepModel(ctx context.Context) error {
 	expected := slices.Collect(r.doomedNow())
 	var deleted []int64
-	quiet := true
+	quiet := !r.step.is("alter")
 	for tries := 0; ; tries++ {
 		if tries > 300 {
 			return lossf("the sweep does not come to an end")
@@ -291,8 +316,12 @@ func (r *modelRun) sweepModel(ctx context.Context) error {
 		if err := r.next(ctx, "sweep"); err != nil {
 			return err
 		}
-		outcome, gone, err := r.sweepOnce(ctx, r.w.packer, max(r.step.args["batch"], 1), r.report.packTime, r.steps%2 == 0)
-		if err != nil {
+		var outcome string
+		var gone []int64
+		if err := r.unlessRewrittenModel(ctx, func() (err error) {
+			outcome, gone, err = r.sweepOnce(ctx, r.w.packer, max(r.step.args["batch"], 1), r.report.packTime, r.steps%2 == 0)
+			return err
+		}); err != nil {
 			return err
 		}
 		deleted = append(deleted, gone...)
@@ -319,8 +348,10 @@ func (h *modelHistory) packBySteps(ctx context.Context, s modelStep) error {
 		if err := r.chooseModel(ctx); err != nil || s.is("dry") || !r.hasGarbage() {
 			return err
 		}
-		if err := r.sweepReferred(ctx); err != nil {
-			return err
+		if !s.is("alter") {
+			if err := r.sweepReferred(ctx); err != nil {
+				return err
+			}
 		}
 		return r.sweepModel(ctx)
 	})

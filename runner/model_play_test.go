@@ -24,6 +24,7 @@ type modelHistory struct {
 	// A transaction that another client holds open.
 	open      pgx.Tx
 	openSince time.Time
+	altered   modelReports // whether the graph is to be doubted, for what was done to tables
 }
 
 // modelLoss is a check that failed: what a history is shortened for.
@@ -110,6 +111,8 @@ func (h *modelHistory) do(ctx context.Context, s modelStep) error {
 		return h.closeTransaction(ctx, s)
 	case "accept":
 		return h.acceptMissing(ctx, s)
+	case "ddl":
+		return h.alter(ctx, s)
 	case "rootless":
 		return h.rootless(ctx)
 	case "pack":

@@ -92,6 +92,10 @@ func (h *modelHistory) reload(ctx context.Context, s modelStep) error {
 	if err != nil {
 		return err
 	}
+	if h.altered == sureReports {
+		// A TRUNCATE is reason enough to compare, and has left an event.
+		h.altered = maybeReports
+	}
 	h.change(func(stored modelStorage) {
 		switch s.kind {
 		case "truncate":

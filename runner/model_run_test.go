@@ -67,6 +67,7 @@ func (h *modelHistory) packByRunner(ctx context.Context, s modelStep) error {
 	if err := h.notice(noticed, true); err != nil {
 		return err
 	}
+	h.altered = noReports
 	if err := h.afterPack(ctx, s, nil); err != nil || s.is("dry") {
 		return err
 	}
@@ -126,6 +127,11 @@ func (h *modelHistory) sweepByHand(ctx context.Context, s modelStep) error {
 		outcome, _, err := h.sweepBeside(ctx, s, packTime)
 		s.writes = nil
 		switch {
+		case h.altered != noReports && isState(err, stateRefused):
+			h.w.counts["sweep of an altered table refused"]++
+			return nil
+		case h.altered == sureReports:
+			return lossf("a table was altered, and what a sweep in psql says is: %s %v", outcome, err)
 		case isState(err, stateRefused) && !clean && !strings.Contains(err.Error(), "live objects refer to"):
 			h.w.counts["sweep refused"]++
 			return nil

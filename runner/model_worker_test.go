@@ -27,6 +27,8 @@ type modelWorker struct {
 	reader *pgx.Conn // and those beside it
 	writer *pgx.Conn
 	class  *pgx.Conn
+	alter  *pgx.Conn // who alters tables
+	notes  int       // columns that were added, and dropped
 	quick  bool
 	played int
 	counts map[string]int
@@ -43,7 +45,7 @@ func newModelWorker(t testing.TB, quick bool) *modelWorker {
 		counts: map[string]int{},
 	}
 	w.prepare(t, db)
-	w.app, w.other = db.Connect(t), db.Connect(t)
+	w.app, w.other, w.alter = db.Connect(t), db.Connect(t), db.Connect(t)
 	for _, conn := range []**pgx.Conn{&w.packer, &w.reader, &w.writer, &w.class} {
 		session, err := (&pack{target: w.target, log: modelLog}).session(t.Context(), "model")
 		if err != nil {
