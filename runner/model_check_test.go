@@ -209,6 +209,9 @@ func (h *modelHistory) checkRefused(ctx context.Context, s modelStep, refused er
 			return err
 		}
 	}
+	if isKept(refused) {
+		return h.checkKept(ctx, refused)
+	}
 	if isDoubt(refused) {
 		return h.checkDoubt(refused)
 	}

@@ -80,6 +80,7 @@ var modelMinimum = map[string]int{
 	"ddl:note": 10, "ddl:retype": 10, "ddl:states": 40, "ddl:swap": 10, "ddl:vacuum": 10,
 	"sweep of an altered table refused": 30,
 	"accepted":                          10, "hole": 1000, "init refused": 15,
+	"held by a key": 20, "keep:key": 30, "keep:release": 40, "keep:trigger": 30, "kept by a trigger": 50, "set aside": 2,
 	"batch done": 900, "batch stale": 70, "batch swept": 1050,
 	"between":         90,
 	"build abandoned": 60, "build resumed": 15,

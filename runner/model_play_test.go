@@ -24,7 +24,9 @@ type modelHistory struct {
 	// A transaction that another client holds open.
 	open      pgx.Tx
 	openSince time.Time
-	altered   modelReports // whether the graph is to be doubted, for what was done to tables
+	kept      map[int64]bool // by a trigger
+	held      map[int64]bool // by a key
+	altered   modelReports   // whether the graph is to be doubted, for what was done to tables
 }
 
 // modelLoss is a check that failed: what a history is shortened for.
@@ -35,7 +37,8 @@ func (l modelLoss) Error() string { return l.what }
 func lossf(format string, args ...any) error { return modelLoss{fmt.Sprintf(format, args...)} }
 
 func beginHistory(ctx context.Context, w *modelWorker) (*modelHistory, error) {
-	h := &modelHistory{model: newModel(), w: w, base: time.Now().Truncate(time.Minute), used: map[int64]bool{}}
+	h := &modelHistory{model: newModel(), w: w, base: time.Now().Truncate(time.Minute), used: map[int64]bool{},
+		kept: map[int64]bool{}, held: map[int64]bool{}}
 	tid := h.tid(100 * 24 * 60)
 	h.used[tid] = true
 	h.began = zodbtest.TimeTid(h.base)
@@ -113,6 +116,8 @@ func (h *modelHistory) do(ctx context.Context, s modelStep) error {
 		return h.acceptMissing(ctx, s)
 	case "ddl":
 		return h.alter(ctx, s)
+	case "keep":
+		return h.keep(ctx, s)
 	case "rootless":
 		return h.rootless(ctx)
 	case "pack":
@@ -201,7 +206,7 @@ func (h *modelHistory) write(tid int64, writes []modelWrite) {
 func (h *modelHistory) deleteRows(ctx context.Context, s modelStep) error {
 	var zoids []int64
 	for _, w := range s.writes {
-		if w.zoid != 0 {
+		if w.zoid != 0 && !h.held[w.zoid] {
 			zoids = append(zoids, w.zoid)
 		}
 	}
@@ -214,6 +219,7 @@ func (h *modelHistory) deleteRows(ctx context.Context, s modelStep) error {
 			return err
 		}
 	}
+	zoids = slices.DeleteFunc(zoids, func(zoid int64) bool { return h.kept[zoid] })
 	h.change(func(s modelStorage) {
 		for _, zoid := range zoids {
 			h.bury(zoid, s[zoid])

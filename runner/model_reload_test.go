@@ -39,7 +39,7 @@ func (h *modelHistory) restore(ctx context.Context, s modelStep) error {
 // --disable-triggers.
 func (h *modelHistory) untriggered(ctx context.Context, write func(pgx.Tx) error) error {
 	// Whoever holds a snapshot of the table keeps others from altering it.
-	if err := h.end(ctx); err != nil {
+	if err := errors.Join(h.end(ctx), h.release(ctx)); err != nil {
 		return err
 	}
 	return pgx.BeginFunc(ctx, h.w.app, func(tx pgx.Tx) error {
@@ -81,7 +81,7 @@ func (h *modelHistory) reload(ctx context.Context, s modelStep) error {
 			FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS saved (zoid, tid, state)`, zoids, tids, states)
 		return err
 	}
-	err := errors.Join(h.happens(ctx, sureReports), h.end(ctx))
+	err := errors.Join(h.happens(ctx, sureReports), h.end(ctx), h.release(ctx))
 	switch {
 	case err != nil:
 	case s.kind == "untriggered":

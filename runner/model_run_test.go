@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"strings"
 	"sync/atomic"
@@ -51,6 +52,10 @@ func (h *modelHistory) packByRunner(ctx context.Context, s modelStep) error {
 	if _, checked := h.afterSweep(ctx, packTid, 0); checked != nil {
 		return checked
 	}
+	if ExitCode(err) == ExitRefused && len(h.held) > 0 && strings.Contains(err.Error(), " set aside") {
+		h.w.counts["set aside"]++
+		err = nil
+	}
 	if err != nil && statements.left.Load() <= 0 {
 		// How far it came is found by looking.
 		h.w.counts["runner abandoned"]++
@@ -72,6 +77,8 @@ func (h *modelHistory) packByRunner(ctx context.Context, s modelStep) error {
 		return err
 	}
 	must, _ := h.doom(packTid)
+	back := h.heldBack()
+	maps.DeleteFunc(must, func(zoid int64, _ bool) bool { return back[zoid] })
 	for zoid := range must {
 		if h.moment == h.settled {
 			return lossf("object %d is to be deleted (%+v) and was not", zoid, h.nodes[zoid])
@@ -121,7 +128,7 @@ func (h *modelHistory) sweepByHand(ctx context.Context, s modelStep) error {
 		packTime = &moment
 	}
 	clean := h.settled == h.moment && !h.dirty && !h.building && !h.blurred && !h.undecided && !h.hasOpaque()
-	begun := h.begunUntil
+	begun, back := h.begunUntil, h.heldBack()
 	patience := 20 // autovacuum may hold a table of ours for a moment
 	for calls := max(s.args["calls"], 1); calls > 0; calls-- {
 		outcome, _, err := h.sweepBeside(ctx, s, packTime)
@@ -132,6 +139,8 @@ func (h *modelHistory) sweepByHand(ctx context.Context, s modelStep) error {
 			return nil
 		case h.altered == sureReports:
 			return lossf("a table was altered, and what a sweep in psql says is: %s %v", outcome, err)
+		case isKept(err):
+			return h.checkKept(ctx, err)
 		case isState(err, stateRefused) && !clean && !strings.Contains(err.Error(), "live objects refer to"):
 			h.w.counts["sweep refused"]++
 			return nil
@@ -151,6 +160,7 @@ func (h *modelHistory) sweepByHand(ctx context.Context, s modelStep) error {
 				return err
 			}
 			must, _ := h.doom(packTid)
+			maps.DeleteFunc(must, func(zoid int64, _ bool) bool { return back[zoid] })
 			for zoid := range must {
 				return lossf("object %d is to be deleted (%+v) and is left", zoid, h.nodes[zoid])
 			}

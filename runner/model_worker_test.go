@@ -20,18 +20,19 @@ import (
 // begins with object_state and all of relpack's tables as a first build of a
 // storage with nothing but its root leaves them.
 type modelWorker struct {
-	target Target
-	app    *pgx.Conn // a client of the site, and who types in psql
-	other  *pgx.Conn // another client, with a transaction that stays open
-	packer *pgx.Conn // relpack's main session
-	reader *pgx.Conn // and those beside it
-	writer *pgx.Conn
-	class  *pgx.Conn
-	alter  *pgx.Conn // who alters tables
-	notes  int       // columns that were added, and dropped
-	quick  bool
-	played int
-	counts map[string]int
+	target  Target
+	app     *pgx.Conn // a client of the site, and who types in psql
+	other   *pgx.Conn // another client, with a transaction that stays open
+	packer  *pgx.Conn // relpack's main session
+	reader  *pgx.Conn // and those beside it
+	writer  *pgx.Conn
+	class   *pgx.Conn
+	alter   *pgx.Conn // who alters tables
+	foreign bool      // whether somebody keeps rows
+	notes   int       // columns that were added, and dropped
+	quick   bool
+	played  int
+	counts  map[string]int
 }
 
 var modelLog = slog.New(slog.DiscardHandler)
@@ -121,6 +122,9 @@ func (w *modelWorker) reset(ctx context.Context, tid int64) error {
 		if _, err := w.app.Exec(ctx, modelIndexes); err != nil {
 			return err
 		}
+	}
+	if err := w.release(ctx); err != nil {
+		return err
 	}
 	root := modelContent{kind: "plain"}.state()
 	_, err := w.app.Exec(ctx, fmt.Sprintf(modelReset, tid, len(root), root))
