@@ -22,6 +22,7 @@ DECLARE
     v_tid bigint := relpack.capped_tid(pack_time);
     v_begun bigint;
     v_count bigint;
+    v_open timestamptz := now() - interval '30 days';
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
@@ -79,11 +80,10 @@ BEGIN
         begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
     -- Captures that no open transaction can have begun before. Where those of
     -- others are not looked at, after a month.
-    DELETE FROM relpack.capture
-    WHERE read_until < CASE
-        WHEN pack_time < 'infinity' THEN relpack.capped_pack_time(clock_timestamp())
-        ELSE now() - interval '30 days'
-    END;
+    IF pack_time < 'infinity' THEN
+        v_open := relpack.capped_pack_time(clock_timestamp());
+    END IF;
+    DELETE FROM relpack.capture WHERE read_until < v_open;
     RETURN v_count;
 END;
 $$;

@@ -3,10 +3,12 @@
 -- they begin, and those of a pack are of one role.
 CREATE OR REPLACE FUNCTION relpack.own_session()
 RETURNS SETOF integer
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+    RETURN QUERY
     SELECT DISTINCT locks.pid
     FROM pg_locks AS locks
     JOIN pg_stat_activity AS activity ON activity.pid = locks.pid
@@ -17,6 +19,7 @@ AS $$
       AND locks.objsubid = 2
       AND locks.granted
       AND activity.usename = session_user;
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.own_session() IS

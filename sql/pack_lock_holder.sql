@@ -2,10 +2,12 @@
 CREATE OR REPLACE FUNCTION relpack.pack_lock_holder(
     OUT pid integer, OUT application text, OUT username text, OUT since timestamptz)
 RETURNS SETOF record
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+    RETURN QUERY
     SELECT DISTINCT locks.pid, activity.application_name, activity.usename::text, activity.backend_start
     FROM pg_locks AS locks
     LEFT JOIN pg_stat_activity AS activity ON activity.pid = locks.pid
@@ -15,6 +17,7 @@ AS $$
       AND locks.granted
       AND ((locks.classid = 4294967295 AND locks.objid = 4294967294)
            OR (relpack.lock_protocol() IN ('row', 'table') AND locks.classid = 0 AND locks.objid IN (1, 23)));
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.pack_lock_holder() IS

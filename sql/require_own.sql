@@ -7,10 +7,12 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_owner oid := (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.object_state'));
     v_foreign text;
 BEGIN
-    WITH own AS MATERIALIZED (
+    -- Without variables the plan is kept where those of a sweep are made anew.
+    WITH storage AS MATERIALIZED (
+        SELECT relowner AS owner FROM pg_class WHERE oid = to_regclass('public.object_state')
+    ), own AS MATERIALIZED (
         SELECT *
         FROM pg_class
         WHERE relnamespace = 'relpack'::regnamespace AND relkind NOT IN ('i', 'I', 't')
@@ -18,17 +20,17 @@ BEGIN
     SELECT min(found.what)
     INTO v_foreign
     FROM (
-        SELECT format('schema relpack belongs to %s, object_state to %s', nspowner::regrole, v_owner::regrole)
+        SELECT format('schema relpack belongs to %s, object_state to %s', nspowner::regrole, (SELECT owner FROM storage)::regrole)
         FROM pg_namespace
-        WHERE nspname = 'relpack' AND nspowner <> v_owner
+        WHERE nspname = 'relpack' AND nspowner <> (SELECT owner FROM storage)
         UNION ALL
-        SELECT format('relpack.%I belongs to %s, object_state to %s', relname, relowner::regrole, v_owner::regrole)
+        SELECT format('relpack.%I belongs to %s, object_state to %s', relname, relowner::regrole, (SELECT owner FROM storage)::regrole)
         FROM own
-        WHERE relowner <> v_owner
+        WHERE relowner <> (SELECT owner FROM storage)
         UNION ALL
-        SELECT format('function relpack.%I belongs to %s, object_state to %s', proname, proowner::regrole, v_owner::regrole)
+        SELECT format('function relpack.%I belongs to %s, object_state to %s', proname, proowner::regrole, (SELECT owner FROM storage)::regrole)
         FROM pg_proc
-        WHERE pronamespace = 'relpack'::regnamespace AND proowner <> v_owner
+        WHERE pronamespace = 'relpack'::regnamespace AND proowner <> (SELECT owner FROM storage)
         UNION ALL
         SELECT format('there is a rule %I on relpack.%I', rulename, relname)
         FROM own
@@ -39,7 +41,7 @@ BEGIN
         FROM own
         JOIN pg_trigger ON tgrelid = own.oid
         WHERE relhastriggers AND NOT tgisinternal
-          AND tgfoid NOT IN (to_regprocedure('relpack.guard_graph()'), to_regprocedure('relpack.note_unreferred()'))
+          AND tgfoid NOT IN ((SELECT to_regprocedure('relpack.guard_graph()')), (SELECT to_regprocedure('relpack.note_unreferred()')))
         UNION ALL
         SELECT format('relpack.%I is no plain table: it inherits, is inherited from, or has policies', relname)
         FROM own
