@@ -70,7 +70,8 @@ func (v *verification) share(ctx context.Context, due int64) error {
 	v.progress.Phase("audit", "objects", due)
 	defer v.progress.End()
 	var began time.Time
-	w := &verifyWorker{verification: v}
+	// Most shares are so small that to connect would take longer than to read them.
+	w := &verifyWorker{verification: v, reader: v.conn}
 	if err := v.conn.QueryRow(ctx, "SELECT clock_timestamp(), collected_tid FROM relpack.storage").Scan(&began, &w.collected); err != nil {
 		return fmt.Errorf("read relpack.storage: %w", err)
 	}
@@ -78,11 +79,9 @@ func (v *verification) share(ctx context.Context, due int64) error {
 	if err != nil {
 		return err
 	}
+	classes.open = w.beside
 	w.decoder = decoder{classes: classes, ids: map[string]int32{}}
 	defer w.close()
-	if err := w.open(ctx); err != nil {
-		return err
-	}
 	objects := firstAudit
 	for done, start := int64(0), time.Now(); done < due && time.Since(start) < auditTime && len(v.findings.byKind) == 0; {
 		if v.stopped() {

@@ -73,7 +73,8 @@ func (v *verification) states(ctx context.Context) error {
 	return nil
 }
 
-// verifyWorker reads ranges of blocks in one session and compares in another.
+// verifyWorker reads in one session and compares in another. That one may be
+// opened when it is needed for the first time.
 type verifyWorker struct {
 	*verification
 	decoder
@@ -120,13 +121,21 @@ func (w *verifyWorker) open(ctx context.Context) (err error) {
 	if w.reader, err = w.session(ctx, "scan"); err != nil {
 		return err
 	}
-	w.comparer, err = w.session(ctx, "compare")
+	_, err = w.beside(ctx)
 	return err
+}
+
+// beside is a session for what can't wait until the reader is done.
+func (w *verifyWorker) beside(ctx context.Context) (_ *pgx.Conn, err error) {
+	if w.comparer == nil {
+		w.comparer, err = w.session(ctx, "compare")
+	}
+	return w.comparer, err
 }
 
 func (w *verifyWorker) close() {
 	for _, conn := range []*pgx.Conn{w.reader, w.comparer} {
-		if conn != nil { // opened
+		if conn != nil && conn != w.conn { // opened
 			closeSession(conn)
 		}
 	}
@@ -153,7 +162,10 @@ func (w *verifyWorker) transaction(ctx context.Context, read func() error) error
 	if err != nil {
 		return err
 	}
-	return w.compare(ctx)
+	if w.comparer == nil {
+		return w.compare(ctx, w.reader)
+	}
+	return w.compare(ctx, w.comparer)
 }
 
 func (w *verifyWorker) stage(ctx context.Context, rec record) error {
@@ -166,14 +178,18 @@ func (w *verifyWorker) stage(ctx context.Context, rec record) error {
 	c := &w.chunk
 	c.add(rec, found)
 	if len(c.zoids) >= verifyObjects || len(c.refs)+len(c.foreign.zoids) >= verifyReferences {
-		return w.compare(ctx)
+		comparer, err := w.beside(ctx)
+		if err != nil {
+			return err
+		}
+		return w.compare(ctx, comparer)
 	}
 	return nil
 }
 
 // compare has the server compare the chunk with the graph.
-func (w *verifyWorker) compare(ctx context.Context) error {
-	err := w.compareChunk(ctx, w.comparer, &w.chunk)
+func (w *verifyWorker) compare(ctx context.Context, comparer *pgx.Conn) error {
+	err := w.compareChunk(ctx, comparer, &w.chunk)
 	w.chunk.reset()
 	return err
 }
