@@ -2075,6 +2075,7 @@ DECLARE
     v_tid bigint := relpack.capped_tid(pack_time);
     v_begun bigint;
     v_count bigint;
+    v_open timestamptz := now() - interval '30 days';
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
@@ -2132,11 +2133,10 @@ BEGIN
         begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
     -- Captures that no open transaction can have begun before. Where those of
     -- others are not looked at, after a month.
-    DELETE FROM relpack.capture
-    WHERE read_until < CASE
-        WHEN pack_time < 'infinity' THEN relpack.capped_pack_time(clock_timestamp())
-        ELSE now() - interval '30 days'
-    END;
+    IF pack_time < 'infinity' THEN
+        v_open := relpack.capped_pack_time(clock_timestamp());
+    END IF;
+    DELETE FROM relpack.capture WHERE read_until < v_open;
     RETURN v_count;
 END;
 $$;
@@ -2808,7 +2808,8 @@ COMMENT ON FUNCTION relpack.grow() IS
 -- +goose StatementBegin
 -- BEFORE DELETE and BEFORE TRUNCATE trigger of the tables of the graph, and of those
 -- that say what is to be looked at or keeps something from being deleted: what is
--- missing there looks like garbage.
+-- missing there looks like garbage. pg_locks holds up the lock manager: it is asked
+-- once in a transaction.
 CREATE OR REPLACE FUNCTION relpack.guard_graph()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -2816,6 +2817,9 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF current_setting('relpack.guarded', true) = transaction_timestamp()::text THEN
+        RETURN NULL;
+    END IF;
     IF NOT EXISTS (
         SELECT
         FROM pg_locks
@@ -2829,6 +2833,7 @@ BEGIN
         RAISE EXCEPTION '% on relpack.%: only the session that holds the pack lock may do that', tg_op, tg_table_name
             USING ERRCODE = 'RP002', HINT = 'To start from scratch there is "relpack pack --init".';
     END IF;
+    PERFORM set_config('relpack.guarded', transaction_timestamp()::text, true);
     RETURN NULL;
 END;
 $$;
@@ -3643,10 +3648,12 @@ COMMENT ON FUNCTION relpack.origin() IS
 -- they begin, and those of a pack are of one role.
 CREATE OR REPLACE FUNCTION relpack.own_session()
 RETURNS SETOF integer
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+    RETURN QUERY
     SELECT DISTINCT locks.pid
     FROM pg_locks AS locks
     JOIN pg_stat_activity AS activity ON activity.pid = locks.pid
@@ -3657,6 +3664,7 @@ AS $$
       AND locks.objsubid = 2
       AND locks.granted
       AND activity.usename = session_user;
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.own_session() IS
@@ -3669,10 +3677,12 @@ COMMENT ON FUNCTION relpack.own_session() IS
 CREATE OR REPLACE FUNCTION relpack.pack_lock_holder(
     OUT pid integer, OUT application text, OUT username text, OUT since timestamptz)
 RETURNS SETOF record
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+    RETURN QUERY
     SELECT DISTINCT locks.pid, activity.application_name, activity.usename::text, activity.backend_start
     FROM pg_locks AS locks
     LEFT JOIN pg_stat_activity AS activity ON activity.pid = locks.pid
@@ -3682,6 +3692,7 @@ AS $$
       AND locks.granted
       AND ((locks.classid = 4294967295 AND locks.objid = 4294967294)
            OR (relpack.lock_protocol() IN ('row', 'table') AND locks.classid = 0 AND locks.objid IN (1, 23)));
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.pack_lock_holder() IS
@@ -4468,10 +4479,12 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_owner oid := (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.object_state'));
     v_foreign text;
 BEGIN
-    WITH own AS MATERIALIZED (
+    -- Without variables the plan is kept where those of a sweep are made anew.
+    WITH storage AS MATERIALIZED (
+        SELECT relowner AS owner FROM pg_class WHERE oid = to_regclass('public.object_state')
+    ), own AS MATERIALIZED (
         SELECT *
         FROM pg_class
         WHERE relnamespace = 'relpack'::regnamespace AND relkind NOT IN ('i', 'I', 't')
@@ -4479,17 +4492,17 @@ BEGIN
     SELECT min(found.what)
     INTO v_foreign
     FROM (
-        SELECT format('schema relpack belongs to %s, object_state to %s', nspowner::regrole, v_owner::regrole)
+        SELECT format('schema relpack belongs to %s, object_state to %s', nspowner::regrole, (SELECT owner FROM storage)::regrole)
         FROM pg_namespace
-        WHERE nspname = 'relpack' AND nspowner <> v_owner
+        WHERE nspname = 'relpack' AND nspowner <> (SELECT owner FROM storage)
         UNION ALL
-        SELECT format('relpack.%I belongs to %s, object_state to %s', relname, relowner::regrole, v_owner::regrole)
+        SELECT format('relpack.%I belongs to %s, object_state to %s', relname, relowner::regrole, (SELECT owner FROM storage)::regrole)
         FROM own
-        WHERE relowner <> v_owner
+        WHERE relowner <> (SELECT owner FROM storage)
         UNION ALL
-        SELECT format('function relpack.%I belongs to %s, object_state to %s', proname, proowner::regrole, v_owner::regrole)
+        SELECT format('function relpack.%I belongs to %s, object_state to %s', proname, proowner::regrole, (SELECT owner FROM storage)::regrole)
         FROM pg_proc
-        WHERE pronamespace = 'relpack'::regnamespace AND proowner <> v_owner
+        WHERE pronamespace = 'relpack'::regnamespace AND proowner <> (SELECT owner FROM storage)
         UNION ALL
         SELECT format('there is a rule %I on relpack.%I', rulename, relname)
         FROM own
@@ -4500,7 +4513,7 @@ BEGIN
         FROM own
         JOIN pg_trigger ON tgrelid = own.oid
         WHERE relhastriggers AND NOT tgisinternal
-          AND tgfoid NOT IN (to_regprocedure('relpack.guard_graph()'), to_regprocedure('relpack.note_unreferred()'))
+          AND tgfoid NOT IN ((SELECT to_regprocedure('relpack.guard_graph()')), (SELECT to_regprocedure('relpack.note_unreferred()')))
         UNION ALL
         SELECT format('relpack.%I is no plain table: it inherits, is inherited from, or has policies', relname)
         FROM own
@@ -5817,6 +5830,9 @@ COMMENT ON FUNCTION relpack.tree_zoids() IS
 -- xmin of its row type's, which nothing else but another owner changes; a table subscribed to a publication gets rows
 -- without firing statement triggers (PostgreSQL manual, "Logical Replication:
 -- Architecture").
+-- Names are looked up once, not for each row of the catalogs, and rows go by
+-- index: every capture asks this, and every sweep while it holds up writers.
+-- Without variables the plan is kept where those of a sweep are made anew.
 CREATE OR REPLACE FUNCTION relpack.trigger_identity()
 RETURNS text
 LANGUAGE plpgsql
@@ -5826,14 +5842,16 @@ AS $$
 BEGIN
     RETURN (
         SELECT concat_ws(' ',
-            string_agg(format('%s:%s:%s:%s', tgname, oid, xmin, tgenabled), ' ' ORDER BY tgname, oid),
+            string_agg(concat(tgname, ':', pg_trigger.oid, ':', pg_trigger.xmin, ':', tgenabled), ' ' ORDER BY tgname, pg_trigger.oid),
             -- Renamed or moved away for a while, the table reported nothing.
-            (SELECT 'named:' || pg_type.xmin FROM pg_type WHERE typrelid = to_regclass('public.object_state')),
+            (SELECT 'named:' || pg_type.xmin
+             FROM pg_class
+             JOIN pg_type ON pg_type.oid = pg_class.reltype
+             WHERE pg_class.oid = to_regclass('public.object_state')),
             (SELECT 'subscribed:' || string_agg(srsubid::text, ',' ORDER BY srsubid)
              FROM pg_subscription_rel
-             WHERE srrelid = to_regclass('public.object_state')))
-        FROM pg_trigger
-        WHERE tgrelid IN (to_regclass('public.object_state'),
+             WHERE srrelid = (SELECT to_regclass('public.object_state'))))
+        FROM unnest(ARRAY[to_regclass('public.object_state'),
                           to_regclass('relpack.object'),
                           to_regclass('relpack.object_inref'),
                           to_regclass('relpack.missing'),
@@ -5842,8 +5860,9 @@ BEGIN
                           to_regclass('relpack.suspect'),
                           to_regclass('relpack.problem'),
                           to_regclass('relpack.foreign_reference'),
-                          to_regclass('relpack.capture'))
-          AND tgname LIKE 'relpack\_%');
+                          to_regclass('relpack.capture')]::oid[]) AS reporting (relation)
+        JOIN pg_trigger ON tgrelid = reporting.relation
+        WHERE tgname LIKE 'relpack\_%');
 END;
 $$;
 

@@ -49,9 +49,22 @@ func (h *modelHistory) untriggered(ctx context.Context, write func(pgx.Tx) error
 		if err := write(tx); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, "SELECT relpack.create_triggers()")
+		_, err := tx.Exec(ctx, h.w.retriggered())
 		return err
 	})
+}
+
+// retriggered is SQL that puts the triggers in force again: as relpack migrate
+// does, or by a DBA's hand, which makes the sessions forget fewer of their plans.
+func (w *modelWorker) retriggered() string {
+	if !w.quick {
+		return "SELECT relpack.create_triggers()"
+	}
+	return `ALTER TABLE public.object_state
+		ENABLE ALWAYS TRIGGER relpack_lock_writer, ENABLE ALWAYS TRIGGER relpack_report_insert,
+		ENABLE ALWAYS TRIGGER relpack_report_update, ENABLE ALWAYS TRIGGER relpack_report_delete,
+		ENABLE ALWAYS TRIGGER relpack_report_truncate, ENABLE ALWAYS TRIGGER relpack_report_move,
+		ENABLE REPLICA TRIGGER relpack_report_applied`
 }
 
 // reload replaces all rows by those of a snapshot, or by themselves.
