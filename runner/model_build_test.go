@@ -12,7 +12,11 @@ func (r *modelRun) buildGraph(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.step.is("init") {
+	lost, err := r.isLost(ctx, r.w.packer)
+	if err != nil {
+		return err
+	}
+	if r.step.is("init") || lost {
 		graph = "none"
 	}
 	switch graph {

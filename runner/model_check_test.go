@@ -204,7 +204,7 @@ func (h *modelHistory) audit(ctx context.Context) error {
 // next reads it again.
 func (h *modelHistory) checkRefused(ctx context.Context, s modelStep, refused error) error {
 	h.w.counts["refused"]++
-	if s.is("init") {
+	if s.is("init") || h.lost {
 		if holes, err := h.checkRefusedInit(ctx); holes || err != nil {
 			return err
 		}
@@ -257,7 +257,7 @@ func (h *modelHistory) afterCrash(ctx context.Context, s modelStep) error {
 	if err != nil {
 		return err
 	}
-	if h.moment%2 == 0 {
+	if h.moment%2 == 0 && !h.lost {
 		if _, err := h.w.verify(ctx); err != nil {
 			return err
 		}

@@ -293,6 +293,20 @@ var modelFaults = []modelFault{
 	{"a sweep does not look whether the table was rewritten", "doubt", 16,
 		[]string{"THEN 'object_state was rewritten'", "THEN NULL"}},
 
+	// Tables of the graph that are lost.
+	{"nodes that are lost are not missed", "graph_lost", 61,
+		[]string{"WHEN v_objects <> v_storage.objects\n", "WHEN false\n"}},
+	{"references that are lost are not missed", "graph_lost", 248,
+		[]string{"WHEN v_inrefs <> v_storage.inrefs\n", "WHEN false\n"}},
+	{"suspects that are lost are believed", "advance_watermark", 16,
+		[]string{"resettle = resettle OR (graph <> 'none' AND (graph_identity <> v_graph OR relation IS DISTINCT FROM v_relation)),", "resettle = resettle,"}},
+	{"another file of a table tells nothing", "graph_identity", 16,
+		[]string{"pg_relation_filenode('relpack.pending'),", ""}},
+	{"garbage of a graph that was lost keeps its age", "reach_step", 16,
+		[]string{"WHERE coalesce(parent, -1) = -1;", "WHERE false;"}},
+	{"a comparison that is due is forgotten", "begin_reshape", 168,
+		[]string{"scan_disturbed = graph = 'doubtful',", "scan_disturbed = false,"}},
+
 	// Rows that others do not let go.
 	{"what a trigger keeps counts as deleted", "sweep_delete", 112,
 		[]string{"FROM public.object_state AS stored WHERE stored.zoid = ANY (chosen)", "FROM public.object_state AS stored WHERE false"}},

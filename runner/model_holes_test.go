@@ -132,7 +132,7 @@ func (h *modelHistory) checkRefusedInit(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	h.w.counts["init refused"]++
-	if len(h.vanishedNodes()) == 0 {
+	if len(h.vanishedNodes()) == 0 && !h.lost {
 		return true, lossf("%v, and nothing is", err)
 	}
 	return true, nil

@@ -95,6 +95,11 @@ func (h *modelHistory) steps(ctx context.Context, s modelStep, done func(*modelR
 	if err := r.settleSuspects(ctx); err != nil {
 		return err
 	}
+	if r.renewed > 0 {
+		if err := r.w.packer.QueryRow(ctx, "SELECT noticed_tid FROM relpack.storage").Scan(&r.noticed); err != nil {
+			return err
+		}
+	}
 	if err := r.catchUpModel(ctx); err != nil {
 		return err
 	}
@@ -175,6 +180,8 @@ func (r *modelRun) catchUpModel(ctx context.Context) error {
 	r.altered = noReports
 	if r.alteredBeside {
 		r.altered = maybeReports
+	}
+	if r.alteredBeside || r.renewed > 0 {
 		r.reported(maybeReports)
 	}
 	if r.late {
@@ -212,6 +219,7 @@ func (r *modelRun) catchUpModel(ctx context.Context) error {
 		r.building = false
 		return r.adopt(found, r.then)
 	}
+	r.renew()
 	return r.checkNodes(found)
 }
 

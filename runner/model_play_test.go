@@ -118,6 +118,8 @@ func (h *modelHistory) do(ctx context.Context, s modelStep) error {
 		return h.alter(ctx, s)
 	case "keep":
 		return h.keep(ctx, s)
+	case "lose":
+		return h.lose(ctx, s)
 	case "rootless":
 		return h.rootless(ctx)
 	case "pack":

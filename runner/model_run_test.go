@@ -17,7 +17,11 @@ import (
 // packByRunner calls Pack itself. With crash=n it is stopped dead after its
 // n-th statement.
 func (h *modelHistory) packByRunner(ctx context.Context, s modelStep) error {
-	if s.is("init") {
+	lost, err := h.isLost(ctx, h.w.app)
+	if err != nil {
+		return err
+	}
+	if s.is("init") || lost {
 		refused, err := h.checkRefusedInit(ctx)
 		if err != nil {
 			return err
@@ -60,6 +64,11 @@ func (h *modelHistory) packByRunner(ctx context.Context, s modelStep) error {
 		// How far it came is found by looking.
 		h.w.counts["runner abandoned"]++
 		h.unsettle(before)
+		if lost {
+			if err := h.w.app.QueryRow(ctx, "SELECT relpack.graph_lost() IS NOT NULL").Scan(&h.lost); err != nil {
+				return err
+			}
+		}
 		return h.afterCrash(ctx, s)
 	}
 	if err != nil {
@@ -73,6 +82,7 @@ func (h *modelHistory) packByRunner(ctx context.Context, s modelStep) error {
 		return err
 	}
 	h.altered = noReports
+	h.renew()
 	if err := h.afterPack(ctx, s, nil); err != nil || s.is("dry") {
 		return err
 	}

@@ -22,7 +22,8 @@ const modelLimits = "SELECT 1000, 100000, 50000,\n           64, 1000000, 16, 10
 // from tables: to replace functions for every history would make all sessions
 // forget their plans.
 var modelReplaced = map[string][]string{
-	"collect": {"clock_timestamp()", "(SELECT moment FROM public.model_clock)"},
+	"collect":    {"clock_timestamp()", "(SELECT moment FROM public.model_clock)"},
+	"reach_step": {"clock_timestamp()", "(SELECT moment FROM public.model_clock)"},
 	"limits": {"LANGUAGE sql", "LANGUAGE plpgsql", modelLimits, `
 		BEGIN
 			SELECT drawn.narrow, drawn.walk, drawn.together,

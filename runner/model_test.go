@@ -58,6 +58,9 @@ type model struct {
 	doomed     map[int64]bool // chosen by a sweep that was begun,
 	begunUntil int64          // and how young they may be
 
+	lost    bool  // the graph has to be built anew
+	renewed int64 // since when, as a tid, garbage has its grace again; 0: it had it
+
 	files      map[[2]int64]bool // blobs deleted: zoid, tid
 	maybeFiles map[[2]int64]bool // what may have been one
 }
@@ -152,7 +155,7 @@ func (m *model) settle(firstBuild bool) {
 			if before.tid != row.tid {
 				node.lo, node.hi = max(before.lo, min(row.tid, m.began)), max(before.hi, min(row.tid, soon))
 			}
-			if m.dirty || m.vanished[zoid] {
+			if m.dirty || m.vanished[zoid] || m.renewed > 0 {
 				// Its node may have gone meanwhile, and come back as a new one.
 				node.lo = min(early, before.lo)
 				node.hi = max(late, before.hi, m.abandoned)
@@ -218,7 +221,7 @@ func (m *model) notice(tid int64, captured bool) error {
 // forgetGraph is what --init does, unless it is cut short before.
 func (m *model) forgetGraph() {
 	m.forgotten = m.noticed
-	m.dirty, m.begunUntil = false, 0
+	m.dirty, m.begunUntil, m.lost, m.renewed = false, 0, false, 0
 	m.noticed, m.unread = 0, maybeReports
 	clear(m.nodes)
 	clear(m.doomed)

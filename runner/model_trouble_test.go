@@ -21,7 +21,8 @@ func (g *modelGenerator) trouble() (modelStep, bool) {
 	g.Rand, g.troubles = g.troubles, g.Rand
 	defer func() { g.Rand, g.troubles = g.troubles, g.Rand }()
 	if len(g.ill) == 0 && g.chance(modelTroubles) {
-		g.ill = pick(g, g.alteredPlot, g.statesPlot, g.besidePlot, g.besidePlot, g.keptPlot, g.keptPlot)()
+		g.ill = pick(g, g.alteredPlot, g.statesPlot, g.besidePlot, g.besidePlot, g.keptPlot, g.keptPlot,
+			g.losePlot, g.losePlot, g.losePlot, g.dueLosePlot)()
 	}
 	if len(g.ill) == 0 {
 		return modelStep{}, false
