@@ -31,7 +31,9 @@ func restored(t *testing.T, target Target, options ...string) (Target, *pgx.Conn
 		append([]string{dump, "-Fc", "--file", file, "--dbname", target.DSN}, options...),
 		{restore, "--single-transaction", "--dbname", other.DSN, file},
 	} {
-		if out, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput(); err != nil {
+		cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
+		cmd.Env = pgtest.Environ()
+		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%q: %v\n%s", command, err, out)
 		}
 	}

@@ -62,7 +62,9 @@ func restoredOver(t *testing.T, target Target, conn *pgx.Conn) (again func()) {
 		if _, err := exec.LookPath(path); err != nil {
 			t.Skipf("these server programs come without it: %v", err)
 		}
-		if out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput(); err != nil {
+		cmd := exec.CommandContext(t.Context(), path, args...)
+		cmd.Env = pgtest.Environ()
+		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s %q: %v\n%s", program, args, err, out)
 		}
 	}

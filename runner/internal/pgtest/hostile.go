@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -64,4 +65,19 @@ func Connect(ctx context.Context, dsn string) (*pgx.Conn, error) {
 		}
 	}
 	return pgx.ConnectConfig(ctx, config)
+}
+
+// Environ is the environment of a program of PostgreSQL's that is such an
+// application.
+func Environ() []string {
+	env := os.Environ()
+	if !isHostile() {
+		return env
+	}
+	var options strings.Builder
+	for _, h := range hostile {
+		value := strings.NewReplacer(`\`, `\\`, " ", `\ `).Replace(h.own)
+		fmt.Fprintf(&options, "-c %s=%s ", h.name, value)
+	}
+	return append(env, "PGOPTIONS="+options.String())
 }
