@@ -2964,17 +2964,15 @@ BEGIN
         true);
     PERFORM pg_advisory_xact_lock(-1);
     v_until := clock_timestamp() + interval '30 ms';
-    LOOP
-        IF pg_try_advisory_xact_lock(1919249520, 1) THEN
-            PERFORM relpack.commit_locally();
-            RETURN true;
-        END IF;
+    WHILE NOT pg_try_advisory_xact_lock(1919249520, 1) LOOP
         IF clock_timestamp() >= v_until THEN
             -- Rolls back to before the call: the commit lock is released.
             RAISE EXCEPTION USING ERRCODE = 'lock_not_available';
         END IF;
         PERFORM pg_sleep(0.001);
     END LOOP;
+    PERFORM relpack.commit_locally();
+    RETURN true;
 EXCEPTION
     WHEN lock_not_available THEN
         RETURN false;
@@ -4713,7 +4711,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_off text;
-    v_columns text[] := '{"zoid bigint", "tid bigint", "state_size bigint", "state bytea"}';
+    v_columns text[] := ARRAY['zoid bigint', 'tid bigint', 'state_size bigint', 'state bytea'];
 BEGIN
     PERFORM relpack.lock_storage();
     -- Triggers fire for statements that name their table: a write to another
@@ -5056,11 +5054,13 @@ BEGIN
             RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'not held';
         EXCEPTION
             WHEN SQLSTATE 'RP003' OR lock_not_available OR deadlock_detected THEN
-                RETURN 0;
+                v_key := NULL;
             WHEN foreign_key_violation OR restrict_violation THEN
                 GET STACKED DIAGNOSTICS v_schema = SCHEMA_NAME, v_table = TABLE_NAME, v_key = CONSTRAINT_NAME;
         END;
-        IF v_size = 1 THEN
+        IF v_key IS NULL THEN
+            RETURN 0;
+        ELSIF v_size = 1 THEN
             INSERT INTO relpack.set_aside (zoid, reason, remedy)
             VALUES (tried[1],
                     format('rows of %I.%I refer to it (foreign key %I)', v_schema, v_table, v_key),

@@ -21,17 +21,15 @@ BEGIN
         true);
     PERFORM pg_advisory_xact_lock(-1);
     v_until := clock_timestamp() + interval '30 ms';
-    LOOP
-        IF pg_try_advisory_xact_lock(1919249520, 1) THEN
-            PERFORM relpack.commit_locally();
-            RETURN true;
-        END IF;
+    WHILE NOT pg_try_advisory_xact_lock(1919249520, 1) LOOP
         IF clock_timestamp() >= v_until THEN
             -- Rolls back to before the call: the commit lock is released.
             RAISE EXCEPTION USING ERRCODE = 'lock_not_available';
         END IF;
         PERFORM pg_sleep(0.001);
     END LOOP;
+    PERFORM relpack.commit_locally();
+    RETURN true;
 EXCEPTION
     WHEN lock_not_available THEN
         RETURN false;

@@ -7,7 +7,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_off text;
-    v_columns text[] := '{"zoid bigint", "tid bigint", "state_size bigint", "state bytea"}';
+    v_columns text[] := ARRAY['zoid bigint', 'tid bigint', 'state_size bigint', 'state bytea'];
 BEGIN
     PERFORM relpack.lock_storage();
     -- Triggers fire for statements that name their table: a write to another

@@ -23,11 +23,13 @@ BEGIN
             RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'not held';
         EXCEPTION
             WHEN SQLSTATE 'RP003' OR lock_not_available OR deadlock_detected THEN
-                RETURN 0;
+                v_key := NULL;
             WHEN foreign_key_violation OR restrict_violation THEN
                 GET STACKED DIAGNOSTICS v_schema = SCHEMA_NAME, v_table = TABLE_NAME, v_key = CONSTRAINT_NAME;
         END;
-        IF v_size = 1 THEN
+        IF v_key IS NULL THEN
+            RETURN 0;
+        ELSIF v_size = 1 THEN
             INSERT INTO relpack.set_aside (zoid, reason, remedy)
             VALUES (tried[1],
                     format('rows of %I.%I refer to it (foreign key %I)', v_schema, v_table, v_key),

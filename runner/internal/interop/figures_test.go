@@ -91,10 +91,7 @@ func (f *figures) report(commits []commit) {
 	}
 	took := map[string][]time.Duration{}
 	for _, c := range commits {
-		kind := "other commits"
-		if c.what == "touch" {
-			kind = "objects 0, 1, 23"
-		}
+		kind := c.kind()
 		for _, p := range f.periods {
 			// One that began before or goes on after the period tells of both.
 			if c.start.Before(p.end) && c.start.Add(c.took).After(p.start) {
@@ -105,7 +102,7 @@ func (f *figures) report(commits []commit) {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\twhile\tcommits\tp50\tp99\tmax")
-	for _, kind := range []string{"other commits", "objects 0, 1, 23"} {
+	for _, kind := range []string{otherCommits, "objects 0, 1, 23", garbageRows} {
 		for _, what := range []string{"no pack", "pack", "pack stopped", "zodbpack"} {
 			if len(took[kind+"\t"+what]) == 0 {
 				continue
@@ -116,6 +113,22 @@ func (f *figures) report(commits []commit) {
 	fmt.Fprintln(table, "writers wait for relpack\t\t"+quantiles(f.held))
 	_ = table.Flush()
 	f.w.t.Logf("%s\n%s", f.w.shape, text.String())
+}
+
+// Kinds of commits.
+const (
+	otherCommits = "other commits"
+	garbageRows  = "rows of garbage"
+)
+
+func (c commit) kind() string {
+	switch c.what {
+	case "touch":
+		return "objects 0, 1, 23"
+	case "ghost":
+		return garbageRows
+	}
+	return otherCommits
 }
 
 // quantiles are the number, the median, 99 % and the maximum of durations.

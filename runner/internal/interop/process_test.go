@@ -73,8 +73,9 @@ type application struct {
 }
 
 // startApplication starts writers of a profile (see writer.py), one that
-// commits to the objects 0, 1 and 23 all the time, and readers.
-func (w *site) startApplication(profile string, writers, readers int) *application {
+// commits to the objects 0, 1 and 23 all the time, readers, and one writer each
+// of more profiles.
+func (w *site) startApplication(profile string, writers, readers int, more ...string) *application {
 	w.t.Helper()
 	dir, err := os.MkdirTemp(w.dir, "application-")
 	if err != nil {
@@ -89,6 +90,9 @@ func (w *site) startApplication(profile string, writers, readers int) *applicati
 	run("writer.py", "touch", 0)
 	for i := range writers {
 		run("writer.py", profile, i)
+	}
+	for i, profile := range more {
+		run("writer.py", profile, writers+i)
 	}
 	for i := range readers {
 		run("reader.py", "read", i)

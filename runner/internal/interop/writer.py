@@ -7,6 +7,8 @@ Profiles:
             cut off by others (what zodbpack can't protect)
     busy    as own, without a pause between commits
     touch   commits to the objects 0, 1 and 23 in turn
+    ghost   writes to documents with large blobs that it has cut off and holds in
+            memory, whether they are stored still or not
 
 LOG appears when all is ready, and gets a line for each commit: start, seconds,
 what. Standard output gets a
@@ -20,10 +22,11 @@ import sys
 import time
 
 import transaction
-from ZODB.POSException import ConflictError
+from ZODB.POSException import ConflictError, POSKeyError
 from ZODB.utils import p64
 
 from actions import Actions, TooLate
+from ghosts import Ghosts
 from models import open_db
 
 ATTEMPTS = 30
@@ -40,6 +43,9 @@ class Writer:
         self.stopping = False
         self.touched = 0
         self.actions = Actions(self.connection, self.random, profile, seed)
+        self.ghosts = None
+        if profile == "ghost":
+            self.ghosts = Ghosts(self.connection, self.manager, self.random)
 
     def stop(self, *_):
         self.stopping = True
@@ -49,11 +55,13 @@ class Writer:
             if self.profile == "touch":
                 self.touched = (self.touched + 1) % 3
                 name, action = ("touch", self.touch)
+            elif self.ghosts is not None:
+                name, action = ("ghost", self.ghosts.write)
             else:
                 name, action = self.actions.choose()
             self.transact(name, action)
             if self.profile != "busy":
-                time.sleep(self.random.random() * 0.04)
+                time.sleep(self.random.random() * (2 if self.ghosts else 0.04))
 
     def touch(self):
         touched = self.connection.get(p64((0, 1, 23)[self.touched]))
@@ -72,6 +80,12 @@ class Writer:
                 self.counts["conflict: " + type(error).__name__] += 1
                 time.sleep(self.random.random() * 0.02)
                 continue
+            except POSKeyError:
+                self.manager.abort()
+                if self.ghosts is None:
+                    raise
+                self.counts["gone"] += 1
+                return
             except TooLate:
                 self.manager.abort()
                 self.counts["too late"] += 1
