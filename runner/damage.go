@@ -114,11 +114,18 @@ func (p *pack) acceptMissing(ctx context.Context) (accepted bool, err error) {
 		return false, nil
 	}
 	zoids, err := pgxRows(ctx, p.conn, pgx.RowTo[int64], `
-		SELECT missing.zoid
-		FROM relpack.missing
-		CROSS JOIN LATERAL relpack.accept_missing(missing.zoid)
-		WHERE missing.zoid = ANY ($1)
-		ORDER BY missing.zoid`, p.options.AcceptMissing)
+		SELECT asked.zoid
+		FROM (
+		    SELECT DISTINCT asked.zoid
+		    FROM unnest($1::bigint[]) AS asked (zoid)
+		    WHERE EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = asked.zoid)
+		       OR (EXISTS (SELECT FROM relpack.object WHERE object.zoid = asked.zoid)
+		           AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = asked.zoid))
+		    ORDER BY asked.zoid
+		    OFFSET 0
+		) AS asked
+		CROSS JOIN LATERAL relpack.accept_missing(asked.zoid)
+		ORDER BY asked.zoid`, p.options.AcceptMissing)
 	if err != nil {
 		return false, fmt.Errorf("accept what is missing: %w", err)
 	}

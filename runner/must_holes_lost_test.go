@@ -113,3 +113,30 @@ func TestAnotherStorageInPlaceOfTheOldOneIsBuiltAnew(t *testing.T) {
 	expectMissing(t, conn, "")
 	expectExact(t, conn)
 }
+
+// No pack has looked at the row that vanished, and none can any more: references
+// are lost, and a graph that is built anew would let go of what hung on it.
+func TestAHoleThatNobodyLookedForInALostGraphCanBeGivenUp(t *testing.T) {
+	t.Parallel()
+	for name, lost := range map[string]string{
+		"references lost":        "TRUNCATE relpack.object_inref",
+		"a part of them is lost": "DELETE FROM relpack.object_inref WHERE inref = 0",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newHole(t)
+			lose(t, conn, lost, "UPDATE relpack.storage SET graph_identity = ''")
+			for _, init := range []bool{false, true} {
+				o := everything
+				o.Init = init
+				_, err := Pack(t.Context(), target, o, testLog(t))
+				expectError(t, err, ExitRefused, "zoid 1", "--accept-missing ZOID")
+			}
+			expectStored(t, conn, 0, 2, 3, 4, 5, 6)
+			packStorage(t, target, accepting(1))
+			expectStored(t, conn, 0, 5)
+			expectMissing(t, conn, "")
+			expectExact(t, conn)
+		})
+	}
+}

@@ -1,5 +1,6 @@
 -- As if its deletion had been reported just now, so that the grace of what hung
--- on it begins now.
+-- on it begins now. A node whose row no pack has looked for yet is as good as one
+-- that is missing: where references are lost, no pack can look any more.
 CREATE OR REPLACE FUNCTION relpack.accept_missing(zoid bigint)
 RETURNS void
 LANGUAGE plpgsql
@@ -8,6 +9,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM relpack.require_pack_lock();
+    PERFORM relpack.lock_storage();
+    INSERT INTO relpack.missing (zoid)
+    SELECT object.zoid
+    FROM relpack.object
+    WHERE object.zoid = accept_missing.zoid
+      AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid)
+    ON CONFLICT DO NOTHING;
     UPDATE relpack.missing SET accepted = true WHERE missing.zoid = accept_missing.zoid;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'zoid % is not missing', accept_missing.zoid

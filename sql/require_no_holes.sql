@@ -51,12 +51,16 @@ BEGIN
         RAISE EXCEPTION 'rows are gone that live objects may refer to, and no pack has looked at that yet: zoid %',
                         array_to_string(v_unseen, ', ')
             USING ERRCODE = 'RP002',
-                  HINT = format(
-                      'Run "relpack %s" first: what is missing is listed then.',
-                      CASE WHEN relpack.doubt() IS NOT NULL
-                                OR EXISTS (SELECT FROM relpack.write_event)
-                                OR EXISTS (SELECT FROM relpack.pending)
-                           THEN 'pack --dry-run' ELSE 'verify --repair' END);
+                  HINT = CASE
+                      -- No other run would come as far as to list it.
+                      WHEN relpack.graph_lost() IS NOT NULL
+                          THEN 'Restore their rows, or give them up with --accept-missing ZOID each: a graph that is built anew lets go of what hangs on them.'
+                      WHEN relpack.doubt() IS NOT NULL
+                           OR EXISTS (SELECT FROM relpack.write_event)
+                           OR EXISTS (SELECT FROM relpack.pending)
+                          THEN 'Run "relpack pack --dry-run" first: what is missing is listed then.'
+                      ELSE 'Run "relpack verify --repair" first: what is missing is listed then.'
+                  END;
     END IF;
 END;
 $$;
