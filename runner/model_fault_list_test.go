@@ -306,6 +306,12 @@ var modelFaults = []modelFault{
 		[]string{"WHERE coalesce(parent, -1) = -1;", "WHERE false;"}},
 	{"a comparison that is due is forgotten", "begin_reshape", 168,
 		[]string{"scan_disturbed = graph = 'doubtful',", "scan_disturbed = false,"}},
+	{"triggers that were off for a moment leave no trace", "trigger_identity", 1,
+		[]string{"tgname, oid, xmin, tgenabled)", "tgname, oid, '', tgenabled)"}},
+	{"what a live object refers to may be chosen", "doom", 1,
+		[]string{"PERFORM relpack.require_cut_off();", ""}},
+	{"a live object is not looked for among the referrers of what is chosen", "require_cut_off", 1,
+		[]string{"AND object.parent IS NOT NULL OFFSET 0", "AND false OFFSET 0"}},
 
 	// Rows that others do not let go.
 	{"what a trigger keeps counts as deleted", "sweep_delete", 112,

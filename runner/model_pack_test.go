@@ -258,6 +258,9 @@ func (r *modelRun) chooseModel(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := r.doomLive(ctx); err != nil {
+		return err
+	}
 	if !r.hasGarbage() {
 		return nil
 	}

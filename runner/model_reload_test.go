@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 
 	"github.com/jackc/pgx/v5"
@@ -11,7 +12,8 @@ import (
 // Writes that are no commits.
 
 // restore writes rows with an old tid, as an operator does who mends a
-// POSKeyError, and zodbconvert. With off=1 relpack's triggers don't see it.
+// POSKeyError, and zodbconvert. With off=1 to 3 relpack's triggers don't see it.
+// With replica=1 those fire that do for a replica.
 func (h *modelHistory) restore(ctx context.Context, s modelStep) error {
 	writes := h.writable(s.writes)
 	tid := h.tid(s.args["age"])
@@ -19,12 +21,26 @@ func (h *modelHistory) restore(ctx context.Context, s modelStep) error {
 		tid++
 	}
 	h.used[tid] = true
-	if !s.is("off") {
+	if s.is("replica") {
+		if err := pgx.BeginFunc(ctx, h.w.app, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, "SET LOCAL session_replication_role = replica"); err != nil {
+				return err
+			}
+			return modelStore(ctx, tx, tid, writes)
+		}); err != nil {
+			return err
+		}
+	} else if !s.is("off") {
 		if err := modelStore(ctx, h.w.app, tid, writes); err != nil {
 			return err
 		}
-	} else if err := h.untriggered(ctx, func(tx pgx.Tx) error { return modelStore(ctx, tx, tid, writes) }); err != nil {
+	} else if err := h.untriggered(ctx, s.args["off"], func(tx pgx.Tx) error { return modelStore(ctx, tx, tid, writes) }); err != nil {
 		return err
+	}
+	for _, name := range []string{"off", "replica"} {
+		if n := s.args[name]; n > 0 {
+			h.w.counts[fmt.Sprintf("restored, %s=%d", name, n)]++
+		}
 	}
 	how := maybeReports
 	if s.is("off") && len(writes) > 0 {
@@ -35,21 +51,39 @@ func (h *modelHistory) restore(ctx context.Context, s modelStep) error {
 	return err
 }
 
-// untriggered writes while relpack's triggers are off, as pg_restore does with
-// --disable-triggers.
-func (h *modelHistory) untriggered(ctx context.Context, write func(pgx.Tx) error) error {
+// modelTriggersOff are ways to write without relpack's triggers, and to put them
+// in force again: those that report writes are off, or somebody drops them and
+// makes them again.
+var modelTriggersOff = map[int64][2]string{
+	2: {`ALTER TABLE public.object_state DISABLE TRIGGER relpack_report_insert, DISABLE TRIGGER relpack_report_update`,
+		`ALTER TABLE public.object_state ENABLE ALWAYS TRIGGER relpack_report_insert, ENABLE ALWAYS TRIGGER relpack_report_update`},
+	3: {`DROP TRIGGER relpack_report_insert ON public.object_state; DROP TRIGGER relpack_report_update ON public.object_state`, `
+		CREATE TRIGGER relpack_report_insert AFTER INSERT ON public.object_state REFERENCING NEW TABLE AS written
+			FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_write();
+		CREATE TRIGGER relpack_report_update AFTER UPDATE ON public.object_state REFERENCING NEW TABLE AS written
+			FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_write();
+		ALTER TABLE public.object_state ENABLE ALWAYS TRIGGER relpack_report_insert, ENABLE ALWAYS TRIGGER relpack_report_update`},
+}
+
+// untriggered writes while relpack's triggers are off: all of them, as pg_restore
+// does with --disable-triggers, or as modelTriggersOff says.
+func (h *modelHistory) untriggered(ctx context.Context, how int64, write func(pgx.Tx) error) error {
+	statements, some := modelTriggersOff[how]
+	if !some {
+		statements = [2]string{"ALTER TABLE public.object_state DISABLE TRIGGER ALL", h.w.retriggered()}
+	}
 	// Whoever holds a snapshot of the table keeps others from altering it.
 	if err := errors.Join(h.end(ctx), h.release(ctx)); err != nil {
 		return err
 	}
 	return pgx.BeginFunc(ctx, h.w.app, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "ALTER TABLE public.object_state DISABLE TRIGGER ALL"); err != nil {
+		if _, err := tx.Exec(ctx, statements[0]); err != nil {
 			return err
 		}
 		if err := write(tx); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, h.w.retriggered())
+		_, err := tx.Exec(ctx, statements[1])
 		return err
 	})
 }
@@ -98,7 +132,7 @@ func (h *modelHistory) reload(ctx context.Context, s modelStep) error {
 	switch {
 	case err != nil:
 	case s.kind == "untriggered":
-		err = h.untriggered(ctx, write)
+		err = h.untriggered(ctx, 1, write)
 	default:
 		err = pgx.BeginFunc(ctx, h.w.app, write)
 	}

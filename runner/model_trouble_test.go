@@ -22,7 +22,8 @@ func (g *modelGenerator) trouble() (modelStep, bool) {
 	defer func() { g.Rand, g.troubles = g.troubles, g.Rand }()
 	if len(g.ill) == 0 && g.chance(modelTroubles) {
 		g.ill = pick(g, g.alteredPlot, g.statesPlot, g.besidePlot, g.besidePlot, g.keptPlot, g.keptPlot,
-			g.losePlot, g.losePlot, g.losePlot, g.dueLosePlot)()
+			g.losePlot, g.losePlot, g.losePlot, g.dueLosePlot,
+			g.triggersPlot, g.triggersPlot)()
 	}
 	if len(g.ill) == 0 {
 		return modelStep{}, false
@@ -80,5 +81,26 @@ func (g *modelGenerator) besidePlot() []func() modelStep {
 	return []func() modelStep{
 		g.later(pick(g, "mass", "chain", "move")), g.later(pick(g, "dirt", "cut")),
 		planned("pack", "steps", args), planned("pack", "steps", deleteAll),
+	}
+}
+
+// triggersPlot: garbage is used again by a row that somebody wrote without some
+// of relpack's triggers, or as a replica does, for which the others fire.
+func (g *modelGenerator) triggersPlot() []func() modelStep {
+	garbage := g.fresh()
+	return []func() modelStep{
+		g.written("dirt", modelPlain(garbage), modelPlain(g.fresh())), g.later("add"), planned("pack", "steps", lookOnly),
+		func() modelStep {
+			at := pick(g, g.live()...)
+			s := modelStep{verb: "restore", kind: "row", args: map[string]int64{"age": 95*24*60 + int64(g.IntN(1000))},
+				writes: []modelWrite{modelPlain(at, append(slices.Clone(g.h.stored[at].content.refs), garbage)...)}}
+			if how := int64(1 + g.IntN(4)); how < 4 {
+				s.args["off"] = how
+			} else {
+				s.args["replica"] = 1
+			}
+			return s
+		},
+		planned("pack", "steps", deleteAll),
 	}
 }
