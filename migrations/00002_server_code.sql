@@ -8,7 +8,8 @@ SET LOCAL lock_timeout = '200ms';
 -- sql/accept_missing.sql
 -- +goose StatementBegin
 -- As if its deletion had been reported just now, so that the grace of what hung
--- on it begins now.
+-- on it begins now. A node whose row no pack has looked for yet is as good as one
+-- that is missing: where references are lost, no pack can look any more.
 CREATE OR REPLACE FUNCTION relpack.accept_missing(zoid bigint)
 RETURNS void
 LANGUAGE plpgsql
@@ -17,6 +18,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM relpack.require_pack_lock();
+    PERFORM relpack.lock_storage();
+    INSERT INTO relpack.missing (zoid)
+    SELECT object.zoid
+    FROM relpack.object
+    WHERE object.zoid = accept_missing.zoid
+      AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid)
+    ON CONFLICT DO NOTHING;
     UPDATE relpack.missing SET accepted = true WHERE missing.zoid = accept_missing.zoid;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'zoid % is not missing', accept_missing.zoid
@@ -4452,12 +4460,16 @@ BEGIN
         RAISE EXCEPTION 'rows are gone that live objects may refer to, and no pack has looked at that yet: zoid %',
                         array_to_string(v_unseen, ', ')
             USING ERRCODE = 'RP002',
-                  HINT = format(
-                      'Run "relpack %s" first: what is missing is listed then.',
-                      CASE WHEN relpack.doubt() IS NOT NULL
-                                OR EXISTS (SELECT FROM relpack.write_event)
-                                OR EXISTS (SELECT FROM relpack.pending)
-                           THEN 'pack --dry-run' ELSE 'verify --repair' END);
+                  HINT = CASE
+                      -- No other run would come as far as to list it.
+                      WHEN relpack.graph_lost() IS NOT NULL
+                          THEN 'Restore their rows, or give them up with --accept-missing ZOID each: a graph that is built anew lets go of what hangs on them.'
+                      WHEN relpack.doubt() IS NOT NULL
+                           OR EXISTS (SELECT FROM relpack.write_event)
+                           OR EXISTS (SELECT FROM relpack.pending)
+                          THEN 'Run "relpack pack --dry-run" first: what is missing is listed then.'
+                      ELSE 'Run "relpack verify --repair" first: what is missing is listed then.'
+                  END;
     END IF;
 END;
 $$;

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// The last net: what holds although the graph is wrong. It never is in a
+// The last nets: what holds although the graph is wrong. It never is in a
 // history; so it is made wrong for a moment, and that is taken back.
 
 // modelHung is an object that hangs on a live one, by chance another each time.
@@ -52,4 +54,48 @@ func (r *modelRun) doomLive(ctx context.Context) error {
 		}
 		return refused
 	})
+}
+
+// proveWrong tries now and then whether a live object that is chosen, and whose
+// referrer's reference nobody has recorded, is found by reading what it refers
+// to itself: that one.
+func (r *modelRun) proveWrong(ctx context.Context) error {
+	held, by, some := r.mutual()
+	if !some || r.moment%4 != 1 || r.moment != r.settled || r.step.is("alter") || r.hasOpaque() ||
+		r.altered != noReports || r.undecided || r.blurred {
+		return nil
+	}
+	for _, sql := range []string{"DELETE FROM relpack.object_inref WHERE zoid = %d AND inref = %d", "INSERT INTO relpack.doomed (zoid) SELECT %d WHERE %d >= 0"} {
+		if _, err := r.w.packer.Exec(ctx, fmt.Sprintf(sql, held, by)); err != nil {
+			return err
+		}
+	}
+	v := r.verification()
+	v.findings.mark = false
+	err := v.sample(ctx)
+	if _, found := v.findings.byKind["doomed but referred to"]; err == nil && !found {
+		err = lossf("object %d was chosen, %d refers to it, and the proof passes", held, by)
+	}
+	r.w.counts["proof in a wrong graph"]++
+	for _, sql := range []string{"INSERT INTO relpack.object_inref (zoid, inref) VALUES (%d, %d)", "DELETE FROM relpack.doomed WHERE zoid = %d AND %d >= 0"} {
+		if _, back := r.w.packer.Exec(ctx, fmt.Sprintf(sql, held, by)); back != nil {
+			err = errors.Join(err, back)
+		}
+	}
+	return err
+}
+
+// mutual are two live objects that refer to each other.
+func (m *model) mutual() (one, other int64, some bool) {
+	sound := func(zoid int64) bool {
+		return m.reached[zoid] != 0 && slices.Contains([]string{"plain", "py2", "zip"}, m.stored[zoid].content.kind)
+	}
+	for _, one := range slices.Sorted(maps.Keys(m.stored)) {
+		for _, other := range m.stored[one].content.refs {
+			if one != 0 && one != other && sound(one) && sound(other) && slices.Contains(m.stored[other].content.refs, one) {
+				return one, other, true
+			}
+		}
+	}
+	return 0, 0, false
 }

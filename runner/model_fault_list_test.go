@@ -312,6 +312,12 @@ var modelFaults = []modelFault{
 		[]string{"PERFORM relpack.require_cut_off();", ""}},
 	{"a live object is not looked for among the referrers of what is chosen", "require_cut_off", 1,
 		[]string{"AND object.parent IS NOT NULL OFFSET 0", "AND false OFFSET 0"}},
+	{"the proof of a sample looks at nothing that stays", "audit_kept", 16,
+		[]string{"WHERE picked.place <= objects", "WHERE false"}},
+	{"the proof of a sample takes no reference for one to what is chosen", "audit_proof", 16,
+		[]string{"WHERE doomed.zoid = ref.zoid OFFSET 0", "WHERE false OFFSET 0"}},
+	{"the proof of a sample believes what stays", "audit_proof", 16,
+		[]string{"WHERE NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = ref.inref OFFSET 0)", "WHERE false"}},
 
 	// Rows that others do not let go.
 	{"what a trigger keeps counts as deleted", "sweep_delete", 112,

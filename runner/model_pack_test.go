@@ -357,6 +357,9 @@ func (h *modelHistory) packBySteps(ctx context.Context, s modelStep) error {
 		if err := r.chooseModel(ctx); err != nil || s.is("dry") || !r.hasGarbage() {
 			return err
 		}
+		if err := r.proveWrong(ctx); err != nil {
+			return err
+		}
 		if !s.is("alter") && len(h.kept)+len(h.held) == 0 {
 			if err := r.sweepReferred(ctx); err != nil {
 				return err
