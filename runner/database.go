@@ -123,10 +123,10 @@ func (d *database) lookAtStorage(ctx context.Context, conn *pgx.Conn, resolved s
 		                 FROM pg_catalog.pg_publication AS publication
 		                 WHERE publication.puballtables
 		                    OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace
-		                               WHERE pnpubid = publication.oid AND pnnspid = to_regnamespace('relpack'))
+		                               WHERE pnpubid = publication.oid AND pnnspid = (SELECT to_regnamespace('relpack')))
 		                    OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel
 		                               JOIN pg_catalog.pg_class AS published ON published.oid = prrelid
-		                               WHERE prpubid = publication.oid AND published.relnamespace = to_regnamespace('relpack'))), '')
+		                               WHERE prpubid = publication.oid AND published.relnamespace = (SELECT to_regnamespace('relpack')))), '')
 		FROM pg_catalog.pg_class AS class
 		JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace
 		WHERE class.relname = 'object_state'
@@ -187,11 +187,11 @@ func (d *database) lookAtSchema(ctx context.Context, conn *pgx.Conn) error {
 		                     UNION ALL
 		                     SELECT 'relation relpack.', relname::text, relowner
 		                     FROM pg_catalog.pg_class
-		                     WHERE relnamespace = to_regnamespace('relpack') AND relkind NOT IN ('i', 't', 'I')
+		                     WHERE relnamespace = (SELECT to_regnamespace('relpack')) AND relkind NOT IN ('i', 't', 'I')
 		                     UNION ALL
 		                     SELECT 'function relpack.', proname::text, proowner
 		                     FROM pg_catalog.pg_proc
-		                     WHERE pronamespace = to_regnamespace('relpack')
+		                     WHERE pronamespace = (SELECT to_regnamespace('relpack'))
 		                 ) AS thing (kind, name, owner)
 		                 WHERE thing.owner <> (SELECT relowner FROM pg_catalog.pg_class WHERE oid = to_regclass('public.object_state'))), ''),
 		       coalesce(bool_or(EXISTS (

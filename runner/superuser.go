@@ -32,16 +32,16 @@ const firstTrap = `
 	WITH RECURSIVE touched (oid) AS (
 	    SELECT oid
 	    FROM pg_catalog.pg_class
-	    WHERE relnamespace = to_regnamespace('relpack')
-	       OR (relnamespace = to_regnamespace('public') AND relname IN ('object_state', 'blob_chunk'))
+	    WHERE relnamespace = (SELECT to_regnamespace('relpack'))
+	       OR (relnamespace = (SELECT to_regnamespace('public')) AND relname IN ('object_state', 'blob_chunk'))
 	    UNION
 	    SELECT following.oid
 	    FROM touched
-	    CROSS JOIN LATERAL (
-	        SELECT conrelid FROM pg_catalog.pg_constraint WHERE confrelid = touched.oid AND contype = 'f'
+	    JOIN (
+	        SELECT confrelid, conrelid FROM pg_catalog.pg_constraint WHERE contype = 'f'
 	        UNION ALL
-	        SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = touched.oid
-	    ) AS following (oid)
+	        SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits
+	    ) AS following (base, oid) ON following.base = touched.oid
 	), thing (rank, name, owner) AS (
 	    SELECT CASE WHEN relname = 'object_state' AND relnamespace = to_regnamespace('public') THEN 1 ELSE 3 END,
 	           CASE WHEN relnamespace = to_regnamespace('public') THEN relname::text
@@ -56,7 +56,7 @@ const firstTrap = `
 	    UNION ALL
 	    SELECT 4, format('function %I.%I', pronamespace::regnamespace, proname), proowner
 	    FROM pg_catalog.pg_proc
-	    WHERE pronamespace = to_regnamespace('relpack')
+	    WHERE pronamespace = (SELECT to_regnamespace('relpack'))
 	       OR oid IN (SELECT tgfoid FROM pg_catalog.pg_trigger JOIN touched ON tgrelid = touched.oid WHERE NOT tgisinternal)
 	)
 	SELECT name, pg_get_userbyid(owner)::text, rank = 1,

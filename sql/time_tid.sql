@@ -1,21 +1,25 @@
--- The first transaction id of a moment; the inverse of relpack.tid_time.
+-- The first transaction id of a moment; the inverse of relpack.tid_time. In
+-- PL/pgSQL, which keeps what it has parsed from one call to the next.
 CREATE OR REPLACE FUNCTION relpack.time_tid(moment timestamptz)
 RETURNS bigint
-LANGUAGE sql
+LANGUAGE plpgsql
 IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE
+DECLARE
+    v_utc timestamp := moment AT TIME ZONE 'UTC';
+BEGIN
+    RETURN CASE
         WHEN moment = 'infinity' THEN 9223372036854775807
-        WHEN utc < '1900-01-01' THEN 0
-        ELSE (((((extract(year FROM utc)::bigint - 1900) * 12
-                 + extract(month FROM utc)::bigint - 1) * 31
-                + extract(day FROM utc)::bigint - 1) * 24
-               + extract(hour FROM utc)::bigint) * 60
-              + extract(minute FROM utc)::bigint << 32)
-             + floor(extract(second FROM utc) * 4294967296.0 / 60.0)::bigint
-        END
-    FROM (SELECT moment AT TIME ZONE 'UTC' AS utc) AS clock;
+        WHEN v_utc < '1900-01-01' THEN 0
+        ELSE (((((extract(year FROM v_utc)::bigint - 1900) * 12
+                 + extract(month FROM v_utc)::bigint - 1) * 31
+                + extract(day FROM v_utc)::bigint - 1) * 24
+               + extract(hour FROM v_utc)::bigint) * 60
+              + extract(minute FROM v_utc)::bigint << 32)
+             + floor(extract(second FROM v_utc) * 4294967296.0 / 60.0)::bigint
+        END;
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.time_tid(timestamptz) IS
