@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -277,6 +280,7 @@ type crasher struct {
 	left   int
 	cancel context.CancelFunc
 	last   string
+	seen   func(statement string) // if set: is told of each
 }
 
 func (c *crasher) Enabled(context.Context, slog.Level) bool { return true }
@@ -289,7 +293,11 @@ func (c *crasher) Handle(_ context.Context, r slog.Record) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.left--; c.left == 0 {
+	c.left--
+	if c.seen != nil {
+		c.seen(r.Message)
+	}
+	if c.left == 0 {
 		c.last = r.Message
 		c.cancel()
 	}
@@ -298,6 +306,34 @@ func (c *crasher) Handle(_ context.Context, r slog.Record) error {
 
 func (c *crasher) WithAttrs([]slog.Attr) slog.Handler { return c }
 func (c *crasher) WithGroup(string) slog.Handler      { return c }
+
+// onlyLooks are the statements of a pack that does not have the pack lock yet.
+var onlyLooks = regexp.MustCompile(`^\s*(SELECT|WITH)\b`)
+
+// untilLocked is after how many statements a dry run has the pack lock. Before, it
+// must write nothing, so that a crash there leaves nothing to be made good.
+func untilLocked(t testing.TB, target Target) (n int) {
+	t.Helper()
+	o := everything
+	o.DryRun = true
+	c := &crasher{left: math.MaxInt}
+	c.seen = func(statement string) {
+		switch {
+		case n > 0:
+		case strings.Contains(statement, "relpack.try_pack_lock()"):
+			n = math.MaxInt - c.left
+		case !onlyLooks.MatchString(statement) || strings.Contains(strings.SplitAfter(statement, "FROM")[0], "relpack."):
+			t.Errorf("before it has the pack lock, it says %s", statement)
+		}
+	}
+	if _, err := Pack(t.Context(), target, o, slog.New(c)); err != nil {
+		t.Fatal(Message(err))
+	}
+	if n == 0 {
+		t.Fatal("no pack lock was taken")
+	}
+	return n
+}
 
 // crashAfter packs until n statements are done. It returns the last of them,
 // or "" when the pack came to its end.

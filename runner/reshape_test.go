@@ -151,10 +151,10 @@ func TestWhoeverReliesOnParentsRefusesWhileTheyAreChosenAgain(t *testing.T) {
 	target, conn := newStorage(t)
 	setLimits(t, conn, 16, 100)
 	load(t, conn, chains(1000))
-	dryRun(t, target)
+	locked := untilLocked(t, target)
 	commit(t, conn, links{10: nil})
 	const state = "SELECT graph FROM relpack.storage"
-	for n := 1; get[int](t, conn, "SELECT count(*) FROM relpack.suspect") == 0; n++ {
+	for n := locked; get[int](t, conn, "SELECT count(*) FROM relpack.suspect") == 0; n++ {
 		if crashAfter(t, target, everything, n) == "" {
 			t.Fatal("nothing is suspected")
 		}
