@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -129,13 +130,26 @@ func (h *modelHistory) acceptMissing(ctx context.Context, s modelStep) error {
 func (h *modelHistory) checkRefusedInit(ctx context.Context) (bool, error) {
 	_, err := h.w.app.Exec(ctx, "SELECT relpack.require_no_holes()")
 	if !isState(err, stateRefused) {
-		return false, err
+		return false, errors.Join(err, h.checkNothingVanished())
 	}
 	h.w.counts["init refused"]++
 	if len(h.vanishedNodes()) == 0 && !h.lost {
 		return true, lossf("%v, and nothing is", err)
 	}
 	return true, nil
+}
+
+// checkNothingVanished: of no live object that relpack knew the row is gone.
+func (h *modelHistory) checkNothingVanished() error {
+	if h.dirty || h.undecided || h.blurred || h.building || h.lost {
+		return nil
+	}
+	for zoid, node := range h.nodes {
+		if _, stored := h.stored[zoid]; !stored && !node.garbage && !h.accepted[zoid] {
+			return lossf("the row of object %d vanished, and a graph may be built anew that knows nothing of what hung on it", zoid)
+		}
+	}
+	return nil
 }
 
 // holePlot: a row vanishes and relpack looks; then what refers to it goes too,
