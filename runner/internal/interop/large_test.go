@@ -16,11 +16,12 @@ const (
 
 // A machine stalls by itself: what commits take without a pack is not relpack's,
 // and of some rounds one must keep to the bounds. A deadlock, or a commit behind a
-// whole batch, takes more than a second, which no round may have.
+// whole batch, takes more than a second, which not more than one round may have.
 func TestHardlyAnybodyWaitsForABatchOfLargeObjects(t *testing.T) {
 	w := newSite(t, shape{})
 	w.create()
 	w.relpack("pack", "--days", "-1", w.config)
+	stalls := 0
 	for round := range largeRounds {
 		a := w.startApplication("own", 2, 0, "ghost")
 		f := w.watch()
@@ -35,19 +36,27 @@ func TestHardlyAnybodyWaitsForABatchOfLargeObjects(t *testing.T) {
 		if deleted == 0 {
 			t.Fatal("no blob was deleted")
 		}
-		if f.keepsTo(a.commits()) {
+		kept, stalled := f.keepsTo(a.commits())
+		if kept {
 			w.expectSound()
 			return
 		}
 		t.Logf("round %d was over the bounds", round+1)
+		if stalled {
+			stalls++
+		}
+		if stalls > 1 {
+			t.Fatalf("in %d rounds a commit beside a pack took over a second", stalls)
+		}
 	}
 	t.Errorf("in none of %d rounds did 99 of 100 commits wait for less than %v, and all for less than %v", largeRounds, usualMost, mostWait)
 }
 
-// keepsTo tells whether commits beside packs took hardly longer than others.
-func (f *figures) keepsTo(commits []commit) bool {
+// keepsTo tells whether commits beside packs took hardly longer than others, and
+// whether one took more than a second longer.
+func (f *figures) keepsTo(commits []commit) (kept, stalled bool) {
 	f.w.t.Helper()
-	kept := true
+	kept = true
 	for _, kind := range []string{otherCommits, garbageRows} {
 		var took [2][]time.Duration // without a pack, and beside one
 		for _, c := range commits {
@@ -69,10 +78,8 @@ func (f *figures) keepsTo(commits []commit) bool {
 		}
 		usual := func(i int) time.Duration { return took[i][(len(took[i])-1)*99/100] }
 		most := func(i int) time.Duration { return took[i][len(took[i])-1] }
-		if most(1) > time.Second+most(0) {
-			f.w.t.Errorf("%s: one took %v beside a pack, %v without", kind, most(1), most(0))
-		}
+		stalled = stalled || most(1) > time.Second+most(0)
 		kept = kept && usual(1) <= usualMost+usual(0) && most(1) <= mostWait+most(0)
 	}
-	return kept
+	return kept, stalled
 }
