@@ -2578,6 +2578,10 @@ RETURNS TABLE (zoid bigint, state bytea)
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 BEGIN
     RETURN QUERY
@@ -5663,6 +5667,10 @@ RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM relpack.undecoded) THEN
@@ -5671,7 +5679,9 @@ BEGIN
     IF undecodable > 0 OR EXISTS (
         SELECT
         FROM unnest(refs) AS ref (zoid)
-        LEFT JOIN relpack.object ON object.zoid = ref.zoid
+        LEFT JOIN LATERAL (
+            SELECT known.zoid, known.parent FROM relpack.object AS known WHERE known.zoid = ref.zoid OFFSET 0
+        ) AS object ON true
         WHERE object.parent IS NULL
           AND (object.zoid IS NOT NULL
                OR NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = ref.zoid))) THEN

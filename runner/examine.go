@@ -118,9 +118,12 @@ func (x *examiner) read(ctx context.Context) error {
 			return err
 		}
 		rows := &recordReader{row: func(rec record) error { return x.stage(ctx, rec) }}
+		// By index, whatever statistics say of a table that was empty a moment ago:
+		// a hash join reads all of object_state.
 		sql := fmt.Sprintf("COPY (SELECT pending.zoid, stored.tid, stored.state"+
 			" FROM (SELECT zoid FROM relpack.pending ORDER BY zoid LIMIT %d) AS pending"+
-			" LEFT JOIN public.object_state AS stored ON stored.zoid = pending.zoid) TO STDOUT (FORMAT binary)", x.limit)
+			" LEFT JOIN LATERAL (SELECT tid, state FROM public.object_state WHERE object_state.zoid = pending.zoid OFFSET 0) AS stored ON true"+
+			") TO STDOUT (FORMAT binary)", x.limit)
 		if _, err := x.conn.PgConn().CopyTo(ctx, rows, sql); err != nil {
 			return err
 		}
