@@ -2136,8 +2136,9 @@ BEGIN
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage
     SET doomed_tid = applied_tid,
-        -- No garbage is younger than what was applied or noticed.
-        doomed_until = least(v_tid, detach_tid),
+        -- No garbage is younger than what was applied or noticed; what a first
+        -- build found is as old as its tid, which may be ahead of the clock.
+        doomed_until = least(v_tid, greatest(detach_tid, applied_tid)),
         begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
     -- Captures that no open transaction can have begun before. Where those of
     -- others are not looked at, after a month.
@@ -2170,7 +2171,7 @@ BEGIN
     RETURN v_storage.applied_tid <> v_storage.doomed_tid
         OR NOT EXISTS (SELECT FROM relpack.doomed)
         OR (v_storage.doomed_until > v_storage.begun_until
-            AND v_storage.doomed_until <> least(relpack.capped_tid(pack_time), v_storage.detach_tid));
+            AND v_storage.doomed_until <> least(relpack.capped_tid(pack_time), greatest(v_storage.detach_tid, v_storage.applied_tid)));
 END;
 $$;
 

@@ -112,6 +112,24 @@ func TestGarbageWithATidAheadOfTheClockIsYoungToAFirstBuild(t *testing.T) {
 	expectZoids(t, "stored after a pack up to the last commit", stored(t, conn), []int64{0, 2})
 }
 
+// What a dry run without grace has chosen serves no sweep that asks for an age.
+func TestASweepByTheClockLeavesGarbageAheadOfItThatADryRunHadChosen(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	commitAged(t, conn, 40*day, map[int64][]int64{0: {1}, 1: {}})
+	commitAged(t, conn, -6*time.Hour, map[int64][]int64{5: {}})
+	commitAged(t, conn, -7*time.Hour, map[int64][]int64{0: {1, 2}, 2: {}})
+	dryRun(t, target)
+	for _, until := range []string{"now() + interval '7 days'", "now()"} {
+		if got := get[string](t, conn, "SELECT outcome FROM relpack.sweep(100, "+until+")"); got != "done" {
+			t.Errorf("a sweep up to %s says %s", until, got)
+		}
+	}
+	expectZoids(t, "stored", stored(t, conn), []int64{0, 1, 2, 5})
+	packDays(t, target, -1)
+	expectZoids(t, "stored after a pack without grace", stored(t, conn), []int64{0, 1, 2})
+}
+
 // Whatever the clients' clocks say: relpack saw by the server's when something
 // was cut off, was stored as garbage, or was written anew.
 func TestWhatIsSeenToBecomeGarbageUnderTidsYearsAheadHasItsGraceByTheClock(t *testing.T) {

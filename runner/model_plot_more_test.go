@@ -303,7 +303,8 @@ func (g *modelGenerator) revivedPlot() []func() modelStep {
 	}
 }
 
-// aheadPlot: garbage with a tid that is yet to come, and who asks for more.
+// aheadPlot: garbage with a tid that is yet to come, of which a first build knows
+// no more, and who asks for more.
 func (g *modelGenerator) aheadPlot() []func() modelStep {
 	return []func() modelStep{
 		func() modelStep {
@@ -316,7 +317,7 @@ func (g *modelGenerator) aheadPlot() []func() modelStep {
 			s.args["age"] = -120
 			return s
 		},
-		planned("pack", "steps", lookOnly),
+		planned("pack", "steps", map[string]int64{"init": 1, "dry": 1, "grace": -1, "chunk": 10000}),
 		planned("sweep", "psql", map[string]int64{"at": -10000, "batch": 1000, "calls": 1}),
 	}
 }

@@ -75,8 +75,9 @@ BEGIN
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage
     SET doomed_tid = applied_tid,
-        -- No garbage is younger than what was applied or noticed.
-        doomed_until = least(v_tid, detach_tid),
+        -- No garbage is younger than what was applied or noticed; what a first
+        -- build found is as old as its tid, which may be ahead of the clock.
+        doomed_until = least(v_tid, greatest(detach_tid, applied_tid)),
         begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
     -- Captures that no open transaction can have begun before. Where those of
     -- others are not looked at, after a month.
