@@ -36,7 +36,24 @@ $$;
 
 -- The schema itself belongs to who ran the migration; nobody else may look in
 -- before being told so (see sql/README.md, "Roles").
-REVOKE ALL ON SCHEMA relpack FROM PUBLIC;
+-- Default privileges of the owner may have told: whoever reached the tables
+-- could put triggers on them. What they give on these, the next migration takes
+-- back (relpack.take_back).
+-- +goose StatementBegin
+DO $$
+DECLARE
+    v_grantee text;
+BEGIN
+    FOR v_grantee IN
+        SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(grantee)) END
+        FROM pg_namespace, aclexplode(nspacl)
+        WHERE nspname = 'relpack' AND grantee <> nspowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON SCHEMA relpack FROM %s CASCADE', v_grantee);
+    END LOOP;
+END;
+$$;
+-- +goose StatementEnd
 COMMENT ON SCHEMA relpack IS
     'relpack: the inverse object graph of the RelStorage database in schema public, kept to find and delete unreachable objects. Remove with "relpack migrate down".';
 

@@ -4530,6 +4530,38 @@ BEGIN
         WHERE relhastriggers AND NOT tgisinternal
           AND tgfoid NOT IN ((SELECT to_regprocedure('relpack.guard_graph()')), (SELECT to_regprocedure('relpack.note_unreferred()')))
         UNION ALL
+        -- Found by its trigger, as no index finds it otherwise.
+        SELECT format('there is a foreign key %I of %s on relpack.%I', conname, tgconstrrelid::regclass, relname)
+        FROM own
+        JOIN pg_trigger ON tgrelid = own.oid
+        JOIN pg_constraint ON pg_constraint.oid = tgconstraint
+        WHERE relhastriggers AND tgisinternal AND tgconstrrelid <> 0 AND tgconstrrelid NOT IN (SELECT oid FROM own)
+        UNION ALL
+        SELECT given.what
+        FROM (
+            SELECT format('%s has CREATE on schema relpack: "REVOKE CREATE ON SCHEMA relpack FROM %1$s"',
+                          CASE grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(grantee)) END), grantee
+            FROM pg_namespace, aclexplode(nspacl)
+            WHERE nspname = 'relpack' AND privilege_type = 'CREATE'
+            UNION ALL
+            SELECT format('%s has %s on relpack.%I: "REVOKE %2$s ON relpack.%3$I FROM %1$s"',
+                          CASE grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(grantee)) END, privilege_type, relname), grantee
+            FROM own, aclexplode(relacl)
+            WHERE privilege_type IN ('TRIGGER', 'REFERENCES')
+            UNION ALL
+            SELECT format('%s has REFERENCES on column %I of relpack.%I: "REVOKE REFERENCES (%2$I) ON relpack.%3$I FROM %1$s"',
+                          CASE grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(grantee)) END, attname, relname), grantee
+            FROM own
+            CROSS JOIN LATERAL (SELECT attname, attacl FROM pg_attribute WHERE attrelid = own.oid AND attnum > 0 OFFSET 0) AS attribute
+            CROSS JOIN aclexplode(attacl)
+            WHERE privilege_type = 'REFERENCES'
+        ) AS given (what, grantee)
+        WHERE NOT EXISTS (
+            SELECT
+            FROM pg_roles
+            WHERE pg_roles.oid = given.grantee
+              AND (rolsuper OR pg_has_role(pg_roles.oid, (SELECT owner FROM storage), 'MEMBER')))
+        UNION ALL
         SELECT format('relpack.%I is no plain table: it inherits, is inherited from, or has policies', relname)
         FROM own
         WHERE relkind = 'p'
@@ -4540,13 +4572,13 @@ BEGIN
     IF v_foreign IS NOT NULL THEN
         RAISE EXCEPTION 'relpack is not its own master: %', v_foreign
             USING ERRCODE = 'RP002',
-                  HINT = 'Remove it, or "DROP SCHEMA relpack CASCADE" and "relpack migrate up": the graph can always be built again.';
+                  HINT = '"relpack migrate up" takes such rights back. Remove what else it is, or "DROP SCHEMA relpack CASCADE" and "relpack migrate up": the graph can always be built again.';
     END IF;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_own() IS
-    'Raises RP002 when a part of relpack belongs to another role than object_state, or somebody has put a rule, a trigger, a policy or an heir on one of its tables.';
+    'Raises RP002 when a part of relpack belongs to another role than object_state, or somebody has put a rule, a trigger, a foreign key, a policy or an heir on one of its tables, or may do so: has TRIGGER or REFERENCES on one, or CREATE on the schema.';
 -- +goose StatementEnd
 
 -- sql/require_pack_lock.sql
@@ -5741,6 +5773,58 @@ COMMENT ON FUNCTION relpack.sweep_delete(bigint[]) IS
     'Step of relpack.sweep(): deletes these rows of object_state, and of blob_chunk with them; returns those that were there. Raises RP002 when a trigger of somebody else kept one, RP003 (stale) when one is there again, lock_not_available when one is locked: the caller rolls back.';
 -- +goose StatementEnd
 
+-- sql/take_back.sql
+-- +goose StatementBegin
+-- What default privileges (ALTER DEFAULT PRIVILEGES) give others on what relpack's
+-- owner creates, nobody gave with relpack in mind. Who has TRIGGER or REFERENCES on
+-- one of its tables, or CREATE on its schema, has code of his own run with the
+-- rights of its owner: no role needs that, whoever granted it. Other grants on
+-- what was there before are left as they are.
+CREATE OR REPLACE FUNCTION relpack.take_back(created text[])
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_revoke text;
+BEGIN
+    FOR v_revoke IN
+        SELECT format('REVOKE %s ON %s FROM %s CASCADE', given.privilege, given.thing,
+                      CASE given.grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(given.grantee)) END)
+        FROM (
+            SELECT nspname, nspowner, 'SCHEMA relpack', privilege_type, grantee, privilege_type = 'CREATE'
+            FROM pg_namespace, aclexplode(nspacl)
+            WHERE nspname = 'relpack'
+            UNION ALL
+            SELECT relname, relowner,
+                   format('%s relpack.%I', CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relname),
+                   privilege_type, grantee, privilege_type IN ('TRIGGER', 'REFERENCES')
+            FROM pg_class, aclexplode(relacl)
+            WHERE relnamespace = 'relpack'::regnamespace
+            UNION ALL
+            SELECT relname, relowner, format('relpack.%I', relname),
+                   format('%s (%I)', privilege_type, attname), grantee, privilege_type = 'REFERENCES'
+            FROM pg_class
+            JOIN pg_attribute ON attrelid = pg_class.oid, aclexplode(attacl)
+            WHERE relnamespace = 'relpack'::regnamespace
+            UNION ALL
+            SELECT proname, proowner, 'FUNCTION ' || pg_proc.oid::regprocedure, privilege_type, grantee, false
+            FROM pg_proc, aclexplode(proacl)
+            WHERE pronamespace = 'relpack'::regnamespace
+        ) AS given (name, owner, thing, privilege, grantee, dangerous)
+        WHERE given.grantee <> given.owner
+          AND (given.dangerous OR take_back.created IS NULL OR given.name = ANY (take_back.created))
+    LOOP
+        EXECUTE v_revoke;
+    END LOOP;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.take_back(text[]) IS
+    'Takes from all roles but their owner the rights on the relations and functions of these names, as default privileges may have given; NULL: on all of relpack and its schema. Takes TRIGGER and REFERENCES on any table of relpack and CREATE on its schema in either case. The migrations call it with what they created.';
+-- +goose StatementEnd
+
 -- sql/tid_time.sql
 -- +goose StatementBegin
 -- The moment a transaction id stands for. ZODB counts minutes since 1900 in
@@ -6880,6 +6964,7 @@ COMMENT ON COLUMN relpack.writer.exclusive IS
 -- +goose StatementEnd
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA relpack FROM PUBLIC;
+SELECT relpack.take_back(NULL);
 SELECT relpack.create_triggers();
 
 -- +goose Down
@@ -6909,6 +6994,7 @@ DROP FUNCTION relpack."tree_zoids";
 DROP FUNCTION relpack."time_tid";
 DROP FUNCTION relpack."tids_ahead";
 DROP FUNCTION relpack."tid_time";
+DROP FUNCTION relpack."take_back";
 DROP FUNCTION relpack."sweep_delete";
 DROP FUNCTION relpack."sweep_decoded";
 DROP FUNCTION relpack."sweep_batch";

@@ -37,17 +37,25 @@ type database struct {
 	publisher string   // a publication of relpack's tables, there or to come
 	owner     string   // of object_state
 
-	schema     bool   // there is a schema relpack
-	versioned  bool   // with goose's table in it
-	occupied   bool   // with other things in it
-	owned      bool   // by this role
-	mayLook    bool   // this role may read goose's table
-	migrations string // whose they are: the schema's owner
-	superuser  bool   // that is one
-	stranger   string // something in the schema that belongs to another role than object_state
-	tampered   string // what goose's table has that goose gives it not
-	version    int64  // of the last migration; 0: relpack is not installed
+	schema     bool    // there is a schema relpack
+	versioned  bool    // with goose's table in it
+	occupied   bool    // with other things in it
+	owned      bool    // by this role
+	mayLook    bool    // this role may read goose's table
+	migrations string  // whose they are: the schema's owner
+	superuser  bool    // that is one
+	stranger   string  // something in the schema that belongs to another role than object_state
+	tampered   string  // what goose's table has that goose gives it not
+	planted    finding // what somebody has put on a table of relpack's
+	exposed    finding // a right by which somebody could
+	dataless   bool    // goose's table is empty, as after a restore without its rows
+	version    int64   // of the last migration; 0: relpack is not installed
 }
+
+// A finding is what is wrong, and the statement that removes it; or nothing.
+type finding struct{ what, remedy string }
+
+func (f finding) found() bool { return f.what != "" }
 
 // lookAt inspects the database of a session.
 func lookAt(ctx context.Context, conn *pgx.Conn) (*database, error) {
@@ -176,6 +184,7 @@ func (d *database) lookAtStorage(ctx context.Context, conn *pgx.Conn, resolved s
 }
 
 func (d *database) lookAtSchema(ctx context.Context, conn *pgx.Conn) error {
+	var planted, exposed []string
 	if err := conn.QueryRow(ctx, `
 		SELECT count(*) > 0,
 		       coalesce(bool_or(pg_has_role(namespace.nspowner, 'USAGE')), false),
@@ -194,6 +203,7 @@ func (d *database) lookAtSchema(ctx context.Context, conn *pgx.Conn) error {
 		                     WHERE pronamespace = (SELECT to_regnamespace('relpack'))
 		                 ) AS thing (kind, name, owner)
 		                 WHERE thing.owner <> (SELECT relowner FROM pg_catalog.pg_class WHERE oid = to_regclass('public.object_state'))), ''),
+		       `+firstPlanted+`, `+firstExposed+`,
 		       coalesce(bool_or(EXISTS (
 		           SELECT FROM pg_catalog.pg_class AS class
 		           WHERE class.relnamespace = namespace.oid AND class.relname = 'goose_db_version')), false),
@@ -205,8 +215,17 @@ func (d *database) lookAtSchema(ctx context.Context, conn *pgx.Conn) error {
 		           WHERE function.pronamespace = namespace.oid)), false)
 		FROM pg_catalog.pg_namespace AS namespace
 		WHERE namespace.nspname = 'relpack'`).
-		Scan(&d.schema, &d.owned, &d.migrations, &d.superuser, &d.stranger, &d.versioned, &d.occupied); err != nil || !d.versioned {
+		Scan(&d.schema, &d.owned, &d.migrations, &d.superuser, &d.stranger, &planted, &exposed, &d.versioned, &d.occupied); err != nil {
 		return err
+	}
+	if len(planted) == 2 {
+		d.planted = finding{planted[0], planted[1]}
+	}
+	if len(exposed) == 2 {
+		d.exposed = finding{exposed[0], exposed[1]}
+	}
+	if !d.versioned {
+		return nil
 	}
 	if err := conn.QueryRow(ctx, `
 		SELECT has_schema_privilege('relpack', 'USAGE')
@@ -220,8 +239,63 @@ func (d *database) lookAtSchema(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	return conn.QueryRow(ctx,
-		"SELECT coalesce(max(version_id) FILTER (WHERE is_applied), 0) FROM "+versionTable).Scan(&d.version)
+		"SELECT coalesce(max(version_id) FILTER (WHERE is_applied), 0), count(*) = 0 FROM "+versionTable).Scan(&d.version, &d.dataless)
 }
+
+// firstPlanted finds what has code of somebody's run when relpack writes to its own
+// tables, and a statement that removes it. goose's table: see readTampered.
+const firstPlanted = `
+	(SELECT min(ARRAY[planted.what, planted.remedy])
+	 FROM (
+	     SELECT format('there is a trigger %I on relpack.%I', tgname, relname), format('DROP TRIGGER %I ON relpack.%I', tgname, relname)
+	     FROM pg_catalog.pg_class
+	     JOIN pg_catalog.pg_trigger ON tgrelid = pg_class.oid
+	     WHERE relnamespace = (SELECT to_regnamespace('relpack')) AND relhastriggers AND NOT tgisinternal
+	       AND tgfoid NOT IN (SELECT oid FROM pg_catalog.pg_proc
+	                          WHERE pronamespace = (SELECT to_regnamespace('relpack')) AND proname IN ('guard_graph', 'note_unreferred'))
+	     UNION ALL
+	     SELECT format('there is a rule %I on relpack.%I', rulename, relname), format('DROP RULE %I ON relpack.%I', rulename, relname)
+	     FROM pg_catalog.pg_class
+	     JOIN pg_catalog.pg_rewrite ON ev_class = pg_class.oid
+	     WHERE relnamespace = (SELECT to_regnamespace('relpack')) AND relkind <> 'v'
+	     UNION ALL
+	     SELECT format('there is a foreign key %I of %s on relpack.%I', conname, conrelid::regclass, relname),
+	            format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)
+	     FROM pg_catalog.pg_class
+	     JOIN pg_catalog.pg_trigger ON tgrelid = pg_class.oid
+	     JOIN pg_catalog.pg_constraint ON pg_constraint.oid = tgconstraint
+	     WHERE relnamespace = (SELECT to_regnamespace('relpack')) AND relhastriggers AND tgisinternal AND contype = 'f'
+	       AND conrelid NOT IN (SELECT oid FROM pg_catalog.pg_class WHERE relnamespace = (SELECT to_regnamespace('relpack')))
+	     UNION ALL
+	     SELECT format('operator %s of %s is in the schema relpack', operator.oid::regoperator, pg_get_userbyid(oprowner)),
+	            format('DROP OPERATOR %s', operator.oid::regoperator)
+	     FROM pg_catalog.pg_operator AS operator
+	     WHERE oprnamespace = (SELECT to_regnamespace('relpack'))
+	 ) AS planted (what, remedy))`
+
+// firstExposed finds a role that isn't the owner and could put such a thing there.
+const firstExposed = `
+	(SELECT min(ARRAY[format('%s has %s, by which code of its own would run with the rights of %s', role, privilege, pg_get_userbyid(owner)),
+	                  format('REVOKE %s FROM %s', privilege, role)])
+	 FROM (
+	     SELECT nspowner, grantee, format('%s ON SCHEMA relpack', privilege_type)
+	     FROM pg_catalog.pg_namespace, aclexplode(nspacl)
+	     WHERE nspname = 'relpack' AND privilege_type = 'CREATE'
+	     UNION ALL
+	     SELECT relowner, grantee, format('%s ON relpack.%I', privilege_type, relname)
+	     FROM pg_catalog.pg_class, aclexplode(relacl)
+	     WHERE relnamespace = (SELECT to_regnamespace('relpack')) AND privilege_type IN ('TRIGGER', 'REFERENCES')
+	     UNION ALL
+	     SELECT relowner, grantee, format('%s (%I) ON relpack.%I', privilege_type, attname, relname)
+	     FROM pg_catalog.pg_class
+	     JOIN pg_catalog.pg_attribute ON attrelid = pg_class.oid, aclexplode(attacl)
+	     WHERE relnamespace = (SELECT to_regnamespace('relpack')) AND privilege_type = 'REFERENCES'
+	 ) AS given (owner, grantee, privilege)
+	 CROSS JOIN LATERAL (
+	     SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(grantee)) END
+	 ) AS named (role)
+	 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles
+	                   WHERE pg_roles.oid = given.grantee AND (rolsuper OR pg_has_role(pg_roles.oid, given.owner, 'MEMBER'))))`
 
 // readTampered looks for what would run code whenever goose's table is read or
 // written, as a trigger does, a view, or a function in a default.
@@ -321,12 +395,14 @@ func (d *database) checkStorage() error {
 		return Refuse("RelStorage 1.5 or newer made it so",
 			"public.object_state in database %s has no column %s", d.name, strings.Join(d.missing, ", "))
 	case d.foreign():
-		return Refuse("relpack needs this name for itself",
+		return Refuse("relpack needs this name for itself. "+anew,
 			"database %s has a schema relpack that is not of relpack's making", d.name)
 	case d.stranger != "" && !d.adoptable():
 		return d.strange()
 	case d.tampered != "":
 		return d.odd()
+	case d.hollow():
+		return Refuse(restoredEmpty, "the schema relpack of database %s was restored without its data", d.name)
 	case d.publisher != "":
 		return Refuse("Publish with FOR TABLES IN SCHEMA public instead",
 			"the publication %s of database %s includes relpack's tables, which stops its subscribers", quoteName(d.publisher), d.name)
@@ -342,6 +418,28 @@ func (d *database) adoptable() bool {
 
 // anew is what helps where somebody has been at the schema.
 const anew = `If you don't know why, look what is in it; "DROP SCHEMA relpack CASCADE" removes it with its triggers, "relpack migrate up" installs it anew`
+
+// hollow tells whether there is all of relpack but no row in goose's table, which
+// has one as soon as it is made.
+func (d *database) hollow() bool { return d.dataless && d.occupied }
+
+const restoredEmpty = `Run "DROP SCHEMA relpack CASCADE" in psql, then "relpack migrate up"`
+
+// checkOwn refuses a schema in which code of somebody's runs with the rights of its
+// owner, or could.
+func (d *database) checkOwn() error {
+	undo := `"` + d.planted.remedy + `"`
+	switch {
+	case d.planted.found() && d.exposed.found():
+		undo = `Run "relpack migrate up", which takes back the rights that allow it, and ` + undo
+		fallthrough
+	case d.planted.found():
+		return Refuse(undo, "%s: code of somebody else's would run with the rights of %s", d.planted.what, d.migrations)
+	case d.exposed.found():
+		return Refuse(fmt.Sprintf(`Run "relpack migrate up", which takes it back, or "%s"`, d.exposed.remedy), "%s", d.exposed.what)
+	}
+	return nil
+}
 
 // strange refuses a schema in which somebody else could have code of his own run
 // with the rights of whoever migrates or packs.

@@ -47,6 +47,9 @@ func MigrateUp(ctx context.Context, t Target, files fs.FS, log *slog.Logger) err
 	if err := m.lock(ctx); err != nil {
 		return err
 	}
+	if err := m.takeBackRights(ctx); err != nil {
+		return interrupted(ctx, err)
+	}
 	if m.found.version == latest {
 		if err := m.ensureTriggers(ctx); err != nil {
 			return interrupted(ctx, err)
@@ -76,7 +79,9 @@ func (m *migrator) install(ctx context.Context) (err error) {
 	}()
 	owner := quoteName(m.found.owner)
 	if !m.found.schema {
-		if _, err := m.conn.Exec(ctx, "CREATE SCHEMA relpack AUTHORIZATION "+owner); err != nil {
+		// In one transaction: with a right on the schema, somebody could have code
+		// of his own in goose's table before the first migration.
+		if _, err := m.conn.Exec(ctx, "CREATE SCHEMA relpack AUTHORIZATION "+owner+"; "+closeSchema); err != nil {
 			return fmt.Errorf("create schema relpack in database %s: %w", m.found.name, err)
 		}
 	} else if m.found.stranger != "" {
@@ -84,10 +89,52 @@ func (m *migrator) install(ctx context.Context) (err error) {
 			return fmt.Errorf("give schema relpack of database %s to %s: %w", m.found.name, owner, err)
 		}
 	}
+	if m.found.version == 0 {
+		if _, err := m.db.ExecContext(ctx, closeSchema); err != nil {
+			return fmt.Errorf("close schema relpack of database %s to others: %w", m.found.name, err)
+		}
+	}
 	if err := m.patiently(ctx, "install relpack", m.gooseUp); err != nil {
 		return err
 	}
 	return m.ensureTriggers(ctx)
+}
+
+// closeSchema takes from everybody but its owner what default privileges gave on
+// the schema relpack.
+const closeSchema = `
+	DO $$
+	DECLARE
+	    v_grantee text;
+	BEGIN
+	    FOR v_grantee IN
+	        SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.format('%I', pg_catalog.pg_get_userbyid(grantee)) END
+	        FROM pg_catalog.pg_namespace, pg_catalog.aclexplode(nspacl)
+	        WHERE nspname = 'relpack' AND grantee <> nspowner
+	    LOOP
+	        EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA relpack FROM %s CASCADE', v_grantee);
+	    END LOOP;
+	END;
+	$$`
+
+// takeBackRights heals a schema in which others have rights to run code as its
+// owner, before anything is written to its tables.
+func (m *migrator) takeBackRights(ctx context.Context) error {
+	if !m.found.exposed.found() || m.found.version == 0 {
+		return m.found.checkOwn()
+	}
+	if err := m.patiently(ctx, "take back rights on relpack's tables", func(ctx context.Context) error {
+		_, err := m.db.ExecContext(ctx, "SELECT relpack.take_back('{}')")
+		return err
+	}); err != nil {
+		return err
+	}
+	m.log.Warn(m.found.exposed.what + ": that is taken back, with all of the kind")
+	now, err := lookAt(ctx, m.conn)
+	if err != nil {
+		return err
+	}
+	return now.checkOwn()
 }
 
 // takeBack leaves the database as it was found.
@@ -143,7 +190,7 @@ func (d *database) checkRemovable(ctx context.Context, conn querier, files fs.FS
 	case d.standby:
 		return Refuse("Name the primary", "the server is a standby (read-only)")
 	case d.foreign():
-		return Refuse("", "database %s has a schema relpack that is not of relpack's making", d.name)
+		return Refuse(anew, "database %s has a schema relpack that is not of relpack's making", d.name)
 	case d.schema && !d.owned:
 		return Refuse(fmt.Sprintf("Migrate as %s", d.migrations),
 			"role %s does not own the schema relpack of database %s", d.role, d.name)
@@ -151,6 +198,9 @@ func (d *database) checkRemovable(ctx context.Context, conn querier, files fs.FS
 		return d.strange()
 	case d.tampered != "":
 		return d.odd()
+	case d.hollow():
+		return Refuse(`Run "DROP SCHEMA relpack CASCADE" in psql, which removes it with its triggers`,
+			"the schema relpack of database %s was restored without its data", d.name)
 	}
 	if d.storage && d.schema {
 		if err := d.checkMayMigrate(ctx, conn); err != nil {

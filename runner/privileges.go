@@ -28,6 +28,9 @@ func checkInstalled(ctx context.Context, conn *pgx.Conn, t Target, files fs.FS) 
 	if err := d.checkStorage(); err != nil {
 		return err
 	}
+	if err := d.checkOwn(); err != nil {
+		return err
+	}
 	if d.versioned && !d.mayLook {
 		if err := CheckMayPack(ctx, conn); err != nil {
 			return err // with what to grant
@@ -51,9 +54,14 @@ func CheckMayPack(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	}
 	var names, grants []string
+	others := ""
 	for _, lack := range lacks {
 		names = append(names, lack.Privilege)
-		grant := packGrants[lack.On]
+		grant := strings.ReplaceAll(packGrants[lack.On], "packer", quoteName(role))
+		if lack.Owner != "" {
+			others = fmt.Sprintf("Let %s, who owns %s, run: %s", lack.Owner, lack.On, grant)
+			continue
+		}
 		if len(grants) == 0 || grants[len(grants)-1] != grant { // they come sorted
 			grants = append(grants, grant)
 		}
@@ -62,7 +70,14 @@ func CheckMayPack(ctx context.Context, conn *pgx.Conn) error {
 	if more := len(names) - few; more > 0 {
 		names = append(names[:few], fmt.Sprintf("%d more", more))
 	}
-	return Refuse("Let the owner run: "+strings.ReplaceAll(strings.Join(grants, " "), "packer", quoteName(role)),
+	var hints []string
+	if len(grants) > 0 {
+		hints = append(hints, "Let the owner run: "+strings.Join(grants, " "))
+	}
+	if others != "" {
+		hints = append(hints, others)
+	}
+	return Refuse(strings.Join(hints, " "),
 		"role %s may not pack, it lacks %s", role, strings.Join(names, ", "))
 }
 
@@ -70,6 +85,7 @@ func CheckMayPack(ctx context.Context, conn *pgx.Conn) error {
 type lackedPrivilege struct {
 	On        string // a key of packGrants
 	Privilege string // in words
+	Owner     string // of that, where it is not the owner of object_state
 }
 
 // packGrants let a role pack that owns nothing. Not all privileges on relpack's
@@ -105,26 +121,29 @@ const packPrivileges = `
 	    FROM pg_class AS class
 	    WHERE class.relnamespace = 'relpack'::regnamespace AND class.relkind IN ('r', 'v')
 	)
-	SELECT nspname::text AS target, format('USAGE on schema %s', nspname) AS privilege
+	SELECT nspname::text AS target, format('USAGE on schema %s', nspname) AS privilege, '' AS owner
 	FROM pg_namespace
 	WHERE nspname IN ('public', 'relpack') AND NOT has_schema_privilege(oid, 'USAGE')
 	UNION ALL
-	SELECT wanted.target, format('%s on %s.%s', wanted.privilege, class.relnamespace::regnamespace, class.relname)
+	SELECT wanted.target, format('%s on %s.%s', wanted.privilege, class.relnamespace::regnamespace, class.relname),
+	       CASE WHEN wanted.target = 'blob_chunk'
+	                 AND class.relowner <> (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.object_state'))
+	            THEN pg_get_userbyid(class.relowner)::text ELSE '' END
 	FROM wanted
 	JOIN pg_class AS class ON class.oid = wanted.relation
 	WHERE NOT has_table_privilege(class.oid, wanted.privilege)
 	UNION ALL
-	SELECT 'relpack', format('USAGE on relpack.%s', class.relname)
+	SELECT 'relpack', format('USAGE on relpack.%s', class.relname), ''
 	FROM pg_class AS class
 	WHERE class.relnamespace = 'relpack'::regnamespace
 	  AND CASE WHEN class.relkind = 'S' AND class.relname = 'write_event_id_seq'
 	      THEN NOT has_sequence_privilege(class.oid, 'USAGE') END
 	UNION ALL
-	SELECT 'relpack', format('EXECUTE on relpack.%s', function.proname)
+	SELECT 'relpack', format('EXECUTE on relpack.%s', function.proname), ''
 	FROM pg_proc AS function
 	WHERE function.pronamespace = 'relpack'::regnamespace
 	  AND function.prorettype <> 'trigger'::regtype
-	  AND function.proname NOT IN ('create_triggers', 'drop_triggers')
+	  AND function.proname NOT IN ('create_triggers', 'drop_triggers', 'take_back')
 	  AND NOT has_function_privilege(function.oid, 'EXECUTE')
 	ORDER BY target, privilege`
 

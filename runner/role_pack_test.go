@@ -213,3 +213,15 @@ func TestARoleThatMayNotSeeAllObjectsDoesNotPack(t *testing.T) {
 	packStorage(t, as(h.target, h.owner), everything)
 	expectStored(t, h.admin, 0, 1, 2)
 }
+
+func TestTheOwnerOfEachTableIsTheOneToGrantIt(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	other := newRole(t, h.admin)
+	run(t, h.admin, "ALTER TABLE blob_chunk OWNER TO "+other+"; GRANT SELECT ON relpack.goose_db_version TO "+h.app+"; GRANT USAGE ON SCHEMA relpack TO "+h.app)
+	_, err := Pack(t.Context(), as(h.target, h.owner), everything, testLog(t))
+	expectRefusal(t, err, `lacks SELECT on public.blob_chunk. Let `+other+`, who owns blob_chunk, run: GRANT SELECT ON public.blob_chunk TO "`+h.owner+`";`)
+	run(t, h.admin, "REVOKE ALL ON blob_chunk FROM "+h.app)
+	_, err = Pack(t.Context(), as(h.target, h.app), everything, testLog(t))
+	expectRefusal(t, err, "Let the owner run: GRANT USAGE ON SCHEMA relpack", "Let "+other+", who owns blob_chunk, run: GRANT SELECT ON public.blob_chunk")
+}

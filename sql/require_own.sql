@@ -43,6 +43,38 @@ BEGIN
         WHERE relhastriggers AND NOT tgisinternal
           AND tgfoid NOT IN ((SELECT to_regprocedure('relpack.guard_graph()')), (SELECT to_regprocedure('relpack.note_unreferred()')))
         UNION ALL
+        -- Found by its trigger, as no index finds it otherwise.
+        SELECT format('there is a foreign key %I of %s on relpack.%I', conname, tgconstrrelid::regclass, relname)
+        FROM own
+        JOIN pg_trigger ON tgrelid = own.oid
+        JOIN pg_constraint ON pg_constraint.oid = tgconstraint
+        WHERE relhastriggers AND tgisinternal AND tgconstrrelid <> 0 AND tgconstrrelid NOT IN (SELECT oid FROM own)
+        UNION ALL
+        SELECT given.what
+        FROM (
+            SELECT format('%s has CREATE on schema relpack: "REVOKE CREATE ON SCHEMA relpack FROM %1$s"',
+                          CASE grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(grantee)) END), grantee
+            FROM pg_namespace, aclexplode(nspacl)
+            WHERE nspname = 'relpack' AND privilege_type = 'CREATE'
+            UNION ALL
+            SELECT format('%s has %s on relpack.%I: "REVOKE %2$s ON relpack.%3$I FROM %1$s"',
+                          CASE grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(grantee)) END, privilege_type, relname), grantee
+            FROM own, aclexplode(relacl)
+            WHERE privilege_type IN ('TRIGGER', 'REFERENCES')
+            UNION ALL
+            SELECT format('%s has REFERENCES on column %I of relpack.%I: "REVOKE REFERENCES (%2$I) ON relpack.%3$I FROM %1$s"',
+                          CASE grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(grantee)) END, attname, relname), grantee
+            FROM own
+            CROSS JOIN LATERAL (SELECT attname, attacl FROM pg_attribute WHERE attrelid = own.oid AND attnum > 0 OFFSET 0) AS attribute
+            CROSS JOIN aclexplode(attacl)
+            WHERE privilege_type = 'REFERENCES'
+        ) AS given (what, grantee)
+        WHERE NOT EXISTS (
+            SELECT
+            FROM pg_roles
+            WHERE pg_roles.oid = given.grantee
+              AND (rolsuper OR pg_has_role(pg_roles.oid, (SELECT owner FROM storage), 'MEMBER')))
+        UNION ALL
         SELECT format('relpack.%I is no plain table: it inherits, is inherited from, or has policies', relname)
         FROM own
         WHERE relkind = 'p'
@@ -53,10 +85,10 @@ BEGIN
     IF v_foreign IS NOT NULL THEN
         RAISE EXCEPTION 'relpack is not its own master: %', v_foreign
             USING ERRCODE = 'RP002',
-                  HINT = 'Remove it, or "DROP SCHEMA relpack CASCADE" and "relpack migrate up": the graph can always be built again.';
+                  HINT = '"relpack migrate up" takes such rights back. Remove what else it is, or "DROP SCHEMA relpack CASCADE" and "relpack migrate up": the graph can always be built again.';
     END IF;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_own() IS
-    'Raises RP002 when a part of relpack belongs to another role than object_state, or somebody has put a rule, a trigger, a policy or an heir on one of its tables.';
+    'Raises RP002 when a part of relpack belongs to another role than object_state, or somebody has put a rule, a trigger, a foreign key, a policy or an heir on one of its tables, or may do so: has TRIGGER or REFERENCES on one, or CREATE on the schema.';

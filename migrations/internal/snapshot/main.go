@@ -147,10 +147,26 @@ func migration(before, now map[string]string) string {
 		statement(&down, object, before[object])
 	}
 	fmt.Fprint(&up, "\nREVOKE ALL ON ALL FUNCTIONS IN SCHEMA relpack FROM PUBLIC;\n")
+	fmt.Fprintf(&up, "SELECT relpack.take_back(%s);\n", newNames(before, changed, dropped))
 	if len(before) == 0 {
 		fmt.Fprint(&up, "SELECT relpack.create_triggers();\n")
 	}
 	return up.String() + down.String()
+}
+
+// newNames is the argument of relpack.take_back(): the first migration has made
+// everything; what is replaced keeps the rights that were granted on it.
+func newNames(before map[string]string, changed []string, dropped map[string]bool) string {
+	if len(before) == 0 {
+		return "NULL"
+	}
+	var names []string
+	for _, object := range changed {
+		if before[object] == "" || dropped[object] {
+			names = append(names, object)
+		}
+	}
+	return "'{" + strings.Join(names, ",") + "}'"
 }
 
 // changes lists what differs, functions first, and which of it has to be
