@@ -219,7 +219,7 @@ CREATE TABLE relpack.blob_removal (
 COMMENT ON TABLE relpack.blob_removal IS
     'Outbox of blob files to unlink from the shared blob directory, for objects that were deleted by whoever it was. Worked off by "relpack pack" with the blob directory at hand.';
 COMMENT ON COLUMN relpack.blob_removal.zoid IS 'Object id of the deleted blob.';
-COMMENT ON COLUMN relpack.blob_removal.tid IS 'Its last revision: files of this and of earlier revisions go.';
+COMMENT ON COLUMN relpack.blob_removal.tid IS 'Its last revision, whose file goes. Files of other revisions stay: they may be another storage''s.';
 
 CREATE TABLE relpack.set_aside (
     zoid   bigint NOT NULL,

@@ -164,6 +164,7 @@ func (p *pack) removeGroup(ctx context.Context, dir *blobFiles, listed []removal
 				p.couldNot(dir, r, err)
 			case removed.Found:
 				gone = append(gone, r)
+				p.leftOthers(removed.Others)
 			default:
 				done.missing = append(done.missing, r)
 			}
@@ -174,6 +175,18 @@ func (p *pack) removeGroup(ctx context.Context, dir *blobFiles, listed []removal
 		return err
 	})
 	return done, err
+}
+
+// leftOthers notes files of other revisions of a removed blob.
+func (p *pack) leftOthers(paths []string) {
+	files := &p.report.BlobFiles
+	for _, path := range paths {
+		p.log.Debug("stays: " + path)
+		if len(files.OtherFiles) < namedBlobs {
+			files.OtherFiles = append(files.OtherFiles, path)
+		}
+	}
+	files.Others += int64(len(paths))
 }
 
 // couldNot notes a blob whose files stay. What lies behind a link was put there

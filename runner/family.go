@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"slices"
 	"time"
 
@@ -24,10 +25,11 @@ type family struct {
 // A member is one storage of a family.
 type member struct {
 	target Target
-	pack   *pack // begun when the family was gathered; nil: not begun
-	err    error // why it could not be brought up to date
-	done   bool  // packed, or refused
-	twin   bool  // an earlier member is the same database
+	pack   *pack  // begun when the family was gathered; nil: not begun
+	err    error  // why it could not be brought up to date
+	done   bool   // packed, or refused
+	twin   bool   // an earlier member is the same database
+	origin string // of its database; "": nobody could be asked
 	refs   *foreignRefs
 }
 
@@ -94,6 +96,7 @@ func (f *family) member(t Target) *member {
 func (f *family) gather(ctx context.Context, o PackOptions, log *slog.Logger) error {
 	f.gathered = true
 	f.recognize(ctx, log)
+	f.keepApart()
 	for _, do := range []func(*pack, context.Context) error{(*pack).grow, (*pack).refresh} {
 		for _, m := range f.members {
 			if m.target.foreign || m.err != nil {
@@ -124,6 +127,7 @@ func (f *family) recognize(ctx context.Context, log *slog.Logger) {
 		if err != nil {
 			continue
 		}
+		m.origin = origin
 		first := known[origin]
 		if first == nil {
 			known[origin] = m
@@ -134,6 +138,29 @@ func (f *family) recognize(ctx context.Context, log *slog.Logger) {
 		for _, name := range m.target.names {
 			if !slices.Contains(first.target.names, name) {
 				first.target.names = append(slices.Clone(first.target.names), name)
+			}
+		}
+	}
+}
+
+// keepApart refuses members that share a blob directory with another database,
+// or with what may be one. Both have blobs of the same oids, and nothing that is
+// locked in one database holds off those who write files for the other. What
+// such members refer to is read nevertheless.
+func (f *family) keepApart() {
+	for _, m := range f.members {
+		mine, err := os.Stat(m.target.BlobDir)
+		if err != nil || m.target.refused != nil {
+			continue // no directory, or refused as it is
+		}
+		for _, other := range f.members {
+			if other == m || (m.origin != "" && m.origin == other.origin) {
+				continue
+			}
+			if theirs, err := os.Stat(other.target.BlobDir); err == nil && os.SameFile(mine, theirs) {
+				m.target.refused = Refuse("Nothing was deleted. Give each storage a blob-dir of its own; a copy will do",
+					"blob directory %s: %s uses it, too, as %s", m.target.BlobDir, other.target.Name, other.target.BlobDir)
+				break
 			}
 		}
 	}
@@ -195,8 +222,12 @@ func (p *pack) refresh(ctx context.Context) error {
 // of the same storage gathers the family anew.
 func (f *family) take(ctx context.Context, p *pack) (*pack, error) {
 	m := f.member(p.target)
-	if m == nil || len(f.others(p.target)) == 0 {
+	if m == nil {
 		return nil, nil
+	}
+	if len(f.others(p.target)) == 0 {
+		f.keepApart()
+		return nil, m.target.refused
 	}
 	if m.done {
 		f.gathered = false
@@ -209,6 +240,9 @@ func (f *family) take(ctx context.Context, p *pack) (*pack, error) {
 		if err := f.gather(ctx, p.options, p.log); err != nil {
 			return p, err
 		}
+	}
+	if m.err == nil {
+		return m.pack, m.target.refused
 	}
 	return m.pack, m.err
 }

@@ -80,6 +80,10 @@ type BlobCount struct {
 	Waiting int64    `json:"waiting"`
 	Why     string   `json:"why,omitempty"`     // they wait, where the directory is known
 	Skipped []string `json:"skipped,omitempty"` // blobs whose files could not be removed, and why; at most 10
+
+	// Others are files of other revisions that stay beside those removed.
+	Others     int64    `json:"others,omitempty"`
+	OtherFiles []string `json:"other_files,omitempty"` // of these at most 10
 }
 
 // A Problem is an object whose state could not be decoded, or that has none.
@@ -231,6 +235,10 @@ func (r *Report) Notes() []string {
 	}
 	for _, skipped := range r.BlobFiles.Skipped {
 		note("%s", skipped)
+	}
+	if r.BlobFiles.Others > 0 {
+		note("%s of other revisions stay%s beside those removed: overwritten revisions, or another storage's that shares the blob directory (%s).",
+			plural(r.BlobFiles.Others, "file"), verbEnding(r.BlobFiles.Others), strings.Join(r.BlobFiles.OtherFiles, ", "))
 	}
 	notes = append(notes, r.Warnings...)
 	for _, f := range r.ForeignDatabases {

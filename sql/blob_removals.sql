@@ -1,10 +1,10 @@
 -- Blob files go while no writer is in flight, a few at a time. An object that
 -- is stored again keeps them all: somebody restored it, or a RelStorage up to
--- 2.0 wrote it, whose commits delete a row and insert it anew. Files of earlier
--- revisions go with the object. The file of a node that is attached stays: a
--- live object refers to it, and the row may be put back. object_state comes
--- before the writers' lock, as for everybody who writes: whoever wants the table
--- for himself and then writes (TRUNCATE) would wait for us, and we for him.
+-- 2.0 wrote it, whose commits delete a row and insert it anew. The file of a
+-- node that is attached stays: a live object refers to it, and the row may be put
+-- back. object_state comes before the writers' lock, as for everybody who writes:
+-- whoever wants the table for himself and then writes (TRUNCATE) would wait for
+-- us, and we for him.
 CREATE OR REPLACE FUNCTION relpack.blob_removals(
     zoids bigint[], tids bigint[],
     OUT zoid bigint, OUT tid bigint, OUT newest_zoid bigint)

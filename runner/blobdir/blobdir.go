@@ -3,9 +3,11 @@
 //
 // ZODB keeps every blob in a directory of its own, found by the object's id in
 // one of two layouts, and in it a file for every revision, named after the
-// transaction. RelStorage never removes the superseded ones. All access goes
-// through os.Root and follows no symbolic link below the blob directory: what
-// is unlinked lies where its name says.
+// transaction. RelStorage never removes the superseded ones. Where storages
+// share a directory, only the transaction tells whose a file is: no file goes
+// but those of revisions that are named. All access goes through os.Root and
+// follows no symbolic link below the blob directory: what is unlinked lies where
+// its name says.
 package blobdir
 
 import (

@@ -20,7 +20,7 @@ func TestADirectoryThatMayNotBeWrittenIsNamed(t *testing.T) {
 		dir := open(t, path)
 		asOrdinaryUser(t, func() {
 			removed, err := dir.Remove(blobdir.Removal{Zoid: 7, Tid: 0x200})
-			if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), filepath.Join(object, "0x0100.blob")) {
+			if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), filepath.Join(object, "0x0200.blob")) {
 				t.Errorf("error %v, want a refused permission that names the file", err)
 			}
 			expect(t, removed, 0, 0)

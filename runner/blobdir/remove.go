@@ -1,7 +1,6 @@
 package blobdir
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,8 +9,7 @@ import (
 	"syscall"
 )
 
-// A Removal says which files of one blob go: those of revision Tid and of all
-// older ones.
+// A Removal says which file of one blob goes: that of revision Tid.
 type Removal struct {
 	Zoid int64
 	Tid  int64
@@ -25,9 +23,10 @@ type Removal struct {
 
 // Removed says what went. Lock files are not counted.
 type Removed struct {
-	Found bool // the file of exactly r.Tid was there
-	Files int
-	Bytes int64
+	Found  bool // the file of exactly r.Tid was there
+	Files  int
+	Bytes  int64
+	Others []string // paths of the blob's other revisions, which stay
 }
 
 // farBelow is how far below the newest zoid all oids of a directory above an
@@ -39,14 +38,19 @@ type Removed struct {
 // for long; 65536 such helpings back nobody does.
 const farBelow = 65536 * 16
 
-// Remove unlinks the files of a blob's revisions with tid <= r.Tid, their locks,
-// and then the object's directory if nothing is left in it.
+// Remove unlinks the file of one revision of a blob, its lock, and then the
+// object's directory if nothing is left in it.
+//
+// Files of other revisions stay, older ones too. RelStorage leaves what it
+// overwrites, but what lies beside the deleted revision may as well be the live
+// file of another storage that uses the directory and has a blob of that oid:
+// only the tid, which no other storage has, tells whose a file is.
 //
 // It does nothing unless the file of exactly r.Tid is there, in whichever
 // layout: a file that went before is no error, and a directory that belongs to
-// another storage loses nothing. That file is unlinked last, so that an interrupted removal is found
-// again. Newer revisions and files of other names stay. With an error, Removed
-// counts what went until then.
+// another storage loses nothing. That file is unlinked last, so that an
+// interrupted removal is found again. With an error, Removed counts what went
+// until then.
 func (d *Dir) Remove(r Removal) (Removed, error) {
 	for _, layout := range d.layouts() {
 		if removed, err := d.removeIn(layout, r); removed.Found || err != nil {
@@ -62,98 +66,91 @@ func (d *Dir) removeIn(layout Layout, r Removal) (Removed, error) {
 		return Removed{}, err
 	}
 	defer opened.close()
-	files, err := opened.object().doomed(r)
-	if err != nil || len(files) == 0 {
+	found, err := opened.object().look(r.Tid)
+	if err != nil || len(found.doomed) == 0 {
 		return Removed{}, err
 	}
-	removed, err := opened.object().unlink(files, r.Before)
+	removed, err := opened.object().unlink(found, r.Before)
 	if err != nil {
 		return removed, err
 	}
 	return removed, removeDirs(opened, levelNames(layout, r.Zoid), r)
 }
 
-// file is one to unlink.
-type file struct {
-	name string
-	tid  int64
-	size int64
+// finding is what lies in an object's directory.
+type finding struct {
+	doomed []string // in this order: locks, and the blob of the revision
+	size   int64    // of that
+	others []string // paths of its other revisions
 }
 
-// doomed lists what to unlink, in order: older revisions before newer ones, a
-// lock before its file, then the directory's own lock, if nothing else stays,
-// and at last the file of exactly r.Tid. Nothing if that file is not there.
-func (l level) doomed(r Removal) ([]file, error) {
-	exact := revisionName(r.Tid)
+// look finds what to unlink: the revision's lock, that of the directory if
+// nothing else stays there, and at last the file of exactly this tid. Nothing if
+// that file is not there.
+func (l level) look(tid int64) (finding, error) {
+	exact := revisionName(tid)
 	info, err := l.root.Lstat(exact)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
+		return finding{}, nil
 	case err != nil:
-		return nil, l.named(err)
+		return finding{}, l.named(err)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("remove %s: not a regular file", l.join(exact))
+		return finding{}, fmt.Errorf("remove %s: not a regular file", l.join(exact))
 	}
 	names, err := l.names()
 	if err != nil {
-		return nil, err
+		return finding{}, err
 	}
-	var files []file
-	var lock *file
-	stays := false // something besides
+	found := finding{size: info.Size()}
+	locks := []string{exact + lockSuffix, dirLock}
 	for _, name := range names {
-		tid, known := parseRevision(strings.TrimSuffix(name, lockSuffix))
-		if name != dirLock && (!known || tid > r.Tid) {
-			stays = true
+		if name == exact || slices.Contains(locks, name) {
 			continue
 		}
-		info, err := l.root.Lstat(name)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			continue // somebody else tidies up too
-		case err != nil:
-			return nil, l.named(err)
-		case !info.Mode().IsRegular():
-			stays = true
-		case name == dirLock:
-			lock = &file{name: name}
-		default:
-			files = append(files, file{name, tid, info.Size()})
+		locks = locks[:1] // somebody may need the directory's
+		if _, revision := parseRevision(name); revision {
+			found.others = append(found.others, l.join(name))
 		}
 	}
-	slices.SortFunc(files, func(a, b file) int {
-		return cmp.Or(cmp.Compare(a.tid, b.tid), -cmp.Compare(len(a.name), len(b.name)))
-	})
-	last := len(files) - 1
-	if last < 0 || files[last].name != exact {
-		return nil, nil // gone since we looked
+	for _, lock := range locks {
+		if !slices.Contains(names, lock) {
+			continue
+		}
+		regular, err := l.has(lock)
+		if err != nil {
+			return finding{}, err
+		}
+		if !regular {
+			break
+		}
+		found.doomed = append(found.doomed, lock)
 	}
-	if lock != nil && !stays {
-		files = slices.Insert(files, last, *lock)
-	}
-	return files, nil
+	found.doomed = append(found.doomed, exact)
+	return found, nil
 }
 
-func (l level) unlink(files []file, before func() error) (Removed, error) {
+func (l level) unlink(found finding, before func() error) (Removed, error) {
 	removed := Removed{Found: true}
-	for _, file := range files {
+	for _, name := range found.doomed {
 		if before != nil {
 			if err := before(); err != nil {
 				return removed, err
 			}
 		}
-		err := l.root.Remove(file.name)
+		err := l.root.Remove(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // somebody else tidies up too
 		}
 		if err != nil {
 			return removed, l.named(err)
 		}
-		if strings.HasSuffix(file.name, blobSuffix) {
+		if strings.HasSuffix(name, blobSuffix) {
 			removed.Files++
-			removed.Bytes += file.size
+			removed.Bytes += found.size
 		}
 	}
+	removed.Others = found.others
 	return removed, nil
 }
 

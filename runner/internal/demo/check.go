@@ -53,6 +53,10 @@ func (s *site) pack(ctx context.Context, stage, command string, dry bool) error 
 	if err != nil {
 		return err
 	}
+	tids, err := s.zoids(ctx, "SELECT tid FROM object_state ORDER BY zoid")
+	if err != nil {
+		return err
+	}
 	if err := s.run(ctx, command); err != nil {
 		return err
 	}
@@ -74,19 +78,25 @@ func (s *site) pack(ctx context.Context, stage, command string, dry bool) error 
 	if !slices.Equal(unreachable, found) {
 		return fmt.Errorf("check: relpack knows %d unreachable objects, not the %d of zodbpack", len(unreachable), len(found))
 	}
-	if err := s.checkBlobs(ctx, gone); err != nil {
+	last := map[int64]int64{} // revision of what is gone
+	for i, zoid := range before {
+		if _, is := slices.BinarySearch(gone, zoid); is {
+			last[zoid] = tids[i]
+		}
+	}
+	if err := s.checkBlobs(ctx, last); err != nil {
 		return err
 	}
 	s.screen.say("\n(Checked: the %d objects are those that zodbpack finds.)", len(garbage))
 	return nil
 }
 
-// checkBlobs looks into the blob directory: no directory of what is gone, one
-// for every blob that is stored.
-func (s *site) checkBlobs(ctx context.Context, gone []int64) error {
-	for _, zoid := range gone {
-		if _, err := os.Stat(zodbtest.ObjectDir(s.blobs(), zodbtest.Bushy, zoid)); !os.IsNotExist(err) {
-			return fmt.Errorf("check: object %d is gone, its blob directory is not", zoid)
+// checkBlobs looks into the blob directory: no file of a revision that is gone,
+// a directory for every blob that is stored.
+func (s *site) checkBlobs(ctx context.Context, gone map[int64]int64) error {
+	for zoid, tid := range gone {
+		if _, err := os.Stat(zodbtest.BlobPath(s.blobs(), zodbtest.Bushy, zoid, tid)); !os.IsNotExist(err) {
+			return fmt.Errorf("check: object %d is gone, its blob file is not", zoid)
 		}
 	}
 	blobs, err := s.zoids(ctx, "SELECT zoid FROM relpack.object WHERE class = 1")

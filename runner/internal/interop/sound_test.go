@@ -1,14 +1,13 @@
 package interop
 
 import (
-	"io/fs"
+	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbtest"
 )
 
 // expectSound looks at everything when the application has ended: what the root
@@ -17,6 +16,7 @@ import (
 func (w *site) expectSound() {
 	w.t.Helper()
 	before := w.walk(w.config)
+	revisions := w.revisions()
 	w.relpack("pack", "--days", "-1", w.config)
 	after := w.walk(w.config)
 	if before.Digest != after.Digest || before.Blobs != after.Blobs {
@@ -44,7 +44,7 @@ func (w *site) expectSound() {
 	}
 	w.expectVerified()
 	if w.shape.files && !spared && !w.strewn {
-		w.expectFilesOf(stored)
+		w.expectFilesOf(stored, revisions)
 	}
 }
 
@@ -65,31 +65,36 @@ func (w *site) expectVerified() {
 	}
 }
 
-var blobFile = regexp.MustCompile(`^((?:0x[0-9a-f]{2}/){8})0x[0-9a-f]+\.blob$`)
+// revision is an object as it is stored.
+type revision struct{ Zoid, Tid int64 }
 
-// expectFilesOf: no blob's file is of an object that is gone.
-func (w *site) expectFilesOf(stored []int64) {
+func (w *site) revisions() []revision {
 	w.t.Helper()
-	dir := filepath.Join(w.dir, "site-blobs")
-	if err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		if match := blobFile.FindStringSubmatch(name); match != nil {
-			zoid, err := strconv.ParseInt(strings.NewReplacer("0x", "", "/", "").Replace(match[1]), 16, 64)
-			if err != nil {
-				return err
-			}
-			if _, found := slices.BinarySearch(stored, zoid); !found {
-				w.t.Errorf("a blob file is left of object %d, which is gone: %s", zoid, name)
-			}
-		}
-		return nil
-	}); err != nil {
+	rows, err := w.conn.Query(w.t.Context(), "SELECT zoid, tid FROM object_state")
+	if err != nil {
 		w.t.Fatal(err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[revision])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return all
+}
+
+// expectFilesOf: of what was stored before and is gone, no blob's file is left.
+// Those of overwritten revisions stay.
+func (w *site) expectFilesOf(stored []int64, before []revision) {
+	w.t.Helper()
+	for _, r := range before {
+		if _, found := slices.BinarySearch(stored, r.Zoid); found {
+			continue
+		}
+		path := zodbtest.BlobPath(filepath.Join(w.dir, "site-blobs"), zodbtest.Bushy, r.Zoid, r.Tid)
+		if _, err := os.Stat(path); !os.IsNotExist(err) {
+			w.t.Errorf("a blob file is left of object %d, which is gone: %s", r.Zoid, path)
+		}
+	}
+	if n := get[int64](w.t, w.conn, "SELECT count(*) FROM relpack.blob_removal"); n > 0 {
+		w.t.Errorf("%d blobs are still listed", n)
 	}
 }

@@ -1,0 +1,146 @@
+package runner
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+// inAlbum makes a storage with a blob 2 that lives and a blob 3 that doesn't,
+// whose files lie in a directory that others may use as well.
+func inAlbum(t *testing.T, dir string, tid int64, three ...int64) (Target, *pgx.Conn) {
+	t.Helper()
+	target, conn := newStorage(t)
+	target.BlobDir = dir
+	records := links{0: {1}, 1: append([]int64{2}, three...)}.records()
+	for _, zoid := range []int64{2, 3} {
+		records[zoid] = zodbtest.Record(zodbtest.Blob)
+		writeBlob(t, target, zodbtest.Bushy, zoid, tid)
+	}
+	if err := zodbtest.Commit(t.Context(), conn, tid, records); err != nil {
+		t.Fatal(err)
+	}
+	return target, conn
+}
+
+func newBlobDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := zodbtest.NewBlobDir(dir, zodbtest.Bushy); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Both have blobs of the same oids, which only tids tell apart.
+func TestALiveFileOfAnotherStorageInTheSameDirectoryStays(t *testing.T) {
+	t.Parallel()
+	tid := zodbtest.TimeTid(time.Now().Add(-time.Hour))
+	for _, other := range []int64{tid - 1000, tid + 1000} {
+		dir := newBlobDir(t)
+		inAlbum(t, dir, other, 3)
+		target, conn := inAlbum(t, dir, tid)
+		report := packStorage(t, target, everything)
+		expectBlob(t, target, zodbtest.Bushy, 2, other, true)
+		expectBlob(t, target, zodbtest.Bushy, 3, other, true)
+		expectBlob(t, target, zodbtest.Bushy, 2, tid, true)
+		expectBlob(t, target, zodbtest.Bushy, 3, tid, false)
+		listed(t, conn)
+		if report.BlobFiles.Files != 1 || report.BlobFiles.Others != 1 {
+			t.Errorf("%+v, want 1 file removed and 1 beside it", report.BlobFiles)
+		}
+		expectWords(t, strings.Join(report.Notes(), "\n"),
+			"1 file of other revisions", "another storage", zodbtest.BlobPath(dir, zodbtest.Bushy, 3, other))
+	}
+}
+
+// sharing is the section of a storage with a shared blob directory.
+func sharing(name, adapter, dir string) string {
+	return fmt.Sprintf("<zodb %s>\n<relstorage>\nshared-blob-dir true\nblob-dir %s\n%s\n</relstorage>\n</zodb>\n", name, dir, adapter)
+}
+
+func postgresql(dsn string) string { return "<postgresql>\ndsn " + dsn + "\n</postgresql>" }
+
+// expectShared packs a file of which the second storage has garbage, and
+// expects that everything is as it was.
+func expectShared(t *testing.T, text string, target Target, conn *pgx.Conn, tid int64, words ...string) map[string]error {
+	t.Helper()
+	dry := everything
+	dry.DryRun = true
+	var failed map[string]error
+	for _, o := range []PackOptions{dry, everything, everything} {
+		failed, _ = packFile(t, text, o)
+		expectError(t, failed["b"], ExitRefused, append(words, "blob-dir of its own")...)
+		expectBlob(t, target, zodbtest.Bushy, 3, tid, true)
+		expectStored(t, conn, 0, 1, 2, 3)
+	}
+	return failed
+}
+
+func TestStoragesOfAFileThatShareABlobDirectoryAreRefused(t *testing.T) {
+	t.Parallel()
+	tid := zodbtest.TimeTid(time.Now().Add(-time.Hour))
+	for name, again := range map[string]func(t *testing.T, dir string) string{
+		"the same path": func(_ *testing.T, dir string) string { return dir },
+		"another spelling": func(_ *testing.T, dir string) string {
+			return filepath.Dir(dir) + "/./" + filepath.Base(dir) + "/"
+		},
+		"a link": func(t *testing.T, dir string) string {
+			link := filepath.Join(t.TempDir(), "link")
+			if err := os.Symlink(dir, link); err != nil {
+				t.Fatal(err)
+			}
+			return link
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := newBlobDir(t)
+			first, _ := inAlbum(t, dir, tid-1000, 3)
+			target, conn := inAlbum(t, dir, tid)
+			third, _ := newKin(t, "c")
+			other := again(t, dir)
+			text := sharing("a", postgresql(first.DSN), other) + sharing("b", postgresql(target.DSN), dir) +
+				section("c", third[0].target.DSN)
+			failed := expectShared(t, text, target, conn, tid, dir, "a uses it, too")
+			expectError(t, failed["a"], ExitRefused, other, "b uses it, too")
+			// The others are packed: what the two refer to is known.
+			expectFine(t, failed, "c")
+			expectStored(t, third[0].conn, 0, 1)
+			if open := get[int](t, conn, "SELECT count(*) FROM relpack.run WHERE outcome IS DISTINCT FROM 'refused'"); open != 0 {
+				t.Errorf("%d runs did not end as refused", open)
+			}
+		})
+	}
+}
+
+func TestABlobDirectoryOfAStorageOutOfReachIsNotTakenForItsOwn(t *testing.T) {
+	t.Parallel()
+	tid := zodbtest.TimeTid(time.Now().Add(-time.Hour))
+	for _, other := range []string{"<mysql>\n</mysql>", postgresql("host=/nonexistent dbname=main")} {
+		dir := newBlobDir(t)
+		target, conn := inAlbum(t, dir, tid)
+		text := sharing("b", postgresql(target.DSN), dir) + sharing("a", other, dir)
+		expectShared(t, text, target, conn, tid, dir, "a uses it, too")
+	}
+}
+
+func TestSectionsOfOneDatabaseShareItsBlobDirectory(t *testing.T) {
+	t.Parallel()
+	tid := zodbtest.TimeTid(time.Now().Add(-time.Hour))
+	dir := newBlobDir(t)
+	target, conn := inAlbum(t, dir, tid)
+	text := sharing("a", postgresql(target.DSN), dir) + sharing("b", postgresql(target.DSN+" application_name=again"), dir)
+	failed, _ := packFile(t, text, everything)
+	expectFine(t, failed, "a")
+	expectError(t, failed["b"], ExitRefused, "b is the same database as a")
+	expectBlob(t, target, zodbtest.Bushy, 3, tid, false)
+	expectStored(t, conn, 0, 1, 2)
+}
