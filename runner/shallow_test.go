@@ -64,7 +64,7 @@ func TestTheTreeOfASiteIsShallowAndStaysSo(t *testing.T) {
 		}
 		// What this session has read is not counted later.
 		run(t, conn, "SELECT pg_stat_force_next_flush()")
-		read := rowsRead(t, target, func() { packStorage(t, target, everything) })
+		read := rowsRead(t, target, readInGraph, func() { packStorage(t, target, everything) })
 		expectExact(t, conn)
 		near, nearest := depthOf(graph.levels())
 		mean, most := depthOf(treeLevels(t, conn))
@@ -79,15 +79,16 @@ func TestTheTreeOfASiteIsShallowAndStaysSo(t *testing.T) {
 	}
 }
 
-// rowsRead counts them, which a session reports when it ends.
-func rowsRead(t testing.TB, target Target, pack func()) int64 {
+// rowsRead counts by a query the rows that a pack reads, which a session reports
+// when it ends.
+func rowsRead(t testing.TB, target Target, count string, pack func()) int64 {
 	t.Helper()
 	conn := session(t, target)
 	settled := func() (rows int64) {
 		until(t, "the statistics", func() bool {
 			last := rows
 			time.Sleep(300 * time.Millisecond)
-			rows = get[int64](t, conn, readInGraph)
+			rows = get[int64](t, conn, count)
 			return rows == last
 		})
 		return rows
