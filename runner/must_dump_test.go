@@ -14,6 +14,15 @@ import (
 // restored is a database with what pg_dump, with these options, tells of another.
 func restored(t *testing.T, target Target, options ...string) (Target, *pgx.Conn) {
 	t.Helper()
+	other, conn := newEmptyDatabase(t)
+	run(t, conn, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+	restoreInto(t, other, nil, target, options...)
+	return other, conn
+}
+
+// restoreInto fills a database with that, by pg_restore with options of its own.
+func restoreInto(t *testing.T, other Target, restoring []string, target Target, options ...string) {
+	t.Helper()
 	programs, err := pgtest.Find(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -25,11 +34,9 @@ func restored(t *testing.T, target Target, options ...string) (Target, *pgx.Conn
 		}
 	}
 	file := filepath.Join(t.TempDir(), "site.dump")
-	other, conn := newEmptyDatabase(t)
-	run(t, conn, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 	for _, command := range [][]string{
 		append([]string{dump, "-Fc", "--file", file, "--dbname", target.DSN}, options...),
-		{restore, "--single-transaction", "--dbname", other.DSN, file},
+		append([]string{restore, "--single-transaction", "--dbname", other.DSN, file}, restoring...),
 	} {
 		cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
 		cmd.Env = pgtest.Environ()
@@ -37,7 +44,6 @@ func restored(t *testing.T, target Target, options ...string) (Target, *pgx.Conn
 			t.Fatalf("%q: %v\n%s", command, err, out)
 		}
 	}
-	return other, conn
 }
 
 func TestADumpIsRestoredAndPacked(t *testing.T) {

@@ -190,3 +190,22 @@ func TestAForeignKeyOfOthersOnRelpacksTablesIsRefused(t *testing.T) {
 	_, err := h.as(t, h.owner).Exec(t.Context(), "SELECT relpack.require_own()")
 	expectError(t, err, ExitRefused, "foreign key mine")
 }
+
+// A dump says nothing of rights that nobody has, and the default privileges of
+// the database that it is restored into apply.
+func TestDefaultPrivilegesOfTheDatabaseThatADumpIsRestoredIntoAreRefusedAndHealed(t *testing.T) {
+	t.Parallel()
+	source := newHouse(t)
+	commitAt(t, source.as(t, source.app), 48*time.Hour, garden)
+	dryRun(t, as(source.target, source.owner))
+	h := source
+	h.target, h.admin = newEmptyDatabase(t)
+	run(t, h.admin, "GRANT CREATE ON DATABASE "+h.admin.Config().Database+" TO "+h.owner+"; GRANT CREATE ON SCHEMA public TO "+h.owner)
+	run(t, h.admin, strings.NewReplacer("%owner%", h.owner, "%app%", h.app).Replace(generous))
+	restoreInto(t, h.target, []string{"--no-owner", "--no-comments", "--role=" + h.owner}, source.target)
+	owner := as(h.target, h.owner)
+	expectOwnRefused(t, owner, h.app+" has ", "relpack migrate up")
+	up(t, owner)
+	packStorage(t, owner, everything)
+	expectStored(t, h.admin, 0, 1, 2)
+}

@@ -57,7 +57,7 @@ func expect(t *testing.T, what, text string, words ...string) {
 func TestTheFirstSnapshotCreatesAllAndDropsAll(t *testing.T) {
 	dir := first(t, nil)
 	up, down := release(t, dir, "", map[string]string{"one": one, "shown": shown})
-	expect(t, "Up", up, one, shown, "create_triggers", "REVOKE ALL", "lock_timeout", "!DROP")
+	expect(t, "Up", up, one, shown, "create_triggers", "REVOKE ALL", "take_back(NULL)", "lock_timeout", "!DROP")
 	expect(t, "Down", down, "drop_triggers", `DROP VIEW relpack."shown"`, `DROP FUNCTION relpack."one"`, "!CREATE")
 	if strings.Index(up, "VIEW") < strings.Index(up, "FUNCTION") || strings.Index(down, "VIEW") > strings.Index(down, "FUNCTION") {
 		t.Errorf("views come before functions in\n%s%s", up, down)
@@ -67,7 +67,7 @@ func TestTheFirstSnapshotCreatesAllAndDropsAll(t *testing.T) {
 func TestAChangedFunctionGoesUpWithThePreviousTextDown(t *testing.T) {
 	dir := first(t, map[string]string{"one": one, "shown": shown})
 	up, down := release(t, dir, "more", map[string]string{"one": oneTwice, "shown": shown})
-	expect(t, "Up", up, oneTwice, "REVOKE ALL", "!DROP", "!VIEW", "!create_triggers")
+	expect(t, "Up", up, oneTwice, "REVOKE ALL", "take_back('{}')", "!DROP", "!VIEW", "!create_triggers")
 	expect(t, "Down", down, one, "!DROP", "!VIEW", "!drop_triggers")
 }
 
@@ -81,6 +81,15 @@ func TestAChangedSignatureIsDroppedFirst(t *testing.T) {
 			t.Errorf("dropped too late:\n%s", text)
 		}
 	}
+}
+
+// Grants on what is only replaced are the owner's to keep.
+func TestDefaultPrivilegesAreTakenBackFromWhatIsNew(t *testing.T) {
+	dir := first(t, map[string]string{"one": one})
+	up, _ := release(t, dir, "more", map[string]string{"one": oneTwice, "shown": shown})
+	expect(t, "Up", up, "take_back('{shown}')")
+	up, _ = release(t, dir, "yet_more", map[string]string{"one": oneMore, "shown": shown})
+	expect(t, "Up", up, "take_back('{one,shown}')")
 }
 
 func TestARemovedFunctionIsDroppedAndComesBackDown(t *testing.T) {
