@@ -6262,7 +6262,10 @@ BEGIN
     RETURN QUERY
     WITH found (kind, zoid) AS (
         SELECT 'no root', 0
-        WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = 0 AND object.parent = 0)
+        -- After a first build that was disturbed it may have to be read yet.
+        WHERE CASE WHEN EXISTS (SELECT FROM relpack.object WHERE object.zoid = 0)
+                   THEN NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = 0 AND object.parent = 0)
+                   ELSE v_storage.settled_tid > 0 END
         UNION ALL
         SELECT 'parent without reference', child.zoid
         FROM relpack.object AS child
