@@ -67,7 +67,15 @@ func (h *modelHistory) alter(ctx context.Context, s modelStep) error {
 	if len(writes) > 0 {
 		h.change(func(stored modelStorage) {
 			for _, w := range writes {
-				stored[w.zoid] = modelRow{stored[w.zoid].tid, w.content}
+				tid := stored[w.zoid].tid
+				stored[w.zoid] = modelRow{tid, w.content}
+				// Whoever puts rows back without triggers has no other state of this
+				// tid: that is for an audit to find, some day.
+				for _, snapshot := range h.snapshots {
+					if snapshot[w.zoid].tid == tid {
+						snapshot[w.zoid] = modelRow{tid, w.content}
+					}
+				}
 			}
 		})
 		// What is read again is pending, as after an abandoned run.
