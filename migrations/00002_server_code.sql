@@ -5786,12 +5786,10 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_revoke text;
 BEGIN
-    FOR v_revoke IN
-        SELECT format('REVOKE %s ON %s FROM %s CASCADE', given.privilege, given.thing,
-                      CASE given.grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(given.grantee)) END)
+    EXECUTE coalesce((
+        SELECT string_agg(format('REVOKE %s ON %s FROM %s CASCADE', given.privilege, given.thing,
+                                 CASE given.grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(given.grantee)) END), '; ')
         FROM (
             SELECT nspname, nspowner, 'SCHEMA relpack', privilege_type, grantee, privilege_type = 'CREATE'
             FROM pg_namespace, aclexplode(nspacl)
@@ -5815,9 +5813,7 @@ BEGIN
         ) AS given (name, owner, thing, privilege, grantee, dangerous)
         WHERE given.grantee <> given.owner
           AND (given.dangerous OR take_back.created IS NULL OR given.name = ANY (take_back.created))
-    LOOP
-        EXECUTE v_revoke;
-    END LOOP;
+    ), '');
 END;
 $$;
 
