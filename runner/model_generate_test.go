@@ -30,7 +30,7 @@ func newModelGenerator(seed uint64, h *modelHistory) *modelGenerator {
 		plots = 40
 	}
 	g := &modelGenerator{Rand: rand.New(rand.NewPCG(seed, 1)), h: h, age: 60 * 24 * 60, next: 1, plots: plots}
-	if troubles := rand.New(rand.NewPCG(seed, 2)); troubles.IntN(modelTroubled) == 0 {
+	if troubles := rand.New(rand.NewPCG(seed, 2)); troubles.IntN(modelTroubled()) == 0 {
 		g.troubles = troubles
 	}
 	return g

@@ -49,6 +49,10 @@ func (h *modelHistory) packByRunner(ctx context.Context, s modelStep) error {
 			return gone
 		}
 	}
+	if err != nil && h.altered == sureReports {
+		// It may have compared before it ended.
+		h.altered = maybeReports
+	}
 	packTid, capped := h.packTid(ctx, report.packTime)
 	if capped != nil {
 		return capped

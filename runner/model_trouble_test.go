@@ -1,17 +1,25 @@
 package runner
 
 import (
+	"os"
 	"slices"
+	"strconv"
 )
 
 // Troubles are what others do to the database besides writing objects. One
 // history in three has some. They are drawn apart from all else, so that the
 // other histories are what they would be without them.
 
-const (
-	modelTroubled = 3  // so many histories for one with troubles
-	modelTroubles = 12 // the chance of a trouble to begin there, per cent
-)
+const modelTroubles = 12 // the chance of a trouble to begin there, per cent
+
+// modelTroubled is how many histories there are for one with troubles:
+// RELPACK_TROUBLED, or 3.
+func modelTroubled() int {
+	if n, err := strconv.Atoi(os.Getenv("RELPACK_TROUBLED")); err == nil && n > 0 {
+		return n
+	}
+	return 3
+}
 
 // trouble draws the next step of a trouble, if it is time for one.
 func (g *modelGenerator) trouble() (modelStep, bool) {
