@@ -18,6 +18,8 @@ WEIGHTS = {
     "add": 6, "add folder": 2, "add blob": 2, "overwrite blob": 2, "edit": 4,
     "move": 4, "delete": 5, "relate": 2, "pin": 1, "unpin": 1, "prune": 1,
 }
+# What makes no new object, and makes nothing refer to what it did not refer to.
+CALM = ["overwrite blob", "edit", "delete", "unpin"]
 
 
 class Actions:
@@ -28,6 +30,7 @@ class Actions:
         self.count = 0
         self.prefix = "w%d-%d" % (seed, time.time())
         self.held = None
+        self.calm = False
         weights = dict(WEIGHTS)
         if profile == "now":
             weights["hold"] = 4
@@ -41,7 +44,9 @@ class Actions:
 
     def choose(self):
         name = self.random.choices(self.names, self.weights)[0]
-        if self.held is not None and self.random.random() < 0.5:
+        if self.calm:
+            name = self.random.choice(CALM)
+        elif self.held is not None and self.random.random() < 0.5:
             name = "paste"
         return name, getattr(self, name.replace(" ", "_"))
 

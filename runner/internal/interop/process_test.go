@@ -68,6 +68,7 @@ func (p *process) result() result {
 type application struct {
 	w         *site
 	processes []*process
+	writers   []*process
 	logs      []string
 	stop      sync.Once
 }
@@ -84,8 +85,11 @@ func (w *site) startApplication(profile string, writers, readers int, more ...st
 	a := &application{w: w}
 	run := func(script, profile string, seed int) {
 		log := filepath.Join(dir, fmt.Sprintf("%s-%s-%d.log", script, profile, seed))
-		a.logs = append(a.logs, log)
-		a.processes = append(a.processes, w.start(w.python.Program("python"), script, w.config, profile, strconv.Itoa(seed), log))
+		p := w.start(w.python.Program("python"), script, w.config, profile, strconv.Itoa(seed), log)
+		a.logs, a.processes = append(a.logs, log), append(a.processes, p)
+		if script == "writer.py" {
+			a.writers = append(a.writers, p)
+		}
 	}
 	run("writer.py", "touch", 0)
 	for i := range writers {
@@ -104,6 +108,27 @@ func (w *site) startApplication(profile string, writers, readers int, more ...st
 		})
 	}
 	return a
+}
+
+// whileCalm does something while the writers make nothing new, and have nothing
+// refer to what it did not refer to before.
+func (a *application) whileCalm(do func()) {
+	a.w.t.Helper()
+	tell := func(calm int) {
+		for _, p := range a.writers {
+			p.signal(syscall.SIGUSR1)
+		}
+		a.w.until("the writers were told", func() bool {
+			files, err := filepath.Glob(filepath.Join(filepath.Dir(a.logs[0]), "*.calm"))
+			if err != nil {
+				a.w.t.Fatal(err)
+			}
+			return len(files) == calm
+		})
+	}
+	tell(len(a.writers))
+	do()
+	tell(0)
 }
 
 // until polls until the condition holds.

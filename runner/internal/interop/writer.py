@@ -11,11 +11,13 @@ Profiles:
             memory, whether they are stored still or not
 
 LOG appears when all is ready, and gets a line for each commit: start, seconds,
-what. Standard output gets a
-count of what happened, as JSON.
+what. SIGUSR1 calms the writer (see actions.CALM), and rouses it again; as long
+as it is calm there is a file LOG.calm. Standard output gets a count of what
+happened, as JSON.
 """
 import collections
 import json
+import os
 import random
 import signal
 import sys
@@ -41,6 +43,7 @@ class Writer:
         self.log = None
         self.counts = collections.Counter()
         self.stopping = False
+        self.told = False
         self.touched = 0
         self.actions = Actions(self.connection, self.random, profile, seed)
         self.ghosts = None
@@ -50,8 +53,22 @@ class Writer:
     def stop(self, *_):
         self.stopping = True
 
+    def calm_or_rouse(self, *_):
+        self.told = not self.told
+
+    def obey(self):
+        """Between two transactions."""
+        if self.told == self.actions.calm:
+            return
+        self.actions.calm = self.told
+        if self.told:
+            open(self.log.name + ".calm", "w").close()
+        else:
+            os.remove(self.log.name + ".calm")
+
     def run(self):
         while not self.stopping:
+            self.obey()
             if self.profile == "touch":
                 self.touched = (self.touched + 1) % 3
                 name, action = ("touch", self.touch)
@@ -107,6 +124,7 @@ def main():
     db = open_db(config)
     writer = Writer(db, profile, int(seed))
     signal.signal(signal.SIGTERM, writer.stop)
+    signal.signal(signal.SIGUSR1, writer.calm_or_rouse)
     with open(log, "w", buffering=1) as writer.log:
         writer.run()
     print(json.dumps(writer.counts))
