@@ -82,6 +82,18 @@ func (h *modelHistory) alter(ctx context.Context, s modelStep) error {
 		h.dirty = true
 	}
 	h.altered = sureReports
+	if s.kind != "retype" && s.kind != "states" {
+		// Another file is what a TRUNCATE gives too, whose event is reason enough
+		// to compare: a sweep that finds nothing to delete need not ask.
+		var truncated bool
+		if err := h.w.app.QueryRow(ctx, "SELECT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')").
+			Scan(&truncated); err != nil {
+			return err
+		}
+		if truncated {
+			h.altered = maybeReports
+		}
+	}
 	return h.happens(ctx, sureReports)
 }
 

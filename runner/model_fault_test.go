@@ -104,14 +104,15 @@ func TestAHistoryThatFailsIsShortenedToAScriptThatPlays(t *testing.T) {
 		run(t, w.app, wrong)
 	}
 	_, whole := searchHistories(t, spoil, fault.seed, 1, 1, false)
-	_, failure := searchHistories(t, spoil, fault.seed, 1, 1, true)
-	if whole == nil || failure == nil {
+	_, short := searchHistories(t, spoil, fault.seed, 1, 1, true)
+	if len(whole) == 0 || len(short) == 0 {
 		t.Fatal("nothing failed")
 	}
+	failure := short[0]
 	text := formatModelScript(failure.script)
 	t.Logf("%v:\n%s", failure.err, text)
-	if lines := strings.Count(text, "\n"); lines == 0 || lines > len(whole.script)/2 {
-		t.Errorf("it has %d lines of %d", lines, len(whole.script))
+	if lines := strings.Count(text, "\n"); lines == 0 || lines > len(whole[0].script)/2 {
+		t.Errorf("it has %d lines of %d", lines, len(whole[0].script))
 	}
 	script, err := parseModelScript(text + "\n# a comment\n")
 	if err != nil {

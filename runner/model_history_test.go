@@ -56,9 +56,9 @@ func TestEveryHistoryLeavesExactlyWhatAMarkFromTheRootWould(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	histories, seed := modelNumber(t, "RELPACK_HISTORIES", 250), modelNumber(t, "RELPACK_SEED", 1)
-	counts, failure := searchHistories(t, nil, uint64(seed), histories, 6, true)
-	if failure != nil {
-		t.Fatalf("seed %d: %v\nRELPACK_SCRIPT plays this:\n%s", failure.seed, failure.err, formatModelScript(failure.script))
+	counts, failures := searchHistories(t, nil, uint64(seed), histories, 6, true)
+	if len(failures) > 0 {
+		t.Fatalf("%d histories failed", len(failures))
 	}
 	took := time.Since(start)
 	t.Logf("%d histories of %d steps in %v, of seeds %d to %d", histories, modelSteps+1, took.Round(time.Millisecond), seed, seed+histories-1)
@@ -133,16 +133,20 @@ type modelFailure struct {
 	err    error
 }
 
-// searchHistories plays histories in several databases at once until one
-// fails, which it shortens. prepare alters each database first.
-func searchHistories(t testing.TB, prepare func(*modelWorker), seed uint64, histories int64, workers int, shorten bool) (map[string]int, *modelFailure) {
+// modelFailures is how many histories fail before no more are played: a soak of
+// many should tell of all that it meets.
+const modelFailures = 10
+
+// searchHistories plays histories in several databases at once, shortens each
+// that fails, and prints it at once. prepare alters each database first.
+func searchHistories(t testing.TB, prepare func(*modelWorker), seed uint64, histories int64, workers int, shorten bool) (map[string]int, []modelFailure) {
 	t.Helper()
 	var (
-		next   atomic.Int64
-		group  sync.WaitGroup
-		mu     sync.Mutex
-		failed *modelFailure
-		counts = map[string]int{}
+		next     atomic.Int64
+		group    sync.WaitGroup
+		mu       sync.Mutex
+		failures []modelFailure
+		counts   = map[string]int{}
 	)
 	for i := range min(workers, int(histories)) {
 		w := newModelWorker(t, i > 0)
@@ -153,10 +157,13 @@ func searchHistories(t testing.TB, prepare func(*modelWorker), seed uint64, hist
 			for {
 				n := next.Add(1) - 1
 				mu.Lock()
-				over := n >= histories || failed != nil
+				over := n >= histories || len(failures) >= modelFailures
 				mu.Unlock()
 				if over {
 					break
+				}
+				if n > 0 && n%1000 == 0 {
+					t.Logf("%d histories so far", n)
 				}
 				start := time.Now()
 				script, err := playModelSeed(t.Context(), w, seed+uint64(n))
@@ -166,16 +173,13 @@ func searchHistories(t testing.TB, prepare func(*modelWorker), seed uint64, hist
 				if err == nil {
 					continue
 				}
+				if shorten {
+					script, err = shortenModelScript(t.Context(), w, script, err)
+					t.Logf("seed %d: %v\nRELPACK_SCRIPT plays this:\n%s", seed+uint64(n), err, formatModelScript(script))
+				}
 				mu.Lock()
-				first := failed == nil
-				if first {
-					failed = &modelFailure{seed + uint64(n), script, err}
-				}
+				failures = append(failures, modelFailure{seed + uint64(n), script, err})
 				mu.Unlock()
-				if first && shorten {
-					failed.script, failed.err = shortenModelScript(t.Context(), w, script, err)
-				}
-				break
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -185,7 +189,7 @@ func searchHistories(t testing.TB, prepare func(*modelWorker), seed uint64, hist
 		})
 	}
 	group.Wait()
-	return counts, failed
+	return counts, failures
 }
 
 // wasSetBack tells whether the machine's clock was set back since. The model
