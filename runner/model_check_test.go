@@ -290,6 +290,10 @@ func (h *modelHistory) afterCrash(ctx context.Context, s modelStep) error {
 			h.settle(h.building)
 			h.building = false
 		}
+		if slices.ContainsFunc(found.missing, func(zoid int64) bool { _, hole := h.holes[zoid]; return !hole }) {
+			// What vanished and nothing live refers to has yet to leave the graph.
+			h.record(found)
+		}
 	case h.building:
 		h.w.counts["build abandoned"]++
 		h.dirty = true

@@ -97,6 +97,43 @@ func (m *model) record(found modelFound) {
 	m.accepted = modelSet(found.accepted)
 }
 
+// recordAgain: of what an abandoned run had recorded that leaves which had vanished
+// and which nothing live refers to, before the next run reads anything. In a graph
+// that is doubted it stays.
+func (h *modelHistory) recordAgain(ctx context.Context) error {
+	if h.recorded == nil || h.building {
+		return nil
+	}
+	found, err := h.w.look(ctx)
+	if err != nil {
+		return err
+	}
+	left := modelSet(found.recorded)
+	if !h.dirty && !h.blurred {
+		for zoid := range h.holes {
+			if !left[zoid] {
+				return lossf("object %d is missing, live objects refer to it, and its node has left", zoid)
+			}
+		}
+	}
+	h.record(found)
+	return nil
+}
+
+// settleRecorded has leave what recordAgain tells of, before a run begins that
+// can't be watched.
+func (h *modelHistory) settleRecorded(ctx context.Context) error {
+	if h.recorded == nil || h.building {
+		return nil
+	}
+	const settle = `
+		SELECT relpack.try_pack_lock();
+		SELECT relpack.reach() WHERE EXISTS (SELECT FROM relpack.missing) AND NOT EXISTS (SELECT FROM relpack.pending)`
+	_, err := h.w.packer.Exec(ctx, settle)
+	_, left := h.w.packer.Exec(ctx, "SELECT relpack.release_pack_lock()")
+	return errors.Join(err, left, h.recordAgain(ctx))
+}
+
 // checkHoles compares the nodes that relpack calls missing.
 func (h *modelHistory) checkHoles(found modelFound) error {
 	if want := slices.Sorted(maps.Keys(h.holes)); !slices.Equal(found.missing, want) {

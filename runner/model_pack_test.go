@@ -95,6 +95,9 @@ func (h *modelHistory) steps(ctx context.Context, s modelStep, done func(*modelR
 	if err := r.settleSuspects(ctx); err != nil {
 		return err
 	}
+	if err := r.recordAgain(ctx); err != nil {
+		return err
+	}
 	if r.renewed > 0 {
 		if err := r.w.packer.QueryRow(ctx, "SELECT noticed_tid FROM relpack.storage").Scan(&r.noticed); err != nil {
 			return err

@@ -33,6 +33,9 @@ func (h *modelHistory) packByRunner(ctx context.Context, s modelStep) error {
 		h.forgetGraph()
 		h.building = true
 	}
+	if err := h.settleRecorded(ctx); err != nil {
+		return err
+	}
 	before := h.knowledge()
 	h.settle(h.building)
 	h.building = false

@@ -65,7 +65,8 @@ func (w *modelWorker) function(name string, parts ...string) (string, error) {
 func (w *modelWorker) prepare(t testing.TB, db *pgtest.Database) {
 	t.Helper()
 	conn := db.Connect(t)
-	run(t, conn, `CREATE TABLE public.model_limits AS SELECT * FROM relpack.limits();
+	run(t, conn, `CREATE TABLE public.model_usual AS SELECT * FROM relpack.limits();
+		CREATE TABLE public.model_limits AS SELECT * FROM public.model_usual;
 		CREATE TABLE public.model_clock AS SELECT clock_timestamp() AS moment`)
 	names := slices.Collect(maps.Keys(modelReplaced))
 	if w.quick {

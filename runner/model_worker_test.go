@@ -92,7 +92,9 @@ const modelReset = `
 	VALUES (%[1]d, %[1]d, %[1]d, 1, 'known', 'public.object_state'::regclass, pg_relation_filenode('public.object_state'),
 	        relpack.trigger_identity(), relpack.column_identity(), relpack.graph_identity());
 	INSERT INTO relpack.object (zoid, tid, parent, class, size) VALUES (0, %[1]d, 0, relpack.class_id('zmodels', 'Document'), %[2]d);
-	UPDATE public.model_clock SET moment = relpack.tid_time(%[1]d)`
+	UPDATE public.model_clock SET moment = relpack.tid_time(%[1]d);
+	DELETE FROM public.model_limits;
+	INSERT INTO public.model_limits SELECT * FROM public.model_usual`
 
 const modelIndexes = `
 	SELECT relpack.build_reset();
