@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -214,35 +213,4 @@ func (h *handbook) relpack(command string) {
 		h.t.Fatalf("the test doesn't know how to run %q", command)
 	}
 	packStorage(h.t, h.target, o)
-}
-
-// What the handbook doesn't name, a DBA meets without a word.
-func TestTheHandbookNamesEveryTableViewAndFunction(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile(handbookFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, conn := newStorage(t)
-	names, err := pgxRows(t.Context(), conn, pgx.RowTo[string], `
-		SELECT relname::text FROM pg_class WHERE relnamespace = 'relpack'::regnamespace AND relkind IN ('r', 'v')
-		UNION
-		SELECT proname::text FROM pg_proc WHERE pronamespace = 'relpack'::regnamespace`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		if !regexp.MustCompile("[`.\"]" + name + "\\b").Match(text) {
-			t.Errorf("%s does not mention relpack.%s", handbookFile, name)
-		}
-	}
-	_, steps, found := strings.Cut(string(text), "\n## Steps that only relpack calls\n")
-	if !found {
-		t.Fatalf("%s has no chapter of the steps", handbookFile)
-	}
-	for _, quoted := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(steps, -1) {
-		if !slices.Contains(names, quoted[1]) {
-			t.Errorf("%s mentions %s, which is not there", handbookFile, quoted[1])
-		}
-	}
 }
