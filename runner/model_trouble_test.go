@@ -7,13 +7,12 @@ import (
 )
 
 // Troubles are what others do to the database besides writing objects. One
-// history in three has some. They are drawn apart from all else, so that the
-// other histories are what they would be without them.
+// history in three has some, or one in RELPACK_TROUBLED. They are drawn apart
+// from all else, so that the other histories are what they would be without them.
 
 const modelTroubles = 12 // the chance of a trouble to begin there, per cent
 
-// modelTroubled is how many histories there are for one with troubles:
-// RELPACK_TROUBLED, or 3.
+// modelTroubled is how many histories there are for one with troubles.
 func modelTroubled() int {
 	if n, err := strconv.Atoi(os.Getenv("RELPACK_TROUBLED")); err == nil && n > 0 {
 		return n
