@@ -63,12 +63,12 @@ func (h *modelHistory) rootless(ctx context.Context) error {
 	if _, err := h.w.app.Exec(ctx, "DELETE FROM public.object_state WHERE zoid = 0"); err != nil {
 		return err
 	}
-	err := h.steps(ctx, modelStep{verb: "pack", kind: "steps", args: map[string]int64{"grace": -1}}, nil)
-	if !isState(err, stateRefused) || !strings.Contains(err.Error(), "no root") {
-		return lossf("a storage without root was packed: %v", err)
-	}
+	refused := h.steps(ctx, modelStep{verb: "pack", kind: "steps", args: map[string]int64{"grace": -1}}, nil)
 	if err := modelStore(ctx, h.w.app, root.tid, []modelWrite{{0, root.content}}); err != nil {
 		return err
+	}
+	if !isState(refused, stateRefused) || !strings.Contains(refused.Error(), "no root") {
+		return lossf("a storage without root was packed: %v", refused)
 	}
 	h.touched[0] = true
 	return nil

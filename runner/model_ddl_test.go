@@ -200,5 +200,14 @@ func (r *modelRun) rereadModel(ctx context.Context) error {
 		return err
 	}
 	r.w.counts["read again"]++
-	return r.reread(ctx)
+	if err := r.reread(ctx); err != nil {
+		return err
+	}
+	// What was found to differ is pending, as after an abandoned run.
+	var differs bool
+	if err := r.w.packer.QueryRow(ctx, "SELECT EXISTS (SELECT FROM relpack.pending)").Scan(&differs); err != nil {
+		return err
+	}
+	r.dirty = r.dirty || differs
+	return nil
 }

@@ -13,6 +13,8 @@ AS $$
 BEGIN
     PERFORM relpack.require_packer();
     PERFORM relpack.require_pack_lock();
+    -- A storage of which no graph can be built keeps the one that there is.
+    PERFORM relpack.require_storage();
     PERFORM relpack.require_no_holes();
     -- The row is missing after a restore without the data of our tables.
     INSERT INTO relpack.storage DEFAULT VALUES ON CONFLICT DO NOTHING;
