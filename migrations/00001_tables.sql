@@ -259,7 +259,7 @@ CREATE TABLE relpack.referred_by (
     CONSTRAINT referred_by_pkey PRIMARY KEY (origin, holder)
 );
 COMMENT ON TABLE relpack.referred_by IS
-    'Storages of the same configuration file, and how many of their objects refer to objects of this one. While one does, or may, relpack.sweep() refuses; what is younger than looked stays. Delete the row of a storage that is gone for good; set looked to infinity where one that can''t be read is known to refer to nothing here.';
+    'Storages of the same configuration file, and how many of their objects refer to objects of this one. While one does, or may, relpack.sweep() refuses; what is younger than looked stays. relpack.forget_referrer() strikes off a storage that is gone for good; set looked to infinity where one that can''t be read is known to refer to nothing here.';
 COMMENT ON COLUMN relpack.referred_by.refs IS 'References to objects of this storage.';
 COMMENT ON COLUMN relpack.referred_by.unreadable IS 'Objects there that can''t be decoded and may refer to objects of this storage.';
 COMMENT ON COLUMN relpack.referred_by.looked IS 'Before that storage was read, and before any transaction began that was open there, by the clock of this server. NULL: it was never read.';

@@ -1664,6 +1664,32 @@ COMMENT ON FUNCTION relpack.column_identity() IS
     'Catalog identity of the columns of object_state: another one than in relpack.storage.column_identity means that they were altered, which may have changed every state without a trigger.';
 -- +goose StatementEnd
 
+-- sql/commit_durably.sql
+-- +goose StatementBegin
+-- What is committed locally (relpack.commit_locally) is durable elsewhere once
+-- this is. No message of a wait that is given up: the report has one.
+CREATE OR REPLACE FUNCTION relpack.commit_durably(packer integer, run bigint, deleted bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_packer_alive(packer);
+    PERFORM set_config('client_min_messages', 'error', true),
+            set_config('synchronous_commit', 'on', true);
+    UPDATE relpack.run SET deleted = commit_durably.deleted WHERE id = commit_durably.run;
+    IF NOT FOUND THEN
+        -- A transaction that has written nothing waits for nobody.
+        RAISE EXCEPTION 'the row of this run in relpack.run was deleted' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack" again.';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.commit_durably(integer, bigint, bigint) IS
+    'Notes in relpack.run how many objects are deleted, and has the COMMIT of this transaction wait for synchronous standbys: with it, all that was committed before is durable there, so that files of deleted blobs may go. For another session than packer, which holds the pack lock: RP004 otherwise.';
+-- +goose StatementEnd
+
 -- sql/commit_locally.sql
 -- +goose StatementBegin
 -- A COMMIT that waits for a synchronous standby has not let go of its locks. If
@@ -2571,6 +2597,29 @@ COMMENT ON FUNCTION relpack.forget_missing() IS
     'Last step of relpack.reach(): nodes of vanished rows that nothing live refers to leave the graph, some at a time; returns how many.';
 -- +goose StatementEnd
 
+-- sql/forget_referrer.sql
+-- +goose StatementBegin
+-- The grace of what that storage referred to begins now: relpack.note_unreferred().
+-- Databases of several servers may have one name.
+CREATE OR REPLACE FUNCTION relpack.forget_referrer(holder text, origin text DEFAULT NULL)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    DELETE FROM relpack.referred_by AS known
+    WHERE known.holder = forget_referrer.holder
+      AND (forget_referrer.origin IS NULL OR known.origin = forget_referrer.origin);
+    RETURN FOUND;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.forget_referrer(text, text) IS
+    'Strikes a storage that is gone for good off relpack.referred_by, by its name in the configuration file; with origin only the database of that name that relpack.origin() tells there. False: none was recorded.';
+-- +goose StatementEnd
+
 -- sql/fresh_state.sql
 -- +goose StatementBegin
 -- What a sweep that decodes has to look at before it may commit. With the rights
@@ -2921,14 +2970,12 @@ AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(1919249520, 2),
             set_config('idle_in_transaction_session_timeout', '10s', true);
-    IF NOT EXISTS (SELECT FROM relpack.pack_lock_holder() AS holder WHERE holder.pid = packer) THEN
-        RAISE EXCEPTION 'the session that holds the pack lock has ended' USING ERRCODE = 'RP001';
-    END IF;
+    PERFORM relpack.require_packer_alive(packer);
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.join_packer(integer) IS
-    'Begins a transaction of a second session that sends what was read for the session packer, which must hold the pack lock: RP001 otherwise. Takes advisory lock (1919249520, 2) shared.';
+    'Begins a transaction of a second session that sends what was read for the session packer, which must hold the pack lock: RP004 otherwise. Takes advisory lock (1919249520, 2) shared.';
 -- +goose StatementEnd
 
 -- sql/limits.sql
@@ -3753,6 +3800,27 @@ $$;
 
 COMMENT ON FUNCTION relpack.path_to_root(bigint) IS
     'Why an object is alive: the chain of parents from it up to the root. For an unreachable object, a chain of referrers up to where it ends (nothing refers to its last object, or only what was met before; at most 1000). missing: its row vanished, and what hangs on it is kept.';
+-- +goose StatementEnd
+
+-- sql/pend.sql
+-- +goose StatementBegin
+-- In one order: two sessions of a run may name the same objects.
+CREATE OR REPLACE FUNCTION relpack.pend(packer integer, zoids bigint[])
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_packer_alive(packer);
+    INSERT INTO relpack.pending (zoid)
+    SELECT DISTINCT other.zoid FROM unnest(zoids) AS other (zoid) ORDER BY other.zoid
+    ON CONFLICT DO NOTHING;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.pend(integer, bigint[]) IS
+    'Has objects examined by the next update, or by the next pack should this run not come so far. For all sessions of the run whose session packer holds the pack lock: RP004 otherwise.';
 -- +goose StatementEnd
 
 -- sql/reach.sql
@@ -4653,6 +4721,27 @@ COMMENT ON FUNCTION relpack.require_packer() IS
     'Raises insufficient_privilege unless the role that the session has taken may pack.';
 -- +goose StatementEnd
 
+-- sql/require_packer_alive.sql
+-- +goose StatementBegin
+-- Other sessions of a pack send what they read: if the one that holds the pack
+-- lock is lost, another pack may have begun, and this one's word is worth nothing.
+CREATE OR REPLACE FUNCTION relpack.require_packer_alive(packer integer)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM relpack.pack_lock_holder() AS holder WHERE holder.pid = packer) THEN
+        RAISE EXCEPTION 'the session that holds the pack lock has ended' USING ERRCODE = 'RP004';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_packer_alive(integer) IS
+    'Raises RP004 unless the session packer holds the pack lock: for what a pack does in its other sessions.';
+-- +goose StatementEnd
+
 -- sql/require_protocol.sql
 -- +goose StatementBegin
 -- RelStorage may be upgraded in the middle of a run: what was a packers' lock
@@ -4872,11 +4961,11 @@ BEGIN
                   HINT = CASE
                       WHEN v_known IS NOT NULL THEN
                           format('Pack it together with them (zc.zodbdgc does). Of a storage that is gone: '
-                                 'DELETE FROM relpack.referred_by WHERE holder = %L;', v_known)
+                                 'SELECT relpack.forget_referrer(%L);', v_known)
                       ELSE
                           format('relpack reads it once it is in the configuration file, can be reached and has relpack installed. '
                                  'If it refers to nothing here, and never will: UPDATE relpack.referred_by SET looked = ''infinity'' WHERE holder = %1$L; '
-                                 'if it is gone: DELETE FROM relpack.referred_by WHERE holder = %1$L;', v_unread)
+                                 'if it is gone: SELECT relpack.forget_referrer(%1$L);', v_unread)
                   END;
     END IF;
 END;
@@ -4884,6 +4973,24 @@ $$;
 
 COMMENT ON FUNCTION relpack.require_unreferred() IS
     'Precondition of relpack.sweep(): raises RP002 while another database refers to objects of this one, or may (relpack.referred_by), and says which and how often.';
+-- +goose StatementEnd
+
+-- sql/reread_done.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.reread_done()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    UPDATE relpack.storage SET reread = false;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.reread_done() IS
+    'Notes that every state was read again, and what differs put into relpack.pending, as relpack.storage.reread asks.';
 -- +goose StatementEnd
 
 -- sql/reshape.sql
@@ -5029,6 +5136,137 @@ $$;
 
 COMMENT ON FUNCTION relpack.reshape_if_deep() IS
     'Once a day at most, looks how deep the tree has become, and has relpack.reach() make it shallow again if that is twice as deep as it was; true if so.';
+-- +goose StatementEnd
+
+-- sql/run_begin.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.run_begin(days float8, version text)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_run bigint;
+BEGIN
+    PERFORM relpack.require_packer_alive(pg_backend_pid());
+    INSERT INTO relpack.run (days, version)
+    VALUES (run_begin.days, run_begin.version)
+    RETURNING id INTO STRICT v_run;
+    RETURN v_run;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.run_begin(float8, text) IS
+    'Enters a pack into relpack.run, for the session that holds the pack lock; returns its number.';
+-- +goose StatementEnd
+
+-- sql/run_end.sql
+-- +goose StatementBegin
+-- A row that a DBA deleted meanwhile stays so.
+CREATE OR REPLACE FUNCTION relpack.run_end(
+    run bigint, outcome text, message text, scanned bigint, unreachable bigint,
+    deleted bigint, deleted_bytes bigint, blob_files bigint, blob_bytes bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_packer_alive(pg_backend_pid());
+    UPDATE relpack.run
+    SET finished = clock_timestamp(),
+        outcome = run_end.outcome,
+        message = nullif(run_end.message, ''),
+        scanned = run_end.scanned,
+        unreachable = run_end.unreachable,
+        deleted = run_end.deleted,
+        deleted_bytes = run_end.deleted_bytes,
+        blob_files = run_end.blob_files,
+        blob_bytes = run_end.blob_bytes
+    WHERE id = run_end.run;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.run_end(bigint, text, text, bigint, bigint, bigint, bigint, bigint, bigint) IS
+    'Completes an entry in relpack.run, for the session that holds the pack lock.';
+-- +goose StatementEnd
+
+-- sql/scan_done.sql
+-- +goose StatementBegin
+-- Ends the transaction in which another session than the packer's has sent a
+-- range: it is done with all its rows or not at all. The file that was read is
+-- another one where VACUUM FULL, CLUSTER or pg_repack has moved rows into ranges
+-- that were read before.
+CREATE OR REPLACE FUNCTION relpack.scan_done(
+    packer integer, first_block bigint, filenode bigint, objects bigint, inrefs bigint, foreign_refs bigint,
+    undecoded bigint[], empty bigint[], empty_detail text)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF foreign_refs > 0 THEN
+        -- Another worker's rows are not visible, and those that a lost session left
+        -- behind are not ours. In this order no worker waits for the other where a
+        -- row that moved is read by both.
+        WITH moved AS (
+            DELETE FROM relpack.examined_foreign
+            WHERE xmin = pg_current_xact_id()::xid
+            RETURNING inref, database, zoid
+        )
+        INSERT INTO relpack.foreign_reference (inref, database, zoid)
+        SELECT DISTINCT inref, database, zoid
+        FROM moved
+        ORDER BY inref, database, zoid
+        ON CONFLICT DO NOTHING;
+    END IF;
+    -- Looked at again when there is a graph to look things up in.
+    INSERT INTO relpack.pending (zoid)
+    SELECT read.zoid FROM unnest(undecoded) AS read (zoid) ORDER BY read.zoid
+    ON CONFLICT DO NOTHING;
+    INSERT INTO relpack.problem (zoid, blocks, kind, detail)
+    SELECT read.zoid, false, 'empty', empty_detail FROM unnest(empty) AS read (zoid) ORDER BY read.zoid
+    ON CONFLICT DO NOTHING;
+    DELETE FROM relpack.scan_range AS range WHERE range.first_block = scan_done.first_block;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'another session has read them: is another pack running?';
+    END IF;
+    -- Last of all: the other worker waits for this row.
+    UPDATE relpack.storage
+    SET objects = storage.objects + scan_done.objects,
+        inrefs = storage.inrefs + scan_done.inrefs,
+        scan_disturbed = scan_disturbed OR storage.filenode <> scan_done.filenode::oid;
+    -- If the packer is lost, another pack may begin a build of its own, in which
+    -- this range counted as read; but it has to wait for the locks that this
+    -- transaction has by now.
+    PERFORM relpack.require_packer_alive(packer);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.scan_done(integer, bigint, bigint, bigint, bigint, bigint, bigint[], bigint[], text) IS
+    'Ends a range of the scan of a first build, whose objects and references were sent before in this transaction: so many objects, references, and references to other databases (in relpack.examined_foreign), read from the file filenode of object_state; undecoded are to be read again, empty have no state. Raises RP004 when the session packer has lost the pack lock.';
+-- +goose StatementEnd
+
+-- sql/scan_resume.sql
+-- +goose StatementBegin
+-- What happened between two runs, the scan does not know: it is found by comparing
+-- at the end.
+CREATE OR REPLACE FUNCTION relpack.scan_resume()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    UPDATE relpack.storage SET scan_disturbed = true;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.scan_resume() IS
+    'Goes on with the scan of a first build that was interrupted: a comparison follows it.';
 -- +goose StatementEnd
 
 -- sql/set_aside_blobs.sql
@@ -7009,12 +7247,18 @@ DROP FUNCTION relpack."spare";
 DROP FUNCTION relpack."sever";
 DROP FUNCTION relpack."set_aside_held";
 DROP FUNCTION relpack."set_aside_blobs";
+DROP FUNCTION relpack."scan_resume";
+DROP FUNCTION relpack."scan_done";
+DROP FUNCTION relpack."run_end";
+DROP FUNCTION relpack."run_begin";
 DROP FUNCTION relpack."reshape_if_deep";
 DROP FUNCTION relpack."reshape";
+DROP FUNCTION relpack."reread_done";
 DROP FUNCTION relpack."require_unreferred";
 DROP FUNCTION relpack."require_storage";
 DROP FUNCTION relpack."require_settled";
 DROP FUNCTION relpack."require_protocol";
+DROP FUNCTION relpack."require_packer_alive";
 DROP FUNCTION relpack."require_packer";
 DROP FUNCTION relpack."require_pack_lock";
 DROP FUNCTION relpack."require_own";
@@ -7035,6 +7279,7 @@ DROP FUNCTION relpack."recount";
 DROP FUNCTION relpack."read_until";
 DROP FUNCTION relpack."reach_step";
 DROP FUNCTION relpack."reach";
+DROP FUNCTION relpack."pend";
 DROP FUNCTION relpack."path_to_root";
 DROP FUNCTION relpack."pack_lock_holder";
 DROP FUNCTION relpack."own_session";
@@ -7063,6 +7308,7 @@ DROP FUNCTION relpack."grow";
 DROP FUNCTION relpack."graph_lost";
 DROP FUNCTION relpack."graph_identity";
 DROP FUNCTION relpack."fresh_state";
+DROP FUNCTION relpack."forget_referrer";
 DROP FUNCTION relpack."forget_missing";
 DROP FUNCTION relpack."flow_narrow";
 DROP FUNCTION relpack."flow";
@@ -7080,6 +7326,7 @@ DROP FUNCTION relpack."create_triggers";
 DROP FUNCTION relpack."count_dangling";
 DROP FUNCTION relpack."compare";
 DROP FUNCTION relpack."commit_locally";
+DROP FUNCTION relpack."commit_durably";
 DROP FUNCTION relpack."column_identity";
 DROP FUNCTION relpack."collect";
 DROP FUNCTION relpack."climb";

@@ -28,9 +28,9 @@ const auditLockTimeout = "2s"
 // verification is what a pack verifies with: in its own session, counting apart.
 func (p *pack) verification() *verification {
 	return &verification{
-		pack:   &pack{target: p.target, options: p.options, log: p.log, progress: p.progress, conn: p.conn, report: &Report{}},
+		pack:   &pack{target: p.target, options: p.options, log: p.log, progress: p.progress, conn: p.conn, packer: p.packer, report: &Report{}},
 		repair: true, maxEvents: maxEvents, report: &VerifyReport{},
-		findings: &findingSet{mark: true, byKind: map[string]*Finding{}},
+		findings: &findingSet{mark: true, packer: p.packer, byKind: map[string]*Finding{}},
 	}
 }
 

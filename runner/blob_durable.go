@@ -62,15 +62,7 @@ func (p *pack) makeDurable(ctx context.Context) (why string, err error) {
 }
 
 func (p *pack) commitDurably(ctx context.Context, conn *pgx.Conn) error {
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		// No message of a wait that is given up: the report has one.
-		if _, err := tx.Exec(ctx, "SET LOCAL client_min_messages = error; SET LOCAL synchronous_commit = on"); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, "UPDATE relpack.run SET deleted = $2 WHERE id = $1", p.run, p.report.Deleted.Objects)
-		return err
-	})
-	if err != nil {
+	if _, err := conn.Exec(ctx, "SELECT relpack.commit_durably($1, $2, $3)", p.packer, p.run, p.report.Deleted.Objects); err != nil {
 		return fmt.Errorf("make deletions durable: %w", err)
 	}
 	return nil

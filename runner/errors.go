@@ -24,6 +24,7 @@ const (
 const (
 	stateLocked  = "RP001"
 	stateRefused = "RP002"
+	stateLost    = "RP004" // the session that holds the pack lock has ended
 )
 
 // An Error ends a command. Its text is one line that names the thing and the
@@ -112,12 +113,12 @@ func explain(err error) error {
 func lost(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC"
+		return pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC" || pg.Code == stateLost
 	}
 	var network *net.OpError
 	return !errors.Is(err, context.Canceled) &&
 		(errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-			errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, errLockLost))
+			errors.Is(err, pgconn.ErrConnClosed))
 }
 
 // asRefusal returns the server's error if it is a refusal of relpack's functions.

@@ -18,7 +18,6 @@ type examiner struct {
 	*pack
 	decoder
 	beside   *pgx.Conn // for what can't wait until a chunk is read; nil: not needed yet
-	packer   uint32    // process id of the session that holds the pack lock; 0: not asked for yet
 	limit    int       // objects in a chunk
 	newest   int64     // highest zoid, stored or missing: nothing above it can be referred to
 	salvaged []int64   // complete records of the chunk that could not be decoded
@@ -87,11 +86,6 @@ func (x *examiner) close() {
 func (x *examiner) chunk(ctx context.Context) (left int64, err error) {
 	if _, err := x.conn.Exec(ctx, "SELECT relpack.discard_examined()"); err != nil {
 		return 0, err
-	}
-	if x.packer == 0 {
-		if x.packer, err = backend(ctx, x.conn); err != nil {
-			return 0, err
-		}
 	}
 	if err := x.read(ctx); err != nil {
 		return 0, err

@@ -44,7 +44,7 @@ func TestAStorageOutOfReachIsBelievedUpToTheLastLookAtIt(t *testing.T) {
 		expectFine(t, failed, "users")
 		expectStored(t, users.conn, 0, 1, 12)
 		expectWords(t, strings.Join(reports["users"].Notes(), "\n"), "main may refer to what is younger than the last look at it",
-			"which stays", "DELETE FROM relpack.referred_by WHERE holder = 'main'")
+			"which stays", "SELECT relpack.forget_referrer('main')")
 	}
 	expectWords(t, statusText(t, users.target), "main may refer to what is younger")
 	packStorage(t, users.target, everything)
@@ -55,7 +55,7 @@ func TestAStorageOutOfReachIsBelievedUpToTheLastLookAtIt(t *testing.T) {
 	}
 	expectStored(t, users.conn, 0, 1, 12)
 
-	run(t, users.conn, "DELETE FROM relpack.referred_by WHERE holder = 'main'")
+	run(t, users.conn, "SELECT relpack.forget_referrer('main')")
 	packStorage(t, users.target, everything)
 	expectStored(t, users.conn, 0, 1)
 }
@@ -128,6 +128,7 @@ func TestTheGraceBeginsWhenWhatIsRecordedOfAnotherStorageIsDeleted(t *testing.T)
 	t.Parallel()
 	for _, free := range []string{
 		"DELETE FROM relpack.referred_by",
+		"SELECT relpack.forget_referrer('main')",
 		"TRUNCATE relpack.referred_by",
 		"UPDATE relpack.referred_by SET refs = 0, looked = 'infinity'",
 		"SET session_replication_role = replica; DELETE FROM relpack.referred_by; RESET session_replication_role",

@@ -95,7 +95,7 @@ func TestWhatAnotherDatabaseOfTheFileRefersToIsNotDeleted(t *testing.T) {
 	commitRecords(t, main.conn, map[int64][]byte{1: foreignRecord("users", 10, 11)})
 	failed, reports := packFile(t, text, upToNow)
 	expectFine(t, failed, "main")
-	expectError(t, failed["users"], ExitRefused, "main (2 references)", "DELETE FROM relpack.referred_by WHERE holder = 'main'")
+	expectError(t, failed["users"], ExitRefused, "main (2 references)", "SELECT relpack.forget_referrer('main')")
 	expectStored(t, users.conn, 0, 1, 10, 11)
 	expectStored(t, main.conn, 0, 1)
 	expectWords(t, strings.Join(reports["main"].Notes(), "\n"), `2 references lead to database "users".`)
@@ -156,7 +156,7 @@ func TestAStorageThatWasNeverReadKeepsTheOthersFromBeingSwept(t *testing.T) {
 	}
 	expectStored(t, kin[0].conn, 0, 1)
 	litter(t, kin[0].conn, 10, zodbtest.Record(zodbtest.Document))
-	run(t, kin[0].conn, "DELETE FROM relpack.referred_by WHERE holder = 'main'")
+	run(t, kin[0].conn, "SELECT relpack.forget_referrer('main')")
 	mysql := "<zodb main>\n<relstorage>\n<mysql>\n</mysql>\n</relstorage>\n</zodb>\n"
 	failed, reports := packFile(t, text+mysql, everything)
 	expectFine(t, failed, "users")

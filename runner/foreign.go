@@ -34,7 +34,7 @@ func (r Referrer) blocks() bool { return r.References > 0 || r.Unreadable > 0 ||
 // consequence is what follows from what String says. One that was never read may
 // have been named by mistake.
 func (r Referrer) consequence() string {
-	gone := "DELETE FROM relpack.referred_by WHERE holder = " + quoteText(r.Storage)
+	gone := "SELECT relpack.forget_referrer(" + quoteText(r.Storage) + ")"
 	switch {
 	case r.References > 0 || r.Unreadable > 0:
 		return ", so that nothing is deleted here"
@@ -217,7 +217,7 @@ func (p *pack) noteReferrers(ctx context.Context) error {
 		}
 		if r.Storage == p.target.Name && toItself == 0 {
 			// It did once.
-			if _, err := p.conn.Exec(ctx, "DELETE FROM relpack.referred_by WHERE holder = $1 AND origin = relpack.origin()", r.Storage); err != nil {
+			if _, err := p.conn.Exec(ctx, "SELECT relpack.forget_referrer($1, relpack.origin())", r.Storage); err != nil {
 				return fmt.Errorf("note which storages refer to this one: %w", err)
 			}
 			continue

@@ -39,8 +39,7 @@ func (p *pack) build(ctx context.Context) error {
 		graph = "scanning"
 	case "scanning":
 		p.log.Info("an interrupted first build goes on")
-		// What happened in between is found by comparing at the end.
-		if _, err := p.conn.Exec(ctx, "UPDATE relpack.storage SET scan_disturbed = true"); err != nil {
+		if _, err := p.conn.Exec(ctx, "SELECT relpack.scan_resume()"); err != nil {
 			return fmt.Errorf("resume the first build: %w", err)
 		}
 	}
@@ -239,7 +238,7 @@ func (p *pack) reread(ctx context.Context) error {
 	if err := p.phase("verify", func() error { return v.allStates(ctx, true) }); err != nil {
 		return err
 	}
-	if _, err := p.conn.Exec(ctx, "UPDATE relpack.storage SET reread = false"); err != nil {
+	if _, err := p.conn.Exec(ctx, "SELECT relpack.reread_done()"); err != nil {
 		return fmt.Errorf("read every state again: %w", err)
 	}
 	return nil

@@ -45,7 +45,7 @@ func (r *modelRun) buildGraph(ctx context.Context) error {
 	case "scanning":
 		r.dirty = true
 		r.reported(maybeReports)
-		if _, err := r.w.packer.Exec(ctx, "UPDATE relpack.storage SET scan_disturbed = true"); err != nil {
+		if _, err := r.w.packer.Exec(ctx, "SELECT relpack.scan_resume()"); err != nil {
 			return err
 		}
 		r.w.counts["scan resumed"]++
@@ -76,11 +76,11 @@ func (r *modelRun) scanRanges(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w := &scanWorker{pack: r.pack, packer: r.w.packer.PgConn().PID(), reader: r.w.reader, writer: r.w.writer,
+	w := &scanWorker{pack: r.pack, reader: r.w.reader, writer: r.w.writer,
 		objects: newCopyBuffer("staged_object", "zoid, tid, class, size"), inrefs: newCopyBuffer("object_inref", "zoid, inref"),
 		foreign: newForeignBuffer()}
 	w.decoder = decoder{classes: &classCache{conn: r.w.class, ids: map[string]int32{}}, ids: map[string]int32{}}
-	if err := r.w.packer.QueryRow(ctx, "SELECT watermark, filenode::bigint FROM relpack.storage").Scan(&w.watermark, &w.filenode); err != nil {
+	if err := r.w.packer.QueryRow(ctx, "SELECT watermark FROM relpack.storage").Scan(&w.watermark); err != nil {
 		return err
 	}
 	for _, blocks := range ranges {

@@ -175,7 +175,7 @@ func (h *modelHistory) afterPack(ctx context.Context, s modelStep, failed error)
 // been through, and whatever was written since, there must be no difference.
 func (h *modelHistory) audit(ctx context.Context) error {
 	h.w.counts["audited"]++
-	p := &pack{target: h.w.target, log: modelLog, progress: silent{}, conn: h.w.app, report: &Report{}}
+	p := &pack{target: h.w.target, log: modelLog, progress: silent{}, conn: h.w.app, packer: h.w.app.PgConn().PID(), report: &Report{}}
 	var locked bool
 	var due int64
 	if err := h.w.app.QueryRow(ctx, "SELECT relpack.try_pack_lock()").Scan(&locked); err != nil || !locked {

@@ -106,6 +106,10 @@ func (r *modelRun) sweepReferred(ctx context.Context) error {
 	}
 	const note = "INSERT INTO relpack.referred_by (refs, unreadable, looked, origin, holder) VALUES "
 	return r.undone(ctx, note+rows[r.moment%4], func(tx pgx.Tx) error {
+		// That is another database of the name.
+		if _, err := tx.Exec(ctx, "SELECT relpack.forget_referrer('other', relpack.origin())"); err != nil {
+			return err
+		}
 		refused := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, "SELECT relpack.sweep(10, $1)", r.report.packTime)
 			return err
@@ -117,7 +121,7 @@ func (r *modelRun) sweepReferred(ctx context.Context) error {
 		if r.report.packTime == nil {
 			return nil
 		}
-		if _, err := tx.Exec(ctx, "DELETE FROM relpack.referred_by"); err != nil {
+		if _, err := tx.Exec(ctx, "SELECT relpack.forget_referrer('other')"); err != nil {
 			return err
 		}
 		var gone int64

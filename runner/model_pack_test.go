@@ -74,7 +74,7 @@ func modelDo[T any](ctx context.Context, r *modelRun, sql string, args ...any) (
 // steps packs step by step.
 func (h *modelHistory) steps(ctx context.Context, s modelStep, done func(*modelRun) error) (err error) {
 	r := &modelRun{modelHistory: h, step: s, pack: &pack{
-		target: h.w.target, options: modelOptions(s), log: modelLog, progress: silent{}, conn: h.w.packer, report: &Report{},
+		target: h.w.target, options: modelOptions(s), log: modelLog, progress: silent{}, conn: h.w.packer, packer: h.w.packer.PgConn().PID(), report: &Report{},
 	}}
 	defer func() {
 		if _, lost := h.w.packer.Exec(ctx, "SELECT relpack.release_pack_lock()"); lost != nil && err == nil {

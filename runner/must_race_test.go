@@ -228,7 +228,7 @@ func TestWhatALostPackStillSendsIsNotAppliedByAnother(t *testing.T) {
 		t.Fatalf("%d rows were sent", n)
 	}
 	run(t, conn, "SELECT pg_terminate_backend($1, 5000)", x.packer)
-	expectState(t, read(), "RP001")
+	expectState(t, read(), stateLost)
 	commit(t, conn, links{2: nil})
 	packStorage(t, target, everything)
 	if n := get[int](t, conn, sent); n != 0 {

@@ -132,6 +132,7 @@ func TestAnAlterTableThatWaitsForAChunkIsNotWaitedFor(t *testing.T) {
 	var once sync.Once
 	altered := make(chan error, 1)
 	p := &pack{target: target, conn: session(t, target), log: testLog(t), report: &Report{}, progress: silent{}}
+	p.packer = p.conn.PgConn().PID()
 	run(t, p.conn, "SELECT relpack.try_pack_lock(), relpack.advance_watermark(), relpack.collect()")
 	x := p.newExaminer(&classCache{ids: map[string]int32{}})
 	defer x.close()

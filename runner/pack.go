@@ -36,6 +36,7 @@ type pack struct {
 	log      *slog.Logger
 	progress Progress
 	conn     *pgx.Conn // holds the pack lock
+	packer   uint32    // its process id, at the server
 	run      int64     // relpack.run.id
 	report   *Report
 	accepted []int64 // missing objects that were given up
@@ -263,7 +264,7 @@ func (p *pack) phase(name string, do func() error) error {
 // lock takes the pack lock for the session.
 func (p *pack) lock(ctx context.Context) error {
 	var got bool
-	if err := p.conn.QueryRow(ctx, "SELECT relpack.try_pack_lock()").Scan(&got); err != nil {
+	if err := p.conn.QueryRow(ctx, "SELECT relpack.try_pack_lock(), pg_backend_pid()").Scan(&got, &p.packer); err != nil {
 		return fmt.Errorf("take the pack lock: %w", err)
 	}
 	if got {
@@ -297,7 +298,7 @@ func LockedError(ctx context.Context, conn *pgx.Conn) error {
 
 // begin enters the run into the history.
 func (p *pack) begin(ctx context.Context) error {
-	err := p.conn.QueryRow(ctx, "INSERT INTO relpack.run (days, version) VALUES ($1, $2) RETURNING id",
+	err := p.conn.QueryRow(ctx, "SELECT relpack.run_begin($1, $2)",
 		p.options.Days, p.options.Version).Scan(&p.run)
 	if err != nil {
 		return fmt.Errorf("enter the run into relpack.run: %w", err)
@@ -327,10 +328,7 @@ func (p *pack) end(ctx context.Context, failed error) error {
 		outcome = "dry run"
 	}
 	r := p.report
-	_, err := p.conn.Exec(ctx, `UPDATE relpack.run
-		SET finished = clock_timestamp(), outcome = $2, message = nullif($3, ''), scanned = $4, unreachable = $5,
-		    deleted = $6, deleted_bytes = $7, blob_files = $8, blob_bytes = $9
-		WHERE id = $1`, p.run, outcome, message, p.counts.scanned.Load(), r.Unreachable.Objects,
+	_, err := p.conn.Exec(ctx, "SELECT relpack.run_end($1, $2, $3, $4, $5, $6, $7, $8, $9)", p.run, outcome, message, p.counts.scanned.Load(), r.Unreachable.Objects,
 		r.Deleted.Objects, r.Deleted.Bytes, r.BlobFiles.Files, r.BlobFiles.Bytes)
 	if err != nil {
 		return fmt.Errorf("complete the entry in relpack.run: %w", err)

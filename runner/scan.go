@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -24,13 +23,9 @@ func (p *pack) scan(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list the blocks to read: %w", err)
 	}
-	var watermark, filenode int64
-	if err := p.conn.QueryRow(ctx, "SELECT watermark, filenode::bigint FROM relpack.storage").Scan(&watermark, &filenode); err != nil {
+	var watermark int64
+	if err := p.conn.QueryRow(ctx, "SELECT watermark FROM relpack.storage").Scan(&watermark); err != nil {
 		return fmt.Errorf("read relpack.storage: %w", err)
-	}
-	packer, err := backend(ctx, p.conn)
-	if err != nil {
-		return fmt.Errorf("look for the session that holds the pack lock: %w", err)
 	}
 	var blocks int64
 	for _, r := range ranges {
@@ -46,7 +41,7 @@ func (p *pack) scan(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for range min(scanWorkers, len(ranges)) {
 		group.Go(func() error {
-			w := &scanWorker{pack: p, packer: packer, watermark: watermark, filenode: filenode}
+			w := &scanWorker{pack: p, watermark: watermark}
 			w.decoder = decoder{classes: classes, ids: map[string]int32{}}
 			defer w.close()
 			if err := w.open(ctx); err != nil {
@@ -67,20 +62,18 @@ func (p *pack) scan(ctx context.Context) error {
 	return group.Wait()
 }
 
-var errLockLost = errors.New("the session that holds the pack lock has ended")
-
 type scanWorker struct {
 	*pack
 	decoder
-	reader, writer      *pgx.Conn
-	packer              uint32 // process id of the session that holds the pack lock
-	watermark, filenode int64
-	objects, inrefs     *copyBuffer
-	foreign             *copyBuffer
-	sender              *copySender
-	undecoded, empty    []int64
-	records, bytes      int64
-	refs, foreignRefs   int64
+	reader, writer    *pgx.Conn
+	watermark         int64
+	filenode          int64 // of object_state, when the range was read
+	objects, inrefs   *copyBuffer
+	foreign           *copyBuffer
+	sender            *copySender
+	undecoded, empty  []int64
+	records, bytes    int64
+	refs, foreignRefs int64
 }
 
 func (w *scanWorker) open(ctx context.Context) (err error) {
@@ -125,28 +118,23 @@ func (w *scanWorker) read(ctx context.Context, r blockRange) error {
 	return nil
 }
 
-func (w *scanWorker) copyOut(ctx context.Context, r blockRange) error {
-	same, err := lockRange(ctx, w.reader, w.filenode)
-	if err != nil {
+func (w *scanWorker) copyOut(ctx context.Context, r blockRange) (err error) {
+	if w.filenode, err = lockRange(ctx, w.reader); err != nil {
 		return err
-	}
-	if !same {
-		if _, err := w.writer.Exec(ctx, "UPDATE relpack.storage SET scan_disturbed = true WHERE NOT scan_disturbed"); err != nil {
-			return err
-		}
 	}
 	return copyRange(ctx, w.reader, r, w.watermark, func(rec record) error { return w.stage(ctx, rec) })
 }
 
-// lockRange begins the transaction that reads a range. It tells whether the
-// table is still the same on disk: VACUUM FULL, CLUSTER and pg_repack move rows
-// into ranges already read. The lock keeps them out until the transaction ends.
-func lockRange(ctx context.Context, reader *pgx.Conn, filenode int64) (same bool, err error) {
+// lockRange begins the transaction that reads a range. It tells which file the
+// table is: VACUUM FULL, CLUSTER and pg_repack make another one, in which rows
+// have moved into ranges already read. The lock keeps them out until the
+// transaction ends.
+func lockRange(ctx context.Context, reader *pgx.Conn) (filenode int64, err error) {
 	if _, err := reader.Exec(ctx, lockObjectState); err != nil {
-		return false, err
+		return 0, err
 	}
-	err = reader.QueryRow(ctx, "SELECT pg_relation_filenode('public.object_state')::bigint = $1", filenode).Scan(&same)
-	return same, err
+	err = reader.QueryRow(ctx, "SELECT pg_relation_filenode('public.object_state')::bigint").Scan(&filenode)
+	return filenode, err
 }
 
 // copyRange reads the rows of a range up to a tid.
@@ -206,54 +194,7 @@ func (w *scanWorker) finish(ctx context.Context, r blockRange) error {
 			return err
 		}
 	}
-	if w.foreignRefs > 0 {
-		// Another worker's rows are not visible, and those that a lost session left
-		// behind are not ours. In this order no worker waits for the other where a
-		// row that moved is read by both.
-		if _, err := w.writer.Exec(ctx, `
-			WITH moved AS (
-			    DELETE FROM relpack.examined_foreign
-			    WHERE xmin = pg_current_xact_id()::xid
-			    RETURNING inref, database, zoid
-			)
-			INSERT INTO relpack.foreign_reference (inref, database, zoid)
-			SELECT DISTINCT inref, database, zoid FROM moved ORDER BY inref, database, zoid
-			ON CONFLICT DO NOTHING`); err != nil {
-			return err
-		}
-	}
-	if len(w.undecoded) > 0 {
-		if _, err := w.writer.Exec(ctx, "INSERT INTO relpack.pending (zoid) SELECT unnest($1::bigint[]) ON CONFLICT DO NOTHING", w.undecoded); err != nil {
-			return err
-		}
-	}
-	if len(w.empty) > 0 {
-		if _, err := w.writer.Exec(ctx, `INSERT INTO relpack.problem (zoid, blocks, kind, detail)
-			SELECT unnest($1::bigint[]), false, 'empty', $2 ON CONFLICT DO NOTHING`, w.empty, emptyState); err != nil {
-			return err
-		}
-	}
-	tag, err := w.writer.Exec(ctx, "DELETE FROM relpack.scan_range WHERE first_block = $1", r.first)
-	if err == nil && tag.RowsAffected() != 1 {
-		err = errors.New("another session has read them: is another pack running?")
-	}
-	if err != nil {
-		return err
-	}
-	// Last of all: the other worker waits for this row.
-	if _, err := w.writer.Exec(ctx, "UPDATE relpack.storage SET objects = objects + $1, inrefs = inrefs + $2",
-		w.records-int64(len(w.undecoded)), w.refs); err != nil {
-		return err
-	}
-	// The session that holds the pack lock may have been lost. Another pack may
-	// then begin a build of its own, in which this range counted as read; but it
-	// has to wait for the locks that this transaction has by now.
-	var held bool
-	if err := w.writer.QueryRow(ctx, "SELECT EXISTS (SELECT FROM relpack.pack_lock_holder() WHERE pid = $1)", w.packer).Scan(&held); err != nil {
-		return err
-	}
-	if !held {
-		return errLockLost
-	}
-	return nil
+	_, err := w.writer.Exec(ctx, "SELECT relpack.scan_done($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+		w.packer, r.first, w.filenode, w.records-int64(len(w.undecoded)), w.refs, w.foreignRefs, w.undecoded, w.empty, emptyState)
+	return err
 }

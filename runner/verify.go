@@ -184,7 +184,7 @@ func (v *verification) pass(ctx context.Context, mark bool) ([]Finding, error) {
 // meanwhile, and begins the list of findings.
 func (v *verification) allStates(ctx context.Context, mark bool) error {
 	for rewrites := 0; ; rewrites++ {
-		v.findings = &findingSet{mark: mark, byKind: map[string]*Finding{}}
+		v.findings = &findingSet{mark: mark, packer: v.packer, byKind: map[string]*Finding{}}
 		err := v.states(ctx)
 		if !errors.Is(err, errRewritten) || rewrites >= maxRewrites {
 			return err

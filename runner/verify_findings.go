@@ -44,6 +44,7 @@ func (f Finding) String() string {
 // and the first ten.
 type findingSet struct {
 	mark   bool // what differs goes to relpack.pending
+	packer uint32
 	mu     sync.Mutex
 	byKind map[string]*Finding
 }
@@ -74,10 +75,7 @@ func (f *findingSet) pend(ctx context.Context, conn *pgx.Conn, zoids []int64) er
 	if !f.mark || len(zoids) == 0 {
 		return nil
 	}
-	// In one order: two workers may name the same objects.
-	slices.Sort(zoids)
-	_, err := conn.Exec(ctx, "INSERT INTO relpack.pending (zoid) SELECT unnest($1::bigint[]) ON CONFLICT DO NOTHING", zoids)
-	if err != nil {
+	if _, err := conn.Exec(ctx, "SELECT relpack.pend($1, $2)", f.packer, zoids); err != nil {
 		return fmt.Errorf("note what differs in relpack.pending: %w", err)
 	}
 	return nil

@@ -144,11 +144,11 @@ func (w *verifyWorker) close() {
 // read reads one range in a transaction of its own.
 func (w *verifyWorker) read(ctx context.Context, r blockRange) error {
 	return w.transaction(ctx, func() error {
-		same, err := lockRange(ctx, w.reader, w.filenode)
+		filenode, err := lockRange(ctx, w.reader)
 		if err != nil {
 			return err
 		}
-		if !same {
+		if filenode != w.filenode {
 			return errRewritten
 		}
 		return copyRange(ctx, w.reader, r, w.collected, func(rec record) error { return w.stage(ctx, rec) })

@@ -10,11 +10,9 @@ AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(1919249520, 2),
             set_config('idle_in_transaction_session_timeout', '10s', true);
-    IF NOT EXISTS (SELECT FROM relpack.pack_lock_holder() AS holder WHERE holder.pid = packer) THEN
-        RAISE EXCEPTION 'the session that holds the pack lock has ended' USING ERRCODE = 'RP001';
-    END IF;
+    PERFORM relpack.require_packer_alive(packer);
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.join_packer(integer) IS
-    'Begins a transaction of a second session that sends what was read for the session packer, which must hold the pack lock: RP001 otherwise. Takes advisory lock (1919249520, 2) shared.';
+    'Begins a transaction of a second session that sends what was read for the session packer, which must hold the pack lock: RP004 otherwise. Takes advisory lock (1919249520, 2) shared.';

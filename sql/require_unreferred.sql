@@ -30,11 +30,11 @@ BEGIN
                   HINT = CASE
                       WHEN v_known IS NOT NULL THEN
                           format('Pack it together with them (zc.zodbdgc does). Of a storage that is gone: '
-                                 'DELETE FROM relpack.referred_by WHERE holder = %L;', v_known)
+                                 'SELECT relpack.forget_referrer(%L);', v_known)
                       ELSE
                           format('relpack reads it once it is in the configuration file, can be reached and has relpack installed. '
                                  'If it refers to nothing here, and never will: UPDATE relpack.referred_by SET looked = ''infinity'' WHERE holder = %1$L; '
-                                 'if it is gone: DELETE FROM relpack.referred_by WHERE holder = %1$L;', v_unread)
+                                 'if it is gone: SELECT relpack.forget_referrer(%1$L);', v_unread)
                   END;
     END IF;
 END;

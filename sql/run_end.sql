@@ -1,0 +1,27 @@
+-- A row that a DBA deleted meanwhile stays so.
+CREATE OR REPLACE FUNCTION relpack.run_end(
+    run bigint, outcome text, message text, scanned bigint, unreachable bigint,
+    deleted bigint, deleted_bytes bigint, blob_files bigint, blob_bytes bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_packer_alive(pg_backend_pid());
+    UPDATE relpack.run
+    SET finished = clock_timestamp(),
+        outcome = run_end.outcome,
+        message = nullif(run_end.message, ''),
+        scanned = run_end.scanned,
+        unreachable = run_end.unreachable,
+        deleted = run_end.deleted,
+        deleted_bytes = run_end.deleted_bytes,
+        blob_files = run_end.blob_files,
+        blob_bytes = run_end.blob_bytes
+    WHERE id = run_end.run;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.run_end(bigint, text, text, bigint, bigint, bigint, bigint, bigint, bigint) IS
+    'Completes an entry in relpack.run, for the session that holds the pack lock.';
