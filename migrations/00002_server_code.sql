@@ -720,6 +720,10 @@ BEGIN
     IF to_regclass('public.blob_chunk') IS NULL THEN
         RETURN v_fits;
     END IF;
+    -- Most storages have it, and keep their blobs in files.
+    IF NOT EXISTS (SELECT FROM public.blob_chunk) THEN
+        RETURN v_fits;
+    END IF;
     IF (SELECT count(*) FROM public.blob_chunk WHERE zoid = ANY (objects)) > locks THEN
         SELECT greatest(count(*) FILTER (WHERE counted.chunks <= locks), 1)
         INTO v_fits
@@ -1303,8 +1307,10 @@ COMMENT ON FUNCTION relpack.capped_tid(timestamptz) IS
 -- referrers where that fits, so that nothing that remains refers to what is
 -- gone. A component larger than the batch is begun, and finished by the next:
 -- no order would keep a circle whole, and those of a site, whose objects refer
--- to what they are in, are as large as what was deleted. Little work_mem, and
--- subqueries, for the reasons that relpack.flow_narrow() has.
+-- to what they are in, are as large as what was deleted. So a few objects at a
+-- time are added with all that refers to them, as long as that fits: what does
+-- not was walked for nothing, and that is little where the batch is nearly full.
+-- Little work_mem, and subqueries, for the reasons that relpack.flow_narrow() has.
 CREATE OR REPLACE FUNCTION relpack.choose_batch(batch integer)
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -1315,33 +1321,41 @@ SET enable_mergejoin = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_material = off
+SET enable_memoize = off
 SET max_parallel_workers_per_gather = 0
 SET work_mem = '64kB'
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    v_batch bigint[];
-    v_first bigint := batch;
+    v_batch bigint[] := '{}';
+    v_last bigint := -9223372036854775808;
+    v_step bigint := greatest(batch / 32, 1);  -- so many are tried at a time
+    v_first bigint[];
+    v_more bigint[];
+    v_fits bigint;
     -- A large object unlinked takes a lock until the transaction ends.
     v_locks bigint := current_setting('max_locks_per_transaction')::bigint
                       * current_setting('max_connections')::bigint / 4;
-    v_fits bigint;
 BEGIN
-    -- All that is doomed, else fewer and fewer with what refers to them.
-    IF (SELECT count(*) FROM (SELECT FROM relpack.doomed LIMIT batch + 1) AS few) > batch THEN
-        v_first := greatest(batch * 9 / 10, 1);
-    END IF;
     LOOP
-        v_batch := ARRAY(SELECT zoid FROM relpack.doomed ORDER BY zoid LIMIT v_first);
-        -- Most referrers are in the batch already: those are not walked from.
-        v_batch := v_batch || ARRAY(
+        v_first := ARRAY(
+            SELECT zoid
+            FROM relpack.doomed
+            WHERE zoid > v_last AND zoid NOT IN (SELECT unnest(v_batch))
+            ORDER BY zoid
+            LIMIT least(v_step, batch - cardinality(v_batch))
+        );
+        EXIT WHEN cardinality(v_first) = 0;
+        v_more := v_batch || v_first;
+        -- Most referrers are there already: those are not walked from.
+        v_more := v_more || ARRAY(
             WITH RECURSIVE closed (zoid) AS (
                 SELECT object_inref.inref
                 FROM relpack.object_inref
                 CROSS JOIN LATERAL (
                     SELECT FROM relpack.doomed WHERE zoid = object_inref.inref OFFSET 0
                 ) AS chosen
-                WHERE object_inref.zoid = ANY (v_batch) AND object_inref.inref NOT IN (SELECT unnest(v_batch))
+                WHERE object_inref.zoid = ANY (v_first) AND object_inref.inref NOT IN (SELECT unnest(v_more))
                 UNION
                 SELECT referrer.zoid
                 FROM closed
@@ -1351,18 +1365,23 @@ BEGIN
                 CROSS JOIN LATERAL (
                     SELECT FROM relpack.doomed WHERE zoid = referrer.zoid OFFSET 0
                 ) AS chosen
-                WHERE referrer.zoid NOT IN (SELECT unnest(v_batch))
+                WHERE referrer.zoid NOT IN (SELECT unnest(v_more))
             )
-            SELECT zoid FROM closed LIMIT batch + 1 - cardinality(v_batch)
+            SELECT zoid FROM closed LIMIT batch + 1 - cardinality(v_more)
         );
-        v_fits := relpack.batch_that_fits(v_batch, batch, v_locks);
-        EXIT WHEN v_fits = cardinality(v_batch);
-        IF v_first = 1 THEN
+        v_fits := relpack.batch_that_fits(v_more, batch, v_locks);
+        IF v_fits = cardinality(v_more) THEN
+            v_batch := v_more;
+            v_last := v_first[cardinality(v_first)];
+            v_step := v_step * 2;
+        ELSIF v_step = 1 AND v_batch = '{}' THEN
             -- Of what is too large by itself the first part.
-            v_batch := v_batch[1:v_fits];
+            v_batch := v_more[1:v_fits];
             EXIT;
+        ELSE
+            EXIT WHEN v_step = 1 OR cardinality(v_batch) >= batch / 2;
+            v_step := greatest(v_step / 4, 1);
         END IF;
-        v_first := greatest(v_first / 2, 1);
     END LOOP;
     RETURN nullif(v_batch, '{}');
 END;
@@ -5795,6 +5814,8 @@ COMMENT ON FUNCTION relpack.sweep(integer, timestamptz, boolean) IS
 -- the site for him if he commits. Pieces grow until they take what a commit may be
 -- kept waiting, and small objects come first, so that a piece says something about
 -- the next; blobs, whose large objects have no size that can be had, begin anew.
+-- Those of about one size go in the order of their zoids: neighbours lie on the
+-- same pages, of the tables and of their indexes.
 -- Locks are taken in one order: object_state, RelStorage's commit lock, the
 -- writers' lock, rows.
 CREATE OR REPLACE FUNCTION relpack.sweep_batch(
@@ -5836,16 +5857,14 @@ BEGIN
     -- What another table's key holds back is to be found here, not by the COMMIT.
     SET CONSTRAINTS ALL IMMEDIATE;
     SET CONSTRAINTS relpack.what_was_written_meanwhile_must_be_decoded DEFERRED;
-    SELECT array_agg(sized.zoid ORDER BY sized.place), array_agg(sized.weight ORDER BY sized.place),
-           count(*) FILTER (WHERE NOT sized.blob)
+    SELECT array_agg(sized.zoid), array_agg(sized.weight), count(*) FILTER (WHERE NOT sized.blob)
     INTO v_zoids, v_weights, v_plain
     FROM (
-        SELECT object.zoid, object.class = 1 AS blob,
-               row_number() OVER by_size AS place,
-               sum(1 + object.size / 8192) OVER by_size AS weight
+        SELECT object.zoid, object.class = 1 AS blob, sum(1 + object.size / 8192) OVER by_size AS weight
         FROM relpack.object
         WHERE object.zoid = ANY (chosen) AND object.parent IS NULL
-        WINDOW by_size AS (ORDER BY object.class = 1, object.size, object.zoid ROWS UNBOUNDED PRECEDING)
+        WINDOW by_size AS (ORDER BY object.class = 1, object.size / 2048, object.zoid ROWS UNBOUNDED PRECEDING)
+        ORDER BY object.class = 1, object.size / 2048, object.zoid
     ) AS sized;
     DELETE FROM relpack.object_inref WHERE inref = ANY (chosen);
     GET DIAGNOSTICS v_inrefs = ROW_COUNT;

@@ -250,8 +250,10 @@ var modelFaults = []modelFault{
 		[]string{"WHERE EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = gone.zoid OFFSET 0)", "WHERE false"}},
 
 	// More of deleting.
-	{"a batch leaves referrers behind", "choose_batch", 80,
-		[]string{"WHERE object_inref.zoid = ANY (v_batch) AND", "WHERE false AND"}},
+	{"a batch leaves referrers behind", "choose_batch", 43,
+		[]string{"WHERE object_inref.zoid = ANY (v_first) AND", "WHERE false AND"}},
+	{"what is added to a batch leaves referrers behind", "choose_batch", 59,
+		[]string{"WHERE object_inref.zoid = ANY (v_first) AND", "WHERE v_batch = '{}' AND object_inref.zoid = ANY (v_first) AND"}},
 	{"a batch leaves referrers of referrers behind", "choose_batch", 169,
 		[]string{"WHERE zoid = closed.zoid OFFSET 0", "WHERE false OFFSET 0"}},
 	{"writers do not share the lock", "lock_writer", 17,

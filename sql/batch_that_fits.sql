@@ -11,6 +11,10 @@ BEGIN
     IF to_regclass('public.blob_chunk') IS NULL THEN
         RETURN v_fits;
     END IF;
+    -- Most storages have it, and keep their blobs in files.
+    IF NOT EXISTS (SELECT FROM public.blob_chunk) THEN
+        RETURN v_fits;
+    END IF;
     IF (SELECT count(*) FROM public.blob_chunk WHERE zoid = ANY (objects)) > locks THEN
         SELECT greatest(count(*) FILTER (WHERE counted.chunks <= locks), 1)
         INTO v_fits

@@ -4,6 +4,8 @@
 -- the site for him if he commits. Pieces grow until they take what a commit may be
 -- kept waiting, and small objects come first, so that a piece says something about
 -- the next; blobs, whose large objects have no size that can be had, begin anew.
+-- Those of about one size go in the order of their zoids: neighbours lie on the
+-- same pages, of the tables and of their indexes.
 -- Locks are taken in one order: object_state, RelStorage's commit lock, the
 -- writers' lock, rows.
 CREATE OR REPLACE FUNCTION relpack.sweep_batch(
@@ -45,16 +47,14 @@ BEGIN
     -- What another table's key holds back is to be found here, not by the COMMIT.
     SET CONSTRAINTS ALL IMMEDIATE;
     SET CONSTRAINTS relpack.what_was_written_meanwhile_must_be_decoded DEFERRED;
-    SELECT array_agg(sized.zoid ORDER BY sized.place), array_agg(sized.weight ORDER BY sized.place),
-           count(*) FILTER (WHERE NOT sized.blob)
+    SELECT array_agg(sized.zoid), array_agg(sized.weight), count(*) FILTER (WHERE NOT sized.blob)
     INTO v_zoids, v_weights, v_plain
     FROM (
-        SELECT object.zoid, object.class = 1 AS blob,
-               row_number() OVER by_size AS place,
-               sum(1 + object.size / 8192) OVER by_size AS weight
+        SELECT object.zoid, object.class = 1 AS blob, sum(1 + object.size / 8192) OVER by_size AS weight
         FROM relpack.object
         WHERE object.zoid = ANY (chosen) AND object.parent IS NULL
-        WINDOW by_size AS (ORDER BY object.class = 1, object.size, object.zoid ROWS UNBOUNDED PRECEDING)
+        WINDOW by_size AS (ORDER BY object.class = 1, object.size / 2048, object.zoid ROWS UNBOUNDED PRECEDING)
+        ORDER BY object.class = 1, object.size / 2048, object.zoid
     ) AS sized;
     DELETE FROM relpack.object_inref WHERE inref = ANY (chosen);
     GET DIAGNOSTICS v_inrefs = ROW_COUNT;
