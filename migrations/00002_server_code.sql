@@ -23,7 +23,7 @@ BEGIN
     SELECT object.zoid
     FROM relpack.object
     WHERE object.zoid = accept_missing.zoid
-      AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid)
+      AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = object.zoid)
     ON CONFLICT DO NOTHING;
     UPDATE relpack.missing SET accepted = true WHERE missing.zoid = accept_missing.zoid;
     IF NOT FOUND THEN
@@ -87,7 +87,7 @@ BEGIN
         trigger_identity = v_triggers,
         column_identity = v_columns,
         graph_identity = v_graph
-    FROM (SELECT max(tid) AS tid FROM public.object_state) AS newest;
+    FROM (SELECT max(tid) AS tid FROM relpack.stored()) AS newest;
     RETURN true;
 END;
 $$;
@@ -201,7 +201,7 @@ BEGIN
     -- Not stored is what is not stored now either: the others stay pending.
     DELETE FROM relpack.examined_object AS examined
     WHERE examined.tid IS NULL
-      AND EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = examined.zoid);
+      AND EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = examined.zoid);
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     IF EXISTS (SELECT FROM relpack.examined_object WHERE zoid = 0 AND tid IS NULL) THEN
         RAISE EXCEPTION 'the storage has no root object (zoid 0)'
@@ -210,7 +210,7 @@ BEGIN
     PERFORM relpack.hold_missing();
     DELETE FROM relpack.examined_inref
     WHERE guessed
-      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = examined_inref.zoid)
+      AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = examined_inref.zoid)
       -- The row of a node may be missing; if it was given up, the node goes now.
       AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = examined_inref.zoid)
            OR EXISTS (SELECT FROM relpack.examined_object AS gone
@@ -597,7 +597,7 @@ BEGIN
     last_zoid := coalesce(
         least((SELECT object.zoid FROM relpack.object
                WHERE object.zoid >= first_zoid ORDER BY object.zoid OFFSET objects - 1 LIMIT 1),
-              (SELECT stored.zoid FROM public.object_state AS stored
+              (SELECT stored.zoid FROM relpack.stored()
                WHERE stored.zoid >= first_zoid ORDER BY stored.zoid OFFSET objects - 1 LIMIT 1),
               (SELECT min(audited.first_zoid) - 1 FROM relpack.audited
                WHERE audited.first_zoid > audit_range.first_zoid AND audited.since = began)),
@@ -802,10 +802,10 @@ BEGIN
     PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
             set_config('synchronous_commit', 'local', true);
     DELETE FROM relpack.blob_removal AS removal
-    USING unnest(zoids) AS listed (zoid), public.object_state AS stored
+    USING unnest(zoids) AS listed (zoid), relpack.stored()
     WHERE removal.zoid = listed.zoid AND stored.zoid = listed.zoid;
     RETURN QUERY
-    SELECT removal.zoid, removal.tid, (SELECT max(newest.zoid) FROM public.object_state AS newest)
+    SELECT removal.zoid, removal.tid, (SELECT max(newest.zoid) FROM relpack.stored() AS newest)
     FROM unnest(zoids, tids) AS listed (zoid, tid)
     JOIN relpack.blob_removal AS removal ON removal.zoid = listed.zoid AND removal.tid = listed.tid
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
@@ -885,7 +885,7 @@ BEGIN
     ELSIF NOT EXISTS (
         SELECT
         FROM unnest(found_zoids, found_tids) AS found (zoid, tid)
-        JOIN public.object_state AS stored ON stored.zoid = found.zoid AND stored.tid = found.tid
+        JOIN relpack.stored() ON stored.zoid = found.zoid AND stored.tid = found.tid
         JOIN relpack.object ON object.zoid = found.zoid
         WHERE object.class = 1 AND object.parent IS NOT NULL) THEN
         RETURN 0;
@@ -976,7 +976,7 @@ BEGIN
     END IF;
     UPDATE relpack.storage
     SET graph = 'scanning',
-        watermark = (SELECT max(tid) FROM public.object_state),
+        watermark = (SELECT max(tid) FROM relpack.stored()),
         relation = 'public.object_state'::regclass,
         filenode = pg_relation_filenode('public.object_state'),
         trigger_identity = relpack.trigger_identity(),
@@ -1609,7 +1609,7 @@ BEGIN
     INSERT INTO relpack.pending (zoid)
     SELECT missing.zoid
     FROM relpack.missing
-    WHERE EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = missing.zoid)
+    WHERE EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = missing.zoid)
     ON CONFLICT DO NOTHING;
 
     IF v_storage.graph = 'doubtful' OR v_truncated THEN
@@ -1619,7 +1619,7 @@ BEGIN
         -- Of what an abandoned run had listed, a part may be applied.
         INSERT INTO relpack.pending (zoid)
         SELECT stored.zoid
-        FROM public.object_state AS stored
+        FROM relpack.stored()
         WHERE stored.tid > v_storage.applied_tid
           AND NOT EXISTS (
               SELECT
@@ -1630,7 +1630,7 @@ BEGIN
         -- Nothing is in the way, and in order it goes into the index fastest.
         INSERT INTO relpack.pending (zoid)
         SELECT zoid
-        FROM public.object_state
+        FROM relpack.stored()
         WHERE tid > v_storage.applied_tid
         ORDER BY zoid;
     END IF;
@@ -1753,7 +1753,7 @@ BEGIN
     PERFORM relpack.lock_storage();
     INSERT INTO relpack.pending (zoid)
     SELECT coalesce(stored.zoid, object.zoid)
-    FROM public.object_state AS stored
+    FROM relpack.stored()
     FULL JOIN relpack.object ON object.zoid = stored.zoid
     WHERE stored.tid IS DISTINCT FROM object.tid OR stored.tid > v_collected
     ON CONFLICT DO NOTHING;
@@ -2269,7 +2269,7 @@ BEGIN
             WHEN storage.filenode IS DISTINCT FROM pg_relation_filenode('public.object_state')::oid
                  AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
                 THEN 'object_state was rewritten'
-            WHEN storage.watermark > coalesce((SELECT max(tid) FROM public.object_state), 0)
+            WHEN storage.watermark > coalesce((SELECT max(tid) FROM relpack.stored()), 0)
                 THEN 'the storage has gone back to an earlier transaction'
             END
         FROM relpack.storage);
@@ -2657,12 +2657,12 @@ AS $$
 BEGIN
     RETURN QUERY
     SELECT stored.zoid, stored.state
-    FROM public.object_state AS stored
+    FROM relpack.stored()
     WHERE stored.tid > (SELECT storage.applied_tid FROM relpack.storage)
     UNION ALL
     SELECT stored.zoid, stored.state
     FROM relpack.write_event
-    JOIN public.object_state AS stored ON stored.zoid = write_event.zoid;
+    JOIN relpack.stored() ON stored.zoid = write_event.zoid;
 END;
 $$;
 
@@ -3121,7 +3121,7 @@ BEGIN
     FROM relpack.blob_removal AS removal
     WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
       AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
-           OR EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = removal.zoid))
+           OR EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = removal.zoid))
     ORDER BY removal.zoid, removal.tid
     LIMIT batch;
 END;
@@ -3172,9 +3172,9 @@ BEGIN
     SELECT stored.zoid, stored.tid
     FROM unnest(v_zoids) AS known (zoid)
     CROSS JOIN LATERAL (
-        SELECT object_state.zoid, object_state.tid
-        FROM public.object_state
-        WHERE object_state.zoid = known.zoid
+        SELECT stored.zoid, stored.tid
+        FROM relpack.stored()
+        WHERE stored.zoid = known.zoid
         OFFSET 0
     ) AS stored;
 END;
@@ -3605,20 +3605,20 @@ BEGIN
     -- Triggers switched off, a table exchanged: since the run began.
     IF relpack.doubt() IS NOT NULL
        OR EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
-       OR coalesce((SELECT max(tid) FROM public.object_state), 0) < last_tid THEN
+       OR coalesce((SELECT max(tid) FROM relpack.stored()), 0) < last_tid THEN
         RETURN 'stale';
     END IF;
     SELECT count(*), coalesce(sum(length(few.state)), 0)
     INTO v_states, v_bytes
     FROM (
-        (SELECT object_state.state
-         FROM public.object_state
-         WHERE object_state.tid > (SELECT applied_tid FROM relpack.storage)
+        (SELECT stored.state
+         FROM relpack.stored()
+         WHERE stored.tid > (SELECT applied_tid FROM relpack.storage)
          LIMIT 1001)
         UNION ALL
         (SELECT stored.state
          FROM relpack.write_event
-         LEFT JOIN public.object_state AS stored ON stored.zoid = write_event.zoid
+         LEFT JOIN relpack.stored() ON stored.zoid = write_event.zoid
          LIMIT 1001)
     ) AS few;
     RETURN CASE
@@ -3976,7 +3976,7 @@ BEGIN
     IF v_inrefs <> v_storage.inrefs THEN
         RAISE WARNING 'relpack.object_inref has % rows, not %: every object is read again', v_inrefs, v_storage.inrefs;
         INSERT INTO relpack.pending (zoid)
-        SELECT zoid FROM public.object_state
+        SELECT zoid FROM relpack.stored()
         ON CONFLICT DO NOTHING;
         INSERT INTO relpack.pending (zoid)
         SELECT DISTINCT inref FROM relpack.object_inref
@@ -4430,7 +4430,7 @@ BEGIN
     IF v_triggers IS NULL
        OR (tablename = 'public.object_state'::regclass AND NOT EXISTS (
                SELECT
-               FROM public.object_state AS stored
+               FROM relpack.stored()
                JOIN relpack.object ON object.zoid = stored.zoid AND object.tid = stored.tid
                WHERE stored.zoid = ANY (remain))) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
@@ -4528,7 +4528,7 @@ BEGIN
         SELECT missing.zoid
         FROM relpack.missing
         WHERE NOT missing.accepted
-          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = missing.zoid)
+          AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = missing.zoid)
         ORDER BY missing.zoid
         LIMIT 10
     ) AS few;
@@ -4547,7 +4547,7 @@ BEGIN
         WHERE (object.parent IS NOT NULL
                OR EXISTS (SELECT FROM relpack.suspect)
                OR EXISTS (SELECT FROM relpack.storage WHERE graph = 'reshaping'))
-          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid)
+          AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = object.zoid)
           AND NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = object.zoid)
         LIMIT 10);
     IF v_unseen <> '{}' THEN
@@ -4935,7 +4935,7 @@ BEGIN
         RAISE EXCEPTION 'triggers of relpack are missing or disabled: %', v_off
             USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up": it installs them again.';
     END IF;
-    IF NOT EXISTS (SELECT FROM public.object_state WHERE zoid = 0) THEN
+    IF NOT EXISTS (SELECT FROM relpack.stored() WHERE zoid = 0) THEN
         RAISE EXCEPTION 'the storage has no root object (zoid 0): everything in it would look like garbage'
             USING ERRCODE = 'RP002', HINT = 'Restore object 0 from a backup.';
     END IF;
@@ -5606,13 +5606,13 @@ DECLARE
 BEGIN
     -- Where only garbage bears the highest tid, one row of it stays: clients
     -- and our own watermark rely on max(tid) never falling.
-    SELECT max(tid) INTO v_newest FROM public.object_state;
+    SELECT max(tid) INTO v_newest FROM relpack.stored();
     IF NOT EXISTS (
         SELECT
-        FROM public.object_state AS stored
+        FROM relpack.stored()
         LEFT JOIN relpack.object ON object.zoid = stored.zoid
         WHERE stored.tid = v_newest AND (object.zoid IS NULL OR object.parent IS NOT NULL)) THEN
-        SELECT min(zoid) INTO v_last FROM public.object_state WHERE tid = v_newest;
+        SELECT min(zoid) INTO v_last FROM relpack.stored() WHERE tid = v_newest;
     END IF;
 
     INSERT INTO relpack.spared (zoid, stage)
@@ -5678,11 +5678,11 @@ BEGIN
     missing := (
         SELECT count(*)
         FROM relpack.missing_object AS lost
-        WHERE NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = lost.zoid));
+        WHERE NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = lost.zoid));
     dangling := (
         SELECT count(*)
         FROM relpack.dangling_reference AS lost
-        WHERE NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = lost.zoid));
+        WHERE NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = lost.zoid));
     -- From the catalog: pg_relation_size() would wait for a table that is being
     -- truncated or indexed.
     bytes := (SELECT sum(pg_class.relpages::bigint) * current_setting('block_size')::bigint
@@ -5697,6 +5697,27 @@ $$;
 
 COMMENT ON FUNCTION relpack.status() IS
     'One row: how far the graph describes the storage and why it is doubted; objects, references, unreachable objects (within_grace: by the default of one day) and bytes; objects chosen for deletion, blob files waiting, undecodable objects; objects whose rows vanished, and others that are not stored, that live ones refer to; bytes that relpack''s own tables take; when a pack last ended well; since when every object has been read anew and compared with the graph (NULL: never).';
+-- +goose StatementEnd
+
+-- sql/stored.sql
+-- +goose StatementBegin
+-- What is stored of each object: the one place in sql/ that reads object_state.
+-- A query of a single SELECT is put in the place of the call before anything is
+-- planned, with the rights of who asks, so that plans, row security and privileges
+-- are those of the table: no SET clause, or it is not; each name says where it is.
+-- No view: that would keep DROP TABLE, ALTER COLUMN TYPE and a pg_restore --clean
+-- of RelStorage's tables alone from working, and go on reading a table that was
+-- renamed while another one took its place.
+CREATE OR REPLACE FUNCTION relpack.stored()
+RETURNS TABLE (zoid bigint, tid bigint, state bytea)
+LANGUAGE sql
+STABLE
+AS $$
+    SELECT object_state.zoid, object_state.tid, object_state.state FROM public.object_state
+$$;
+
+COMMENT ON FUNCTION relpack.stored() IS
+    'The objects that are stored, with transaction id and state, as public.object_state has them; as fast as the table itself. For whoever may SELECT there.';
 -- +goose StatementEnd
 
 -- sql/sweep.sql
@@ -5830,7 +5851,7 @@ SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    v_last bigint := (SELECT max(tid) FROM public.object_state);
+    v_last bigint := (SELECT max(tid) FROM relpack.stored());
     v_zoids bigint[];
     v_weights bigint[];   -- a page of a state, or an object, is one; summed up
     v_plain integer;      -- so many of them are no blobs
@@ -5976,7 +5997,7 @@ BEGIN
         ) AS object ON true
         WHERE object.parent IS NULL
           AND (object.zoid IS NOT NULL
-               OR NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = ref.zoid))) THEN
+               OR NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = ref.zoid))) THEN
         RETURN false;
     END IF;
     DELETE FROM relpack.undecoded;
@@ -6344,7 +6365,7 @@ BEGIN
     WITH found (kind, zoid) AS (
         -- Rows above collected_tid are the next capture's.
         SELECT 'other than stored', coalesce(stored.zoid, object.zoid)
-        FROM public.object_state AS stored
+        FROM relpack.stored()
         FULL JOIN relpack.object ON object.zoid = stored.zoid
         LEFT JOIN relpack.missing ON missing.zoid = object.zoid
         WHERE CASE WHEN missing.zoid IS NULL THEN stored.tid IS DISTINCT FROM object.tid ELSE stored.tid IS NOT NULL END
@@ -6358,7 +6379,7 @@ BEGIN
         SELECT 'missing', lost.zoid
         FROM relpack.missing_object AS lost
         WHERE v_settled
-          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = lost.zoid)
+          AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = lost.zoid)
         UNION ALL
         SELECT 'dangling', edge.zoid
         FROM (SELECT DISTINCT object_inref.zoid
@@ -6367,7 +6388,7 @@ BEGIN
               WHERE v_settled AND referrer.parent IS NOT NULL) AS edge
         LEFT JOIN relpack.object ON object.zoid = edge.zoid
         WHERE object.zoid IS NULL
-          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = edge.zoid)
+          AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = edge.zoid)
         UNION ALL
         SELECT 'blob without large object', broken.zoid
         FROM relpack.broken_blobs() AS broken (zoid)
@@ -6428,9 +6449,9 @@ BEGIN
     INTO zoids, tids
     FROM unnest(zoids) AS blob (zoid)
     CROSS JOIN LATERAL (
-        SELECT object_state.zoid, object_state.tid
-        FROM public.object_state
-        WHERE object_state.zoid = blob.zoid
+        SELECT stored.zoid, stored.tid
+        FROM relpack.stored()
+        WHERE stored.zoid = blob.zoid
         OFFSET 0
     ) AS stored;
 END;
@@ -6626,7 +6647,7 @@ BEGIN
     INTO last, missing
     FROM (
         SELECT object.zoid,
-               NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid)
+               NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = object.zoid)
                AND NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = object.zoid) AS gone
         FROM relpack.object
         WHERE object.zoid > after
@@ -6668,7 +6689,7 @@ BEGIN
         OFFSET 0
     ) AS node ON true
     WHERE node.zoid IS NULL
-      AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = edge.zoid)
+      AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = edge.zoid)
       AND EXISTS (SELECT
                   FROM relpack.object_inref AS reference
                   JOIN relpack.object AS referrer ON referrer.zoid = reference.inref
@@ -7257,6 +7278,7 @@ DROP FUNCTION relpack."sweep_delete";
 DROP FUNCTION relpack."sweep_decoded";
 DROP FUNCTION relpack."sweep_batch";
 DROP FUNCTION relpack."sweep";
+DROP FUNCTION relpack."stored";
 DROP FUNCTION relpack."status";
 DROP FUNCTION relpack."spare_young";
 DROP FUNCTION relpack."spare_set_aside";

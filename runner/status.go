@@ -195,7 +195,7 @@ const statusGrants = "Let its owner run: " +
 	"GRANT SELECT ON public.object_state TO %[1]s; " +
 	"GRANT EXECUTE ON FUNCTION relpack.status, relpack.doubt, " +
 	"relpack.trigger_identity, relpack.missing_trigger, relpack.column_identity, relpack.graph_identity, " +
-	"relpack.tid_time, relpack.time_tid, relpack.tids_ahead, relpack.pack_lock_holder, relpack.lock_protocol TO %[1]s;"
+	"relpack.tid_time, relpack.time_tid, relpack.tids_ahead, relpack.pack_lock_holder, relpack.lock_protocol, relpack.stored TO %[1]s;"
 
 // advice is what keeps relpack from packing this storage; "" is nothing.
 func (d *database) advice(ctx context.Context, conn querier, t Target, files fs.FS) string {

@@ -12,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"relpack/runner/internal/zodbtest"
+	"relpack/sql"
 )
 
 // goWrites are statements that write to a table. What is granted or vacuumed is
@@ -123,4 +126,92 @@ func TestGoCopiesIntoStagingAlone(t *testing.T) {
 	if copies < 5 {
 		t.Errorf("only %d were looked at", copies)
 	}
+}
+
+// sqlCode is what the files of sql/ define, without comments.
+func sqlCode(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := sql.Files.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := map[string]string{}
+	for _, file := range files {
+		name := strings.TrimSuffix(file.Name(), ".sql")
+		text, _, _ := strings.Cut(read(t, sql.Files, file.Name()), "\nCOMMENT ON ")
+		code[name] = regexp.MustCompile(`--[^\n]*`).ReplaceAllString(text, "")
+	}
+	if len(code) < 100 {
+		t.Fatalf("only %d functions in sql/", len(code))
+	}
+	return code
+}
+
+// A storage that keeps history stores more than one revision of an object:
+// what is to be read of it, and to be deleted, is told in one place each.
+func TestOneFunctionReadsObjectStateAndOneDeletesFromIt(t *testing.T) {
+	t.Parallel()
+	var (
+		reads             = regexp.MustCompile(`(?i)\b(FROM|JOIN|USING|COPY|ONLY)\s+(public\.)?object_state\b|[,(]\s*(public\.)?object_state AS\b`)
+		deletes           = regexp.MustCompile(`(?i)\b(DELETE\s+FROM|UPDATE|INSERT\s+INTO|MERGE\s+INTO|TRUNCATE|TRUNCATE\s+TABLE)\s+(ONLY\s+)?(public\.)?object_state\b`)
+		readers, deleters []string
+	)
+	for name, text := range sqlCode(t) {
+		if reads.MatchString(deletes.ReplaceAllString(text, "")) {
+			readers = append(readers, name)
+		}
+		if n := len(deletes.FindAllString(text, -1)); n > 0 {
+			deleters = append(deleters, name)
+			if n > 1 {
+				t.Errorf("%s deletes %d times", name, n)
+			}
+		}
+	}
+	slices.Sort(readers)
+	// What is deleted must be gone: the deleter looks itself.
+	if want := []string{"stored", "sweep_delete"}; !slices.Equal(readers, want) {
+		t.Errorf("%v read object_state, not %v: let them call relpack.stored()", readers, want)
+	}
+	if want := []string{"sweep_delete"}; !slices.Equal(deleters, want) {
+		t.Errorf("%v write to object_state, not %v", deleters, want)
+	}
+}
+
+// As a function it would read the whole table each time. PostgreSQL counts calls
+// of what it did not put in the place of the call.
+func TestWhatReadsObjectStateIsInlined(t *testing.T) {
+	t.Parallel()
+	s := newSample(t)
+	run(t, s.conn, "ALTER DATABASE "+s.conn.Config().Database+" SET track_functions = 'all'")
+	packStorage(t, s.target, everything)
+	commitRecords(t, s.conn, map[int64][]byte{1 << 30: zodbtest.Odd(zodbtest.Document, 1), 1<<30 + 1: zodbtest.Record(zodbtest.Document)})
+	packStorage(t, s.target, everything)
+	if _, err := Verify(t.Context(), s.target, verifyOptions(true), testLog(t)); err != nil {
+		t.Error(err)
+	}
+	watcher := session(t, s.target)
+	for _, sql := range []string{"SELECT FROM relpack.status()", "SELECT FROM relpack.verify()", "SELECT relpack.compare() FROM relpack.try_pack_lock()"} {
+		run(t, watcher, sql)
+	}
+	until(t, "sessions have told what they called", func() bool {
+		return get[bool](t, s.conn, `SELECT count(*) = 5 FROM pg_stat_user_functions
+			WHERE schemaname = 'relpack' AND funcname IN ('compare', 'sweep_delete', 'nothing_new', 'verify_nodes', 'spare_young')`)
+	})
+	if calls := get[int64](t, s.conn, "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_user_functions WHERE schemaname = 'relpack' AND funcname = 'stored'"); calls > 0 {
+		t.Errorf("%d calls of relpack.stored()", calls)
+	}
+}
+
+// RelStorage drops its table, DBAs alter, rename and restore it: relpack is not in
+// their way, and reads what has the name.
+func TestNothingDependsOnObjectState(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	dryRun(t, target)
+	run(t, conn, "ALTER TABLE object_state ALTER state_size TYPE integer, ALTER tid TYPE numeric; ALTER TABLE object_state ALTER tid TYPE bigint")
+	run(t, conn, "ALTER TABLE object_state RENAME TO put_aside; CREATE TABLE object_state (LIKE put_aside INCLUDING ALL)")
+	if n := get[int](t, conn, "SELECT count(*) FROM relpack.stored()"); n != 0 {
+		t.Errorf("%d objects of the table that was put aside are read", n)
+	}
+	run(t, conn, "DROP TABLE object_state; DROP TABLE put_aside CASCADE")
 }

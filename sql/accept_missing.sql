@@ -14,7 +14,7 @@ BEGIN
     SELECT object.zoid
     FROM relpack.object
     WHERE object.zoid = accept_missing.zoid
-      AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid)
+      AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = object.zoid)
     ON CONFLICT DO NOTHING;
     UPDATE relpack.missing SET accepted = true WHERE missing.zoid = accept_missing.zoid;
     IF NOT FOUND THEN

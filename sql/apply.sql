@@ -41,7 +41,7 @@ BEGIN
     -- Not stored is what is not stored now either: the others stay pending.
     DELETE FROM relpack.examined_object AS examined
     WHERE examined.tid IS NULL
-      AND EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = examined.zoid);
+      AND EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = examined.zoid);
     DELETE FROM relpack.pending USING relpack.examined_object AS examined WHERE pending.zoid = examined.zoid;
     IF EXISTS (SELECT FROM relpack.examined_object WHERE zoid = 0 AND tid IS NULL) THEN
         RAISE EXCEPTION 'the storage has no root object (zoid 0)'
@@ -50,7 +50,7 @@ BEGIN
     PERFORM relpack.hold_missing();
     DELETE FROM relpack.examined_inref
     WHERE guessed
-      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = examined_inref.zoid)
+      AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = examined_inref.zoid)
       -- The row of a node may be missing; if it was given up, the node goes now.
       AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = examined_inref.zoid)
            OR EXISTS (SELECT FROM relpack.examined_object AS gone

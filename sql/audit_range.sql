@@ -26,7 +26,7 @@ BEGIN
     last_zoid := coalesce(
         least((SELECT object.zoid FROM relpack.object
                WHERE object.zoid >= first_zoid ORDER BY object.zoid OFFSET objects - 1 LIMIT 1),
-              (SELECT stored.zoid FROM public.object_state AS stored
+              (SELECT stored.zoid FROM relpack.stored()
                WHERE stored.zoid >= first_zoid ORDER BY stored.zoid OFFSET objects - 1 LIMIT 1),
               (SELECT min(audited.first_zoid) - 1 FROM relpack.audited
                WHERE audited.first_zoid > audit_range.first_zoid AND audited.since = began)),

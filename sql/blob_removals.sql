@@ -29,10 +29,10 @@ BEGIN
     PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
             set_config('synchronous_commit', 'local', true);
     DELETE FROM relpack.blob_removal AS removal
-    USING unnest(zoids) AS listed (zoid), public.object_state AS stored
+    USING unnest(zoids) AS listed (zoid), relpack.stored()
     WHERE removal.zoid = listed.zoid AND stored.zoid = listed.zoid;
     RETURN QUERY
-    SELECT removal.zoid, removal.tid, (SELECT max(newest.zoid) FROM public.object_state AS newest)
+    SELECT removal.zoid, removal.tid, (SELECT max(newest.zoid) FROM relpack.stored() AS newest)
     FROM unnest(zoids, tids) AS listed (zoid, tid)
     JOIN relpack.blob_removal AS removal ON removal.zoid = listed.zoid AND removal.tid = listed.tid
     WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)

@@ -60,7 +60,7 @@ BEGIN
     INSERT INTO relpack.pending (zoid)
     SELECT missing.zoid
     FROM relpack.missing
-    WHERE EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = missing.zoid)
+    WHERE EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = missing.zoid)
     ON CONFLICT DO NOTHING;
 
     IF v_storage.graph = 'doubtful' OR v_truncated THEN
@@ -70,7 +70,7 @@ BEGIN
         -- Of what an abandoned run had listed, a part may be applied.
         INSERT INTO relpack.pending (zoid)
         SELECT stored.zoid
-        FROM public.object_state AS stored
+        FROM relpack.stored()
         WHERE stored.tid > v_storage.applied_tid
           AND NOT EXISTS (
               SELECT
@@ -81,7 +81,7 @@ BEGIN
         -- Nothing is in the way, and in order it goes into the index fastest.
         INSERT INTO relpack.pending (zoid)
         SELECT zoid
-        FROM public.object_state
+        FROM relpack.stored()
         WHERE tid > v_storage.applied_tid
         ORDER BY zoid;
     END IF;

@@ -17,7 +17,7 @@ BEGIN
     PERFORM relpack.lock_storage();
     INSERT INTO relpack.pending (zoid)
     SELECT coalesce(stored.zoid, object.zoid)
-    FROM public.object_state AS stored
+    FROM relpack.stored()
     FULL JOIN relpack.object ON object.zoid = stored.zoid
     WHERE stored.tid IS DISTINCT FROM object.tid OR stored.tid > v_collected
     ON CONFLICT DO NOTHING;

@@ -14,12 +14,12 @@ AS $$
 BEGIN
     RETURN QUERY
     SELECT stored.zoid, stored.state
-    FROM public.object_state AS stored
+    FROM relpack.stored()
     WHERE stored.tid > (SELECT storage.applied_tid FROM relpack.storage)
     UNION ALL
     SELECT stored.zoid, stored.state
     FROM relpack.write_event
-    JOIN public.object_state AS stored ON stored.zoid = write_event.zoid;
+    JOIN relpack.stored() ON stored.zoid = write_event.zoid;
 END;
 $$;
 

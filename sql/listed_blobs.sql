@@ -16,7 +16,7 @@ BEGIN
     FROM relpack.blob_removal AS removal
     WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
       AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
-           OR EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = removal.zoid))
+           OR EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = removal.zoid))
     ORDER BY removal.zoid, removal.tid
     LIMIT batch;
 END;

@@ -37,9 +37,9 @@ BEGIN
     SELECT stored.zoid, stored.tid
     FROM unnest(v_zoids) AS known (zoid)
     CROSS JOIN LATERAL (
-        SELECT object_state.zoid, object_state.tid
-        FROM public.object_state
-        WHERE object_state.zoid = known.zoid
+        SELECT stored.zoid, stored.tid
+        FROM relpack.stored()
+        WHERE stored.zoid = known.zoid
         OFFSET 0
     ) AS stored;
 END;

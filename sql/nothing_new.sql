@@ -15,20 +15,20 @@ BEGIN
     -- Triggers switched off, a table exchanged: since the run began.
     IF relpack.doubt() IS NOT NULL
        OR EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
-       OR coalesce((SELECT max(tid) FROM public.object_state), 0) < last_tid THEN
+       OR coalesce((SELECT max(tid) FROM relpack.stored()), 0) < last_tid THEN
         RETURN 'stale';
     END IF;
     SELECT count(*), coalesce(sum(length(few.state)), 0)
     INTO v_states, v_bytes
     FROM (
-        (SELECT object_state.state
-         FROM public.object_state
-         WHERE object_state.tid > (SELECT applied_tid FROM relpack.storage)
+        (SELECT stored.state
+         FROM relpack.stored()
+         WHERE stored.tid > (SELECT applied_tid FROM relpack.storage)
          LIMIT 1001)
         UNION ALL
         (SELECT stored.state
          FROM relpack.write_event
-         LEFT JOIN public.object_state AS stored ON stored.zoid = write_event.zoid
+         LEFT JOIN relpack.stored() ON stored.zoid = write_event.zoid
          LIMIT 1001)
     ) AS few;
     RETURN CASE

@@ -15,7 +15,7 @@ BEGIN
     IF v_inrefs <> v_storage.inrefs THEN
         RAISE WARNING 'relpack.object_inref has % rows, not %: every object is read again', v_inrefs, v_storage.inrefs;
         INSERT INTO relpack.pending (zoid)
-        SELECT zoid FROM public.object_state
+        SELECT zoid FROM relpack.stored()
         ON CONFLICT DO NOTHING;
         INSERT INTO relpack.pending (zoid)
         SELECT DISTINCT inref FROM relpack.object_inref

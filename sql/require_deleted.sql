@@ -22,7 +22,7 @@ BEGIN
     IF v_triggers IS NULL
        OR (tablename = 'public.object_state'::regclass AND NOT EXISTS (
                SELECT
-               FROM public.object_state AS stored
+               FROM relpack.stored()
                JOIN relpack.object ON object.zoid = stored.zoid AND object.tid = stored.tid
                WHERE stored.zoid = ANY (remain))) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';

@@ -25,7 +25,7 @@ BEGIN
         SELECT missing.zoid
         FROM relpack.missing
         WHERE NOT missing.accepted
-          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = missing.zoid)
+          AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = missing.zoid)
         ORDER BY missing.zoid
         LIMIT 10
     ) AS few;
@@ -44,7 +44,7 @@ BEGIN
         WHERE (object.parent IS NOT NULL
                OR EXISTS (SELECT FROM relpack.suspect)
                OR EXISTS (SELECT FROM relpack.storage WHERE graph = 'reshaping'))
-          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid)
+          AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = object.zoid)
           AND NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = object.zoid)
         LIMIT 10);
     IF v_unseen <> '{}' THEN

@@ -72,7 +72,7 @@ BEGIN
         RAISE EXCEPTION 'triggers of relpack are missing or disabled: %', v_off
             USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up": it installs them again.';
     END IF;
-    IF NOT EXISTS (SELECT FROM public.object_state WHERE zoid = 0) THEN
+    IF NOT EXISTS (SELECT FROM relpack.stored() WHERE zoid = 0) THEN
         RAISE EXCEPTION 'the storage has no root object (zoid 0): everything in it would look like garbage'
             USING ERRCODE = 'RP002', HINT = 'Restore object 0 from a backup.';
     END IF;

@@ -18,13 +18,13 @@ DECLARE
 BEGIN
     -- Where only garbage bears the highest tid, one row of it stays: clients
     -- and our own watermark rely on max(tid) never falling.
-    SELECT max(tid) INTO v_newest FROM public.object_state;
+    SELECT max(tid) INTO v_newest FROM relpack.stored();
     IF NOT EXISTS (
         SELECT
-        FROM public.object_state AS stored
+        FROM relpack.stored()
         LEFT JOIN relpack.object ON object.zoid = stored.zoid
         WHERE stored.tid = v_newest AND (object.zoid IS NULL OR object.parent IS NOT NULL)) THEN
-        SELECT min(zoid) INTO v_last FROM public.object_state WHERE tid = v_newest;
+        SELECT min(zoid) INTO v_last FROM relpack.stored() WHERE tid = v_newest;
     END IF;
 
     INSERT INTO relpack.spared (zoid, stage)

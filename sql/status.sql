@@ -41,11 +41,11 @@ BEGIN
     missing := (
         SELECT count(*)
         FROM relpack.missing_object AS lost
-        WHERE NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = lost.zoid));
+        WHERE NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = lost.zoid));
     dangling := (
         SELECT count(*)
         FROM relpack.dangling_reference AS lost
-        WHERE NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = lost.zoid));
+        WHERE NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = lost.zoid));
     -- From the catalog: pg_relation_size() would wait for a table that is being
     -- truncated or indexed.
     bytes := (SELECT sum(pg_class.relpages::bigint) * current_setting('block_size')::bigint

@@ -20,7 +20,7 @@ SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    v_last bigint := (SELECT max(tid) FROM public.object_state);
+    v_last bigint := (SELECT max(tid) FROM relpack.stored());
     v_zoids bigint[];
     v_weights bigint[];   -- a page of a state, or an object, is one; summed up
     v_plain integer;      -- so many of them are no blobs

@@ -24,7 +24,7 @@ BEGIN
         ) AS object ON true
         WHERE object.parent IS NULL
           AND (object.zoid IS NOT NULL
-               OR NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = ref.zoid))) THEN
+               OR NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = ref.zoid))) THEN
         RETURN false;
     END IF;
     DELETE FROM relpack.undecoded;

@@ -31,7 +31,7 @@ BEGIN
     WITH found (kind, zoid) AS (
         -- Rows above collected_tid are the next capture's.
         SELECT 'other than stored', coalesce(stored.zoid, object.zoid)
-        FROM public.object_state AS stored
+        FROM relpack.stored()
         FULL JOIN relpack.object ON object.zoid = stored.zoid
         LEFT JOIN relpack.missing ON missing.zoid = object.zoid
         WHERE CASE WHEN missing.zoid IS NULL THEN stored.tid IS DISTINCT FROM object.tid ELSE stored.tid IS NOT NULL END
@@ -45,7 +45,7 @@ BEGIN
         SELECT 'missing', lost.zoid
         FROM relpack.missing_object AS lost
         WHERE v_settled
-          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = lost.zoid)
+          AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = lost.zoid)
         UNION ALL
         SELECT 'dangling', edge.zoid
         FROM (SELECT DISTINCT object_inref.zoid
@@ -54,7 +54,7 @@ BEGIN
               WHERE v_settled AND referrer.parent IS NOT NULL) AS edge
         LEFT JOIN relpack.object ON object.zoid = edge.zoid
         WHERE object.zoid IS NULL
-          AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = edge.zoid)
+          AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = edge.zoid)
         UNION ALL
         SELECT 'blob without large object', broken.zoid
         FROM relpack.broken_blobs() AS broken (zoid)

@@ -25,9 +25,9 @@ BEGIN
     INTO zoids, tids
     FROM unnest(zoids) AS blob (zoid)
     CROSS JOIN LATERAL (
-        SELECT object_state.zoid, object_state.tid
-        FROM public.object_state
-        WHERE object_state.zoid = blob.zoid
+        SELECT stored.zoid, stored.tid
+        FROM relpack.stored()
+        WHERE stored.zoid = blob.zoid
         OFFSET 0
     ) AS stored;
 END;

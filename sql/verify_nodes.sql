@@ -18,7 +18,7 @@ BEGIN
     INTO last, missing
     FROM (
         SELECT object.zoid,
-               NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = object.zoid)
+               NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = object.zoid)
                AND NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = object.zoid) AS gone
         FROM relpack.object
         WHERE object.zoid > after
@@ -60,7 +60,7 @@ BEGIN
         OFFSET 0
     ) AS node ON true
     WHERE node.zoid IS NULL
-      AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = edge.zoid)
+      AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = edge.zoid)
       AND EXISTS (SELECT
                   FROM relpack.object_inref AS reference
                   JOIN relpack.object AS referrer ON referrer.zoid = reference.inref
