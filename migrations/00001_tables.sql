@@ -21,7 +21,8 @@ DECLARE
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = session_user AND rolsuper)
        AND NOT EXISTS (SELECT FROM pg_roles WHERE rolsuper AND pg_has_role(v_owner, oid, 'MEMBER')) THEN
-        RAISE EXCEPTION 'role % is a superuser, and object_state belongs to %: code of %''s would run as a superuser', session_user, v_owner, v_owner
+        RAISE EXCEPTION 'role % is a superuser, and object_state belongs to %: code of %''s would run as a superuser',
+                        session_user, v_owner, v_owner
             USING HINT = format('Connect as %s.', v_owner);
     END IF;
     IF v_owner <> current_user THEN

@@ -131,7 +131,7 @@ func (d *blobFiles) unproved() string {
 	case !d.believed():
 		return fmt.Sprintf("they were not found, and nothing shows that %s is this storage's blob directory: it has no .layout", d.path)
 	}
-	return "they were not found, or deleted meanwhile"
+	return "they were not found, or were deleted in the meantime"
 }
 
 // missBlobIndex tells of a deletion that will take long.

@@ -130,7 +130,7 @@ func (p *pack) acceptMissing(ctx context.Context) (accepted bool, err error) {
 		return false, fmt.Errorf("accept what is missing: %w", err)
 	}
 	for _, zoid := range zoids {
-		p.log.Info(fmt.Sprintf("zoid %d is given up: what only it referred to is garbage, and goes after the grace", zoid))
+		p.log.Info(fmt.Sprintf("zoid %d is given up: what only it referred to is garbage now, and its grace begins", zoid))
 		p.accepted = append(p.accepted, zoid)
 	}
 	return len(zoids) > 0, nil

@@ -227,17 +227,17 @@ func (d *database) checkStorage() error {
 		return Refuse("relpack packs public.object_state: if that is the one the application uses, rename or move the other",
 			"database %s has two storages, public.object_state and %s.object_state", d.name, d.rivals[0])
 	case len(d.mistyped) > 0:
-		return Refuse("zodb-pgjsonb, for one, has a table of this name",
+		return Refuse("zodb-pgjsonb, for instance, has a table of this name",
 			"public.object_state in database %s is not RelStorage's: its column %s", d.name, strings.Join(d.mistyped, ", "))
 	case d.history != "":
 		return Refuse("relpack packs history-free storages only; use zodbpack",
 			"database %s holds a history-preserving storage (%s)", d.name, d.history)
 	case len(d.missing) > 0:
-		return Refuse("RelStorage 1.5 or newer made it so",
+		return Refuse("RelStorage 1.5 and newer create it",
 			"public.object_state in database %s has no column %s", d.name, strings.Join(d.missing, ", "))
 	case d.foreign():
 		return Refuse("relpack needs this name for itself. "+anew,
-			"database %s has a schema relpack that is not of relpack's making", d.name)
+			"database %s has a schema relpack that relpack did not create", d.name)
 	case d.stranger != "" && !d.adoptable():
 		return d.strange()
 	case d.tampered != "":

@@ -171,7 +171,7 @@ func (d *database) adoptable() bool {
 }
 
 // anew is what helps where somebody has been at the schema.
-const anew = `If you don't know why, look what is in it; "DROP SCHEMA relpack CASCADE" removes it with its triggers, "relpack migrate up" installs it anew`
+const anew = `If you don't know why, look at what is in it; "DROP SCHEMA relpack CASCADE" removes it with its triggers, "relpack migrate up" installs it again`
 
 // hollow tells whether there is all of relpack but no row in goose's table, which
 // has one as soon as it is made.
@@ -202,7 +202,7 @@ func (d *database) strange() error {
 	if d.superuser && !d.versioned && !d.occupied {
 		hint = fmt.Sprintf(`Let %s run "ALTER SCHEMA relpack OWNER TO %s"`, d.migrations, quoteName(d.owner))
 	}
-	return Refuse(hint, "%s, but object_state of database %s belongs to %s: so has relpack to", d.stranger, d.name, d.owner)
+	return Refuse(hint, "%s, but object_state of database %s belongs to %s: relpack must belong to that role too", d.stranger, d.name, d.owner)
 }
 
 // odd refuses a table of versions that goose didn't make like this.

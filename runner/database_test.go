@@ -95,7 +95,7 @@ func TestADatabaseThatIsNotFitForRelpackIsRefusedAndLeftAlone(t *testing.T) {
 			}
 			_, err := conn.Exec(ctx, "CREATE SCHEMA relpack; CREATE TABLE relpack.theirs ()")
 			return err
-		}, []string{"schema relpack", "not of relpack's making"}},
+		}, []string{"schema relpack", "relpack did not create"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

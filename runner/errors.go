@@ -106,7 +106,7 @@ func explain(err error) error {
 		return err
 	}
 	return &Error{Code: ExitFailure, Err: fmt.Errorf("the connection to the server was lost: %w", err),
-		Hint: "What was done stays done, the next run goes on from here"}
+		Hint: "Finished work is kept, and the next run continues"}
 }
 
 // lost tells whether err ended a session that nobody wanted to end.

@@ -25,7 +25,7 @@ func (p *pack) build(ctx context.Context) error {
 	if p.options.Init {
 		graph = "none"
 	} else if lost != "" {
-		p.log.Warn(lost + ": the graph is built anew, as by --init")
+		p.log.Warn(lost + ": the graph is built again, as with --init")
 		p.report.Doubt = lost
 		graph = "none"
 	}
@@ -38,7 +38,7 @@ func (p *pack) build(ctx context.Context) error {
 		}
 		graph = "scanning"
 	case "scanning":
-		p.log.Info("an interrupted first build goes on")
+		p.log.Info("continuing an interrupted first build")
 		if _, err := p.conn.Exec(ctx, "SELECT relpack.scan_resume()"); err != nil {
 			return fmt.Errorf("resume the first build: %w", err)
 		}
@@ -200,7 +200,7 @@ func (p *pack) update(ctx context.Context) error {
 	return p.phase("apply", func() error { return p.examine(ctx, pending) })
 }
 
-// doubt asks why the graph is not believed; "" when it is.
+// doubt asks why the graph may not match the storage; "" when it does.
 func (p *pack) doubt(ctx context.Context) (doubt string, err error) {
 	if err := p.conn.QueryRow(ctx, "SELECT coalesce(relpack.doubt(), '')").Scan(&doubt); err != nil {
 		return "", fmt.Errorf("ask whether the graph is believed: %w", err)
@@ -277,13 +277,13 @@ func (p *pack) persist(ctx context.Context, what string, try func() (bool, error
 func (p *pack) gaveUp(ctx context.Context, what string, waited time.Duration) error {
 	who, hint := p.inTheWay(ctx), "End that transaction and run relpack again"
 	if who == nobodyInTheWay {
-		hint = "Run relpack again when less is written"
+		hint = "Run relpack again when there are fewer writes"
 	}
 	return &Error{Code: ExitFailure, Hint: hint,
 		Err: fmt.Errorf("%s: %s; relpack gave up after %v (commit-lock-timeout)", what, who, waited.Round(time.Second))}
 }
 
-const nobodyInTheWay = "writers come one after the other"
+const nobodyInTheWay = "other sessions keep writing to object_state"
 
 // sleep ends early when the run is to stop.
 func (p *pack) sleep(ctx context.Context, d time.Duration) error {

@@ -129,7 +129,7 @@ func (m *migrator) takeBackRights(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	m.log.Warn(m.found.exposed.what + ": that is taken back, with all of the kind")
+	m.log.Warn(m.found.exposed.what + ": this right is revoked, with all others like it")
 	now, err := lookAt(ctx, m.conn)
 	if err != nil {
 		return err
@@ -190,7 +190,7 @@ func (d *database) checkRemovable(ctx context.Context, conn querier, files fs.FS
 	case d.standby:
 		return Refuse("Name the primary", "the server is a standby (read-only)")
 	case d.foreign():
-		return Refuse(anew, "database %s has a schema relpack that is not of relpack's making", d.name)
+		return Refuse(anew, "database %s has a schema relpack that relpack did not create", d.name)
 	case d.schema && !d.owned:
 		return Refuse(fmt.Sprintf("Migrate as %s", d.migrations),
 			"role %s does not own the schema relpack of database %s", d.role, d.name)
@@ -223,7 +223,7 @@ func (m *migrator) sayFilesStay(ctx context.Context) {
 	if err := m.conn.QueryRow(ctx, "SELECT count(*) FROM relpack.blob_removal WHERE NOT relpack.blobs_in_database()").Scan(&waiting); err != nil || waiting == 0 {
 		return // what can't be read is no reason to keep relpack
 	}
-	m.log.Warn(fmt.Sprintf(`the files of %s stay, and nothing lists them any more: they had gone with a "relpack pack" before this`, plural(waiting, "deleted blob")))
+	m.log.Warn(fmt.Sprintf(`the files of %s stay, and nothing lists them any more: a "relpack pack" before this would have removed them`, plural(waiting, "deleted blob")))
 }
 
 // remove drops the triggers first, in a transaction of their own: the site
@@ -257,7 +257,7 @@ func (m *migrator) restoreTriggers(ctx context.Context) {
 		return
 	}
 	if _, err := m.db.ExecContext(ctx, "SELECT relpack.create_triggers()"); err != nil {
-		m.log.Warn(`relpack's triggers are removed, the rest is not: run "relpack migrate down" again, or "relpack migrate up" to put them back`)
+		m.log.Warn(`relpack's triggers are removed, but the rest is not: run "relpack migrate down" again, or "relpack migrate up" to put them back`)
 	}
 }
 
@@ -273,7 +273,7 @@ func (m *migrator) dropSchema(ctx context.Context) error {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			if isState(err, "2BP01") {
 				return Refuse(`Move them elsewhere and run "relpack migrate down" again`,
-					"all of relpack is removed but its schema, which holds objects of somebody else: %s", serverDetail(err))
+					"relpack is removed except for its schema, which holds objects that relpack did not create: %s", serverDetail(err))
 			}
 			return fmt.Errorf("drop schema relpack: %w", err)
 		}

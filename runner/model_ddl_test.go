@@ -168,7 +168,7 @@ func (h *modelHistory) checkDoubt(refused error) error {
 }
 
 func isDoubt(err error) bool {
-	return isState(err, stateRefused) && strings.Contains(err.Error(), "the graph is not believed")
+	return isState(err, stateRefused) && strings.Contains(err.Error(), "the graph may not match the storage")
 }
 
 // unlessRewrittenModel is pack.unlessRewritten.

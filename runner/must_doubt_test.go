@@ -97,7 +97,7 @@ func expectDoubt(t *testing.T, target Target, conn *pgx.Conn, message string) {
 	}
 	before := stored(t, conn)
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectError(t, err, ExitRefused, "the graph is not believed: "+message, "relpack pack")
+	expectError(t, err, ExitRefused, "the graph may not match the storage: "+message, "relpack pack")
 	expectStored(t, conn, before...)
 	status, err := Status(t.Context(), target, migrations.Files, testLog(t))
 	if err != nil || status.Graph.Doubt == nil || *status.Graph.Doubt != message {
@@ -111,7 +111,7 @@ func TestASubscribedTableIsDoubtedUntilItIsOneNoMore(t *testing.T) {
 	received := func(zoid int64) { received(t, subscriber, zoid) }
 	received(13)
 	_, err := Pack(t.Context(), target, everything, testLog(t))
-	expectError(t, err, ExitRefused, "the graph is not believed: object_state receives rows by logical replication, which fires no triggers")
+	expectError(t, err, ExitRefused, "the graph may not match the storage: object_state receives rows by logical replication, which fires no triggers")
 	restore(t, publisher, 2, 5, document(11))
 	commit(t, publisher, links{30: nil})
 	received(30)
@@ -149,11 +149,11 @@ func TestADumpWithoutPartsOfTheGraphIsNotBelieved(t *testing.T) {
 		says       string
 		firstBuild bool
 	}{
-		"the references":         {"object_inref", "relpack.object_inref has 0 rows, not 6: the graph is built anew, as by --init", true},
-		"the objects":            {"object", "relpack.object has 0 rows, not 7: the graph is built anew, as by --init", true},
-		"objects and references": {"object, relpack.object_inref", "the graph is built anew, as by --init", true},
+		"the references":         {"object_inref", "relpack.object_inref has 0 rows, not 6: the graph is built again, as with --init", true},
+		"the objects":            {"object", "relpack.object has 0 rows, not 7: the graph is built again, as with --init", true},
+		"objects and references": {"object, relpack.object_inref", "the graph is built again, as with --init", true},
 		"the row of storage":     {"storage", "first build", true},
-		"everything but storage": {"object, relpack.object_inref, relpack.class, relpack.doomed, relpack.problem, relpack.pending, relpack.suspect, relpack.run", "the graph is built anew, as by --init", true},
+		"everything but storage": {"object, relpack.object_inref, relpack.class, relpack.doomed, relpack.problem, relpack.pending, relpack.suspect, relpack.run", "the graph is built again, as with --init", true},
 		"everything but classes": {"object, relpack.object_inref, relpack.storage, relpack.doomed, relpack.problem", "first build", true},
 	} {
 		t.Run(name, func(t *testing.T) {

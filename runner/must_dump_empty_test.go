@@ -10,7 +10,7 @@ func TestARestoreThatLeftRelpacksDataOutIsToldFromOneThatNeverHadIt(t *testing.T
 	t.Parallel()
 	for name, c := range map[string]struct{ option, says string }{
 		"without its data":   {"--exclude-table-data=relpack.*", "restored without its data"},
-		"without its tables": {"--exclude-table=relpack.*", "not of relpack's making"},
+		"without its tables": {"--exclude-table=relpack.*", "relpack did not create"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

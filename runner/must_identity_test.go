@@ -53,7 +53,7 @@ func TestAGraphThatIsNotThereIsBuiltAnew(t *testing.T) {
 			if err != nil || !report.FirstBuild {
 				t.Errorf("%v, first build %v", err, report.FirstBuild)
 			}
-			expectWords(t, log.String(), "the graph is built anew, as by --init")
+			expectWords(t, log.String(), "the graph is built again, as with --init")
 			expectStored(t, conn, 0, 1, 2)
 			expectExact(t, conn)
 		})

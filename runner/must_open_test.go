@@ -75,7 +75,7 @@ func TestAFirstBuildLeavesWhatAnOpenTransactionMaySeeAttached(t *testing.T) {
 	if _, err := Pack(t.Context(), target, o, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(said.String(), "may still see it attached") {
+	if !strings.Contains(said.String(), "may still use the garbage") {
 		t.Errorf("relpack doesn't say why nothing goes: %s", &said)
 	}
 	expectStored(t, conn, 0, 1, 2, 3)

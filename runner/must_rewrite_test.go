@@ -94,7 +94,7 @@ func TestNoStepTakesATableThatIsBeingRewrittenForEmpty(t *testing.T) {
 			<-done
 			switch step {
 			case "relpack.doom(NULL)", "relpack.sweep(1000, NULL)":
-				expectError(t, err, ExitRefused, "the graph is not believed: object_state was rewritten")
+				expectError(t, err, ExitRefused, "the graph may not match the storage: object_state was rewritten")
 			case "relpack.doubt()":
 				if got == nil || *got != "object_state was rewritten" {
 					t.Errorf("doubt: %v, %v", got, err)

@@ -27,7 +27,7 @@ type PackOptions struct {
 }
 
 var errInterrupted = &Error{Code: ExitInterrupted, Err: errors.New("interrupted"),
-	Hint: "What was done stays done, the next run goes on from here"}
+	Hint: "Finished work is kept, and the next run continues"}
 
 // pack is one run on one storage.
 type pack struct {
@@ -80,7 +80,7 @@ func newPack(t Target, o PackOptions, log *slog.Logger) *pack {
 
 func (p *pack) all(ctx context.Context) error {
 	if len(p.options.AcceptMissing) > 0 && p.report.DryRun {
-		return Refuse("Pack without --dry-run", "what is missing can't be given up by a dry run: that lasts")
+		return Refuse("Pack without --dry-run", "a dry run can't give up missing objects, because that is permanent")
 	}
 	for _, note := range p.target.Notes {
 		p.log.Info(note)

@@ -227,11 +227,11 @@ func (r *Report) Notes() []string {
 		note("The space of deleted rows can be used again after VACUUM of object_state (autovacuum does it in time).")
 	}
 	if r.BlobFiles.Waiting > 0 {
-		why := "relpack removes them when it is told the blob directory"
+		why := "run relpack with the blob directory to remove them"
 		if r.BlobFiles.Why != "" {
 			why = r.BlobFiles.Why
 		}
-		note("Files of %s stay: %s.", plural(r.BlobFiles.Waiting, "deleted blob"), why)
+		note("Files of %s remain: %s.", plural(r.BlobFiles.Waiting, "deleted blob"), why)
 	}
 	for _, skipped := range r.BlobFiles.Skipped {
 		note("%s", skipped)

@@ -129,7 +129,7 @@ func TestWhereMuchIsCutOffAllParentsAreChosenAgain(t *testing.T) {
 	// The first chain is cut after 10; 800 on hang on the second now.
 	commit(t, conn, links{10: nil, 1300: {1301, 800}})
 	graph[10], graph[1300] = []int64{}, []int64{1301, 800}
-	if said := packSaying(t, target); !strings.Contains(said, "parents are chosen again for all objects") {
+	if said := packSaying(t, target); !strings.Contains(said, "choosing new parents for all objects") {
 		t.Errorf("the log says %s", said)
 	}
 	expectExact(t, conn)
@@ -170,14 +170,14 @@ func TestWhoeverReliesOnParentsRefusesWhileTheyAreChosenAgain(t *testing.T) {
 			expectState(t, err, stateRefused)
 		}
 		found, err := pgxRows(t.Context(), conn, pgx.RowTo[string], "SELECT finding FROM relpack.verify()")
-		if err != nil || !slices.Equal(found, []string{"the parents of all objects are being chosen again: there is nothing to verify"}) {
+		if err != nil || !slices.Equal(found, []string{"new parents are being chosen for all objects: there is nothing to verify"}) {
 			t.Errorf("verify finds %v, %v", found, err)
 		}
 		if get[*int64](t, conn, "SELECT unreachable FROM relpack.status()") != nil {
 			t.Error("status counts what is unreachable")
 		}
 		_, err = Verify(t.Context(), target, VerifyOptions{Migrations: migrations.Files}, testLog(t))
-		expectRefusal(t, err, "chose all parents again")
+		expectRefusal(t, err, "chose new parents for all objects")
 		// A step on: the levels, and a range each.
 		run(t, conn, "SELECT relpack.reach_step()")
 	}

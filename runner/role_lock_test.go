@@ -14,8 +14,8 @@ import (
 func TestWhoHoldsTheWritersLockIsNamed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ statement, says string }{
-		"exclusively": {"SELECT pg_advisory_lock(1919249520, 1)", "holds it exclusively: nobody can write to the storage before that ends"},
-		"shared":      {"SELECT pg_advisory_lock_shared(1919249520, 1)", "holds it: relpack can't delete before that ends"},
+		"exclusively": {"SELECT pg_advisory_lock(1919249520, 1)", "holds it exclusively: nobody can write to the storage until that ends"},
+		"shared":      {"SELECT pg_advisory_lock_shared(1919249520, 1)", "holds it: relpack can't delete until that ends"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -83,16 +83,16 @@ func TestStatusTellsWhatTheSchemaKnows(t *testing.T) {
 	expectWords(t, statusText(t, target),
 		"describes the storage", "2026-11-22", "1,234,567", "1 object, 2.9 MiB", "ZODB.blob",
 		"problems", "zoid 0 (opaque): encrypted", "1 of them keeps relpack from deleting", "1 blob wait",
-		"object_inrefs", "TRUNCATE", "1m30", "deleted 744 objects, 4.8 MiB", "the disk is full", "broken off")
+		"object_inrefs", "TRUNCATE", "1m30", "deleted 744 objects, 4.8 MiB", "the disk is full", "did not finish")
 	run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER ALL")
-	expectWords(t, statusText(t, target), "not believed: triggers of relpack are missing or disabled: relpack_", `Run "relpack migrate up"`)
+	expectWords(t, statusText(t, target), "not trusted: triggers of relpack are missing or disabled: relpack_", `Run "relpack migrate up"`)
 	if report, err := Status(t.Context(), target, migrations.Files, testLog(t)); err != nil || report.Packable {
 		t.Errorf("packable: %t, %v", report.Packable, err)
 	}
 	run(t, conn, "SELECT relpack.create_triggers()")
-	expectWords(t, statusText(t, target), "not believed: ", "disabled or replaced for a while; the next pack compares it")
+	expectWords(t, statusText(t, target), "not trusted: ", "disabled or replaced for a while; the next pack compares it")
 	run(t, conn, "DELETE FROM object_state")
-	expectWords(t, statusText(t, target), "not believed: the storage has no root object (zoid 0). Restore object 0")
+	expectWords(t, statusText(t, target), "not trusted: the storage has no root object (zoid 0). Restore object 0")
 	run(t, conn, "SET application_name = 'relpack pack'; SELECT relpack.try_pack_lock()")
 	expectWords(t, statusText(t, target), "at work  ", fmt.Sprintf("pid %d", conn.PgConn().PID()), "running")
 }
@@ -110,13 +110,13 @@ func TestStatusShowsEveryStateOfABuildAndWaitsForNoLock(t *testing.T) {
 			t.Errorf("no words for %s", graph)
 		}
 		if graph == "doubtful" || graph == "known" { // with a reason
-			words = "not believed: "
+			words = "not trusted: "
 		}
 		expectWords(t, statusText(t, target), words)
 	}
 	run(t, conn, "UPDATE relpack.storage SET graph = 'finishing'")
 	run(t, conn, "BEGIN; LOCK TABLE relpack.object, relpack.object_inref")
-	expectWords(t, statusText(t, target), "being built", "locked for the moment")
+	expectWords(t, statusText(t, target), "being built", "a build step has the tables locked")
 }
 
 func TestStatusIsShownToARoleThatMayOnlyRead(t *testing.T) {

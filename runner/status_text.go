@@ -18,7 +18,7 @@ var graphStates = map[string]string{
 	"filling":   "being built: the objects are filled in",
 	"finishing": "being built: the last step",
 	"reshaping": "all parents are being chosen again",
-	"doubtful":  "not believed",
+	"doubtful":  "not trusted",
 	"known":     "describes the storage",
 }
 
@@ -50,7 +50,7 @@ func (r *StatusReport) Write(w io.Writer) error {
 func (g *GraphStatus) write(line lineWriter, now time.Time) {
 	g.writeState(line, now)
 	if g.Busy {
-		line("", "its tables are locked for the moment: figures follow later")
+		line("", "a build step has the tables locked: try again shortly")
 		g.writeRuns(line)
 		return
 	}
@@ -99,9 +99,9 @@ func (g *GraphStatus) writeState(line lineWriter, now time.Time) {
 	}
 	switch {
 	case g.Refusal != "":
-		text = "not believed: " + g.Refusal
+		text = "not trusted: " + g.Refusal
 	case g.Doubt != nil:
-		text = "not believed: " + *g.Doubt + "; the next pack compares it with the storage"
+		text = "not trusted: " + *g.Doubt + "; the next pack compares it with the storage"
 	}
 	line("graph", "%s", text)
 	if g.AppliedUntil != nil && (g.State == "known" || g.State == "doubtful") {
@@ -193,12 +193,12 @@ func (h LockHolder) String() string {
 		who = fmt.Sprintf("pid %d, ", *h.Pid) + who
 	}
 	if h.Exclusive {
-		return who + ", holds it exclusively: nobody can write to the storage before that ends"
+		return who + ", holds it exclusively: nobody can write to the storage until that ends"
 	}
 	if h.Since == nil {
-		return who + ", holds it: relpack can't delete before that ends"
+		return who + ", holds it: relpack can't delete until that ends"
 	}
-	return fmt.Sprintf("%s, has held it since %s: relpack can't delete before that ends", who, clock(*h.Since))
+	return fmt.Sprintf("%s, has held it since %s: relpack can't delete until that ends", who, clock(*h.Since))
 }
 
 // describe tells of one run. A run that never came to its end still counts as
@@ -206,7 +206,7 @@ func (h LockHolder) String() string {
 func (r RunStatus) describe(mayRun bool) string {
 	text := clock(r.Started) + "  " + r.Outcome
 	if r.Outcome == "running" && !mayRun {
-		text = clock(r.Started) + "  broken off"
+		text = clock(r.Started) + "  did not finish"
 	}
 	if r.Finished != nil {
 		text += fmt.Sprintf(" in %s", seconds(r.Finished.Sub(r.Started).Seconds()))

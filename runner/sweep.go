@@ -155,7 +155,7 @@ func (p *pack) outlast(ctx context.Context) error {
 			if err := p.conn.QueryRow(ctx, "SELECT coalesce(("+oldestOpen+"), 'none any more')").Scan(&oldest); err != nil {
 				return fmt.Errorf("look for open transactions: %w", err)
 			}
-			p.log.Warn("nothing is deleted by this pack, but by the next: a transaction may still see it attached that was open when the storage was read: " + oldest)
+			p.log.Warn("this pack deletes nothing, the next one does: a transaction that was open during the scan may still use the garbage: " + oldest)
 			return nil
 		}
 		if err := p.sleep(ctx, 50*time.Millisecond); err != nil {
@@ -229,7 +229,7 @@ func (p *pack) warnOthers(ctx context.Context) error {
 		if others == 1 {
 			are = "client is"
 		}
-		p.log.Warn(fmt.Sprintf("%d other %s connected: with negative --days nothing protects objects held in memory there", others, are))
+		p.log.Warn(fmt.Sprintf("%d other %s connected: with a negative --days nothing protects the objects that they hold in memory", others, are))
 	}
 	return nil
 }
@@ -287,7 +287,7 @@ func (p *pack) sweep(ctx context.Context) error {
 			}
 		case "stale":
 			if stale++; stale > maxStale {
-				return fmt.Errorf("delete a batch: gave up after %d times in which writers may have referred to garbage meanwhile; the rest stays for the next run", stale)
+				return fmt.Errorf("delete a batch: gave up after %d attempts, in each of which writers may have referred to garbage; the rest is left to the next run", stale)
 			}
 			if !decode {
 				// Something was written: it may be harmless.

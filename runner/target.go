@@ -144,7 +144,7 @@ func fromConfig(s zconfig.Storage) Target {
 			t.Notes = append(t.Notes, fmt.Sprintf("%s: %s %s", at(key), key, text))
 		}
 	}
-	note(s.PackSkipPrepack, "pack-skip-prepack", "is ignored: there is no prepack state to reuse, the graph is always brought up to date")
+	note(s.PackSkipPrepack, "pack-skip-prepack", "is ignored: relpack has no prepack state: it always brings the graph up to date")
 	note(s.ReplicaConf != "", "replica-conf", "is ignored: relpack works on the primary that the dsn names")
 	note(s.ROReplicaConf != "", "ro-replica-conf", "is ignored: relpack works on the primary that the dsn names")
 	if s.LineOf("keep-history") > 0 {

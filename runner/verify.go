@@ -80,7 +80,7 @@ func Verify(ctx context.Context, t Target, o VerifyOptions, log *slog.Logger) (*
 
 // What a repair did stays done.
 var errVerifyInterrupted = &Error{Code: ExitInterrupted, Err: errors.New("interrupted"),
-	Hint: "Nothing was changed, the next verification begins again"}
+	Hint: "Nothing was changed; the next verification starts over"}
 
 func (v *verification) all(ctx context.Context) error {
 	if err := v.target.Packable(); err != nil {
@@ -99,7 +99,7 @@ func (v *verification) all(ctx context.Context) error {
 			return fmt.Errorf("read relpack.storage: %w", err)
 		}
 		if graph == "reshaping" {
-			return Refuse(`Run "relpack pack --dry-run"`, "a pack was interrupted while it chose all parents again: there is nothing to verify")
+			return Refuse(`Run "relpack pack --dry-run"`, "a pack was interrupted while it chose new parents for all objects: there is nothing to verify")
 		}
 		if graph != "known" && graph != "doubtful" {
 			return Refuse(`Run "relpack pack"`, "the graph is not built yet: there is nothing to verify")

@@ -70,7 +70,7 @@ func TestVerifyRefusesWhatItCantVerify(t *testing.T) {
 	expectError(t, err, ExitRefused, "more than 1 restored or deleted objects wait", "relpack pack")
 	ctx, cancel := context.WithCancel(t.Context())
 	report, err := Verify(ctx, target, duringVerify(1, cancel), testLog(t))
-	expectError(t, err, ExitInterrupted, "interrupted. Nothing was changed, the next verification begins again")
+	expectError(t, err, ExitInterrupted, "interrupted. Nothing was changed; the next verification starts over")
 	if report.Outcome != "interrupted" {
 		t.Errorf("the outcome is %s", report.Outcome)
 	}

@@ -16,7 +16,7 @@ BEGIN
     DELETE FROM relpack.suspect;
     DELETE FROM relpack.fill_range;
     PERFORM relpack.clear_scratch('relpack.reached');
-    RAISE INFO '%: parents are chosen again for all objects, from the recorded references', reason;
+    RAISE INFO '%: choosing new parents for all objects, from the recorded references', reason;
 END;
 $$;
 

@@ -13,7 +13,7 @@ BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_storage();
     IF (SELECT graph FROM relpack.storage) <> 'none' THEN
-        RAISE EXCEPTION 'there is a graph already' USING ERRCODE = 'RP002', HINT = 'Call relpack.build_reset() first.';
+        RAISE EXCEPTION 'there is already a graph' USING ERRCODE = 'RP002', HINT = 'Call relpack.build_reset() first.';
     END IF;
     IF NOT relpack.try_writers_lock() THEN
         RETURN false;

@@ -31,7 +31,8 @@ FROM (VALUES
     ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
     ('unfinished', 'note', 'the reachability of these objects is open', 'relpack pack'),
     ('missing', 'damage', 'the rows of these vanished though reachable objects refer to them; relpack keeps what they referred to',
-     'Restore their rows, cut them off, or give them up with "relpack pack --accept-missing ZOID"; SELECT * FROM relpack.missing_object; tells who refers to them'),
+     'Restore their rows, cut them off, or give them up with "relpack pack --accept-missing ZOID"; '
+     'SELECT * FROM relpack.missing_object; tells who refers to them'),
     ('dangling', 'damage', 'reachable objects refer to these, which are not stored (POSKeyError)',
      'SELECT * FROM relpack.referrers(zoid); tells who does')
 ) AS kind (kind, severity, meaning, remedy);

@@ -23,7 +23,7 @@ BEGIN
         SELECT
         FROM relpack.missing
         WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid)) THEN
-        RETURN 'nodes of objects that are missing are not there';
+        RETURN 'the graph has lost the nodes of missing objects';
     END IF;
     IF relpack.doubt() IS NULL AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
         RETURN NULL;

@@ -23,7 +23,7 @@ BEGIN
           AND pid = pg_backend_pid()
           AND granted) THEN
         RAISE EXCEPTION '% on relpack.%: only the session that holds the pack lock may do that', tg_op, tg_table_name
-            USING ERRCODE = 'RP002', HINT = 'To start from scratch there is "relpack pack --init".';
+            USING ERRCODE = 'RP002', HINT = 'To start again, run "relpack pack --init".';
     END IF;
     PERFORM set_config('relpack.guarded', transaction_timestamp()::text, true);
     RETURN NULL;

@@ -23,7 +23,7 @@ BEGIN
         FROM relpack.missing
         WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid)) THEN
         RAISE EXCEPTION 'the graph is not there any more: what hung on missing objects can''t be known from what is stored'
-            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it builds the graph anew, or names them.';
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it builds the graph again, or names these objects.';
     END IF;
     -- Nobody knows when that was cut off: its grace begins now.
     UPDATE relpack.storage

@@ -49,7 +49,8 @@ BEGIN
         RAISE EXCEPTION 'the server does not know when the transaction of pid % began; it may still use what would be deleted',
                         v_untracked
             USING ERRCODE = 'RP002',
-                  HINT = 'Its track_activities is off, or was when the transaction began: switch it on, and wait until the transaction has ended.';
+                  HINT = 'track_activities is off in that session, or was when the transaction began: '
+                         'switch it on, and wait until the transaction has ended.';
     END IF;
     RETURN v_oldest;
 END;

@@ -20,7 +20,7 @@ BEGIN
     END IF;
     IF (tg_op = 'DELETE' AND (pg_typeof(OLD.zoid), pg_typeof(OLD.tid)) <> ('bigint'::regtype, 'bigint'::regtype))
        OR (tg_op <> 'DELETE' AND (pg_typeof(NEW.zoid), pg_typeof(NEW.tid)) <> ('bigint'::regtype, 'bigint'::regtype)) THEN
-        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM pg_advisory_xact_lock_shared(1919249520, 1);
     INSERT INTO relpack.write_event (kind, zoid, tid)

@@ -25,7 +25,7 @@ BEGIN
                <> ('bigint'::regtype, 'bigint'::regtype, 'bytea'::regtype)
         FROM deleted AS few
         LIMIT 1) THEN
-        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     -- While the graph is built there is no index to look an object up by.
     v_known := (SELECT graph IN ('known', 'doubtful') FROM relpack.storage);

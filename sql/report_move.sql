@@ -14,7 +14,7 @@ BEGIN
         RETURN NULL;
     END IF;
     IF pg_typeof(OLD.zoid) <> 'bigint'::regtype OR pg_typeof(OLD.tid) <> 'bigint'::regtype THEN
-        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN

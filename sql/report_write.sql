@@ -44,7 +44,7 @@ BEGIN
                OR pg_catalog.pg_typeof(written.zoid) OPERATOR(pg_catalog.<>) 'bigint'::pg_catalog.regtype
         FROM written
         LIMIT 1) THEN
-        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     INSERT INTO relpack.write_event (kind, zoid, tid)
     SELECT 'written', written.zoid, written.tid

@@ -17,7 +17,7 @@ BEGIN
     WHERE pg_rewrite.ev_class IN ((SELECT to_regclass('public.object_state')), (SELECT to_regclass('public.blob_chunk')))
       AND pg_rewrite.ev_type = '4' AND pg_rewrite.ev_enabled <> 'D';
     IF v_rules IS NOT NULL THEN
-        RAISE EXCEPTION 'rules say what is done in place of a DELETE, or besides: %', v_rules
+        RAISE EXCEPTION 'rules change what a DELETE does: %', v_rules
             USING ERRCODE = 'RP002', HINT = 'Drop them: DROP RULE name ON table.';
     END IF;
     SELECT string_agg(format('%I on %s (ON DELETE %s)', pg_constraint.conname, pg_constraint.conrelid::regclass,
@@ -33,7 +33,7 @@ BEGIN
           IS DISTINCT FROM (to_regclass('public.blob_chunk'), to_regclass('public.object_state'));
     IF v_keys IS NOT NULL THEN
         RAISE EXCEPTION 'foreign keys would change rows of other tables when garbage is deleted: %', v_keys
-            USING ERRCODE = 'RP002', HINT = 'Let them say ON DELETE NO ACTION: what they hold stays. Or drop them.';
+            USING ERRCODE = 'RP002', HINT = 'Change them to ON DELETE NO ACTION, so that the objects they refer to stay, or drop them.';
     END IF;
 END;
 $$;

@@ -30,9 +30,10 @@ BEGIN
         LIMIT 10
     ) AS few;
     IF v_missing IS NOT NULL THEN
-        RAISE EXCEPTION 'objects are missing that others refer to: %', v_missing
+        RAISE EXCEPTION 'objects are missing to which others refer: %', v_missing
             USING ERRCODE = 'RP002',
-                  HINT = 'Restore their rows, or give them up with --accept-missing ZOID each: a graph that is built anew lets go of what hangs on them.';
+                  HINT = 'Restore their rows, or give up each with --accept-missing ZOID: '
+                         'a graph that is built again does not know what hangs on them.';
     END IF;
     IF NOT v_built THEN
         RETURN;
@@ -48,18 +49,19 @@ BEGIN
           AND NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = object.zoid)
         LIMIT 10);
     IF v_unseen <> '{}' THEN
-        RAISE EXCEPTION 'rows are gone that live objects may refer to, and no pack has looked at that yet: zoid %',
+        RAISE EXCEPTION 'rows are gone to which live objects may refer, and no pack has noted that yet: zoid %',
                         array_to_string(v_unseen, ', ')
             USING ERRCODE = 'RP002',
                   HINT = CASE
                       -- No other run would come as far as to list it.
                       WHEN relpack.graph_lost() IS NOT NULL
-                          THEN 'Restore their rows, or give them up with --accept-missing ZOID each: a graph that is built anew lets go of what hangs on them.'
+                          THEN 'Restore their rows, or give up each with --accept-missing ZOID: '
+                               'a graph that is built again does not know what hangs on them.'
                       WHEN relpack.doubt() IS NOT NULL
                            OR EXISTS (SELECT FROM relpack.write_event)
                            OR EXISTS (SELECT FROM relpack.pending)
-                          THEN 'Run "relpack pack --dry-run" first: what is missing is listed then.'
-                      ELSE 'Run "relpack verify --repair" first: what is missing is listed then.'
+                          THEN 'Run "relpack pack --dry-run" first: it lists what is missing.'
+                      ELSE 'Run "relpack verify --repair" first: it lists what is missing.'
                   END;
     END IF;
 END;

@@ -28,7 +28,8 @@ BEGIN
         FROM own
         WHERE relowner <> (SELECT owner FROM storage)
         UNION ALL
-        SELECT format('function relpack.%I belongs to %s, object_state to %s', proname, proowner::regrole, (SELECT owner FROM storage)::regrole)
+        SELECT format('function relpack.%I belongs to %s, object_state to %s',
+                      proname, proowner::regrole, (SELECT owner FROM storage)::regrole)
         FROM pg_proc
         WHERE pronamespace = 'relpack'::regnamespace AND proowner <> (SELECT owner FROM storage)
         UNION ALL
@@ -58,7 +59,8 @@ BEGIN
             WHERE nspname = 'relpack' AND privilege_type = 'CREATE'
             UNION ALL
             SELECT format('%s has %s on relpack.%I: "REVOKE %2$s ON relpack.%3$I FROM %1$s"',
-                          CASE grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(grantee)) END, privilege_type, relname), grantee
+                          CASE grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(grantee)) END,
+                          privilege_type, relname), grantee
             FROM own, aclexplode(relacl)
             WHERE privilege_type IN ('TRIGGER', 'REFERENCES')
             UNION ALL
@@ -83,9 +85,10 @@ BEGIN
            OR (relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhrelid = own.oid))
     ) AS found (what);
     IF v_foreign IS NOT NULL THEN
-        RAISE EXCEPTION 'relpack is not its own master: %', v_foreign
+        RAISE EXCEPTION 'others may decide what relpack deletes: %', v_foreign
             USING ERRCODE = 'RP002',
-                  HINT = '"relpack migrate up" takes such rights back. Remove what else it is, or "DROP SCHEMA relpack CASCADE" and "relpack migrate up": the graph can always be built again.';
+                  HINT = '"relpack migrate up" takes such rights back. Remove anything else, or run "DROP SCHEMA relpack CASCADE" '
+                         'and "relpack migrate up": the graph can always be built again.';
     END IF;
 END;
 $$;

@@ -11,13 +11,17 @@ DECLARE
     v_before text := nullif(current_setting('relpack.lock_protocol', true), '');
 BEGIN
     IF v_protocol = 'unknown' THEN
-        RAISE EXCEPTION 'how RelStorage locks in this database is not known: it has neither a function lock_objects_and_detect_conflicts that locks rows or takes advisory locks, nor the table commit_lock without the table commit_row_lock'
-            USING ERRCODE = 'RP002', HINT = 'Start RelStorage once, so that it makes what it needs. A RelStorage that is newer than 4.3 may need a newer relpack.';
+        RAISE EXCEPTION 'how RelStorage locks in this database is not known: it has neither a function '
+                        'lock_objects_and_detect_conflicts that locks rows or takes advisory locks, '
+                        'nor the table commit_lock without the table commit_row_lock'
+            USING ERRCODE = 'RP002', HINT = 'Start RelStorage once: it creates what it needs. '
+                                             'RelStorage newer than 4.3 may need a newer relpack.';
     END IF;
     IF v_before <> v_protocol THEN
-        RAISE EXCEPTION 'RelStorage locks otherwise than when this session took the pack lock (% instead of %): it was upgraded or downgraded',
+        RAISE EXCEPTION 'RelStorage uses other locks than when this session took the pack lock (% instead of %): '
+                        'it has changed its version',
                         v_protocol, v_before
-            USING ERRCODE = 'RP002', HINT = 'Begin again. What was done stays done.';
+            USING ERRCODE = 'RP002', HINT = 'Run relpack again. Finished work is kept.';
     END IF;
     RETURN v_protocol;
 END;

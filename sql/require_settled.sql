@@ -19,14 +19,14 @@ BEGIN
     PERFORM relpack.require_deletable();
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     IF v_storage.graph = 'reshaping' THEN
-        RAISE EXCEPTION 'the parents of all objects are being chosen again'
+        RAISE EXCEPTION 'new parents are being chosen for all objects'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
     ELSIF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF v_doubt IS NOT NULL THEN
-        RAISE EXCEPTION 'the graph is not believed: %', v_doubt
-            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it compares.';
+        RAISE EXCEPTION 'the graph may not match the storage: %', v_doubt
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it compares the two.';
     END IF;
     IF v_difference IS NOT NULL THEN
         RAISE EXCEPTION 'the graph does not describe the storage: %', v_difference
@@ -38,7 +38,7 @@ BEGIN
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF v_storage.resettle OR EXISTS (SELECT FROM relpack.suspect) THEN
-        RAISE EXCEPTION 'the reachability of some objects is open'
+        RAISE EXCEPTION 'the reachability of some objects is not settled yet'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
     END IF;
     SELECT string_agg(format('zoid %s: %s', few.zoid, few.detail), '; ' ORDER BY few.zoid)

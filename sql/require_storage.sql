@@ -30,7 +30,7 @@ BEGIN
         WHERE attrelid = to_regclass('public.object_state')
           AND format('%s %s', attname, format_type(atttypid, NULL)) = expected.name);
     IF v_off IS NOT NULL THEN
-        RAISE EXCEPTION 'public.object_state has not the columns of RelStorage: it lacks %', v_off USING ERRCODE = 'RP002';
+        RAISE EXCEPTION 'public.object_state lacks columns of RelStorage: %', v_off USING ERRCODE = 'RP002';
     END IF;
     -- RelStorage may use either.
     SELECT format('%I.object_state', nspname)

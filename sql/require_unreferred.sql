@@ -16,7 +16,8 @@ BEGIN
                format('%s (%s)', holder,
                       CASE
                           WHEN refs > 0 THEN format('%s reference%s', refs, CASE WHEN refs > 1 THEN 's' END)
-                          WHEN unreadable > 0 THEN format('%s object%s that can''t be decoded', unreadable, CASE WHEN unreadable > 1 THEN 's' END)
+                          WHEN unreadable > 0 THEN
+                              format('%s object%s that can''t be decoded', unreadable, CASE WHEN unreadable > 1 THEN 's' END)
                           ELSE 'never read'
                       END), ', ' ORDER BY holder),
            min(holder) FILTER (WHERE looked IS NOT NULL),
@@ -33,7 +34,8 @@ BEGIN
                                  'SELECT relpack.forget_referrer(%L);', v_known)
                       ELSE
                           format('relpack reads it once it is in the configuration file, can be reached and has relpack installed. '
-                                 'If it refers to nothing here, and never will: UPDATE relpack.referred_by SET looked = ''infinity'' WHERE holder = %1$L; '
+                                 'If it refers to nothing here, and never will: '
+                                 'UPDATE relpack.referred_by SET looked = ''infinity'' WHERE holder = %1$L; '
                                  'if it is gone: SELECT relpack.forget_referrer(%1$L);', v_unread)
                   END;
     END IF;

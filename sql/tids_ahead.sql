@@ -8,10 +8,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN greatest(storage.clock_tid, storage.noticed_tid) > clock.tid
-            THEN format('The clock of the server was ahead when relpack ran: what it saw being cut off then stays until %s if it has a grace. "relpack pack --init" forgets that.',
+            THEN format('The clock of the server was ahead when relpack ran: what it found cut off then stays until %s, '
+                        'unless --days is negative. "relpack pack --init" forgets that.',
                         relpack.tid_time(greatest(storage.clock_tid, storage.noticed_tid))::timestamptz(0))
         WHEN storage.watermark > clock.tid
-            THEN format('The highest transaction id is ahead of the server''s clock: it is of %s. The grace of what relpack saw being cut off goes by the clock; what was garbage already at the first pack and has such an id stays until then, or until a pack with a negative --days.',
+            THEN format('The highest transaction id is ahead of the server''s clock: it is of %s. The grace of what relpack found cut off '
+                        'goes by the clock. Garbage of the first pack that has such an id stays until then, '
+                        'unless --days is negative.',
                         relpack.tid_time(storage.watermark)::timestamptz(0))
         END
     FROM relpack.storage

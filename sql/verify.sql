@@ -21,9 +21,11 @@ BEGIN
     v_doubt := relpack.doubt();
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RETURN QUERY VALUES ('note',
-                             CASE v_storage.graph WHEN 'reshaping' THEN 'the parents of all objects are being chosen again: there is nothing to verify'
-                                                  ELSE 'the graph is not built yet: there is nothing to verify' END, NULL::bigint,
-                             NULL::bigint[], 'relpack pack');
+                             CASE v_storage.graph
+                             WHEN 'reshaping' THEN 'new parents are being chosen for all objects: there is nothing to verify'
+                             ELSE 'the graph is not built yet: there is nothing to verify'
+                             END,
+                             NULL::bigint, NULL::bigint[], 'relpack pack');
         RETURN;
     END IF;
     v_settled := NOT EXISTS (SELECT FROM relpack.suspect);

@@ -140,7 +140,8 @@ BEGIN
             j := v_up[j];
         END LOOP;
     END LOOP;
-    SELECT coalesce(array_agg(referrer.place ORDER BY way_end, depth), '{}'), coalesce(array_agg(referrer.zoid ORDER BY way_end, depth), '{}'),
+    SELECT coalesce(array_agg(referrer.place ORDER BY way_end, depth), '{}'),
+           coalesce(array_agg(referrer.zoid ORDER BY way_end, depth), '{}'),
            coalesce(array_agg(way_end ORDER BY way_end, depth), '{}'), coalesce(array_agg(depth ORDER BY way_end, depth), '{}')
     INTO v_for, v_referrer, v_referrer_end, v_referrer_depth
     FROM unnest(v_tried_for, v_tried) AS referrer (place, zoid)

@@ -26,7 +26,7 @@ type grammar struct {
 	Pack    packCommand    `cmd:"" help:"Find and delete unreachable objects."`
 	Migrate migrateCommand `cmd:"" help:"Install relpack in a database, update or remove it."`
 	Verify  verifyCommand  `cmd:"" help:"Check the graph against every stored object; --repair fixes it."`
-	Status  statusCommand  `cmd:"" help:"Show what relpack knows of a storage."`
+	Status  statusCommand  `cmd:"" help:"Show what relpack knows about a storage."`
 
 	Version kong.VersionFlag `help:"Show the version of relpack and of Go."`
 }

@@ -12,7 +12,7 @@ import (
 )
 
 type migrateCommand struct {
-	Up      upCommand      `cmd:"" help:"Install relpack, or bring its schema up to this version; install its triggers again if they are off."`
+	Up      upCommand      `cmd:"" help:"Install relpack, or update its schema to this version. Also installs missing or disabled triggers again."`
 	Down    downCommand    `cmd:"" help:"Remove relpack from the database without a trace."`
 	Status  listCommand    `cmd:"" help:"List the migrations and when they were applied."`
 	Version versionCommand `cmd:"" help:"Show the version of the schema, and the one that this relpack needs."`
@@ -21,7 +21,7 @@ type migrateCommand struct {
 type upCommand struct {
 	place       `embed:""`
 	Quiet       bool `short:"q" help:"Print nothing when all goes well."`
-	NoBlobIndex bool `help:"Create no index on blob_chunk (chunk) where blobs are in the database."`
+	NoBlobIndex bool `help:"Do not create an index on blob_chunk (chunk), which blobs in the database need."`
 }
 
 // Run installs.

@@ -14,10 +14,10 @@ import (
 type packCommand struct {
 	place         `embed:""`
 	BlobDir       string  `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
-	Init          bool    `short:"i" help:"Forget the graph and build it anew (a first run builds it by itself)."`
-	Days          float64 `short:"d" default:"1" placeholder:"D" help:"Keep what was changed or cut off within D days (default 1; fractions are fine). 0: up to now; negative: up to the last commit."`
-	AcceptMissing []int64 `placeholder:"ZOID" help:"Give an object up whose row vanished (the report names it): what hung on it is garbage then. May be repeated."`
-	DryRun        bool    `help:"Do everything but the deletion."`
+	Init          bool    `short:"i" help:"Drop the graph and build it again (a first run builds it anyway)."`
+	Days          float64 `short:"d" default:"1" placeholder:"D" help:"Keep objects changed or cut off within D days (default 1; fractions are allowed). 0: no grace. Negative: delete also what open transactions may see."`
+	AcceptMissing []int64 `placeholder:"ZOID" help:"Give up an object whose row vanished (the report names it). What only it referred to becomes garbage. May be repeated."`
+	DryRun        bool    `help:"Do everything except the deletion."`
 	Prepack       bool    `help:"The same as --dry-run."`
 	Quiet         bool    `short:"q" help:"Print nothing when all goes well."`
 	JSON          bool    `name:"json" help:"Print one JSON document at the end: an array with an entry for each storage."`

@@ -261,7 +261,7 @@ func TestASecondSignalEndsAPackAtOnce(t *testing.T) {
 	for signals := 0; ; signals++ {
 		select {
 		case r := <-ended:
-			r.expect(t, runner.ExitInterrupted, "a second signal", "relpack: interrupted. What was done stays done")
+			r.expect(t, runner.ExitInterrupted, "a second signal", "relpack: interrupted. Finished work is kept")
 			if signals < 2 {
 				t.Errorf("it ended after %d signals", signals)
 			}
