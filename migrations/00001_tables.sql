@@ -56,7 +56,8 @@ END;
 $$;
 -- +goose StatementEnd
 COMMENT ON SCHEMA relpack IS
-    'relpack: the inverse object graph of the RelStorage database in schema public, kept to find and delete unreachable objects. Remove with "relpack migrate down".';
+    'relpack: the inverse object graph of the RelStorage database in schema public, kept to find and delete '
+    'unreachable objects. Remove with "relpack migrate down".';
 
 -- goose makes its table before the first migration, under this name if it is
 -- told to as the handbook says.
@@ -111,13 +112,17 @@ ALTER TABLE relpack.object
 -- one row until garbage comes.
 CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
 COMMENT ON TABLE relpack.object IS
-    'One row per stored object, and one for each of relpack.missing: the nodes of the graph. Written only by the session that holds the pack lock.';
+    'One row per stored object, and one for each of relpack.missing: the nodes of the graph. '
+    'Written only by the session that holds the pack lock.';
 COMMENT ON COLUMN relpack.object.zoid IS 'Object id, as in object_state; the root is 0.';
 COMMENT ON COLUMN relpack.object.tid IS 'Transaction id of the revision whose references are recorded.';
 COMMENT ON COLUMN relpack.object.parent IS
-    'A live object that refers to this one: following parents ends at the root (0, its own parent). NULL: detached; unreachable once relpack.suspect is empty.';
+    'A live object that refers to this one: following parents ends at the root (0, its own parent). '
+    'NULL: detached; unreachable once relpack.suspect is empty.';
 COMMENT ON COLUMN relpack.object.detached_tid IS
-    'Since when it is garbage, at the latest, as a tid: relpack.storage.detach_tid when that was found, or its own tid if it was written anew since. Its grace begins then. NULL for attached objects, and for those the first build found unreachable: there it begins with tid.';
+    'Since when it is garbage, at the latest, as a tid: relpack.storage.detach_tid when that was found, or its own '
+    'tid if it was written anew since. Its grace begins then. NULL for attached objects, and for those the first '
+    'build found unreachable: there it begins with tid.';
 COMMENT ON COLUMN relpack.object.class IS 'Class of the object: relpack.class.id.';
 COMMENT ON COLUMN relpack.object.size IS 'Bytes of the stored state.';
 
@@ -145,10 +150,13 @@ CREATE TABLE relpack.missing (
     CONSTRAINT missing_pkey PRIMARY KEY (zoid)
 );
 COMMENT ON TABLE relpack.missing IS
-    'Nodes of relpack.object whose rows vanished from object_state while live objects refer to them. They keep the references that are recorded, so that what hung on them is not taken for garbage. See relpack.missing_object.';
+    'Nodes of relpack.object whose rows vanished from object_state while live objects refer to them. '
+    'They keep the references that are recorded, so that what hung on them is not taken for garbage. '
+    'See relpack.missing_object.';
 COMMENT ON COLUMN relpack.missing.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.missing.since IS 'When a pack first found the row gone, by the clock of the server.';
-COMMENT ON COLUMN relpack.missing.accepted IS 'Given up by relpack.accept_missing() ("relpack pack --accept-missing"): the node goes with the next apply.';
+COMMENT ON COLUMN relpack.missing.accepted IS
+    'Given up by relpack.accept_missing() ("relpack pack --accept-missing"): the node goes with the next apply.';
 
 CREATE TABLE relpack.dangling (
     zoid bigint NOT NULL,
@@ -167,7 +175,8 @@ CREATE TABLE relpack.write_event (
     CONSTRAINT write_event_kind_check CHECK (kind IN ('written', 'deleted', 'truncated'))
 );
 COMMENT ON TABLE relpack.write_event IS
-    'Writes to object_state that the tid alone does not show: deletions, restored rows, TRUNCATE. Appended by triggers, emptied by the next pack. An event only says: look at this object again.';
+    'Writes to object_state that the tid alone does not show: deletions, restored rows, TRUNCATE. '
+    'Appended by triggers, emptied by the next pack. An event only says: look at this object again.';
 COMMENT ON COLUMN relpack.write_event.id IS 'Number of the event; the order has no meaning.';
 COMMENT ON COLUMN relpack.write_event.zoid IS 'The object written; NULL for a TRUNCATE.';
 COMMENT ON COLUMN relpack.write_event.tid IS 'The tid written or deleted; NULL for a TRUNCATE.';
@@ -189,17 +198,20 @@ CREATE TABLE relpack.suspect (
 );
 CREATE INDEX suspect_stage ON relpack.suspect (stage, zoid);
 COMMENT ON TABLE relpack.suspect IS
-    'Objects whose reachability is open; emptied by relpack.reach(). Survives a crash, so that the next run goes on where this one stopped.';
+    'Objects whose reachability is open; emptied by relpack.reach(). '
+    'Survives a crash, so that the next run goes on where this one stopped.';
 COMMENT ON COLUMN relpack.suspect.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.suspect.stage IS
-    'climb: look for a way up to the root; cut: detach its subtree; loose: look for a live referrer; flow: attached, what it refers to is to be attached as well.';
+    'climb: look for a way up to the root; cut: detach its subtree; loose: look for a live referrer; '
+    'flow: attached, what it refers to is to be attached as well.';
 
 CREATE TABLE relpack.doomed (
     zoid bigint NOT NULL,
     CONSTRAINT doomed_pkey PRIMARY KEY (zoid)
 );
 COMMENT ON TABLE relpack.doomed IS
-    'Objects chosen for deletion: unreachable, beyond the grace, and reached by nothing that stays. A deletion that has begun is finished by the next run.';
+    'Objects chosen for deletion: unreachable, beyond the grace, and reached by nothing that stays. '
+    'A deletion that has begun is finished by the next run.';
 COMMENT ON COLUMN relpack.doomed.zoid IS 'Object id.';
 
 CREATE TABLE relpack.capture (
@@ -208,7 +220,8 @@ CREATE TABLE relpack.capture (
     CONSTRAINT capture_pkey PRIMARY KEY (watermark)
 );
 COMMENT ON TABLE relpack.capture IS
-    'Captures that transactions may have been open at: to these, what was found cut off then may still be attached. Older ones are removed by relpack.doom().';
+    'Captures that transactions may have been open at: to these, what was found cut off then may still be attached. '
+    'Older ones are removed by relpack.doom().';
 COMMENT ON COLUMN relpack.capture.watermark IS 'The detached_tid of what was found cut off; 0: the first build, what has none.';
 COMMENT ON COLUMN relpack.capture.read_until IS 'When the last states were read.';
 
@@ -218,9 +231,11 @@ CREATE TABLE relpack.blob_removal (
     CONSTRAINT blob_removal_pkey PRIMARY KEY (zoid, tid)
 );
 COMMENT ON TABLE relpack.blob_removal IS
-    'Outbox of blob files to unlink from the shared blob directory, for objects that were deleted by whoever it was. Worked off by "relpack pack" with the blob directory at hand.';
+    'Outbox of blob files to unlink from the shared blob directory, for objects that were deleted by whoever it was. '
+    'Worked off by "relpack pack" with the blob directory at hand.';
 COMMENT ON COLUMN relpack.blob_removal.zoid IS 'Object id of the deleted blob.';
-COMMENT ON COLUMN relpack.blob_removal.tid IS 'Its last revision, whose file goes. Files of other revisions stay: they may be another storage''s.';
+COMMENT ON COLUMN relpack.blob_removal.tid IS
+    'Its last revision, whose file goes. Files of other revisions stay: they may be another storage''s.';
 
 CREATE TABLE relpack.set_aside (
     zoid   bigint NOT NULL,
@@ -229,7 +244,8 @@ CREATE TABLE relpack.set_aside (
     CONSTRAINT set_aside_pkey PRIMARY KEY (zoid)
 );
 COMMENT ON TABLE relpack.set_aside IS
-    'Unreachable objects that can''t be deleted: they stay, with what they refer to, and the rest goes. Filled anew whenever relpack.doomed is chosen.';
+    'Unreachable objects that can''t be deleted: they stay, with what they refer to, and the rest goes. '
+    'Filled anew whenever relpack.doomed is chosen.';
 COMMENT ON COLUMN relpack.set_aside.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.set_aside.reason IS 'What is in the way.';
 COMMENT ON COLUMN relpack.set_aside.remedy IS 'What to do about it.';
@@ -245,7 +261,8 @@ COMMENT ON TABLE relpack.foreign_reference IS
     'References to objects of other databases (ZODB multi-databases). Those of unreachable objects count until these are deleted.';
 COMMENT ON COLUMN relpack.foreign_reference.inref IS 'The object that refers.';
 COMMENT ON COLUMN relpack.foreign_reference.zoid IS
-    'The object that is referred to, in the other database. -1: the record of inref can''t be decoded and may refer to any object of any database.';
+    'The object that is referred to, in the other database. -1: the record of inref can''t be decoded and may refer '
+    'to any object of any database.';
 COMMENT ON COLUMN relpack.foreign_reference.database IS
     'The other database, as the record names it: with what isn''t printable ASCII as \xNN, and 500 bytes at most. Empty where zoid is -1.';
 
@@ -260,10 +277,15 @@ CREATE TABLE relpack.referred_by (
     CONSTRAINT referred_by_pkey PRIMARY KEY (origin, holder)
 );
 COMMENT ON TABLE relpack.referred_by IS
-    'Storages of the same configuration file, and how many of their objects refer to objects of this one. While one does, or may, relpack.sweep() refuses; what is younger than looked stays. relpack.forget_referrer() strikes off a storage that is gone for good; set looked to infinity where one that can''t be read is known to refer to nothing here.';
+    'Storages of the same configuration file, and how many of their objects refer to objects of this one. '
+    'While one does, or may, relpack.sweep() refuses; what is younger than looked stays. '
+    'relpack.forget_referrer() strikes off a storage that is gone for good; '
+    'set looked to infinity where one that can''t be read is known to refer to nothing here.';
 COMMENT ON COLUMN relpack.referred_by.refs IS 'References to objects of this storage.';
 COMMENT ON COLUMN relpack.referred_by.unreadable IS 'Objects there that can''t be decoded and may refer to objects of this storage.';
-COMMENT ON COLUMN relpack.referred_by.looked IS 'Before that storage was read, and before any transaction began that was open there, by the clock of this server. NULL: it was never read.';
+COMMENT ON COLUMN relpack.referred_by.looked IS
+    'Before that storage was read, and before any transaction began that was open there, by the clock of this server. '
+    'NULL: it was never read.';
 COMMENT ON COLUMN relpack.referred_by.origin IS 'The database of that storage: relpack.origin() there. Empty where it was never read.';
 COMMENT ON COLUMN relpack.referred_by.holder IS 'The name of that storage in the configuration file.';
 
@@ -276,11 +298,13 @@ CREATE TABLE relpack.problem (
     CONSTRAINT problem_kind_check CHECK (kind IN ('salvaged', 'opaque', 'empty'))
 );
 COMMENT ON TABLE relpack.problem IS
-    'Objects whose state could not be decoded, or is none. An opaque one that is not itself garbage blocks every deletion: nobody knows what it refers to.';
+    'Objects whose state could not be decoded, or is none. An opaque one that is not itself garbage blocks every '
+    'deletion: nobody knows what it refers to.';
 COMMENT ON COLUMN relpack.problem.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.problem.blocks IS 'Whether deletion is refused while the object is reachable or stays.';
 COMMENT ON COLUMN relpack.problem.kind IS
-    'salvaged: complete but odd, every 8 bytes that name a stored object count as a reference; opaque: references unknown; empty: there is no state, the creation of the object was undone.';
+    'salvaged: complete but odd, every 8 bytes that name a stored object count as a reference; '
+    'opaque: references unknown; empty: there is no state, the creation of the object was undone.';
 COMMENT ON COLUMN relpack.problem.detail IS 'What could not be decoded, and at which byte.';
 
 CREATE TABLE relpack.storage (
@@ -318,33 +342,59 @@ CREATE TABLE relpack.storage (
 INSERT INTO relpack.storage DEFAULT VALUES;
 COMMENT ON TABLE relpack.storage IS
     'One row: how far the graph describes the storage, and by what relpack recognises it.';
-COMMENT ON COLUMN relpack.storage.watermark IS 'Highest tid when changes were last captured. Later commits have a higher tid, other writes make an event.';
+COMMENT ON COLUMN relpack.storage.watermark IS
+    'Highest tid when changes were last captured. Later commits have a higher tid, other writes make an event.';
 COMMENT ON COLUMN relpack.storage.applied_tid IS 'The graph describes the storage up to this tid.';
 COMMENT ON COLUMN relpack.storage.collected_tid IS 'Changes up to this tid are in relpack.pending or applied.';
-COMMENT ON COLUMN relpack.storage.noticed_tid IS 'When events were last collected, or the storage compared, as a tid by the clock of the server. What is cut off later is not called older.';
+COMMENT ON COLUMN relpack.storage.noticed_tid IS
+    'When events were last collected, or the storage compared, as a tid by the clock of the server. '
+    'What is cut off later is not called older.';
 COMMENT ON COLUMN relpack.storage.doomed_tid IS 'The applied_tid for which relpack.doomed was chosen; 0 when the graph has changed since.';
 COMMENT ON COLUMN relpack.storage.doomed_until IS 'The pack time, as a tid, with which relpack.doomed was chosen.';
-COMMENT ON COLUMN relpack.storage.begun_until IS 'The pack time, as a tid, of a deletion that has begun and is not finished: what is in relpack.doomed and no younger follows whatever the grace. 0: none.';
-COMMENT ON COLUMN relpack.storage.settled_tid IS 'The detach_tid of the last capture that was applied in full: what was found cut off since has this detached_tid or a later one.';
-COMMENT ON COLUMN relpack.storage.clock_tid IS 'When changes were last captured, as a tid by the clock of the server; never set back. NULL: not since the graph was begun.';
-COMMENT ON COLUMN relpack.storage.unreferred IS 'When another storage last ceased to refer to this one, or was read for the first time and did not, by the clock of this server: the grace of what was unreachable then begins then.';
-COMMENT ON COLUMN relpack.storage.detach_tid IS 'The detached_tid of what is found cut off now: watermark, but not later than the clock where the tids of the storage are ahead of it, and not earlier than noticed_tid.';
+COMMENT ON COLUMN relpack.storage.begun_until IS
+    'The pack time, as a tid, of a deletion that has begun and is not finished: what is in relpack.doomed and no '
+    'younger follows whatever the grace. 0: none.';
+COMMENT ON COLUMN relpack.storage.settled_tid IS
+    'The detach_tid of the last capture that was applied in full: what was found cut off since has this detached_tid '
+    'or a later one.';
+COMMENT ON COLUMN relpack.storage.clock_tid IS
+    'When changes were last captured, as a tid by the clock of the server; never set back. '
+    'NULL: not since the graph was begun.';
+COMMENT ON COLUMN relpack.storage.unreferred IS
+    'When another storage last ceased to refer to this one, or was read for the first time and did not, by the clock '
+    'of this server: the grace of what was unreachable then begins then.';
+COMMENT ON COLUMN relpack.storage.detach_tid IS
+    'The detached_tid of what is found cut off now: watermark, but not later than the clock where the tids of the '
+    'storage are ahead of it, and not earlier than noticed_tid.';
 COMMENT ON COLUMN relpack.storage.objects IS 'Rows in relpack.object, those of relpack.missing included.';
 COMMENT ON COLUMN relpack.storage.inrefs IS 'Rows in relpack.object_inref.';
 COMMENT ON COLUMN relpack.storage.relation IS 'OID of the object_state that the graph describes.';
-COMMENT ON COLUMN relpack.storage.filenode IS 'relfilenode of object_state when the scan of a first build began, or at the last capture; another one means that the table was rewritten.';
+COMMENT ON COLUMN relpack.storage.filenode IS
+    'relfilenode of object_state when the scan of a first build began, or at the last capture; '
+    'another one means that the table was rewritten.';
 COMMENT ON COLUMN relpack.storage.cut_objects IS 'Objects that relpack.cut() has met so far in this relpack.reach().';
-COMMENT ON COLUMN relpack.storage.shaped_depth IS 'How many parents an object had above it on average when all parents were last chosen. NULL: not known.';
+COMMENT ON COLUMN relpack.storage.shaped_depth IS
+    'How many parents an object had above it on average when all parents were last chosen. NULL: not known.';
 COMMENT ON COLUMN relpack.storage.depth_looked_at IS 'When it was last looked how many these are, or all parents were chosen.';
 COMMENT ON COLUMN relpack.storage.only_row IS 'Always true: there is one row.';
-COMMENT ON COLUMN relpack.storage.scan_disturbed IS 'First build: rows may have been read twice or missed. While it is built or reshaping: a comparison follows.';
-COMMENT ON COLUMN relpack.storage.reread IS 'Columns of object_state were altered, or it or relpack''s own tables are others than before: every state is to be read again.';
-COMMENT ON COLUMN relpack.storage.resettle IS 'object_state or relpack''s own tables are others than before: what is reachable is to be found again for all objects, and the grace of garbage begins anew.';
+COMMENT ON COLUMN relpack.storage.scan_disturbed IS
+    'First build: rows may have been read twice or missed. While it is built or reshaping: a comparison follows.';
+COMMENT ON COLUMN relpack.storage.reread IS
+    'Columns of object_state were altered, or it or relpack''s own tables are others than before: every state is to '
+    'be read again.';
+COMMENT ON COLUMN relpack.storage.resettle IS
+    'object_state or relpack''s own tables are others than before: what is reachable is to be found again for all '
+    'objects, and the grace of garbage begins anew.';
 COMMENT ON COLUMN relpack.storage.graph IS
-    'none: not built; scanning, indexing, growing, filling, finishing: being built; reshaping: parents are chosen again for all objects; doubtful: to be compared with the storage; known: describes it up to applied_tid.';
+    'none: not built; scanning, indexing, growing, filling, finishing: being built; '
+    'reshaping: parents are chosen again for all objects; doubtful: to be compared with the storage; '
+    'known: describes it up to applied_tid.';
 COMMENT ON COLUMN relpack.storage.trigger_identity IS 'Catalog identity of our triggers; another one means that they may have been off.';
-COMMENT ON COLUMN relpack.storage.column_identity IS 'Catalog identity of the columns of object_state; another one means that they were altered.';
-COMMENT ON COLUMN relpack.storage.graph_identity IS 'By what the tables of the graph are recognised; another one means that they may have been emptied, rewritten or restored.';
+COMMENT ON COLUMN relpack.storage.column_identity IS
+    'Catalog identity of the columns of object_state; another one means that they were altered.';
+COMMENT ON COLUMN relpack.storage.graph_identity IS
+    'By what the tables of the graph are recognised; another one means that they may have been emptied, rewritten or '
+    'restored.';
 
 CREATE TABLE relpack.audit (
     met        timestamptz NOT NULL DEFAULT '-infinity',
@@ -383,7 +433,8 @@ CREATE TABLE relpack.undecoded (
         REFERENCES relpack.undecoded (only_row) DEFERRABLE INITIALLY DEFERRED
 );
 COMMENT ON TABLE relpack.undecoded IS
-    'A row while a batch of deletions waits for relpack to decode what was written meanwhile: a transaction that leaves it there fails when it commits. Empty otherwise.';
+    'A row while a batch of deletions waits for relpack to decode what was written meanwhile: a transaction that '
+    'leaves it there fails when it commits. Empty otherwise.';
 COMMENT ON COLUMN relpack.undecoded.only_row IS 'Always true: there is one row at most.';
 COMMENT ON COLUMN relpack.undecoded.decoded IS 'Always false, which only_row never is.';
 
@@ -485,7 +536,8 @@ CREATE UNLOGGED TABLE relpack.examined_foreign (
     database text   NOT NULL COLLATE "C"
 );
 CREATE INDEX examined_foreign_inref ON relpack.examined_foreign (inref, database, zoid);
-COMMENT ON TABLE relpack.examined_foreign IS 'References to other databases read by the chunk in progress, or by a range of a first build. Empty otherwise.';
+COMMENT ON TABLE relpack.examined_foreign IS
+    'References to other databases read by the chunk in progress, or by a range of a first build. Empty otherwise.';
 COMMENT ON COLUMN relpack.examined_foreign.inref IS 'As in relpack.foreign_reference.';
 COMMENT ON COLUMN relpack.examined_foreign.zoid IS 'As in relpack.foreign_reference.';
 COMMENT ON COLUMN relpack.examined_foreign.database IS 'As in relpack.foreign_reference.';

@@ -35,7 +35,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.accept_missing(bigint) IS
-    'Gives a missing object up: the next pack drops its node, and what only it referred to is garbage then, deleted after the grace. "relpack pack --accept-missing ZOID" does both.';
+    'Gives a missing object up: the next pack drops its node, and what only it referred to is garbage then, deleted '
+    'after the grace. "relpack pack --accept-missing ZOID" does both.';
 -- +goose StatementEnd
 
 -- sql/advance_watermark.sql
@@ -93,7 +94,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.advance_watermark() IS
-    'First half of a capture: while no write is in flight, notes the highest tid. False when the writers'' lock could not be had: try again. relpack.collect() is the second half.';
+    'First half of a capture: while no write is in flight, notes the highest tid. '
+    'False when the writers'' lock could not be had: try again. relpack.collect() is the second half.';
 -- +goose StatementEnd
 
 -- sql/analyze_spared.sql
@@ -351,7 +353,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.apply() IS
-    'Brings the graph up to what was examined (relpack.examined_object and its companions, filled by "relpack pack"); returns how many objects are still pending.';
+    'Brings the graph up to what was examined (relpack.examined_object and its companions, filled by "relpack pack"); '
+    'returns how many objects are still pending.';
 -- +goose StatementEnd
 
 -- sql/apply_foreign.sql
@@ -505,7 +508,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.audit_due() IS
-    'Step of "relpack pack": how many objects the clock wants read anew and compared with the graph at the end of this run, a 27th of them a day; difference: what an audit has found, if that is not mended yet.';
+    'Step of "relpack pack": how many objects the clock wants read anew and compared with the graph at the end of '
+    'this run, a 27th of them a day; difference: what an audit has found, if that is not mended yet.';
 -- +goose StatementEnd
 
 -- sql/audit_kept.sql
@@ -564,7 +568,8 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.audit_proof(bigint[], bigint[]) IS
-    'Step of "relpack pack": references as read and decoded a moment ago (inrefs refer to refs), from objects that stay to objects that are chosen for deletion. There must be none.';
+    'Step of "relpack pack": references as read and decoded a moment ago (inrefs refer to refs), from objects that '
+    'stay to objects that are chosen for deletion. There must be none.';
 -- +goose StatementEnd
 
 -- sql/audit_range.sql
@@ -606,7 +611,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.audit_range(integer, timestamptz) IS
-    'Step of "relpack pack": the next range of zoids, of so many objects at most, for an audit that began then; NULL when it has been through all of them.';
+    'Step of "relpack pack": the next range of zoids, of so many objects at most, for an audit that began then; '
+    'NULL when it has been through all of them.';
 -- +goose StatementEnd
 
 -- sql/audit_sample.sql
@@ -702,7 +708,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.audit_whole(timestamptz) IS
-    'Step of a first build, of "relpack verify" and of "relpack pack": every object has been read anew since then, and the graph made from it or mended.';
+    'Step of a first build, of "relpack verify" and of "relpack pack": every object has been read anew since then, '
+    'and the graph made from it or mended.';
 -- +goose StatementEnd
 
 -- sql/batch_that_fits.sql
@@ -738,7 +745,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.batch_that_fits(bigint[], integer, bigint) IS
-    'Step of relpack.choose_batch(): how many of these objects, from the first, are no more than a batch and no more large objects than there are locks; at least one.';
+    'Step of relpack.choose_batch(): how many of these objects, from the first, are no more than a batch and no more '
+    'large objects than there are locks; at least one.';
 -- +goose StatementEnd
 
 -- sql/begin_reshape.sql
@@ -761,7 +769,7 @@ BEGIN
     DELETE FROM relpack.suspect;
     DELETE FROM relpack.fill_range;
     PERFORM relpack.clear_scratch('relpack.reached');
-    RAISE INFO '%: parents are chosen again for all objects, from the recorded references', reason;
+    RAISE INFO '%: choosing new parents for all objects, from the recorded references', reason;
 END;
 $$;
 
@@ -814,7 +822,10 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.blob_removals(bigint[], bigint[]) IS
-    'Which of these blobs of relpack.blob_removal may lose their files, with the writers'' lock held until the transaction ends, which commits locally (raises lock_not_available when it can''t be had); rows whose object is stored again are dropped, those whose object a live one refers to are left out. relpack.blobs_removed() follows in the same transaction.';
+    'Which of these blobs of relpack.blob_removal may lose their files, with the writers'' lock held until the '
+    'transaction ends, which commits locally (raises lock_not_available when it can''t be had); '
+    'rows whose object is stored again are dropped, those whose object a live one refers to are left out. '
+    'relpack.blobs_removed() follows in the same transaction.';
 -- +goose StatementEnd
 
 -- sql/blobs_in_database.sql
@@ -899,7 +910,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.blobs_not_found(bigint[], bigint[], bigint[], bigint[]) IS
-    'Strikes blobs off relpack.blob_removal whose files are not in the blob directory: only if one of those found there is a reachable blob as it is stored now, or if none was found and no blob is reachable. Returns how many rows were struck off.';
+    'Strikes blobs off relpack.blob_removal whose files are not in the blob directory: only if one of those found '
+    'there is a reachable blob as it is stored now, or if none was found and no blob is reachable. '
+    'Returns how many rows were struck off.';
 -- +goose StatementEnd
 
 -- sql/blobs_removed.sql
@@ -969,7 +982,7 @@ BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_storage();
     IF (SELECT graph FROM relpack.storage) <> 'none' THEN
-        RAISE EXCEPTION 'there is a graph already' USING ERRCODE = 'RP002', HINT = 'Call relpack.build_reset() first.';
+        RAISE EXCEPTION 'there is already a graph' USING ERRCODE = 'RP002', HINT = 'Call relpack.build_reset() first.';
     END IF;
     IF NOT relpack.try_writers_lock() THEN
         RETURN false;
@@ -993,7 +1006,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.build_begin(integer) IS
-    'Starts a first build: notes the watermark and lists the ranges of blocks to read. False when the writers'' lock could not be had: try again.';
+    'Starts a first build: notes the watermark and lists the ranges of blocks to read. '
+    'False when the writers'' lock could not be had: try again.';
 -- +goose StatementEnd
 
 -- sql/build_inref.sql
@@ -1063,7 +1077,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.build_key() IS
-    'Step of relpack.build_step(): one of the indexes that relpack.fill() needs, of relpack.staged_object and of the primary key of relpack.object_inref; false when both are there. A second session may call it while relpack.grow() is at work.';
+    'Step of relpack.build_step(): one of the indexes that relpack.fill() needs, of relpack.staged_object and of the '
+    'primary key of relpack.object_inref; false when both are there. '
+    'A second session may call it while relpack.grow() is at work.';
 -- +goose StatementEnd
 
 -- sql/build_reset.sql
@@ -1193,7 +1209,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.build_step() IS
-    'One step of a first build after the scan: indexes, the spanning tree, the nodes. step: what it worked on, NULL when the graph is built; added: objects reached or entered by it. Raises lock_not_available when a reader such as pg_dump is in the way: try again.';
+    'One step of a first build after the scan: indexes, the spanning tree, the nodes. '
+    'step: what it worked on, NULL when the graph is built; added: objects reached or entered by it. '
+    'Raises lock_not_available when a reader such as pg_dump is in the way: try again.';
 -- +goose StatementEnd
 
 -- sql/build_unique.sql
@@ -1257,7 +1275,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.capped_pack_time(timestamptz) IS
-    'The pack time, but no later than now and than the start of the oldest open transaction of other clients of this database. NULL and infinity mean "up to the last commit" and are not capped.';
+    'The pack time, but no later than now and than the start of the oldest open transaction of other clients of this '
+    'database. NULL and infinity mean "up to the last commit" and are not capped.';
 -- +goose StatementEnd
 
 -- sql/capped_tid.sql
@@ -1298,7 +1317,10 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.capped_tid(timestamptz) IS
-    'Up to which tid a pack with this pack time deletes: that of relpack.capped_pack_time(), less than that of any capture whose states were read after the oldest open transaction of other clients began, and less than that of the last look at any storage in relpack.referred_by. 0 where another storage has ceased to refer to this one no earlier than that.';
+    'Up to which tid a pack with this pack time deletes: that of relpack.capped_pack_time(), less than that of any '
+    'capture whose states were read after the oldest open transaction of other clients began, and less than that of '
+    'the last look at any storage in relpack.referred_by. 0 where another storage has ceased to refer to this one no '
+    'earlier than that.';
 -- +goose StatementEnd
 
 -- sql/choose_batch.sql
@@ -1388,7 +1410,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.choose_batch(integer) IS
-    'The next objects of relpack.doomed to delete together: with all doomed objects that refer to them where that fits the batch, and with no more large objects than a quarter of the lock table.';
+    'The next objects of relpack.doomed to delete together: with all doomed objects that refer to them where that '
+    'fits the batch, and with no more large objects than a quarter of the lock table.';
 -- +goose StatementEnd
 
 -- sql/class_id.sql
@@ -1680,7 +1703,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.column_identity() IS
-    'Catalog identity of the columns of object_state: another one than in relpack.storage.column_identity means that they were altered, which may have changed every state without a trigger.';
+    'Catalog identity of the columns of object_state: another one than in relpack.storage.column_identity means that '
+    'they were altered, which may have changed every state without a trigger.';
 -- +goose StatementEnd
 
 -- sql/commit_durably.sql
@@ -1706,7 +1730,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.commit_durably(integer, bigint, bigint) IS
-    'Notes in relpack.run how many objects are deleted, and has the COMMIT of this transaction wait for synchronous standbys: with it, all that was committed before is durable there, so that files of deleted blobs may go. For another session than packer, which holds the pack lock: RP004 otherwise.';
+    'Notes in relpack.run how many objects are deleted, and has the COMMIT of this transaction wait for synchronous '
+    'standbys: with it, all that was committed before is durable there, so that files of deleted blobs may go. '
+    'For another session than packer, which holds the pack lock: RP004 otherwise.';
 -- +goose StatementEnd
 
 -- sql/commit_locally.sql
@@ -1763,7 +1789,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.compare() IS
-    'Compares every object''s tid with the graph and puts what differs into relpack.pending; returns how many. Reads all of object_state and relpack.object once.';
+    'Compares every object''s tid with the graph and puts what differs into relpack.pending; returns how many. '
+    'Reads all of object_state and relpack.object once.';
 -- +goose StatementEnd
 
 -- sql/count_dangling.sql
@@ -1941,7 +1968,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.create_triggers() IS
-    'Installs relpack''s triggers on object_state, again if need be; what was written meanwhile is found by comparing. Call it with a lock_timeout: it needs a strong lock for a moment.';
+    'Installs relpack''s triggers on object_state, again if need be; what was written meanwhile is found by comparing. '
+    'Call it with a lock_timeout: it needs a strong lock for a moment.';
 -- +goose StatementEnd
 
 -- sql/cut.sql
@@ -2061,7 +2089,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.cut_narrow(bigint, bigint) IS
-    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.sever() if it comes to its end before it has met so many objects; returns how many. Where these are more than are allowed it leaves them alone.';
+    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.sever() if it '
+    'comes to its end before it has met so many objects; returns how many. '
+    'Where these are more than are allowed it leaves them alone.';
 -- +goose StatementEnd
 
 -- sql/discard_blob_removals.sql
@@ -2079,7 +2109,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.discard_blob_removals() IS
-    'Empties relpack.blob_removal of a storage whose blobs are in the database: their rows and large objects went with the objects, there are no files.';
+    'Empties relpack.blob_removal of a storage whose blobs are in the database: their rows and large objects went '
+    'with the objects, there are no files.';
 -- +goose StatementEnd
 
 -- sql/discard_examined.sql
@@ -2198,7 +2229,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.doom(timestamptz) IS
-    'Chooses the objects that a sweep with this pack time deletes, into relpack.doomed; returns how many. NULL: whatever is unreachable. Deletes nothing. Raises RP002 where a live object refers to what is chosen, and where a sweep could not delete it: large objects of another owner.';
+    'Chooses the objects that a sweep with this pack time deletes, into relpack.doomed; returns how many. '
+    'NULL: whatever is unreachable. Deletes nothing. Raises RP002 where a live object refers to what is chosen, and '
+    'where a sweep could not delete it: large objects of another owner.';
 -- +goose StatementEnd
 
 -- sql/doomed_otherwise.sql
@@ -2277,7 +2310,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.doubt() IS
-    'Why the graph is not believed; NULL when it is. "relpack pack" then compares every object''s tid and decodes what differs.';
+    'Why the graph may not match the storage; NULL when it does. '
+    '"relpack pack" then compares every object''s tid and decodes what differs.';
 -- +goose StatementEnd
 
 -- sql/drop_triggers.sql
@@ -2314,7 +2348,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.drop_triggers() IS
-    'Removes relpack''s triggers: the site writes as if relpack were not installed, and the next pack compares. Call it with a lock_timeout.';
+    'Removes relpack''s triggers: the site writes as if relpack were not installed, and the next pack compares. '
+    'Call it with a lock_timeout.';
 -- +goose StatementEnd
 
 -- sql/fill.sql
@@ -2387,7 +2422,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.fill() IS
-    'Step of relpack.build_step(): enters a range of the objects that were read, with the parents that follow from what relpack.grow() found, into relpack.object; returns how many, NULL when no range is left. A second session may call it too.';
+    'Step of relpack.build_step(): enters a range of the objects that were read, with the parents that follow from '
+    'what relpack.grow() found, into relpack.object; returns how many, NULL when no range is left. '
+    'A second session may call it too.';
 -- +goose StatementEnd
 
 -- sql/finish_apply.sql
@@ -2556,7 +2593,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.flow_narrow(bigint[], bigint[]) IS
-    'Step of relpack.reach(): relpack.flow() from a few attached objects, many levels at once, to detached objects and to those that are about to be; returns all that are attached then.';
+    'Step of relpack.reach(): relpack.flow() from a few attached objects, many levels at once, to detached objects '
+    'and to those that are about to be; returns all that are attached then.';
 -- +goose StatementEnd
 
 -- sql/forget_missing.sql
@@ -2636,7 +2674,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.forget_referrer(text, text) IS
-    'Strikes a storage that is gone for good off relpack.referred_by, by its name in the configuration file; with origin only the database of that name that relpack.origin() tells there. False: none was recorded.';
+    'Strikes a storage that is gone for good off relpack.referred_by, by its name in the configuration file; '
+    'with origin only the database of that name that relpack.origin() tells there. False: none was recorded.';
 -- +goose StatementEnd
 
 -- sql/fresh_state.sql
@@ -2701,7 +2740,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.graph_identity() IS
-    'By what the tables of the graph are recognised: the cluster and their files. Another one than in relpack.storage.graph_identity means that they may have been emptied, rewritten or restored.';
+    'By what the tables of the graph are recognised: the cluster and their files. '
+    'Another one than in relpack.storage.graph_identity means that they may have been emptied, rewritten or restored.';
 -- +goose StatementEnd
 
 -- sql/graph_lost.sql
@@ -2731,7 +2771,7 @@ BEGIN
         SELECT
         FROM relpack.missing
         WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid)) THEN
-        RETURN 'nodes of objects that are missing are not there';
+        RETURN 'the graph has lost the nodes of missing objects';
     END IF;
     IF relpack.doubt() IS NULL AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
         RETURN NULL;
@@ -2748,7 +2788,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.graph_lost() IS
-    'Which part of the graph is not there any more (restored without its data, emptied, truncated): it has to be built anew. NULL when all of it is there. Counts its rows when the graph is doubted, and else takes no time.';
+    'Which part of the graph is not there any more (restored without its data, emptied, truncated): it has to be '
+    'built anew. NULL when all of it is there. Counts its rows when the graph is doubted, and else takes no time.';
 -- +goose StatementEnd
 
 -- sql/grow.sql
@@ -2884,7 +2925,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.grow() IS
-    'Step of relpack.build_step() and relpack.reshape(): finds how many references each object is away from the root, into relpack.reached, and from which objects life has yet to flow on; returns how many were reached.';
+    'Step of relpack.build_step() and relpack.reshape(): finds how many references each object is away from the root, '
+    'into relpack.reached, and from which objects life has yet to flow on; returns how many were reached.';
 -- +goose StatementEnd
 
 -- sql/guard_graph.sql
@@ -2914,7 +2956,7 @@ BEGIN
           AND pid = pg_backend_pid()
           AND granted) THEN
         RAISE EXCEPTION '% on relpack.%: only the session that holds the pack lock may do that', tg_op, tg_table_name
-            USING ERRCODE = 'RP002', HINT = 'To start from scratch there is "relpack pack --init".';
+            USING ERRCODE = 'RP002', HINT = 'To start again, run "relpack pack --init".';
     END IF;
     PERFORM set_config('relpack.guarded', transaction_timestamp()::text, true);
     RETURN NULL;
@@ -2972,7 +3014,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.hold_missing() IS
-    'Step of relpack.apply(): nodes of rows that vanished stay as they are and go to relpack.missing; those of rows that are back leave it.';
+    'Step of relpack.apply(): nodes of rows that vanished stay as they are and go to relpack.missing; '
+    'those of rows that are back leave it.';
 -- +goose StatementEnd
 
 -- sql/join_packer.sql
@@ -2994,7 +3037,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.join_packer(integer) IS
-    'Begins a transaction of a second session that sends what was read for the session packer, which must hold the pack lock: RP004 otherwise. Takes advisory lock (1919249520, 2) shared.';
+    'Begins a transaction of a second session that sends what was read for the session packer, which must hold the '
+    'pack lock: RP004 otherwise. Takes advisory lock (1919249520, 2) shared.';
 -- +goose StatementEnd
 
 -- sql/limits.sql
@@ -3017,7 +3061,13 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.limits() IS
-    'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a query stops; together: suspects looked at together; climb_inrefs: how many referrers of each are tried first; climb_visits: how many objects relpack.ways_up() looks at, or gives up; reshape_...: what share of all objects may be cut off, one in so many, and how many in any case, before relpack.reshape() chooses all parents; grow_zoids: for how many objects relpack.grow() has a byte each; grow_levels: what such a byte says at most; grow_wide: a level of more objects than the references divided by this reads all of them.';
+    'narrow: up to so many objects go many levels in one recursive query, more go level by level; '
+    'walk: where such a query stops; together: suspects looked at together; '
+    'climb_inrefs: how many referrers of each are tried first; climb_visits: how many objects relpack.ways_up() looks '
+    'at, or gives up; reshape_...: what share of all objects may be cut off, one in so many, and how many in any '
+    'case, before relpack.reshape() chooses all parents; grow_zoids: for how many objects relpack.grow() has a byte '
+    'each; grow_levels: what such a byte says at most; grow_wide: a level of more objects than the references divided '
+    'by this reads all of them.';
 -- +goose StatementEnd
 
 -- sql/line_up.sql
@@ -3061,7 +3111,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.line_up(interval) IS
-    'Waits for RelStorage''s commit lock for so long at most, and takes the writers'' lock exclusively while it has that: both until the transaction ends, or neither (false). Storages before RelStorage 3.5 have another commit lock: false.';
+    'Waits for RelStorage''s commit lock for so long at most, and takes the writers'' lock exclusively while it has '
+    'that: both until the transaction ends, or neither (false). '
+    'Storages before RelStorage 3.5 have another commit lock: false.';
 -- +goose StatementEnd
 
 -- sql/list_ranges.sql
@@ -3098,7 +3150,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.list_ranges() IS
-    'Step of relpack.build_step() and relpack.reshape(): lists the ranges of zoids whose parents are chosen one after the other, in relpack.fill_range.';
+    'Step of relpack.build_step() and relpack.reshape(): lists the ranges of zoids whose parents are chosen one after '
+    'the other, in relpack.fill_range.';
 -- +goose StatementEnd
 
 -- sql/listed_blobs.sql
@@ -3128,7 +3181,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.listed_blobs(bigint, bigint, integer) IS
-    'The next blobs of relpack.blob_removal, but for those that live objects refer to and that are not stored. Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes the deletions along.';
+    'The next blobs of relpack.blob_removal, but for those that live objects refer to and that are not stored. '
+    'Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes '
+    'the deletions along.';
 -- +goose StatementEnd
 
 -- sql/live_blobs.sql
@@ -3181,7 +3236,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.live_blobs(integer) IS
-    'Some reachable blobs with the tids that are stored, at most so many. A blob directory that holds the file of none of them is not believed to be this storage''s.';
+    'Some reachable blobs with the tids that are stored, at most so many. '
+    'A blob directory that holds the file of none of them is not believed to be this storage''s.';
 -- +goose StatementEnd
 
 -- sql/lock_protocol.sql
@@ -3213,7 +3269,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.lock_protocol() IS
-    'How RelStorage locks in this database: advisory (3.5 and later), row (3.0 to 3.4), table (before), or unknown: then nothing is packed.';
+    'How RelStorage locks in this database: advisory (3.5 and later), row (3.0 to 3.4), table (before), or unknown: '
+    'then nothing is packed.';
 -- +goose StatementEnd
 
 -- sql/lock_storage.sql
@@ -3239,7 +3296,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.lock_storage() IS
-    'Begins whatever reads object_state: locks it in ACCESS SHARE mode until the transaction ends, as every SELECT does, but before a snapshot is taken. Raises RP002 where there is no such table.';
+    'Begins whatever reads object_state: locks it in ACCESS SHARE mode until the transaction ends, as every SELECT '
+    'does, but before a snapshot is taken. Raises RP002 where there is no such table.';
 -- +goose StatementEnd
 
 -- sql/lock_writer.sql
@@ -3261,7 +3319,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.lock_writer() IS
-    'Trigger function: every writer of object_state holds advisory lock (1919249520, 1) shared until its transaction ends. Who holds it exclusively knows that no write is in flight.';
+    'Trigger function: every writer of object_state holds advisory lock (1919249520, 1) shared until its transaction '
+    'ends. Who holds it exclusively knows that no write is in flight.';
 -- +goose StatementEnd
 
 -- sql/loosen.sql
@@ -3345,7 +3404,7 @@ BEGIN
         FROM relpack.missing
         WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid)) THEN
         RAISE EXCEPTION 'the graph is not there any more: what hung on missing objects can''t be known from what is stored'
-            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it builds the graph anew, or names them.';
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it builds the graph again, or names these objects.';
     END IF;
     -- Nobody knows when that was cut off: its grace begins now.
     UPDATE relpack.storage
@@ -3399,7 +3458,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.mend() IS
-    'Step of "relpack verify --repair": detaches what does not hang on the root, for relpack.reach() to decide, forgets what names no node, and counts anew; returns how many it detached.';
+    'Step of "relpack verify --repair": detaches what does not hang on the root, for relpack.reach() to decide, '
+    'forgets what names no node, and counts anew; returns how many it detached.';
 -- +goose StatementEnd
 
 -- sql/missing_trigger.sql
@@ -3484,7 +3544,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.note_dangling(bigint[], bigint[], bigint[]) IS
-    'Step of relpack.apply(): keeps relpack.dangling up to date: named are targets of new references, unnamed of references that are gone, born are new nodes.';
+    'Step of relpack.apply(): keeps relpack.dangling up to date: named are targets of new references, unnamed of '
+    'references that are gone, born are new nodes.';
 -- +goose StatementEnd
 
 -- sql/note_referrer.sql
@@ -3525,7 +3586,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.note_referrer(text, text, bigint, bigint, interval) IS
-    'Records into relpack.referred_by how many objects of another storage (holder; relpack.origin() there) refer to objects of this one, and how many can''t be decoded and may; ago: since when other references may have been stored there, the oldest open transaction included.';
+    'Records into relpack.referred_by how many objects of another storage (holder; '
+    'relpack.origin() there) refer to objects of this one, and how many can''t be decoded and may; '
+    'ago: since when other references may have been stored there, the oldest open transaction included.';
 -- +goose StatementEnd
 
 -- sql/note_unread.sql
@@ -3548,7 +3611,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.note_unread(text[]) IS
-    'Records into relpack.referred_by those of these storages of which nothing is recorded yet: until they are read, relpack.sweep() refuses.';
+    'Records into relpack.referred_by those of these storages of which nothing is recorded yet: until they are read, '
+    'relpack.sweep() refuses.';
 -- +goose StatementEnd
 
 -- sql/note_unreferred.sql
@@ -3583,7 +3647,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.note_unreferred() IS
-    'Trigger function: when a row of relpack.referred_by ceases to say that a storage refers to this one, or may, the grace of all that is unreachable begins.';
+    'Trigger function: when a row of relpack.referred_by ceases to say that a storage refers to this one, or may, the '
+    'grace of all that is unreachable begins.';
 -- +goose StatementEnd
 
 -- sql/nothing_new.sql
@@ -3630,7 +3695,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.nothing_new(bigint, boolean) IS
-    'Step of relpack.sweep(): "nothing new" when nothing was written since the graph was settled; else stale, or undecoded where the caller decodes (decoder) and it is little: he looks at relpack.fresh_state() while the writers'' lock is held.';
+    'Step of relpack.sweep(): "nothing new" when nothing was written since the graph was settled; '
+    'else stale, or undecoded where the caller decodes (decoder) and it is little: he looks at relpack.fresh_state() '
+    'while the writers'' lock is held.';
 -- +goose StatementEnd
 
 -- sql/oldest_transaction.sql
@@ -3686,14 +3753,16 @@ BEGIN
         RAISE EXCEPTION 'the server does not know when the transaction of pid % began; it may still use what would be deleted',
                         v_untracked
             USING ERRCODE = 'RP002',
-                  HINT = 'Its track_activities is off, or was when the transaction began: switch it on, and wait until the transaction has ended.';
+                  HINT = 'track_activities is off in that session, or was when the transaction began: '
+                         'switch it on, and wait until the transaction has ended.';
     END IF;
     RETURN v_oldest;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.oldest_transaction() IS
-    'Since when the oldest open transaction of other clients of this database is open; NULL where there is none. Raises RP002 where that can''t be seen.';
+    'Since when the oldest open transaction of other clients of this database is open; NULL where there is none. '
+    'Raises RP002 where that can''t be seen.';
 -- +goose StatementEnd
 
 -- sql/origin.sql
@@ -3775,7 +3844,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.pack_lock_holder() IS
-    'The sessions that hold the pack lock: relpack, zodbpack or relstorage_packer. since is when the session began; NULL where your role may not see it.';
+    'The sessions that hold the pack lock: relpack, zodbpack or relstorage_packer. '
+    'since is when the session began; NULL where your role may not see it.';
 -- +goose StatementEnd
 
 -- sql/path_to_root.sql
@@ -3818,7 +3888,9 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.path_to_root(bigint) IS
-    'Why an object is alive: the chain of parents from it up to the root. For an unreachable object, a chain of referrers up to where it ends (nothing refers to its last object, or only what was met before; at most 1000). missing: its row vanished, and what hangs on it is kept.';
+    'Why an object is alive: the chain of parents from it up to the root. '
+    'For an unreachable object, a chain of referrers up to where it ends (nothing refers to its last object, or only '
+    'what was met before; at most 1000). missing: its row vanished, and what hangs on it is kept.';
 -- +goose StatementEnd
 
 -- sql/pend.sql
@@ -3839,7 +3911,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.pend(integer, bigint[]) IS
-    'Has objects examined by the next update, or by the next pack should this run not come so far. For all sessions of the run whose session packer holds the pack lock: RP004 otherwise.';
+    'Has objects examined by the next update, or by the next pack should this run not come so far. '
+    'For all sessions of the run whose session packer holds the pack lock: RP004 otherwise.';
 -- +goose StatementEnd
 
 -- sql/reach.sql
@@ -3863,7 +3936,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.reach() IS
-    'Settles which objects are reachable after changes were applied, in one transaction; returns how many are not. "relpack pack" calls relpack.reach_step() instead, a transaction each.';
+    'Settles which objects are reachable after changes were applied, in one transaction; returns how many are not. '
+    '"relpack pack" calls relpack.reach_step() instead, a transaction each.';
 -- +goose StatementEnd
 
 -- sql/reach_step.sql
@@ -4010,7 +4084,9 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack."references"(bigint) IS
-    'The objects that this one refers to, as of the last pack, with class, size in bytes, and whether they can be reached from the root. class is NULL for one that is not stored (a dangling reference); missing: its row vanished since relpack read it.';
+    'The objects that this one refers to, as of the last pack, with class, size in bytes, and whether they can be '
+    'reached from the root. class is NULL for one that is not stored (a dangling reference); '
+    'missing: its row vanished since relpack read it.';
 -- +goose StatementEnd
 
 -- sql/referrers.sql
@@ -4032,7 +4108,8 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.referrers(bigint) IS
-    'The objects that refer to this one, as of the last pack, with class, size in bytes, and whether they can be reached from the root. missing: the row of that one vanished.';
+    'The objects that refer to this one, as of the last pack, with class, size in bytes, and whether they can be '
+    'reached from the root. missing: the row of that one vanished.';
 -- +goose StatementEnd
 
 -- sql/release_pack_lock.sql
@@ -4080,7 +4157,7 @@ BEGIN
     END IF;
     IF (tg_op = 'DELETE' AND (pg_typeof(OLD.zoid), pg_typeof(OLD.tid)) <> ('bigint'::regtype, 'bigint'::regtype))
        OR (tg_op <> 'DELETE' AND (pg_typeof(NEW.zoid), pg_typeof(NEW.tid)) <> ('bigint'::regtype, 'bigint'::regtype)) THEN
-        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM pg_advisory_xact_lock_shared(1919249520, 1);
     INSERT INTO relpack.write_event (kind, zoid, tid)
@@ -4100,7 +4177,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.report_applied() IS
-    'Trigger function: reports rows that logical replication applies, one by one, as relpack.report_write() and relpack.report_delete() report those of a statement.';
+    'Trigger function: reports rows that logical replication applies, one by one, as relpack.report_write() and '
+    'relpack.report_delete() report those of a statement.';
 -- +goose StatementEnd
 
 -- sql/report_delete.sql
@@ -4132,7 +4210,7 @@ BEGIN
                <> ('bigint'::regtype, 'bigint'::regtype, 'bytea'::regtype)
         FROM deleted AS few
         LIMIT 1) THEN
-        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     -- While the graph is built there is no index to look an object up by.
     v_known := (SELECT graph IN ('known', 'doubtful') FROM relpack.storage);
@@ -4189,7 +4267,7 @@ BEGIN
         RETURN NULL;
     END IF;
     IF pg_typeof(OLD.zoid) <> 'bigint'::regtype OR pg_typeof(OLD.tid) <> 'bigint'::regtype THEN
-        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
@@ -4282,7 +4360,7 @@ BEGIN
                OR pg_catalog.pg_typeof(written.zoid) OPERATOR(pg_catalog.<>) 'bigint'::pg_catalog.regtype
         FROM written
         LIMIT 1) THEN
-        RAISE EXCEPTION 'object_state has not the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     INSERT INTO relpack.write_event (kind, zoid, tid)
     SELECT 'written', written.zoid, written.tid
@@ -4293,7 +4371,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.report_write() IS
-    'Trigger function: reports rows whose tid is not above the watermark (restored rows, zodbconvert), and all rows of transactions that are not READ COMMITTED. An ordinary commit reports nothing.';
+    'Trigger function: reports rows whose tid is not above the watermark (restored rows, zodbconvert), and all rows '
+    'of transactions that are not READ COMMITTED. An ordinary commit reports nothing.';
 -- +goose StatementEnd
 
 -- sql/require_cut_off.sql
@@ -4355,7 +4434,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_cut_off() IS
-    'Step of relpack.doom(): raises RP002 when a live object refers to one of relpack.doomed, which can''t be where the graph describes the storage.';
+    'Step of relpack.doom(): raises RP002 when a live object refers to one of relpack.doomed, which can''t be where '
+    'the graph describes the storage.';
 -- +goose StatementEnd
 
 -- sql/require_deletable.sql
@@ -4379,7 +4459,7 @@ BEGIN
     WHERE pg_rewrite.ev_class IN ((SELECT to_regclass('public.object_state')), (SELECT to_regclass('public.blob_chunk')))
       AND pg_rewrite.ev_type = '4' AND pg_rewrite.ev_enabled <> 'D';
     IF v_rules IS NOT NULL THEN
-        RAISE EXCEPTION 'rules say what is done in place of a DELETE, or besides: %', v_rules
+        RAISE EXCEPTION 'rules change what a DELETE does: %', v_rules
             USING ERRCODE = 'RP002', HINT = 'Drop them: DROP RULE name ON table.';
     END IF;
     SELECT string_agg(format('%I on %s (ON DELETE %s)', pg_constraint.conname, pg_constraint.conrelid::regclass,
@@ -4395,13 +4475,14 @@ BEGIN
           IS DISTINCT FROM (to_regclass('public.blob_chunk'), to_regclass('public.object_state'));
     IF v_keys IS NOT NULL THEN
         RAISE EXCEPTION 'foreign keys would change rows of other tables when garbage is deleted: %', v_keys
-            USING ERRCODE = 'RP002', HINT = 'Let them say ON DELETE NO ACTION: what they hold stays. Or drop them.';
+            USING ERRCODE = 'RP002', HINT = 'Change them to ON DELETE NO ACTION, so that the objects they refer to stay, or drop them.';
     END IF;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_deletable() IS
-    'Step of relpack.require_settled(): raises RP002 when a DELETE of objects would change rows of tables that are not RelStorage''s (foreign keys with CASCADE, SET NULL or SET DEFAULT), or when rules on DELETE say what it does.';
+    'Step of relpack.require_settled(): raises RP002 when a DELETE of objects would change rows of tables that are '
+    'not RelStorage''s (foreign keys with CASCADE, SET NULL or SET DEFAULT), or when rules on DELETE say what it does.';
 -- +goose StatementEnd
 
 -- sql/require_deleted.sql
@@ -4443,7 +4524,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_deleted(regclass, bigint[]) IS
-    'Step of relpack.sweep_delete(): raises RP002 with the trigger''s name when remain, rows of this table that were to be deleted, is not empty; RP003 (stale) where they are not the same rows, or no trigger can have kept them.';
+    'Step of relpack.sweep_delete(): raises RP002 with the trigger''s name when remain, rows of this table that were '
+    'to be deleted, is not empty; RP003 (stale) where they are not the same rows, or no trigger can have kept them.';
 -- +goose StatementEnd
 
 -- sql/require_large_objects.sql
@@ -4496,7 +4578,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_large_objects() IS
-    'Raises RP002 when large objects of what is in relpack.doomed belong to a role that the owner of blob_chunk is no member of: their deletion would fail.';
+    'Raises RP002 when large objects of what is in relpack.doomed belong to a role that the owner of blob_chunk is no '
+    'member of: their deletion would fail.';
 -- +goose StatementEnd
 
 -- sql/require_no_holes.sql
@@ -4533,9 +4616,10 @@ BEGIN
         LIMIT 10
     ) AS few;
     IF v_missing IS NOT NULL THEN
-        RAISE EXCEPTION 'objects are missing that others refer to: %', v_missing
+        RAISE EXCEPTION 'objects are missing to which others refer: %', v_missing
             USING ERRCODE = 'RP002',
-                  HINT = 'Restore their rows, or give them up with --accept-missing ZOID each: a graph that is built anew lets go of what hangs on them.';
+                  HINT = 'Restore their rows, or give up each with --accept-missing ZOID: '
+                         'a graph that is built again does not know what hangs on them.';
     END IF;
     IF NOT v_built THEN
         RETURN;
@@ -4551,25 +4635,27 @@ BEGIN
           AND NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = object.zoid)
         LIMIT 10);
     IF v_unseen <> '{}' THEN
-        RAISE EXCEPTION 'rows are gone that live objects may refer to, and no pack has looked at that yet: zoid %',
+        RAISE EXCEPTION 'rows are gone to which live objects may refer, and no pack has noted that yet: zoid %',
                         array_to_string(v_unseen, ', ')
             USING ERRCODE = 'RP002',
                   HINT = CASE
                       -- No other run would come as far as to list it.
                       WHEN relpack.graph_lost() IS NOT NULL
-                          THEN 'Restore their rows, or give them up with --accept-missing ZOID each: a graph that is built anew lets go of what hangs on them.'
+                          THEN 'Restore their rows, or give up each with --accept-missing ZOID: '
+                               'a graph that is built again does not know what hangs on them.'
                       WHEN relpack.doubt() IS NOT NULL
                            OR EXISTS (SELECT FROM relpack.write_event)
                            OR EXISTS (SELECT FROM relpack.pending)
-                          THEN 'Run "relpack pack --dry-run" first: what is missing is listed then.'
-                      ELSE 'Run "relpack verify --repair" first: what is missing is listed then.'
+                          THEN 'Run "relpack pack --dry-run" first: it lists what is missing.'
+                      ELSE 'Run "relpack verify --repair" first: it lists what is missing.'
                   END;
     END IF;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_no_holes() IS
-    'Raises RP002 while objects are missing, unless they were given up, or nodes of live objects have no row: before the graph is forgotten.';
+    'Raises RP002 while objects are missing, unless they were given up, or nodes of live objects have no row: before '
+    'the graph is forgotten.';
 -- +goose StatementEnd
 
 -- sql/require_own.sql
@@ -4604,7 +4690,8 @@ BEGIN
         FROM own
         WHERE relowner <> (SELECT owner FROM storage)
         UNION ALL
-        SELECT format('function relpack.%I belongs to %s, object_state to %s', proname, proowner::regrole, (SELECT owner FROM storage)::regrole)
+        SELECT format('function relpack.%I belongs to %s, object_state to %s',
+                      proname, proowner::regrole, (SELECT owner FROM storage)::regrole)
         FROM pg_proc
         WHERE pronamespace = 'relpack'::regnamespace AND proowner <> (SELECT owner FROM storage)
         UNION ALL
@@ -4634,7 +4721,8 @@ BEGIN
             WHERE nspname = 'relpack' AND privilege_type = 'CREATE'
             UNION ALL
             SELECT format('%s has %s on relpack.%I: "REVOKE %2$s ON relpack.%3$I FROM %1$s"',
-                          CASE grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(grantee)) END, privilege_type, relname), grantee
+                          CASE grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(grantee)) END,
+                          privilege_type, relname), grantee
             FROM own, aclexplode(relacl)
             WHERE privilege_type IN ('TRIGGER', 'REFERENCES')
             UNION ALL
@@ -4659,15 +4747,18 @@ BEGIN
            OR (relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhrelid = own.oid))
     ) AS found (what);
     IF v_foreign IS NOT NULL THEN
-        RAISE EXCEPTION 'relpack is not its own master: %', v_foreign
+        RAISE EXCEPTION 'others may decide what relpack deletes: %', v_foreign
             USING ERRCODE = 'RP002',
-                  HINT = '"relpack migrate up" takes such rights back. Remove what else it is, or "DROP SCHEMA relpack CASCADE" and "relpack migrate up": the graph can always be built again.';
+                  HINT = '"relpack migrate up" takes such rights back. Remove anything else, or run "DROP SCHEMA relpack CASCADE" '
+                         'and "relpack migrate up": the graph can always be built again.';
     END IF;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_own() IS
-    'Raises RP002 when a part of relpack belongs to another role than object_state, or somebody has put a rule, a trigger, a foreign key, a policy or an heir on one of its tables, or may do so: has TRIGGER or REFERENCES on one, or CREATE on the schema.';
+    'Raises RP002 when a part of relpack belongs to another role than object_state, or somebody has put a rule, a '
+    'trigger, a foreign key, a policy or an heir on one of its tables, or may do so: has TRIGGER or REFERENCES on '
+    'one, or CREATE on the schema.';
 -- +goose StatementEnd
 
 -- sql/require_pack_lock.sql
@@ -4712,7 +4803,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_pack_lock() IS
-    'Makes sure that this session is the only packer: it holds the pack lock, or gets it until its transaction ends. Raises RP001 when another pack runs, RP002 on a standby, when the transaction is not READ COMMITTED, or when RelStorage''s locks are unknown or others than before.';
+    'Makes sure that this session is the only packer: it holds the pack lock, or gets it until its transaction ends. '
+    'Raises RP001 when another pack runs, RP002 on a standby, when the transaction is not READ COMMITTED, or when '
+    'RelStorage''s locks are unknown or others than before.';
 -- +goose StatementEnd
 
 -- sql/require_packer.sql
@@ -4776,13 +4869,17 @@ DECLARE
     v_before text := nullif(current_setting('relpack.lock_protocol', true), '');
 BEGIN
     IF v_protocol = 'unknown' THEN
-        RAISE EXCEPTION 'how RelStorage locks in this database is not known: it has neither a function lock_objects_and_detect_conflicts that locks rows or takes advisory locks, nor the table commit_lock without the table commit_row_lock'
-            USING ERRCODE = 'RP002', HINT = 'Start RelStorage once, so that it makes what it needs. A RelStorage that is newer than 4.3 may need a newer relpack.';
+        RAISE EXCEPTION 'how RelStorage locks in this database is not known: it has neither a function '
+                        'lock_objects_and_detect_conflicts that locks rows or takes advisory locks, '
+                        'nor the table commit_lock without the table commit_row_lock'
+            USING ERRCODE = 'RP002', HINT = 'Start RelStorage once: it creates what it needs. '
+                                             'RelStorage newer than 4.3 may need a newer relpack.';
     END IF;
     IF v_before <> v_protocol THEN
-        RAISE EXCEPTION 'RelStorage locks otherwise than when this session took the pack lock (% instead of %): it was upgraded or downgraded',
+        RAISE EXCEPTION 'RelStorage uses other locks than when this session took the pack lock (% instead of %): '
+                        'it has changed its version',
                         v_protocol, v_before
-            USING ERRCODE = 'RP002', HINT = 'Begin again. What was done stays done.';
+            USING ERRCODE = 'RP002', HINT = 'Run relpack again. Finished work is kept.';
     END IF;
     RETURN v_protocol;
 END;
@@ -4815,14 +4912,14 @@ BEGIN
     PERFORM relpack.require_deletable();
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     IF v_storage.graph = 'reshaping' THEN
-        RAISE EXCEPTION 'the parents of all objects are being chosen again'
+        RAISE EXCEPTION 'new parents are being chosen for all objects'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
     ELSIF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF v_doubt IS NOT NULL THEN
-        RAISE EXCEPTION 'the graph is not believed: %', v_doubt
-            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it compares.';
+        RAISE EXCEPTION 'the graph may not match the storage: %', v_doubt
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it compares the two.';
     END IF;
     IF v_difference IS NOT NULL THEN
         RAISE EXCEPTION 'the graph does not describe the storage: %', v_difference
@@ -4834,7 +4931,7 @@ BEGIN
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF v_storage.resettle OR EXISTS (SELECT FROM relpack.suspect) THEN
-        RAISE EXCEPTION 'the reachability of some objects is open'
+        RAISE EXCEPTION 'the reachability of some objects is not settled yet'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
     END IF;
     SELECT string_agg(format('zoid %s: %s', few.zoid, few.detail), '; ' ORDER BY few.zoid)
@@ -4856,7 +4953,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_settled() IS
-    'Raises RP002 unless the graph is known, believed, found to be right where it was audited, up to what was captured, settled, and free of undecodable live objects, and unless deleting an object changes nothing else.';
+    'Raises RP002 unless the graph is known, believed, found to be right where it was audited, up to what was '
+    'captured, settled, and free of undecodable live objects, and unless deleting an object changes nothing else.';
 -- +goose StatementEnd
 
 -- sql/require_storage.sql
@@ -4893,7 +4991,7 @@ BEGIN
         WHERE attrelid = to_regclass('public.object_state')
           AND format('%s %s', attname, format_type(atttypid, NULL)) = expected.name);
     IF v_off IS NOT NULL THEN
-        RAISE EXCEPTION 'public.object_state has not the columns of RelStorage: it lacks %', v_off USING ERRCODE = 'RP002';
+        RAISE EXCEPTION 'public.object_state lacks columns of RelStorage: %', v_off USING ERRCODE = 'RP002';
     END IF;
     -- RelStorage may use either.
     SELECT format('%I.object_state', nspname)
@@ -4943,7 +5041,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_storage() IS
-    'Locks object_state as relpack.lock_storage() does, and raises RP002 when the storage has no root object, is no plain table, has other columns or may not be seen whole, is one of two in the database, when relpack''s tables are published or not its own, or its triggers are not in force.';
+    'Locks object_state as relpack.lock_storage() does, and raises RP002 when the storage has no root object, is no '
+    'plain table, has other columns or may not be seen whole, is one of two in the database, when relpack''s tables '
+    'are published or not its own, or its triggers are not in force.';
 -- +goose StatementEnd
 
 -- sql/require_unreferred.sql
@@ -4966,7 +5066,8 @@ BEGIN
                format('%s (%s)', holder,
                       CASE
                           WHEN refs > 0 THEN format('%s reference%s', refs, CASE WHEN refs > 1 THEN 's' END)
-                          WHEN unreadable > 0 THEN format('%s object%s that can''t be decoded', unreadable, CASE WHEN unreadable > 1 THEN 's' END)
+                          WHEN unreadable > 0 THEN
+                              format('%s object%s that can''t be decoded', unreadable, CASE WHEN unreadable > 1 THEN 's' END)
                           ELSE 'never read'
                       END), ', ' ORDER BY holder),
            min(holder) FILTER (WHERE looked IS NOT NULL),
@@ -4983,7 +5084,8 @@ BEGIN
                                  'SELECT relpack.forget_referrer(%L);', v_known)
                       ELSE
                           format('relpack reads it once it is in the configuration file, can be reached and has relpack installed. '
-                                 'If it refers to nothing here, and never will: UPDATE relpack.referred_by SET looked = ''infinity'' WHERE holder = %1$L; '
+                                 'If it refers to nothing here, and never will: '
+                                 'UPDATE relpack.referred_by SET looked = ''infinity'' WHERE holder = %1$L; '
                                  'if it is gone: SELECT relpack.forget_referrer(%1$L);', v_unread)
                   END;
     END IF;
@@ -4991,7 +5093,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_unreferred() IS
-    'Precondition of relpack.sweep(): raises RP002 while another database refers to objects of this one, or may (relpack.referred_by), and says which and how often.';
+    'Precondition of relpack.sweep(): raises RP002 while another database refers to objects of this one, or may '
+    '(relpack.referred_by), and says which and how often.';
 -- +goose StatementEnd
 
 -- sql/reread_done.sql
@@ -5091,7 +5194,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.reshape() IS
-    'Step of relpack.reach(), once relpack.begin_reshape() was called: the levels of all objects, then the parents of a range of them, or the end of it.';
+    'Step of relpack.reach(), once relpack.begin_reshape() was called: the levels of all objects, then the parents of '
+    'a range of them, or the end of it.';
 -- +goose StatementEnd
 
 -- sql/reshape_if_deep.sql
@@ -5154,7 +5258,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.reshape_if_deep() IS
-    'Once a day at most, looks how deep the tree has become, and has relpack.reach() make it shallow again if that is twice as deep as it was; true if so.';
+    'Once a day at most, looks how deep the tree has become, and has relpack.reach() make it shallow again if that is '
+    'twice as deep as it was; true if so.';
 -- +goose StatementEnd
 
 -- sql/run_begin.sql
@@ -5265,7 +5370,10 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.scan_done(integer, bigint, bigint, bigint, bigint, bigint, bigint[], bigint[], text) IS
-    'Ends a range of the scan of a first build, whose objects and references were sent before in this transaction: so many objects, references, and references to other databases (in relpack.examined_foreign), read from the file filenode of object_state; undecoded are to be read again, empty have no state. Raises RP004 when the session packer has lost the pack lock.';
+    'Ends a range of the scan of a first build, whose objects and references were sent before in this transaction: so '
+    'many objects, references, and references to other databases (in relpack.examined_foreign), read from the file '
+    'filenode of object_state; undecoded are to be read again, empty have no state. '
+    'Raises RP004 when the session packer has lost the pack lock.';
 -- +goose StatementEnd
 
 -- sql/scan_resume.sql
@@ -5382,7 +5490,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.set_aside_held(bigint[]) IS
-    'Step of relpack.sweep(): sets aside those of these objects whose row can''t be deleted because rows of another table refer to it; returns how many they are.';
+    'Step of relpack.sweep(): sets aside those of these objects whose row can''t be deleted because rows of another '
+    'table refer to it; returns how many they are.';
 -- +goose StatementEnd
 
 -- sql/sever.sql
@@ -5439,7 +5548,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sever(bigint[]) IS
-    'Step of relpack.reach(): of all objects that hang on suspects in stage cut, these among them, attaches those that are alive otherwise and detaches the others.';
+    'Step of relpack.reach(): of all objects that hang on suspects in stage cut, these among them, attaches those '
+    'that are alive otherwise and detaches the others.';
 -- +goose StatementEnd
 
 -- sql/spare.sql
@@ -5557,7 +5667,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.spare_referred() IS
-    'Step of relpack.doom(): spares whatever unreachable objects in relpack.spared refer to. Raises RP002 where one of them can''t be decoded.';
+    'Step of relpack.doom(): spares whatever unreachable objects in relpack.spared refer to. '
+    'Raises RP002 where one of them can''t be decoded.';
 -- +goose StatementEnd
 
 -- sql/spare_set_aside.sql
@@ -5630,7 +5741,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.spare_young(bigint) IS
-    'Step of relpack.doom(): fills relpack.spared with the unreachable objects that are younger than this tid or were written after the capture, and what they refer to. Raises RP002 where one of them can''t be decoded.';
+    'Step of relpack.doom(): fills relpack.spared with the unreachable objects that are younger than this tid or were '
+    'written after the capture, and what they refer to. Raises RP002 where one of them can''t be decoded.';
 -- +goose StatementEnd
 
 -- sql/status.sql
@@ -5696,7 +5808,12 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.status() IS
-    'One row: how far the graph describes the storage and why it is doubted; objects, references, unreachable objects (within_grace: by the default of one day) and bytes; objects chosen for deletion, blob files waiting, undecodable objects; objects whose rows vanished, and others that are not stored, that live ones refer to; bytes that relpack''s own tables take; when a pack last ended well; since when every object has been read anew and compared with the graph (NULL: never).';
+    'One row: how far the graph describes the storage and why it is doubted; '
+    'objects, references, unreachable objects (within_grace: by the default of one day) and bytes; '
+    'objects chosen for deletion, blob files waiting, undecodable objects; '
+    'objects whose rows vanished, and others that are not stored, that live ones refer to; '
+    'bytes that relpack''s own tables take; when a pack last ended well; '
+    'since when every object has been read anew and compared with the graph (NULL: never).';
 -- +goose StatementEnd
 
 -- sql/stored.sql
@@ -5824,7 +5941,13 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep(integer, timestamptz, boolean) IS
-    'Deletes up to batch unreachable objects that were last changed and cut off before pack_time (NULL: all unreachable ones), and cleans the graph. outcome: swept; done: there is nothing to delete; busy: a writer was in the way, try again; stale: something was written since the last capture, run "relpack pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most. decoder is for relpack itself, which decodes what was written meanwhile: undecoded can''t be committed until relpack.sweep_decoded() has found that none of it refers to what is unreachable or gone.';
+    'Deletes up to batch unreachable objects that were last changed and cut off before pack_time (NULL: all '
+    'unreachable ones), and cleans the graph. outcome: swept; done: there is nothing to delete; '
+    'busy: a writer was in the way, try again; stale: something was written since the last capture, run "relpack '
+    'pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. '
+    'Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most. '
+    'decoder is for relpack itself, which decodes what was written meanwhile: undecoded can''t be committed until '
+    'relpack.sweep_decoded() has found that none of it refers to what is unreachable or gone.';
 -- +goose StatementEnd
 
 -- sql/sweep_batch.sql
@@ -5966,7 +6089,11 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep_batch(bigint[], boolean, boolean) IS
-    'Step of relpack.sweep(): deletes the chosen objects with their nodes and references, takes the writers'' lock, and looks whether anything is new: outcome "nothing new" or undecoded. All else is raised, as RP003: busy, stale, or saturated where the writers'' lock was not to be had in time: then call it with saturated, for what is deleted in some 30 ms, and it waits for RelStorage''s commit lock before it deletes.';
+    'Step of relpack.sweep(): deletes the chosen objects with their nodes and references, takes the writers'' lock, '
+    'and looks whether anything is new: outcome "nothing new" or undecoded. '
+    'All else is raised, as RP003: busy, stale, or saturated where the writers'' lock was not to be had in time: then '
+    'call it with saturated, for what is deleted in some 30 ms, and it waits for RelStorage''s commit lock before it '
+    'deletes.';
 -- +goose StatementEnd
 
 -- sql/sweep_decoded.sql
@@ -6006,7 +6133,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep_decoded(bigint[], bigint) IS
-    'Second half of relpack.sweep() with decoder: told what the states of relpack.fresh_state() refer to, and how many of them can''t be decoded, lets the transaction commit (true), or finds that it must be rolled back (false).';
+    'Second half of relpack.sweep() with decoder: told what the states of relpack.fresh_state() refer to, and how '
+    'many of them can''t be decoded, lets the transaction commit (true), or finds that it must be rolled back (false).';
 -- +goose StatementEnd
 
 -- sql/sweep_delete.sql
@@ -6050,7 +6178,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep_delete(bigint[]) IS
-    'Step of relpack.sweep(): deletes these rows of object_state, and of blob_chunk with them; returns those that were there. Raises RP002 when a trigger of somebody else kept one, RP003 (stale) when one is there again, lock_not_available when one is locked: the caller rolls back.';
+    'Step of relpack.sweep(): deletes these rows of object_state, and of blob_chunk with them; '
+    'returns those that were there. Raises RP002 when a trigger of somebody else kept one, RP003 (stale) when one is '
+    'there again, lock_not_available when one is locked: the caller rolls back.';
 -- +goose StatementEnd
 
 -- sql/take_back.sql
@@ -6098,7 +6228,10 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.take_back(text[]) IS
-    'Takes from all roles but their owner the rights on the relations and functions of these names, as default privileges may have given; NULL: on all of relpack and its schema. Takes TRIGGER and REFERENCES on any table of relpack and CREATE on its schema in either case. The migrations call it with what they created.';
+    'Takes from all roles but their owner the rights on the relations and functions of these names, as default '
+    'privileges may have given; NULL: on all of relpack and its schema. '
+    'Takes TRIGGER and REFERENCES on any table of relpack and CREATE on its schema in either case. '
+    'The migrations call it with what they created.';
 -- +goose StatementEnd
 
 -- sql/tid_time.sql
@@ -6134,10 +6267,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN greatest(storage.clock_tid, storage.noticed_tid) > clock.tid
-            THEN format('The clock of the server was ahead when relpack ran: what it saw being cut off then stays until %s if it has a grace. "relpack pack --init" forgets that.',
+            THEN format('The clock of the server was ahead when relpack ran: what it found cut off then stays until %s, '
+                        'unless --days is negative. "relpack pack --init" forgets that.',
                         relpack.tid_time(greatest(storage.clock_tid, storage.noticed_tid))::timestamptz(0))
         WHEN storage.watermark > clock.tid
-            THEN format('The highest transaction id is ahead of the server''s clock: it is of %s. The grace of what relpack saw being cut off goes by the clock; what was garbage already at the first pack and has such an id stays until then, or until a pack with a negative --days.',
+            THEN format('The highest transaction id is ahead of the server''s clock: it is of %s. The grace of what relpack found cut off '
+                        'goes by the clock. Garbage of the first pack that has such an id stays until then, '
+                        'unless --days is negative.',
                         relpack.tid_time(storage.watermark)::timestamptz(0))
         END
     FROM relpack.storage
@@ -6145,7 +6281,8 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.tids_ahead() IS
-    'Says so when the last capture found transaction ids that are ahead of the server''s clock, or when that was set back since; else NULL.';
+    'Says so when the last capture found transaction ids that are ahead of the server''s clock, or when that was set '
+    'back since; else NULL.';
 -- +goose StatementEnd
 
 -- sql/time_tid.sql
@@ -6175,7 +6312,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.time_tid(timestamptz) IS
-    'The first transaction id of a moment: objects with a tid up to it were written before. infinity gives the highest tid. Example: SELECT relpack.time_tid(now() - interval ''1 day'');';
+    'The first transaction id of a moment: objects with a tid up to it were written before. '
+    'infinity gives the highest tid. Example: SELECT relpack.time_tid(now() - interval ''1 day'');';
 -- +goose StatementEnd
 
 -- sql/tree_zoids.sql
@@ -6254,7 +6392,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.trigger_identity() IS
-    'Catalog identity of relpack''s triggers, and of subscriptions to object_state: another one than in relpack.storage.trigger_identity means that writes may have gone unreported.';
+    'Catalog identity of relpack''s triggers, and of subscriptions to object_state: another one than in '
+    'relpack.storage.trigger_identity means that writes may have gone unreported.';
 -- +goose StatementEnd
 
 -- sql/try_pack_lock.sql
@@ -6292,7 +6431,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.try_pack_lock() IS
-    'Takes the pack lock for this session, without waiting; false when another pack runs. Raises RP002 where RelStorage''s locks are unknown. Release with relpack.release_pack_lock().';
+    'Takes the pack lock for this session, without waiting; false when another pack runs. '
+    'Raises RP002 where RelStorage''s locks are unknown. Release with relpack.release_pack_lock().';
 -- +goose StatementEnd
 
 -- sql/try_writers_lock.sql
@@ -6327,7 +6467,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.try_writers_lock(interval, boolean) IS
-    'Tries for the given time to get the writers'' lock exclusively, until the transaction ends; then once more by relpack.line_up(), unless rows of object_state are locked. False: some transaction is writing to object_state all the time; relpack.writer shows them.';
+    'Tries for the given time to get the writers'' lock exclusively, until the transaction ends; '
+    'then once more by relpack.line_up(), unless rows of object_state are locked. '
+    'False: some transaction is writing to object_state all the time; relpack.writer shows them.';
 -- +goose StatementEnd
 
 -- sql/verify.sql
@@ -6355,9 +6497,11 @@ BEGIN
     v_doubt := relpack.doubt();
     IF v_storage.graph NOT IN ('known', 'doubtful') THEN
         RETURN QUERY VALUES ('note',
-                             CASE v_storage.graph WHEN 'reshaping' THEN 'the parents of all objects are being chosen again: there is nothing to verify'
-                                                  ELSE 'the graph is not built yet: there is nothing to verify' END, NULL::bigint,
-                             NULL::bigint[], 'relpack pack');
+                             CASE v_storage.graph
+                             WHEN 'reshaping' THEN 'new parents are being chosen for all objects: there is nothing to verify'
+                             ELSE 'the graph is not built yet: there is nothing to verify'
+                             END,
+                             NULL::bigint, NULL::bigint[], 'relpack pack');
         RETURN;
     END IF;
     v_settled := NOT EXISTS (SELECT FROM relpack.suspect);
@@ -6417,7 +6561,11 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify() IS
-    'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before it is mended; damage: the graph is right, the storage is not: live objects that have no state or can''t be decoded, or that refer to what is not stored; note: worth knowing, not wrong: work that a run has left open. No row: sound. Reads everything once and writes nothing; states are not decoded ("relpack verify" does that).';
+    'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many '
+    'objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before '
+    'it is mended; damage: the graph is right, the storage is not: live objects that have no state or can''t be '
+    'decoded, or that refer to what is not stored; note: worth knowing, not wrong: work that a run has left open. '
+    'No row: sound. Reads everything once and writes nothing; states are not decoded ("relpack verify" does that).';
 -- +goose StatementEnd
 
 -- sql/verify_blobs.sql
@@ -6458,7 +6606,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify_blobs(bigint, integer) IS
-    'Step of "relpack verify": the reachable blobs among the next so many nodes after a zoid, with their stored tids, whose files must be in the blob directory; last: the highest of these nodes, NULL after the last one.';
+    'Step of "relpack verify": the reachable blobs among the next so many nodes after a zoid, with their stored tids, '
+    'whose files must be in the blob directory; last: the highest of these nodes, NULL after the last one.';
 -- +goose StatementEnd
 
 -- sql/verify_foreign.sql
@@ -6512,7 +6661,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify_foreign(bigint[], bigint[], bigint[], text[]) IS
-    'Step of "relpack verify": those of these objects (zoids) whose references to other databases, as read and decoded (inrefs refer to far in databases), are not what is recorded.';
+    'Step of "relpack verify": those of these objects (zoids) whose references to other databases, as read and '
+    'decoded (inrefs refer to far in databases), are not what is recorded.';
 -- +goose StatementEnd
 
 -- sql/verify_graph.sql
@@ -6622,7 +6772,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify_graph() IS
-    'Step of relpack.verify() and "relpack verify": checks the graph against itself; a row per kind of finding (relpack.finding_kind), with how many objects it concerns and up to ten of them.';
+    'Step of relpack.verify() and "relpack verify": checks the graph against itself; '
+    'a row per kind of finding (relpack.finding_kind), with how many objects it concerns and up to ten of them.';
 -- +goose StatementEnd
 
 -- sql/verify_nodes.sql
@@ -6698,7 +6849,10 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify_nodes(bigint, integer) IS
-    'Step of "relpack verify": looks at the next so many nodes after a zoid; last: the highest of them, NULL after the last node; missing: those that are not stored, though nothing reported their deletion (nor relpack.missing has them); dangling, dangling_zoids: how many zoids up to there are referred to by live objects and not stored, and ten of them.';
+    'Step of "relpack verify": looks at the next so many nodes after a zoid; '
+    'last: the highest of them, NULL after the last node; missing: those that are not stored, though nothing reported '
+    'their deletion (nor relpack.missing has them); dangling, dangling_zoids: how many zoids up to there are referred '
+    'to by live objects and not stored, and ten of them.';
 -- +goose StatementEnd
 
 -- sql/verify_states.sql
@@ -6781,7 +6935,8 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.verify_states(bigint[], bigint[], integer[], text[], bigint[], bigint[]) IS
-    'Step of "relpack verify": objects whose state, as read (zoids, tids, classes, problems: '''', salvaged, opaque or empty) and decoded (inrefs refer to refs; none for the salvaged), is not what the graph records.';
+    'Step of "relpack verify": objects whose state, as read (zoids, tids, classes, problems: '''', salvaged, opaque '
+    'or empty) and decoded (inrefs refer to refs; none for the salvaged), is not what the graph records.';
 -- +goose StatementEnd
 
 -- sql/ways_up.sql
@@ -6928,7 +7083,8 @@ BEGIN
             j := v_up[j];
         END LOOP;
     END LOOP;
-    SELECT coalesce(array_agg(referrer.place ORDER BY way_end, depth), '{}'), coalesce(array_agg(referrer.zoid ORDER BY way_end, depth), '{}'),
+    SELECT coalesce(array_agg(referrer.place ORDER BY way_end, depth), '{}'),
+           coalesce(array_agg(referrer.zoid ORDER BY way_end, depth), '{}'),
            coalesce(array_agg(way_end ORDER BY way_end, depth), '{}'), coalesce(array_agg(depth ORDER BY way_end, depth), '{}')
     INTO v_for, v_referrer, v_referrer_end, v_referrer_depth
     FROM unnest(v_tried_for, v_tried) AS referrer (place, zoid)
@@ -6975,7 +7131,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.ways_up(bigint[], bigint, bigint) IS
-    'Step of relpack.climb() and relpack.loosen(): which of some detached objects have a referrer, among so many of each (NULL: all), that hangs on the root, and the shallowest of these; visited: how many objects were looked at: with "most" of them it gave up, and nothing is said.';
+    'Step of relpack.climb() and relpack.loosen(): which of some detached objects have a referrer, among so many of '
+    'each (NULL: all), that hangs on the root, and the shallowest of these; '
+    'visited: how many objects were looked at: with "most" of them it gave up, and nothing is said.';
 -- +goose StatementEnd
 
 -- sql/dangling_reference.sql
@@ -7003,7 +7161,8 @@ CROSS JOIN LATERAL (
 WHERE holder.inrefs IS NOT NULL;
 
 COMMENT ON VIEW relpack.dangling_reference IS
-    'What live objects refer to and was not stored when relpack first read them, or was deleted as garbage before they did (POSKeyError). As of the last pack.';
+    'What live objects refer to and was not stored when relpack first read them, or was deleted as garbage before '
+    'they did (POSKeyError). As of the last pack.';
 COMMENT ON COLUMN relpack.dangling_reference.zoid IS 'Object id that is not stored.';
 COMMENT ON COLUMN relpack.dangling_reference.inrefs IS 'Live objects that refer to it, three at most; relpack.referrers(zoid) has all.';
 -- +goose StatementEnd
@@ -7043,7 +7202,8 @@ FROM (VALUES
     ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
     ('unfinished', 'note', 'the reachability of these objects is open', 'relpack pack'),
     ('missing', 'damage', 'the rows of these vanished though reachable objects refer to them; relpack keeps what they referred to',
-     'Restore their rows, cut them off, or give them up with "relpack pack --accept-missing ZOID"; SELECT * FROM relpack.missing_object; tells who refers to them'),
+     'Restore their rows, cut them off, or give them up with "relpack pack --accept-missing ZOID"; '
+     'SELECT * FROM relpack.missing_object; tells who refers to them'),
     ('dangling', 'damage', 'reachable objects refer to these, which are not stored (POSKeyError)',
      'SELECT * FROM relpack.referrers(zoid); tells who does')
 ) AS kind (kind, severity, meaning, remedy);
@@ -7052,7 +7212,8 @@ COMMENT ON VIEW relpack.finding_kind IS
     'What relpack.verify() and "relpack verify" can find.';
 COMMENT ON COLUMN relpack.finding_kind.kind IS 'Short name.';
 COMMENT ON COLUMN relpack.finding_kind.severity IS
-    'error: the graph is wrong, nothing should be deleted before it is mended; damage: the graph is right, the storage is not, and no repair mends that; note: worth knowing, not wrong.';
+    'error: the graph is wrong, nothing should be deleted before it is mended; '
+    'damage: the graph is right, the storage is not, and no repair mends that; note: worth knowing, not wrong.';
 COMMENT ON COLUMN relpack.finding_kind.meaning IS 'The finding in words.';
 COMMENT ON COLUMN relpack.finding_kind.remedy IS 'What to do about it.';
 -- +goose StatementEnd
@@ -7097,7 +7258,8 @@ WHERE pg_relation_size(class.oid) > 0
 ORDER BY bytes DESC;
 
 COMMENT ON VIEW relpack.leftover IS
-    'Tables that relstorage_packer or zodbpack left filled and that cost space. relpack never touches them; zodbpack fills its own again when it is used.';
+    'Tables that relstorage_packer or zodbpack left filled and that cost space. '
+    'relpack never touches them; zodbpack fills its own again when it is used.';
 COMMENT ON COLUMN relpack.leftover.owner IS 'The tool that filled it.';
 COMMENT ON COLUMN relpack.leftover.table_name IS 'The table.';
 COMMENT ON COLUMN relpack.leftover.bytes IS 'Its size with indexes.';
@@ -7134,7 +7296,8 @@ WHERE class.relname = 'blob_chunk'
 COMMENT ON VIEW relpack.missing_blob_index IS
     'A row where blob_chunk has no index on chunk: deleting blobs that are kept in the database takes the longer, the more there are.';
 COMMENT ON COLUMN relpack.missing_blob_index.statement IS 'What creates the index; "relpack migrate up" does.';
-COMMENT ON COLUMN relpack.missing_blob_index.pages IS 'About how many pages of blob_chunk are read for each blob that is deleted; in few nobody notices.';
+COMMENT ON COLUMN relpack.missing_blob_index.pages IS
+    'About how many pages of blob_chunk are read for each blob that is deleted; in few nobody notices.';
 -- +goose StatementEnd
 
 -- sql/missing_object.sql
@@ -7168,7 +7331,9 @@ CROSS JOIN LATERAL (
 WHERE holder.inrefs IS NOT NULL;
 
 COMMENT ON VIEW relpack.missing_object IS
-    'Objects whose rows vanished from object_state while live ones refer to them (POSKeyError). relpack keeps what hangs on them until the row is back, nothing live refers to it any more, or it is given up (relpack.accept_missing). What only other missing objects refer to is in relpack.missing alone.';
+    'Objects whose rows vanished from object_state while live ones refer to them (POSKeyError). '
+    'relpack keeps what hangs on them until the row is back, nothing live refers to it any more, or it is given up '
+    '(relpack.accept_missing). What only other missing objects refer to is in relpack.missing alone.';
 COMMENT ON COLUMN relpack.missing_object.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.missing_object.class IS 'Its Python class, as last read.';
 COMMENT ON COLUMN relpack.missing_object.since IS 'When a pack first found the row gone.';
@@ -7190,13 +7355,16 @@ JOIN relpack.class ON class.id = object.class
 WHERE coalesce(object.parent, -1) = -1;
 
 COMMENT ON VIEW relpack.unreachable_object IS
-    'Every object that can''t be reached from the root, as of the last pack (with its --dry-run too), those within the grace included. Settled while relpack.suspect is empty.';
+    'Every object that can''t be reached from the root, as of the last pack (with its --dry-run too), those within '
+    'the grace included. Settled while relpack.suspect is empty.';
 COMMENT ON COLUMN relpack.unreachable_object.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.unreachable_object.tid IS 'Transaction that wrote it last; relpack.tid_time(tid) tells when.';
 COMMENT ON COLUMN relpack.unreachable_object.class IS 'Its Python class.';
 COMMENT ON COLUMN relpack.unreachable_object.size IS 'Bytes of its state.';
 COMMENT ON COLUMN relpack.unreachable_object.unreachable_since IS
-    'When the last transaction was written that the run knew of which found it cut off; if rows were deleted or restored meanwhile, when that was noticed. NULL: the first build found it so, nobody knows since when.';
+    'When the last transaction was written that the run knew of which found it cut off; '
+    'if rows were deleted or restored meanwhile, when that was noticed. '
+    'NULL: the first build found it so, nobody knows since when.';
 COMMENT ON COLUMN relpack.unreachable_object.deletable_after IS
     'From when a pack with the default grace of one day deletes it, if nothing that stays refers to it.';
 -- +goose StatementEnd
@@ -7239,7 +7407,8 @@ COMMENT ON COLUMN relpack.writer.xact_start IS 'Start of its transaction, or whe
 COMMENT ON COLUMN relpack.writer.state IS 'active, idle in transaction, prepared, ...';
 COMMENT ON COLUMN relpack.writer.query IS 'Its last statement; what ends a prepared transaction, if COMMIT PREPARED does not.';
 COMMENT ON COLUMN relpack.writer.exclusive IS
-    'Whether it keeps all others from writing: relpack does for a moment, and any role may that takes advisory lock (1919249520, 1) by hand.';
+    'Whether it keeps all others from writing: relpack does for a moment, and any role may that takes advisory lock '
+    '(1919249520, 1) by hand.';
 -- +goose StatementEnd
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA relpack FROM PUBLIC;

@@ -26,4 +26,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.accept_missing(bigint) IS
-    'Gives a missing object up: the next pack drops its node, and what only it referred to is garbage then, deleted after the grace. "relpack pack --accept-missing ZOID" does both.';
+    'Gives a missing object up: the next pack drops its node, and what only it referred to is garbage then, deleted '
+    'after the grace. "relpack pack --accept-missing ZOID" does both.';

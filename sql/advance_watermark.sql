@@ -51,4 +51,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.advance_watermark() IS
-    'First half of a capture: while no write is in flight, notes the highest tid. False when the writers'' lock could not be had: try again. relpack.collect() is the second half.';
+    'First half of a capture: while no write is in flight, notes the highest tid. '
+    'False when the writers'' lock could not be had: try again. relpack.collect() is the second half.';

@@ -191,4 +191,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.apply() IS
-    'Brings the graph up to what was examined (relpack.examined_object and its companions, filled by "relpack pack"); returns how many objects are still pending.';
+    'Brings the graph up to what was examined (relpack.examined_object and its companions, filled by "relpack pack"); '
+    'returns how many objects are still pending.';

@@ -22,4 +22,5 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.audit_proof(bigint[], bigint[]) IS
-    'Step of "relpack pack": references as read and decoded a moment ago (inrefs refer to refs), from objects that stay to objects that are chosen for deletion. There must be none.';
+    'Step of "relpack pack": references as read and decoded a moment ago (inrefs refer to refs), from objects that '
+    'stay to objects that are chosen for deletion. There must be none.';

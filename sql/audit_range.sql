@@ -35,4 +35,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.audit_range(integer, timestamptz) IS
-    'Step of "relpack pack": the next range of zoids, of so many objects at most, for an audit that began then; NULL when it has been through all of them.';
+    'Step of "relpack pack": the next range of zoids, of so many objects at most, for an audit that began then; '
+    'NULL when it has been through all of them.';

@@ -29,4 +29,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.batch_that_fits(bigint[], integer, bigint) IS
-    'Step of relpack.choose_batch(): how many of these objects, from the first, are no more than a batch and no more large objects than there are locks; at least one.';
+    'Step of relpack.choose_batch(): how many of these objects, from the first, are no more than a batch and no more '
+    'large objects than there are locks; at least one.';

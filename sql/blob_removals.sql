@@ -41,4 +41,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.blob_removals(bigint[], bigint[]) IS
-    'Which of these blobs of relpack.blob_removal may lose their files, with the writers'' lock held until the transaction ends, which commits locally (raises lock_not_available when it can''t be had); rows whose object is stored again are dropped, those whose object a live one refers to are left out. relpack.blobs_removed() follows in the same transaction.';
+    'Which of these blobs of relpack.blob_removal may lose their files, with the writers'' lock held until the '
+    'transaction ends, which commits locally (raises lock_not_available when it can''t be had); '
+    'rows whose object is stored again are dropped, those whose object a live one refers to are left out. '
+    'relpack.blobs_removed() follows in the same transaction.';

@@ -38,4 +38,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.blobs_not_found(bigint[], bigint[], bigint[], bigint[]) IS
-    'Strikes blobs off relpack.blob_removal whose files are not in the blob directory: only if one of those found there is a reachable blob as it is stored now, or if none was found and no blob is reachable. Returns how many rows were struck off.';
+    'Strikes blobs off relpack.blob_removal whose files are not in the blob directory: only if one of those found '
+    'there is a reachable blob as it is stored now, or if none was found and no blob is reachable. '
+    'Returns how many rows were struck off.';

@@ -37,4 +37,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.build_begin(integer) IS
-    'Starts a first build: notes the watermark and lists the ranges of blocks to read. False when the writers'' lock could not be had: try again.';
+    'Starts a first build: notes the watermark and lists the ranges of blocks to read. '
+    'False when the writers'' lock could not be had: try again.';

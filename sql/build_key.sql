@@ -34,4 +34,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.build_key() IS
-    'Step of relpack.build_step(): one of the indexes that relpack.fill() needs, of relpack.staged_object and of the primary key of relpack.object_inref; false when both are there. A second session may call it while relpack.grow() is at work.';
+    'Step of relpack.build_step(): one of the indexes that relpack.fill() needs, of relpack.staged_object and of the '
+    'primary key of relpack.object_inref; false when both are there. '
+    'A second session may call it while relpack.grow() is at work.';

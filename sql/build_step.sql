@@ -79,4 +79,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.build_step() IS
-    'One step of a first build after the scan: indexes, the spanning tree, the nodes. step: what it worked on, NULL when the graph is built; added: objects reached or entered by it. Raises lock_not_available when a reader such as pg_dump is in the way: try again.';
+    'One step of a first build after the scan: indexes, the spanning tree, the nodes. '
+    'step: what it worked on, NULL when the graph is built; added: objects reached or entered by it. '
+    'Raises lock_not_available when a reader such as pg_dump is in the way: try again.';

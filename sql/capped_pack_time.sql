@@ -15,4 +15,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.capped_pack_time(timestamptz) IS
-    'The pack time, but no later than now and than the start of the oldest open transaction of other clients of this database. NULL and infinity mean "up to the last commit" and are not capped.';
+    'The pack time, but no later than now and than the start of the oldest open transaction of other clients of this '
+    'database. NULL and infinity mean "up to the last commit" and are not capped.';

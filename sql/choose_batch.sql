@@ -83,4 +83,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.choose_batch(integer) IS
-    'The next objects of relpack.doomed to delete together: with all doomed objects that refer to them where that fits the batch, and with no more large objects than a quarter of the lock table.';
+    'The next objects of relpack.doomed to delete together: with all doomed objects that refer to them where that '
+    'fits the batch, and with no more large objects than a quarter of the lock table.';

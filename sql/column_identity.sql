@@ -17,4 +17,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.column_identity() IS
-    'Catalog identity of the columns of object_state: another one than in relpack.storage.column_identity means that they were altered, which may have changed every state without a trigger.';
+    'Catalog identity of the columns of object_state: another one than in relpack.storage.column_identity means that '
+    'they were altered, which may have changed every state without a trigger.';

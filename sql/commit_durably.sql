@@ -19,4 +19,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.commit_durably(integer, bigint, bigint) IS
-    'Notes in relpack.run how many objects are deleted, and has the COMMIT of this transaction wait for synchronous standbys: with it, all that was committed before is durable there, so that files of deleted blobs may go. For another session than packer, which holds the pack lock: RP004 otherwise.';
+    'Notes in relpack.run how many objects are deleted, and has the COMMIT of this transaction wait for synchronous '
+    'standbys: with it, all that was committed before is durable there, so that files of deleted blobs may go. '
+    'For another session than packer, which holds the pack lock: RP004 otherwise.';

@@ -27,4 +27,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.compare() IS
-    'Compares every object''s tid with the graph and puts what differs into relpack.pending; returns how many. Reads all of object_state and relpack.object once.';
+    'Compares every object''s tid with the graph and puts what differs into relpack.pending; returns how many. '
+    'Reads all of object_state and relpack.object once.';

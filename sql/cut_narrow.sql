@@ -45,4 +45,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.cut_narrow(bigint, bigint) IS
-    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.sever() if it comes to its end before it has met so many objects; returns how many. Where these are more than are allowed it leaves them alone.';
+    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.sever() if it '
+    'comes to its end before it has met so many objects; returns how many. '
+    'Where these are more than are allowed it leaves them alone.';

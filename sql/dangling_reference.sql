@@ -21,6 +21,7 @@ CROSS JOIN LATERAL (
 WHERE holder.inrefs IS NOT NULL;
 
 COMMENT ON VIEW relpack.dangling_reference IS
-    'What live objects refer to and was not stored when relpack first read them, or was deleted as garbage before they did (POSKeyError). As of the last pack.';
+    'What live objects refer to and was not stored when relpack first read them, or was deleted as garbage before '
+    'they did (POSKeyError). As of the last pack.';
 COMMENT ON COLUMN relpack.dangling_reference.zoid IS 'Object id that is not stored.';
 COMMENT ON COLUMN relpack.dangling_reference.inrefs IS 'Live objects that refer to it, three at most; relpack.referrers(zoid) has all.';

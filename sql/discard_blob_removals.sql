@@ -11,4 +11,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.discard_blob_removals() IS
-    'Empties relpack.blob_removal of a storage whose blobs are in the database: their rows and large objects went with the objects, there are no files.';
+    'Empties relpack.blob_removal of a storage whose blobs are in the database: their rows and large objects went '
+    'with the objects, there are no files.';

@@ -47,4 +47,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.doubt() IS
-    'Why the graph may not match the storage; NULL when it does. "relpack pack" then compares every object''s tid and decodes what differs.';
+    'Why the graph may not match the storage; NULL when it does. '
+    '"relpack pack" then compares every object''s tid and decodes what differs.';

@@ -30,4 +30,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.drop_triggers() IS
-    'Removes relpack''s triggers: the site writes as if relpack were not installed, and the next pack compares. Call it with a lock_timeout.';
+    'Removes relpack''s triggers: the site writes as if relpack were not installed, and the next pack compares. '
+    'Call it with a lock_timeout.';

@@ -66,4 +66,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.fill() IS
-    'Step of relpack.build_step(): enters a range of the objects that were read, with the parents that follow from what relpack.grow() found, into relpack.object; returns how many, NULL when no range is left. A second session may call it too.';
+    'Step of relpack.build_step(): enters a range of the objects that were read, with the parents that follow from '
+    'what relpack.grow() found, into relpack.object; returns how many, NULL when no range is left. '
+    'A second session may call it too.';

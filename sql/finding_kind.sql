@@ -41,6 +41,7 @@ COMMENT ON VIEW relpack.finding_kind IS
     'What relpack.verify() and "relpack verify" can find.';
 COMMENT ON COLUMN relpack.finding_kind.kind IS 'Short name.';
 COMMENT ON COLUMN relpack.finding_kind.severity IS
-    'error: the graph is wrong, nothing should be deleted before it is mended; damage: the graph is right, the storage is not, and no repair mends that; note: worth knowing, not wrong.';
+    'error: the graph is wrong, nothing should be deleted before it is mended; '
+    'damage: the graph is right, the storage is not, and no repair mends that; note: worth knowing, not wrong.';
 COMMENT ON COLUMN relpack.finding_kind.meaning IS 'The finding in words.';
 COMMENT ON COLUMN relpack.finding_kind.remedy IS 'What to do about it.';

@@ -81,4 +81,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.flow_narrow(bigint[], bigint[]) IS
-    'Step of relpack.reach(): relpack.flow() from a few attached objects, many levels at once, to detached objects and to those that are about to be; returns all that are attached then.';
+    'Step of relpack.reach(): relpack.flow() from a few attached objects, many levels at once, to detached objects '
+    'and to those that are about to be; returns all that are attached then.';

@@ -16,4 +16,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.forget_referrer(text, text) IS
-    'Strikes a storage that is gone for good off relpack.referred_by, by its name in the configuration file; with origin only the database of that name that relpack.origin() tells there. False: none was recorded.';
+    'Strikes a storage that is gone for good off relpack.referred_by, by its name in the configuration file; '
+    'with origin only the database of that name that relpack.origin() tells there. False: none was recorded.';

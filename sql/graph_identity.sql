@@ -27,4 +27,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.graph_identity() IS
-    'By what the tables of the graph are recognised: the cluster and their files. Another one than in relpack.storage.graph_identity means that they may have been emptied, rewritten or restored.';
+    'By what the tables of the graph are recognised: the cluster and their files. '
+    'Another one than in relpack.storage.graph_identity means that they may have been emptied, rewritten or restored.';

@@ -129,4 +129,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.grow() IS
-    'Step of relpack.build_step() and relpack.reshape(): finds how many references each object is away from the root, into relpack.reached, and from which objects life has yet to flow on; returns how many were reached.';
+    'Step of relpack.build_step() and relpack.reshape(): finds how many references each object is away from the root, '
+    'into relpack.reached, and from which objects life has yet to flow on; returns how many were reached.';

@@ -43,4 +43,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.hold_missing() IS
-    'Step of relpack.apply(): nodes of rows that vanished stay as they are and go to relpack.missing; those of rows that are back leave it.';
+    'Step of relpack.apply(): nodes of rows that vanished stay as they are and go to relpack.missing; '
+    'those of rows that are back leave it.';

@@ -15,4 +15,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.join_packer(integer) IS
-    'Begins a transaction of a second session that sends what was read for the session packer, which must hold the pack lock: RP004 otherwise. Takes advisory lock (1919249520, 2) shared.';
+    'Begins a transaction of a second session that sends what was read for the session packer, which must hold the '
+    'pack lock: RP004 otherwise. Takes advisory lock (1919249520, 2) shared.';

@@ -14,7 +14,8 @@ WHERE pg_relation_size(class.oid) > 0
 ORDER BY bytes DESC;
 
 COMMENT ON VIEW relpack.leftover IS
-    'Tables that relstorage_packer or zodbpack left filled and that cost space. relpack never touches them; zodbpack fills its own again when it is used.';
+    'Tables that relstorage_packer or zodbpack left filled and that cost space. '
+    'relpack never touches them; zodbpack fills its own again when it is used.';
 COMMENT ON COLUMN relpack.leftover.owner IS 'The tool that filled it.';
 COMMENT ON COLUMN relpack.leftover.table_name IS 'The table.';
 COMMENT ON COLUMN relpack.leftover.bytes IS 'Its size with indexes.';

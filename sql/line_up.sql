@@ -37,4 +37,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.line_up(interval) IS
-    'Waits for RelStorage''s commit lock for so long at most, and takes the writers'' lock exclusively while it has that: both until the transaction ends, or neither (false). Storages before RelStorage 3.5 have another commit lock: false.';
+    'Waits for RelStorage''s commit lock for so long at most, and takes the writers'' lock exclusively while it has '
+    'that: both until the transaction ends, or neither (false). '
+    'Storages before RelStorage 3.5 have another commit lock: false.';

@@ -30,4 +30,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.list_ranges() IS
-    'Step of relpack.build_step() and relpack.reshape(): lists the ranges of zoids whose parents are chosen one after the other, in relpack.fill_range.';
+    'Step of relpack.build_step() and relpack.reshape(): lists the ranges of zoids whose parents are chosen one after '
+    'the other, in relpack.fill_range.';

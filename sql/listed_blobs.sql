@@ -23,4 +23,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.listed_blobs(bigint, bigint, integer) IS
-    'The next blobs of relpack.blob_removal, but for those that live objects refer to and that are not stored. Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes the deletions along.';
+    'The next blobs of relpack.blob_removal, but for those that live objects refer to and that are not stored. '
+    'Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes '
+    'the deletions along.';

@@ -46,4 +46,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.live_blobs(integer) IS
-    'Some reachable blobs with the tids that are stored, at most so many. A blob directory that holds the file of none of them is not believed to be this storage''s.';
+    'Some reachable blobs with the tids that are stored, at most so many. '
+    'A blob directory that holds the file of none of them is not believed to be this storage''s.';

@@ -25,4 +25,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.lock_protocol() IS
-    'How RelStorage locks in this database: advisory (3.5 and later), row (3.0 to 3.4), table (before), or unknown: then nothing is packed.';
+    'How RelStorage locks in this database: advisory (3.5 and later), row (3.0 to 3.4), table (before), or unknown: '
+    'then nothing is packed.';

@@ -15,4 +15,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.lock_writer() IS
-    'Trigger function: every writer of object_state holds advisory lock (1919249520, 1) shared until its transaction ends. Who holds it exclusively knows that no write is in flight.';
+    'Trigger function: every writer of object_state holds advisory lock (1919249520, 1) shared until its transaction '
+    'ends. Who holds it exclusively knows that no write is in flight.';

@@ -26,4 +26,5 @@ WHERE class.relname = 'blob_chunk'
 COMMENT ON VIEW relpack.missing_blob_index IS
     'A row where blob_chunk has no index on chunk: deleting blobs that are kept in the database takes the longer, the more there are.';
 COMMENT ON COLUMN relpack.missing_blob_index.statement IS 'What creates the index; "relpack migrate up" does.';
-COMMENT ON COLUMN relpack.missing_blob_index.pages IS 'About how many pages of blob_chunk are read for each blob that is deleted; in few nobody notices.';
+COMMENT ON COLUMN relpack.missing_blob_index.pages IS
+    'About how many pages of blob_chunk are read for each blob that is deleted; in few nobody notices.';

@@ -27,7 +27,9 @@ CROSS JOIN LATERAL (
 WHERE holder.inrefs IS NOT NULL;
 
 COMMENT ON VIEW relpack.missing_object IS
-    'Objects whose rows vanished from object_state while live ones refer to them (POSKeyError). relpack keeps what hangs on them until the row is back, nothing live refers to it any more, or it is given up (relpack.accept_missing). What only other missing objects refer to is in relpack.missing alone.';
+    'Objects whose rows vanished from object_state while live ones refer to them (POSKeyError). '
+    'relpack keeps what hangs on them until the row is back, nothing live refers to it any more, or it is given up '
+    '(relpack.accept_missing). What only other missing objects refer to is in relpack.missing alone.';
 COMMENT ON COLUMN relpack.missing_object.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.missing_object.class IS 'Its Python class, as last read.';
 COMMENT ON COLUMN relpack.missing_object.since IS 'When a pack first found the row gone.';

@@ -34,4 +34,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.note_dangling(bigint[], bigint[], bigint[]) IS
-    'Step of relpack.apply(): keeps relpack.dangling up to date: named are targets of new references, unnamed of references that are gone, born are new nodes.';
+    'Step of relpack.apply(): keeps relpack.dangling up to date: named are targets of new references, unnamed of '
+    'references that are gone, born are new nodes.';

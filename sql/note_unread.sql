@@ -16,4 +16,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.note_unread(text[]) IS
-    'Records into relpack.referred_by those of these storages of which nothing is recorded yet: until they are read, relpack.sweep() refuses.';
+    'Records into relpack.referred_by those of these storages of which nothing is recorded yet: until they are read, '
+    'relpack.sweep() refuses.';

@@ -28,4 +28,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.note_unreferred() IS
-    'Trigger function: when a row of relpack.referred_by ceases to say that a storage refers to this one, or may, the grace of all that is unreachable begins.';
+    'Trigger function: when a row of relpack.referred_by ceases to say that a storage refers to this one, or may, the '
+    'grace of all that is unreachable begins.';

@@ -40,4 +40,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.nothing_new(bigint, boolean) IS
-    'Step of relpack.sweep(): "nothing new" when nothing was written since the graph was settled; else stale, or undecoded where the caller decodes (decoder) and it is little: he looks at relpack.fresh_state() while the writers'' lock is held.';
+    'Step of relpack.sweep(): "nothing new" when nothing was written since the graph was settled; '
+    'else stale, or undecoded where the caller decodes (decoder) and it is little: he looks at relpack.fresh_state() '
+    'while the writers'' lock is held.';

@@ -57,4 +57,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.oldest_transaction() IS
-    'Since when the oldest open transaction of other clients of this database is open; NULL where there is none. Raises RP002 where that can''t be seen.';
+    'Since when the oldest open transaction of other clients of this database is open; NULL where there is none. '
+    'Raises RP002 where that can''t be seen.';

@@ -21,4 +21,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.pack_lock_holder() IS
-    'The sessions that hold the pack lock: relpack, zodbpack or relstorage_packer. since is when the session began; NULL where your role may not see it.';
+    'The sessions that hold the pack lock: relpack, zodbpack or relstorage_packer. '
+    'since is when the session began; NULL where your role may not see it.';

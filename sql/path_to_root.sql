@@ -36,4 +36,6 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.path_to_root(bigint) IS
-    'Why an object is alive: the chain of parents from it up to the root. For an unreachable object, a chain of referrers up to where it ends (nothing refers to its last object, or only what was met before; at most 1000). missing: its row vanished, and what hangs on it is kept.';
+    'Why an object is alive: the chain of parents from it up to the root. '
+    'For an unreachable object, a chain of referrers up to where it ends (nothing refers to its last object, or only '
+    'what was met before; at most 1000). missing: its row vanished, and what hangs on it is kept.';

@@ -14,4 +14,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.pend(integer, bigint[]) IS
-    'Has objects examined by the next update, or by the next pack should this run not come so far. For all sessions of the run whose session packer holds the pack lock: RP004 otherwise.';
+    'Has objects examined by the next update, or by the next pack should this run not come so far. '
+    'For all sessions of the run whose session packer holds the pack lock: RP004 otherwise.';

@@ -17,4 +17,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.reach() IS
-    'Settles which objects are reachable after changes were applied, in one transaction; returns how many are not. "relpack pack" calls relpack.reach_step() instead, a transaction each.';
+    'Settles which objects are reachable after changes were applied, in one transaction; returns how many are not. '
+    '"relpack pack" calls relpack.reach_step() instead, a transaction each.';

@@ -16,4 +16,6 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack."references"(bigint) IS
-    'The objects that this one refers to, as of the last pack, with class, size in bytes, and whether they can be reached from the root. class is NULL for one that is not stored (a dangling reference); missing: its row vanished since relpack read it.';
+    'The objects that this one refers to, as of the last pack, with class, size in bytes, and whether they can be '
+    'reached from the root. class is NULL for one that is not stored (a dangling reference); '
+    'missing: its row vanished since relpack read it.';

@@ -15,4 +15,5 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.referrers(bigint) IS
-    'The objects that refer to this one, as of the last pack, with class, size in bytes, and whether they can be reached from the root. missing: the row of that one vanished.';
+    'The objects that refer to this one, as of the last pack, with class, size in bytes, and whether they can be '
+    'reached from the root. missing: the row of that one vanished.';

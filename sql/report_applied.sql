@@ -40,4 +40,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.report_applied() IS
-    'Trigger function: reports rows that logical replication applies, one by one, as relpack.report_write() and relpack.report_delete() report those of a statement.';
+    'Trigger function: reports rows that logical replication applies, one by one, as relpack.report_write() and '
+    'relpack.report_delete() report those of a statement.';

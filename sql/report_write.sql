@@ -55,4 +55,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.report_write() IS
-    'Trigger function: reports rows whose tid is not above the watermark (restored rows, zodbconvert), and all rows of transactions that are not READ COMMITTED. An ordinary commit reports nothing.';
+    'Trigger function: reports rows whose tid is not above the watermark (restored rows, zodbconvert), and all rows '
+    'of transactions that are not READ COMMITTED. An ordinary commit reports nothing.';

@@ -55,4 +55,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_cut_off() IS
-    'Step of relpack.doom(): raises RP002 when a live object refers to one of relpack.doomed, which can''t be where the graph describes the storage.';
+    'Step of relpack.doom(): raises RP002 when a live object refers to one of relpack.doomed, which can''t be where '
+    'the graph describes the storage.';

@@ -39,4 +39,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_deletable() IS
-    'Step of relpack.require_settled(): raises RP002 when a DELETE of objects would change rows of tables that are not RelStorage''s (foreign keys with CASCADE, SET NULL or SET DEFAULT), or when rules on DELETE say what it does.';
+    'Step of relpack.require_settled(): raises RP002 when a DELETE of objects would change rows of tables that are '
+    'not RelStorage''s (foreign keys with CASCADE, SET NULL or SET DEFAULT), or when rules on DELETE say what it does.';

@@ -35,4 +35,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_deleted(regclass, bigint[]) IS
-    'Step of relpack.sweep_delete(): raises RP002 with the trigger''s name when remain, rows of this table that were to be deleted, is not empty; RP003 (stale) where they are not the same rows, or no trigger can have kept them.';
+    'Step of relpack.sweep_delete(): raises RP002 with the trigger''s name when remain, rows of this table that were '
+    'to be deleted, is not empty; RP003 (stale) where they are not the same rows, or no trigger can have kept them.';

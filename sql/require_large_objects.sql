@@ -46,4 +46,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_large_objects() IS
-    'Raises RP002 when large objects of what is in relpack.doomed belong to a role that the owner of blob_chunk is no member of: their deletion would fail.';
+    'Raises RP002 when large objects of what is in relpack.doomed belong to a role that the owner of blob_chunk is no '
+    'member of: their deletion would fail.';

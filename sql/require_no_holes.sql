@@ -68,4 +68,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_no_holes() IS
-    'Raises RP002 while objects are missing, unless they were given up, or nodes of live objects have no row: before the graph is forgotten.';
+    'Raises RP002 while objects are missing, unless they were given up, or nodes of live objects have no row: before '
+    'the graph is forgotten.';

@@ -94,4 +94,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_own() IS
-    'Raises RP002 when a part of relpack belongs to another role than object_state, or somebody has put a rule, a trigger, a foreign key, a policy or an heir on one of its tables, or may do so: has TRIGGER or REFERENCES on one, or CREATE on the schema.';
+    'Raises RP002 when a part of relpack belongs to another role than object_state, or somebody has put a rule, a '
+    'trigger, a foreign key, a policy or an heir on one of its tables, or may do so: has TRIGGER or REFERENCES on '
+    'one, or CREATE on the schema.';

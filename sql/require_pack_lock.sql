@@ -38,4 +38,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_pack_lock() IS
-    'Makes sure that this session is the only packer: it holds the pack lock, or gets it until its transaction ends. Raises RP001 when another pack runs, RP002 on a standby, when the transaction is not READ COMMITTED, or when RelStorage''s locks are unknown or others than before.';
+    'Makes sure that this session is the only packer: it holds the pack lock, or gets it until its transaction ends. '
+    'Raises RP001 when another pack runs, RP002 on a standby, when the transaction is not READ COMMITTED, or when '
+    'RelStorage''s locks are unknown or others than before.';

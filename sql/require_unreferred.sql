@@ -43,4 +43,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_unreferred() IS
-    'Precondition of relpack.sweep(): raises RP002 while another database refers to objects of this one, or may (relpack.referred_by), and says which and how often.';
+    'Precondition of relpack.sweep(): raises RP002 while another database refers to objects of this one, or may '
+    '(relpack.referred_by), and says which and how often.';

@@ -75,4 +75,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.reshape() IS
-    'Step of relpack.reach(), once relpack.begin_reshape() was called: the levels of all objects, then the parents of a range of them, or the end of it.';
+    'Step of relpack.reach(), once relpack.begin_reshape() was called: the levels of all objects, then the parents of '
+    'a range of them, or the end of it.';

@@ -56,4 +56,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.reshape_if_deep() IS
-    'Once a day at most, looks how deep the tree has become, and has relpack.reach() make it shallow again if that is twice as deep as it was; true if so.';
+    'Once a day at most, looks how deep the tree has become, and has relpack.reach() make it shallow again if that is '
+    'twice as deep as it was; true if so.';

@@ -43,4 +43,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.set_aside_held(bigint[]) IS
-    'Step of relpack.sweep(): sets aside those of these objects whose row can''t be deleted because rows of another table refer to it; returns how many they are.';
+    'Step of relpack.sweep(): sets aside those of these objects whose row can''t be deleted because rows of another '
+    'table refer to it; returns how many they are.';

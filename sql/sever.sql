@@ -50,4 +50,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sever(bigint[]) IS
-    'Step of relpack.reach(): of all objects that hang on suspects in stage cut, these among them, attaches those that are alive otherwise and detaches the others.';
+    'Step of relpack.reach(): of all objects that hang on suspects in stage cut, these among them, attaches those '
+    'that are alive otherwise and detaches the others.';

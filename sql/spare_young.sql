@@ -42,4 +42,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.spare_young(bigint) IS
-    'Step of relpack.doom(): fills relpack.spared with the unreachable objects that are younger than this tid or were written after the capture, and what they refer to. Raises RP002 where one of them can''t be decoded.';
+    'Step of relpack.doom(): fills relpack.spared with the unreachable objects that are younger than this tid or were '
+    'written after the capture, and what they refer to. Raises RP002 where one of them can''t be decoded.';

@@ -135,4 +135,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep_batch(bigint[], boolean, boolean) IS
-    'Step of relpack.sweep(): deletes the chosen objects with their nodes and references, takes the writers'' lock, and looks whether anything is new: outcome "nothing new" or undecoded. All else is raised, as RP003: busy, stale, or saturated where the writers'' lock was not to be had in time: then call it with saturated, for what is deleted in some 30 ms, and it waits for RelStorage''s commit lock before it deletes.';
+    'Step of relpack.sweep(): deletes the chosen objects with their nodes and references, takes the writers'' lock, '
+    'and looks whether anything is new: outcome "nothing new" or undecoded. '
+    'All else is raised, as RP003: busy, stale, or saturated where the writers'' lock was not to be had in time: then '
+    'call it with saturated, for what is deleted in some 30 ms, and it waits for RelStorage''s commit lock before it '
+    'deletes.';

@@ -33,4 +33,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep_decoded(bigint[], bigint) IS
-    'Second half of relpack.sweep() with decoder: told what the states of relpack.fresh_state() refer to, and how many of them can''t be decoded, lets the transaction commit (true), or finds that it must be rolled back (false).';
+    'Second half of relpack.sweep() with decoder: told what the states of relpack.fresh_state() refer to, and how '
+    'many of them can''t be decoded, lets the transaction commit (true), or finds that it must be rolled back (false).';

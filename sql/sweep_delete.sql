@@ -37,4 +37,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep_delete(bigint[]) IS
-    'Step of relpack.sweep(): deletes these rows of object_state, and of blob_chunk with them; returns those that were there. Raises RP002 when a trigger of somebody else kept one, RP003 (stale) when one is there again, lock_not_available when one is locked: the caller rolls back.';
+    'Step of relpack.sweep(): deletes these rows of object_state, and of blob_chunk with them; '
+    'returns those that were there. Raises RP002 when a trigger of somebody else kept one, RP003 (stale) when one is '
+    'there again, lock_not_available when one is locked: the caller rolls back.';

@@ -41,4 +41,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.take_back(text[]) IS
-    'Takes from all roles but their owner the rights on the relations and functions of these names, as default privileges may have given; NULL: on all of relpack and its schema. Takes TRIGGER and REFERENCES on any table of relpack and CREATE on its schema in either case. The migrations call it with what they created.';
+    'Takes from all roles but their owner the rights on the relations and functions of these names, as default '
+    'privileges may have given; NULL: on all of relpack and its schema. '
+    'Takes TRIGGER and REFERENCES on any table of relpack and CREATE on its schema in either case. '
+    'The migrations call it with what they created.';

@@ -22,4 +22,5 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.tids_ahead() IS
-    'Says so when the last capture found transaction ids that are ahead of the server''s clock, or when that was set back since; else NULL.';
+    'Says so when the last capture found transaction ids that are ahead of the server''s clock, or when that was set '
+    'back since; else NULL.';

@@ -23,4 +23,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.time_tid(timestamptz) IS
-    'The first transaction id of a moment: objects with a tid up to it were written before. infinity gives the highest tid. Example: SELECT relpack.time_tid(now() - interval ''1 day'');';
+    'The first transaction id of a moment: objects with a tid up to it were written before. '
+    'infinity gives the highest tid. Example: SELECT relpack.time_tid(now() - interval ''1 day'');';

@@ -40,4 +40,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.trigger_identity() IS
-    'Catalog identity of relpack''s triggers, and of subscriptions to object_state: another one than in relpack.storage.trigger_identity means that writes may have gone unreported.';
+    'Catalog identity of relpack''s triggers, and of subscriptions to object_state: another one than in '
+    'relpack.storage.trigger_identity means that writes may have gone unreported.';

@@ -31,4 +31,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.try_pack_lock() IS
-    'Takes the pack lock for this session, without waiting; false when another pack runs. Raises RP002 where RelStorage''s locks are unknown. Release with relpack.release_pack_lock().';
+    'Takes the pack lock for this session, without waiting; false when another pack runs. '
+    'Raises RP002 where RelStorage''s locks are unknown. Release with relpack.release_pack_lock().';

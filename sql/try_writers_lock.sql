@@ -28,4 +28,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.try_writers_lock(interval, boolean) IS
-    'Tries for the given time to get the writers'' lock exclusively, until the transaction ends; then once more by relpack.line_up(), unless rows of object_state are locked. False: some transaction is writing to object_state all the time; relpack.writer shows them.';
+    'Tries for the given time to get the writers'' lock exclusively, until the transaction ends; '
+    'then once more by relpack.line_up(), unless rows of object_state are locked. '
+    'False: some transaction is writing to object_state all the time; relpack.writer shows them.';

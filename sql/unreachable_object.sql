@@ -10,12 +10,15 @@ JOIN relpack.class ON class.id = object.class
 WHERE coalesce(object.parent, -1) = -1;
 
 COMMENT ON VIEW relpack.unreachable_object IS
-    'Every object that can''t be reached from the root, as of the last pack (with its --dry-run too), those within the grace included. Settled while relpack.suspect is empty.';
+    'Every object that can''t be reached from the root, as of the last pack (with its --dry-run too), those within '
+    'the grace included. Settled while relpack.suspect is empty.';
 COMMENT ON COLUMN relpack.unreachable_object.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.unreachable_object.tid IS 'Transaction that wrote it last; relpack.tid_time(tid) tells when.';
 COMMENT ON COLUMN relpack.unreachable_object.class IS 'Its Python class.';
 COMMENT ON COLUMN relpack.unreachable_object.size IS 'Bytes of its state.';
 COMMENT ON COLUMN relpack.unreachable_object.unreachable_since IS
-    'When the last transaction was written that the run knew of which found it cut off; if rows were deleted or restored meanwhile, when that was noticed. NULL: the first build found it so, nobody knows since when.';
+    'When the last transaction was written that the run knew of which found it cut off; '
+    'if rows were deleted or restored meanwhile, when that was noticed. '
+    'NULL: the first build found it so, nobody knows since when.';
 COMMENT ON COLUMN relpack.unreachable_object.deletable_after IS
     'From when a pack with the default grace of one day deletes it, if nothing that stays refers to it.';

@@ -34,4 +34,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify_blobs(bigint, integer) IS
-    'Step of "relpack verify": the reachable blobs among the next so many nodes after a zoid, with their stored tids, whose files must be in the blob directory; last: the highest of these nodes, NULL after the last one.';
+    'Step of "relpack verify": the reachable blobs among the next so many nodes after a zoid, with their stored tids, '
+    'whose files must be in the blob directory; last: the highest of these nodes, NULL after the last one.';

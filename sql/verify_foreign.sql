@@ -47,4 +47,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify_foreign(bigint[], bigint[], bigint[], text[]) IS
-    'Step of "relpack verify": those of these objects (zoids) whose references to other databases, as read and decoded (inrefs refer to far in databases), are not what is recorded.';
+    'Step of "relpack verify": those of these objects (zoids) whose references to other databases, as read and '
+    'decoded (inrefs refer to far in databases), are not what is recorded.';

@@ -103,4 +103,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify_graph() IS
-    'Step of relpack.verify() and "relpack verify": checks the graph against itself; a row per kind of finding (relpack.finding_kind), with how many objects it concerns and up to ten of them.';
+    'Step of relpack.verify() and "relpack verify": checks the graph against itself; '
+    'a row per kind of finding (relpack.finding_kind), with how many objects it concerns and up to ten of them.';

@@ -76,4 +76,5 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.verify_states(bigint[], bigint[], integer[], text[], bigint[], bigint[]) IS
-    'Step of "relpack verify": objects whose state, as read (zoids, tids, classes, problems: '''', salvaged, opaque or empty) and decoded (inrefs refer to refs; none for the salvaged), is not what the graph records.';
+    'Step of "relpack verify": objects whose state, as read (zoids, tids, classes, problems: '''', salvaged, opaque '
+    'or empty) and decoded (inrefs refer to refs; none for the salvaged), is not what the graph records.';

@@ -188,4 +188,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.ways_up(bigint[], bigint, bigint) IS
-    'Step of relpack.climb() and relpack.loosen(): which of some detached objects have a referrer, among so many of each (NULL: all), that hangs on the root, and the shallowest of these; visited: how many objects were looked at: with "most" of them it gave up, and nothing is said.';
+    'Step of relpack.climb() and relpack.loosen(): which of some detached objects have a referrer, among so many of '
+    'each (NULL: all), that hangs on the root, and the shallowest of these; '
+    'visited: how many objects were looked at: with "most" of them it gave up, and nothing is said.';

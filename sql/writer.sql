@@ -34,4 +34,5 @@ COMMENT ON COLUMN relpack.writer.xact_start IS 'Start of its transaction, or whe
 COMMENT ON COLUMN relpack.writer.state IS 'active, idle in transaction, prepared, ...';
 COMMENT ON COLUMN relpack.writer.query IS 'Its last statement; what ends a prepared transaction, if COMMIT PREPARED does not.';
 COMMENT ON COLUMN relpack.writer.exclusive IS
-    'Whether it keeps all others from writing: relpack does for a moment, and any role may that takes advisory lock (1919249520, 1) by hand.';
+    'Whether it keeps all others from writing: relpack does for a moment, and any role may that takes advisory lock '
+    '(1919249520, 1) by hand.';
