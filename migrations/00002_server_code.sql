@@ -5,6 +5,38 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL check_function_bodies = off;
 SET LOCAL lock_timeout = '200ms';
 
+-- sql/accept_if_missing.sql
+-- +goose StatementBegin
+-- In one order, and each that is named twice once.
+CREATE OR REPLACE FUNCTION relpack.accept_if_missing(zoids bigint[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_zoid bigint;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    PERFORM relpack.lock_storage();
+    FOR v_zoid IN
+        SELECT DISTINCT asked.zoid
+        FROM unnest(zoids) AS asked (zoid)
+        WHERE EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = asked.zoid)
+           OR (EXISTS (SELECT FROM relpack.object WHERE object.zoid = asked.zoid)
+               AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = asked.zoid))
+        ORDER BY asked.zoid
+    LOOP
+        PERFORM relpack.accept_missing(v_zoid);
+        RETURN NEXT v_zoid;
+    END LOOP;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.accept_if_missing(bigint[]) IS
+    'Gives up those of these objects that are missing (relpack.accept_missing), and returns them.';
+-- +goose StatementEnd
+
 -- sql/accept_missing.sql
 -- +goose StatementBegin
 -- As if its deletion had been reported just now, so that the grace of what hung
@@ -2709,6 +2741,27 @@ COMMENT ON FUNCTION relpack.fresh_state() IS
     'Objects written since the graph was brought up to date, with their states as stored now; one may be in it twice.';
 -- +goose StatementEnd
 
+-- sql/grace_began.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.grace_began(pack_time timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT unreferred
+        FROM relpack.storage
+        WHERE isfinite(unreferred)
+          AND unreferred >= least(relpack.capped_pack_time(pack_time), (SELECT min(looked) FROM relpack.referred_by)));
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.grace_began(timestamptz) IS
+    'When another storage ceased to refer to this one, if nothing can be deleted with this pack time because of that (relpack.capped_tid); else NULL.';
+-- +goose StatementEnd
+
 -- sql/graph_identity.sql
 -- +goose StatementBegin
 -- Of each table whose rows keep something alive or undeleted, or say what is still
@@ -2967,6 +3020,62 @@ COMMENT ON FUNCTION relpack.guard_graph() IS
     'Trigger function: refuses DELETE and TRUNCATE of relpack''s tables to everybody but the session that holds the pack lock.';
 -- +goose StatementEnd
 
+-- sql/held_by.sql
+-- +goose StatementBegin
+-- Called after relpack.doom() with the same pack time.
+CREATE OR REPLACE FUNCTION relpack.held_by(pack_time timestamptz)
+RETURNS text
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    v_until bigint;
+    v_holder text;
+BEGIN
+    SELECT doomed_until
+    INTO v_until
+    FROM relpack.storage
+    WHERE doomed_until < least(relpack.time_tid(pack_time), detach_tid);
+    IF v_until IS NULL THEN
+        RETURN NULL;
+    END IF;
+    v_holder := relpack.oldest_client();
+    RETURN CASE
+        WHEN v_holder IS NOT NULL AND EXISTS (
+            SELECT
+            FROM relpack.object
+            WHERE coalesce(object.parent, -1) = -1
+              AND coalesce(object.detached_tid, object.tid) > v_until
+              AND coalesce(object.detached_tid, object.tid) <= relpack.time_tid(pack_time)) THEN v_holder
+        END;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.held_by(timestamptz) IS
+    'Names the client whose open transaction keeps unreachable objects that are older than this pack time; NULL: there are none, or no such client.';
+-- +goose StatementEnd
+
+-- sql/highest_zoid.sql
+-- +goose StatementBegin
+-- A row that vanished may have been the highest; its node is still there.
+CREATE OR REPLACE FUNCTION relpack.highest_zoid()
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN greatest((SELECT max(zoid) FROM relpack.stored()), (SELECT max(zoid) FROM relpack.object), 0);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.highest_zoid() IS
+    'The highest zoid that an object of this storage can refer to: stored, or of a node. For a transaction that has called relpack.lock_storage().';
+-- +goose StatementEnd
+
 -- sql/hold_missing.sql
 -- +goose StatementBegin
 -- A row that is not stored any more leaves its node as it was, with the
@@ -3016,6 +3125,56 @@ $$;
 COMMENT ON FUNCTION relpack.hold_missing() IS
     'Step of relpack.apply(): nodes of rows that vanished stay as they are and go to relpack.missing; '
     'those of rows that are back leave it.';
+-- +goose StatementEnd
+
+-- sql/in_the_way.sql
+-- +goose StatementBegin
+-- A write to object_state in flight, of a session or a prepared transaction; a
+-- commit of RelStorage before 3.0, which locks the table; or a lock on one of
+-- relpack's tables (pg_dump has one on each).
+CREATE OR REPLACE FUNCTION relpack.in_the_way()
+RETURNS text
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT format('%s%s) has kept its transaction open for %s s (%s)',
+                      'pid ' || pid || ' (',
+                      coalesce(nullif(application, ''), username, '?') || CASE WHEN pid IS NULL THEN ' (of ' || username ELSE '' END,
+                      coalesce(round(extract(epoch FROM clock_timestamp() - xact_start))::text, '?'),
+                      left(coalesce(query, ''), 100))
+        FROM (
+            SELECT pid, application, username, xact_start, query
+            FROM relpack.writer
+            UNION ALL
+            SELECT locks.pid, coalesce(activity.application_name, 'prepared transaction ' || prepared.gid),
+                   coalesce(activity.usename, prepared.owner), coalesce(activity.xact_start, prepared.prepared),
+                   coalesce(activity.query, format('ROLLBACK PREPARED %L', prepared.gid))
+            FROM pg_locks AS locks
+            JOIN pg_class AS class ON class.oid = locks.relation
+            LEFT JOIN pg_stat_activity AS activity ON activity.pid = locks.pid
+            LEFT JOIN LATERAL (
+                SELECT xact.gid, xact.owner, xact.prepared
+                FROM pg_locks AS own
+                JOIN pg_prepared_xacts AS xact ON xact.transaction = own.transactionid
+                WHERE locks.pid IS NULL AND own.pid IS NULL AND own.virtualtransaction = locks.virtualtransaction
+                LIMIT 1
+            ) AS prepared ON true
+            WHERE (class.relnamespace = 'relpack'::regnamespace
+                   OR (class.oid = 'public.object_state'::regclass AND locks.mode IN ('ShareLock', 'AccessExclusiveLock')))
+              AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+              AND locks.granted
+        ) AS holder
+        WHERE pid IS DISTINCT FROM pg_backend_pid()
+        ORDER BY xact_start
+        LIMIT 1);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.in_the_way() IS
+    'Names who has held for longest what relpack waits for; NULL: nobody does at this moment.';
 -- +goose StatementEnd
 
 -- sql/join_packer.sql
@@ -3700,6 +3859,28 @@ COMMENT ON FUNCTION relpack.nothing_new(bigint, boolean) IS
     'while the writers'' lock is held.';
 -- +goose StatementEnd
 
+-- sql/oldest_client.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.oldest_client()
+RETURNS text
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT format('pid %s, application "%s", since %s', pid, application, since::timestamptz(0))
+        FROM relpack.other_clients()
+        WHERE since IS NOT NULL
+        ORDER BY since
+        LIMIT 1);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.oldest_client() IS
+    'Names the other client whose transaction is open for longest; NULL: none is.';
+-- +goose StatementEnd
+
 -- sql/oldest_transaction.sql
 -- +goose StatementBegin
 -- Where we may not see since when a transaction is open, we don't guess. Server
@@ -3787,6 +3968,28 @@ $$;
 
 COMMENT ON FUNCTION relpack.origin() IS
     'Tells this database from all others: system identifier of the server and oid of the database.';
+-- +goose StatementEnd
+
+-- sql/other_clients.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.other_clients(OUT pid integer, OUT application text, OUT since timestamptz)
+RETURNS SETOF record
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT activity.pid, activity.application_name, activity.xact_start
+    FROM pg_stat_activity AS activity
+    WHERE activity.datname = current_database()
+      AND activity.backend_type = 'client backend'
+      AND activity.pid NOT IN (SELECT relpack.own_session());
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.other_clients() IS
+    'The sessions of other clients of this database, and since when they have a transaction open.';
 -- +goose StatementEnd
 
 -- sql/own_session.sql
@@ -5316,6 +5519,32 @@ COMMENT ON FUNCTION relpack.run_end(bigint, text, text, bigint, bigint, bigint, 
     'Completes an entry in relpack.run, for the session that holds the pack lock.';
 -- +goose StatementEnd
 
+-- sql/salvage.sql
+-- +goose StatementBegin
+-- Of a record that could not be decoded every 8 bytes may be a reference, if they
+-- name something. A row that vanished may come back: its node counts.
+CREATE OR REPLACE FUNCTION relpack.salvage(windows bigint[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT stored.zoid
+    FROM relpack.stored()
+    WHERE stored.zoid = ANY (windows)
+    UNION
+    SELECT object.zoid
+    FROM relpack.object
+    WHERE object.zoid = ANY (windows);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.salvage(bigint[]) IS
+    'Which of these, 8 bytes each of a record that is complete and could not be decoded, may be references: those that name a stored object or a node. For a transaction that has called relpack.lock_storage().';
+-- +goose StatementEnd
+
 -- sql/scan_done.sql
 -- +goose StatementBegin
 -- Ends the transaction in which another session than the packer's has sent a
@@ -5837,6 +6066,34 @@ COMMENT ON FUNCTION relpack.stored() IS
     'The objects that are stored, with transaction id and state, as public.object_state has them; as fast as the table itself. For whoever may SELECT there.';
 -- +goose StatementEnd
 
+-- sql/survey.sql
+-- +goose StatementBegin
+-- By the index on what is detached, as in relpack.doom(), whatever the statistics
+-- say: they may be older than the last deletion.
+CREATE OR REPLACE FUNCTION relpack.survey(
+    OUT objects bigint, OUT inrefs bigint, OUT unreachable bigint, OUT unreachable_bytes bigint, OUT ahead text)
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+BEGIN
+    SELECT storage.objects - (SELECT count(*) FROM relpack.missing), storage.inrefs
+    INTO objects, inrefs
+    FROM relpack.storage;
+    SELECT count(*), coalesce(sum(object.size), 0)
+    INTO unreachable, unreachable_bytes
+    FROM relpack.object
+    WHERE coalesce(object.parent, -1) = -1;
+    ahead := relpack.tids_ahead();
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.survey() IS
+    'Step of "relpack pack": how many objects and references there are, how many of the objects are unreachable and their bytes, and whether tids are ahead of the clock (relpack.tids_ahead).';
+-- +goose StatementEnd
+
 -- sql/sweep.sql
 -- +goose StatementBegin
 -- Deletes one batch of garbage, or leaves everything as it was. The rows are
@@ -6314,6 +6571,45 @@ $$;
 COMMENT ON FUNCTION relpack.time_tid(timestamptz) IS
     'The first transaction id of a moment: objects with a tid up to it were written before. '
     'infinity gives the highest tid. Example: SELECT relpack.time_tid(now() - interval ''1 day'');';
+-- +goose StatementEnd
+
+-- sql/to_vacuum.sql
+-- +goose StatementBegin
+-- What lies dead in a small table is looked through faster than it is cleaned. A
+-- role that owns nothing leaves it to autovacuum; from PostgreSQL 17 on there is a
+-- privilege for it.
+CREATE OR REPLACE FUNCTION relpack.to_vacuum(changed bigint)
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF changed = 0 THEN
+        RETURN NULL;
+    END IF;
+    RETURN (
+        SELECT string_agg('relpack.' || relname, ', ')
+        FROM pg_class
+        WHERE relnamespace = 'relpack'::regnamespace
+          AND CASE
+              WHEN relname IN ('object', 'object_inref')
+                  THEN changed * 50 > (SELECT objects - (SELECT count(*) FROM relpack.missing) FROM relpack.storage)
+              WHEN relname IN ('write_event', 'pending', 'suspect', 'doomed', 'blob_removal', 'storage',
+                               'foreign_reference')
+                  THEN pg_relation_size(oid) >= 1048576
+              ELSE false
+              END
+          AND CASE
+              WHEN pg_has_role(relowner, 'USAGE') THEN true
+              WHEN current_setting('server_version_num')::int >= 170000 THEN has_table_privilege(oid, 'MAINTAIN')
+              ELSE false
+              END);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.to_vacuum(bigint) IS
+    'Which of relpack''s tables a pack that has read or deleted so many objects is to VACUUM, with commas between; NULL: none. RelStorage''s tables are their DBA''s.';
 -- +goose StatementEnd
 
 -- sql/tree_zoids.sql
@@ -7439,6 +7735,7 @@ DROP FUNCTION relpack."try_writers_lock";
 DROP FUNCTION relpack."try_pack_lock";
 DROP FUNCTION relpack."trigger_identity";
 DROP FUNCTION relpack."tree_zoids";
+DROP FUNCTION relpack."to_vacuum";
 DROP FUNCTION relpack."time_tid";
 DROP FUNCTION relpack."tids_ahead";
 DROP FUNCTION relpack."tid_time";
@@ -7447,6 +7744,7 @@ DROP FUNCTION relpack."sweep_delete";
 DROP FUNCTION relpack."sweep_decoded";
 DROP FUNCTION relpack."sweep_batch";
 DROP FUNCTION relpack."sweep";
+DROP FUNCTION relpack."survey";
 DROP FUNCTION relpack."stored";
 DROP FUNCTION relpack."status";
 DROP FUNCTION relpack."spare_young";
@@ -7459,6 +7757,7 @@ DROP FUNCTION relpack."set_aside_held";
 DROP FUNCTION relpack."set_aside_blobs";
 DROP FUNCTION relpack."scan_resume";
 DROP FUNCTION relpack."scan_done";
+DROP FUNCTION relpack."salvage";
 DROP FUNCTION relpack."run_end";
 DROP FUNCTION relpack."run_begin";
 DROP FUNCTION relpack."reshape_if_deep";
@@ -7493,8 +7792,10 @@ DROP FUNCTION relpack."pend";
 DROP FUNCTION relpack."path_to_root";
 DROP FUNCTION relpack."pack_lock_holder";
 DROP FUNCTION relpack."own_session";
+DROP FUNCTION relpack."other_clients";
 DROP FUNCTION relpack."origin";
 DROP FUNCTION relpack."oldest_transaction";
+DROP FUNCTION relpack."oldest_client";
 DROP FUNCTION relpack."nothing_new";
 DROP FUNCTION relpack."note_unreferred";
 DROP FUNCTION relpack."note_unread";
@@ -7512,11 +7813,15 @@ DROP FUNCTION relpack."list_ranges";
 DROP FUNCTION relpack."line_up";
 DROP FUNCTION relpack."limits";
 DROP FUNCTION relpack."join_packer";
+DROP FUNCTION relpack."in_the_way";
 DROP FUNCTION relpack."hold_missing";
+DROP FUNCTION relpack."highest_zoid";
+DROP FUNCTION relpack."held_by";
 DROP FUNCTION relpack."guard_graph";
 DROP FUNCTION relpack."grow";
 DROP FUNCTION relpack."graph_lost";
 DROP FUNCTION relpack."graph_identity";
+DROP FUNCTION relpack."grace_began";
 DROP FUNCTION relpack."fresh_state";
 DROP FUNCTION relpack."forget_referrer";
 DROP FUNCTION relpack."forget_missing";
@@ -7573,3 +7878,4 @@ DROP FUNCTION relpack."anyone_waits";
 DROP FUNCTION relpack."analyze_spared";
 DROP FUNCTION relpack."advance_watermark";
 DROP FUNCTION relpack."accept_missing";
+DROP FUNCTION relpack."accept_if_missing";

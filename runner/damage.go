@@ -113,19 +113,7 @@ func (p *pack) acceptMissing(ctx context.Context) (accepted bool, err error) {
 	if len(p.options.AcceptMissing) == 0 {
 		return false, nil
 	}
-	zoids, err := pgxRows(ctx, p.conn, pgx.RowTo[int64], `
-		SELECT asked.zoid
-		FROM (
-		    SELECT DISTINCT asked.zoid
-		    FROM unnest($1::bigint[]) AS asked (zoid)
-		    WHERE EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = asked.zoid)
-		       OR (EXISTS (SELECT FROM relpack.object WHERE object.zoid = asked.zoid)
-		           AND NOT EXISTS (SELECT FROM public.object_state AS stored WHERE stored.zoid = asked.zoid))
-		    ORDER BY asked.zoid
-		    OFFSET 0
-		) AS asked
-		CROSS JOIN LATERAL relpack.accept_missing(asked.zoid)
-		ORDER BY asked.zoid`, p.options.AcceptMissing)
+	zoids, err := pgxRows(ctx, p.conn, pgx.RowTo[int64], "SELECT relpack.accept_if_missing($1)", p.options.AcceptMissing)
 	if err != nil {
 		return false, fmt.Errorf("accept what is missing: %w", err)
 	}

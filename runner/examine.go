@@ -108,7 +108,7 @@ func (x *examiner) read(ctx context.Context) error {
 			return err
 		}
 		x.salvaged = x.salvaged[:0]
-		if err := tx.QueryRow(ctx, "SELECT greatest((SELECT max(zoid) FROM public.object_state), (SELECT max(zoid) FROM relpack.object), 0)").Scan(&x.newest); err != nil {
+		if err := tx.QueryRow(ctx, "SELECT relpack.highest_zoid()").Scan(&x.newest); err != nil {
 			return err
 		}
 		rows := &recordReader{row: func(rec record) error { return x.stage(ctx, rec) }}

@@ -111,12 +111,6 @@ const referrers = `
 	WHERE refs > 0 OR unreadable > 0 OR looked IS NULL OR looked < 'infinity'
 	ORDER BY holder, origin`
 
-const readGraceBegan = `
-	SELECT unreferred
-	FROM relpack.storage
-	WHERE isfinite(unreferred)
-	  AND unreferred >= least(relpack.capped_pack_time($1), (SELECT min(looked) FROM relpack.referred_by))`
-
 // foldName makes names of databases comparable: ZConfig lower-cases those of
 // sections.
 func foldName(name string) string { return strings.ToLower(plain([]byte(name))) }
@@ -279,12 +273,8 @@ func (r *foreignRefs) ago() time.Duration {
 // readGraceBegan finds out whether nothing can be deleted because another storage
 // referred to this one until lately.
 func (p *pack) readGraceBegan(ctx context.Context) error {
-	began, err := pgxRows(ctx, p.conn, pgx.RowTo[time.Time], readGraceBegan, p.report.packTime)
-	if err != nil {
+	if err := p.conn.QueryRow(ctx, "SELECT relpack.grace_began($1)", p.report.packTime).Scan(&p.report.GraceBegan); err != nil {
 		return fmt.Errorf("look when the grace began: %w", err)
-	}
-	if len(began) > 0 {
-		p.report.GraceBegan = &began[0]
 	}
 	return nil
 }

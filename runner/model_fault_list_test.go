@@ -82,6 +82,12 @@ var modelFaults = []modelFault{
 		[]string{"IF foreign_refs > 0 THEN", "IF false THEN"}},
 	{"what differs when all is read again is not examined", "pend", 128,
 		[]string{"FROM unnest(zoids) AS other (zoid)", "FROM unnest(zoids[1:0]) AS other (zoid)"}},
+	{"what an odd record names is not looked up", "salvage", 8,
+		[]string{"FROM relpack.stored()\n    WHERE stored.zoid = ANY (windows)", "FROM relpack.stored()\n    WHERE false"}},
+	{"an odd record can't name what is missing", "salvage", 29,
+		[]string{"FROM relpack.object\n    WHERE object.zoid = ANY (windows)", "FROM relpack.object\n    WHERE false"}},
+	{"an odd record can't name what is new", "highest_zoid", 29,
+		[]string{"(SELECT max(zoid) FROM relpack.stored()), ", ""}},
 	{"guesses need not name anything", "apply", 8,
 		[]string{"WHERE guessed\n", "WHERE false\n"}},
 

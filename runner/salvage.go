@@ -37,8 +37,7 @@ func (x *examiner) salvage(ctx context.Context, zoid int64) error {
 	asked := map[int64]struct{}{}
 	var batch []int64
 	lookUp := func() error {
-		known, err := pgxRows(ctx, x.conn, pgx.RowTo[int64], `SELECT zoid FROM public.object_state WHERE zoid = ANY ($1)
-			UNION SELECT zoid FROM relpack.object WHERE zoid = ANY ($1)`, batch)
+		known, err := pgxRows(ctx, x.conn, pgx.RowTo[int64], "SELECT relpack.salvage($1)", batch)
 		if err != nil {
 			return err
 		}

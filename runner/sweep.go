@@ -31,25 +31,13 @@ func (p *pack) survey(ctx context.Context) error {
 			return err
 		}
 		r := p.report
-		// By the index on what is detached, as in relpack.doom(), whatever the
-		// statistics say: they may be older than the last deletion.
-		if _, err := p.conn.Exec(ctx, "SET enable_seqscan = off; SET enable_bitmapscan = off"); err != nil {
+		var ahead *string
+		if err := p.conn.QueryRow(ctx, "SELECT objects, inrefs, unreachable, unreachable_bytes, ahead FROM relpack.survey()").
+			Scan(&r.Objects, &r.References, &r.Unreachable.Objects, &r.Unreachable.Bytes, &ahead); err != nil {
 			return fmt.Errorf("count the unreachable: %w", err)
 		}
-		err := p.conn.QueryRow(ctx, `
-			SELECT storage.objects - (SELECT count(*) FROM relpack.missing), storage.inrefs, garbage.objects, garbage.bytes, coalesce(relpack.tids_ahead(), '')
-			FROM relpack.storage
-			CROSS JOIN (
-			    SELECT count(*) AS objects, coalesce(sum(size), 0)::bigint AS bytes
-			    FROM relpack.object
-			    WHERE coalesce(parent, -1) = -1
-			) AS garbage`).
-			Scan(&r.Objects, &r.References, &r.Unreachable.Objects, &r.Unreachable.Bytes, &r.Ahead)
-		if err != nil {
-			return fmt.Errorf("count the unreachable: %w", err)
-		}
-		if _, err := p.conn.Exec(ctx, "SET enable_seqscan = on; SET enable_bitmapscan = on"); err != nil {
-			return fmt.Errorf("count the unreachable: %w", err)
+		if ahead != nil {
+			r.Ahead = *ahead
 		}
 		if err := r.Damage.read(ctx, p.conn); err != nil {
 			return err
@@ -57,6 +45,7 @@ func (p *pack) survey(ctx context.Context) error {
 		if missing, _ := r.Damage.lines(); missing != "" {
 			p.log.Warn(missing)
 		}
+		var err error
 		if r.Problems, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[Problem],
 			"SELECT zoid, kind, detail FROM relpack.problem WHERE "+worthTelling+" ORDER BY blocks DESC, kind = 'empty', zoid LIMIT 10"); err != nil {
 			return fmt.Errorf("read relpack.problem: %w", err)
@@ -152,7 +141,7 @@ func (p *pack) outlast(ctx context.Context) error {
 		}
 		if time.Since(start) > readersPatience {
 			var oldest string
-			if err := p.conn.QueryRow(ctx, "SELECT coalesce(("+oldestOpen+"), 'none any more')").Scan(&oldest); err != nil {
+			if err := p.conn.QueryRow(ctx, "SELECT coalesce(relpack.oldest_client(), 'none any more')").Scan(&oldest); err != nil {
 				return fmt.Errorf("look for open transactions: %w", err)
 			}
 			p.log.Warn("this pack deletes nothing, the next one does: a transaction that was open during the scan may still use the garbage: " + oldest)
@@ -164,46 +153,22 @@ func (p *pack) outlast(ctx context.Context) error {
 	}
 }
 
-// oldestOpen names the transaction of other clients that is open for longest.
-const oldestOpen = `
-	SELECT format('pid %s, application "%s", since %s', pid, application_name, xact_start::timestamptz(0))
-	FROM pg_stat_activity
-	WHERE datname = current_database() AND backend_type = 'client backend' AND pid NOT IN (SELECT relpack.own_session())
-	  AND xact_start IS NOT NULL
-	ORDER BY xact_start
-	LIMIT 1`
-
 // sawHolder names who keeps what is beyond the grace: an open transaction.
 func (p *pack) sawHolder(ctx context.Context) error {
 	r := p.report
 	if r.young.Objects == 0 || r.packTime == nil {
 		return nil
 	}
-	var holder string
-	if err := p.conn.QueryRow(ctx, `
-		SELECT coalesce(CASE WHEN doomed_until < least(relpack.time_tid($1), detach_tid) THEN (`+oldestOpen+`) END, '')
-		FROM relpack.storage`, r.packTime).Scan(&holder); err != nil {
+	var holder *string
+	if err := p.conn.QueryRow(ctx, "SELECT relpack.held_by($1)", r.packTime).Scan(&holder); err != nil {
 		return fmt.Errorf("look for open transactions: %w", err)
 	}
-	if holder == "" {
+	if holder == nil {
 		return nil
 	}
-	var holds bool
-	if err := p.conn.QueryRow(ctx, `
-		SELECT EXISTS (
-		    SELECT
-		    FROM relpack.object
-		    CROSS JOIN relpack.storage
-		    WHERE coalesce(object.parent, -1) = -1
-		      AND coalesce(object.detached_tid, object.tid) > storage.doomed_until
-		      AND coalesce(object.detached_tid, object.tid) <= relpack.time_tid($1))`, r.packTime).Scan(&holds); err != nil {
-		return fmt.Errorf("look for open transactions: %w", err)
-	}
-	if holds {
-		r.HeldBy = holder
-		if !r.FirstBuild { // else it was said
-			p.log.Warn(r.heldBy())
-		}
+	r.HeldBy = *holder
+	if !r.FirstBuild { // else it was said
+		p.log.Warn(r.heldBy())
 	}
 	return nil
 }
@@ -219,8 +184,7 @@ func (r *Report) heldBy() string {
 // warnOthers tells that nothing protects what other clients hold in memory.
 func (p *pack) warnOthers(ctx context.Context) error {
 	var others int
-	err := p.conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity
-		WHERE datname = current_database() AND backend_type = 'client backend' AND pid NOT IN (SELECT relpack.own_session())`).Scan(&others)
+	err := p.conn.QueryRow(ctx, "SELECT count(*) FROM relpack.other_clients()").Scan(&others)
 	if err != nil {
 		return fmt.Errorf("look for other clients: %w", err)
 	}
@@ -345,37 +309,13 @@ func nextBatch(batch int, took, wanted time.Duration) int {
 	return min(max(batch, minBatch), maxBatch)
 }
 
-// worthVacuum is how large a small table of relpack's must be to be vacuumed:
-// what lies dead in less is looked through faster than it is cleaned.
-const worthVacuum = 1 << 20
-
 // vacuum cleans relpack's own tables; RelStorage's are its DBA's.
 func (p *pack) vacuum(ctx context.Context) error {
 	changed := p.counts.scanned.Load() + p.report.Deleted.Objects
-	if changed == 0 {
-		return nil
-	}
-	// A role that owns nothing leaves it to autovacuum; from PostgreSQL 17 on
-	// there is a privilege for it.
-	var tables string
-	err := p.conn.QueryRow(ctx, `
-		SELECT coalesce(string_agg('relpack.' || relname, ', '), '')
-		FROM pg_class
-		WHERE relnamespace = 'relpack'::regnamespace
-		  AND CASE
-		      WHEN relname IN ('object', 'object_inref') THEN $1
-		      WHEN relname IN ('write_event', 'pending', 'suspect', 'doomed', 'blob_removal', 'storage',
-		                   'foreign_reference')
-		          THEN pg_relation_size(oid) >= $2
-		      ELSE false
-		      END
-		  AND CASE
-		      WHEN pg_has_role(relowner, 'USAGE') THEN true
-		      WHEN current_setting('server_version_num')::int >= 170000 THEN has_table_privilege(oid, 'MAINTAIN')
-		      ELSE false
-		      END`, changed*50 > p.report.Objects, worthVacuum).Scan(&tables)
-	if err == nil && tables != "" {
-		_, err = p.conn.Exec(ctx, "VACUUM (ANALYZE) "+tables)
+	var tables *string
+	err := p.conn.QueryRow(ctx, "SELECT relpack.to_vacuum($1)", changed).Scan(&tables)
+	if err == nil && tables != nil {
+		_, err = p.conn.Exec(ctx, "VACUUM (ANALYZE) "+*tables)
 	}
 	if err != nil {
 		return fmt.Errorf("vacuum relpack's tables: %w", err)
