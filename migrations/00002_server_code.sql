@@ -60,7 +60,7 @@ BEGIN
     UPDATE relpack.missing SET accepted = true WHERE missing.zoid = accept_missing.zoid;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'zoid % is not missing', accept_missing.zoid
-            USING ERRCODE = 'RP002', HINT = 'SELECT * FROM relpack.missing_object; lists what is.';
+            USING ERRCODE = 'RP002', HINT = 'To list missing objects: SELECT * FROM relpack.missing_object;';
     END IF;
     INSERT INTO relpack.write_event (kind, zoid) VALUES ('deleted', accept_missing.zoid);
 END;
@@ -1626,7 +1626,7 @@ BEGIN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF v_storage.reread THEN
-        RAISE EXCEPTION 'columns of object_state, or relpack''s own tables, were altered: every state is to be read again first'
+        RAISE EXCEPTION 'columns of object_state, or relpack''s own tables, were altered: every state must be read again first'
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
 
@@ -3562,7 +3562,7 @@ BEGIN
         SELECT
         FROM relpack.missing
         WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid)) THEN
-        RAISE EXCEPTION 'the graph is not there any more: what hung on missing objects can''t be known from what is stored'
+        RAISE EXCEPTION 'the graph is lost: nobody can tell from the storage what hung on missing objects'
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it builds the graph again, or names these objects.';
     END IF;
     -- Nobody knows when that was cut off: its grace begins now.
@@ -5150,7 +5150,7 @@ BEGIN
     IF v_problems IS NOT NULL THEN
         RAISE EXCEPTION 'reachable objects can''t be decoded: what they refer to is unknown'
             USING ERRCODE = 'RP002', DETAIL = v_problems,
-                  HINT = 'SELECT * FROM relpack.problem WHERE blocks; lists them all.';
+                  HINT = 'To list them all: SELECT * FROM relpack.problem WHERE blocks;';
     END IF;
 END;
 $$;
@@ -5237,7 +5237,7 @@ BEGIN
             USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up": it installs them again.';
     END IF;
     IF NOT EXISTS (SELECT FROM relpack.stored() WHERE zoid = 0) THEN
-        RAISE EXCEPTION 'the storage has no root object (zoid 0): everything in it would look like garbage'
+        RAISE EXCEPTION 'the storage has no root object (zoid 0): everything would look like garbage'
             USING ERRCODE = 'RP002', HINT = 'Restore object 0 from a backup.';
     END IF;
 END;
@@ -5884,13 +5884,13 @@ BEGIN
         PERFORM relpack.spare();
     END LOOP;
     IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
-        RAISE EXCEPTION 'an unreachable object that is to stay can''t be decoded: what it refers to is unknown'
+        RAISE EXCEPTION 'an unreachable object that must stay can''t be decoded: what it refers to is unknown'
             USING ERRCODE = 'RP002',
                   DETAIL = (SELECT string_agg(format('zoid %s: %s', zoid, detail), '; ' ORDER BY zoid)
                             FROM (SELECT zoid, detail
                                   FROM relpack.problem JOIN relpack.spared USING (zoid)
                                   WHERE problem.blocks ORDER BY zoid LIMIT 10) AS few),
-                  HINT = 'It may be deleted together with the rest once it is beyond the grace (--days).';
+                  HINT = 'Once it is beyond the grace (--days), it is deleted together with the rest.';
     END IF;
 END;
 $$;
@@ -6063,7 +6063,8 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.stored() IS
-    'The objects that are stored, with transaction id and state, as public.object_state has them; as fast as the table itself. For whoever may SELECT there.';
+    'The objects that are stored, with transaction id and state, as public.object_state has them; '
+    'as fast as the table itself. For whoever may SELECT there.';
 -- +goose StatementEnd
 
 -- sql/survey.sql
@@ -6371,7 +6372,7 @@ SET enable_bitmapscan = off
 AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM relpack.undecoded) THEN
-        RAISE EXCEPTION 'no sweep of this transaction waits for what was decoded' USING ERRCODE = 'RP002';
+        RAISE EXCEPTION 'no sweep of this transaction waits for decoded references' USING ERRCODE = 'RP002';
     END IF;
     IF undecodable > 0 OR EXISTS (
         SELECT
@@ -7476,19 +7477,19 @@ FROM (VALUES
     ('parent detached', 'error', 'the parent of these objects is missing or unreachable itself', NULL),
     ('parents in a circle', 'error', 'the parents of these objects do not lead to the root', NULL),
     ('live but detached', 'error', 'a reachable object refers to these, which count as unreachable', NULL),
-    ('attached with detached_tid', 'error', 'reachable objects with a time since which they are not', NULL),
+    ('attached with detached_tid', 'error', 'reachable objects have a time since when they are unreachable', NULL),
     ('referrer is no node', 'error', 'references of objects that relpack does not know', NULL),
     ('other than stored', 'error', 'object_state has another tid or no such row, and nothing reported it', NULL),
     ('other references', 'error', 'the stored states do not refer to what is recorded', NULL),
     ('other class', 'error', 'the stored states are of another class than recorded', NULL),
-    ('other problem', 'error', 'relpack.problem is wrong on whether these can be decoded', NULL),
+    ('other problem', 'error', 'relpack.problem is wrong about whether these can be decoded', NULL),
     ('work for no node', 'error', 'suspect, doomed or problem name objects that relpack does not know', NULL),
     ('live but doomed', 'error', 'reachable objects are chosen for deletion', NULL),
-    ('doomed but referred to', 'error', 'objects that are to stay refer to these, which are chosen for deletion', NULL),
+    ('doomed but referred to', 'error', 'objects that stay refer to these, which are chosen for deletion', NULL),
     ('objects miscounted', 'error', 'relpack.storage.objects is off by this many', NULL),
     ('references miscounted', 'error', 'relpack.storage.inrefs is off by this many', NULL),
     ('undecodable', 'damage', 'reachable objects can''t be decoded: what they refer to is unknown, and nothing is deleted',
-     'Restore these objects, or cut them off; SELECT * FROM relpack.problem WHERE blocks; lists them.'),
+     'Restore these objects, or cut them off; To list them: SELECT * FROM relpack.problem WHERE blocks;'),
     ('empty', 'damage', 'reachable objects without a state (NULL or empty), which nobody can load',
      'SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
     ('blob without file', 'damage', 'reachable blobs whose files are not in the blob directory',
@@ -7496,7 +7497,7 @@ FROM (VALUES
     ('blob without large object', 'damage', 'reachable blobs with rows in blob_chunk whose large objects are gone',
      'Restore these large objects from a backup; SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
     ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
-    ('unfinished', 'note', 'the reachability of these objects is open', 'relpack pack'),
+    ('unfinished', 'note', 'the reachability of these objects is not settled yet', 'relpack pack'),
     ('missing', 'damage', 'the rows of these vanished though reachable objects refer to them; relpack keeps what they referred to',
      'Restore their rows, cut them off, or give them up with "relpack pack --accept-missing ZOID"; '
      'SELECT * FROM relpack.missing_object; tells who refers to them'),

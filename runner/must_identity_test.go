@@ -105,7 +105,7 @@ func TestWhatWasNotReadAgainIsReadAgainByTheNextRun(t *testing.T) {
 	run(t, conn, fmt.Sprintf(`ALTER TABLE object_state ALTER state TYPE bytea USING CASE zoid WHEN 2 THEN '\x%x'::bytea ELSE state END`, document(10)))
 	run(t, conn, "SELECT relpack.advance_watermark()")
 	_, err := conn.Exec(t.Context(), "SELECT relpack.collect()")
-	expectError(t, err, ExitRefused, "every state is to be read again first")
+	expectError(t, err, ExitRefused, "every state must be read again first")
 	_, err = conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
 	expectState(t, err, stateRefused)
 	packStorage(t, target, everything)

@@ -32,7 +32,7 @@ func (x *examiner) salvage(ctx context.Context, zoid int64) error {
 		return err
 	}
 	if err := x.scanner.Scan(state); err == nil {
-		return fmt.Errorf("read twice in one transaction, it is another record")
+		return fmt.Errorf("it was read twice in one transaction, with different results")
 	}
 	asked := map[int64]struct{}{}
 	var batch []int64

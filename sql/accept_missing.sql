@@ -19,7 +19,7 @@ BEGIN
     UPDATE relpack.missing SET accepted = true WHERE missing.zoid = accept_missing.zoid;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'zoid % is not missing', accept_missing.zoid
-            USING ERRCODE = 'RP002', HINT = 'SELECT * FROM relpack.missing_object; lists what is.';
+            USING ERRCODE = 'RP002', HINT = 'To list missing objects: SELECT * FROM relpack.missing_object;';
     END IF;
     INSERT INTO relpack.write_event (kind, zoid) VALUES ('deleted', accept_missing.zoid);
 END;

@@ -22,7 +22,7 @@ BEGIN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF v_storage.reread THEN
-        RAISE EXCEPTION 'columns of object_state, or relpack''s own tables, were altered: every state is to be read again first'
+        RAISE EXCEPTION 'columns of object_state, or relpack''s own tables, were altered: every state must be read again first'
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
 

@@ -22,7 +22,7 @@ BEGIN
         SELECT
         FROM relpack.missing
         WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid)) THEN
-        RAISE EXCEPTION 'the graph is not there any more: what hung on missing objects can''t be known from what is stored'
+        RAISE EXCEPTION 'the graph is lost: nobody can tell from the storage what hung on missing objects'
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it builds the graph again, or names these objects.';
     END IF;
     -- Nobody knows when that was cut off: its grace begins now.

@@ -54,7 +54,7 @@ BEGIN
     IF v_problems IS NOT NULL THEN
         RAISE EXCEPTION 'reachable objects can''t be decoded: what they refer to is unknown'
             USING ERRCODE = 'RP002', DETAIL = v_problems,
-                  HINT = 'SELECT * FROM relpack.problem WHERE blocks; lists them all.';
+                  HINT = 'To list them all: SELECT * FROM relpack.problem WHERE blocks;';
     END IF;
 END;
 $$;

@@ -73,7 +73,7 @@ BEGIN
             USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up": it installs them again.';
     END IF;
     IF NOT EXISTS (SELECT FROM relpack.stored() WHERE zoid = 0) THEN
-        RAISE EXCEPTION 'the storage has no root object (zoid 0): everything in it would look like garbage'
+        RAISE EXCEPTION 'the storage has no root object (zoid 0): everything would look like garbage'
             USING ERRCODE = 'RP002', HINT = 'Restore object 0 from a backup.';
     END IF;
 END;

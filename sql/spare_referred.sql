@@ -10,13 +10,13 @@ BEGIN
         PERFORM relpack.spare();
     END LOOP;
     IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
-        RAISE EXCEPTION 'an unreachable object that is to stay can''t be decoded: what it refers to is unknown'
+        RAISE EXCEPTION 'an unreachable object that must stay can''t be decoded: what it refers to is unknown'
             USING ERRCODE = 'RP002',
                   DETAIL = (SELECT string_agg(format('zoid %s: %s', zoid, detail), '; ' ORDER BY zoid)
                             FROM (SELECT zoid, detail
                                   FROM relpack.problem JOIN relpack.spared USING (zoid)
                                   WHERE problem.blocks ORDER BY zoid LIMIT 10) AS few),
-                  HINT = 'It may be deleted together with the rest once it is beyond the grace (--days).';
+                  HINT = 'Once it is beyond the grace (--days), it is deleted together with the rest.';
     END IF;
 END;
 $$;

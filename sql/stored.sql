@@ -14,4 +14,5 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.stored() IS
-    'The objects that are stored, with transaction id and state, as public.object_state has them; as fast as the table itself. For whoever may SELECT there.';
+    'The objects that are stored, with transaction id and state, as public.object_state has them; '
+    'as fast as the table itself. For whoever may SELECT there.';

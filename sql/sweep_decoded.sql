@@ -14,7 +14,7 @@ SET enable_bitmapscan = off
 AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM relpack.undecoded) THEN
-        RAISE EXCEPTION 'no sweep of this transaction waits for what was decoded' USING ERRCODE = 'RP002';
+        RAISE EXCEPTION 'no sweep of this transaction waits for decoded references' USING ERRCODE = 'RP002';
     END IF;
     IF undecodable > 0 OR EXISTS (
         SELECT
