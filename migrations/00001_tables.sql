@@ -121,7 +121,7 @@ COMMENT ON COLUMN relpack.object.parent IS
     'NULL: detached; unreachable once relpack.suspect is empty.';
 COMMENT ON COLUMN relpack.object.detached_tid IS
     'Since when it is garbage, at the latest, as a tid: relpack.storage.detach_tid when that was found, or its own '
-    'tid if it was written anew since. Its grace begins then. NULL for attached objects, and for those the first '
+    'tid if it was written again since. Its grace begins then. NULL for attached objects, and for those the first '
     'build found unreachable: there it begins with tid.';
 COMMENT ON COLUMN relpack.object.class IS 'Class of the object: relpack.class.id.';
 COMMENT ON COLUMN relpack.object.size IS 'Bytes of the stored state.';
@@ -231,7 +231,7 @@ CREATE TABLE relpack.blob_removal (
     CONSTRAINT blob_removal_pkey PRIMARY KEY (zoid, tid)
 );
 COMMENT ON TABLE relpack.blob_removal IS
-    'Outbox of blob files to unlink from the shared blob directory, for objects that were deleted by whoever it was. '
+    'Outbox of blob files to unlink from the shared blob directory, for objects that were deleted, by relpack or by others. '
     'Worked off by "relpack pack" with the blob directory at hand.';
 COMMENT ON COLUMN relpack.blob_removal.zoid IS 'Object id of the deleted blob.';
 COMMENT ON COLUMN relpack.blob_removal.tid IS
@@ -245,7 +245,7 @@ CREATE TABLE relpack.set_aside (
 );
 COMMENT ON TABLE relpack.set_aside IS
     'Unreachable objects that can''t be deleted: they stay, with what they refer to, and the rest goes. '
-    'Filled anew whenever relpack.doomed is chosen.';
+    'Filled again whenever relpack.doomed is chosen.';
 COMMENT ON COLUMN relpack.set_aside.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.set_aside.reason IS 'What is in the way.';
 COMMENT ON COLUMN relpack.set_aside.remedy IS 'What to do about it.';
@@ -353,7 +353,7 @@ COMMENT ON COLUMN relpack.storage.doomed_tid IS 'The applied_tid for which relpa
 COMMENT ON COLUMN relpack.storage.doomed_until IS 'The pack time, as a tid, with which relpack.doomed was chosen.';
 COMMENT ON COLUMN relpack.storage.begun_until IS
     'The pack time, as a tid, of a deletion that has begun and is not finished: what is in relpack.doomed and no '
-    'younger follows whatever the grace. 0: none.';
+    'younger follows, whatever the grace. 0: none.';
 COMMENT ON COLUMN relpack.storage.settled_tid IS
     'The detach_tid of the last capture that was applied in full: what was found cut off since has this detached_tid '
     'or a later one.';
@@ -384,7 +384,7 @@ COMMENT ON COLUMN relpack.storage.reread IS
     'be read again.';
 COMMENT ON COLUMN relpack.storage.resettle IS
     'object_state or relpack''s own tables are others than before: what is reachable is to be found again for all '
-    'objects, and the grace of garbage begins anew.';
+    'objects, and the grace of garbage begins again.';
 COMMENT ON COLUMN relpack.storage.graph IS
     'none: not built; scanning, indexing, growing, filling, finishing: being built; '
     'reshaping: parents are chosen again for all objects; doubtful: to be compared with the storage; '
@@ -407,7 +407,7 @@ INSERT INTO relpack.audit DEFAULT VALUES;
 COMMENT ON TABLE relpack.audit IS
     'One row: how far packs have read objects anew and compared them with the graph, a share of the storage each.';
 COMMENT ON COLUMN relpack.audit.met IS 'Up to when the share was read that the clock wants.';
-COMMENT ON COLUMN relpack.audit.difference IS 'What was found to differ, until it is mended: nothing is deleted meanwhile. NULL: nothing.';
+COMMENT ON COLUMN relpack.audit.difference IS 'What was found to differ, until it is mended: nothing is deleted until then. NULL: nothing.';
 COMMENT ON COLUMN relpack.audit.only_row IS 'Always true: there is one row.';
 
 CREATE TABLE relpack.audited (
@@ -417,7 +417,7 @@ CREATE TABLE relpack.audited (
     CONSTRAINT audited_pkey PRIMARY KEY (first_zoid)
 );
 COMMENT ON TABLE relpack.audited IS
-    'Ranges of zoids, without gaps, and since when their objects have been verified: read anew and compared with the graph.';
+    'Ranges of zoids, without gaps, and since when their objects have been verified: read again and compared with the graph.';
 COMMENT ON COLUMN relpack.audited.first_zoid IS 'First zoid of the range.';
 COMMENT ON COLUMN relpack.audited.last_zoid IS 'Last zoid of the range.';
 COMMENT ON COLUMN relpack.audited.since IS 'When the run began that read them last.';
@@ -433,7 +433,7 @@ CREATE TABLE relpack.undecoded (
         REFERENCES relpack.undecoded (only_row) DEFERRABLE INITIALLY DEFERRED
 );
 COMMENT ON TABLE relpack.undecoded IS
-    'A row while a batch of deletions waits for relpack to decode what was written meanwhile: a transaction that '
+    'A row while a batch of deletions waits for relpack to decode what was written in the meantime: a transaction that '
     'leaves it there fails when it commits. Empty otherwise.';
 COMMENT ON COLUMN relpack.undecoded.only_row IS 'Always true: there is one row at most.';
 COMMENT ON COLUMN relpack.undecoded.decoded IS 'Always false, which only_row never is.';
@@ -468,7 +468,7 @@ CREATE TABLE relpack.reached (
 );
 ALTER TABLE relpack.reached ALTER depths SET STORAGE EXTERNAL, ALTER zoids SET STORAGE EXTERNAL;
 COMMENT ON TABLE relpack.reached IS
-    'One row while the tree is built or shaped anew: the levels that relpack.grow() found. Empty otherwise.';
+    'One row while the tree is built or shaped again: the levels that relpack.grow() found. Empty otherwise.';
 COMMENT ON COLUMN relpack.reached.depths IS
     'A byte for each place, at place # 7: 0 not reached, else 1 and how many references the object is away from the root.';
 COMMENT ON COLUMN relpack.reached.zoids IS

@@ -146,7 +146,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.analyze_spared() IS
-    'Step of relpack.doom(): statistics of relpack.spared, whoever packs.';
+    'Step of relpack.doom(): statistics of relpack.spared, for every role that packs.';
 -- +goose StatementEnd
 
 -- sql/anyone_waits.sql
@@ -505,7 +505,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.audit_done(bigint, bigint, timestamptz, bigint) IS
-    'Step of "relpack pack": so many objects of a range of zoids were read anew and found to be what the graph records.';
+    'Step of "relpack pack": so many objects of a range of zoids were read again and found to be what the graph records.';
 -- +goose StatementEnd
 
 -- sql/audit_due.sql
@@ -540,7 +540,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.audit_due() IS
-    'Step of "relpack pack": how many objects the clock wants read anew and compared with the graph at the end of '
+    'Step of "relpack pack": how many objects the clock wants read again and compared with the graph at the end of '
     'this run, a 27th of them a day; difference: what an audit has found, if that is not mended yet.';
 -- +goose StatementEnd
 
@@ -740,7 +740,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.audit_whole(timestamptz) IS
-    'Step of a first build, of "relpack verify" and of "relpack pack": every object has been read anew since then, '
+    'Step of a first build, of "relpack verify" and of "relpack pack": every object has been read again since then, '
     'and the graph made from it or mended.';
 -- +goose StatementEnd
 
@@ -1878,7 +1878,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.count_dangling() IS
-    'Fills relpack.dangling anew from the whole graph, in a first build and in "relpack verify --repair"; returns how many there are.';
+    'Fills relpack.dangling again from the whole graph, in a first build and in "relpack verify --repair"; returns how many there are.';
 -- +goose StatementEnd
 
 -- sql/create_triggers.sql
@@ -2000,7 +2000,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.create_triggers() IS
-    'Installs relpack''s triggers on object_state, again if need be; what was written meanwhile is found by comparing. '
+    'Installs relpack''s triggers on object_state, again if need be; the next pack finds by comparing what was written in between. '
     'Call it with a lock_timeout: it needs a strong lock for a moment.';
 -- +goose StatementEnd
 
@@ -2262,7 +2262,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.doom(timestamptz) IS
     'Chooses the objects that a sweep with this pack time deletes, into relpack.doomed; returns how many. '
-    'NULL: whatever is unreachable. Deletes nothing. Raises RP002 where a live object refers to what is chosen, and '
+    'NULL: everything that is unreachable. Deletes nothing. Raises RP002 where a live object refers to what is chosen, and '
     'where a sweep could not delete it: large objects of another owner.';
 -- +goose StatementEnd
 
@@ -2288,7 +2288,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.doomed_otherwise(timestamptz) IS
-    'Step of relpack.sweep(): whether what may be deleted with this pack time has to be chosen anew.';
+    'Step of relpack.sweep(): whether what may be deleted with this pack time has to be chosen again.';
 -- +goose StatementEnd
 
 -- sql/doubt.sql
@@ -2759,7 +2759,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.grace_began(timestamptz) IS
-    'When another storage ceased to refer to this one, if nothing can be deleted with this pack time because of that (relpack.capped_tid); else NULL.';
+    'When another storage ceased to refer to this one, if nothing can be deleted with this pack time because of that '
+    '(relpack.capped_tid); else NULL.';
 -- +goose StatementEnd
 
 -- sql/graph_identity.sql
@@ -2842,7 +2843,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.graph_lost() IS
     'Which part of the graph is not there any more (restored without its data, emptied, truncated): it has to be '
-    'built anew. NULL when all of it is there. Counts its rows when the graph is doubted, and else takes no time.';
+    'built again. NULL when all of it is there. Counts its rows when the graph may not match the storage, and else takes no time.';
 -- +goose StatementEnd
 
 -- sql/grow.sql
@@ -3055,7 +3056,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.held_by(timestamptz) IS
-    'Names the client whose open transaction keeps unreachable objects that are older than this pack time; NULL: there are none, or no such client.';
+    'Names the client whose open transaction keeps unreachable objects that are older than this pack time; '
+    'NULL: there are none, or no such client.';
 -- +goose StatementEnd
 
 -- sql/highest_zoid.sql
@@ -3073,7 +3075,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.highest_zoid() IS
-    'The highest zoid that an object of this storage can refer to: stored, or of a node. For a transaction that has called relpack.lock_storage().';
+    'The highest zoid that an object of this storage can refer to: stored, or of a node. '
+    'For a transaction that has called relpack.lock_storage().';
 -- +goose StatementEnd
 
 -- sql/hold_missing.sql
@@ -3396,7 +3399,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.live_blobs(integer) IS
     'Some reachable blobs with the tids that are stored, at most so many. '
-    'A blob directory that holds the file of none of them is not believed to be this storage''s.';
+    'A blob directory that holds the file of none of them does not count as this storage''s.';
 -- +goose StatementEnd
 
 -- sql/lock_protocol.sql
@@ -3455,7 +3458,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.lock_storage() IS
-    'Begins whatever reads object_state: locks it in ACCESS SHARE mode until the transaction ends, as every SELECT '
+    'Begins everything that reads object_state: locks it in ACCESS SHARE mode until the transaction ends, as every SELECT '
     'does, but before a snapshot is taken. Raises RP002 where there is no such table.';
 -- +goose StatementEnd
 
@@ -3618,7 +3621,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.mend() IS
     'Step of "relpack verify --repair": detaches what does not hang on the root, for relpack.reach() to decide, '
-    'forgets what names no node, and counts anew; returns how many it detached.';
+    'forgets what names no node, and counts again; returns how many it detached.';
 -- +goose StatementEnd
 
 -- sql/missing_trigger.sql
@@ -4264,7 +4267,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.recount() IS
-    'Counts the rows of the graph again when it is doubted; with references missing, every object goes to relpack.pending.';
+    'Counts the rows of the graph again when it may not match the storage; with references missing, every object goes to relpack.pending.';
 -- +goose StatementEnd
 
 -- sql/references.sql
@@ -4449,7 +4452,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.report_delete() IS
-    'Trigger function: reports deleted objects, and puts blobs among them into relpack.blob_removal, whoever deletes them.';
+    'Trigger function: reports deleted objects, and puts blobs among them into relpack.blob_removal, even if others delete them.';
 -- +goose StatementEnd
 
 -- sql/report_move.sql
@@ -5156,7 +5159,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_settled() IS
-    'Raises RP002 unless the graph is known, believed, found to be right where it was audited, up to what was '
+    'Raises RP002 unless the graph is known, not in doubt, found to be right where it was audited, up to what was '
     'captured, settled, and free of undecodable live objects, and unless deleting an object changes nothing else.';
 -- +goose StatementEnd
 
@@ -5542,7 +5545,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.salvage(bigint[]) IS
-    'Which of these, 8 bytes each of a record that is complete and could not be decoded, may be references: those that name a stored object or a node. For a transaction that has called relpack.lock_storage().';
+    'Which of these, 8 bytes each of a record that is complete and could not be decoded, may be references: those '
+    'that name a stored object or a node. For a transaction that has called relpack.lock_storage().';
 -- +goose StatementEnd
 
 -- sql/scan_done.sql
@@ -5896,7 +5900,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.spare_referred() IS
-    'Step of relpack.doom(): spares whatever unreachable objects in relpack.spared refer to. '
+    'Step of relpack.doom(): spares what unreachable objects in relpack.spared refer to. '
     'Raises RP002 where one of them can''t be decoded.';
 -- +goose StatementEnd
 
@@ -6037,12 +6041,12 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.status() IS
-    'One row: how far the graph describes the storage and why it is doubted; '
+    'One row: how far the graph describes the storage and why it may not match it; '
     'objects, references, unreachable objects (within_grace: by the default of one day) and bytes; '
     'objects chosen for deletion, blob files waiting, undecodable objects; '
     'objects whose rows vanished, and others that are not stored, that live ones refer to; '
     'bytes that relpack''s own tables take; when a pack last ended well; '
-    'since when every object has been read anew and compared with the graph (NULL: never).';
+    'since when every object has been read again and compared with the graph (NULL: never).';
 -- +goose StatementEnd
 
 -- sql/stored.sql
@@ -6064,7 +6068,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.stored() IS
     'The objects that are stored, with transaction id and state, as public.object_state has them; '
-    'as fast as the table itself. For whoever may SELECT there.';
+    'as fast as the table itself. For every role that may SELECT there.';
 -- +goose StatementEnd
 
 -- sql/survey.sql
@@ -6092,7 +6096,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.survey() IS
-    'Step of "relpack pack": how many objects and references there are, how many of the objects are unreachable and their bytes, and whether tids are ahead of the clock (relpack.tids_ahead).';
+    'Step of "relpack pack": how many objects and references there are, how many of the objects are unreachable and '
+    'their bytes, and whether tids are ahead of the clock (relpack.tids_ahead).';
 -- +goose StatementEnd
 
 -- sql/sweep.sql
@@ -6204,7 +6209,7 @@ COMMENT ON FUNCTION relpack.sweep(integer, timestamptz, boolean) IS
     'busy: a writer was in the way, try again; stale: something was written since the last capture, run "relpack '
     'pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. '
     'Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most. '
-    'decoder is for relpack itself, which decodes what was written meanwhile: undecoded can''t be committed until '
+    'decoder is for relpack itself, which decodes what was written in the meantime: undecoded can''t be committed until '
     'relpack.sweep_decoded() has found that none of it refers to what is unreachable or gone.';
 -- +goose StatementEnd
 
@@ -6610,7 +6615,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.to_vacuum(bigint) IS
-    'Which of relpack''s tables a pack that has read or deleted so many objects is to VACUUM, with commas between; NULL: none. RelStorage''s tables are their DBA''s.';
+    'Which of relpack''s tables a pack that has read or deleted so many objects is to VACUUM, with commas between; '
+    'NULL: none. RelStorage''s tables are their DBA''s.';
 -- +goose StatementEnd
 
 -- sql/tree_zoids.sql
@@ -7660,7 +7666,7 @@ COMMENT ON COLUMN relpack.unreachable_object.class IS 'Its Python class.';
 COMMENT ON COLUMN relpack.unreachable_object.size IS 'Bytes of its state.';
 COMMENT ON COLUMN relpack.unreachable_object.unreachable_since IS
     'When the last transaction was written that the run knew of which found it cut off; '
-    'if rows were deleted or restored meanwhile, when that was noticed. '
+    'if rows were deleted or restored in the meantime, when that was noticed. '
     'NULL: the first build found it so, nobody knows since when.';
 COMMENT ON COLUMN relpack.unreachable_object.deletable_after IS
     'From when a pack with the default grace of one day deletes it, if nothing that stays refers to it.';

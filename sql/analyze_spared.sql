@@ -12,4 +12,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.analyze_spared() IS
-    'Step of relpack.doom(): statistics of relpack.spared, whoever packs.';
+    'Step of relpack.doom(): statistics of relpack.spared, for every role that packs.';

@@ -51,4 +51,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.audit_done(bigint, bigint, timestamptz, bigint) IS
-    'Step of "relpack pack": so many objects of a range of zoids were read anew and found to be what the graph records.';
+    'Step of "relpack pack": so many objects of a range of zoids were read again and found to be what the graph records.';

@@ -28,5 +28,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.audit_due() IS
-    'Step of "relpack pack": how many objects the clock wants read anew and compared with the graph at the end of '
+    'Step of "relpack pack": how many objects the clock wants read again and compared with the graph at the end of '
     'this run, a 27th of them a day; difference: what an audit has found, if that is not mended yet.';

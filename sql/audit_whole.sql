@@ -15,5 +15,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.audit_whole(timestamptz) IS
-    'Step of a first build, of "relpack verify" and of "relpack pack": every object has been read anew since then, '
+    'Step of a first build, of "relpack verify" and of "relpack pack": every object has been read again since then, '
     'and the graph made from it or mended.';

@@ -49,4 +49,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.count_dangling() IS
-    'Fills relpack.dangling anew from the whole graph, in a first build and in "relpack verify --repair"; returns how many there are.';
+    'Fills relpack.dangling again from the whole graph, in a first build and in "relpack verify --repair"; returns how many there are.';

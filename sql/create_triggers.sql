@@ -115,5 +115,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.create_triggers() IS
-    'Installs relpack''s triggers on object_state, again if need be; what was written meanwhile is found by comparing. '
+    'Installs relpack''s triggers on object_state, again if need be; the next pack finds by comparing what was written in between. '
     'Call it with a lock_timeout: it needs a strong lock for a moment.';

@@ -91,5 +91,5 @@ $$;
 
 COMMENT ON FUNCTION relpack.doom(timestamptz) IS
     'Chooses the objects that a sweep with this pack time deletes, into relpack.doomed; returns how many. '
-    'NULL: whatever is unreachable. Deletes nothing. Raises RP002 where a live object refers to what is chosen, and '
+    'NULL: everything that is unreachable. Deletes nothing. Raises RP002 where a live object refers to what is chosen, and '
     'where a sweep could not delete it: large objects of another owner.';

@@ -18,4 +18,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.doomed_otherwise(timestamptz) IS
-    'Step of relpack.sweep(): whether what may be deleted with this pack time has to be chosen anew.';
+    'Step of relpack.sweep(): whether what may be deleted with this pack time has to be chosen again.';

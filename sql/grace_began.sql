@@ -14,4 +14,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.grace_began(timestamptz) IS
-    'When another storage ceased to refer to this one, if nothing can be deleted with this pack time because of that (relpack.capped_tid); else NULL.';
+    'When another storage ceased to refer to this one, if nothing can be deleted with this pack time because of that '
+    '(relpack.capped_tid); else NULL.';

@@ -41,4 +41,4 @@ $$;
 
 COMMENT ON FUNCTION relpack.graph_lost() IS
     'Which part of the graph is not there any more (restored without its data, emptied, truncated): it has to be '
-    'built anew. NULL when all of it is there. Counts its rows when the graph is doubted, and else takes no time.';
+    'built again. NULL when all of it is there. Counts its rows when the graph may not match the storage, and else takes no time.';

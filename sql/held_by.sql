@@ -31,4 +31,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.held_by(timestamptz) IS
-    'Names the client whose open transaction keeps unreachable objects that are older than this pack time; NULL: there are none, or no such client.';
+    'Names the client whose open transaction keeps unreachable objects that are older than this pack time; '
+    'NULL: there are none, or no such client.';

@@ -11,4 +11,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.highest_zoid() IS
-    'The highest zoid that an object of this storage can refer to: stored, or of a node. For a transaction that has called relpack.lock_storage().';
+    'The highest zoid that an object of this storage can refer to: stored, or of a node. '
+    'For a transaction that has called relpack.lock_storage().';

@@ -47,4 +47,4 @@ $$;
 
 COMMENT ON FUNCTION relpack.live_blobs(integer) IS
     'Some reachable blobs with the tids that are stored, at most so many. '
-    'A blob directory that holds the file of none of them is not believed to be this storage''s.';
+    'A blob directory that holds the file of none of them does not count as this storage''s.';

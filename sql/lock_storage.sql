@@ -19,5 +19,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.lock_storage() IS
-    'Begins whatever reads object_state: locks it in ACCESS SHARE mode until the transaction ends, as every SELECT '
+    'Begins everything that reads object_state: locks it in ACCESS SHARE mode until the transaction ends, as every SELECT '
     'does, but before a snapshot is taken. Raises RP002 where there is no such table.';

@@ -78,4 +78,4 @@ $$;
 
 COMMENT ON FUNCTION relpack.mend() IS
     'Step of "relpack verify --repair": detaches what does not hang on the root, for relpack.reach() to decide, '
-    'forgets what names no node, and counts anew; returns how many it detached.';
+    'forgets what names no node, and counts again; returns how many it detached.';

@@ -26,4 +26,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.recount() IS
-    'Counts the rows of the graph again when it is doubted; with references missing, every object goes to relpack.pending.';
+    'Counts the rows of the graph again when it may not match the storage; with references missing, every object goes to relpack.pending.';

@@ -61,4 +61,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.report_delete() IS
-    'Trigger function: reports deleted objects, and puts blobs among them into relpack.blob_removal, whoever deletes them.';
+    'Trigger function: reports deleted objects, and puts blobs among them into relpack.blob_removal, even if others delete them.';

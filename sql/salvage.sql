@@ -19,4 +19,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.salvage(bigint[]) IS
-    'Which of these, 8 bytes each of a record that is complete and could not be decoded, may be references: those that name a stored object or a node. For a transaction that has called relpack.lock_storage().';
+    'Which of these, 8 bytes each of a record that is complete and could not be decoded, may be references: those '
+    'that name a stored object or a node. For a transaction that has called relpack.lock_storage().';

@@ -22,5 +22,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.spare_referred() IS
-    'Step of relpack.doom(): spares whatever unreachable objects in relpack.spared refer to. '
+    'Step of relpack.doom(): spares what unreachable objects in relpack.spared refer to. '
     'Raises RP002 where one of them can''t be decoded.';

@@ -59,9 +59,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.status() IS
-    'One row: how far the graph describes the storage and why it is doubted; '
+    'One row: how far the graph describes the storage and why it may not match it; '
     'objects, references, unreachable objects (within_grace: by the default of one day) and bytes; '
     'objects chosen for deletion, blob files waiting, undecodable objects; '
     'objects whose rows vanished, and others that are not stored, that live ones refer to; '
     'bytes that relpack''s own tables take; when a pack last ended well; '
-    'since when every object has been read anew and compared with the graph (NULL: never).';
+    'since when every object has been read again and compared with the graph (NULL: never).';

@@ -15,4 +15,4 @@ $$;
 
 COMMENT ON FUNCTION relpack.stored() IS
     'The objects that are stored, with transaction id and state, as public.object_state has them; '
-    'as fast as the table itself. For whoever may SELECT there.';
+    'as fast as the table itself. For every role that may SELECT there.';

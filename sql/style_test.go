@@ -56,6 +56,7 @@ var (
 	// In the order in which PostgreSQL reads: what begins first hides the others.
 	notCode = regexp.MustCompile(`--[^\n]*|'(?:[^']|'')*'|"[^"\n]*"`)
 	word    = regexp.MustCompile(`[\w.$]+`)
+	cutOut  = regexp.MustCompile(`\bleft\(`) // the function
 )
 
 // blank replaces everything but line ends.
@@ -77,7 +78,8 @@ func TestNoLineIsWiderThanAReview(t *testing.T) {
 func TestKeywordsAreInUpperCase(t *testing.T) {
 	t.Parallel()
 	for file, text := range written(t) {
-		for i, line := range strings.Split(notCode.ReplaceAllStringFunc(text, blank), "\n") {
+		code := cutOut.ReplaceAllString(notCode.ReplaceAllStringFunc(text, blank), "")
+		for i, line := range strings.Split(code, "\n") {
 			for _, found := range word.FindAllString(line, -1) {
 				if keywords[found] {
 					t.Errorf("%s:%d: %q is a keyword: %s", file, i+1, found, strings.TrimSpace(line))

@@ -21,4 +21,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.survey() IS
-    'Step of "relpack pack": how many objects and references there are, how many of the objects are unreachable and their bytes, and whether tids are ahead of the clock (relpack.tids_ahead).';
+    'Step of "relpack pack": how many objects and references there are, how many of the objects are unreachable and '
+    'their bytes, and whether tids are ahead of the clock (relpack.tids_ahead).';

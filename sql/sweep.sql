@@ -105,5 +105,5 @@ COMMENT ON FUNCTION relpack.sweep(integer, timestamptz, boolean) IS
     'busy: a writer was in the way, try again; stale: something was written since the last capture, run "relpack '
     'pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. '
     'Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most. '
-    'decoder is for relpack itself, which decodes what was written meanwhile: undecoded can''t be committed until '
+    'decoder is for relpack itself, which decodes what was written in the meantime: undecoded can''t be committed until '
     'relpack.sweep_decoded() has found that none of it refers to what is unreachable or gone.';

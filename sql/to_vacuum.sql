@@ -32,4 +32,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.to_vacuum(bigint) IS
-    'Which of relpack''s tables a pack that has read or deleted so many objects is to VACUUM, with commas between; NULL: none. RelStorage''s tables are their DBA''s.';
+    'Which of relpack''s tables a pack that has read or deleted so many objects is to VACUUM, with commas between; '
+    'NULL: none. RelStorage''s tables are their DBA''s.';

@@ -18,7 +18,7 @@ COMMENT ON COLUMN relpack.unreachable_object.class IS 'Its Python class.';
 COMMENT ON COLUMN relpack.unreachable_object.size IS 'Bytes of its state.';
 COMMENT ON COLUMN relpack.unreachable_object.unreachable_since IS
     'When the last transaction was written that the run knew of which found it cut off; '
-    'if rows were deleted or restored meanwhile, when that was noticed. '
+    'if rows were deleted or restored in the meantime, when that was noticed. '
     'NULL: the first build found it so, nobody knows since when.';
 COMMENT ON COLUMN relpack.unreachable_object.deletable_after IS
     'From when a pack with the default grace of one day deletes it, if nothing that stays refers to it.';
