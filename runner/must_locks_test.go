@@ -3,6 +3,7 @@ package runner
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -202,5 +203,38 @@ func TestWhatWasLockedIsReleasedThoughRelStorageWasUpgraded(t *testing.T) {
 	run(t, session, "SELECT relpack.try_pack_lock()")
 	if n := get[int](t, conn, heldLocks); n != 1 {
 		t.Errorf("%d locks are held", n)
+	}
+}
+
+// A prepared transaction keeps the pack lock and has no session.
+func TestAPackLockWithoutASessionIsToldOfWithoutOne(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	packStorage(t, target, everything)
+	if get[string](t, conn, "SHOW max_prepared_transactions") == "0" {
+		t.Skip("the server allows none")
+	}
+	name := "a packer of " + get[string](t, conn, "SELECT current_database()")
+	run(t, conn, "BEGIN; SELECT pg_advisory_xact_lock(-2); PREPARE TRANSACTION '"+name+"'")
+	defer run(t, conn, "ROLLBACK PREPARED '"+name+"'")
+	_, err := conn.Exec(t.Context(), "SELECT relpack.reach()")
+	expectState(t, err, stateLocked)
+	if said := Message(err); said != "another pack is running. Try again when it has ended." {
+		t.Errorf("relpack.reach says %q", said)
+	}
+	_, err = Pack(t.Context(), target, everything, testLog(t))
+	if said := Message(err); said != "another pack is running. Try again when it has ended" {
+		t.Errorf("a pack says %q", said)
+	}
+}
+
+func TestTheSessionThatHoldsThePackLockIsNamedInPsql(t *testing.T) {
+	t.Parallel()
+	target, conn := newGarden(t)
+	run(t, conn, "SELECT relpack.try_pack_lock()")
+	_, err := session(t, target).Exec(t.Context(), "SELECT relpack.reach()")
+	expectState(t, err, stateLocked)
+	if said := Message(err); !strings.HasPrefix(said, "another pack is running: pid ") || strings.Contains(said, "NULL") {
+		t.Errorf("relpack.reach says %q", said)
 	}
 }

@@ -34,7 +34,7 @@ func programText(t testing.TB) string {
 }
 
 // Who looks a message up finds it in the words that relpack prints.
-func TestTheMessagesInReadmeAndHandbookAreThoseOfTheProgram(t *testing.T) {
+func TestTheHandbookAndReadmeHaveTheProgramsMessages(t *testing.T) {
 	t.Parallel()
 	program := programText(t)
 	for _, file := range []string{readmeFile, handbookFile} {
@@ -67,7 +67,7 @@ var (
 	notInAnchor  = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
 )
 
-func TestEveryLinkBetweenTheDocumentsLeadsSomewhere(t *testing.T) {
+func TestTheHandbookAndReadmeLinkToWhatIsThere(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{readmeFile, handbookFile, "internal/README.md", "internal/bench/README.md"} {
 		text, err := os.ReadFile(file)

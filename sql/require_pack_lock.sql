@@ -7,7 +7,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_protocol text;
-    v_other record;
+    v_other text;
 BEGIN
     IF pg_is_in_recovery() THEN
         RAISE EXCEPTION 'this server is a standby: relpack works on the primary' USING ERRCODE = 'RP002';
@@ -26,14 +26,14 @@ BEGIN
             OR (pg_try_advisory_xact_lock(1) AND pg_try_advisory_xact_lock(23))) THEN
         RETURN;
     END IF;
-    SELECT holder.pid, holder.application, holder.since
+    -- Nobody is seen who has just let go of it, or has prepared his transaction.
+    SELECT format(': pid %s, application "%s"%s', holder.pid, holder.application, ', since ' || holder.since)
     INTO v_other
     FROM relpack.pack_lock_holder() AS holder
     WHERE holder.pid <> pg_backend_pid()
     LIMIT 1;
-    RAISE EXCEPTION 'another pack is running: pid %, application "%", since %',
-                    v_other.pid, v_other.application, v_other.since
-        USING ERRCODE = 'RP001';
+    RAISE EXCEPTION 'another pack is running%', coalesce(v_other, '')
+        USING ERRCODE = 'RP001', HINT = 'Try again when it has ended.';
 END;
 $$;
 
