@@ -137,7 +137,7 @@ var modelFaults = []modelFault{
 
 	// Deleting.
 	{"a sweep does not look at what was committed before its lock", "nothing_new", 5,
-		[]string{"object_state.tid > (SELECT applied_tid FROM relpack.storage)", "false"}},
+		[]string{"stored.tid > (SELECT applied_tid FROM relpack.storage)", "false"}},
 	{"what was decoded may refer to garbage", "sweep_decoded", 5,
 		[]string{"WHERE object.parent IS NULL\n", "WHERE false\n"}},
 	{"what was decoded may refer to what is gone", "sweep_decoded", 5,

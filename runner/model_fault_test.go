@@ -60,6 +60,17 @@ func TestEveryFaultIsFound(t *testing.T) {
 	t.Logf("%d faults", len(modelFaults))
 }
 
+// Histories are played seldom: a function that was written anew is found here.
+func TestEveryFaultIsOneOfTheServerCode(t *testing.T) {
+	t.Parallel()
+	w := &modelWorker{quick: true}
+	for _, fault := range modelFaults {
+		if _, err := w.function(fault.in, fault.parts...); err != nil {
+			t.Errorf("%s: %v", fault.name, err)
+		}
+	}
+}
+
 // find is the seed of the first history that fails because of the mistake.
 func (f modelFault) find(t *testing.T, w *modelWorker, histories uint64) (seed uint64, err error) {
 	right, err := w.function(f.in)
