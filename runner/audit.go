@@ -125,7 +125,7 @@ func (w *verifyWorker) piece(ctx context.Context, began time.Time, objects int) 
 		if _, err := w.reader.Exec(ctx, w.lockStorage()); err != nil {
 			return err
 		}
-		return copyRows(ctx, w.reader, fmt.Sprintf("zoid BETWEEN %d AND %d", *first, *last), w.collected,
+		return copyStored(ctx, w.reader, fmt.Sprintf("zoid BETWEEN %d AND %d", *first, *last), w.collected,
 			func(rec record) error { return w.stage(ctx, rec) })
 	}); err != nil {
 		return false, 0, err

@@ -91,7 +91,7 @@ func (x *prover) copy(ctx context.Context, zoids []int64, collected int64) error
 		return nil
 	}
 	list := strings.ReplaceAll(strings.Trim(fmt.Sprint(zoids), "[]"), " ", ",")
-	return copyRows(ctx, x.conn, "zoid = ANY ('{"+list+"}')", collected, func(rec record) error {
+	return copyStored(ctx, x.conn, "zoid = ANY ('{"+list+"}')", collected, func(rec record) error {
 		found, err := x.decode(ctx, rec.state)
 		if err != nil {
 			return fmt.Errorf("zoid %d: %w", rec.zoid, err)

@@ -37,13 +37,13 @@ type LostObject struct {
 const readDamage = `
 	(SELECT true, count(*) OVER (), zoid, class, since, inrefs
 	 FROM relpack.missing_object
-	 WHERE NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = missing_object.zoid)
+	 WHERE NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = missing_object.zoid)
 	 ORDER BY zoid
 	 LIMIT 10)
 	UNION ALL
 	(SELECT false, count(*) OVER (), zoid, '', NULL, inrefs
 	 FROM relpack.dangling_reference
-	 WHERE NOT EXISTS (SELECT FROM public.object_state WHERE object_state.zoid = dangling_reference.zoid)
+	 WHERE NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = dangling_reference.zoid)
 	 ORDER BY zoid
 	 LIMIT 10)`
 

@@ -111,14 +111,12 @@ func (x *examiner) read(ctx context.Context) error {
 		if err := tx.QueryRow(ctx, "SELECT relpack.highest_zoid()").Scan(&x.newest); err != nil {
 			return err
 		}
-		rows := &recordReader{row: func(rec record) error { return x.stage(ctx, rec) }}
 		// By index, whatever statistics say of a table that was empty a moment ago:
 		// a hash join reads all of object_state.
-		sql := fmt.Sprintf("COPY (SELECT pending.zoid, stored.tid, stored.state"+
+		query := fmt.Sprintf("SELECT pending.zoid, stored.tid, stored.state"+
 			" FROM (SELECT zoid FROM relpack.pending ORDER BY zoid LIMIT %d) AS pending"+
-			" LEFT JOIN LATERAL (SELECT tid, state FROM public.object_state WHERE object_state.zoid = pending.zoid OFFSET 0) AS stored ON true"+
-			") TO STDOUT (FORMAT binary)", x.limit)
-		if _, err := x.conn.PgConn().CopyTo(ctx, rows, sql); err != nil {
+			" LEFT JOIN LATERAL (SELECT tid, state FROM relpack.stored() WHERE stored.zoid = pending.zoid OFFSET 0) AS stored ON true", x.limit)
+		if err := copyQuery(ctx, x.conn, query, func(rec record) error { return x.stage(ctx, rec) }); err != nil {
 			return err
 		}
 		for _, zoid := range x.salvaged {

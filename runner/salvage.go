@@ -23,12 +23,10 @@ const (
 // way of the others.
 func (x *examiner) salvage(ctx context.Context, zoid int64) error {
 	var state []byte
-	rows := &recordReader{row: func(rec record) error {
+	if err := copyQuery(ctx, x.conn, fmt.Sprintf("SELECT zoid, tid, state FROM relpack.stored() WHERE zoid = %d", zoid), func(rec record) error {
 		state = bytes.Clone(rec.state)
 		return nil
-	}}
-	sql := fmt.Sprintf("COPY (SELECT zoid, tid, state FROM public.object_state WHERE zoid = %d) TO STDOUT (FORMAT binary)", zoid)
-	if _, err := x.conn.PgConn().CopyTo(ctx, rows, sql); err != nil {
+	}); err != nil {
 		return err
 	}
 	if err := x.scanner.Scan(state); err == nil {

@@ -137,16 +137,21 @@ func lockRange(ctx context.Context, reader *pgx.Conn) (filenode int64, err error
 	return filenode, err
 }
 
-// copyRange reads the rows of a range up to a tid.
+// copyRange reads the rows of a range up to a tid. Blocks are the table's:
+// relpack.stored() has none.
 func copyRange(ctx context.Context, reader *pgx.Conn, r blockRange, last int64, row func(record) error) error {
-	return copyRows(ctx, reader, fmt.Sprintf("ctid >= '(%d,0)' AND ctid < '(%d,0)'", r.first, r.last+1), last, row)
+	return copyQuery(ctx, reader, fmt.Sprintf("SELECT zoid, tid, state FROM public.object_state"+
+		" WHERE ctid >= '(%d,0)' AND ctid < '(%d,0)' AND tid <= %d", r.first, r.last+1, last), row)
 }
 
-// copyRows reads rows up to a tid.
-func copyRows(ctx context.Context, reader *pgx.Conn, where string, last int64, row func(record) error) error {
-	sql := fmt.Sprintf("COPY (SELECT zoid, tid, state FROM public.object_state"+
-		" WHERE %s AND tid <= %d) TO STDOUT (FORMAT binary)", where, last)
-	_, err := reader.PgConn().CopyTo(ctx, &recordReader{row: row}, sql)
+// copyStored reads objects up to a tid.
+func copyStored(ctx context.Context, reader *pgx.Conn, where string, last int64, row func(record) error) error {
+	return copyQuery(ctx, reader, fmt.Sprintf("SELECT zoid, tid, state FROM relpack.stored() WHERE %s AND tid <= %d", where, last), row)
+}
+
+// copyQuery reads what a query finds, in the columns of a record.
+func copyQuery(ctx context.Context, reader *pgx.Conn, query string, row func(record) error) error {
+	_, err := reader.PgConn().CopyTo(ctx, &recordReader{row: row}, "COPY ("+query+") TO STDOUT (FORMAT binary)")
 	return err
 }
 

@@ -177,6 +177,24 @@ func TestOneFunctionReadsObjectStateAndOneDeletesFromIt(t *testing.T) {
 	}
 }
 
+// In Go, too. Blocks, and samples of them, are the table's.
+func TestGoReadsBlocksOfObjectStateAlone(t *testing.T) {
+	t.Parallel()
+	reads := regexp.MustCompile(`(?i)\b(FROM|JOIN|USING)\s+(public\.)object_state\b(.*)`)
+	blocks := 0
+	goLiterals(t, func(position, text string) {
+		if found := reads.FindStringSubmatch(text); found != nil {
+			file, _, _ := strings.Cut(position, ":")
+			if blocks++; file != "scan.go" && !strings.Contains(found[3], "TABLESAMPLE") {
+				t.Errorf("%s: %s: let it read relpack.stored()", position, found[0])
+			}
+		}
+	})
+	if blocks != 2 {
+		t.Errorf("object_state is read in %d places", blocks)
+	}
+}
+
 // As a function it would read the whole table each time. PostgreSQL counts calls
 // of what it did not put in the place of the call.
 func TestWhatReadsObjectStateIsInlined(t *testing.T) {
