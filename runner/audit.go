@@ -34,7 +34,7 @@ func (p *pack) verification() *verification {
 	}
 }
 
-// audit reads the share of the storage anew that is due by the clock, and
+// audit reads the share of the storage again that is due by the clock, and
 // compares it with the graph: as long as the graph is right, nobody notices.
 func (p *pack) audit(ctx context.Context, due int64) error {
 	v := p.verification()

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// beside does with another session what need not wait for its turn in a first
-// build: while one makes the index that the walk from the root needs, and walks,
-// the other makes those that are needed to enter objects; then both do that.
+// beside is a second session of a first build. While the first one creates the
+// index that the walk from the root needs, and walks, it creates the indexes that
+// are needed to enter objects. Then both enter objects.
 type beside struct {
 	*pack
 	ctx   context.Context

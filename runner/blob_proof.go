@@ -41,7 +41,7 @@ func (p *pack) openBlobDir() (*blobFiles, error) {
 }
 
 // enoughFound is how many live blobs are found before the directory is believed:
-// one proves it, but that one may be written anew until its word is needed.
+// one proves it, but that one may be written again until its word is needed.
 const enoughFound = 5
 
 // surveyBlobs finds out where blobs are, if any are to go: whether in the

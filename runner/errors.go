@@ -27,8 +27,7 @@ const (
 	stateLost    = "RP004" // the session that holds the pack lock has ended
 )
 
-// An Error ends a command. Its text is one line that names the thing and the
-// way out.
+// An Error ends a command. Its text is one line: what failed, and what to do.
 type Error struct {
 	Code int // exit code
 	Err  error
@@ -93,9 +92,8 @@ func Message(err error) string {
 	return oneLine(text)
 }
 
-// explain says of a failure at the server's end of a connection that it is one,
-// and what becomes of the work; so it does where a second signal ended a
-// statement.
+// explain says so if a connection was lost at the server's end, and what becomes
+// of the work. The same holds if a second signal ended a statement.
 func explain(err error) error {
 	switch {
 	case err == nil:

@@ -66,9 +66,8 @@ func (p *pack) newExaminer(classes *classCache) *examiner {
 	}
 }
 
-// aside is a session for what can't wait until a chunk is read: most chunks are
-// so small that there is nothing of the kind, and to connect takes longer than
-// to read them.
+// aside opens the second session on first use. Most chunks are so small that they
+// need none: to connect would take longer than to read them.
 func (x *examiner) aside(ctx context.Context) (conn *pgx.Conn, err error) {
 	if x.beside == nil {
 		x.beside, err = x.session(ctx, "stage")

@@ -219,7 +219,7 @@ func (p *pack) refresh(ctx context.Context) error {
 
 // take hands out the pack of a storage that was begun when the family was
 // gathered, and why it ended then already; nil where it is alone. A second pack
-// of the same storage gathers the family anew.
+// of the same storage gathers the family again.
 func (f *family) take(ctx context.Context, p *pack) (*pack, error) {
 	m := f.member(p.target)
 	if m == nil {

@@ -138,7 +138,7 @@ func (p *pack) reach(ctx context.Context) error {
 	return nil
 }
 
-// keepShallow shapes the tree anew where it has become deep.
+// keepShallow shapes the tree again where it has become deep.
 func (p *pack) keepShallow(ctx context.Context) error {
 	var deep bool
 	if err := p.conn.QueryRow(ctx, "SELECT relpack.reshape_if_deep()").Scan(&deep); err != nil {

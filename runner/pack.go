@@ -14,7 +14,7 @@ import (
 
 // PackOptions say how to pack.
 type PackOptions struct {
-	Init          bool    // forget the graph and build it anew
+	Init          bool    // forget the graph and build it again
 	AcceptMissing []int64 // zoids of missing objects to give up
 	Days          float64 // grace; negative: up to the last commit
 	DryRun        bool    // everything but the deletion

@@ -58,7 +58,7 @@ type GraphStatus struct {
 	ProblemCount    int64        `json:"problem_count"`
 	BlockingCount   int64        `json:"blocking_problem_count"`
 	Bytes           int64        `json:"bytes"`          // of relpack's own tables
-	VerifiedSince   *time.Time   `json:"verified_since"` // every object was read anew since then
+	VerifiedSince   *time.Time   `json:"verified_since"` // every object was read again since then
 	ByClass         []ClassCount `json:"by_class"`
 	Damage          Damage       `json:"damage"`
 	Problems        []Problem    `json:"problems"`

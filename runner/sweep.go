@@ -267,7 +267,7 @@ func (p *pack) sweep(ctx context.Context) error {
 }
 
 // unlessRewritten does a step that needs a graph that is believed, once more if
-// object_state was rewritten meanwhile.
+// object_state was rewritten in the meantime.
 func (p *pack) unlessRewritten(ctx context.Context, step func() error) error {
 	for tries := 0; ; tries++ {
 		err := step()

@@ -22,7 +22,7 @@ func (b *batchResult) columns() []any {
 }
 
 // errStale rolls a batch back.
-var errStale = errors.New("what was written meanwhile refers to garbage")
+var errStale = errors.New("what was written in the meantime refers to garbage")
 
 // sweepBatch deletes a batch in one statement. With decode it is four: what was
 // written since the graph was brought up to date is decoded here, while no

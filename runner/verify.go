@@ -48,9 +48,9 @@ type verification struct {
 }
 
 // Verify compares all that the graph says with what is stored, believed or not:
-// every object's tid, its class and its references as decoded anew, and the
+// every object's tid, its class and its references as decoded again, and the
 // graph with itself. It changes nothing unless it is to repair. Objects that
-// the site changes meanwhile are left aside: the next pack looks at them. When
+// the site changes in the meantime are left aside: the next pack looks at them. When
 // something is off, or still off after a repair, the error carries
 // ExitRefused. The report is never nil.
 func Verify(ctx context.Context, t Target, o VerifyOptions, log *slog.Logger) (*VerifyReport, error) {
@@ -134,7 +134,7 @@ func (v *verification) all(ctx context.Context) error {
 		if err := v.whole(ctx, began, found); err != nil {
 			return err
 		}
-		return off(found, `"relpack pack --init" builds the graph anew`)
+		return off(found, `"relpack pack --init" builds the graph again`)
 	})
 }
 
@@ -149,7 +149,7 @@ func (v *verification) whole(ctx context.Context, began time.Time, found []Findi
 	return nil
 }
 
-// fewEvents refuses a storage of which so much was written anew that a pack has
+// fewEvents refuses a storage of which so much was written again that a pack has
 // to come first.
 func (v *verification) fewEvents(ctx context.Context) error {
 	var many bool
@@ -181,7 +181,7 @@ func (v *verification) pass(ctx context.Context, mark bool) ([]Finding, error) {
 }
 
 // allStates reads every state, from the start again where rows were moved
-// meanwhile, and begins the list of findings.
+// in the meantime, and begins the list of findings.
 func (v *verification) allStates(ctx context.Context, mark bool) error {
 	for rewrites := 0; ; rewrites++ {
 		v.findings = &findingSet{mark: mark, packer: v.packer, byKind: map[string]*Finding{}}

@@ -32,7 +32,7 @@ func (v *verification) blobs(ctx context.Context) error {
 			return err
 		}
 		for _, blob := range missing {
-			// What was written or deleted meanwhile has another file, or none.
+			// What was written or deleted in the meantime has another file, or none.
 			_, again, err := v.missingFiles(ctx, blob.Zoid-1, 1)
 			if err != nil {
 				return err

@@ -10,7 +10,7 @@
 -- so that in relpack.reached.depths the byte of a place is at place # 7 (XOR).
 --
 -- A narrow level looks its references up by index, a wide one reads all of them
--- once. A query that is looped over sees the bytes as they were when it began.
+-- once. A FOR loop over a query sees the bytes as they were when the query began.
 -- What lies deeper than a byte can say, and objects beyond grow_zoids, are left
 -- to relpack.flow().
 CREATE OR REPLACE FUNCTION relpack.grow()
