@@ -250,3 +250,19 @@ func (d *database) checkStorage() error {
 	}
 	return nil
 }
+
+// checkAgrees refuses a storage that keeps history where the configuration says that
+// it doesn't, or the other way round. Where that is silent the database decides:
+// RelStorage's default, true, says nothing of how the database was made.
+func (d *database) checkAgrees(t Target) error {
+	switch {
+	case !d.storage:
+	case t.saysFree != "" && d.history != "":
+		return Refuse("Mend the file", "%s: keep-history is false, but database %s holds a history-preserving storage (%s)",
+			t.saysFree, d.name, d.history)
+	case t.saysKeeps != "" && d.history == "":
+		return Refuse("Mend the file, or leave the line out", "%s: keep-history is true, but database %s holds a history-free storage",
+			t.saysKeeps, d.name)
+	}
+	return nil
+}

@@ -7,19 +7,15 @@ import (
 	"os"
 	"slices"
 	"time"
-
-	"relpack/runner/zconfig"
 )
 
-// A family is the storages of one configuration file. Objects of one may refer
+// A Family is the storages of one configuration file. Objects of one may refer
 // to objects of another, which look like garbage there. So all of them are
 // brought up to date before the first one deletes, and each is told which others
 // refer to it.
-type family struct {
-	members    []*member
-	names      map[string]bool // folded, of all databases of the file
-	unreadable []string        // warnings about databases that relpack can't read
-	gathered   bool
+type Family struct {
+	members  []*member
+	gathered bool
 }
 
 // A member is one storage of a family.
@@ -27,6 +23,7 @@ type member struct {
 	target Target
 	pack   *pack  // begun when the family was gathered; nil: not begun
 	err    error  // why it could not be brought up to date
+	apart  error  // it shares a blob directory
 	done   bool   // packed, or refused
 	twin   bool   // an earlier member is the same database
 	origin string // of its database; "": nobody could be asked
@@ -42,49 +39,40 @@ type foreignRefs struct {
 	open       time.Duration // since when a transaction was open then
 }
 
-func newFamily(file *zconfig.File) *family {
-	f := &family{names: map[string]bool{}}
-	know := func(names []string) string {
-		for _, name := range names {
-			f.names[foldName(name)] = true
-		}
-		if len(names) == 0 {
-			return ""
-		}
-		return names[0]
-	}
-	for _, s := range file.Storages {
-		if name := know(s.Names); s.Adapter != "postgresql" && s.Adapter != "" {
-			f.unreadable = append(f.unreadable, unreadable(name, s.Adapter, s.File, s.Line))
-		}
-	}
-	for _, db := range file.Databases {
-		if name := know(db.Names); !transient[db.Kind] {
-			f.unreadable = append(f.unreadable, unreadable(name, db.Kind, db.File, db.Line))
+// NewFamily is that of a configuration file, which may be none.
+func NewFamily(file *File) *Family {
+	f := &Family{}
+	if file != nil {
+		for _, t := range file.Targets {
+			f.members = append(f.members, &member{target: t})
 		}
 	}
 	return f
 }
 
+// refusal is why nothing may be deleted from a member.
+func (m *member) refusal() error {
+	if m.apart != nil {
+		return m.apart
+	}
+	return m.target.Packable()
+}
+
 // others are the storages in PostgreSQL beside this one.
-func (f *family) others(t Target) []*member {
+func (f *Family) others(t Target) []*member {
 	var others []*member
-	if f != nil {
-		for _, m := range f.members {
-			if !m.target.foreign && !m.twin && m.target.Name != t.Name {
-				others = append(others, m)
-			}
+	for _, m := range f.members {
+		if !m.target.foreign && !m.twin && m.target.Name != t.Name {
+			others = append(others, m)
 		}
 	}
 	return others
 }
 
-func (f *family) member(t Target) *member {
-	if f != nil {
-		for _, m := range f.members {
-			if m.target.Name == t.Name {
-				return m
-			}
+func (f *Family) member(t Target) *member {
+	for _, m := range f.members {
+		if m.target.Name == t.Name {
+			return m
 		}
 	}
 	return nil
@@ -93,7 +81,7 @@ func (f *family) member(t Target) *member {
 // gather brings all storages up to date: once, which may take long, and then
 // again, so that what is known of all of them is of about the same time. A
 // reference that moved from one to another in between is found in either.
-func (f *family) gather(ctx context.Context, o PackOptions, log *slog.Logger) error {
+func (f *Family) gather(ctx context.Context, o PackOptions, log *slog.Logger) error {
 	f.gathered = true
 	f.recognize(ctx, log)
 	f.keepApart()
@@ -103,7 +91,7 @@ func (f *family) gather(ctx context.Context, o PackOptions, log *slog.Logger) er
 				continue
 			}
 			if m.pack == nil {
-				m.pack = newPack(m.target, o, log.With("storage", m.target.Name))
+				m.pack = newPack(f, m.target, o, log.With("storage", m.target.Name))
 			}
 			m.err = explain(m.pack.locked(ctx, "pack", func() error { return do(m.pack, ctx) }))
 			if ExitCode(m.err) == ExitInterrupted {
@@ -117,7 +105,7 @@ func (f *family) gather(ctx context.Context, o PackOptions, log *slog.Logger) er
 // recognize finds members that are the same database, which is packed once: what
 // refers to it by any of their names refers to it. Who can't be asked is refused
 // later on.
-func (f *family) recognize(ctx context.Context, log *slog.Logger) {
+func (f *Family) recognize(ctx context.Context, log *slog.Logger) {
 	known := map[string]*member{}
 	for _, m := range f.members {
 		if m.target.foreign {
@@ -147,10 +135,10 @@ func (f *family) recognize(ctx context.Context, log *slog.Logger) {
 // or with what may be one. Both have blobs of the same oids, and nothing that is
 // locked in one database holds off those who write files for the other. What
 // such members refer to is read nevertheless.
-func (f *family) keepApart() {
+func (f *Family) keepApart() {
 	for _, m := range f.members {
 		mine, err := os.Stat(m.target.BlobDir)
-		if err != nil || m.target.refused != nil {
+		if err != nil || m.refusal() != nil {
 			continue // no directory, or refused as it is
 		}
 		for _, other := range f.members {
@@ -158,7 +146,7 @@ func (f *family) keepApart() {
 				continue
 			}
 			if theirs, err := os.Stat(other.target.BlobDir); err == nil && os.SameFile(mine, theirs) {
-				m.target.refused = Refuse("Nothing was deleted. Give each storage a blob-dir of its own; a copy will do",
+				m.apart = Refuse("Nothing was deleted. Give each storage a blob-dir of its own; a copy will do",
 					"blob directory %s: %s uses it, too, as %s", m.target.BlobDir, other.target.Name, other.target.BlobDir)
 				break
 			}
@@ -205,13 +193,13 @@ func (p *pack) refresh(ctx context.Context) error {
 		err = p.readForeign(ctx, refs)
 	}
 	if err == nil {
-		p.target.family.member(p.target).refs = refs
+		p.family.member(p.target).refs = refs
 		err = mended
 	}
 	if err != nil {
 		return errors.Join(err, p.end(ctx, err))
 	}
-	if err := p.target.Packable(); err != nil {
+	if err := p.family.member(p.target).refusal(); err != nil {
 		return p.end(ctx, err)
 	}
 	return nil
@@ -220,14 +208,14 @@ func (p *pack) refresh(ctx context.Context) error {
 // take hands out the pack of a storage that was begun when the family was
 // gathered, and why it ended then already; nil where it is alone. A second pack
 // of the same storage gathers the family again.
-func (f *family) take(ctx context.Context, p *pack) (*pack, error) {
+func (f *Family) take(ctx context.Context, p *pack) (*pack, error) {
 	m := f.member(p.target)
 	if m == nil {
 		return nil, nil
 	}
 	if len(f.others(p.target)) == 0 {
 		f.keepApart()
-		return nil, m.target.refused
+		return nil, m.refusal()
 	}
 	if m.done {
 		f.gathered = false
@@ -242,7 +230,7 @@ func (f *family) take(ctx context.Context, p *pack) (*pack, error) {
 		}
 	}
 	if m.err == nil {
-		return m.pack, m.target.refused
+		return m.pack, m.refusal()
 	}
 	return m.pack, m.err
 }

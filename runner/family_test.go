@@ -62,8 +62,9 @@ func packFile(t *testing.T, text string, o PackOptions) (map[string]error, map[s
 		t.Fatal(err)
 	}
 	failed, reports := map[string]error{}, map[string]*Report{}
+	family := NewFamily(targets[0].File)
 	for _, target := range targets {
-		reports[target.Name], failed[target.Name] = Pack(t.Context(), target, o, testLog(t))
+		reports[target.Name], failed[target.Name] = family.Pack(t.Context(), target, o, testLog(t))
 	}
 	return failed, reports
 }

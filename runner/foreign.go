@@ -111,10 +111,6 @@ const referrers = `
 	WHERE refs > 0 OR unreadable > 0 OR looked IS NULL OR looked < 'infinity'
 	ORDER BY holder, origin`
 
-// foldName makes names of databases comparable: ZConfig lower-cases those of
-// sections.
-func foldName(name string) string { return strings.ToLower(plain([]byte(name))) }
-
 // readForeign counts what the storage refers to in other databases.
 func (p *pack) readForeign(ctx context.Context, refs *foreignRefs) error {
 	rows, err := p.conn.Query(ctx, foreignCounts)
@@ -128,13 +124,13 @@ func (p *pack) readForeign(ctx context.Context, refs *foreignRefs) error {
 			refs.unreadable = found.References
 			return nil
 		}
-		found.Named = p.target.family.knows(found.Database)
+		found.Named = p.target.File.Knows(found.Database)
 		refs.databases = append(refs.databases, found)
 		return nil
 	}); err != nil {
 		return fmt.Errorf("count references to other databases: %w", err)
 	}
-	if len(refs.databases) == 0 && refs.unreadable == 0 && len(p.target.family.others(p.target)) == 0 {
+	if len(refs.databases) == 0 && refs.unreadable == 0 && len(p.family.others(p.target)) == 0 {
 		return nil
 	}
 	if err := p.conn.QueryRow(ctx, "SELECT relpack.origin()").Scan(&refs.origin); err != nil {
@@ -155,13 +151,11 @@ func (p *pack) openSince(ctx context.Context, refs *foreignRefs) error {
 	return nil
 }
 
-func (f *family) knows(database string) bool { return f != nil && f.names[foldName(database)] }
-
 // noteUnread makes those storages of the file that were never read keep this one
 // from being swept, until they are.
 func (p *pack) noteUnread(ctx context.Context) error {
 	var names []string
-	for _, m := range p.target.family.others(p.target) {
+	for _, m := range p.family.others(p.target) {
 		if m.refs == nil {
 			names = append(names, m.target.Name)
 		}
@@ -188,7 +182,7 @@ func (p *pack) noteReferrers(ctx context.Context) error {
 	}
 	err := p.noteUnread(ctx)
 	looked := map[string]bool{}
-	for _, m := range p.target.family.others(p.target) {
+	for _, m := range p.family.others(p.target) {
 		if err == nil && m.refs != nil {
 			looked[m.refs.origin] = true
 			err = p.noteReferrer(ctx, m.target.Name, m.refs, m.refs.origin == own.origin)
@@ -231,7 +225,7 @@ func (p *pack) noteReferrer(ctx context.Context, holder string, refs *foreignRef
 // refsLeft counts again what is referred to elsewhere, as objects that did are
 // deleted: the storages that follow need not be held up by them.
 func (p *pack) refsLeft(ctx context.Context) error {
-	m := p.target.family.member(p.target)
+	m := p.family.member(p.target)
 	if m == nil || m.refs == nil || p.report.Deleted.Objects == 0 || len(m.refs.databases) == 0 {
 		return nil
 	}

@@ -28,7 +28,7 @@ func MigrateUp(ctx context.Context, t Target, files fs.FS, log *slog.Logger) err
 		return err
 	}
 	defer m.close()
-	if err := t.agrees(m.found); err != nil {
+	if err := m.found.checkAgrees(t); err != nil {
 		return err
 	}
 	if err := m.found.checkStorage(); err != nil {

@@ -32,6 +32,7 @@ var errInterrupted = &Error{Code: ExitInterrupted, Err: errors.New("interrupted"
 // pack is one run on one storage.
 type pack struct {
 	target   Target
+	family   *Family
 	options  PackOptions
 	log      *slog.Logger
 	progress Progress
@@ -47,13 +48,18 @@ type pack struct {
 }
 
 // Pack finds and deletes what can't be reached in one storage. The report is
-// never nil: it says what was done until an error.
-//
-// Of the storages of a configuration file, which may refer to each other, the
-// first call brings all up to date.
+// never nil: it says what was done until an error. The other storages of its
+// configuration file are brought up to date before; who packs several of them has
+// that done once, by a Family.
 func Pack(ctx context.Context, t Target, o PackOptions, log *slog.Logger) (*Report, error) {
-	p := newPack(t, o, log)
-	begun, err := t.family.take(ctx, p)
+	return NewFamily(t.File).Pack(ctx, t, o, log)
+}
+
+// Pack is that of one of the storages. The first call brings all of them up to
+// date, which may refer to each other.
+func (f *Family) Pack(ctx context.Context, t Target, o PackOptions, log *slog.Logger) (*Report, error) {
+	p := newPack(f, t, o, log)
+	begun, err := f.take(ctx, p)
 	switch {
 	case t.Packable() != nil && ExitCode(err) != ExitInterrupted:
 		err = t.Packable()
@@ -68,8 +74,8 @@ func Pack(ctx context.Context, t Target, o PackOptions, log *slog.Logger) (*Repo
 	return p.report, err
 }
 
-func newPack(t Target, o PackOptions, log *slog.Logger) *pack {
-	p := &pack{target: t, options: o, log: log, progress: o.Progress,
+func newPack(f *Family, t Target, o PackOptions, log *slog.Logger) *pack {
+	p := &pack{family: f, target: t, options: o, log: log, progress: o.Progress,
 		report: &Report{Storage: t.Name, Days: o.Days, DryRun: o.DryRun || t.PrepackOnly, Version: o.Version, Started: time.Now(),
 			ByClass: []ClassCount{}, OtherDatabases: noOthers(t), Damage: noDamage(), SetAside: []SetAside{}, Problems: []Problem{}, Leftovers: []Leftover{}, Phases: []Phase{}}}
 	if p.progress == nil {

@@ -22,7 +22,7 @@ func checkInstalled(ctx context.Context, conn *pgx.Conn, t Target, files fs.FS) 
 	if err != nil {
 		return err
 	}
-	if err := t.agrees(d); err != nil {
+	if err := d.checkAgrees(t); err != nil {
 		return err
 	}
 	if err := d.checkStorage(); err != nil {

@@ -131,7 +131,7 @@ func (r *StatusReport) fill(ctx context.Context, t Target, files fs.FS, log *slo
 		return err
 	}
 	r.Database, r.Server, r.Standby, r.Found = d.name, d.server, d.standby, d.String()
-	r.Packable = t.agrees(d) == nil && d.checkStorage() == nil && d.checkOwn() == nil && t.Packable() == nil
+	r.Packable = d.checkAgrees(t) == nil && d.checkStorage() == nil && d.checkOwn() == nil && t.Packable() == nil
 	r.Installed, r.Version = d.version > 0, d.version
 	if r.Latest, err = latestMigration(files); err != nil {
 		return err
@@ -151,7 +151,7 @@ func (r *StatusReport) fill(ctx context.Context, t Target, files fs.FS, log *slo
 	}
 	r.Packable = r.Packable && r.Graph.Refusal == ""
 	for i := range r.Graph.Foreign {
-		r.Graph.Foreign[i].Named = t.family.knows(r.Graph.Foreign[i].Database)
+		r.Graph.Foreign[i].Named = t.File.Knows(r.Graph.Foreign[i].Database)
 	}
 	return nil
 }
@@ -205,7 +205,7 @@ func (d *database) advice(ctx context.Context, conn querier, t Target, files fs.
 		return "the server is a standby: pack on the primary"
 	}
 	for _, check := range []func() error{
-		func() error { return t.agrees(d) }, d.checkStorage, d.checkOwn, t.Packable,
+		func() error { return d.checkAgrees(t) }, d.checkStorage, d.checkOwn, t.Packable,
 		func() error { return d.checkVersion(ctx, conn, files) },
 	} {
 		if err == nil {

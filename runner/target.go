@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"relpack/runner/conninfo"
@@ -30,14 +31,26 @@ type Target struct {
 	Notes    []string // on what the configuration says in vain
 	Warnings []string // for every report: what relpack can't take care of
 
-	refused   error   // why pack may not touch it
-	unfit     error   // why migrate may not either
-	foreign   bool    // it isn't in PostgreSQL: there is nothing to connect to
-	saysFree  string  // where the configuration says in so many words that it keeps no history
-	saysKeeps string  // where it says that it does
-	family    *family // the storages of the same file; nil without a file
+	refused   error  // why pack may not touch it
+	unfit     error  // why migrate may not either
+	foreign   bool   // it isn't in PostgreSQL: there is nothing to connect to
+	saysFree  string // where the configuration says in so many words that it keeps no history
+	saysKeeps string // where it says that it does
 	names     []string
+
+	File *File // that names it; nil without one
 }
+
+// A File is a configuration file: what its storages have to know of each other.
+type File struct {
+	Targets []Target
+
+	names      map[string]bool // folded, of all its databases
+	unreadable []string        // warnings about databases that relpack can't read
+}
+
+// Knows tells whether the file has a database of this name.
+func (f *File) Knows(database string) bool { return f != nil && f.names[foldName(database)] }
 
 // Packable returns why pack refuses the storage, or nil.
 func (t Target) Packable() error { return t.refused }
@@ -45,22 +58,6 @@ func (t Target) Packable() error { return t.refused }
 // Migratable returns why migrate refuses the storage, or nil: one that is not to
 // be packed may have to be read, as it may refer to others.
 func (t Target) Migratable() error { return t.unfit }
-
-// agrees refuses a storage that keeps history where the configuration says that
-// it doesn't, or the other way round. Where that is silent the database decides:
-// RelStorage's default, true, says nothing of how the database was made.
-func (t Target) agrees(d *database) error {
-	switch {
-	case !d.storage:
-	case t.saysFree != "" && d.history != "":
-		return Refuse("Mend the file", "%s: keep-history is false, but database %s holds a history-preserving storage (%s)",
-			t.saysFree, d.name, d.history)
-	case t.saysKeeps != "" && d.history == "":
-		return Refuse("Mend the file, or leave the line out", "%s: keep-history is true, but database %s holds a history-free storage",
-			t.saysKeeps, d.name)
-	}
-	return nil
-}
 
 const (
 	defaultLockTimeout  = 30 * time.Second
@@ -84,18 +81,16 @@ func Targets(config, dsn, blobDir string) ([]Target, error) {
 	if err != nil {
 		return nil, &Error{Code: ExitFailure, Err: err}
 	}
-	f := newFamily(file)
-	var targets []Target
+	f := newFile(file)
 	for _, s := range file.Storages {
-		targets = append(targets, fromConfig(s))
+		f.Targets = append(f.Targets, fromConfig(s))
 	}
-	nameByDatabase(targets, file.Storages)
-	for i := range targets {
-		targets[i].family = f
-		targets[i].Warnings = append(targets[i].Warnings, f.unreadable...)
-		f.members = append(f.members, &member{target: targets[i]})
+	nameByDatabase(f.Targets, file.Storages)
+	for i := range f.Targets {
+		f.Targets[i].File = f
+		f.Targets[i].Warnings = append(f.Targets[i].Warnings, f.unreadable...)
 	}
-	return targets, nil
+	return f.Targets, nil
 }
 
 // nameByDatabase names storages that have no name in the file: by the database,
@@ -176,3 +171,33 @@ func fromConfig(s zconfig.Storage) Target {
 	}
 	return t
 }
+
+// newFile collects the names of the databases of a file, and which of them relpack
+// can't read.
+func newFile(file *zconfig.File) *File {
+	f := &File{names: map[string]bool{}}
+	know := func(names []string) string {
+		for _, name := range names {
+			f.names[foldName(name)] = true
+		}
+		if len(names) == 0 {
+			return ""
+		}
+		return names[0]
+	}
+	for _, s := range file.Storages {
+		if name := know(s.Names); s.Adapter != "postgresql" && s.Adapter != "" {
+			f.unreadable = append(f.unreadable, unreadable(name, s.Adapter, s.File, s.Line))
+		}
+	}
+	for _, db := range file.Databases {
+		if name := know(db.Names); !transient[db.Kind] {
+			f.unreadable = append(f.unreadable, unreadable(name, db.Kind, db.File, db.Line))
+		}
+	}
+	return f
+}
+
+// foldName makes names of databases comparable: ZConfig lower-cases those of
+// sections.
+func foldName(name string) string { return strings.ToLower(plain([]byte(name))) }

@@ -57,9 +57,13 @@ func (c *packCommand) Run(code *int) error {
 	}, cancel)
 
 	var reports []*runner.Report
+	var family *runner.Family
 	var err error
 	*code, err = c.each(c.BlobDir, log, func(target runner.Target, log *slog.Logger) error {
-		report, err := runner.Pack(ctx, target, runner.PackOptions{
+		if family == nil {
+			family = runner.NewFamily(target.File)
+		}
+		report, err := family.Pack(ctx, target, runner.PackOptions{
 			Init: c.Init, AcceptMissing: c.AcceptMissing, Days: c.Days, DryRun: c.DryRun || c.Prepack, Version: relpackVersion(),
 			Migrations: migrations.Files, Progress: progress, Stop: stop,
 		}, log)
