@@ -3,13 +3,14 @@ package runner
 import (
 	"context"
 	"fmt"
-	"os"
-	"runtime"
 	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sys/unix"
+
+	"relpack/runner/record"
+	"relpack/runner/session"
 )
 
 // What a first build takes at its peak for an object with its share of
@@ -43,7 +44,7 @@ func (p *pack) announceBuild(ctx context.Context) error {
 func (p *pack) estimateObjects(ctx context.Context) (objects int64, err error) {
 	const blocks = 500
 	err = pgx.BeginTxFunc(ctx, p.conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockObjectState); err != nil {
+		if _, err := tx.Exec(ctx, record.LockStorage); err != nil {
 			return err
 		}
 		var share float64 // per cent
@@ -77,31 +78,10 @@ func (p *pack) freeDisk(ctx context.Context) (uint64, bool) {
 
 // sayLeftovers looks for space that other packers' tables take.
 func (p *pack) sayLeftovers(ctx context.Context) (err error) {
-	p.report.Leftovers, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[Leftover],
+	p.report.Leftovers, err = session.Rows(ctx, p.conn, pgx.RowToStructByPos[Leftover],
 		"SELECT owner, table_name, bytes, remedy FROM relpack.leftover WHERE bytes > 1000000")
 	if err != nil {
 		return fmt.Errorf("read relpack.leftover: %w", err)
 	}
 	return nil
-}
-
-// PeakMemory is the most memory that this process had resident, in bytes.
-func PeakMemory() int64 {
-	// On Linux getrusage counts what the parent had when it started us.
-	if status, err := os.ReadFile("/proc/self/status"); err == nil {
-		var kib int64
-		if _, rest, found := strings.Cut(string(status), "VmHWM:"); found {
-			if _, err := fmt.Sscan(rest, &kib); err == nil {
-				return kib * 1024
-			}
-		}
-	}
-	var usage unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
-		return 0
-	}
-	if runtime.GOOS == "darwin" {
-		return usage.Maxrss
-	}
-	return usage.Maxrss * 1024
 }

@@ -9,6 +9,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
+	"relpack/runner/figures"
+	"relpack/runner/record"
 )
 
 // auditTime bounds what a run spends on reading its share of the storage again.
@@ -41,7 +45,7 @@ func (p *pack) audit(ctx context.Context, due int64) error {
 	v.lockTimeout = auditLockTimeout
 	if due > 0 {
 		err := p.phase("audit", func() error { return v.share(ctx, due) })
-		p.report.Audited = Count{v.counts.scanned.Load(), v.counts.scannedBytes.Load()}
+		p.report.Audited = figures.Count{Objects: v.counts.scanned.Load(), Bytes: v.counts.scannedBytes.Load()}
 		if err == nil {
 			err = p.stopAtDifference(ctx, v)
 		}
@@ -75,21 +79,21 @@ func (v *verification) share(ctx context.Context, due int64) error {
 	if err := v.conn.QueryRow(ctx, "SELECT clock_timestamp(), collected_tid FROM relpack.storage").Scan(&began, &w.collected); err != nil {
 		return fmt.Errorf("read relpack.storage: %w", err)
 	}
-	classes, err := newClassCache(ctx, v.conn)
+	classes, err := record.NewClasses(ctx, v.conn)
 	if err != nil {
 		return err
 	}
-	classes.open = w.beside
-	w.decoder = decoder{classes: classes, ids: map[string]int32{}}
+	classes.Open = w.beside
+	w.Decoder = record.NewDecoder(classes)
 	defer w.close()
 	objects := firstAudit
 	for done, start := int64(0), time.Now(); done < due && time.Since(start) < auditTime && len(v.findings.byKind) == 0; {
 		if v.stopped() {
-			return errInterrupted
+			return fault.Interrupted
 		}
 		piece := time.Now()
 		more, read, err := w.piece(ctx, began, objects)
-		if isState(err, "55P03") { // lock_not_available
+		if fault.IsState(err, "55P03") { // lock_not_available
 			v.log.Info("object_state is locked: the next run verifies this run's share of it")
 			return nil
 		}
@@ -125,8 +129,8 @@ func (w *verifyWorker) piece(ctx context.Context, began time.Time, objects int) 
 		if _, err := w.reader.Exec(ctx, w.lockStorage()); err != nil {
 			return err
 		}
-		return copyStored(ctx, w.reader, fmt.Sprintf("zoid BETWEEN %d AND %d", *first, *last), w.collected,
-			func(rec record) error { return w.stage(ctx, rec) })
+		return record.CopyStored(ctx, w.reader, fmt.Sprintf("zoid BETWEEN %d AND %d", *first, *last), w.collected,
+			func(rec record.Row) error { return w.stage(ctx, rec) })
 	}); err != nil {
 		return false, 0, err
 	}
@@ -197,7 +201,7 @@ const cutOff = "what_is_deleted_is_cut_off"
 // unlessHeld mends the graph if err is that live objects refer to what would be
 // deleted.
 func (p *pack) unlessHeld(ctx context.Context, err error) error {
-	refusal, refused := asRefusal(err)
+	refusal, refused := fault.AsRefusal(err)
 	if !refused || refusal.ConstraintName != cutOff || p.conn.IsClosed() {
 		return err
 	}
@@ -245,7 +249,7 @@ func (p *pack) readAgain(ctx context.Context, difference string) error {
 		if _, err := p.conn.Exec(ctx, "SELECT relpack.audit_whole($1)", began); err != nil {
 			return fmt.Errorf("note that everything is verified: %w", err)
 		}
-		return &Error{Code: ExitRefused, Err: errors.New("the graph did not describe the storage: " + difference + ". It is mended now"),
+		return &fault.Error{Code: fault.ExitRefused, Err: errors.New("the graph did not describe the storage: " + difference + ". It is mended now"),
 			Hint: `Run "relpack pack" again: it deletes`}
 	})
 }

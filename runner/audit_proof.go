@@ -6,6 +6,9 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/record"
+	"relpack/runner/session"
 )
 
 // What is proved the slow way before the first object of a run goes.
@@ -18,7 +21,7 @@ const (
 // prover reads and decodes states apart from the graph.
 type prover struct {
 	*verification
-	decoder
+	record.Decoder
 	beside *pgx.Conn // for a class that nobody has met; nil: not needed yet
 	chunk  stateChunk
 }
@@ -39,12 +42,12 @@ func (p *pack) prove(ctx context.Context) error {
 }
 
 func (v *verification) sample(ctx context.Context) error {
-	classes, err := newClassCache(ctx, v.conn)
+	classes, err := record.NewClasses(ctx, v.conn)
 	if err != nil {
 		return err
 	}
-	x := &prover{verification: v, decoder: decoder{classes: classes, ids: map[string]int32{}}}
-	classes.open = func(ctx context.Context) (_ *pgx.Conn, err error) {
+	x := &prover{verification: v, Decoder: record.NewDecoder(classes)}
+	classes.Open = func(ctx context.Context) (_ *pgx.Conn, err error) {
 		if x.beside == nil {
 			x.beside, err = x.session(ctx, "prove")
 		}
@@ -52,7 +55,7 @@ func (v *verification) sample(ctx context.Context) error {
 	}
 	defer func() {
 		if x.beside != nil {
-			closeSession(x.beside)
+			session.Close(x.beside)
 		}
 	}()
 	v.lockTimeout = auditLockTimeout
@@ -91,10 +94,10 @@ func (x *prover) copy(ctx context.Context, zoids []int64, collected int64) error
 		return nil
 	}
 	list := strings.ReplaceAll(strings.Trim(fmt.Sprint(zoids), "[]"), " ", ",")
-	return copyStored(ctx, x.conn, "zoid = ANY ('{"+list+"}')", collected, func(rec record) error {
-		found, err := x.decode(ctx, rec.state)
+	return record.CopyStored(ctx, x.conn, "zoid = ANY ('{"+list+"}')", collected, func(rec record.Row) error {
+		found, err := x.Decode(ctx, rec.State)
 		if err != nil {
-			return fmt.Errorf("zoid %d: %w", rec.zoid, err)
+			return fmt.Errorf("zoid %d: %w", rec.Zoid, err)
 		}
 		x.chunk.add(rec, found)
 		return nil

@@ -11,6 +11,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
+	"relpack/runner/figures"
+	"relpack/runner/target"
 )
 
 // verifiedSo pretends that everything was verified so long ago.
@@ -21,7 +25,7 @@ func verifiedSo(t *testing.T, conn *pgx.Conn, ago string) {
 }
 
 // newVerified is a storage of 5,000 live objects that was verified so long ago.
-func newVerified(t *testing.T, ago string) (Target, *pgx.Conn) {
+func newVerified(t *testing.T, ago string) (target.Target, *pgx.Conn) {
 	t.Helper()
 	target, conn := newStorage(t)
 	chain := links{}
@@ -48,7 +52,7 @@ func TestAPackVerifiesTheShareOfTheStorageThatTheClockWants(t *testing.T) {
 	if n := report.Audited.Objects; n < 5_000/28 || n > 2*firstAudit {
 		t.Errorf("audited %d objects", n)
 	}
-	if !slices.ContainsFunc(report.Phases, func(p Phase) bool { return p.Name == "audit" }) {
+	if !slices.ContainsFunc(report.Phases, func(p figures.Phase) bool { return p.Name == "audit" }) {
 		t.Errorf("phases: %v", report.Phases)
 	}
 	if got := ranges(t, conn); !slices.Equal(got, []string{"0 to 499: 0", "500 to 5000: 24"}) {
@@ -120,7 +124,7 @@ func TestADifferenceThatAnAuditFindsIsMendedAndStopsTheNextDeletionUntilThen(t *
 			o := everything
 			o.DryRun = true
 			report, err := Pack(t.Context(), target, o, testLog(t))
-			if ExitCode(err) != ExitRefused || !strings.Contains(Message(err), "It is mended now") || len(report.Mended) == 0 {
+			if fault.ExitCode(err) != fault.ExitRefused || !strings.Contains(fault.Message(err), "It is mended now") || len(report.Mended) == 0 {
 				t.Fatalf("pack: %v, mended %v", err, report.Mended)
 			}
 			expectExact(t, conn)
@@ -150,7 +154,7 @@ func TestADifferenceThatNobodyHasMendedYetStopsEveryDeletion(t *testing.T) {
 		return get[int](t, conn, "SELECT count(*) FROM relpack.pack_lock_holder()") == 0
 	})
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectState(t, err, stateRefused)
+	expectState(t, err, fault.StateRefused)
 	if !strings.Contains(fmt.Sprint(err), "zoid 2") {
 		t.Errorf("sweep: %v", err)
 	}
@@ -179,7 +183,7 @@ func TestASampleOfTheDoomedIsReadAgainBeforeTheFirstGoes(t *testing.T) {
 			run(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid IN (2, 3)")
 			run(t, conn, "UPDATE relpack.storage SET objects = (SELECT count(*) FROM relpack.object), inrefs = (SELECT count(*) FROM relpack.object_inref), doomed_tid = 0")
 			report, err := Pack(t.Context(), target, everything, testLog(t))
-			expectError(t, err, ExitRefused, "It is mended now", "zoid", "relpack pack")
+			expectError(t, err, fault.ExitRefused, "It is mended now", "zoid", "relpack pack")
 			if report.Deleted.Objects > 0 {
 				t.Errorf("deleted %d objects", report.Deleted.Objects)
 			}

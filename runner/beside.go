@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
+
+	"relpack/runner/session"
 )
 
 // beside is a second session of a first build. While the first one creates the
@@ -64,7 +66,7 @@ func (b *beside) call(sql string) {
 		if err != nil {
 			return err
 		}
-		defer closeSession(conn)
+		defer session.Close(conn)
 		for more := true; more && !b.stopped(); {
 			var added *int64
 			err := b.persist(b.ctx, "build the graph", func() (bool, error) {

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
+	"relpack/runner/session"
 )
 
 // cancelPatience is how long the server has to answer that it stopped waiting.
@@ -21,7 +24,7 @@ func (p *pack) makeDurable(ctx context.Context) (why string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer closeSession(conn)
+	defer session.Close(conn)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)
@@ -51,7 +54,7 @@ func (p *pack) makeDurable(ctx context.Context) (why string, err error) {
 		<-done
 	}
 	if interrupted {
-		return "", errInterrupted
+		return "", fault.Interrupted
 	}
 	var standbys string
 	if err := p.conn.QueryRow(ctx, "SELECT current_setting('synchronous_standby_names')").Scan(&standbys); err != nil {

@@ -19,13 +19,13 @@ func TestRemovingBlobFilesWaitsForTheTableBeforeTheWritersLock(t *testing.T) {
 	target.BlobDir = ""
 	packStorage(t, target, everything)
 	target.BlobDir = dir
-	owner := session(t, target)
+	owner := sessionOn(t, target)
 	tx, err := owner.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	run(t, owner, "LOCK TABLE object_state IN ACCESS EXCLUSIVE MODE")
-	packer := session(t, target)
+	packer := sessionOn(t, target)
 	run(t, packer, "SELECT relpack.try_pack_lock()")
 	done := make(chan error, 1)
 	go func() {
@@ -61,7 +61,7 @@ func TestAGroupOfBlobFilesWaitsForTheTableForAMomentAndCommitsHere(t *testing.T)
 	target, _, tid := newAlbum(t, zodbtest.Bushy)
 	target.BlobDir = ""
 	packStorage(t, target, everything)
-	packer, owner := session(t, target), session(t, target)
+	packer, owner := sessionOn(t, target), sessionOn(t, target)
 	run(t, packer, "SELECT relpack.try_pack_lock()")
 	group := func(tx pgx.Tx) error {
 		_, err := tx.Exec(t.Context(), "SELECT * FROM relpack.blob_removals('{3}', ARRAY[$1::bigint])", tid)
@@ -100,7 +100,7 @@ func TestBlobFilesStayUntilAStandbyHasConfirmedTheDeletion(t *testing.T) {
 		run(t, s.conn, "ALTER SYSTEM SET synchronous_standby_names = 'away'")
 		run(t, s.conn, "SELECT pg_reload_conf()")
 		until(t, "the server wants a standby", func() bool {
-			return get[string](t, session(t, s.target), "SHOW synchronous_standby_names") == "away"
+			return get[string](t, sessionOn(t, s.target), "SHOW synchronous_standby_names") == "away"
 		})
 		before := allFiles(t, s.target.BlobDir)
 		report, err := Pack(t.Context(), s.target, everything, testLog(t))
@@ -118,7 +118,7 @@ func TestBlobFilesStayUntilAStandbyHasConfirmedTheDeletion(t *testing.T) {
 		run(t, s.conn, "ALTER SYSTEM RESET synchronous_standby_names")
 		run(t, s.conn, "SELECT pg_reload_conf()")
 		until(t, "the server wants no standby", func() bool {
-			return get[string](t, session(t, s.target), "SHOW synchronous_standby_names") == ""
+			return get[string](t, sessionOn(t, s.target), "SHOW synchronous_standby_names") == ""
 		})
 		s.pack()
 	})

@@ -9,6 +9,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/blobdir"
+	"relpack/runner/fault"
+	"relpack/runner/figures"
+	"relpack/runner/schema"
+	"relpack/runner/session"
 )
 
 // blobFiles is the storage's shared blob directory, and what is known of it.
@@ -31,11 +35,11 @@ func (p *pack) openBlobDir() (*blobFiles, error) {
 	}
 	dir, err := blobdir.Open(p.target.BlobDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &Error{Code: ExitFailure, Err: fmt.Errorf("blob directory %s does not exist: nothing was changed", p.target.BlobDir),
+		return nil, &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory %s does not exist: nothing was changed", p.target.BlobDir),
 			Hint: "Mount it or correct blob-dir"}
 	}
 	if err != nil {
-		return nil, &Error{Code: ExitFailure, Err: err, Hint: "Nothing was changed"}
+		return nil, &fault.Error{Code: fault.ExitFailure, Err: err, Hint: "Nothing was changed"}
 	}
 	return &blobFiles{Dir: dir, path: p.target.BlobDir}, nil
 }
@@ -72,7 +76,7 @@ func (p *pack) surveyBlobs(ctx context.Context, dir *blobFiles) error {
 	var live []removal
 	if err := p.persist(ctx, "look for live blobs", func() (bool, error) {
 		var err error
-		live, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[removal], "SELECT zoid, tid, 0::bigint FROM relpack.live_blobs()")
+		live, err = session.Rows(ctx, p.conn, pgx.RowToStructByPos[removal], "SELECT zoid, tid, 0::bigint FROM relpack.live_blobs()")
 		return err == nil, err
 	}); err != nil {
 		return err
@@ -113,8 +117,8 @@ func (d *blobFiles) prove(live []removal) error {
 	if first != nil {
 		missed = first.Error()
 	}
-	return Refuse("Nothing was deleted. Mount it, or name the right one; with --dsn and without --blob-dir the files stay listed",
-		"blob directory %s: it holds the files of none of %s that were looked for (%s)", d.path, plural(int64(d.tried), "live blob"), missed)
+	return fault.Refuse("Nothing was deleted. Mount it, or name the right one; with --dsn and without --blob-dir the files stay listed",
+		"blob directory %s: it holds the files of none of %s that were looked for (%s)", d.path, figures.Plural(int64(d.tried), "live blob"), missed)
 }
 
 // believed tells whether a file that is not there is gone. Without live blobs
@@ -139,7 +143,7 @@ func (p *pack) missBlobIndex(ctx context.Context) error {
 	if p.report.chosenBlobs == 0 {
 		return nil
 	}
-	err := p.conn.QueryRow(ctx, readMissingIndex, worthIndexing).Scan(&p.report.MissingIndex)
+	err := p.conn.QueryRow(ctx, readMissingIndex, schema.WorthIndexing).Scan(&p.report.MissingIndex)
 	if err != nil {
 		return fmt.Errorf("look at blob_chunk: %w", err)
 	}

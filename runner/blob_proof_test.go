@@ -9,7 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 func listed(t *testing.T, conn *pgx.Conn, want ...int64) {
@@ -32,7 +34,7 @@ func markLayout(t *testing.T, dir, layout string) {
 }
 
 // move lays a blob out otherwise.
-func move(t *testing.T, target Target, zoid int64, from, to string) {
+func move(t *testing.T, target target.Target, zoid int64, from, to string) {
 	t.Helper()
 	old, new := zodbtest.ObjectDir(target.BlobDir, from, zoid), zodbtest.ObjectDir(target.BlobDir, to, zoid)
 	if err := os.MkdirAll(filepath.Dir(new), 0o755); err != nil {
@@ -103,7 +105,7 @@ func TestABlobDirectoryWithoutALiveBlobIsRefusedBeforeAnythingIsDeleted(t *testi
 			dry.DryRun = true
 			for _, o := range []PackOptions{everything, dry} {
 				_, err := Pack(t.Context(), wrong, o, testLog(t))
-				expectError(t, err, ExitRefused, wrong.BlobDir, "none of 1 live blob ")
+				expectError(t, err, fault.ExitRefused, wrong.BlobDir, "none of 1 live blob ")
 			}
 			expectStored(t, conn, 0, 1, 2, 3, 4)
 			// What a run without the directory has listed stays listed.
@@ -111,7 +113,7 @@ func TestABlobDirectoryWithoutALiveBlobIsRefusedBeforeAnythingIsDeleted(t *testi
 			packStorage(t, wrong, everything)
 			wrong.BlobDir = t.TempDir()
 			_, err := Pack(t.Context(), wrong, everything, testLog(t))
-			expectError(t, err, ExitRefused, wrong.BlobDir)
+			expectError(t, err, fault.ExitRefused, wrong.BlobDir)
 			listed(t, conn, 3, 4)
 			packStorage(t, target, everything)
 			expectBlob(t, target, zodbtest.Bushy, 3, tid, false)

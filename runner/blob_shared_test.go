@@ -10,12 +10,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // inAlbum makes a storage with a blob 2 that lives and a blob 3 that doesn't,
 // whose files lie in a directory that others may use as well.
-func inAlbum(t *testing.T, dir string, tid int64, three ...int64) (Target, *pgx.Conn) {
+func inAlbum(t *testing.T, dir string, tid int64, three ...int64) (target.Target, *pgx.Conn) {
 	t.Helper()
 	target, conn := newStorage(t)
 	target.BlobDir = dir
@@ -70,14 +72,14 @@ func postgresql(dsn string) string { return "<postgresql>\ndsn " + dsn + "\n</po
 
 // expectShared packs a file of which the second storage has garbage, and
 // expects that everything is as it was.
-func expectShared(t *testing.T, text string, target Target, conn *pgx.Conn, tid int64, words ...string) map[string]error {
+func expectShared(t *testing.T, text string, target target.Target, conn *pgx.Conn, tid int64, words ...string) map[string]error {
 	t.Helper()
 	dry := everything
 	dry.DryRun = true
 	var failed map[string]error
 	for _, o := range []PackOptions{dry, everything, everything} {
 		failed, _ = packFile(t, text, o)
-		expectError(t, failed["b"], ExitRefused, append(words, "blob-dir of its own")...)
+		expectError(t, failed["b"], fault.ExitRefused, append(words, "blob-dir of its own")...)
 		expectBlob(t, target, zodbtest.Bushy, 3, tid, true)
 		expectStored(t, conn, 0, 1, 2, 3)
 	}
@@ -110,7 +112,7 @@ func TestStoragesOfAFileThatShareABlobDirectoryAreRefused(t *testing.T) {
 			text := sharing("a", postgresql(first.DSN), other) + sharing("b", postgresql(target.DSN), dir) +
 				section("c", third[0].target.DSN)
 			failed := expectShared(t, text, target, conn, tid, dir, "a uses it, too")
-			expectError(t, failed["a"], ExitRefused, other, "b uses it, too")
+			expectError(t, failed["a"], fault.ExitRefused, other, "b uses it, too")
 			// The others are packed: what the two refer to is known.
 			expectFine(t, failed, "c")
 			expectStored(t, third[0].conn, 0, 1)
@@ -140,7 +142,7 @@ func TestSectionsOfOneDatabaseShareItsBlobDirectory(t *testing.T) {
 	text := sharing("a", postgresql(target.DSN), dir) + sharing("b", postgresql(target.DSN+" application_name=again"), dir)
 	failed, _ := packFile(t, text, everything)
 	expectFine(t, failed, "a")
-	expectError(t, failed["b"], ExitRefused, "b is the same database as a")
+	expectError(t, failed["b"], fault.ExitRefused, "b is the same database as a")
 	expectBlob(t, target, zodbtest.Bushy, 3, tid, false)
 	expectStored(t, conn, 0, 1, 2)
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/blobdir"
+	"relpack/runner/fault"
+	"relpack/runner/session"
 )
 
 // Blob files go in small groups, while no writer is in flight: so long does a
@@ -53,7 +55,7 @@ func (p *pack) removeBlobs(ctx context.Context, dir *blobFiles) error {
 		err = counted
 	}
 	if err == nil && dir.failed != nil {
-		err = &Error{Code: ExitFailure, Err: fmt.Errorf("blob directory: %w", dir.failed),
+		err = &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", dir.failed),
 			Hint: "The objects are deleted, their files stay listed in relpack.blob_removal for the next run"}
 	}
 	if p.report.BlobFiles.Waiting > 0 && p.report.BlobFiles.Why == "" {
@@ -79,7 +81,7 @@ func (p *pack) removeListed(ctx context.Context, dir *blobFiles) error {
 		var list []removal
 		if err := p.persist(ctx, "read relpack.blob_removal", func() (bool, error) {
 			var err error
-			list, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[removal],
+			list, err = session.Rows(ctx, p.conn, pgx.RowToStructByPos[removal],
 				"SELECT zoid, tid, 0::bigint FROM relpack.listed_blobs($1, $2, $3)", last.Zoid, last.Tid, blobList)
 			return err == nil, err
 		}); err != nil {
@@ -96,7 +98,7 @@ func (p *pack) removeListed(ctx context.Context, dir *blobFiles) error {
 		var missing []removal
 		for len(list) > 0 {
 			if p.stopped() {
-				return errInterrupted
+				return fault.Interrupted
 			}
 			if dir.failures > maxBlobFailures {
 				return nil

@@ -8,6 +8,9 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/figures"
+	"relpack/runner/session"
 )
 
 // A Damage is what live objects refer to and is not stored: the application
@@ -76,7 +79,7 @@ func (d *Damage) read(ctx context.Context, conn interface {
 // lines are for people: of each kind one.
 func (d Damage) lines() (missing, dangling string) {
 	if d.MissingCount > 0 {
-		rows, them := "the rows of "+plural(d.MissingCount, "object"), "them"
+		rows, them := "the rows of "+figures.Plural(d.MissingCount, "object"), "them"
 		if d.MissingCount == 1 {
 			rows, them = "the row of 1 object", "it"
 		}
@@ -113,7 +116,7 @@ func (p *pack) acceptMissing(ctx context.Context) (accepted bool, err error) {
 	if len(p.options.AcceptMissing) == 0 {
 		return false, nil
 	}
-	zoids, err := pgxRows(ctx, p.conn, pgx.RowTo[int64], "SELECT relpack.accept_if_missing($1)", p.options.AcceptMissing)
+	zoids, err := session.Rows(ctx, p.conn, pgx.RowTo[int64], "SELECT relpack.accept_if_missing($1)", p.options.AcceptMissing)
 	if err != nil {
 		return false, fmt.Errorf("accept what is missing: %w", err)
 	}

@@ -14,8 +14,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/schema"
+	"relpack/runner/session"
+	"relpack/runner/target"
 )
 
 // catalog is all that somebody created in a database, one object a line.
@@ -45,15 +49,15 @@ func catalog(t testing.TB, conn *pgx.Conn) string {
 // expectRefusal wants the exit code of a refusal, one line, and these words.
 func expectRefusal(t testing.TB, err error, words ...string) {
 	t.Helper()
-	expectError(t, err, ExitRefused, words...)
+	expectError(t, err, fault.ExitRefused, words...)
 }
 
 func expectError(t testing.TB, err error, code int, words ...string) {
 	t.Helper()
-	if got := ExitCode(err); got != code {
+	if got := fault.ExitCode(err); got != code {
 		t.Fatalf("exit code %d, want %d: %v", got, code, err)
 	}
-	text := Message(err)
+	text := fault.Message(err)
 	if strings.Contains(text, "\n") {
 		t.Errorf("more than one line: %q", text)
 	}
@@ -107,8 +111,8 @@ func TestADatabaseThatIsNotFitForRelpackIsRefusedAndLeftAlone(t *testing.T) {
 				}
 			}
 			before := catalog(t, conn)
-			expectRefusal(t, MigrateUp(t.Context(), target, migrations.Files, testLog(t)), test.says...)
-			expectRefusal(t, CheckInstalled(t.Context(), conn, migrations.Files), test.says...)
+			expectRefusal(t, schema.Up(t.Context(), target, migrations.Files, testLog(t)), test.says...)
+			expectRefusal(t, schema.CheckInstalled(t.Context(), conn, target, migrations.Files), test.says...)
 			if after := catalog(t, conn); after != before {
 				t.Errorf("the catalogs changed from\n%s\nto\n%s", before, after)
 			}
@@ -118,9 +122,9 @@ func TestADatabaseThatIsNotFitForRelpackIsRefusedAndLeftAlone(t *testing.T) {
 
 func TestAnOldServerIsRefused(t *testing.T) {
 	t.Parallel()
-	d := database{major: 14, server: "14.9 (Debian 14.9-1)", name: "plone", storage: true}
-	expectRefusal(t, d.checkStorage(), "PostgreSQL 14.9", "15 or newer")
-	expectRefusal(t, d.checkRemovable(t.Context(), nil, migrations.Files), "15 or newer")
+	d := schema.Database{Major: 14, Server: "14.9 (Debian 14.9-1)", Name: "plone", Storage: true}
+	expectRefusal(t, d.CheckStorage(), "PostgreSQL 14.9", "15 or newer")
+	expectRefusal(t, d.CheckRemovable(t.Context(), nil, migrations.Files), "15 or newer")
 }
 
 func TestAStandbyIsRefusedAndItsStatusShown(t *testing.T) {
@@ -134,17 +138,17 @@ func TestAStandbyIsRefusedAndItsStatusShown(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	target := Target{DSN: server.DSN("postgres")}
+	target := target.Target{DSN: server.DSN("postgres")}
 	func() {
 		conn, err := pgx.Connect(t.Context(), target.DSN)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer closeSession(conn)
+		defer session.Close(conn)
 		if err := zodbtest.CreateStorage(t.Context(), conn, zodbtest.V42); err != nil {
 			t.Fatal(err)
 		}
-		if err := MigrateUp(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+		if err := schema.Up(t.Context(), target, migrations.Files, testLog(t)); err != nil {
 			t.Fatal(err)
 		}
 	}()
@@ -155,8 +159,8 @@ func TestAStandbyIsRefusedAndItsStatusShown(t *testing.T) {
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	expectRefusal(t, MigrateUp(t.Context(), target, migrations.Files, testLog(t)), "standby")
-	expectRefusal(t, MigrateDown(t.Context(), target, migrations.Files, testLog(t)), "standby")
+	expectRefusal(t, schema.Up(t.Context(), target, migrations.Files, testLog(t)), "standby")
+	expectRefusal(t, schema.Down(t.Context(), target, migrations.Files, testLog(t)), "standby")
 	report, err := Status(t.Context(), target, migrations.Files, testLog(t))
 	if err != nil || !report.Standby || report.Graph == nil || !strings.Contains(report.Advice, "primary") {
 		t.Errorf("%+v, %v", report, err)
@@ -185,24 +189,24 @@ func TestAMissingPrivilegeIsNamedWithTheRole(t *testing.T) {
 	bare, admin := newBareStorage(t)
 	role := newRole(t, admin)
 	before := catalog(t, admin)
-	expectRefusal(t, MigrateUp(t.Context(), as(bare, role), migrations.Files, testLog(t)),
+	expectRefusal(t, schema.Up(t.Context(), as(bare, role), migrations.Files, testLog(t)),
 		"role "+role, "own public.object_state")
 	run(t, admin, "ALTER TABLE object_state OWNER TO "+role)
-	expectRefusal(t, MigrateUp(t.Context(), as(bare, role), migrations.Files, testLog(t)),
+	expectRefusal(t, schema.Up(t.Context(), as(bare, role), migrations.Files, testLog(t)),
 		"role "+role, "GRANT CREATE ON DATABASE")
 	if after := catalog(t, admin); after != before {
 		t.Errorf("the catalogs changed from\n%s\nto\n%s", before, after)
 	}
 	run(t, admin, "GRANT CREATE ON DATABASE "+admin.Config().Database+" TO "+role)
-	if err := MigrateUp(t.Context(), as(bare, role), migrations.Files, testLog(t)); err != nil {
+	if err := schema.Up(t.Context(), as(bare, role), migrations.Files, testLog(t)); err != nil {
 		t.Fatalf("the owner of object_state can't install relpack: %v", err)
 	}
 	run(t, admin, "GRANT SELECT ON blob_chunk TO "+role)
-	if err := CheckMayPack(t.Context(), connectAs(t, bare, role)); err != nil {
+	if err := schema.CheckMayPack(t.Context(), connectAs(t, bare, role)); err != nil {
 		t.Error(err)
 	}
 	other := newRole(t, admin)
-	expectRefusal(t, MigrateDown(t.Context(), as(bare, other), migrations.Files, testLog(t)), "role "+other, "schema relpack")
+	expectRefusal(t, schema.Down(t.Context(), as(bare, other), migrations.Files, testLog(t)), "role "+other, "schema relpack")
 }
 
 // newRole makes a role that may connect and nothing else.
@@ -217,7 +221,7 @@ func newRole(t *testing.T, admin *pgx.Conn) string {
 			t.Error(err)
 			return
 		}
-		defer closeSession(conn)
+		defer session.Close(conn)
 		if _, err := conn.Exec(ctx, "DROP OWNED BY "+role+" CASCADE; DROP ROLE "+role); err != nil {
 			t.Error(err)
 		}
@@ -227,7 +231,7 @@ func newRole(t *testing.T, admin *pgx.Conn) string {
 
 // as is the target with another role, which begins the session, and more
 // settings: one that a superuser takes with SET ROLE is still his.
-func as(t Target, role string, settings ...string) Target {
+func as(t target.Target, role string, settings ...string) target.Target {
 	t = set(set(t, "user", role), "password", role)
 	if len(settings) > 0 {
 		t = set(t, "options", "-c "+strings.Join(settings, " -c "))
@@ -236,7 +240,7 @@ func as(t Target, role string, settings ...string) Target {
 }
 
 // set gives a keyword of the connection string another value.
-func set(t Target, keyword, value string) Target {
+func set(t target.Target, keyword, value string) target.Target {
 	switch {
 	case !strings.Contains(t.DSN, "://"):
 		t.DSN += " " + keyword + "='" + value + "'"
@@ -248,24 +252,24 @@ func set(t Target, keyword, value string) Target {
 	return t
 }
 
-func connectAs(t *testing.T, target Target, role string) *pgx.Conn {
+func connectAs(t *testing.T, target target.Target, role string) *pgx.Conn {
 	t.Helper()
-	conn, err := Connect(t.Context(), as(target, role), "test", testLog(t))
+	conn, err := session.Open(t.Context(), as(target, role), "test", testLog(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { closeSession(conn) })
+	t.Cleanup(func() { session.Close(conn) })
 	return conn
 }
 
 func TestAnotherVersionOfTheSchemaIsNamedWithTheRemedy(t *testing.T) {
 	t.Parallel()
 	target, conn := newStorage(t)
-	check := func() error { return CheckInstalled(t.Context(), conn, migrations.Files) }
+	check := func() error { return schema.CheckInstalled(t.Context(), conn, target, migrations.Files) }
 	if err := check(); err != nil {
 		t.Fatal(err)
 	}
-	latest, err := latestMigration(migrations.Files)
+	latest, err := schema.LatestMigration(migrations.Files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,15 +279,15 @@ func TestAnotherVersionOfTheSchemaIsNamedWithTheRemedy(t *testing.T) {
 	run(t, conn, "INSERT INTO relpack.run (version) VALUES ('9.8.7')")
 	for name, err := range map[string]error{
 		"check": check(),
-		"up":    MigrateUp(t.Context(), target, migrations.Files, testLog(t)),
-		"down":  MigrateDown(t.Context(), target, migrations.Files, testLog(t)),
+		"up":    schema.Up(t.Context(), target, migrations.Files, testLog(t)),
+		"down":  schema.Down(t.Context(), target, migrations.Files, testLog(t)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			expectRefusal(t, err, "older than the schema", "relpack >= 9.8.7")
 		})
 	}
 	_, conn = newBareStorage(t)
-	expectRefusal(t, CheckInstalled(t.Context(), conn, migrations.Files), "not installed", conn.Config().Database, `"relpack migrate up"`)
+	expectRefusal(t, schema.CheckInstalled(t.Context(), conn, target, migrations.Files), "not installed", conn.Config().Database, `"relpack migrate up"`)
 }
 
 // withMore is the migrations of a newer relpack.

@@ -6,7 +6,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/pickle"
+	"relpack/runner/record"
+	"relpack/runner/session"
 )
 
 // examineObjects is how many pending objects a chunk reads: one transaction on
@@ -16,15 +19,15 @@ const examineObjects = 10_000
 // examiner reads and decodes pending objects and applies them to the graph.
 type examiner struct {
 	*pack
-	decoder
+	record.Decoder
 	beside   *pgx.Conn // for what can't wait until a chunk is read; nil: not needed yet
 	limit    int       // objects in a chunk
 	newest   int64     // highest zoid, stored or missing: nothing above it can be referred to
 	salvaged []int64   // complete records of the chunk that could not be decoded
-	objects  *copyBuffer
-	inrefs   *copyBuffer
-	problems *copyBuffer
-	foreign  *copyBuffer
+	objects  *record.Buffer
+	inrefs   *record.Buffer
+	problems *record.Buffer
+	foreign  *record.Buffer
 }
 
 // examine works off relpack.pending.
@@ -34,16 +37,16 @@ func (p *pack) examine(ctx context.Context, pending int64) error {
 	}
 	p.progress.Phase("apply", "objects", pending)
 	defer p.progress.End()
-	classes, err := newClassCache(ctx, p.conn)
+	classes, err := record.NewClasses(ctx, p.conn)
 	if err != nil {
 		return err
 	}
 	x := p.newExaminer(classes)
-	classes.open = x.aside
+	classes.Open = x.aside
 	defer x.close()
 	for pending > 0 {
 		if p.stopped() {
-			return errInterrupted
+			return fault.Interrupted
 		}
 		left, err := x.chunk(ctx)
 		if err != nil {
@@ -55,14 +58,14 @@ func (p *pack) examine(ctx context.Context, pending int64) error {
 	return nil
 }
 
-func (p *pack) newExaminer(classes *classCache) *examiner {
+func (p *pack) newExaminer(classes *record.Classes) *examiner {
 	return &examiner{
 		pack: p, limit: examineObjects,
-		decoder:  decoder{classes: classes, ids: map[string]int32{}},
-		objects:  newCopyBuffer("examined_object", "zoid, tid, class, size"),
-		inrefs:   newCopyBuffer("examined_inref", "zoid, inref, guessed"),
-		problems: newCopyBuffer("examined_problem", "zoid, kind, detail"),
-		foreign:  newForeignBuffer(),
+		Decoder:  record.NewDecoder(classes),
+		objects:  record.NewBuffer("examined_object", "zoid, tid, class, size"),
+		inrefs:   record.NewBuffer("examined_inref", "zoid, inref, guessed"),
+		problems: record.NewBuffer("examined_problem", "zoid, kind, detail"),
+		foreign:  record.NewForeignBuffer(),
 	}
 }
 
@@ -77,7 +80,7 @@ func (x *examiner) aside(ctx context.Context) (conn *pgx.Conn, err error) {
 
 func (x *examiner) close() {
 	if x.beside != nil {
-		closeSession(x.beside)
+		session.Close(x.beside)
 	}
 }
 
@@ -103,7 +106,7 @@ func (x *examiner) chunk(ctx context.Context) (left int64, err error) {
 // queued up for the table would never get it.
 func (x *examiner) read(ctx context.Context) error {
 	return pgx.BeginTxFunc(ctx, x.conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockObjectState); err != nil {
+		if _, err := tx.Exec(ctx, record.LockStorage); err != nil {
 			return err
 		}
 		x.salvaged = x.salvaged[:0]
@@ -115,7 +118,7 @@ func (x *examiner) read(ctx context.Context) error {
 		query := fmt.Sprintf("SELECT pending.zoid, stored.tid, stored.state"+
 			" FROM (SELECT zoid FROM relpack.pending ORDER BY zoid LIMIT %d) AS pending"+
 			" LEFT JOIN LATERAL (SELECT tid, state FROM relpack.stored() WHERE stored.zoid = pending.zoid OFFSET 0) AS stored ON true", x.limit)
-		if err := copyQuery(ctx, x.conn, query, func(rec record) error { return x.stage(ctx, rec) }); err != nil {
+		if err := record.CopyQuery(ctx, x.conn, query, func(rec record.Row) error { return x.stage(ctx, rec) }); err != nil {
 			return err
 		}
 		for _, zoid := range x.salvaged {
@@ -127,75 +130,64 @@ func (x *examiner) read(ctx context.Context) error {
 	})
 }
 
-func (x *examiner) stage(ctx context.Context, rec record) error {
-	x.objects.row(4)
-	x.objects.bigint(rec.zoid)
-	if rec.tid == 0 {
-		x.objects.null()
-		x.objects.integer(classUnknown)
-		x.objects.integer(0)
+func (x *examiner) stage(ctx context.Context, rec record.Row) error {
+	x.objects.Row(4)
+	x.objects.Bigint(rec.Zoid)
+	if rec.Tid == 0 {
+		x.objects.Null()
+		x.objects.Integer(record.ClassUnknown)
+		x.objects.Integer(0)
 		return x.send(ctx, false)
 	}
-	found, err := x.decode(ctx, rec.state)
+	found, err := x.Decode(ctx, rec.State)
 	if err != nil {
-		return fmt.Errorf("zoid %d: %w", rec.zoid, err)
+		return fmt.Errorf("zoid %d: %w", rec.Zoid, err)
 	}
 	x.counts.scanned.Add(1)
-	x.counts.scannedBytes.Add(int64(len(rec.state)))
-	x.objects.bigint(rec.tid)
-	x.objects.integer(found.class)
-	x.objects.integer(int32(len(rec.state)))
-	for _, ref := range found.refs {
-		x.inref(ref, rec.zoid, false)
+	x.counts.scannedBytes.Add(int64(len(rec.State)))
+	x.objects.Bigint(rec.Tid)
+	x.objects.Integer(found.Class)
+	x.objects.Integer(int32(len(rec.State)))
+	for _, ref := range found.Refs {
+		x.inref(ref, rec.Zoid, false)
 	}
-	found.stageForeign(x.foreign, rec.zoid)
+	found.StageForeign(x.foreign, rec.Zoid)
 	switch {
-	case found.problem != nil:
-		kind := found.kind()
+	case found.Problem != nil:
+		kind := found.Kind()
 		if kind == "salvaged" {
-			x.salvaged = append(x.salvaged, rec.zoid)
+			x.salvaged = append(x.salvaged, rec.Zoid)
 		}
-		x.problem(rec.zoid, kind, plain([]byte(found.problem.Error())))
-	case found.empty:
-		x.problem(rec.zoid, found.kind(), emptyState)
+		x.problem(rec.Zoid, kind, pickle.Plain([]byte(found.Problem.Error())))
+	case found.Empty:
+		x.problem(rec.Zoid, found.Kind(), record.EmptyState)
 	}
 	return x.send(ctx, false)
 }
 
 func (x *examiner) inref(zoid, inref int64, guessed bool) {
-	x.inrefs.row(3)
-	x.inrefs.bigint(zoid)
-	x.inrefs.bigint(inref)
-	x.inrefs.boolean(guessed)
+	x.inrefs.Row(3)
+	x.inrefs.Bigint(zoid)
+	x.inrefs.Bigint(inref)
+	x.inrefs.Boolean(guessed)
 }
 
 func (x *examiner) problem(zoid int64, kind, detail string) {
-	x.problems.row(3)
-	x.problems.bigint(zoid)
-	x.problems.text(kind)
-	x.problems.text(detail)
-}
-
-// emptyState is what relpack.problem says of an object without one.
-const emptyState = "its state is NULL or empty: whoever loads it gets a POSKeyError"
-
-// problemKind is what relpack.problem calls it.
-func problemKind(problem *pickle.Error) string {
-	if problem.Kind == pickle.Odd {
-		return "salvaged"
-	}
-	return "opaque"
+	x.problems.Row(3)
+	x.problems.Bigint(zoid)
+	x.problems.Text(kind)
+	x.problems.Text(detail)
 }
 
 // send sends what was collected: while a chunk is read only what fills a
 // buffer, by a session of its own.
 func (x *examiner) send(ctx context.Context, all bool) error {
-	for _, b := range []*copyBuffer{x.objects, x.inrefs, x.problems, x.foreign} {
+	for _, b := range []*record.Buffer{x.objects, x.inrefs, x.problems, x.foreign} {
 		var err error
 		switch {
 		case all:
-			err = b.flush(ctx, x.conn)
-		case b.full():
+			err = b.Flush(ctx, x.conn)
+		case b.Full():
 			err = x.sendAside(ctx, b)
 		}
 		if err != nil {
@@ -207,7 +199,7 @@ func (x *examiner) send(ctx context.Context, all bool) error {
 
 // sendAside sends a buffer while the session that holds the pack lock reads. If
 // that one is lost, another pack must not take the rows for its own.
-func (x *examiner) sendAside(ctx context.Context, b *copyBuffer) error {
+func (x *examiner) sendAside(ctx context.Context, b *record.Buffer) error {
 	conn, err := x.aside(ctx)
 	if err != nil {
 		return err
@@ -216,6 +208,6 @@ func (x *examiner) sendAside(ctx context.Context, b *copyBuffer) error {
 		if _, err := tx.Exec(ctx, "SELECT relpack.join_packer($1)", x.packer); err != nil {
 			return err
 		}
-		return b.flush(ctx, conn)
+		return b.Flush(ctx, conn)
 	})
 }

@@ -7,6 +7,10 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"relpack/runner/fault"
+	"relpack/runner/session"
+	"relpack/runner/target"
 )
 
 // A Family is the storages of one configuration file. Objects of one may refer
@@ -20,7 +24,7 @@ type Family struct {
 
 // A member is one storage of a family.
 type member struct {
-	target Target
+	target target.Target
 	pack   *pack  // begun when the family was gathered; nil: not begun
 	err    error  // why it could not be brought up to date
 	apart  error  // it shares a blob directory
@@ -40,7 +44,7 @@ type foreignRefs struct {
 }
 
 // NewFamily is that of a configuration file, which may be none.
-func NewFamily(file *File) *Family {
+func NewFamily(file *target.File) *Family {
 	f := &Family{}
 	if file != nil {
 		for _, t := range file.Targets {
@@ -59,17 +63,17 @@ func (m *member) refusal() error {
 }
 
 // others are the storages in PostgreSQL beside this one.
-func (f *Family) others(t Target) []*member {
+func (f *Family) others(t target.Target) []*member {
 	var others []*member
 	for _, m := range f.members {
-		if !m.target.foreign && !m.twin && m.target.Name != t.Name {
+		if !m.target.Foreign && !m.twin && m.target.Name != t.Name {
 			others = append(others, m)
 		}
 	}
 	return others
 }
 
-func (f *Family) member(t Target) *member {
+func (f *Family) member(t target.Target) *member {
 	for _, m := range f.members {
 		if m.target.Name == t.Name {
 			return m
@@ -87,14 +91,14 @@ func (f *Family) gather(ctx context.Context, o PackOptions, log *slog.Logger) er
 	f.keepApart()
 	for _, do := range []func(*pack, context.Context) error{(*pack).grow, (*pack).refresh} {
 		for _, m := range f.members {
-			if m.target.foreign || m.err != nil {
+			if m.target.Foreign || m.err != nil {
 				continue
 			}
 			if m.pack == nil {
 				m.pack = newPack(f, m.target, o, log.With("storage", m.target.Name))
 			}
-			m.err = explain(m.pack.locked(ctx, "pack", func() error { return do(m.pack, ctx) }))
-			if ExitCode(m.err) == ExitInterrupted {
+			m.err = fault.Explain(m.pack.locked(ctx, "pack", func() error { return do(m.pack, ctx) }))
+			if fault.ExitCode(m.err) == fault.ExitInterrupted {
 				return m.err
 			}
 		}
@@ -108,7 +112,7 @@ func (f *Family) gather(ctx context.Context, o PackOptions, log *slog.Logger) er
 func (f *Family) recognize(ctx context.Context, log *slog.Logger) {
 	known := map[string]*member{}
 	for _, m := range f.members {
-		if m.target.foreign {
+		if m.target.Foreign {
 			continue
 		}
 		origin, err := originOf(ctx, m.target, log)
@@ -122,10 +126,10 @@ func (f *Family) recognize(ctx context.Context, log *slog.Logger) {
 			continue
 		}
 		m.twin = true
-		m.err = Refuse("Name it once", "%s is the same database as %s: it is packed once, as the latter", m.target.Name, first.target.Name)
-		for _, name := range m.target.names {
-			if !slices.Contains(first.target.names, name) {
-				first.target.names = append(slices.Clone(first.target.names), name)
+		m.err = fault.Refuse("Name it once", "%s is the same database as %s: it is packed once, as the latter", m.target.Name, first.target.Name)
+		for _, name := range m.target.Names {
+			if !slices.Contains(first.target.Names, name) {
+				first.target.Names = append(slices.Clone(first.target.Names), name)
 			}
 		}
 	}
@@ -146,7 +150,7 @@ func (f *Family) keepApart() {
 				continue
 			}
 			if theirs, err := os.Stat(other.target.BlobDir); err == nil && os.SameFile(mine, theirs) {
-				m.apart = Refuse("Nothing was deleted. Give each storage a blob-dir of its own; a copy will do",
+				m.apart = fault.Refuse("Nothing was deleted. Give each storage a blob-dir of its own; a copy will do",
 					"blob directory %s: %s uses it, too, as %s", m.target.BlobDir, other.target.Name, other.target.BlobDir)
 				break
 			}
@@ -155,12 +159,12 @@ func (f *Family) keepApart() {
 }
 
 // originOf asks a storage's server which database it is.
-func originOf(ctx context.Context, t Target, log *slog.Logger) (origin string, err error) {
-	conn, err := Connect(ctx, t, "pack", log)
+func originOf(ctx context.Context, t target.Target, log *slog.Logger) (origin string, err error) {
+	conn, err := session.Open(ctx, t, "pack", log)
 	if err != nil {
 		return "", err
 	}
-	defer closeSession(conn)
+	defer session.Close(conn)
 	err = conn.QueryRow(ctx, "SELECT relpack.origin()").Scan(&origin)
 	return origin, err
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
 )
 
@@ -87,7 +88,7 @@ func referredKin(t *testing.T) (users, main *kin, text string) {
 	users, main = both[0], both[1]
 	commitRecords(t, main.conn, map[int64][]byte{1: foreignRecord("users", 10)})
 	failed, _ := packFile(t, text, upToNow)
-	expectError(t, failed["users"], ExitRefused, "main (1 reference)")
+	expectError(t, failed["users"], fault.ExitRefused, "main (1 reference)")
 	return users, main, text
 }
 
@@ -164,7 +165,7 @@ func TestADeletionThatHasBegunIsGivenUpWhenAnotherStorageRefersHere(t *testing.T
 	expectStored(t, users.conn, 0, 1, 11)
 	commitRecords(t, main.conn, map[int64][]byte{1: foreignRecord("users", 11)})
 	failed, _ := packFile(t, text, upToNow)
-	expectError(t, failed["users"], ExitRefused, "main (1 reference)")
+	expectError(t, failed["users"], fault.ExitRefused, "main (1 reference)")
 	commit(t, main.conn, links{1: {}})
 	grace := upToNow
 	grace.Days = 1.0 / 48

@@ -11,7 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // foreignRecord is a record with references to objects of another database.
@@ -27,7 +29,7 @@ func foreignRecord(database string, oids ...int64) []byte {
 // A kin is a storage of a family with its session.
 type kin struct {
 	name   string
-	target Target
+	target target.Target
 	conn   *pgx.Conn
 }
 
@@ -57,7 +59,7 @@ func packFile(t *testing.T, text string, o PackOptions) (map[string]error, map[s
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	targets, err := Targets(file, "", "")
+	targets, err := target.Targets(file, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +75,7 @@ func expectFine(t *testing.T, failed map[string]error, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		if err := failed[name]; err != nil {
-			t.Errorf("%s: %s", name, Message(err))
+			t.Errorf("%s: %s", name, fault.Message(err))
 		}
 	}
 }
@@ -96,20 +98,20 @@ func TestWhatAnotherDatabaseOfTheFileRefersToIsNotDeleted(t *testing.T) {
 	commitRecords(t, main.conn, map[int64][]byte{1: foreignRecord("users", 10, 11)})
 	failed, reports := packFile(t, text, upToNow)
 	expectFine(t, failed, "main")
-	expectError(t, failed["users"], ExitRefused, "main (2 references)", "SELECT relpack.forget_referrer('main')")
+	expectError(t, failed["users"], fault.ExitRefused, "main (2 references)", "SELECT relpack.forget_referrer('main')")
 	expectStored(t, users.conn, 0, 1, 10, 11)
 	expectStored(t, main.conn, 0, 1)
 	expectWords(t, strings.Join(reports["main"].Notes(), "\n"), `2 references lead to database "users".`)
 	expectWords(t, strings.Join(reports["users"].Notes(), "\n"), "2 references of main lead here")
 	// In psql, too, and with that storage alone.
 	_, err := users.conn.Exec(t.Context(), "SELECT * FROM relpack.sweep(10, NULL)")
-	expectState(t, err, stateRefused)
+	expectState(t, err, fault.StateRefused)
 	_, err = Pack(t.Context(), users.target, everything, testLog(t))
-	expectError(t, err, ExitRefused, "main (2 references)")
+	expectError(t, err, fault.ExitRefused, "main (2 references)")
 	o := upToNow
 	o.DryRun = true
 	failed, _ = packFile(t, text, o)
-	expectError(t, failed["users"], ExitRefused, "main (2 references)")
+	expectError(t, failed["users"], fault.ExitRefused, "main (2 references)")
 
 	// When the references are known to be gone, nothing is in the way any more.
 	commit(t, main.conn, links{1: {}})
@@ -128,7 +130,7 @@ func TestReferencesOfGarbageCountUntilItIsDeleted(t *testing.T) {
 	grace.Days = 1.0 / 48
 	failed, _ := packFile(t, text, grace)
 	expectFine(t, failed, "main")
-	expectError(t, failed["users"], ExitRefused, "main (1 reference)")
+	expectError(t, failed["users"], fault.ExitRefused, "main (1 reference)")
 	expectStored(t, kin[1].conn, 0, 1, 10, 11, 20)
 	failed, _ = packFile(t, text, everything)
 	expectFine(t, failed, "main") // deletes 20
@@ -144,8 +146,8 @@ func TestAStorageThatWasNeverReadKeepsTheOthersFromBeingSwept(t *testing.T) {
 	nowhere := section("main", "host=/nonexistent dbname=main")
 	failed, _ := packFile(t, text+nowhere, everything)
 	const excuse = "UPDATE relpack.referred_by SET looked = 'infinity' WHERE holder = 'main'"
-	expectError(t, failed["users"], ExitRefused, "main (never read)", excuse)
-	if ExitCode(failed["main"]) != ExitFailure {
+	expectError(t, failed["users"], fault.ExitRefused, "main (never read)", excuse)
+	if fault.ExitCode(failed["main"]) != fault.ExitFailure {
 		t.Errorf("main: %v", failed["main"])
 	}
 	expectStored(t, kin[0].conn, 0, 1, 10, 11)
@@ -180,9 +182,9 @@ func TestAStorageThatIsOutOfReachCountsWithWhatWasRecordedLast(t *testing.T) {
 	commitRecords(t, kin[1].conn, map[int64][]byte{1: foreignRecord("Users", 12)})
 	litter(t, kin[0].conn, 12, zodbtest.Record(zodbtest.Document))
 	failed, _ = packFile(t, text, everything)
-	expectError(t, failed["users"], ExitRefused, "main (1 reference)")
+	expectError(t, failed["users"], fault.ExitRefused, "main (1 reference)")
 	failed, _ = packFile(t, gone, everything)
-	expectError(t, failed["users"], ExitRefused, "main (1 reference)")
+	expectError(t, failed["users"], fault.ExitRefused, "main (1 reference)")
 	expectStored(t, kin[0].conn, 0, 1, 12)
 }
 
@@ -193,7 +195,7 @@ func TestAnUndecodableObjectMayReferToTheOtherDatabases(t *testing.T) {
 	grace := upToNow
 	grace.Days = 1.0 / 48
 	failed, _ := packFile(t, text, grace)
-	expectError(t, failed["users"], ExitRefused, "main (1 object that can't be decoded)")
+	expectError(t, failed["users"], fault.ExitRefused, "main (1 object that can't be decoded)")
 	expectStored(t, kin[0].conn, 0, 1, 10, 11)
 }
 
@@ -208,7 +210,7 @@ func TestADatabaseThatNoSectionNamesIsWarnedAbout(t *testing.T) {
 	// Under its own name a database refers to itself.
 	commitRecords(t, kin[0].conn, map[int64][]byte{1: foreignRecord("main", 10), 10: nil})
 	failed, _ = packFile(t, text, everything)
-	expectError(t, failed["main"], ExitRefused, "main (1 reference)")
+	expectError(t, failed["main"], fault.ExitRefused, "main (1 reference)")
 	commit(t, kin[0].conn, links{1: {}})
 	failed, _ = packFile(t, text, everything)
 	expectFine(t, failed, "main")
@@ -222,7 +224,7 @@ func TestAStorageOfNoNameMayBeWhatNobodyElseIs(t *testing.T) {
 		section("main", kin[1].target.DSN)
 	commitRecords(t, kin[1].conn, map[int64][]byte{1: foreignRecord("users", 10)})
 	failed, _ := packFile(t, text, everything)
-	expectError(t, failed[kin[0].conn.Config().Database], ExitRefused, "main (1 reference)")
+	expectError(t, failed[kin[0].conn.Config().Database], fault.ExitRefused, "main (1 reference)")
 	expectStored(t, kin[0].conn, 0, 1, 10, 11)
 }
 
@@ -260,7 +262,7 @@ func TestStatusNamesOtherDatabases(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	targets, err := Targets(file, "", "")
+	targets, err := target.Targets(file, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,8 +320,8 @@ func TestADatabaseThatIsNamedTwiceIsPackedOnce(t *testing.T) {
 	commitRecords(t, kin[1].conn, map[int64][]byte{1: foreignRecord("again", 11)})
 	failed, _ := packFile(t, text, everything)
 	expectFine(t, failed, "main")
-	expectError(t, failed["users"], ExitRefused, "main (1 reference)")
-	expectError(t, failed["again"], ExitRefused, "again is the same database as users", "Name it once")
+	expectError(t, failed["users"], fault.ExitRefused, "main (1 reference)")
+	expectError(t, failed["again"], fault.ExitRefused, "again is the same database as users", "Name it once")
 	expectStored(t, kin[0].conn, 0, 1, 10, 11)
 	commit(t, kin[1].conn, links{1: {}})
 	acquaint(t, text)

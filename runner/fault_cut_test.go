@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"relpack/runner/target"
 )
 
 // A wire is a way to the server on which connections can be cut.
@@ -21,7 +23,7 @@ type wire struct {
 }
 
 // newWire leads to a target's server; the returned target goes that way.
-func newWire(t testing.TB, target Target) (*wire, Target) {
+func newWire(t testing.TB, target target.Target) (*wire, target.Target) {
 	t.Helper()
 	config, err := pgx.ParseConfig(target.DSN)
 	if err != nil {

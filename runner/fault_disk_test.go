@@ -10,6 +10,7 @@ import (
 
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // give makes a directory the server's own.
@@ -31,7 +32,7 @@ func TestAPackThatFillsTheServersDiskIsFinishedByTheNext(t *testing.T) {
 	small := filepath.Join(server.Dir(), "small")
 	mountSmall(t, small, "48m")
 	give(t, server, small)
-	run(t, session(t, Target{DSN: server.DSN("postgres")}), "CREATE TABLESPACE small LOCATION '"+small+"'")
+	run(t, sessionOn(t, target.Target{DSN: server.DSN("postgres")}), "CREATE TABLESPACE small LOCATION '"+small+"'")
 	s := newSampleOn(t, server, "TABLESPACE small")
 	full := 0
 	s.survive(zodbtest.Small, func() {

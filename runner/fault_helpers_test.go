@@ -9,7 +9,9 @@ import (
 	"sync"
 	"testing"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // stages of the sample, in order.
@@ -19,7 +21,7 @@ var stages = []string{zodbtest.Small, zodbtest.Changes, zodbtest.MoreChanges}
 // wrong, in these words among others.
 func expectFailed(t testing.TB, err error, words ...string) {
 	t.Helper()
-	expectExit(t, err, ExitFailure, words...)
+	expectExit(t, err, fault.ExitFailure, words...)
 }
 
 func expectExit(t testing.TB, err error, code int, words ...string) {
@@ -28,9 +30,9 @@ func expectExit(t testing.TB, err error, code int, words ...string) {
 		t.Errorf("no error, want exit code %d and %q", code, words)
 		return
 	}
-	message := Message(err)
+	message := fault.Message(err)
 	t.Log(message)
-	if got := ExitCode(err); got != code {
+	if got := fault.ExitCode(err); got != code {
 		t.Errorf("exit code %d, want %d: %s", got, code, message)
 	}
 	if strings.Contains(message, "context canceled") || strings.Contains(message, "\n") {
@@ -95,7 +97,7 @@ func (p phaseLog) WithGroup(string) slog.Handler      { return p }
 
 // packWith packs, and acts once: before a phase, or while "during" it the other
 // sessions go on. It tells whether it came to that.
-func packWith(t testing.TB, target Target, phase string, act func()) (met bool, err error) {
+func packWith(t testing.TB, target target.Target, phase string, act func()) (met bool, err error) {
 	t.Helper()
 	var once sync.Once
 	begins := func(name string) {

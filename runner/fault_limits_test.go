@@ -6,7 +6,11 @@ import (
 	"time"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
+	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/schema"
+	"relpack/runner/session"
 )
 
 // limit sets a parameter for all new sessions in the database, as a DBA does
@@ -46,7 +50,7 @@ func limitTimes(t testing.TB, s *sample) {
 func TestTimeLimitsForTheApplicationDoNotEndAPack(t *testing.T) {
 	t.Parallel()
 	s := newSample(t)
-	watcher := session(t, s.target)
+	watcher := sessionOn(t, s.target)
 	limitTimes(t, s)
 	// While this goes on, the sessions of the pack wait for nothing, and then
 	// for a lock that its statements and transactions need.
@@ -75,13 +79,13 @@ func TestTimeLimitsForTheApplicationDoNotEndAMigration(t *testing.T) {
 	end, _ := occupy(t, target)
 	limitTimes(t, s)
 	migrated := make(chan error, 1)
-	log := &memory{}
-	go func() { migrated <- MigrateUp(t.Context(), target, migrations.Files, log.logger()) }()
-	log.wait(t, "slow editor")
+	log := &pgtest.Log{}
+	go func() { migrated <- schema.Up(t.Context(), target, migrations.Files, log.Logger()) }()
+	log.Wait(t, "slow editor")
 	time.Sleep(2 * dbaLimit)
 	end()
 	if err := <-migrated; err != nil {
-		t.Errorf("migrate: %s", Message(err))
+		t.Errorf("migrate: %s", fault.Message(err))
 	}
 }
 
@@ -107,11 +111,11 @@ func TestHowADatabasePrintsValuesDoesNotMatter(t *testing.T) {
 	} {
 		run(t, conn, "ALTER DATABASE "+database+" SET "+name+" = '"+value+"'")
 	}
-	read, err := Connect(t.Context(), target, "test", testLog(t))
+	read, err := session.Open(t.Context(), target, "test", testLog(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closeSession(read)
+	defer session.Close(read)
 	var state []byte
 	var at time.Time
 	var days float64
@@ -132,13 +136,13 @@ func TestHowADatabasePrintsValuesDoesNotMatter(t *testing.T) {
 	run(t, conn, impatient)
 	packStorage(t, target, everything)
 	expectStored(t, conn, want...)
-	if err := MigrateDown(t.Context(), target, everything.Migrations, testLog(t)); err != nil {
+	if err := schema.Down(t.Context(), target, everything.Migrations, testLog(t)); err != nil {
 		t.Error(err)
 	}
-	if err := MigrateUp(t.Context(), target, everything.Migrations, testLog(t)); err != nil {
+	if err := schema.Up(t.Context(), target, everything.Migrations, testLog(t)); err != nil {
 		t.Error(err)
 	}
-	if status, err := MigrateStatus(t.Context(), target, everything.Migrations, testLog(t)); err != nil ||
+	if status, err := schema.ReadStatus(t.Context(), target, everything.Migrations, testLog(t)); err != nil ||
 		status.Migrations[0].Applied == nil || time.Since(*status.Migrations[0].Applied).Abs() > time.Hour {
 		t.Errorf("status: %v, %v", status, err)
 	}

@@ -14,7 +14,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
+	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/schema"
+	"relpack/runner/target"
 )
 
 // On Debian and Ubuntu the package starts a pooler of its own, which nobody
@@ -73,7 +77,7 @@ func findPgbouncer() string {
 }
 
 // newPool puts a pooler in front of a target's server, with so many sessions.
-func newPool(t *testing.T, program string, target Target, mode string, sessions int) Target {
+func newPool(t *testing.T, program string, target target.Target, mode string, sessions int) target.Target {
 	t.Helper()
 	server, err := pgx.ParseConfig(target.DSN)
 	if err != nil {
@@ -114,7 +118,7 @@ default_pool_size = %d
 		args = append([]string{"--user=" + name}, args...)
 	}
 	// The shell ends it when this process is gone, however that ended.
-	log := &memory{}
+	log := &pgtest.Log{}
 	pooler := exec.Command("/bin/sh", append([]string{"-c", `"$@" & read -r line; kill $!; wait`, "sh", program}, args...)...)
 	pooler.Stdout, pooler.Stderr = log, log
 	leash, err := pooler.StdinPipe()
@@ -157,8 +161,8 @@ func TestAPoolerThatLendsSessionsForAsLongAsAClientStaysIsFine(t *testing.T) {
 	if n := get[int](t, s.conn, "SELECT count(*) FROM relpack.pack_lock_holder()"); n != 0 {
 		t.Error("the pack lock stayed behind")
 	}
-	if err := MigrateUp(t.Context(), s.target, migrations.Files, testLog(t)); err != nil {
-		t.Errorf("migrate: %s", Message(err))
+	if err := schema.Up(t.Context(), s.target, migrations.Files, testLog(t)); err != nil {
+		t.Errorf("migrate: %s", fault.Message(err))
 	}
 }
 
@@ -174,10 +178,10 @@ func TestAPoolerThatLendsSessionsForATransactionIsRefused(t *testing.T) {
 			all := stored(t, s.conn)
 			pooled := newPool(t, program, s.target, "transaction", sessions)
 			_, err := Pack(t.Context(), pooled, everything, testLog(t))
-			expectExit(t, err, ExitRefused, lends, "pool_mode = session")
-			expectExit(t, MigrateUp(t.Context(), pooled, migrations.Files, testLog(t)), ExitRefused, lends)
+			expectExit(t, err, fault.ExitRefused, lends, "pool_mode = session")
+			expectExit(t, schema.Up(t.Context(), pooled, migrations.Files, testLog(t)), fault.ExitRefused, lends)
 			_, err = Status(t.Context(), pooled, migrations.Files, testLog(t))
-			expectExit(t, err, ExitRefused, lends)
+			expectExit(t, err, fault.ExitRefused, lends)
 			expectZoids(t, "stored", stored(t, s.conn), all)
 			if n := get[int](t, s.conn, "SELECT count(*) FROM relpack.pack_lock_holder()"); n != 0 {
 				t.Error("the pack lock stayed behind")
@@ -192,7 +196,7 @@ func TestAPoolerThatLendsSessionsForAStatementIsRefused(t *testing.T) {
 	s := newSample(t)
 	pooled := newPool(t, pgbouncer(t), s.target, "statement", 5)
 	_, err := Pack(t.Context(), pooled, everything, testLog(t))
-	expectExit(t, err, ExitRefused, lends, "pool_mode = session")
+	expectExit(t, err, fault.ExitRefused, lends, "pool_mode = session")
 }
 
 func TestAPoolerWithTooFewSessionsIsNotWaitedFor(t *testing.T) {

@@ -5,21 +5,23 @@ import (
 	"path/filepath"
 	"testing"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // newSampleOn is the sample storage on such a server. How the database is
 // created may be said in SQL.
 func newSampleOn(t *testing.T, server *pgtest.Server, created string) *sample {
 	t.Helper()
-	target := Target{
+	target := target.Target{
 		Name: "main", DSN: server.DSN("postgres"), BlobDir: t.TempDir(),
-		CommitLockTimeout: defaultLockTimeout, BatchTimeout: defaultBatchTimeout,
+		CommitLockTimeout: target.DefaultLockTimeout, BatchTimeout: target.DefaultBatchTimeout,
 	}
-	run(t, session(t, target), "CREATE DATABASE site "+created)
+	run(t, sessionOn(t, target), "CREATE DATABASE site "+created)
 	target.DSN = server.DSN("site")
-	s := &sample{t, target, session(t, target)}
+	s := &sample{t, target, sessionOn(t, target)}
 	if err := zodbtest.CreateStorage(t.Context(), s.conn, zodbtest.V42); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +38,7 @@ func (s *sample) restart(server *pgtest.Server) {
 	if err := server.Restart(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
-	s.conn = session(s.t, s.target)
+	s.conn = sessionOn(s.t, s.target)
 }
 
 func TestAPackWhoseServerStopsInAnyPhaseIsFinishedByTheNext(t *testing.T) {
@@ -99,7 +101,7 @@ func (s *sample) comesBackAsStandby(t *testing.T, server *pgtest.Server) {
 		s.restart(server)
 		all := stored(t, s.conn)
 		_, err = Pack(t.Context(), s.target, everything, testLog(t))
-		expectExit(t, err, ExitRefused, "the server is a standby", "Name the primary")
+		expectExit(t, err, fault.ExitRefused, "the server is a standby", "Name the primary")
 		expectZoids(t, "stored on the standby", stored(t, s.conn), all)
 
 		run(t, s.conn, "SELECT pg_promote()")

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
+
+	"relpack/runner/fault"
 )
 
 // terminate ends one of relpack's sessions, as a DBA would, and tells whether
@@ -37,7 +39,7 @@ func TestAPackWhoseSessionIsTerminatedIsFinishedByTheNext(t *testing.T) {
 				t.Parallel()
 				random := rand.New(rand.NewPCG(11, uint64(round)))
 				s := newSample(t)
-				killer := session(t, s.target)
+				killer := sessionOn(t, s.target)
 				for _, stage := range stages {
 					after := 1 + (round*statements[stage]+random.IntN(statements[stage]))/rounds
 					s.survive(stage, func() {
@@ -59,7 +61,7 @@ func TestAPackWhoseSessionIsTerminatedIsFinishedByTheNext(t *testing.T) {
 							<-done
 						}
 						if err != nil {
-							t.Logf("%s, terminated after %s", stage, oneLine(c.last))
+							t.Logf("%s, terminated after %s", stage, fault.OneLine(c.last))
 							expectFailed(t, err, "the connection to the server was lost", "the next run goes on")
 							ended.Add(1)
 						}
@@ -78,7 +80,7 @@ func TestAScanEndsWithTheSessionThatHoldsThePackLock(t *testing.T) {
 	t.Parallel()
 	target, conn := newTown(t) // all of one class: a new one is looked up by that session
 	want := without(stored(t, conn), unreachable(t, conn))
-	watcher := session(t, target)
+	watcher := sessionOn(t, target)
 	adds, left := 0, -1
 	o := everything
 	o.rangeBlocks = 2

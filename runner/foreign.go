@@ -8,7 +8,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/figures"
 	"relpack/runner/pickle"
+	"relpack/runner/session"
+	"relpack/runner/target"
 )
 
 // A ForeignCount is how many references lead to another database.
@@ -55,7 +58,7 @@ type OtherDatabases struct {
 	Warnings   []string   `json:"warnings"` // about the configuration
 }
 
-func noOthers(t Target) OtherDatabases {
+func noOthers(t target.Target) OtherDatabases {
 	return OtherDatabases{ForeignDatabases: []ForeignCount{}, ReferredBy: []Referrer{}, Warnings: append([]string{}, t.Warnings...)}
 }
 
@@ -68,7 +71,7 @@ type KnownOfOthers struct {
 // String is for people. A database that the file doesn't name may refer back
 // without relpack ever knowing.
 func (f ForeignCount) String() string {
-	text := fmt.Sprintf("%s lead%s to database %q", plural(f.References, "reference"), verbEnding(f.References), f.Database)
+	text := fmt.Sprintf("%s lead%s to database %q", figures.Plural(f.References, "reference"), figures.VerbEnding(f.References), f.Database)
 	if f.Named {
 		return text + "."
 	}
@@ -79,9 +82,9 @@ func (f ForeignCount) String() string {
 func (r Referrer) String() string {
 	switch {
 	case r.References > 0:
-		return fmt.Sprintf("%s of %s lead%s here", plural(r.References, "reference"), r.Storage, verbEnding(r.References))
+		return fmt.Sprintf("%s of %s lead%s here", figures.Plural(r.References, "reference"), r.Storage, figures.VerbEnding(r.References))
 	case r.Unreadable > 0:
-		return fmt.Sprintf("%s of %s can't be decoded and may refer to this storage", plural(r.Unreadable, "object"), r.Storage)
+		return fmt.Sprintf("%s of %s can't be decoded and may refer to this storage", figures.Plural(r.Unreadable, "object"), r.Storage)
 	case r.Looked != nil:
 		return fmt.Sprintf("%s may refer to what is younger than the last look at it, %s", r.Storage, r.Looked.UTC().Format(lookFormat))
 	}
@@ -91,13 +94,6 @@ func (r Referrer) String() string {
 const lookFormat = "2006-01-02 15:04:05 UTC"
 
 func quoteText(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
-
-func verbEnding(n int64) string {
-	if n == 1 {
-		return "s"
-	}
-	return ""
-}
 
 const foreignCounts = `
 	SELECT database, count(*), zoid = -1
@@ -188,14 +184,14 @@ func (p *pack) noteReferrers(ctx context.Context) error {
 			err = p.noteReferrer(ctx, m.target.Name, m.refs, m.refs.origin == own.origin)
 		}
 	}
-	toItself, _ := p.target.referredBy(own, true)
+	toItself, _ := referredBy(p.target, own, true)
 	if err == nil && toItself > 0 {
 		err = p.noteReferrer(ctx, p.target.Name, own, true)
 	}
 	if err != nil {
 		return fmt.Errorf("note which storages refer to this one: %w", err)
 	}
-	found, err := pgxRows(ctx, p.conn, pgx.RowToStructByPos[Referrer], referrers)
+	found, err := session.Rows(ctx, p.conn, pgx.RowToStructByPos[Referrer], referrers)
 	if err != nil {
 		return fmt.Errorf("read relpack.referred_by: %w", err)
 	}
@@ -216,7 +212,7 @@ func (p *pack) noteReferrers(ctx context.Context) error {
 }
 
 func (p *pack) noteReferrer(ctx context.Context, holder string, refs *foreignRefs, self bool) error {
-	count, unreadable := p.target.referredBy(refs, self)
+	count, unreadable := referredBy(p.target, refs, self)
 	_, err := p.conn.Exec(ctx, "SELECT relpack.note_referrer($1, $2, $3, $4, make_interval(secs => $5))",
 		holder, refs.origin, count, unreadable, refs.ago().Seconds())
 	return err
@@ -239,11 +235,11 @@ func (p *pack) refsLeft(ctx context.Context) error {
 
 // referredBy counts how many of a storage's references may mean this one. Where
 // the file doesn't tell how it is called, those may that mean no other.
-func (t Target) referredBy(refs *foreignRefs, self bool) (count, unreadable int64) {
+func referredBy(t target.Target, refs *foreignRefs, self bool) (count, unreadable int64) {
 	for _, found := range refs.databases {
-		mine := len(t.names) == 0 && !self && !found.Named
-		for _, name := range t.names {
-			mine = mine || foldName(name) == foldName(found.Database)
+		mine := len(t.Names) == 0 && !self && !found.Named
+		for _, name := range t.Names {
+			mine = mine || target.FoldName(name) == target.FoldName(found.Database)
 		}
 		if mine {
 			count += found.References
@@ -283,6 +279,6 @@ func (c *foreignChunk) add(zoid int64, refs []pickle.Foreign) {
 	for _, ref := range refs {
 		c.inrefs = append(c.inrefs, zoid)
 		c.zoids = append(c.zoids, ref.Oid)
-		c.databases = append(c.databases, plain(ref.Database))
+		c.databases = append(c.databases, pickle.Plain(ref.Database))
 	}
 }

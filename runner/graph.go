@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"relpack/runner/fault"
 )
 
 // build makes the graph if there is none, or goes on with a build that was
@@ -47,7 +49,7 @@ func (p *pack) build(ctx context.Context) error {
 			return err
 		}
 		if p.stopped() {
-			return errInterrupted
+			return fault.Interrupted
 		}
 	}
 	beside := newBeside(ctx, p)
@@ -74,7 +76,7 @@ func (p *pack) build(ctx context.Context) error {
 		p.report.took(phase, time.Since(start))
 		if p.stopped() {
 			p.progress.End()
-			return errInterrupted
+			return fault.Interrupted
 		}
 	}
 }
@@ -132,7 +134,7 @@ func (p *pack) reach(ctx context.Context) error {
 			return fmt.Errorf("settle what is reachable: %w", err)
 		}
 		if p.stopped() && more {
-			return errInterrupted
+			return fault.Interrupted
 		}
 	}
 	return nil
@@ -250,7 +252,7 @@ func (p *pack) persist(ctx context.Context, what string, try func() (bool, error
 	said := start
 	for {
 		got, err := try()
-		if err != nil && !isState(err, "55P03", "40P01") {
+		if err != nil && !fault.IsState(err, "55P03", "40P01") {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		if got && err == nil {
@@ -277,7 +279,7 @@ func (p *pack) gaveUp(ctx context.Context, what string, waited time.Duration) er
 	if who == nobodyInTheWay {
 		hint = "Run relpack again when there are fewer writes"
 	}
-	return &Error{Code: ExitFailure, Hint: hint,
+	return &fault.Error{Code: fault.ExitFailure, Hint: hint,
 		Err: fmt.Errorf("%s: %s; relpack gave up after %v (commit-lock-timeout)", what, who, waited.Round(time.Second))}
 }
 
@@ -291,7 +293,7 @@ func (p *pack) sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-p.options.Stop:
-		return errInterrupted
+		return fault.Interrupted
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -303,5 +305,5 @@ func (p *pack) inTheWay(ctx context.Context) string {
 	if err := p.conn.QueryRow(ctx, "SELECT relpack.in_the_way()").Scan(&who); err != nil || who == nil {
 		return nobodyInTheWay
 	}
-	return oneLine(*who)
+	return fault.OneLine(*who)
 }

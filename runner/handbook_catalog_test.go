@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/session"
 )
 
 // An attribute is a column of a table or view, or an argument of a function.
@@ -48,7 +50,7 @@ func readHandbook(t testing.TB) string {
 func attributes(t *testing.T) []attribute {
 	t.Helper()
 	_, conn := newStorage(t)
-	all, err := pgxRows(t.Context(), conn, pgx.RowToStructByPos[attribute], readAttributes)
+	all, err := session.Rows(t.Context(), conn, pgx.RowToStructByPos[attribute], readAttributes)
 	if err != nil {
 		t.Fatal(err)
 	}

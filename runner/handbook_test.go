@@ -13,8 +13,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/schema"
+	"relpack/runner/target"
 )
 
 const handbookFile = "../sql/README.md"
@@ -80,7 +83,7 @@ func cannotTest(t testing.TB, err error) {
 // handbook is the database that the handbook speaks of.
 type handbook struct {
 	t      testing.TB
-	target Target
+	target target.Target
 	psql   string
 	conn   *pgx.Conn // the other session
 }
@@ -125,8 +128,8 @@ func newHandbook(t testing.TB, psql string) *handbook {
 	// A month earlier: beyond the grace on whatever day this runs.
 	run(t, conn, "UPDATE object_state SET tid = tid - (44640::bigint << 32)")
 	run(t, conn, "VACUUM (ANALYZE) object_state")
-	if err := MigrateUp(t.Context(), target, migrations.Files, testLog(t)); err != nil {
-		t.Fatal(Message(err))
+	if err := schema.Up(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+		t.Fatal(fault.Message(err))
 	}
 	return &handbook{t: t, target: target, psql: psql, conn: conn}
 }
@@ -169,7 +172,7 @@ func (h *handbook) play(steps []step) string {
 
 const mark = "== end of statement =="
 
-// session executes statements in one session of psql; it returns what each of
+// sessionOn executes statements in one session of psql; it returns what each of
 // them prints, its errors last.
 func (h *handbook) session(steps []step) []string {
 	h.t.Helper()

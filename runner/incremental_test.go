@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // site is a storage that changes step by step.
@@ -180,7 +181,7 @@ func TestIncrementalEqualsFromScratch(t *testing.T) {
 
 // giveUpAllMissing gives up what vanished while live objects refer to it, and
 // what turns out to be missing then: whether there was anything.
-func giveUpAllMissing(t *testing.T, target Target, conn *pgx.Conn) (any bool) {
+func giveUpAllMissing(t *testing.T, target target.Target, conn *pgx.Conn) (any bool) {
 	t.Helper()
 	for get[bool](t, conn, "SELECT EXISTS (SELECT FROM relpack.missing WHERE NOT accepted)") {
 		giveUpMissing(t, conn)

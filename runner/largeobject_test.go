@@ -13,6 +13,7 @@ import (
 
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // orphans counts large objects that no blob refers to.
@@ -43,9 +44,9 @@ func expectNoOrphans(t *testing.T, conn *pgx.Conn, server *pgtest.Server) {
 func TestTwentyThousandBlobsInTheDatabaseGoWithTheDefaultNumberOfLocks(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
-	target := Target{DSN: server.DSN("postgres"), BlobsInDatabase: true,
-		CommitLockTimeout: defaultLockTimeout, BatchTimeout: defaultBatchTimeout}
-	conn := session(t, target)
+	target := target.Target{DSN: server.DSN("postgres"), BlobsInDatabase: true,
+		CommitLockTimeout: target.DefaultLockTimeout, BatchTimeout: target.DefaultBatchTimeout}
+	conn := sessionOn(t, target)
 	if err := zodbtest.CreateStorage(t.Context(), conn, zodbtest.V42); err != nil {
 		t.Fatal(err)
 	}

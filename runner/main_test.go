@@ -15,6 +15,7 @@ import (
 	"relpack/migrations"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // Every test's database is a copy of one with an empty storage of RelStorage
@@ -63,17 +64,17 @@ func install(ctx context.Context, conn *pgx.Conn) error {
 
 // newStorage is a database with an empty storage of RelStorage 4.2 and relpack
 // installed.
-func newStorage(t testing.TB) (Target, *pgx.Conn) {
+func newStorage(t testing.TB) (target.Target, *pgx.Conn) {
 	t.Helper()
 	db := pgtest.NewDatabase(t)
-	return Target{
+	return target.Target{
 		Name: "main", DSN: db.DSN,
-		CommitLockTimeout: defaultLockTimeout, BatchTimeout: defaultBatchTimeout,
+		CommitLockTimeout: target.DefaultLockTimeout, BatchTimeout: target.DefaultBatchTimeout,
 	}, db.Connect(t)
 }
 
 // newBareStorage is one that relpack has never seen.
-func newBareStorage(t testing.TB) (Target, *pgx.Conn) {
+func newBareStorage(t testing.TB) (target.Target, *pgx.Conn) {
 	t.Helper()
 	target, conn := newStorage(t)
 	run(t, conn, "SET client_min_messages = warning; DROP SCHEMA relpack CASCADE")
@@ -81,7 +82,7 @@ func newBareStorage(t testing.TB) (Target, *pgx.Conn) {
 }
 
 // newEmptyDatabase holds nothing at all.
-func newEmptyDatabase(t testing.TB) (Target, *pgx.Conn) {
+func newEmptyDatabase(t testing.TB) (target.Target, *pgx.Conn) {
 	t.Helper()
 	target, conn := newBareStorage(t)
 	run(t, conn, "DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC")

@@ -9,11 +9,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/schema"
+	"relpack/runner/target"
 )
 
 // newGallery has so many unreachable blobs in the database, and no relpack.
-func newGallery(t *testing.T, blobs int) (Target, *pgx.Conn) {
+func newGallery(t *testing.T, blobs int) (target.Target, *pgx.Conn) {
 	t.Helper()
 	target, conn := newBareStorage(t)
 	tid := commitAt(t, conn, time.Hour, links{0: {1}, 1: nil})
@@ -39,18 +42,18 @@ func TestMigrateUpIndexesChunksWhereBlobsAreInTheDatabase(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		blobs  int
-		target func(*Target)
+		target func(*target.Target)
 		before string // SQL
 		want   string
 	}{
-		"chunks":                {blobs: 1, want: blobIndex},
+		"chunks":                {blobs: 1, want: schema.BlobIndex},
 		"none":                  {},
-		"none yet, by the file": {target: func(target *Target) { target.BlobsInDatabase = true }, want: blobIndex},
-		"not wanted":            {blobs: 1, target: func(target *Target) { target.NoBlobIndex = true }},
+		"none yet, by the file": {target: func(target *target.Target) { target.BlobsInDatabase = true }, want: schema.BlobIndex},
+		"not wanted":            {blobs: 1, target: func(target *target.Target) { target.NoBlobIndex = true }},
 		"somebody else's":       {blobs: 1, before: "CREATE INDEX of_a_dba ON blob_chunk USING hash (chunk)", want: "of_a_dba"},
 		"of no use": {blobs: 1, before: "CREATE INDEX partly ON blob_chunk (chunk) WHERE zoid > 5",
-			want: "partly, " + blobIndex},
-		"a leftover": {blobs: 1, want: blobIndex, before: `CREATE INDEX relpack_blob_chunk_chunk ON blob_chunk (chunk);
+			want: "partly, " + schema.BlobIndex},
+		"a leftover": {blobs: 1, want: schema.BlobIndex, before: `CREATE INDEX relpack_blob_chunk_chunk ON blob_chunk (chunk);
 			UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'relpack_blob_chunk_chunk'::regclass`},
 		"no such table": {before: "DROP TABLE blob_chunk; CREATE VIEW blob_chunk AS SELECT 1 AS chunk"},
 	} {
@@ -66,7 +69,7 @@ func TestMigrateUpIndexesChunksWhereBlobsAreInTheDatabase(t *testing.T) {
 				expectIndex(t, conn, c.want)
 			}
 			down(t, target)
-			expectIndex(t, conn, strings.TrimSuffix(strings.TrimSuffix(c.want, blobIndex), ", "))
+			expectIndex(t, conn, strings.TrimSuffix(strings.TrimSuffix(c.want, schema.BlobIndex), ", "))
 		})
 	}
 }
@@ -75,14 +78,14 @@ func TestTheIndexOnChunksWaitsForATransactionNoLongerThanForALock(t *testing.T) 
 	t.Parallel()
 	target, conn := newGallery(t, 1)
 	target.CommitLockTimeout = time.Second
-	reader := session(t, target)
+	reader := sessionOn(t, target)
 	run(t, reader, "BEGIN")
 	run(t, reader, "UPDATE blob_chunk SET chunk_num = chunk_num")
-	err := MigrateUp(t.Context(), target, migrations.Files, testLog(t))
-	expectError(t, err, ExitFailure, "blob_chunk (chunk)", "a transaction was open")
+	err := schema.Up(t.Context(), target, migrations.Files, testLog(t))
+	expectError(t, err, fault.ExitFailure, "blob_chunk (chunk)", "a transaction was open")
 	run(t, reader, "COMMIT")
 	up(t, target)
-	expectIndex(t, conn, blobIndex)
+	expectIndex(t, conn, schema.BlobIndex)
 }
 
 func TestAMissingIndexOnChunksIsNamedBeforeADeletion(t *testing.T) {
@@ -90,7 +93,7 @@ func TestAMissingIndexOnChunksIsNamedBeforeADeletion(t *testing.T) {
 	target, conn := newGallery(t, 2000)
 	target.NoBlobIndex = true
 	up(t, target)
-	named := func(text string) bool { return strings.Contains(text, createBlobIndex) }
+	named := func(text string) bool { return strings.Contains(text, schema.CreateBlobIndex) }
 	if text := statusText(t, target); !named(text) {
 		t.Errorf("status:\n%s", text)
 	}
@@ -99,7 +102,7 @@ func TestAMissingIndexOnChunksIsNamedBeforeADeletion(t *testing.T) {
 	if report := packStorage(t, target, o); !named(fmt.Sprint(report.Notes())) {
 		t.Errorf("notes %q", report.Notes())
 	}
-	run(t, conn, createBlobIndex)
+	run(t, conn, schema.CreateBlobIndex)
 	if text := statusText(t, target); named(text) {
 		t.Errorf("status:\n%s", text)
 	}

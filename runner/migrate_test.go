@@ -13,19 +13,23 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
+	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/schema"
+	"relpack/runner/target"
 )
 
-func up(t testing.TB, target Target) {
+func up(t testing.TB, target target.Target) {
 	t.Helper()
-	if err := MigrateUp(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+	if err := schema.Up(t.Context(), target, migrations.Files, testLog(t)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func down(t testing.TB, target Target) {
+func down(t testing.TB, target target.Target) {
 	t.Helper()
-	if err := MigrateDown(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+	if err := schema.Down(t.Context(), target, migrations.Files, testLog(t)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -50,7 +54,7 @@ func TestDownLeavesNothingAndUpWorksAgain(t *testing.T) {
 		t.Errorf("up again creates\n%s\nnot\n%s", again, installed)
 	}
 	up(t, target) // nothing to do
-	if err := CheckInstalled(t.Context(), conn, migrations.Files); err != nil {
+	if err := schema.CheckInstalled(t.Context(), conn, target, migrations.Files); err != nil {
 		t.Error(err)
 	}
 }
@@ -60,7 +64,7 @@ func TestDownWarnsOfBlobFilesThatNobodyWillRemove(t *testing.T) {
 	target, conn := newStorage(t)
 	run(t, conn, "INSERT INTO relpack.blob_removal (zoid, tid) VALUES (5, 5), (6, 5)")
 	var said bytes.Buffer
-	if err := MigrateDown(t.Context(), target, migrations.Files, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
+	if err := schema.Down(t.Context(), target, migrations.Files, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
 		t.Fatal(err)
 	}
 	expectWords(t, said.String(), "the files of 2 deleted blobs stay", "relpack pack")
@@ -80,7 +84,7 @@ func TestDownKeepsWhatSomebodyElsePutIntoTheSchema(t *testing.T) {
 	t.Parallel()
 	target, conn := newStorage(t)
 	run(t, conn, "CREATE TABLE relpack.report_of_a_dba AS SELECT 1 AS one")
-	expectRefusal(t, MigrateDown(t.Context(), target, migrations.Files, testLog(t)), "report_of_a_dba")
+	expectRefusal(t, schema.Down(t.Context(), target, migrations.Files, testLog(t)), "report_of_a_dba")
 	run(t, conn, "DROP TABLE relpack.report_of_a_dba")
 	down(t, target)
 	if strings.Contains(catalog(t, conn), "relpack") {
@@ -93,7 +97,7 @@ func TestDownThatFailsKeepsRelpackAtWork(t *testing.T) {
 	target, conn := newStorage(t)
 	run(t, conn, "INSERT INTO object_state VALUES (0, 1, 1, 'x'); CREATE VIEW public.of_a_dba AS SELECT * FROM relpack.writer")
 	installed := catalog(t, conn)
-	expectRefusal(t, MigrateDown(t.Context(), target, migrations.Files, testLog(t)), "view public.of_a_dba depends on")
+	expectRefusal(t, schema.Down(t.Context(), target, migrations.Files, testLog(t)), "view public.of_a_dba depends on")
 	if after := catalog(t, conn); after != installed {
 		t.Errorf("half of relpack is gone, left is\n%s", after)
 	}
@@ -143,15 +147,15 @@ func TestNoMigrationWhileAPackRuns(t *testing.T) {
 			up(t, target)
 			run(t, conn, "SET application_name = 'zodbpack'; SELECT pg_advisory_lock("+fmt.Sprint(version.PackLock())+")")
 			pid := fmt.Sprintf("pid %d", conn.PgConn().PID())
-			expectError(t, MigrateUp(t.Context(), target, migrations.Files, testLog(t)), ExitLocked, pid, "zodbpack")
-			expectError(t, MigrateDown(t.Context(), target, migrations.Files, testLog(t)), ExitLocked, pid, "zodbpack")
+			expectError(t, schema.Up(t.Context(), target, migrations.Files, testLog(t)), fault.ExitLocked, pid, "zodbpack")
+			expectError(t, schema.Down(t.Context(), target, migrations.Files, testLog(t)), fault.ExitLocked, pid, "zodbpack")
 			run(t, conn, "SELECT pg_advisory_unlock_all()")
 			down(t, target)
 		})
 	}
 	bare, conn := newBareStorage(t)
 	run(t, conn, "SELECT pg_advisory_lock(-2)")
-	expectError(t, MigrateUp(t.Context(), bare, migrations.Files, testLog(t)), ExitLocked, fmt.Sprint(conn.PgConn().PID()))
+	expectError(t, schema.Up(t.Context(), bare, migrations.Files, testLog(t)), fault.ExitLocked, fmt.Sprint(conn.PgConn().PID()))
 }
 
 func TestMigrateUpPutsTriggersBackInForce(t *testing.T) {
@@ -168,12 +172,12 @@ func TestMigrateUpPutsTriggersBackInForce(t *testing.T) {
 			run(t, conn, "INSERT INTO object_state VALUES (0, 1, 1, 'x')")
 			run(t, conn, "SELECT relpack.require_storage()")
 			run(t, conn, damage)
-			log := &memory{}
-			if err := MigrateUp(t.Context(), target, migrations.Files, log.logger()); err != nil {
+			log := &pgtest.Log{}
+			if err := schema.Up(t.Context(), target, migrations.Files, log.Logger()); err != nil {
 				t.Fatal(err)
 			}
 			run(t, conn, "SELECT relpack.require_storage()")
-			log.wait(t, "installed again")
+			log.Wait(t, "installed again")
 		})
 	}
 }
@@ -183,20 +187,20 @@ func TestAnUpdateFromAnOlderVersionThatFailsKeepsTheOldOne(t *testing.T) {
 	target, conn := newStorage(t)
 	before := catalog(t, conn)
 	newer := withMore(t, "99999_broken.sql", "-- +goose Up\nCREATE TABLE relpack.half ();\nSELECT 1/0;\n-- +goose Down\nDROP TABLE relpack.half;\n")
-	err := MigrateUp(t.Context(), target, newer, testLog(t))
-	expectError(t, err, ExitFailure, "99999_broken.sql", "division by zero")
+	err := schema.Up(t.Context(), target, newer, testLog(t))
+	expectError(t, err, fault.ExitFailure, "99999_broken.sql", "division by zero")
 	if after := catalog(t, conn); after != before {
 		t.Errorf("it left\n%s", after)
 	}
-	if err := CheckInstalled(t.Context(), conn, migrations.Files); err != nil {
+	if err := schema.CheckInstalled(t.Context(), conn, target, migrations.Files); err != nil {
 		t.Error(err)
 	}
 	good := withMore(t, "99999_more.sql", "-- +goose Up\nCREATE TABLE relpack.more ();\n-- +goose Down\nDROP TABLE relpack.more;\n")
-	if err := MigrateUp(t.Context(), target, good, testLog(t)); err != nil {
+	if err := schema.Up(t.Context(), target, good, testLog(t)); err != nil {
 		t.Fatal(err)
 	}
-	expectRefusal(t, CheckInstalled(t.Context(), conn, migrations.Files), "older than the schema")
-	if err := MigrateDown(t.Context(), target, good, testLog(t)); err != nil {
+	expectRefusal(t, schema.CheckInstalled(t.Context(), conn, target, migrations.Files), "older than the schema")
+	if err := schema.Down(t.Context(), target, good, testLog(t)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -205,7 +209,7 @@ func TestMigrateStatusLooksWithoutATrace(t *testing.T) {
 	t.Parallel()
 	target, conn := newBareStorage(t)
 	before := catalog(t, conn)
-	status, err := MigrateStatus(t.Context(), target, migrations.Files, testLog(t))
+	status, err := schema.ReadStatus(t.Context(), target, migrations.Files, testLog(t))
 	if err != nil || status.Version != 0 || len(status.Migrations) == 0 || status.Migrations[0].Applied != nil {
 		t.Fatalf("%+v, %v", status, err)
 	}
@@ -213,7 +217,7 @@ func TestMigrateStatusLooksWithoutATrace(t *testing.T) {
 		t.Errorf("it left\n%s", after)
 	}
 	up(t, target)
-	if status, err = MigrateStatus(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+	if status, err = schema.ReadStatus(t.Context(), target, migrations.Files, testLog(t)); err != nil {
 		t.Fatal(err)
 	}
 	var text bytes.Buffer
@@ -239,7 +243,7 @@ func TestAMigrationThatIsOverHoldsNoLock(t *testing.T) {
 			FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
 			WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 			  AND (classid, objid) IS DISTINCT FROM (1919249520::oid, 3::oid)
-			  AND (classid::bigint << 32) | objid::bigint <> `+strconv.Itoa(migrationLock)); len(held) > 0 {
+			  AND (classid::bigint << 32) | objid::bigint <> `+strconv.Itoa(schema.MigrationLock)); len(held) > 0 {
 			t.Fatalf("held: %v", held)
 		}
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/record"
+	"relpack/runner/session"
 )
 
 // buildGraph is pack.build, with a range of one block a step.
@@ -70,16 +73,16 @@ func (r *modelRun) buildGraph(ctx context.Context) error {
 }
 
 func (r *modelRun) scanRanges(ctx context.Context) error {
-	ranges, err := pgxRows(ctx, r.w.packer, func(row pgx.CollectableRow) (b blockRange, err error) {
-		return b, row.Scan(&b.first, &b.last)
+	ranges, err := session.Rows(ctx, r.w.packer, func(row pgx.CollectableRow) (b record.Blocks, err error) {
+		return b, row.Scan(&b.First, &b.Last)
 	}, "SELECT first_block, last_block FROM relpack.scan_range ORDER BY first_block")
 	if err != nil {
 		return err
 	}
 	w := &scanWorker{pack: r.pack, reader: r.w.reader, writer: r.w.writer,
-		objects: newCopyBuffer("staged_object", "zoid, tid, class, size"), inrefs: newCopyBuffer("object_inref", "zoid, inref"),
-		foreign: newForeignBuffer()}
-	w.decoder = decoder{classes: &classCache{conn: r.w.class, ids: map[string]int32{}}, ids: map[string]int32{}}
+		objects: record.NewBuffer("staged_object", "zoid, tid, class, size"), inrefs: record.NewBuffer("object_inref", "zoid, inref"),
+		foreign: record.NewForeignBuffer()}
+	w.Decoder = record.NewDecoder(record.NoClasses(r.w.class))
 	if err := r.w.packer.QueryRow(ctx, "SELECT watermark FROM relpack.storage").Scan(&w.watermark); err != nil {
 		return err
 	}

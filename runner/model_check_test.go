@@ -5,6 +5,9 @@ import (
 	"iter"
 	"maps"
 	"slices"
+
+	"relpack/runner/fault"
+	"relpack/runner/progress"
 )
 
 // What must hold after the steps of a history.
@@ -139,7 +142,7 @@ func (h *modelHistory) afterPack(ctx context.Context, s modelStep, failed error)
 	case failed == errAbandoned:
 		h.w.counts["abandoned"]++
 		return h.afterCrash(ctx, s)
-	case isState(failed, stateRefused):
+	case fault.IsState(failed, fault.StateRefused):
 		if err := h.checkRefused(ctx, s, failed); err != nil {
 			return err
 		}
@@ -175,7 +178,7 @@ func (h *modelHistory) afterPack(ctx context.Context, s modelStep, failed error)
 // been through, and whatever was written since, there must be no difference.
 func (h *modelHistory) audit(ctx context.Context) error {
 	h.w.counts["audited"]++
-	p := &pack{target: h.w.target, log: modelLog, progress: silent{}, conn: h.w.app, packer: h.w.app.PgConn().PID(), report: &Report{}}
+	p := &pack{target: h.w.target, log: modelLog, progress: progress.Silent{}, conn: h.w.app, packer: h.w.app.PgConn().PID(), report: &Report{}}
 	var locked bool
 	var due int64
 	if err := h.w.app.QueryRow(ctx, "SELECT relpack.try_pack_lock()").Scan(&locked); err != nil || !locked {

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
 )
 
 // openTransaction begins another client's: it has a snapshot from now on, and
@@ -41,7 +43,7 @@ func (h *modelHistory) closeTransaction(ctx context.Context, s modelStep) error 
 	}
 	h.used[tid] = true
 	if err := modelStore(ctx, h.open, tid, writes); err != nil {
-		if isState(err, "40001") {
+		if fault.IsState(err, "40001") {
 			return h.open.Rollback(ctx)
 		}
 		return err
@@ -67,7 +69,7 @@ func (h *modelHistory) rootless(ctx context.Context) error {
 	if err := modelStore(ctx, h.w.app, root.tid, []modelWrite{{0, root.content}}); err != nil {
 		return err
 	}
-	if !isState(refused, stateRefused) || !strings.Contains(refused.Error(), "no root") {
+	if !fault.IsState(refused, fault.StateRefused) || !strings.Contains(refused.Error(), "no root") {
 		return lossf("a storage without root was packed: %v", refused)
 	}
 	h.touched[0] = true

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
 )
 
 // The last nets: what holds although the graph is wrong. It never is in a
@@ -48,7 +50,7 @@ func (r *modelRun) doomLive(ctx context.Context) error {
 			return lossUnless(!doomed, fmt.Sprintf("object %d was chosen, and %d refers to it", zoid, parent))
 		})
 		r.w.counts["choice in a wrong graph"]++
-		if refusal, is := asRefusal(refused); is && refusal.ConstraintName == cutOff {
+		if refusal, is := fault.AsRefusal(refused); is && refusal.ConstraintName == cutOff {
 			r.w.counts["choice in a wrong graph refused"]++
 			return nil
 		}

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"relpack/runner/fault"
 )
 
 // What is done to object_state as a table. None of it changes a row by a
@@ -168,7 +170,7 @@ func (h *modelHistory) checkDoubt(refused error) error {
 }
 
 func isDoubt(err error) bool {
-	return isState(err, stateRefused) && strings.Contains(err.Error(), "the graph may not match the storage")
+	return fault.IsState(err, fault.StateRefused) && strings.Contains(err.Error(), "the graph may not match the storage")
 }
 
 // unlessRewrittenModel is pack.unlessRewritten.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
 )
 
@@ -115,7 +116,7 @@ func (r *modelRun) sweepReferred(ctx context.Context) error {
 			return err
 		})
 		r.w.counts["sweep while another storage refers to this one"]++
-		if !isState(refused, stateRefused) {
+		if !fault.IsState(refused, fault.StateRefused) {
 			return lossf("a storage that another one may refer to was swept: %v", refused)
 		}
 		if r.report.packTime == nil {

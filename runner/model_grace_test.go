@@ -13,6 +13,8 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/session"
+	"relpack/runner/target"
 )
 
 // What histories can't say about grace: they have one clock, and no memory of
@@ -35,7 +37,7 @@ func commitAged(t *testing.T, conn *pgx.Conn, age time.Duration, refs map[int64]
 	return tid
 }
 
-func packDays(t *testing.T, target Target, days float64) *Report {
+func packDays(t *testing.T, target target.Target, days float64) *Report {
 	t.Helper()
 	return packStorage(t, target, PackOptions{Days: days, Version: "test", Migrations: migrations.Files})
 }
@@ -43,7 +45,7 @@ func packDays(t *testing.T, target Target, days float64) *Report {
 // findings are what relpack.verify() says, severity first.
 func findings(t *testing.T, conn *pgx.Conn) []string {
 	t.Helper()
-	rows, err := pgxRows(t.Context(), conn, pgx.RowTo[string],
+	rows, err := session.Rows(t.Context(), conn, pgx.RowTo[string],
 		"SELECT format('%s: %s %s', severity, finding, zoids) FROM relpack.verify()")
 	if err != nil {
 		t.Fatal(err)

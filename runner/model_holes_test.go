@@ -7,6 +7,9 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
+	"relpack/runner/session"
 )
 
 // Rows that vanish behind relpack's back. As long as a live object refers to
@@ -148,7 +151,7 @@ func (h *modelHistory) checkHoles(found modelFound) error {
 // acceptMissing gives up what relpack calls missing, but for those that the
 // step has no room for.
 func (h *modelHistory) acceptMissing(ctx context.Context, s modelStep) error {
-	zoids, err := pgxRows(ctx, h.w.app, pgx.RowTo[int64], "SELECT zoid FROM relpack.missing ORDER BY zoid LIMIT $1", max(s.args["most"], 1))
+	zoids, err := session.Rows(ctx, h.w.app, pgx.RowTo[int64], "SELECT zoid FROM relpack.missing ORDER BY zoid LIMIT $1", max(s.args["most"], 1))
 	if err != nil || len(zoids) == 0 {
 		return err
 	}
@@ -166,7 +169,7 @@ func (h *modelHistory) acceptMissing(ctx context.Context, s modelStep) error {
 // that vanished.
 func (h *modelHistory) checkRefusedInit(ctx context.Context) (bool, error) {
 	_, err := h.w.app.Exec(ctx, "SELECT relpack.require_no_holes()")
-	if !isState(err, stateRefused) {
+	if !fault.IsState(err, fault.StateRefused) {
 		return false, errors.Join(err, h.checkNothingVanished())
 	}
 	h.w.counts["init refused"]++

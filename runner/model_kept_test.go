@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"relpack/runner/fault"
 )
 
 // Rows that somebody else does not let go: a BEFORE trigger returns NULL for
@@ -110,8 +112,8 @@ func (h *modelHistory) checkSwept(deleted, expected []int64, back map[int64]bool
 }
 
 func isKept(err error) bool {
-	return isState(err, stateRefused) && strings.Contains(err.Error(), "a trigger on public.object_state keeps rows") ||
-		isState(err, stateRefused) && strings.Contains(err.Error(), "a trigger on object_state keeps rows")
+	return fault.IsState(err, fault.StateRefused) && strings.Contains(err.Error(), "a trigger on public.object_state keeps rows") ||
+		fault.IsState(err, fault.StateRefused) && strings.Contains(err.Error(), "a trigger on object_state keeps rows")
 }
 
 // checkKept: a deletion is refused for a trigger only if that keeps garbage,

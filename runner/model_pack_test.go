@@ -10,7 +10,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/progress"
+	"relpack/runner/record"
 )
 
 // A modelRun is a pack whose steps, each a transaction of the real one, are
@@ -64,7 +67,7 @@ func modelDo[T any](ctx context.Context, r *modelRun, sql string, args ...any) (
 	}
 	// Autovacuum may have a table for a moment; see pack.persist.
 	for range 20 {
-		if err = r.w.packer.QueryRow(ctx, sql, args...).Scan(&value); !isState(err, "55P03") {
+		if err = r.w.packer.QueryRow(ctx, sql, args...).Scan(&value); !fault.IsState(err, "55P03") {
 			break
 		}
 	}
@@ -74,7 +77,7 @@ func modelDo[T any](ctx context.Context, r *modelRun, sql string, args ...any) (
 // steps packs step by step.
 func (h *modelHistory) steps(ctx context.Context, s modelStep, done func(*modelRun) error) (err error) {
 	r := &modelRun{modelHistory: h, step: s, pack: &pack{
-		target: h.w.target, options: modelOptions(s), log: modelLog, progress: silent{}, conn: h.w.packer, packer: h.w.packer.PgConn().PID(), report: &Report{},
+		target: h.w.target, options: modelOptions(s), log: modelLog, progress: progress.Silent{}, conn: h.w.packer, packer: h.w.packer.PgConn().PID(), report: &Report{},
 	}}
 	defer func() {
 		if _, lost := h.w.packer.Exec(ctx, "SELECT relpack.release_pack_lock()"); lost != nil && err == nil {
@@ -191,7 +194,7 @@ func (r *modelRun) catchUpModel(ctx context.Context) error {
 		// What is found overtaken makes an event.
 		r.reported(maybeReports)
 	}
-	x := r.newExaminer(&classCache{conn: r.w.class, ids: map[string]int32{}})
+	x := r.newExaminer(record.NoClasses(r.w.class))
 	x.limit = int(max(r.step.args["chunk"], 1))
 	x.beside = r.w.reader
 	for pending > 0 {

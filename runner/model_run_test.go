@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
 )
 
 // packByRunner calls Pack itself. With crash=n it is stopped dead after its
@@ -28,7 +30,7 @@ func (h *modelHistory) packByRunner(ctx context.Context, s modelStep) error {
 		}
 		if refused {
 			_, err := Pack(ctx, h.w.target, modelOptions(s), modelLog)
-			return lossUnless(isState(err, stateRefused), fmt.Sprintf("objects are missing, and the graph is built anew: %v", err))
+			return lossUnless(fault.IsState(err, fault.StateRefused), fmt.Sprintf("objects are missing, and the graph is built anew: %v", err))
 		}
 		h.forgetGraph()
 		h.building = true
@@ -63,7 +65,7 @@ func (h *modelHistory) packByRunner(ctx context.Context, s modelStep) error {
 	if _, checked := h.afterSweep(ctx, packTid, 0); checked != nil {
 		return checked
 	}
-	if ExitCode(err) == ExitRefused && len(h.held) > 0 && strings.Contains(err.Error(), " set aside") {
+	if fault.ExitCode(err) == fault.ExitRefused && len(h.held) > 0 && strings.Contains(err.Error(), " set aside") {
 		h.w.counts["set aside"]++
 		err = nil
 	}
@@ -151,14 +153,14 @@ func (h *modelHistory) sweepByHand(ctx context.Context, s modelStep) error {
 		outcome, _, err := h.sweepBeside(ctx, s, packTime)
 		s.writes = nil
 		switch {
-		case h.altered != noReports && isState(err, stateRefused):
+		case h.altered != noReports && fault.IsState(err, fault.StateRefused):
 			h.w.counts["sweep of an altered table refused"]++
 			return nil
 		case h.altered == sureReports:
 			return lossf("a table was altered, and what a sweep in psql says is: %s %v", outcome, err)
 		case isKept(err):
 			return h.checkKept(ctx, err)
-		case isState(err, stateRefused) && !clean && !strings.Contains(err.Error(), "live objects refer to"):
+		case fault.IsState(err, fault.StateRefused) && !clean && !strings.Contains(err.Error(), "live objects refer to"):
 			h.w.counts["sweep refused"]++
 			return nil
 		case err != nil:

@@ -13,6 +13,8 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/internal/pgtest"
+	"relpack/runner/session"
+	"relpack/runner/target"
 )
 
 // A modelWorker has a database in which it plays one history after the other.
@@ -20,7 +22,7 @@ import (
 // begins with object_state and all of relpack's tables as a first build of a
 // storage with nothing but its root leaves them.
 type modelWorker struct {
-	target  Target
+	target  target.Target
 	app     *pgx.Conn // a client of the site, and who types in psql
 	other   *pgx.Conn // another client, with a transaction that stays open
 	packer  *pgx.Conn // relpack's main session
@@ -42,18 +44,18 @@ func newModelWorker(t testing.TB, quick bool) *modelWorker {
 	db := pgtest.NewDatabase(t)
 	w := &modelWorker{
 		quick:  quick,
-		target: Target{Name: "model", DSN: db.DSN, CommitLockTimeout: 5 * time.Second, BatchTimeout: defaultBatchTimeout},
+		target: target.Target{Name: "model", DSN: db.DSN, CommitLockTimeout: 5 * time.Second, BatchTimeout: target.DefaultBatchTimeout},
 		counts: map[string]int{},
 	}
 	w.prepare(t, db)
 	w.app, w.other, w.alter = db.Connect(t), db.Connect(t), db.Connect(t)
 	for _, conn := range []**pgx.Conn{&w.packer, &w.reader, &w.writer, &w.class} {
-		session, err := (&pack{target: w.target, log: modelLog}).session(t.Context(), "model")
+		own, err := (&pack{target: w.target, log: modelLog}).session(t.Context(), "model")
 		if err != nil {
 			t.Fatal(err)
 		}
-		*conn = session
-		t.Cleanup(func() { closeSession(session) })
+		*conn = own
+		t.Cleanup(func() { session.Close(own) })
 	}
 	return w
 }
@@ -218,7 +220,7 @@ func (w *modelWorker) verify(ctx context.Context) (dangling int64, err error) {
 		Objects           *int64
 		Zoids             []int64
 	}
-	found, err := pgxRows(ctx, w.app, pgx.RowToStructByPos[finding],
+	found, err := session.Rows(ctx, w.app, pgx.RowToStructByPos[finding],
 		"SELECT severity, finding, objects, zoids FROM relpack.verify()")
 	for _, f := range found {
 		switch {

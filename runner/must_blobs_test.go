@@ -9,12 +9,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // newAlbum is a storage with blobs 2 to 4, of which 3 and 4 are unreachable. 2
 // and 3 have a superseded revision beside the current one.
-func newAlbum(t *testing.T, layout string) (target Target, conn *pgx.Conn, tid int64) {
+func newAlbum(t *testing.T, layout string) (target target.Target, conn *pgx.Conn, tid int64) {
 	t.Helper()
 	target, conn = newStorage(t)
 	target.BlobDir = t.TempDir()
@@ -36,14 +38,14 @@ func newAlbum(t *testing.T, layout string) (target Target, conn *pgx.Conn, tid i
 	return target, conn, tid
 }
 
-func writeBlob(t *testing.T, target Target, layout string, zoid, tid int64) {
+func writeBlob(t *testing.T, target target.Target, layout string, zoid, tid int64) {
 	t.Helper()
 	if err := zodbtest.WriteBlob(target.BlobDir, layout, zoid, tid, []byte("content")); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func expectBlob(t *testing.T, target Target, layout string, zoid, tid int64, want bool) {
+func expectBlob(t *testing.T, target target.Target, layout string, zoid, tid int64, want bool) {
 	t.Helper()
 	_, err := os.Stat(zodbtest.BlobPath(target.BlobDir, layout, zoid, tid))
 	if got := err == nil; got != want {
@@ -109,7 +111,7 @@ func TestAnObjectRestoredWhileItsFileIsAboutToGoKeepsIt(t *testing.T) {
 func TestFilesAreNotTouchedWhileAWriteIsInFlight(t *testing.T) {
 	t.Parallel()
 	target, conn, tid := newAlbum(t, zodbtest.Bushy)
-	writer := session(t, target)
+	writer := sessionOn(t, target)
 	var tx pgx.Tx
 	begun := make(chan struct{})
 	done := make(chan error, 1)
@@ -198,7 +200,7 @@ func TestAnotherStoragesBlobDirectoryLosesNothing(t *testing.T) {
 	}
 	target.BlobDir = other
 	_, err := Pack(t.Context(), target, everything, testLog(t))
-	expectError(t, err, ExitRefused, other)
+	expectError(t, err, fault.ExitRefused, other)
 	expectBlob(t, target, zodbtest.Bushy, 3, tid-7, true)
 	expectStored(t, conn, 0, 1, 2, 3, 4)
 	// Nor where there is no live blob to tell it by.
@@ -218,7 +220,7 @@ func TestAWrongBlobDirectoryIsFoundOutBeforeAnythingIsDone(t *testing.T) {
 	for _, dir := range []string{filepath.Join(target.BlobDir, "nowhere"), file} {
 		wrong := target
 		wrong.BlobDir = dir
-		if _, err := Pack(t.Context(), wrong, everything, testLog(t)); ExitCode(err) != ExitFailure || !strings.Contains(err.Error(), dir) {
+		if _, err := Pack(t.Context(), wrong, everything, testLog(t)); fault.ExitCode(err) != fault.ExitFailure || !strings.Contains(err.Error(), dir) {
 			t.Errorf("error %v, want one that names %s", err, dir)
 		}
 	}
@@ -240,7 +242,7 @@ func TestAFileThatCannotGoStaysListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Pack(t.Context(), target, everything, testLog(t))
-	if ExitCode(err) != ExitFailure || !strings.Contains(err.Error(), path) {
+	if fault.ExitCode(err) != fault.ExitFailure || !strings.Contains(err.Error(), path) {
 		t.Errorf("error %v, want one that names %s", err, path)
 	}
 	expectStored(t, conn, 0, 1, 2)

@@ -7,13 +7,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // garden is a root with an attached pair, and old garbage in three levels.
 var garden = links{0: {1}, 1: {2}, 2: nil, 10: {11}, 11: {12, 13}, 12: {10}, 13: nil}
 
 // newGarden is a storage in which all that is known.
-func newGarden(t *testing.T) (Target, *pgx.Conn) {
+func newGarden(t *testing.T) (target.Target, *pgx.Conn) {
 	t.Helper()
 	target, conn := newStorage(t)
 	commitAt(t, conn, 48*time.Hour, garden)
@@ -32,7 +33,7 @@ func TestWritesOfEveryIsolationAreSeenBeforeAndAfterTheWatermark(t *testing.T) {
 			t.Parallel()
 			target, conn := newGarden(t)
 			// Its snapshot is older than the next watermark.
-			writer := session(t, target)
+			writer := sessionOn(t, target)
 			tx, err := writer.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: level})
 			if err != nil {
 				t.Fatal(err)
@@ -98,7 +99,7 @@ func TestTheWatermarkDoesNotKeepWritersWaiting(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
 	// A writer in flight, which holds the commit lock for long.
-	slow := session(t, target)
+	slow := sessionOn(t, target)
 	tx, err := slow.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +141,7 @@ func TestTheWatermarkDoesNotOvertakeAWriterInFlight(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
 	// It makes no event, its tid being above the watermark as it is now.
-	writer := session(t, target)
+	writer := sessionOn(t, target)
 	tx, err := writer.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +166,7 @@ func TestTheWatermarkDoesNotOvertakeAWriterInFlight(t *testing.T) {
 func TestCommittersGoOnWhileRelpackTriesForItsLock(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
-	slow := session(t, target)
+	slow := sessionOn(t, target)
 	tx, err := slow.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +174,7 @@ func TestCommittersGoOnWhileRelpackTriesForItsLock(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), restoreRow, 60, 5, zodbtest.Record(zodbtest.Document)); err != nil {
 		t.Fatal(err)
 	}
-	other := session(t, target)
+	other := sessionOn(t, target)
 	stop := make(chan struct{})
 	tried := make(chan int, 1)
 	go func() {

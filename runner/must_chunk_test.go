@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/progress"
+	"relpack/runner/session"
 )
 
 // A watch looks, whenever a chunk is done, at the transactions that relpack has
@@ -26,7 +29,7 @@ func newWatch(t *testing.T, conn *pgx.Conn, allowed int) *watch {
 	return &watch{t: t, conn: conn, allowed: allowed, ranges: map[string]map[string]bool{}}
 }
 
-func (w *watch) progress(phase string) Progress {
+func (w *watch) progress(phase string) progress.Meter {
 	return &hooks{add: func(name string, _ int64) {
 		if name == phase {
 			w.look()
@@ -39,7 +42,7 @@ func (w *watch) look() {
 	defer w.mu.Unlock()
 	w.looks++
 	type open struct{ Application, Transaction, Query string }
-	found, err := pgxRows(w.t.Context(), w.conn, pgx.RowToStructByPos[open], `
+	found, err := session.Rows(w.t.Context(), w.conn, pgx.RowToStructByPos[open], `
 		SELECT application_name, concat_ws(' ', pid, xact_start), query
 		FROM pg_stat_activity
 		WHERE datname = current_database()

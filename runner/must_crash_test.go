@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // A tangle with all kinds of changes to come: containers 1 to 3 below the root,
@@ -21,9 +22,9 @@ func tangle() links {
 
 // stir changes what the last stir left: it cuts one half, attaches the other,
 // moves, adds, deletes behind relpack's back and restores.
-func stir(t *testing.T, target Target, round int64) {
+func stir(t *testing.T, target target.Target, round int64) {
 	t.Helper()
-	conn := session(t, target)
+	conn := sessionOn(t, target)
 	fresh := 1000 + 10*round
 	if round%2 == 0 {
 		commit(t, conn, links{0: {1, 3, fresh}, fresh: {fresh + 1, 901}, fresh + 1: {fresh, 21}})

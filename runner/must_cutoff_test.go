@@ -4,6 +4,9 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
+	"relpack/runner/target"
 )
 
 // lostParents are ways in which a live object comes to be taken for garbage.
@@ -30,7 +33,7 @@ var lostParents = map[string]func(t *testing.T, conn *pgx.Conn){
 }
 
 // newHeld is a storage with garbage and 2, to which 1 and 5 refer, as packed once.
-func newHeld(t *testing.T) (Target, *pgx.Conn) {
+func newHeld(t *testing.T) (target.Target, *pgx.Conn) {
 	t.Helper()
 	target, conn := newStorage(t)
 	commit(t, conn, links{0: {1, 5}, 1: {2}, 2: {3, 4}, 3: {4}, 4: {2}, 5: {2}, 10: {11}, 11: {10, 2}})
@@ -48,10 +51,10 @@ func TestNothingIsDeletedThatALiveObjectRefersTo(t *testing.T) {
 			all := stored(t, conn)
 			lose(t, conn)
 			_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-			expectState(t, err, stateRefused)
+			expectState(t, err, fault.StateRefused)
 			expectStored(t, conn, all...)
 			_, err = Pack(t.Context(), target, everything, testLog(t))
-			expectError(t, err, ExitRefused, "live objects refer to what would be deleted: zoid 2 (from", "It is mended now")
+			expectError(t, err, fault.ExitRefused, "live objects refer to what would be deleted: zoid 2 (from", "It is mended now")
 			expectStored(t, conn, all...)
 			expectExact(t, conn)
 			packStorage(t, target, everything)
@@ -68,7 +71,7 @@ func TestWhatALiveObjectRefersToIsNamedByEveryChoice(t *testing.T) {
 	run(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid IN (2, 3, 4)")
 	for range 2 {
 		_, err := conn.Exec(t.Context(), "SELECT relpack.doom(NULL)")
-		expectError(t, err, ExitRefused, "live objects refer to what would be deleted: zoid 2 (from 1)", "relpack pack")
+		expectError(t, err, fault.ExitRefused, "live objects refer to what would be deleted: zoid 2 (from 1)", "relpack pack")
 	}
 	expectRefused(t, target)
 	packStorage(t, target, everything)

@@ -9,12 +9,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // newMixed is a storage with chosen records; 0, 1 and 2 are a live chain,
 // 10 to 12 garbage, all of two days ago.
-func newMixed(t *testing.T, records map[int64][]byte) (Target, *pgx.Conn) {
+func newMixed(t *testing.T, records map[int64][]byte) (target.Target, *pgx.Conn) {
 	t.Helper()
 	target, conn := newStorage(t)
 	all := links{0: {1}, 1: {2}, 2: nil, 10: {11}, 11: {12}, 12: nil}.records()
@@ -49,12 +51,12 @@ func TestAnOpaqueLiveObjectStopsEveryDeletion(t *testing.T) {
 			t.Parallel()
 			target, conn := newMixed(t, map[int64][]byte{2: record})
 			_, err := Pack(t.Context(), target, everything, testLog(t))
-			if ExitCode(err) != ExitRefused || !strings.Contains(Message(err), "zoid 2") {
+			if fault.ExitCode(err) != fault.ExitRefused || !strings.Contains(fault.Message(err), "zoid 2") {
 				t.Errorf("error %q, want a refusal that names zoid 2", err)
 			}
 			expectProblem(t, conn, 2, "opaque")
 			_, err = conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-			expectState(t, err, stateRefused)
+			expectState(t, err, fault.StateRefused)
 			expectStored(t, conn, 0, 1, 2, 10, 11, 12)
 			// Mended, it says what it refers to.
 			commit(t, conn, links{2: {11}})
@@ -106,7 +108,7 @@ func TestOpaqueGarbageThatStaysStopsEveryDeletion(t *testing.T) {
 	commitRecords(t, conn, map[int64][]byte{20: opaque["truncated"], 1: zodbtest.Record(zodbtest.Document, 2)})
 	o := everything
 	o.Days = 1
-	if _, err := Pack(t.Context(), target, o, testLog(t)); ExitCode(err) != ExitRefused || !strings.Contains(Message(err), "zoid 20") {
+	if _, err := Pack(t.Context(), target, o, testLog(t)); fault.ExitCode(err) != fault.ExitRefused || !strings.Contains(fault.Message(err), "zoid 20") {
 		t.Errorf("error %v, want a refusal that names zoid 20", err)
 	}
 	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 20)
@@ -248,7 +250,7 @@ func TestASweepByRelpackDecodesWhatWasWrittenMeanwhile(t *testing.T) {
 			target, conn := newGarden(t)
 			all := stored(t, conn)
 			commitRecords(t, conn, map[int64][]byte{1: c.state, 78: zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 2))})
-			p := &pack{target: target, conn: session(t, target), report: &Report{}}
+			p := &pack{target: target, conn: sessionOn(t, target), report: &Report{}}
 			b, err := p.sweepBatch(t.Context(), c.batch, true)
 			if err != nil {
 				t.Fatal(err)

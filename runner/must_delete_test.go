@@ -4,10 +4,11 @@ import (
 	"testing"
 
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // packRefused packs and wants an error with ExitRefused that says all of words.
-func packRefused(t *testing.T, target Target, words ...string) *Report {
+func packRefused(t *testing.T, target target.Target, words ...string) *Report {
 	t.Helper()
 	report, err := Pack(t.Context(), target, everything, testLog(t))
 	expectRefusal(t, err, words...)

@@ -9,8 +9,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // doubts are the ways in which a graph may have stopped describing its storage
@@ -67,8 +69,8 @@ func TestADoubtIsNamedAndHealedByComparing(t *testing.T) {
 			target, conn := newGarden(t)
 			doubt.arise(t, conn, func() { restore(t, conn, 2, 5, document(10)) })
 			expectDoubt(t, target, conn, doubt.message)
-			log := &memory{}
-			report, err := Pack(t.Context(), target, everything, log.logger())
+			log := &pgtest.Log{}
+			report, err := Pack(t.Context(), target, everything, log.Logger())
 			if err != nil || !report.Compared || report.Doubt != doubt.message {
 				t.Errorf("%v, compared %v, doubt %q", err, report.Compared, report.Doubt)
 			}
@@ -90,14 +92,14 @@ func TestADoubtIsNamedAndHealedByComparing(t *testing.T) {
 }
 
 // expectDoubt wants everybody who could delete or look to be told.
-func expectDoubt(t *testing.T, target Target, conn *pgx.Conn, message string) {
+func expectDoubt(t *testing.T, target target.Target, conn *pgx.Conn, message string) {
 	t.Helper()
 	if got := get[string](t, conn, "SELECT coalesce(relpack.doubt(), 'none')"); got != message {
 		t.Errorf("doubt %q, want %q", got, message)
 	}
 	before := stored(t, conn)
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectError(t, err, ExitRefused, "the graph may not match the storage: "+message, "relpack pack")
+	expectError(t, err, fault.ExitRefused, "the graph may not match the storage: "+message, "relpack pack")
 	expectStored(t, conn, before...)
 	status, err := Status(t.Context(), target, migrations.Files, testLog(t))
 	if err != nil || status.Graph.Doubt == nil || *status.Graph.Doubt != message {
@@ -111,12 +113,12 @@ func TestASubscribedTableIsDoubtedUntilItIsOneNoMore(t *testing.T) {
 	received := func(zoid int64) { received(t, subscriber, zoid) }
 	received(13)
 	_, err := Pack(t.Context(), target, everything, testLog(t))
-	expectError(t, err, ExitRefused, "the graph may not match the storage: object_state receives rows by logical replication, which fires no triggers")
+	expectError(t, err, fault.ExitRefused, "the graph may not match the storage: object_state receives rows by logical replication, which fires no triggers")
 	restore(t, publisher, 2, 5, document(11))
 	commit(t, publisher, links{30: nil})
 	received(30)
 	_, err = subscriber.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectError(t, err, ExitRefused, "by logical replication")
+	expectError(t, err, fault.ExitRefused, "by logical replication")
 	run(t, subscriber, "DROP SUBSCRIPTION zodb")
 	if report := packStorage(t, target, everything); !report.Compared {
 		t.Error("nothing was compared")
@@ -134,7 +136,7 @@ func storageOn(t *testing.T, server *pgtest.Server, name string) *pgx.Conn {
 	if _, _, err := pgtest.CreateDatabase(t.Context(), server.DSN("postgres"), name); err != nil {
 		t.Fatal(err)
 	}
-	conn := session(t, Target{DSN: server.DSN(name)})
+	conn := sessionOn(t, target.Target{DSN: server.DSN(name)})
 	if err := zodbtest.CreateStorage(t.Context(), conn, zodbtest.V42); err != nil {
 		t.Fatal(err)
 	}
@@ -166,8 +168,8 @@ func TestADumpWithoutPartsOfTheGraphIsNotBelieved(t *testing.T) {
 			if err == nil {
 				t.Error("a sweep believes it")
 			}
-			log := &memory{}
-			report, err := Pack(t.Context(), target, everything, log.logger())
+			log := &pgtest.Log{}
+			report, err := Pack(t.Context(), target, everything, log.Logger())
 			if err != nil || report.FirstBuild != c.firstBuild {
 				t.Fatalf("%v, first build %v\n%s", err, report.FirstBuild, log)
 			}
@@ -180,20 +182,20 @@ func TestADumpWithoutPartsOfTheGraphIsNotBelieved(t *testing.T) {
 
 func TestAConfigurationWithoutGarbageCollectionIsRefused(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
+	stored, conn := newGarden(t)
 	file := filepath.Join(t.TempDir(), "site.conf")
-	text := "<relstorage>\nkeep-history false\npack-gc false\n<postgresql>\ndsn " + target.DSN + "\n</postgresql>\n</relstorage>\n"
+	text := "<relstorage>\nkeep-history false\npack-gc false\n<postgresql>\ndsn " + stored.DSN + "\n</postgresql>\n</relstorage>\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	targets, err := Targets(file, "", "")
+	targets, err := target.Targets(file, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = Pack(t.Context(), targets[0], everything, testLog(t))
-	expectError(t, err, ExitRefused, "site.conf:3: pack-gc is false", "only other databases refer to")
+	expectError(t, err, fault.ExitRefused, "site.conf:3: pack-gc is false", "only other databases refer to")
 	_, err = Verify(t.Context(), targets[0], verifyOptions(true), testLog(t))
-	expectError(t, err, ExitRefused, "pack-gc is false")
+	expectError(t, err, fault.ExitRefused, "pack-gc is false")
 	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 }
 

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"relpack/migrations"
+	"relpack/runner/schema"
 )
 
 func TestARestoreThatLeftRelpacksDataOutIsToldFromOneThatNeverHadIt(t *testing.T) {
@@ -19,8 +20,8 @@ func TestARestoreThatLeftRelpacksDataOutIsToldFromOneThatNeverHadIt(t *testing.T
 			for range 2 {
 				_, err := Pack(t.Context(), target, everything, testLog(t))
 				expectRefusal(t, err, c.says, "DROP SCHEMA relpack CASCADE", "relpack migrate up")
-				expectRefusal(t, MigrateUp(t.Context(), target, migrations.Files, testLog(t)), c.says, "DROP SCHEMA relpack CASCADE", "relpack migrate up")
-				expectRefusal(t, MigrateDown(t.Context(), target, migrations.Files, testLog(t)), c.says, "DROP SCHEMA relpack CASCADE")
+				expectRefusal(t, schema.Up(t.Context(), target, migrations.Files, testLog(t)), c.says, "DROP SCHEMA relpack CASCADE", "relpack migrate up")
+				expectRefusal(t, schema.Down(t.Context(), target, migrations.Files, testLog(t)), c.says, "DROP SCHEMA relpack CASCADE")
 			}
 			run(t, conn, "DROP SCHEMA relpack CASCADE")
 			up(t, target)

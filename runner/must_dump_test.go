@@ -9,10 +9,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/internal/pgtest"
+	"relpack/runner/target"
 )
 
 // restored is a database with what pg_dump, with these options, tells of another.
-func restored(t *testing.T, target Target, options ...string) (Target, *pgx.Conn) {
+func restored(t *testing.T, target target.Target, options ...string) (target.Target, *pgx.Conn) {
 	t.Helper()
 	other, conn := newEmptyDatabase(t)
 	run(t, conn, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
@@ -21,7 +22,7 @@ func restored(t *testing.T, target Target, options ...string) (Target, *pgx.Conn
 }
 
 // restoreInto fills a database with that, by pg_restore with options of its own.
-func restoreInto(t *testing.T, other Target, restoring []string, target Target, options ...string) {
+func restoreInto(t *testing.T, other target.Target, restoring []string, target target.Target, options ...string) {
 	t.Helper()
 	programs, err := pgtest.Find(t.Context())
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 func TestOldGarbageThatIsAttachedAgainBringsAlongWhatItReaches(t *testing.T) {
@@ -42,7 +43,7 @@ func TestGarbageAttachedBetweenTheChoiceAndTheSweepStays(t *testing.T) {
 
 // newBegun is a storage with old garbage, the deletion of which has begun:
 // what is begun is finished, and asks nobody for its age.
-func newBegun(t *testing.T) (Target, *pgx.Conn) {
+func newBegun(t *testing.T) (target.Target, *pgx.Conn) {
 	t.Helper()
 	target, conn := newStorage(t)
 	l := links{0: {1}, 1: nil, 3000: {3001}, 3001: {3002}, 3002: nil}
@@ -59,7 +60,7 @@ func newBegun(t *testing.T) (Target, *pgx.Conn) {
 }
 
 // graced packs with a day of grace, and acts before the first batch.
-func graced(t *testing.T, target Target, act func()) {
+func graced(t *testing.T, target target.Target, act func()) {
 	t.Helper()
 	o := before("delete", act)
 	o.Days = 1

@@ -7,11 +7,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // newQuiet is a storage without a commit since three days, of which a pack knows
 // everything. Below 1 hangs a subtree, below 20 a wide one.
-func newQuiet(t *testing.T) (Target, *pgx.Conn) {
+func newQuiet(t *testing.T) (target.Target, *pgx.Conn) {
 	t.Helper()
 	target, conn := newStorage(t)
 	l := links{0: {1, 20, 40}, 1: {2}, 2: {3}, 3: {2}, 20: nil, 40: nil}
@@ -31,25 +32,25 @@ func TestWhatLosesItsReferrerInPsqlHasItsGrace(t *testing.T) {
 	t.Parallel()
 	record := zodbtest.Record
 	restored := zodbtest.TimeTid(time.Now().Add(-200 * time.Hour))
-	for name, act := range map[string]func(Target, *pgx.Conn){
-		"a row is deleted": func(_ Target, conn *pgx.Conn) {
+	for name, act := range map[string]func(target.Target, *pgx.Conn){
+		"a row is deleted": func(_ target.Target, conn *pgx.Conn) {
 			run(t, conn, "DELETE FROM object_state WHERE zoid IN (1, 20)")
 		},
-		"an older revision is restored": func(_ Target, conn *pgx.Conn) {
+		"an older revision is restored": func(_ target.Target, conn *pgx.Conn) {
 			restore(t, conn, 1, restored, record(zodbtest.Document))
 			restore(t, conn, 20, restored, record(zodbtest.Document))
 		},
-		"an older revision is loaded behind relpack's back": func(_ Target, conn *pgx.Conn) {
+		"an older revision is loaded behind relpack's back": func(_ target.Target, conn *pgx.Conn) {
 			run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER ALL")
 			restore(t, conn, 1, restored, record(zodbtest.Document))
 			restore(t, conn, 20, restored, record(zodbtest.Document))
 			run(t, conn, "SELECT relpack.create_triggers()")
 		},
-		"the storage is emptied and loaded": func(_ Target, conn *pgx.Conn) {
+		"the storage is emptied and loaded": func(_ target.Target, conn *pgx.Conn) {
 			run(t, conn, `CREATE TABLE dump AS SELECT * FROM object_state; TRUNCATE object_state CASCADE;
 				INSERT INTO object_state SELECT * FROM dump WHERE zoid NOT IN (1, 20)`)
 		},
-		"and the pack that notices is interrupted": func(target Target, conn *pgx.Conn) {
+		"and the pack that notices is interrupted": func(target target.Target, conn *pgx.Conn) {
 			run(t, conn, "DELETE FROM object_state WHERE zoid IN (1, 20)")
 			run(t, conn, "SELECT relpack.advance_watermark(); SELECT relpack.collect()")
 		},
@@ -127,7 +128,7 @@ func zoidRange(from, to int64) (zoids []int64) {
 
 // newTorn is a storage with a ring of garbage larger than a batch, of which a
 // batch has gone: 30 of 50, beyond a grace of a day.
-func newTorn(t *testing.T) (Target, *pgx.Conn) {
+func newTorn(t *testing.T) (target.Target, *pgx.Conn) {
 	t.Helper()
 	target, conn := newStorage(t)
 	l := links{0: {1}, 1: nil}

@@ -5,10 +5,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/target"
 )
 
 // withGrace packs with so many days of grace.
-func withGrace(t *testing.T, target Target, days float64) *Report {
+func withGrace(t *testing.T, target target.Target, days float64) *Report {
 	t.Helper()
 	o := everything
 	o.Days = days
@@ -78,7 +80,7 @@ func TestWhatIsAttachedAndCutAgainBeginsItsGraceAnew(t *testing.T) {
 func TestTheOldestOpenTransactionCapsThePackTime(t *testing.T) {
 	t.Parallel()
 	target, conn := newStorage(t)
-	reader := session(t, target)
+	reader := sessionOn(t, target)
 	tx, err := reader.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		t.Fatal(err)

@@ -14,8 +14,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // links are objects with what they refer to.
@@ -85,8 +87,8 @@ func spoil(t testing.TB, conn *pgx.Conn, statements string) {
 	run(t, conn, "SELECT pg_advisory_xact_lock(-2); "+statements)
 }
 
-// session is one more client of the storage.
-func session(t testing.TB, target Target) *pgx.Conn {
+// sessionOn is one more client of the storage.
+func sessionOn(t testing.TB, target target.Target) *pgx.Conn {
 	t.Helper()
 	conn, err := pgtest.Connect(t.Context(), target.DSN)
 	if err != nil {
@@ -101,7 +103,7 @@ func session(t testing.TB, target Target) *pgx.Conn {
 }
 
 // dryRun brings the graph up to date and deletes nothing.
-func dryRun(t testing.TB, target Target) *Report {
+func dryRun(t testing.TB, target target.Target) *Report {
 	t.Helper()
 	o := everything
 	o.DryRun = true
@@ -217,16 +219,16 @@ func expectStored(t testing.TB, conn *pgx.Conn, want ...int64) {
 // expectState wants an error of the server with this SQLSTATE.
 func expectState(t testing.TB, err error, state string) {
 	t.Helper()
-	if !isState(err, state) {
+	if !fault.IsState(err, state) {
 		t.Errorf("error %v, want SQLSTATE %s", err, state)
 	}
 }
 
 // expectRefused wants a pack to be refused for safety.
-func expectRefused(t testing.TB, target Target) {
+func expectRefused(t testing.TB, target target.Target) {
 	t.Helper()
 	report, err := Pack(t.Context(), target, everything, testLog(t))
-	if ExitCode(err) != ExitRefused {
+	if fault.ExitCode(err) != fault.ExitRefused {
 		t.Errorf("pack ended with %v, want a refusal", err)
 	}
 	if report.Deleted.Objects != 0 {
@@ -312,7 +314,7 @@ var onlyLooks = regexp.MustCompile(`^\s*(SELECT|WITH)\b`)
 
 // untilLocked is after how many statements a dry run has the pack lock. Before, it
 // must write nothing, so that a crash there leaves nothing to be made good.
-func untilLocked(t testing.TB, target Target) (n int) {
+func untilLocked(t testing.TB, target target.Target) (n int) {
 	t.Helper()
 	o := everything
 	o.DryRun = true
@@ -327,7 +329,7 @@ func untilLocked(t testing.TB, target Target) (n int) {
 		}
 	}
 	if _, err := Pack(t.Context(), target, o, slog.New(c)); err != nil {
-		t.Fatal(Message(err))
+		t.Fatal(fault.Message(err))
 	}
 	if n == 0 {
 		t.Fatal("no pack lock was taken")
@@ -337,7 +339,7 @@ func untilLocked(t testing.TB, target Target) (n int) {
 
 // crashAfter packs until n statements are done. It returns the last of them,
 // or "" when the pack came to its end.
-func crashAfter(t testing.TB, target Target, o PackOptions, n int) string {
+func crashAfter(t testing.TB, target target.Target, o PackOptions, n int) string {
 	t.Helper()
 	return crash(t, target, n, func(ctx context.Context, log *slog.Logger) error {
 		_, err := Pack(ctx, target, o, log)
@@ -346,18 +348,18 @@ func crashAfter(t testing.TB, target Target, o PackOptions, n int) string {
 }
 
 // crash is crashAfter for whatever works on a storage.
-func crash(t testing.TB, target Target, n int, work func(context.Context, *slog.Logger) error) string {
+func crash(t testing.TB, target target.Target, n int, work func(context.Context, *slog.Logger) error) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	c := &crasher{left: n, cancel: cancel}
 	err := work(ctx, slog.New(c))
 	if err != nil && !errors.Is(err, context.Canceled) && ctx.Err() == nil {
-		t.Fatalf("it failed: %s", Message(err))
+		t.Fatalf("it failed: %s", fault.Message(err))
 	}
 	if err == nil {
 		return ""
 	}
-	relpackGone(t, session(t, target))
+	relpackGone(t, sessionOn(t, target))
 	return c.last
 }

@@ -2,6 +2,8 @@ package runner
 
 import (
 	"testing"
+
+	"relpack/runner/fault"
 )
 
 // What hung on a row that vanished is known by relpack.missing alone when the
@@ -23,13 +25,13 @@ func TestAHoleIsKnownWhenTheGraphIsLost(t *testing.T) {
 				o := everything
 				o.Init = init
 				_, err := Pack(t.Context(), target, o, testLog(t))
-				expectError(t, err, ExitRefused, "zoid 1", "--accept-missing")
+				expectError(t, err, fault.ExitRefused, "zoid 1", "--accept-missing")
 			}
 			if _, err := Verify(t.Context(), target, verifyOptions(true), testLog(t)); err == nil {
 				t.Error("verify --repair finds nothing wrong")
 			}
 			_, err := Pack(t.Context(), target, everything, testLog(t))
-			expectError(t, err, ExitRefused, "zoid 1", "--accept-missing")
+			expectError(t, err, fault.ExitRefused, "zoid 1", "--accept-missing")
 			expectStored(t, conn, 0, 2, 3, 5)
 			restore(t, conn, 1, 5, document(2))
 			packStorage(t, target, everything)
@@ -80,14 +82,14 @@ func TestNoGraphIsBuiltAnewBeforeItWasAskedForWhatIsGone(t *testing.T) {
 			o := everything
 			o.Init = true
 			_, err := Pack(t.Context(), target, o, testLog(t))
-			expectError(t, err, ExitRefused, "zoid 2", remedy)
+			expectError(t, err, fault.ExitRefused, "zoid 2", remedy)
 			if vanish != "unnoticed" {
 				dryRun(t, target)
-			} else if _, err := Verify(t.Context(), target, verifyOptions(true), testLog(t)); ExitCode(err) != ExitRefused {
+			} else if _, err := Verify(t.Context(), target, verifyOptions(true), testLog(t)); fault.ExitCode(err) != fault.ExitRefused {
 				t.Errorf("verify: %v", err)
 			}
 			_, err = Pack(t.Context(), target, o, testLog(t))
-			expectError(t, err, ExitRefused, "zoid 2", "--accept-missing")
+			expectError(t, err, fault.ExitRefused, "zoid 2", "--accept-missing")
 			packStorage(t, target, everything)
 			expectStored(t, conn, 0, 1, 3, 4)
 			o.AcceptMissing = []int64{2}
@@ -130,7 +132,7 @@ func TestAHoleThatNobodyLookedForInALostGraphCanBeGivenUp(t *testing.T) {
 				o := everything
 				o.Init = init
 				_, err := Pack(t.Context(), target, o, testLog(t))
-				expectError(t, err, ExitRefused, "zoid 1", "--accept-missing ZOID")
+				expectError(t, err, fault.ExitRefused, "zoid 1", "--accept-missing ZOID")
 			}
 			expectStored(t, conn, 0, 2, 3, 4, 5, 6)
 			packStorage(t, target, accepting(1))

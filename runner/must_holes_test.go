@@ -7,12 +7,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // newHole is a storage whose object 1 relpack knew and whose row vanished. Only
 // it referred to 2, and 2 to 3; 4 is garbage that refers to it.
-func newHole(t *testing.T) (Target, *pgx.Conn) {
+func newHole(t *testing.T) (target.Target, *pgx.Conn) {
 	t.Helper()
 	target, conn := newStorage(t)
 	commit(t, conn, links{0: {1, 5}, 1: {2}, 2: {3}, 3: {}, 5: {}})
@@ -159,7 +161,7 @@ func TestADryRunGivesNothingUp(t *testing.T) {
 	o := accepting(1)
 	o.DryRun = true
 	_, err := Pack(t.Context(), target, o, testLog(t))
-	if ExitCode(err) != ExitRefused {
+	if fault.ExitCode(err) != fault.ExitRefused {
 		t.Errorf("got %v", err)
 	}
 	expectMissing(t, conn, "1 from {0}")
@@ -177,7 +179,7 @@ func TestNoGraphIsBuiltAnewOverAHole(t *testing.T) {
 			o := everything
 			o.Init = true
 			_, err := Pack(t.Context(), target, o, testLog(t))
-			if ExitCode(err) != ExitRefused {
+			if fault.ExitCode(err) != fault.ExitRefused {
 				t.Fatalf("a pack with --init: %v", err)
 			}
 			expectStored(t, conn, 0, 2, 3, 4, 5, 6)
@@ -226,7 +228,7 @@ func TestAMissingObjectIsNamedByVerify(t *testing.T) {
 	packStorage(t, target, everything)
 	for _, repair := range []bool{false, true} {
 		report, err := Verify(t.Context(), target, verifyOptions(repair), testLog(t))
-		if ExitCode(err) != ExitRefused {
+		if fault.ExitCode(err) != fault.ExitRefused {
 			t.Errorf("verify: %v", err)
 		}
 		if len(report.Findings) != 1 || report.Findings[0].Kind != "missing" || report.Findings[0].Severity != "damage" || !slices.Equal(report.Findings[0].Zoids, []int64{1}) {
@@ -263,7 +265,7 @@ func TestDanglingReferencesAreKeptUpToDate(t *testing.T) {
 	expect("92 from {2}; 94 from {90,93}", dryRun(t, target))
 	commit(t, conn, links{0: {1, 90}})
 	expect("94 from {90}", packStorage(t, target, everything))
-	if _, err := Verify(t.Context(), target, verifyOptions(false), testLog(t)); ExitCode(err) != ExitRefused {
+	if _, err := Verify(t.Context(), target, verifyOptions(false), testLog(t)); fault.ExitCode(err) != fault.ExitRefused {
 		t.Errorf("verify: %v", err)
 	}
 	commit(t, conn, links{94: {}})
@@ -277,7 +279,7 @@ func TestARepairDoesNotClaimToHaveMendedDamage(t *testing.T) {
 	packStorage(t, target, everything)
 	run(t, conn, "UPDATE relpack.storage SET objects = objects + 1")
 	report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
-	if ExitCode(err) != ExitRefused || !slices.Equal(kinds(report.Mended), []string{"objects miscounted"}) ||
+	if fault.ExitCode(err) != fault.ExitRefused || !slices.Equal(kinds(report.Mended), []string{"objects miscounted"}) ||
 		!slices.Equal(kinds(report.Findings), []string{"missing"}) {
 		t.Errorf("mended %v, findings %v, %v", report.Mended, report.Findings, err)
 	}

@@ -7,7 +7,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
+	"relpack/runner/target"
 )
 
 // lose empties tables of the graph as a restore without their data does: with
@@ -48,8 +50,8 @@ func TestAGraphThatIsNotThereIsBuiltAnew(t *testing.T) {
 			target, conn := newGarden(t)
 			lose(t, conn, c.statements...)
 			expectDoubt(t, target, conn, c.doubt)
-			log := &memory{}
-			report, err := Pack(t.Context(), target, everything, log.logger())
+			log := &pgtest.Log{}
+			report, err := Pack(t.Context(), target, everything, log.Logger())
 			if err != nil || !report.FirstBuild {
 				t.Errorf("%v, first build %v", err, report.FirstBuild)
 			}
@@ -72,7 +74,7 @@ func TestTheGraphIsEmptiedByItsPackerOnly(t *testing.T) {
 			"TRUNCATE relpack.object_inref, relpack.object CASCADE",
 		} {
 			_, err := conn.Exec(t.Context(), statement)
-			expectError(t, err, ExitRefused, "only the session that holds the pack lock may do that", "relpack pack --init")
+			expectError(t, err, fault.ExitRefused, "only the session that holds the pack lock may do that", "relpack pack --init")
 		}
 	}
 	packStorage(t, target, everything)
@@ -85,8 +87,8 @@ func TestStatesRewrittenByAnAlterTableAreReadAgain(t *testing.T) {
 	target, conn := newGarden(t)
 	run(t, conn, fmt.Sprintf(`ALTER TABLE object_state ALTER state TYPE bytea USING CASE zoid WHEN 2 THEN '\x%x'::bytea ELSE state END`, document(10)))
 	expectDoubt(t, target, conn, "columns of object_state were altered")
-	log := &memory{}
-	report, err := Pack(t.Context(), target, everything, log.logger())
+	log := &pgtest.Log{}
+	report, err := Pack(t.Context(), target, everything, log.Logger())
 	if err != nil || !report.Compared || report.FirstBuild {
 		t.Errorf("%v, compared %v, first build %v", err, report.Compared, report.FirstBuild)
 	}
@@ -105,9 +107,9 @@ func TestWhatWasNotReadAgainIsReadAgainByTheNextRun(t *testing.T) {
 	run(t, conn, fmt.Sprintf(`ALTER TABLE object_state ALTER state TYPE bytea USING CASE zoid WHEN 2 THEN '\x%x'::bytea ELSE state END`, document(10)))
 	run(t, conn, "SELECT relpack.advance_watermark()")
 	_, err := conn.Exec(t.Context(), "SELECT relpack.collect()")
-	expectError(t, err, ExitRefused, "every state must be read again first")
+	expectError(t, err, fault.ExitRefused, "every state must be read again first")
 	_, err = conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectState(t, err, stateRefused)
+	expectState(t, err, fault.StateRefused)
 	packStorage(t, target, everything)
 	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 	expectExact(t, conn)
@@ -160,7 +162,7 @@ func TestATableRewrittenBeforeTheSweepIsComparedInTheSameRun(t *testing.T) {
 }
 
 // newSubscriber is a storage that receives all rows of another one.
-func newSubscriber(t *testing.T) (publisher, subscriber *pgx.Conn, target Target) {
+func newSubscriber(t *testing.T) (publisher, subscriber *pgx.Conn, on target.Target) {
 	t.Helper()
 	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: map[string]string{"wal_level": "logical"}})
 	if err != nil {
@@ -177,11 +179,11 @@ func newSubscriber(t *testing.T) (publisher, subscriber *pgx.Conn, target Target
 	run(t, publisher, "CREATE PUBLICATION zodb FOR TABLE object_state")
 	run(t, publisher, "SELECT pg_create_logical_replication_slot('zodb', 'pgoutput')")
 	subscriber = storageOn(t, server, "subscriber")
-	target = Target{Name: "main", DSN: server.DSN("subscriber"), CommitLockTimeout: defaultLockTimeout, BatchTimeout: defaultBatchTimeout}
-	up(t, target)
+	on = target.Target{Name: "main", DSN: server.DSN("subscriber"), CommitLockTimeout: target.DefaultLockTimeout, BatchTimeout: target.DefaultBatchTimeout}
+	up(t, on)
 	run(t, subscriber, fmt.Sprintf("CREATE SUBSCRIPTION zodb CONNECTION '%s' PUBLICATION zodb WITH (create_slot = false, slot_name = 'zodb')",
 		strings.ReplaceAll(server.DSN("publisher"), "'", "''")))
-	return publisher, subscriber, target
+	return publisher, subscriber, on
 }
 
 // received waits for an object that was replicated.
@@ -223,6 +225,6 @@ func TestRowsAppliedByASubscriptionThatIsGoneAreReported(t *testing.T) {
 	expectExact(t, subscriber)
 }
 
-func publisherDSN(target Target) string {
+func publisherDSN(target target.Target) string {
 	return strings.Replace(target.DSN, "subscriber", "publisher", 1)
 }

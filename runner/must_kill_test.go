@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // buildCommand builds the command, for the subtests of a test.
@@ -33,7 +34,7 @@ type process struct {
 	ended  chan error
 }
 
-func startPack(t *testing.T, program string, target Target) *process {
+func startPack(t *testing.T, program string, target target.Target) *process {
 	t.Helper()
 	args := []string{"pack", "--days", "-1", "--dsn", target.DSN}
 	if target.BlobDir != "" {
@@ -67,9 +68,9 @@ func relpackGone(t testing.TB, conn *pgx.Conn) {
 
 // killAt kills a pack when it comes to write to a table: a lock of ours holds
 // it there. False when it ended without doing so.
-func killAt(t *testing.T, program string, target Target, conn *pgx.Conn, table string) bool {
+func killAt(t *testing.T, program string, target target.Target, conn *pgx.Conn, table string) bool {
 	t.Helper()
-	tx, err := session(t, target).Begin(t.Context())
+	tx, err := sessionOn(t, target).Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ var killPlaces = []string{
 
 // newTown is a storage of some 12,000 objects, a good part of them garbage in
 // trees, chains and cycles.
-func newTown(t *testing.T) (Target, *pgx.Conn) {
+func newTown(t *testing.T) (target.Target, *pgx.Conn) {
 	t.Helper()
 	target, conn := newStorage(t)
 	random := rand.New(rand.NewPCG(3, 4))

@@ -9,12 +9,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // newVersion is a storage of an older RelStorage with relpack installed.
-func newVersion(t *testing.T, version zodbtest.Version) (Target, *pgx.Conn) {
+func newVersion(t *testing.T, version zodbtest.Version) (target.Target, *pgx.Conn) {
 	t.Helper()
 	db := pgtest.NewDatabase(t)
 	conn := db.Connect(t)
@@ -26,7 +28,7 @@ func newVersion(t *testing.T, version zodbtest.Version) (Target, *pgx.Conn) {
 		t.Fatal(err)
 	}
 	run(t, conn, impatient)
-	return Target{Name: "main", DSN: db.DSN, CommitLockTimeout: defaultLockTimeout, BatchTimeout: defaultBatchTimeout}, conn
+	return target.Target{Name: "main", DSN: db.DSN, CommitLockTimeout: target.DefaultLockTimeout, BatchTimeout: target.DefaultBatchTimeout}, conn
 }
 
 const sessionLocks = `SELECT DISTINCT (classid::bigint << 32) | objid::bigint FROM pg_locks
@@ -50,7 +52,7 @@ func TestThePackLocksAreThoseOfTheStoragesVersion(t *testing.T) {
 			}
 			var held []int64
 			looked := 0
-			watcher := session(t, target)
+			watcher := sessionOn(t, target)
 			look := func() {
 				looked++
 				held = append(held, zoids(t, watcher, sessionLocks)...)
@@ -100,12 +102,12 @@ func TestThePackLockOfAnOlderZodbpackIsRespected(t *testing.T) {
 			t.Parallel()
 			target, conn := newVersion(t, version)
 			run(t, conn, "SELECT pg_advisory_lock($1)", version.PackLock())
-			if _, err := Pack(t.Context(), target, everything, testLog(t)); ExitCode(err) != ExitLocked {
+			if _, err := Pack(t.Context(), target, everything, testLog(t)); fault.ExitCode(err) != fault.ExitLocked {
 				t.Errorf("error %v, want that another pack runs", err)
 			}
-			sweeper := session(t, target)
+			sweeper := sessionOn(t, target)
 			_, err := sweeper.Exec(t.Context(), "SELECT relpack.sweep()")
-			expectState(t, err, stateLocked)
+			expectState(t, err, fault.StateLocked)
 		})
 	}
 }
@@ -139,10 +141,10 @@ func TestLocksThatAreNotKnownAreNotGuessed(t *testing.T) {
 			all := stored(t, conn)
 			change(conn)
 			packRefused(t, target, "how RelStorage locks in this database is not known", "lock_objects_and_detect_conflicts")
-			session := session(t, target)
+			session := sessionOn(t, target)
 			for _, call := range []string{"relpack.try_pack_lock()", "relpack.sweep(1000, NULL)", "relpack.reach()"} {
 				_, err := session.Exec(t.Context(), "SELECT "+call)
-				expectState(t, err, stateRefused)
+				expectState(t, err, fault.StateRefused)
 			}
 			if n := get[int](t, conn, heldLocks); n != 0 {
 				t.Errorf("%d locks are held", n)
@@ -190,7 +192,7 @@ func TestAnUpgradeOfRelStorageEndsThePackBeforeItsNextStep(t *testing.T) {
 func TestWhatWasLockedIsReleasedThoughRelStorageWasUpgraded(t *testing.T) {
 	t.Parallel()
 	target, conn := newVersion(t, zodbtest.V30)
-	session := session(t, target)
+	session := sessionOn(t, target)
 	run(t, session, "SELECT relpack.try_pack_lock()")
 	if n := get[int](t, conn, heldLocks); n != 3 {
 		t.Fatalf("%d locks are held", n)
@@ -218,12 +220,12 @@ func TestAPackLockWithoutASessionIsToldOfWithoutOne(t *testing.T) {
 	run(t, conn, "BEGIN; SELECT pg_advisory_xact_lock(-2); PREPARE TRANSACTION '"+name+"'")
 	defer run(t, conn, "ROLLBACK PREPARED '"+name+"'")
 	_, err := conn.Exec(t.Context(), "SELECT relpack.reach()")
-	expectState(t, err, stateLocked)
-	if said := Message(err); said != "another pack is running. Try again when it has ended." {
+	expectState(t, err, fault.StateLocked)
+	if said := fault.Message(err); said != "another pack is running. Try again when it has ended." {
 		t.Errorf("relpack.reach says %q", said)
 	}
 	_, err = Pack(t.Context(), target, everything, testLog(t))
-	if said := Message(err); said != "another pack is running. Try again when it has ended" {
+	if said := fault.Message(err); said != "another pack is running. Try again when it has ended" {
 		t.Errorf("a pack says %q", said)
 	}
 }
@@ -232,9 +234,9 @@ func TestTheSessionThatHoldsThePackLockIsNamedInPsql(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
 	run(t, conn, "SELECT relpack.try_pack_lock()")
-	_, err := session(t, target).Exec(t.Context(), "SELECT relpack.reach()")
-	expectState(t, err, stateLocked)
-	if said := Message(err); !strings.HasPrefix(said, "another pack is running: pid ") || strings.Contains(said, "NULL") {
+	_, err := sessionOn(t, target).Exec(t.Context(), "SELECT relpack.reach()")
+	expectState(t, err, fault.StateLocked)
+	if said := fault.Message(err); !strings.HasPrefix(said, "another pack is running: pid ") || strings.Contains(said, "NULL") {
 		t.Errorf("relpack.reach says %q", said)
 	}
 }

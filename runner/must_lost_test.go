@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
+	"relpack/runner/session"
 )
 
 // losing empties one of relpack's tables as somebody does who has switched its
@@ -29,7 +32,7 @@ func TestSuspectsThatAreLostAreFoundAgain(t *testing.T) {
 	spoil(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid IN (2, 3); INSERT INTO relpack.suspect VALUES (2, 'climb'), (3, 'climb')")
 	losing(t, conn, "suspect")
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectState(t, err, stateRefused)
+	expectState(t, err, fault.StateRefused)
 	packStorage(t, target, everything)
 	expectStored(t, conn, 0, 2, 3, 5)
 	expectExact(t, conn)
@@ -53,7 +56,7 @@ func TestWhatIsPendingAndLostIsFoundAgain(t *testing.T) {
 			}
 			losing(t, conn, table)
 			_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-			expectState(t, err, stateRefused)
+			expectState(t, err, fault.StateRefused)
 			packStorage(t, target, everything)
 			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 			expectExact(t, conn)
@@ -72,7 +75,7 @@ func TestWhatForbidsToDeleteAndIsLostIsFoundAgain(t *testing.T) {
 	expectRefused(t, target)
 	losing(t, conn, "problem")
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectState(t, err, stateRefused)
+	expectState(t, err, fault.StateRefused)
 	for range 2 {
 		expectRefused(t, target)
 	}
@@ -85,7 +88,7 @@ func TestTablesThatKeepSomethingAliveAreEmptiedByThePackerOnly(t *testing.T) {
 	for _, table := range []string{"missing", "write_event", "pending", "suspect", "problem", "foreign_reference", "capture"} {
 		for _, statement := range []string{"DELETE FROM relpack." + table, "TRUNCATE relpack." + table} {
 			_, err := conn.Exec(t.Context(), statement)
-			expectError(t, err, ExitRefused, "only the session that holds the pack lock may do that")
+			expectError(t, err, fault.ExitRefused, "only the session that holds the pack lock may do that")
 		}
 	}
 	packStorage(t, target, everything)
@@ -127,17 +130,17 @@ func TestATableThatIsRenamedOrMovedIsWrittenAsIfRelpackWereNotThere(t *testing.T
 func TestASessionIsRelpacksByMoreThanItsName(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
-	reader := session(t, target)
+	reader := sessionOn(t, target)
 	run(t, reader, "SET application_name = 'relpack pack'; BEGIN; SELECT 1")
 	since := get[string](t, reader, "SELECT now()::text")
 	if oldest := get[string](t, conn, "SELECT relpack.oldest_transaction()::text"); oldest != since {
 		t.Errorf("the oldest transaction began at %q, and should at %q", oldest, since)
 	}
-	own, err := Connect(t.Context(), target, "pack", testLog(t))
+	own, err := session.Open(t.Context(), target, "pack", testLog(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closeSession(own)
+	defer session.Close(own)
 	run(t, reader, "COMMIT")
 	run(t, own, "BEGIN; SELECT 1")
 	if oldest := get[string](t, conn, "SELECT coalesce(relpack.oldest_transaction()::text, 'none')"); oldest != "none" {

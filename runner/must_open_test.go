@@ -10,13 +10,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // openTransaction is an application's transaction that has its snapshot.
-func openTransaction(t *testing.T, target Target) pgx.Tx {
+func openTransaction(t *testing.T, target target.Target) pgx.Tx {
 	t.Helper()
-	tx, err := session(t, target).BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	tx, err := sessionOn(t, target).BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +30,7 @@ func openTransaction(t *testing.T, target Target) pgx.Tx {
 
 // keptUntilItEnds packs with a grace of so many days: 2 and 3 must stay while the
 // transaction is open, and go then.
-func keptUntilItEnds(t *testing.T, target Target, conn *pgx.Conn, tx pgx.Tx, days float64) {
+func keptUntilItEnds(t *testing.T, target target.Target, conn *pgx.Conn, tx pgx.Tx, days float64) {
 	t.Helper()
 	withGrace(t, target, days)
 	expectStored(t, conn, 0, 1, 2, 3)
@@ -100,7 +102,7 @@ func TestACommitThatWasInFlightWhenATransactionBeganIsNewToIt(t *testing.T) {
 	withGrace(t, target, 0)
 	// RelStorage has chosen the tid, and commits only after another
 	// transaction has begun.
-	writer, err := session(t, target).Begin(t.Context())
+	writer, err := sessionOn(t, target).Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +163,7 @@ func TestATransactionWhoseStartIsNotRecordedStopsAPackWithAGrace(t *testing.T) {
 	target, conn := newStorage(t)
 	commitAt(t, conn, 72*time.Hour, links{0: {1, 2}, 1: nil, 2: {3}, 3: nil})
 	withGrace(t, target, 0)
-	app := session(t, target)
+	app := sessionOn(t, target)
 	run(t, app, "SET track_activities = off")
 	run(t, app, "BEGIN ISOLATION LEVEL REPEATABLE READ")
 	get[int](t, app, "SELECT count(*) FROM object_state")
@@ -169,12 +171,12 @@ func TestATransactionWhoseStartIsNotRecordedStopsAPackWithAGrace(t *testing.T) {
 	o := everything
 	o.Days = 0
 	_, err := Pack(t.Context(), target, o, testLog(t))
-	expectError(t, err, ExitRefused, fmt.Sprintf("the transaction of pid %d", app.PgConn().PID()), "track_activities is off")
+	expectError(t, err, fault.ExitRefused, fmt.Sprintf("the transaction of pid %d", app.PgConn().PID()), "track_activities is off")
 	expectStored(t, conn, 0, 1, 2, 3)
 	run(t, app, "SET track_activities = on")
 	get[int](t, app, "SELECT count(*) FROM object_state")
 	_, err = Pack(t.Context(), target, o, testLog(t))
-	expectError(t, err, ExitRefused, fmt.Sprintf("the transaction of pid %d", app.PgConn().PID()), "track_activities is off")
+	expectError(t, err, fault.ExitRefused, fmt.Sprintf("the transaction of pid %d", app.PgConn().PID()), "track_activities is off")
 	expectStored(t, conn, 0, 1, 2, 3)
 	run(t, app, "ROLLBACK")
 	withGrace(t, target, 0)

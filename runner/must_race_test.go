@@ -12,7 +12,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/record"
 )
 
 // A rambler is a client that drops what it refers to and takes up whatever is
@@ -76,7 +78,7 @@ func TestNoReferenceEverDanglesWhileClientsTakeUpGarbage(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var clients, packers sync.WaitGroup
 	for own := int64(1); own <= 3; own++ {
-		r := &rambler{session(t, target), rand.New(rand.NewPCG(7, uint64(own))), own, own * 100_000}
+		r := &rambler{sessionOn(t, target), rand.New(rand.NewPCG(7, uint64(own))), own, own * 100_000}
 		clients.Go(func() {
 			for range 60 {
 				if err := r.step(ctx); err != nil {
@@ -93,7 +95,7 @@ func TestNoReferenceEverDanglesWhileClientsTakeUpGarbage(t *testing.T) {
 		}
 	})
 	packers.Go(func() {
-		reader := session(t, target)
+		reader := sessionOn(t, target)
 		for ctx.Err() == nil {
 			refs, err := zodbtest.Load(ctx, reader)
 			if err != nil {
@@ -204,7 +206,7 @@ func TestWhatALostPackStillSendsIsNotAppliedByAnother(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
 	lost := &pack{target: target, log: testLog(t), report: &Report{}}
-	packer := session(t, target)
+	packer := sessionOn(t, target)
 	if !get[bool](t, packer, "SELECT relpack.try_pack_lock()") {
 		t.Fatal("the pack lock is not to be had")
 	}
@@ -212,12 +214,12 @@ func TestWhatALostPackStillSendsIsNotAppliedByAnother(t *testing.T) {
 	defer x.close()
 	x.packer = packer.PgConn().PID()
 	read := func() error {
-		x.objects.row(4)
+		x.objects.Row(4)
 		for _, value := range []int64{60, 1} {
-			x.objects.bigint(value)
+			x.objects.Bigint(value)
 		}
-		x.objects.integer(classUnknown)
-		x.objects.integer(0)
+		x.objects.Integer(record.ClassUnknown)
+		x.objects.Integer(0)
 		return x.sendAside(t.Context(), x.objects)
 	}
 	if err := read(); err != nil {
@@ -228,7 +230,7 @@ func TestWhatALostPackStillSendsIsNotAppliedByAnother(t *testing.T) {
 		t.Fatalf("%d rows were sent", n)
 	}
 	run(t, conn, "SELECT pg_terminate_backend($1, 5000)", x.packer)
-	expectState(t, read(), stateLost)
+	expectState(t, read(), fault.StateLost)
 	commit(t, conn, links{2: nil})
 	packStorage(t, target, everything)
 	if n := get[int](t, conn, sent); n != 0 {

@@ -8,7 +8,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
+	"relpack/runner/target"
 )
 
 // A dump of a run that was killed when it had applied its changes: 1 hangs on
@@ -38,7 +40,7 @@ func TestARestoredRunThatLostWhatItSuspectedLosesNothing(t *testing.T) {
 			}
 			target, copied := restored(t, source, "--exclude-table-data=relpack."+table)
 			_, err = copied.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-			expectState(t, err, stateRefused)
+			expectState(t, err, fault.StateRefused)
 			packStorage(t, target, everything)
 			expectStored(t, copied, 0, 1, 2, 3)
 			expectExact(t, copied)
@@ -49,7 +51,7 @@ func TestARestoredRunThatLostWhatItSuspectedLosesNothing(t *testing.T) {
 
 // restoredOver puts relpack's own schema back as it was when it was called first,
 // while the site goes on.
-func restoredOver(t *testing.T, target Target, conn *pgx.Conn) (again func()) {
+func restoredOver(t *testing.T, target target.Target, conn *pgx.Conn) (again func()) {
 	t.Helper()
 	programs, err := pgtest.Find(t.Context())
 	if err != nil {
@@ -89,7 +91,7 @@ func TestAnOlderGraphThatIsRestoredIsNotBelieved(t *testing.T) {
 	dryRun(t, target)
 	again()
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectState(t, err, stateRefused)
+	expectState(t, err, fault.StateRefused)
 	packStorage(t, target, everything)
 	expectStored(t, conn, 0, 1, 3, 7, 8)
 	expectExact(t, conn)

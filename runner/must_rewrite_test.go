@@ -9,7 +9,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/progress"
+	"relpack/runner/record"
+	"relpack/runner/target"
 )
 
 // rewrites give every row another xmin: who looks with an older snapshot finds
@@ -37,9 +41,9 @@ var rewrites = map[string]string{
 }
 
 // rewriting rewrites object_state, and ends as soon as relpack waits for it.
-func rewriting(t *testing.T, target Target, sql string) (done <-chan struct{}) {
+func rewriting(t *testing.T, target target.Target, sql string) (done <-chan struct{}) {
 	t.Helper()
-	rewriter, watcher := session(t, target), session(t, target)
+	rewriter, watcher := sessionOn(t, target), sessionOn(t, target)
 	run(t, rewriter, "BEGIN; "+sql)
 	ended := make(chan struct{})
 	go func() {
@@ -87,14 +91,14 @@ func TestNoStepTakesATableThatIsBeingRewrittenForEmpty(t *testing.T) {
 				// Read as not stored, and as what a salvaged record may name.
 				run(t, conn, "INSERT INTO relpack.pending VALUES (1), (2); INSERT INTO relpack.examined_object VALUES (1, NULL, 0, 0)")
 			}
-			packer := session(t, target)
+			packer := sessionOn(t, target)
 			done := rewriting(t, target, rewrites["a new column"])
 			var got *string
 			err := packer.QueryRow(t.Context(), "SELECT "+step+"::text").Scan(&got)
 			<-done
 			switch step {
 			case "relpack.doom(NULL)", "relpack.sweep(1000, NULL)":
-				expectError(t, err, ExitRefused, "the graph may not match the storage: object_state was rewritten")
+				expectError(t, err, fault.ExitRefused, "the graph may not match the storage: object_state was rewritten")
 			case "relpack.doubt()":
 				if got == nil || *got != "object_state was rewritten" {
 					t.Errorf("doubt: %v, %v", got, err)
@@ -131,14 +135,14 @@ func TestAnAlterTableThatWaitsForAChunkIsNotWaitedFor(t *testing.T) {
 	})
 	var once sync.Once
 	altered := make(chan error, 1)
-	p := &pack{target: target, conn: session(t, target), log: testLog(t), report: &Report{}, progress: silent{}}
+	p := &pack{target: target, conn: sessionOn(t, target), log: testLog(t), report: &Report{}, progress: progress.Silent{}}
 	p.packer = p.conn.PgConn().PID()
 	run(t, p.conn, "SELECT relpack.try_pack_lock(), relpack.advance_watermark(), relpack.collect()")
-	x := p.newExaminer(&classCache{ids: map[string]int32{}})
+	x := p.newExaminer(record.NoClasses(nil))
 	defer x.close()
-	x.classes.open = func(ctx context.Context) (*pgx.Conn, error) {
+	x.Classes.Open = func(ctx context.Context) (*pgx.Conn, error) {
 		once.Do(func() {
-			alter := session(t, target)
+			alter := sessionOn(t, target)
 			go func() {
 				_, err := alter.Exec(t.Context(), rewrites["a new column"])
 				altered <- err

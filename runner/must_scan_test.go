@@ -10,13 +10,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/session"
+	"relpack/runner/target"
 )
 
 // newOrchard is a storage of many blocks that relpack has not read yet: 0 to
 // 79 hang below each other, four objects a block, the last object on an end.
 // 200 and up are garbage.
-func newOrchard(t *testing.T) (Target, *pgx.Conn) {
+func newOrchard(t *testing.T) (target.Target, *pgx.Conn) {
 	t.Helper()
 	target, conn := newStorage(t)
 	run(t, conn, "ALTER TABLE object_state ALTER state SET STORAGE EXTERNAL") // not compressed
@@ -109,7 +112,7 @@ func TestAScanSurvivesThatTheTableIsRewritten(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, after %d ranges", name, after), func(t *testing.T) {
 				t.Parallel()
 				target, conn := newOrchard(t)
-				report := packStorage(t, target, duringScan(after, func() { run(t, session(t, target), sql) }))
+				report := packStorage(t, target, duringScan(after, func() { run(t, sessionOn(t, target), sql) }))
 				if !report.Compared {
 					t.Error("nothing was compared")
 				}
@@ -146,7 +149,7 @@ func TestAScanSurvivesThatTriggersAreOffForAWhile(t *testing.T) {
 // zoidTriggers are relpack's triggers on object_state.
 func zoidTriggers(t *testing.T, conn *pgx.Conn) []string {
 	t.Helper()
-	names, err := pgxRows(t.Context(), conn, pgx.RowTo[string],
+	names, err := session.Rows(t.Context(), conn, pgx.RowTo[string],
 		"SELECT tgname::text FROM pg_trigger WHERE tgrelid = 'object_state'::regclass AND tgname LIKE 'relpack%'")
 	if err != nil || len(names) == 0 {
 		t.Fatalf("triggers %v, %v", names, err)
@@ -160,7 +163,7 @@ func TestAScanThatWasInterruptedEndsWithAComparison(t *testing.T) {
 	stop := make(chan struct{})
 	o := duringScan(5, func() { close(stop) })
 	o.Stop = stop
-	if _, err := Pack(t.Context(), target, o, testLog(t)); ExitCode(err) != ExitInterrupted {
+	if _, err := Pack(t.Context(), target, o, testLog(t)); fault.ExitCode(err) != fault.ExitInterrupted {
 		t.Fatalf("pack: %v", err)
 	}
 	if n := get[int](t, conn, "SELECT count(*) FROM relpack.scan_range"); n == 0 {
@@ -218,7 +221,7 @@ func TestTheWalkFromTheRootNeedsNoOrderOfZoids(t *testing.T) {
 					close(stop)
 				}
 			}}
-			if _, err := Pack(t.Context(), target, o, testLog(t)); ExitCode(err) != ExitInterrupted {
+			if _, err := Pack(t.Context(), target, o, testLog(t)); fault.ExitCode(err) != fault.ExitInterrupted {
 				t.Fatalf("pack: %v", err)
 			}
 			for get[string](t, conn, "SELECT graph FROM relpack.storage") != "known" {
@@ -227,8 +230,8 @@ func TestTheWalkFromTheRootNeedsNoOrderOfZoids(t *testing.T) {
 					if _, err := tx.Exec(t.Context(), "SELECT relpack.build_step()"); err != nil {
 						return err
 					}
-					return errInterrupted
-				}); err != errInterrupted {
+					return fault.Interrupted
+				}); err != fault.Interrupted {
 					t.Fatal(err)
 				}
 				run(t, conn, "SELECT relpack.build_step()")

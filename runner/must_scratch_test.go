@@ -14,7 +14,7 @@ func TestAScratchTableThatIsLockedForAMomentIsWaitedFor(t *testing.T) {
 			t.Parallel()
 			target, conn := newStorage(t)
 			run(t, conn, "INSERT INTO relpack.examined_object (zoid, tid, class, size) SELECT n, n, 0, 0 FROM generate_series(1, $1::int) AS n", fill)
-			other := session(t, target)
+			other := sessionOn(t, target)
 			run(t, other, "BEGIN; LOCK TABLE relpack.examined_object IN ACCESS EXCLUSIVE MODE")
 			cleared := make(chan error, 1)
 			go func() {

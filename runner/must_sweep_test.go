@@ -9,7 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // outcome calls sweep as a DBA would.
@@ -20,9 +22,9 @@ func outcome(t testing.TB, conn *pgx.Conn) string {
 
 // sweeping calls sweep in a session of its own, and returns the outcome, or the
 // error, when that is there.
-func sweeping(t *testing.T, target Target) (sweeper *pgx.Conn, swept <-chan string) {
+func sweeping(t *testing.T, target target.Target) (sweeper *pgx.Conn, swept <-chan string) {
 	t.Helper()
-	sweeper = session(t, target)
+	sweeper = sessionOn(t, target)
 	outcome := make(chan string, 1)
 	go func() {
 		var got string
@@ -50,7 +52,7 @@ func slowSweep(t testing.TB, conn *pgx.Conn) {
 func TestAWriterOfAGarbageRowThatCameFirstIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
-	writer, err := zodbtest.BeginCommit(t.Context(), session(t, target), zodbtest.V42)
+	writer, err := zodbtest.BeginCommit(t.Context(), sessionOn(t, target), zodbtest.V42)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,11 +86,11 @@ func TestAWriterThatComesUponRowsBeingDeletedCommits(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
 	slowSweep(t, conn)
-	gate := session(t, target)
+	gate := sessionOn(t, target)
 	run(t, gate, "SELECT pg_advisory_lock(4711, 4711)")
 	sweeper, swept := sweeping(t, target)
 	waiting(t, conn, sweeper.PgConn().PID())
-	writer := session(t, target)
+	writer := sessionOn(t, target)
 	written := make(chan error, 1)
 	go func() {
 		_, err := zodbtest.CommitNow(t.Context(), writer, links{10: {2}, 1: {2, 10}}.records())
@@ -111,7 +113,7 @@ func TestAReferenceCommittedWhileRowsAreBeingDeletedSavesThem(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
 	slowSweep(t, conn)
-	gate := session(t, target)
+	gate := sessionOn(t, target)
 	run(t, gate, "SELECT pg_advisory_lock(4711, 4711)")
 	sweeper, swept := sweeping(t, target)
 	waiting(t, conn, sweeper.PgConn().PID())
@@ -164,7 +166,7 @@ func TestALargeStateIsNotLookedAtByteByByte(t *testing.T) {
 func TestAClientThatStopsInTheMiddleOfASweepHoldsNobodyForLong(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
-	stopped := session(t, target)
+	stopped := sessionOn(t, target)
 	run(t, stopped, "BEGIN")
 	if got := outcome(t, stopped); got != "swept" {
 		t.Fatalf("outcome %s, want swept", got)
@@ -181,7 +183,7 @@ func TestAClientThatStopsInTheMiddleOfASweepHoldsNobodyForLong(t *testing.T) {
 func TestALongStatementAfterASweepHoldsNobodyForLong(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
-	busy := session(t, target)
+	busy := sessionOn(t, target)
 	run(t, busy, "BEGIN")
 	if got := outcome(t, busy); got != "swept" {
 		t.Fatalf("outcome %s, want swept", got)
@@ -193,7 +195,7 @@ func TestALongStatementAfterASweepHoldsNobodyForLong(t *testing.T) {
 	}()
 	commit(t, conn, links{1: {2}})
 	// From 17 on the transaction's time is over as well as the statement's.
-	if err := <-slept; !isState(err, "57014", "25P04") {
+	if err := <-slept; !fault.IsState(err, "57014", "25P04") {
 		t.Errorf("error %v, want that the time is over", err)
 	}
 }
@@ -204,7 +206,7 @@ func TestABusyTransactionAfterASweepHoldsNobodyForLong(t *testing.T) {
 	if get[int](t, conn, "SELECT current_setting('server_version_num')::int") < 170000 {
 		t.Skip("transaction_timeout came with PostgreSQL 17")
 	}
-	busy := session(t, target)
+	busy := sessionOn(t, target)
 	run(t, busy, "BEGIN")
 	if got := outcome(t, busy); got != "swept" {
 		t.Fatalf("outcome %s, want swept", got)
@@ -220,7 +222,7 @@ func TestABusyTransactionAfterASweepHoldsNobodyForLong(t *testing.T) {
 	}()
 	commit(t, conn, links{1: {2}})
 	// On a machine that stalls, time is over for the statement or the pause as well.
-	if err := <-ended; !isState(err, "25P04", "57014", "25P03") {
+	if err := <-ended; !fault.IsState(err, "25P04", "57014", "25P03") {
 		t.Errorf("error %v, want that the transaction's time is over", err)
 	}
 	if stored := len(stored(t, conn)); stored == 3 {
@@ -231,7 +233,7 @@ func TestABusyTransactionAfterASweepHoldsNobodyForLong(t *testing.T) {
 func TestAClientThatNeverReadsTheAnswerHoldsNobody(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
-	client := session(t, target)
+	client := sessionOn(t, target)
 	hijacked, err := client.PgConn().Hijack()
 	if err != nil {
 		t.Fatal(err)
@@ -262,28 +264,28 @@ func TestASweepRefusesWhatItCannotVouchFor(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
 	sweep := func(sql string) error {
-		_, err := session(t, target).Exec(t.Context(), sql)
+		_, err := sessionOn(t, target).Exec(t.Context(), sql)
 		return err
 	}
 	const call = "SELECT relpack.sweep(1000, NULL);"
 	for _, level := range []string{"REPEATABLE READ", "SERIALIZABLE", "READ UNCOMMITTED"} {
-		expectState(t, sweep("BEGIN ISOLATION LEVEL "+level+";"+call), stateRefused)
+		expectState(t, sweep("BEGIN ISOLATION LEVEL "+level+";"+call), fault.StateRefused)
 	}
-	expectState(t, sweep("BEGIN; UPDATE object_state SET tid = tid WHERE zoid = 1;"+call), stateRefused)
-	holder := session(t, target)
+	expectState(t, sweep("BEGIN; UPDATE object_state SET tid = tid WHERE zoid = 1;"+call), fault.StateRefused)
+	holder := sessionOn(t, target)
 	run(t, holder, "SELECT relpack.try_pack_lock()")
-	expectState(t, sweep(call), stateLocked)
-	expectState(t, sweep("SELECT relpack.doom(NULL)"), stateLocked)
-	expectState(t, sweep("SELECT relpack.reach()"), stateLocked)
+	expectState(t, sweep(call), fault.StateLocked)
+	expectState(t, sweep("SELECT relpack.doom(NULL)"), fault.StateLocked)
+	expectState(t, sweep("SELECT relpack.reach()"), fault.StateLocked)
 	run(t, holder, "SELECT relpack.release_pack_lock()")
 	run(t, conn, "INSERT INTO relpack.suspect VALUES (2, 'climb')")
-	expectState(t, sweep(call), stateRefused)
+	expectState(t, sweep(call), fault.StateRefused)
 	run(t, conn, "UPDATE relpack.suspect SET stage = 'flow'")
-	expectState(t, sweep("SELECT relpack.apply()"), stateRefused)
+	expectState(t, sweep("SELECT relpack.apply()"), fault.StateRefused)
 	spoil(t, conn, "DELETE FROM relpack.suspect; INSERT INTO relpack.pending VALUES (2)")
-	expectState(t, sweep(call), stateRefused)
+	expectState(t, sweep(call), fault.StateRefused)
 	spoil(t, conn, "DELETE FROM relpack.pending; UPDATE relpack.storage SET applied_tid = applied_tid - 1")
-	expectState(t, sweep(call), stateRefused)
+	expectState(t, sweep(call), fault.StateRefused)
 	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 }
 
@@ -292,7 +294,7 @@ func TestTwoPacksDoNotRunAtOnce(t *testing.T) {
 	target, conn := newGarden(t)
 	run(t, conn, "SELECT pg_advisory_lock(-2)")
 	_, err := Pack(context.Background(), target, everything, testLog(t))
-	if ExitCode(err) != ExitLocked {
+	if fault.ExitCode(err) != fault.ExitLocked {
 		t.Errorf("error %v, want that another pack runs", err)
 	}
 	run(t, conn, "SELECT pg_advisory_unlock(-2)")

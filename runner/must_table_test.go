@@ -5,7 +5,9 @@ import (
 	"testing"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/schema"
 )
 
 const secondStorage = "CREATE SCHEMA plone; CREATE TABLE plone.object_state (LIKE public.object_state INCLUDING ALL)"
@@ -17,10 +19,10 @@ func TestTwoStoragesInADatabaseAreNotPacked(t *testing.T) {
 	run(t, conn, secondStorage)
 	says := []string{"two storages, public.object_state and plone.object_state", "rename or move the other"}
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectError(t, err, ExitRefused, "two storages")
+	expectError(t, err, fault.ExitRefused, "two storages")
 	_, err = Pack(t.Context(), target, everything, testLog(t))
 	expectRefusal(t, err, says...)
-	expectRefusal(t, MigrateUp(t.Context(), target, migrations.Files, testLog(t)), says...)
+	expectRefusal(t, schema.Up(t.Context(), target, migrations.Files, testLog(t)), says...)
 	status, err := Status(t.Context(), target, migrations.Files, testLog(t))
 	if err != nil || !strings.Contains(status.Advice, "two storages") {
 		t.Errorf("%+v, %v", status, err)
@@ -64,7 +66,7 @@ func TestColumnsOfAnotherTypeAreRefused(t *testing.T) {
 	target, conn := newGarden(t)
 	run(t, conn, "ALTER TABLE object_state ALTER state_size TYPE numeric")
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectState(t, err, stateRefused)
+	expectState(t, err, fault.StateRefused)
 	_, err = Pack(t.Context(), target, everything, testLog(t))
 	expectRefusal(t, err, "is not RelStorage's: its column state_size is numeric, not bigint")
 	run(t, conn, "ALTER TABLE object_state ALTER state_size TYPE bigint")
@@ -87,7 +89,7 @@ func TestAPublicationOfEverythingIsRefused(t *testing.T) {
 			run(t, conn, "SET client_min_messages = error; "+publish)
 			says := []string{"publication", "everything", "includes relpack's tables", "FOR TABLES IN SCHEMA public"}
 			_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-			expectError(t, err, ExitRefused, says...)
+			expectError(t, err, fault.ExitRefused, says...)
 			_, err = Pack(t.Context(), target, everything, testLog(t))
 			expectRefusal(t, err, says...)
 			status, err := Status(t.Context(), target, migrations.Files, testLog(t))
@@ -103,7 +105,7 @@ func TestAPublicationOfEverythingIsRefused(t *testing.T) {
 	target, conn := newBareStorage(t)
 	run(t, conn, "SET client_min_messages = error; CREATE PUBLICATION everything FOR ALL TABLES")
 	before := catalog(t, conn)
-	expectRefusal(t, MigrateUp(t.Context(), target, migrations.Files, testLog(t)), "everything", "FOR TABLES IN SCHEMA public")
+	expectRefusal(t, schema.Up(t.Context(), target, migrations.Files, testLog(t)), "everything", "FOR TABLES IN SCHEMA public")
 	if after := catalog(t, conn); after != before {
 		t.Errorf("the catalogs changed from\n%s\nto\n%s", before, after)
 	}
@@ -146,7 +148,7 @@ func TestAStorageOfZodbPgjsonbIsRefused(t *testing.T) {
 	}
 	run(t, conn, "ALTER TABLE object_state ALTER state TYPE jsonb USING NULL")
 	before := catalog(t, conn)
-	expectRefusal(t, MigrateUp(t.Context(), target, migrations.Files, testLog(t)),
+	expectRefusal(t, schema.Up(t.Context(), target, migrations.Files, testLog(t)),
 		"is not RelStorage's: its column state is jsonb, not bytea", "zodb-pgjsonb")
 	if after := catalog(t, conn); after != before {
 		t.Errorf("the catalogs changed from\n%s\nto\n%s", before, after)

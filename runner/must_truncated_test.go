@@ -12,7 +12,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // realRecord is one that RelStorage wrote, with some references, and what it
@@ -50,7 +52,7 @@ func truncations(record []byte) [][]byte {
 
 // newBroken is a storage with every truncation, zoids cut, beside live objects
 // and garbage; a whole one would refer to some that nothing else refers to.
-func newBroken(t *testing.T, live bool) (target Target, conn *pgx.Conn, cut []int64) {
+func newBroken(t *testing.T, live bool) (target target.Target, conn *pgx.Conn, cut []int64) {
 	t.Helper()
 	record, refs := realRecord(t)
 	target, conn = newStorage(t)
@@ -78,19 +80,19 @@ func TestARecordCutOffAtAnyByteStopsEveryDeletionIfItIsLive(t *testing.T) {
 	target, conn, cut := newBroken(t, true)
 	all := stored(t, conn)
 	_, err := Pack(t.Context(), target, everything, testLog(t))
-	expectError(t, err, ExitRefused, "reachable objects can't be decoded", "zoid 1000000: ", "zoid 1000009: ", "SELECT * FROM relpack.problem WHERE blocks")
+	expectError(t, err, fault.ExitRefused, "reachable objects can't be decoded", "zoid 1000000: ", "zoid 1000009: ", "SELECT * FROM relpack.problem WHERE blocks")
 	expectStored(t, conn, all...)
 	expectZoids(t, "listed", zoids(t, conn, "SELECT zoid FROM relpack.problem WHERE blocks AND kind = 'opaque' ORDER BY zoid"), cut)
 	// The graph is right; the storage isn't.
 	verified, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
-	expectError(t, err, ExitRefused, "can't be decoded", "Restore")
+	expectError(t, err, fault.ExitRefused, "can't be decoded", "Restore")
 	if got := kinds(verified.Findings); !slices.Equal(got, []string{"empty", "undecodable"}) || verified.Outcome != "damage" {
 		t.Errorf("%s, findings: %q", verified.Outcome, got)
 	}
 	// They become so one by one, too.
 	run(t, conn, "UPDATE object_state SET tid = tid WHERE zoid >= 1000000")
 	_, err = Pack(t.Context(), target, everything, testLog(t))
-	expectError(t, err, ExitRefused, "zoid 1000000: ")
+	expectError(t, err, fault.ExitRefused, "zoid 1000000: ")
 	expectStored(t, conn, all...)
 	// Cut off the storage, they stop nothing.
 	commit(t, conn, links{0: {1, 2}})
@@ -151,11 +153,11 @@ func TestABombIsOpaqueAndMemoryStaysBounded(t *testing.T) {
 		}
 		return reports[0]
 	}
-	report := pack(ExitRefused)
+	report := pack(fault.ExitRefused)
 	expectWords(t, report.Error, "zoid 2: can't decompress: more than 256 MiB")
 	expectStored(t, conn, 0, 1, 2, 10, 11, 12)
 	commit(t, conn, links{2: {12}})
-	pack(ExitDone)
+	pack(fault.ExitDone)
 	expectStored(t, conn, 0, 1, 2, 12)
 }
 
@@ -178,10 +180,10 @@ func TestReferencesToWhatIsNotStoredStopNothing(t *testing.T) {
 	expectDangling(t, target, 70, 73)
 }
 
-func expectDangling(t *testing.T, target Target, want ...int64) {
+func expectDangling(t *testing.T, target target.Target, want ...int64) {
 	t.Helper()
 	report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
-	if ExitCode(err) != ExitRefused || len(report.Findings) != 1 || report.Findings[0].Kind != "dangling" || report.Findings[0].Severity != "damage" {
+	if fault.ExitCode(err) != fault.ExitRefused || len(report.Findings) != 1 || report.Findings[0].Kind != "dangling" || report.Findings[0].Severity != "damage" {
 		t.Fatalf("found %v, %v", report.Findings, err)
 	}
 	expectZoids(t, "dangling", report.Findings[0].Zoids, want)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
 )
 
@@ -27,13 +28,13 @@ func TestDisabledTriggersAreRefusedAndWhatTheyMissedIsFoundByComparing(t *testin
 	run(t, conn, "DELETE FROM object_state WHERE zoid = 12")
 	expectRefused(t, target)
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectState(t, err, stateRefused)
+	expectState(t, err, fault.StateRefused)
 	// Enabled, but not as ours were: they would not fire for a replica.
 	setTriggers(t, conn, "ENABLE")
 	expectRefused(t, target)
 	setTriggers(t, conn, "ENABLE ALWAYS")
 	_, err = conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectState(t, err, stateRefused)
+	expectState(t, err, fault.StateRefused)
 	report := packStorage(t, target, everything)
 	if !report.Compared {
 		t.Error("nothing was compared")
@@ -73,7 +74,7 @@ func TestTriggersSwitchedOffBeforeASweepStopIt(t *testing.T) {
 		restore(t, conn, 2, 5, zodbtest.Record(zodbtest.Document, 11))
 		setTriggers(t, conn, "ENABLE ALWAYS")
 	}), testLog(t))
-	expectError(t, err, ExitRefused, "triggers were disabled or replaced for a while")
+	expectError(t, err, fault.ExitRefused, "triggers were disabled or replaced for a while")
 	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 	packStorage(t, target, everything)
 	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
@@ -84,7 +85,7 @@ func TestTriggersSwitchedOffBeforeASweepStopIt(t *testing.T) {
 func TestTriggersSwitchedOffDuringASweepStopIt(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
-	gate := session(t, target)
+	gate := sessionOn(t, target)
 	run(t, gate, "BEGIN; LOCK TABLE relpack.doomed") // from which the batch is chosen
 	sweeper, swept := sweeping(t, target)
 	waiting(t, conn, sweeper.PgConn().PID())
@@ -124,7 +125,7 @@ func TestAnotherTableInPlaceOfTheOldOneIsCompared(t *testing.T) {
 		SELECT relpack.create_triggers()`)
 	restore(t, conn, 2, 5, zodbtest.Record(zodbtest.Document, 10))
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectState(t, err, stateRefused)
+	expectState(t, err, fault.StateRefused)
 	if report := packStorage(t, target, everything); !report.Compared {
 		t.Error("nothing was compared")
 	}
@@ -139,7 +140,7 @@ func TestAStorageWithoutItsRootIsNotPacked(t *testing.T) {
 	o := everything
 	o.Init = true
 	_, err := Pack(t.Context(), target, o, testLog(t))
-	expectError(t, err, ExitRefused, "no root object", "Restore object 0")
+	expectError(t, err, fault.ExitRefused, "no root object", "Restore object 0")
 	expectStored(t, conn, 1, 2, 10, 11, 12, 13)
 	if n := get[int64](t, conn, "SELECT count(*) FROM relpack.object"); n == 0 {
 		t.Error("the graph was forgotten, and none can be built")
@@ -154,7 +155,7 @@ func TestTheRootDeletedDuringAPackStopsIt(t *testing.T) {
 	_, err := Pack(t.Context(), target, before("delete", func() {
 		run(t, conn, "DELETE FROM object_state WHERE zoid = 0")
 	}), testLog(t))
-	expectError(t, err, ExitRefused, "no root object", "Restore object 0")
+	expectError(t, err, fault.ExitRefused, "no root object", "Restore object 0")
 	expectStored(t, conn, 1, 2, 10, 11, 12, 13)
 }
 
@@ -169,7 +170,7 @@ func TestTheHighestTidFallenBackIsNoticed(t *testing.T) {
 	setTriggers(t, conn, "ENABLE ALWAYS")
 	run(t, conn, "UPDATE relpack.storage SET trigger_identity = relpack.trigger_identity()")
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectState(t, err, stateRefused)
+	expectState(t, err, fault.StateRefused)
 	if report := packStorage(t, target, everything); !report.Compared {
 		t.Error("nothing was compared")
 	}
@@ -204,7 +205,7 @@ func TestTriggersSwitchedOffDuringACaptureAreNoticed(t *testing.T) {
 			RETURN v_doubt;
 		END $$;
 		SELECT pg_advisory_lock(4711, 4711)`)
-	packer := session(t, target)
+	packer := sessionOn(t, target)
 	captured := make(chan error, 1)
 	go func() {
 		_, err := packer.Exec(t.Context(), "SELECT relpack.advance_watermark()")
@@ -242,12 +243,12 @@ func TestATableWithRelativesIsNotPacked(t *testing.T) {
 			target, conn := newGarden(t)
 			run(t, conn, sql)
 			_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-			expectState(t, err, stateRefused)
+			expectState(t, err, fault.StateRefused)
 			for _, init := range []bool{false, true} {
 				o := everything
 				o.Init = init
 				_, err := Pack(t.Context(), target, o, testLog(t))
-				expectError(t, err, ExitRefused, "no plain table")
+				expectError(t, err, fault.ExitRefused, "no plain table")
 			}
 			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 		})

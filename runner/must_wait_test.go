@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // A committer that came upon such a row began to wait before relpack did: its
@@ -25,11 +26,11 @@ func waitForARow(t *testing.T, timeout string) {
 	t.Helper()
 	target, conn := newGarden(t)
 	slowSweep(t, conn)
-	gate := session(t, target)
+	gate := sessionOn(t, target)
 	run(t, gate, "SELECT pg_advisory_lock(4711, 4711)")
 	sweeper, swept := sweeping(t, target)
 	waiting(t, conn, sweeper.PgConn().PID())
-	session := session(t, target)
+	session := sessionOn(t, target)
 	run(t, session, "SET deadlock_timeout = '"+timeout+"'")
 	writer, err := zodbtest.BeginCommit(t.Context(), session, zodbtest.V42)
 	if err != nil {
@@ -69,7 +70,7 @@ func waitForARow(t *testing.T, timeout string) {
 func TestASweepThatLinesUpForTheCommitLockHasNoRowsLocked(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
-	committer := session(t, target)
+	committer := sessionOn(t, target)
 	run(t, committer, "BEGIN; SELECT pg_advisory_xact_lock(-1); UPDATE object_state SET state = state WHERE zoid = 2")
 	const linedUp = `SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted AND locktype = 'advisory' AND objsubid = 1)`
 	seen := 0
@@ -105,7 +106,7 @@ func TestASweepGetsThroughOnASiteThatAlwaysCommits(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	for range 2 {
-		writer := session(t, target)
+		writer := sessionOn(t, target)
 		go func() {
 			var err error
 			for err == nil && ctx.Err() == nil {
@@ -127,7 +128,7 @@ func TestASweepGetsThroughOnASiteThatAlwaysCommits(t *testing.T) {
 func TestWhoWaitsForASessionIsSeenByIt(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
-	holder := session(t, target)
+	holder := sessionOn(t, target)
 	const asked = "SELECT relpack.anyone_waits()"
 	for name, c := range map[string]struct {
 		first, wait string
@@ -142,7 +143,7 @@ func TestWhoWaitsForASessionIsSeenByIt(t *testing.T) {
 		"for another's lock on the same table": {"BEGIN; DELETE FROM object_state WHERE zoid = 12",
 			"LOCK TABLE object_state IN SHARE UPDATE EXCLUSIVE MODE", false},
 	} {
-		other, waiter := session(t, target), session(t, target)
+		other, waiter := sessionOn(t, target), sessionOn(t, target)
 		if !c.want {
 			run(t, other, "BEGIN; LOCK TABLE object_state IN SHARE UPDATE EXCLUSIVE MODE; SELECT FROM object_state WHERE zoid = 13 FOR UPDATE")
 		}
@@ -216,8 +217,8 @@ func TestABatchIsDeletedInPieces(t *testing.T) {
 func TestAStandbyThatIsGoneDoesNotStopWhoHasTheWritersLock(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
-	target := Target{Name: "main", DSN: server.DSN("postgres"), CommitLockTimeout: defaultLockTimeout, BatchTimeout: defaultBatchTimeout}
-	conn := session(t, target)
+	target := target.Target{Name: "main", DSN: server.DSN("postgres"), CommitLockTimeout: target.DefaultLockTimeout, BatchTimeout: target.DefaultBatchTimeout}
+	conn := sessionOn(t, target)
 	if err := zodbtest.CreateStorage(t.Context(), conn, zodbtest.V42); err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +229,7 @@ func TestAStandbyThatIsGoneDoesNotStopWhoHasTheWritersLock(t *testing.T) {
 	dryRun(t, target)
 	run(t, conn, "ALTER SYSTEM SET synchronous_standby_names = 'gone'")
 	run(t, conn, "SELECT pg_reload_conf()")
-	packer := session(t, target)
+	packer := sessionOn(t, target)
 	until(t, "commits wait for the standby", func() bool {
 		return get[string](t, packer, "SELECT current_setting('synchronous_standby_names')") == "gone"
 	})

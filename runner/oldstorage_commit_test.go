@@ -25,7 +25,7 @@ func TestACommitOfEachReleaseInTheMiddleOfAPackGoesOn(t *testing.T) {
 					dryRun(t, target)
 					commitOld(t, conn, version, 0, links{1: {2, 3}, 3: nil}.mixed())
 				}
-				app := session(t, target)
+				app := sessionOn(t, target)
 				var commit *zodbtest.Transaction
 				begun := make(chan struct{})
 				done := make(chan error, 1)
@@ -112,7 +112,7 @@ func TestACommitOfEachReleaseThatComesUponRowsBeingDeletedCommits(t *testing.T) 
 				return get[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND classid = 4711
 					AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
 			})
-			app := session(t, target)
+			app := sessionOn(t, target)
 			committed := make(chan error, 1)
 			go func() {
 				_, err := zodbtest.CommitAs(t.Context(), app, version, 0, links{1: {2, 20}, 20: nil}.mixed())

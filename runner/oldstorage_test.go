@@ -16,13 +16,16 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/schema"
+	"relpack/runner/target"
 )
 
 // newOldStorage is an empty storage as this release made it, which relpack has
 // never seen.
-func newOldStorage(t *testing.T, version zodbtest.Version) (Target, *pgx.Conn) {
+func newOldStorage(t *testing.T, version zodbtest.Version) (target.Target, *pgx.Conn) {
 	t.Helper()
 	target, conn := newEmptyDatabase(t)
 	if err := zodbtest.CreateStorage(t.Context(), conn, version); err != nil {
@@ -58,7 +61,7 @@ func (l links) mixed() map[int64][]byte {
 }
 
 // schemaDump is what pg_dump tells of a database's definitions.
-func schemaDump(t *testing.T, target Target) string {
+func schemaDump(t *testing.T, target target.Target) string {
 	t.Helper()
 	programs, err := pgtest.Find(t.Context())
 	if err != nil {
@@ -169,16 +172,16 @@ func TestNoMigrationWhileAPackOfAnOlderReleaseRuns(t *testing.T) {
 				lock := func(function string) { run(t, conn, "SELECT "+function+"($1)", key) }
 				catalogBefore := catalog(t, conn)
 				lock("pg_advisory_lock")
-				err := MigrateUp(t.Context(), target, migrations.Files, testLog(t))
-				expectError(t, err, ExitLocked, "zodbpack")
+				err := schema.Up(t.Context(), target, migrations.Files, testLog(t))
+				expectError(t, err, fault.ExitLocked, "zodbpack")
 				if after := catalog(t, conn); after != catalogBefore {
 					t.Errorf("it left\n%s", after)
 				}
 				lock("pg_advisory_unlock")
 				up(t, target)
 				lock("pg_advisory_lock")
-				err = MigrateDown(t.Context(), target, migrations.Files, testLog(t))
-				expectError(t, err, ExitLocked, "zodbpack")
+				err = schema.Down(t.Context(), target, migrations.Files, testLog(t))
+				expectError(t, err, fault.ExitLocked, "zodbpack")
 				report, err := Status(t.Context(), target, migrations.Files, testLog(t))
 				if err != nil || report.Graph.Packer == nil || report.Graph.Packer.Application != "zodbpack" {
 					t.Errorf("status %+v, %v", report.Graph, err)

@@ -10,6 +10,13 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
+	"relpack/runner/figures"
+	"relpack/runner/progress"
+	"relpack/runner/schema"
+	"relpack/runner/session"
+	"relpack/runner/target"
 )
 
 // PackOptions say how to pack.
@@ -20,22 +27,19 @@ type PackOptions struct {
 	DryRun        bool    // everything but the deletion
 	Version       string  // relpack's own, for the history
 	Migrations    fs.FS   // what the schema must be
-	Progress      Progress
+	Progress      progress.Meter
 	Stop          <-chan struct{} // closed: stop between two batches
 
 	rangeBlocks int // of a first build; 0: the server's default. Tests want several ranges.
 }
 
-var errInterrupted = &Error{Code: ExitInterrupted, Err: errors.New("interrupted"),
-	Hint: "Finished work is kept, and the next run continues"}
-
 // pack is one run on one storage.
 type pack struct {
-	target   Target
+	target   target.Target
 	family   *Family
 	options  PackOptions
 	log      *slog.Logger
-	progress Progress
+	progress progress.Meter
 	conn     *pgx.Conn // holds the pack lock
 	packer   uint32    // its process id, at the server
 	run      int64     // relpack.run.id
@@ -51,42 +55,42 @@ type pack struct {
 // never nil: it says what was done until an error. The other storages of its
 // configuration file are brought up to date before; who packs several of them has
 // that done once, by a Family.
-func Pack(ctx context.Context, t Target, o PackOptions, log *slog.Logger) (*Report, error) {
+func Pack(ctx context.Context, t target.Target, o PackOptions, log *slog.Logger) (*Report, error) {
 	return NewFamily(t.File).Pack(ctx, t, o, log)
 }
 
 // Pack is that of one of the storages. The first call brings all of them up to
 // date, which may refer to each other.
-func (f *Family) Pack(ctx context.Context, t Target, o PackOptions, log *slog.Logger) (*Report, error) {
+func (f *Family) Pack(ctx context.Context, t target.Target, o PackOptions, log *slog.Logger) (*Report, error) {
 	p := newPack(f, t, o, log)
 	begun, err := f.take(ctx, p)
 	switch {
-	case t.Packable() != nil && ExitCode(err) != ExitInterrupted:
+	case t.Packable() != nil && fault.ExitCode(err) != fault.ExitInterrupted:
 		err = t.Packable()
 	case begun != nil:
 		p = begun
 		p.log = log
 	}
 	if err == nil {
-		err = explain(p.all(ctx))
+		err = fault.Explain(p.all(ctx))
 	}
 	p.report.finish(p, err)
 	return p.report, err
 }
 
-func newPack(f *Family, t Target, o PackOptions, log *slog.Logger) *pack {
+func newPack(f *Family, t target.Target, o PackOptions, log *slog.Logger) *pack {
 	p := &pack{family: f, target: t, options: o, log: log, progress: o.Progress,
 		report: &Report{Storage: t.Name, Days: o.Days, DryRun: o.DryRun || t.PrepackOnly, Version: o.Version, Started: time.Now(),
-			ByClass: []ClassCount{}, OtherDatabases: noOthers(t), Damage: noDamage(), SetAside: []SetAside{}, Problems: []Problem{}, Leftovers: []Leftover{}, Phases: []Phase{}}}
+			ByClass: []ClassCount{}, OtherDatabases: noOthers(t), Damage: noDamage(), SetAside: []SetAside{}, Problems: []Problem{}, Leftovers: []Leftover{}, Phases: []figures.Phase{}}}
 	if p.progress == nil {
-		p.progress = silent{}
+		p.progress = progress.Silent{}
 	}
 	return p
 }
 
 func (p *pack) all(ctx context.Context) error {
 	if len(p.options.AcceptMissing) > 0 && p.report.DryRun {
-		return Refuse("Pack without --dry-run", "a dry run can't give up missing objects, because that is permanent")
+		return fault.Refuse("Pack without --dry-run", "a dry run can't give up missing objects, because that is permanent")
 	}
 	for _, note := range p.target.Notes {
 		p.log.Info(note)
@@ -118,11 +122,11 @@ func (p *pack) locked(ctx context.Context, purpose string, work func() error) (e
 	if p.conn, err = p.session(ctx, purpose); err != nil {
 		return err
 	}
-	defer closeSession(p.conn)
-	if err := checkInstalled(ctx, p.conn, p.target, p.options.Migrations); err != nil {
+	defer session.Close(p.conn)
+	if err := schema.CheckInstalled(ctx, p.conn, p.target, p.options.Migrations); err != nil {
 		return err
 	}
-	if err := CheckMayPack(ctx, p.conn); err != nil {
+	if err := schema.CheckMayPack(ctx, p.conn); err != nil {
 		return err
 	}
 	if err := p.lock(ctx); err != nil {
@@ -159,11 +163,11 @@ func (p *pack) work(ctx context.Context, blobs *blobFiles) error {
 	}
 	err = p.unlessHeld(ctx, p.removeGarbage(ctx, blobs))
 	// What is refused may be so because the graph is wrong.
-	if err != nil && (ExitCode(err) != ExitRefused || p.conn.IsClosed() || len(p.report.Mended) > 0) {
+	if err != nil && (fault.ExitCode(err) != fault.ExitRefused || p.conn.IsClosed() || len(p.report.Mended) > 0) {
 		return err
 	}
 	audited := p.audit(ctx, due)
-	if err == nil || ExitCode(audited) == ExitRefused {
+	if err == nil || fault.ExitCode(audited) == fault.ExitRefused {
 		return audited
 	}
 	return err
@@ -236,14 +240,7 @@ func (p *pack) unreferred(ctx context.Context) error {
 
 // session opens one more session on the target.
 func (p *pack) session(ctx context.Context, purpose string) (*pgx.Conn, error) {
-	return Connect(ctx, p.target, purpose, p.log)
-}
-
-func closeSession(conn *pgx.Conn) {
-	// The session may be in the middle of something; it ends either way.
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	_ = conn.Close(ctx)
+	return session.Open(ctx, p.target, purpose, p.log)
 }
 
 func (p *pack) stopped() bool {
@@ -258,7 +255,7 @@ func (p *pack) stopped() bool {
 // phase runs one phase and notes how long it took.
 func (p *pack) phase(name string, do func() error) error {
 	if p.stopped() {
-		return errInterrupted
+		return fault.Interrupted
 	}
 	start := time.Now()
 	p.log.Debug("phase " + name)
@@ -276,7 +273,7 @@ func (p *pack) lock(ctx context.Context) error {
 	if got {
 		return nil
 	}
-	return LockedError(ctx, p.conn)
+	return session.Locked(ctx, p.conn)
 }
 
 // unlock lets go of the pack lock. The end of the session does so as well, but
@@ -288,18 +285,6 @@ func (p *pack) unlock(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	_, _ = p.conn.Exec(ctx, "SELECT relpack.release_pack_lock()")
-}
-
-// LockedError says who holds the pack lock.
-func LockedError(ctx context.Context, conn *pgx.Conn) error {
-	var pid int
-	var application string
-	err := conn.QueryRow(ctx, "SELECT pid, coalesce(application, '') FROM relpack.pack_lock_holder() WHERE pid <> pg_backend_pid() LIMIT 1").Scan(&pid, &application)
-	if err != nil {
-		return &Error{Code: ExitLocked, Err: errors.New("another pack is running"), Hint: "Try again when it has ended"}
-	}
-	return &Error{Code: ExitLocked, Err: fmt.Errorf("another pack is running: pid %d, application %q", pid, application),
-		Hint: "Try again when it has ended"}
 }
 
 // begin enters the run into the history.
@@ -321,12 +306,12 @@ func (p *pack) end(ctx context.Context, failed error) error {
 	}
 	outcome, message := "packed", ""
 	if failed != nil {
-		message = Message(failed)
+		message = fault.Message(failed)
 	}
-	switch code := ExitCode(failed); {
-	case code == ExitInterrupted:
+	switch code := fault.ExitCode(failed); {
+	case code == fault.ExitInterrupted:
 		outcome = "interrupted"
-	case code == ExitRefused:
+	case code == fault.ExitRefused:
 		outcome = "refused"
 	case failed != nil:
 		outcome = "failed"
@@ -340,13 +325,4 @@ func (p *pack) end(ctx context.Context, failed error) error {
 		return fmt.Errorf("complete the entry in relpack.run: %w", err)
 	}
 	return nil
-}
-
-// pgxRows collects the rows of a query.
-func pgxRows[T any](ctx context.Context, conn *pgx.Conn, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
-	rows, err := conn.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scan)
 }

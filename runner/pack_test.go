@@ -9,24 +9,27 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/session"
+	"relpack/runner/target"
 )
 
 // everything packs without grace: the sample data is young.
 var everything = PackOptions{Days: -1, Version: "test", Migrations: migrations.Files}
 
-func packStorage(t testing.TB, target Target, o PackOptions) *Report {
+func packStorage(t testing.TB, target target.Target, o PackOptions) *Report {
 	t.Helper()
 	report, err := Pack(t.Context(), target, o, testLog(t))
 	if err != nil {
-		t.Fatalf("pack: %s", Message(err))
+		t.Fatalf("pack: %s", fault.Message(err))
 	}
 	return report
 }
 
 func zoids(t testing.TB, conn *pgx.Conn, sql string) []int64 {
 	t.Helper()
-	found, err := pgxRows(t.Context(), conn, pgx.RowTo[int64], sql)
+	found, err := session.Rows(t.Context(), conn, pgx.RowTo[int64], sql)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +71,7 @@ func first(list []int64) []int64 { return list[:min(len(list), 10)] }
 // A sample is the sample storage with its blob directory.
 type sample struct {
 	t      *testing.T
-	target Target
+	target target.Target
 	conn   *pgx.Conn
 }
 
@@ -97,7 +100,7 @@ func (s *sample) change(name string) {
 // they are stored; older revisions of these stay.
 func (s *sample) survivors(gone []int64) []string {
 	s.t.Helper()
-	rows, err := pgxRows(s.t.Context(), s.conn, pgx.RowToStructByPos[removal],
+	rows, err := session.Rows(s.t.Context(), s.conn, pgx.RowToStructByPos[removal],
 		"SELECT zoid, tid, 0::bigint FROM object_state WHERE zoid = ANY($1)", gone)
 	if err != nil {
 		s.t.Fatal(err)

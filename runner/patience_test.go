@@ -1,53 +1,25 @@
 package runner
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
+	"relpack/runner/internal/pgtest"
+	"relpack/runner/schema"
+	"relpack/runner/session"
+	"relpack/runner/target"
 )
-
-// A memory is a log that can be read while it is written.
-type memory struct {
-	guard sync.Mutex
-	text  bytes.Buffer
-}
-
-func (m *memory) Write(line []byte) (int, error) {
-	m.guard.Lock()
-	defer m.guard.Unlock()
-	return m.text.Write(line)
-}
-
-func (m *memory) String() string {
-	m.guard.Lock()
-	defer m.guard.Unlock()
-	return m.text.String()
-}
-
-func (m *memory) logger() *slog.Logger { return slog.New(slog.NewTextHandler(m, nil)) }
-
-// wait returns when the log has these words.
-func (m *memory) wait(t *testing.T, words string) {
-	t.Helper()
-	for start := time.Now(); !strings.Contains(m.String(), words); time.Sleep(10 * time.Millisecond) {
-		if time.Since(start) > time.Minute {
-			t.Fatalf("no %q in the log:\n%s", words, m)
-		}
-	}
-}
 
 // occupy opens a transaction of an application that has written an object, and
 // returns what ends it, and the pid.
-func occupy(t *testing.T, target Target) (end func(), pid uint32) {
+func occupy(t *testing.T, target target.Target) (end func(), pid uint32) {
 	t.Helper()
 	config, err := pgx.ParseConfig(target.DSN)
 	if err != nil {
@@ -58,7 +30,7 @@ func occupy(t *testing.T, target Target) (end func(), pid uint32) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { closeSession(conn) })
+	t.Cleanup(func() { session.Close(conn) })
 	run(t, conn, "BEGIN; INSERT INTO object_state VALUES (4711, 4711, 1, 'x')")
 	return func() { run(t, conn, "ROLLBACK") }, conn.PgConn().PID()
 }
@@ -68,9 +40,9 @@ func TestALiveSiteNeverQueuesUpBehindMigrateUp(t *testing.T) {
 	target, conn := newBareStorage(t)
 	target.CommitLockTimeout = time.Minute
 	end, pid := occupy(t, target)
-	log := &memory{}
+	log := &pgtest.Log{}
 	result := make(chan error, 1)
-	go func() { result <- MigrateUp(t.Context(), target, migrations.Files, log.logger()) }()
+	go func() { result <- schema.Up(t.Context(), target, migrations.Files, log.Logger()) }()
 
 	// A migration that waits without a limit lets no writer pass.
 	run(t, conn, impatient)
@@ -112,8 +84,8 @@ func TestMigrateUpGivesUpInTimeAndLeavesNothing(t *testing.T) {
 	before := catalog(t, conn)
 	end, pid := occupy(t, target)
 	defer end()
-	err := MigrateUp(t.Context(), target, migrations.Files, testLog(t))
-	expectError(t, err, ExitFailure, fmt.Sprintf("pid %d", pid), "slow editor", "object_state was locked")
+	err := schema.Up(t.Context(), target, migrations.Files, testLog(t))
+	expectError(t, err, fault.ExitFailure, fmt.Sprintf("pid %d", pid), "slow editor", "object_state was locked")
 	if after := catalog(t, conn); after != before {
 		t.Errorf("it left\n%s", after)
 	}
@@ -127,12 +99,12 @@ func TestAnInterruptedMigrationLeavesNothing(t *testing.T) {
 	end, _ := occupy(t, target)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	log := &memory{}
+	log := &pgtest.Log{}
 	result := make(chan error, 1)
-	go func() { result <- MigrateUp(ctx, target, migrations.Files, log.logger()) }()
-	log.wait(t, "slow editor")
+	go func() { result <- schema.Up(ctx, target, migrations.Files, log.Logger()) }()
+	log.Wait(t, "slow editor")
 	cancel()
-	expectError(t, <-result, ExitInterrupted, "interrupted")
+	expectError(t, <-result, fault.ExitInterrupted, "interrupted")
 	end()
 	if after := catalog(t, conn); after != before {
 		t.Errorf("it left\n%s", after)
@@ -146,8 +118,8 @@ func TestDownWaitsForReadersToo(t *testing.T) {
 	target.CommitLockTimeout = time.Second
 	run(t, conn, "BEGIN; SELECT count(*) FROM object_state")
 	installed := catalog(t, conn)
-	err := MigrateDown(t.Context(), target, migrations.Files, testLog(t))
-	expectError(t, err, ExitFailure, fmt.Sprintf("pid %d", conn.PgConn().PID()))
+	err := schema.Down(t.Context(), target, migrations.Files, testLog(t))
+	expectError(t, err, fault.ExitFailure, fmt.Sprintf("pid %d", conn.PgConn().PID()))
 	run(t, conn, "ROLLBACK")
 	if after := catalog(t, conn); after != installed {
 		t.Errorf("half of relpack is gone, left is\n%s", after)
@@ -159,10 +131,10 @@ func TestAnotherMigrationThatHoldsGoosesLockIsNamed(t *testing.T) {
 	t.Parallel()
 	target, conn := newBareStorage(t)
 	before := catalog(t, conn)
-	run(t, conn, "SELECT pg_advisory_lock($1)", int64(migrationLock))
-	err := MigrateUp(t.Context(), target, migrations.Files, testLog(t))
-	expectError(t, err, ExitLocked, fmt.Sprintf("pid %d", conn.PgConn().PID()))
-	run(t, conn, "SELECT pg_advisory_unlock($1)", int64(migrationLock))
+	run(t, conn, "SELECT pg_advisory_lock($1)", int64(schema.MigrationLock))
+	err := schema.Up(t.Context(), target, migrations.Files, testLog(t))
+	expectError(t, err, fault.ExitLocked, fmt.Sprintf("pid %d", conn.PgConn().PID()))
+	run(t, conn, "SELECT pg_advisory_unlock($1)", int64(schema.MigrationLock))
 	if after := catalog(t, conn); after != before {
 		t.Errorf("it left\n%s", after)
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/target"
 )
 
 // planObjects is how many objects the graphs of these tests have: more than
@@ -115,9 +117,9 @@ func TestWhatIsDetachedIsNotLookedForFirst(t *testing.T) {
 
 // expectFewReads packs, and counts the rows that were read, or looked at by a
 // filter, in relpack's tables.
-func expectFewReads(t *testing.T, target Target, what string) {
+func expectFewReads(t *testing.T, target target.Target, what string) {
 	t.Helper()
-	conn := session(t, target)
+	conn := sessionOn(t, target)
 	const read = `SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint
 		FROM pg_stat_user_tables WHERE schemaname = 'relpack'`
 	run(t, conn, "SELECT pg_stat_reset()")

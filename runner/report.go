@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"relpack/runner/fault"
+	"relpack/runner/figures"
 )
 
 // A Report says what a pack found and did. Sizes are in bytes.
@@ -28,41 +31,35 @@ type Report struct {
 
 	OtherDatabases
 
-	Scanned       Count        `json:"scanned"`     // states read and decoded
-	Objects       int64        `json:"objects"`     // in the storage, before the deletion
-	References    int64        `json:"references"`  // between them
-	Unreachable   Count        `json:"unreachable"` // before the deletion
-	Chosen        Count        `json:"chosen"`      // of them, beyond the grace
-	ByClass       []ClassCount `json:"by_class"`    // of the chosen, the largest
-	Deleted       Count        `json:"deleted"`
-	Blobs         int64        `json:"deleted_blobs"` // of the deleted objects
-	BlobFiles     BlobCount    `json:"blob_files"`
-	Damage        Damage       `json:"damage"`
-	HeldBack      Count        `json:"held_back"`         // of the unreachable, can't be deleted
-	HangsOn       Count        `json:"hangs_on"`          // what is held back refers to these, so that they stay
-	HeldBy        string       `json:"held_by,omitempty"` // an open transaction, for which something older than the grace stays
-	SetAside      []SetAside   `json:"set_aside"`         // of these at most 10
-	Problems      []Problem    `json:"problems"`          // states that could not be decoded, or are none, at most 10
-	Leftovers     []Leftover   `json:"leftovers"`         // of other packers
-	Audited       Count        `json:"audited"`           // states read again at the end and compared with the graph
-	VerifiedSince *time.Time   `json:"verified_since"`    // every object has been since then; nil: never
-	Mended        []Finding    `json:"mended,omitempty"`  // what was wrong with the graph, and was mended
-	Phases        []Phase      `json:"phases"`
-	PeakMemory    int64        `json:"peak_memory"` // of this process
+	Scanned       figures.Count   `json:"scanned"`     // states read and decoded
+	Objects       int64           `json:"objects"`     // in the storage, before the deletion
+	References    int64           `json:"references"`  // between them
+	Unreachable   figures.Count   `json:"unreachable"` // before the deletion
+	Chosen        figures.Count   `json:"chosen"`      // of them, beyond the grace
+	ByClass       []ClassCount    `json:"by_class"`    // of the chosen, the largest
+	Deleted       figures.Count   `json:"deleted"`
+	Blobs         int64           `json:"deleted_blobs"` // of the deleted objects
+	BlobFiles     BlobCount       `json:"blob_files"`
+	Damage        Damage          `json:"damage"`
+	HeldBack      figures.Count   `json:"held_back"`         // of the unreachable, can't be deleted
+	HangsOn       figures.Count   `json:"hangs_on"`          // what is held back refers to these, so that they stay
+	HeldBy        string          `json:"held_by,omitempty"` // an open transaction, for which something older than the grace stays
+	SetAside      []SetAside      `json:"set_aside"`         // of these at most 10
+	Problems      []Problem       `json:"problems"`          // states that could not be decoded, or are none, at most 10
+	Leftovers     []Leftover      `json:"leftovers"`         // of other packers
+	Audited       figures.Count   `json:"audited"`           // states read again at the end and compared with the graph
+	VerifiedSince *time.Time      `json:"verified_since"`    // every object has been since then; nil: never
+	Mended        []Finding       `json:"mended,omitempty"`  // what was wrong with the graph, and was mended
+	Phases        []figures.Phase `json:"phases"`
+	PeakMemory    int64           `json:"peak_memory"` // of this process
 
 	// MissingIndex creates what a deletion of blobs would have needed.
 	MissingIndex string `json:"missing_index,omitempty"`
 
 	packTime    *time.Time
-	chosen      bool  // what may be deleted is known
-	young       Count // unreachable, and neither chosen nor held back
+	chosen      bool          // what may be deleted is known
+	young       figures.Count // unreachable, and neither chosen nor held back
 	chosenBlobs int64
-}
-
-// A Count is of objects and the bytes of their states.
-type Count struct {
-	Objects int64 `json:"objects"`
-	Bytes   int64 `json:"bytes"`
 }
 
 // A ClassCount is a Count of one class.
@@ -101,12 +98,6 @@ type Leftover struct {
 	Remedy string `json:"remedy"`
 }
 
-// A Phase is a part of the run.
-type Phase struct {
-	Name    string  `json:"name"`
-	Seconds float64 `json:"seconds"`
-}
-
 // took adds to a phase's time.
 func (r *Report) took(phase string, d time.Duration) {
 	for i := range r.Phases {
@@ -115,17 +106,17 @@ func (r *Report) took(phase string, d time.Duration) {
 			return
 		}
 	}
-	r.Phases = append(r.Phases, Phase{phase, d.Seconds()})
+	r.Phases = append(r.Phases, figures.Phase{Name: phase, Seconds: d.Seconds()})
 }
 
 func (r *Report) finish(p *pack, err error) {
 	r.Seconds = time.Since(r.Started).Seconds()
-	r.Scanned = Count{p.counts.scanned.Load(), p.counts.scannedBytes.Load()}
-	r.PeakMemory = PeakMemory()
-	r.ExitCode = ExitCode(err)
+	r.Scanned = figures.Count{Objects: p.counts.scanned.Load(), Bytes: p.counts.scannedBytes.Load()}
+	r.PeakMemory = figures.PeakMemory()
+	r.ExitCode = fault.ExitCode(err)
 	switch {
 	case err != nil:
-		r.Outcome, r.Error = "failed", Message(err)
+		r.Outcome, r.Error = "failed", fault.Message(err)
 	case r.DryRun:
 		r.Outcome = "dry run"
 	default:
@@ -138,17 +129,17 @@ func (r *Report) JSON() ([]byte, error) { return json.MarshalIndent(r, "", "  ")
 
 // Write prints the report for people.
 func (r *Report) Write(w io.Writer) error {
-	s := newSheet(w, r.Storage)
-	s.line("scanned", "%s", r.Scanned)
+	s := figures.NewSheet(w, r.Storage)
+	s.Line("scanned", "%s", r.Scanned)
 	if r.chosen {
-		r.writeFindings(s.line)
+		r.writeFindings(s.Line)
 	}
 	if r.Audited.Objects > 0 {
-		s.line("audited", "%s", r.Audited)
+		s.Line("audited", "%s", r.Audited)
 	}
-	writeFindings(s.line, "mended", "error", r.Mended)
-	s.spent(r.Seconds, r.Phases, r.PeakMemory)
-	if err := s.flush(); err != nil {
+	writeFindings(s.Line, "mended", "error", r.Mended)
+	s.Spent(r.Seconds, r.Phases, r.PeakMemory)
+	if err := s.Flush(); err != nil {
 		return err
 	}
 	for _, note := range r.Notes() {
@@ -160,8 +151,8 @@ func (r *Report) Write(w io.Writer) error {
 }
 
 // writeFindings says what was found and done, once that is decided.
-func (r *Report) writeFindings(line lineWriter) {
-	line("in the storage", "%s, %s", plural(r.Objects, "object"), plural(r.References, "reference"))
+func (r *Report) writeFindings(line figures.LineWriter) {
+	line("in the storage", "%s, %s", figures.Plural(r.Objects, "object"), figures.Plural(r.References, "reference"))
 	line("unreachable", "%s", r.Unreachable)
 	if r.young.Objects > 0 {
 		line("within the grace", "%s", r.young)
@@ -176,47 +167,11 @@ func (r *Report) writeFindings(line lineWriter) {
 		line("would delete", "%s", r.Chosen)
 	} else {
 		line("deleted", "%s", r.Deleted)
-		line("blob files", "%s removed, %s", humanize.Comma(r.BlobFiles.Files), size(r.BlobFiles.Bytes))
+		line("blob files", "%s removed, %s", humanize.Comma(r.BlobFiles.Files), figures.Size(r.BlobFiles.Bytes))
 	}
 	for i, c := range r.ByClass {
-		line(once("by class", i), "%s  %s", c.Class, Count{c.Objects, c.Bytes})
+		line(figures.Once("by class", i), "%s  %s", c.Class, figures.Count{Objects: c.Objects, Bytes: c.Bytes})
 	}
-}
-
-// longPhases leaves out what nobody noticed.
-func longPhases(all []Phase) []string {
-	var phases []string
-	for _, p := range all {
-		if p.Seconds >= 0.001 {
-			phases = append(phases, p.Name+" "+seconds(p.Seconds))
-		}
-	}
-	return phases
-}
-
-// String is for people.
-func (c Count) String() string {
-	return fmt.Sprintf("%s, %s", plural(c.Objects, "object"), size(c.Bytes))
-}
-
-// less takes others away, as far as there are so many.
-func (c Count) less(others Count) Count {
-	return Count{max(c.Objects-others.Objects, 0), max(c.Bytes-others.Bytes, 0)}
-}
-
-func plural(n int64, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return humanize.Comma(n) + " " + what
-}
-
-func seconds(s float64) string {
-	unit := time.Millisecond
-	if s >= 1 {
-		unit = 10 * time.Millisecond
-	}
-	return time.Duration(s * float64(time.Second)).Round(unit).String()
 }
 
 // Notes are what the operator may want to do or to know besides.
@@ -231,14 +186,14 @@ func (r *Report) Notes() []string {
 		if r.BlobFiles.Why != "" {
 			why = r.BlobFiles.Why
 		}
-		note("Files of %s remain: %s.", plural(r.BlobFiles.Waiting, "deleted blob"), why)
+		note("Files of %s remain: %s.", figures.Plural(r.BlobFiles.Waiting, "deleted blob"), why)
 	}
 	for _, skipped := range r.BlobFiles.Skipped {
 		note("%s", skipped)
 	}
 	if r.BlobFiles.Others > 0 {
 		note("%s of other revisions stay%s beside those removed: overwritten revisions, or another storage's that shares the blob directory (%s).",
-			plural(r.BlobFiles.Others, "file"), verbEnding(r.BlobFiles.Others), strings.Join(r.BlobFiles.OtherFiles, ", "))
+			figures.Plural(r.BlobFiles.Others, "file"), figures.VerbEnding(r.BlobFiles.Others), strings.Join(r.BlobFiles.OtherFiles, ", "))
 	}
 	notes = append(notes, r.Warnings...)
 	for _, f := range r.ForeignDatabases {
@@ -277,7 +232,7 @@ func (r *Report) Notes() []string {
 		note("%s%s", slowWithoutIndex, r.MissingIndex)
 	}
 	for _, l := range r.Leftovers {
-		note("%s of %s takes %s; if that tool is not running: %s", l.Table, l.Owner, size(l.Bytes), l.Remedy)
+		note("%s of %s takes %s; if that tool is not running: %s", l.Table, l.Owner, figures.Size(l.Bytes), l.Remedy)
 	}
 	return notes
 }

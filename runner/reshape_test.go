@@ -12,6 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
+	"relpack/runner/session"
+	"relpack/runner/target"
 )
 
 // setLimits replaces what relpack.limits() says of when all parents are chosen
@@ -26,7 +29,7 @@ func setLimits(t testing.TB, conn *pgx.Conn, share, least int) {
 }
 
 // packSaying packs without deleting and returns what the log says.
-func packSaying(t testing.TB, target Target) string {
+func packSaying(t testing.TB, target target.Target) string {
 	t.Helper()
 	var said bytes.Buffer
 	o := everything
@@ -167,9 +170,9 @@ func TestWhoeverReliesOnParentsRefusesWhileTheyAreChosenAgain(t *testing.T) {
 	for range 3 {
 		for _, call := range []string{"doom(now())", "sweep(10)", "collect()", "apply()"} {
 			_, err := conn.Exec(t.Context(), "SELECT * FROM relpack."+call)
-			expectState(t, err, stateRefused)
+			expectState(t, err, fault.StateRefused)
 		}
-		found, err := pgxRows(t.Context(), conn, pgx.RowTo[string], "SELECT finding FROM relpack.verify()")
+		found, err := session.Rows(t.Context(), conn, pgx.RowTo[string], "SELECT finding FROM relpack.verify()")
 		if err != nil || !slices.Equal(found, []string{"new parents are being chosen for all objects: there is nothing to verify"}) {
 			t.Errorf("verify finds %v, %v", found, err)
 		}

@@ -8,7 +8,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/schema"
+	"relpack/runner/target"
 )
 
 // newLand is a storage of a role that is no superuser, without relpack.
@@ -89,9 +92,9 @@ func TestTypesOfTheOwnersRunWithNobodyElsesRights(t *testing.T) {
 			if get[bool](t, h.admin, "SELECT is_called FROM bait.caught") {
 				t.Error("the owner's code ran with the rights of a superuser")
 			}
-			for _, target := range []Target{h.target, as(h.target, h.owner)} {
+			for _, target := range []target.Target{h.target, as(h.target, h.owner)} {
 				_, err := Pack(t.Context(), target, everything, testLog(t))
-				expectError(t, err, ExitRefused, "object_state")
+				expectError(t, err, fault.ExitRefused, "object_state")
 			}
 			if n := get[int](t, h.admin, "SELECT count(*) FROM object_state"); n < 6 {
 				t.Errorf("%d objects are left", n)
@@ -123,10 +126,10 @@ func TestASchemaThatSomebodyElsePlantedIsRefused(t *testing.T) {
 			before := catalog(t, h.admin)
 			says := []string{"belongs to " + attacker, "object_state of database", "belongs to " + h.owner, "DROP SCHEMA relpack CASCADE"}
 			owner := as(h.target, h.owner)
-			expectRefusal(t, MigrateUp(t.Context(), owner, migrations.Files, testLog(t)), says...)
+			expectRefusal(t, schema.Up(t.Context(), owner, migrations.Files, testLog(t)), says...)
 			_, err := Pack(t.Context(), owner, everything, testLog(t))
 			expectRefusal(t, err, says...)
-			expectRefusal(t, MigrateDown(t.Context(), owner, migrations.Files, testLog(t)), "does not own the schema relpack")
+			expectRefusal(t, schema.Down(t.Context(), owner, migrations.Files, testLog(t)), "does not own the schema relpack")
 			h.expectUntouched(t, h.target, "is a superuser, and object_state belongs to "+h.owner)
 			if after := catalog(t, h.admin); after != before {
 				t.Errorf("the catalogs changed from\n%s\nto\n%s", before, after)
@@ -162,7 +165,7 @@ func TestWhoMayExecuteEverythingChangesNothing(t *testing.T) {
 			FROM pg_proc
 			WHERE pronamespace = 'relpack'::regnamespace AND prokind = 'f' AND prorettype <> 'trigger'::regtype AND provolatile = 'v'`) {
 			_, err := conn.Exec(t.Context(), call)
-			if strings.Contains(call, "closed") && !isState(err, "42501") {
+			if strings.Contains(call, "closed") && !fault.IsState(err, "42501") {
 				t.Errorf("%s: %v", call, err)
 			}
 		}
@@ -199,9 +202,9 @@ func TestNothingOfOthersOnRelpacksTablesIsTolerated(t *testing.T) {
 			}
 			run(t, conn, c.statement)
 			_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-			expectError(t, err, ExitRefused, c.says)
+			expectError(t, err, fault.ExitRefused, c.says)
 			_, err = Pack(t.Context(), target, everything, testLog(t))
-			expectError(t, err, ExitRefused, c.says)
+			expectError(t, err, fault.ExitRefused, c.says)
 			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 		})
 	}

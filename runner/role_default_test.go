@@ -8,6 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
+	"relpack/runner/schema"
+	"relpack/runner/target"
 )
 
 // generous are default privileges as a site may have them for its application.
@@ -122,16 +125,16 @@ func TestARightToRunCodeAsTheOwnerIsRefused(t *testing.T) {
 			expectOwnRefused(t, owner, says...)
 			run(t, h.as(t, h.owner), "SELECT relpack.try_pack_lock()")
 			_, err := h.as(t, h.owner).Exec(t.Context(), "SELECT relpack.require_own()")
-			expectError(t, err, ExitRefused, h.app+" has")
+			expectError(t, err, fault.ExitRefused, h.app+" has")
 		})
 	}
 }
 
 // expectOwnRefused wants a pack, a verification and status to refuse, and no
 // run to have begun.
-func expectOwnRefused(t *testing.T, owner Target, says ...string) {
+func expectOwnRefused(t *testing.T, owner target.Target, says ...string) {
 	t.Helper()
-	conn := session(t, owner)
+	conn := sessionOn(t, owner)
 	runs := get[int](t, conn, "SELECT count(*) FROM relpack.run")
 	_, err := Pack(t.Context(), owner, everything, testLog(t))
 	expectRefusal(t, err, says...)
@@ -163,8 +166,8 @@ func TestNoTriggerOfOthersOnRelpacksTablesEverRuns(t *testing.T) {
 		run(t, app, "CREATE TRIGGER snare BEFORE INSERT OR UPDATE OR DELETE ON relpack."+table+" FOR EACH ROW EXECUTE FUNCTION pg_temp.snare()")
 		drop := "DROP TRIGGER snare ON relpack." + table
 		expectOwnRefused(t, owner, "trigger snare on relpack."+table, drop)
-		expectRefusal(t, MigrateUp(t.Context(), owner, migrations.Files, testLog(t)), drop)
-		if _, err := MigrateStatus(t.Context(), owner, migrations.Files, testLog(t)); err != nil {
+		expectRefusal(t, schema.Up(t.Context(), owner, migrations.Files, testLog(t)), drop)
+		if _, err := schema.ReadStatus(t.Context(), owner, migrations.Files, testLog(t)); err != nil {
 			t.Error(err)
 		}
 		denied(t, app, "CREATE TRIGGER again BEFORE INSERT ON relpack."+table+" FOR EACH ROW EXECUTE FUNCTION pg_temp.snare()")
@@ -188,7 +191,7 @@ func TestAForeignKeyOfOthersOnRelpacksTablesIsRefused(t *testing.T) {
 	run(t, h.admin, "REVOKE REFERENCES ON relpack.class FROM "+h.app)
 	expectOwnRefused(t, owner, "foreign key mine of public.mine on relpack.class", "ALTER TABLE public.mine DROP CONSTRAINT mine")
 	_, err := h.as(t, h.owner).Exec(t.Context(), "SELECT relpack.require_own()")
-	expectError(t, err, ExitRefused, "foreign key mine")
+	expectError(t, err, fault.ExitRefused, "foreign key mine")
 }
 
 // A dump says nothing of rights that nobody has, and the default privileges of

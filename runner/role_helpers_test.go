@@ -6,13 +6,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // A house is a storage whose tables and relpack belong to a role that is no
 // superuser, as on a real site.
 type house struct {
-	target Target
+	target target.Target
 	admin  *pgx.Conn // a superuser
 	owner  string
 	app    string // has the table privileges only
@@ -37,7 +39,7 @@ func newHouse(t *testing.T) house {
 // as opens a session that has this role's rights.
 func (h house) as(t *testing.T, role string) *pgx.Conn {
 	t.Helper()
-	return session(t, as(h.target, role))
+	return sessionOn(t, as(h.target, role))
 }
 
 // newPacker is a role with what the refusal of a pack says that it needs.
@@ -47,7 +49,7 @@ func (h house) newPacker(t *testing.T) string {
 	run(t, h.admin, "GRANT USAGE ON SCHEMA relpack TO "+role+"; GRANT SELECT ON relpack.goose_db_version TO "+role)
 	_, err := Pack(t.Context(), as(h.target, role), everything, testLog(t))
 	expectRefusal(t, err, "role "+role+" may not pack", "SELECT on public.blob_chunk, DELETE on public.object_state", "more")
-	_, grants, _ := strings.Cut(Message(err), "Let the owner run: ")
+	_, grants, _ := strings.Cut(fault.Message(err), "Let the owner run: ")
 	run(t, h.as(t, h.owner), grants)
 	return role
 }
@@ -57,7 +59,7 @@ func denied(t *testing.T, conn *pgx.Conn, statements ...string) {
 	t.Helper()
 	for _, statement := range statements {
 		_, err := conn.Exec(t.Context(), statement)
-		if !isState(err, "42501") { // insufficient_privilege
+		if !fault.IsState(err, "42501") { // insufficient_privilege
 			t.Errorf("%s: %v, want that permission is denied", statement, err)
 		}
 	}

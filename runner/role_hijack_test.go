@@ -7,6 +7,7 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/schema"
 )
 
 // traps puts into public whatever a statement with public in its search path
@@ -62,7 +63,7 @@ func TestNothingInPublicIsTakenForTheServersOwn(t *testing.T) {
 	attacker := newRole(t, admin)
 	run(t, admin, "GRANT CREATE ON SCHEMA public TO "+attacker+"; GRANT SELECT, INSERT, UPDATE, DELETE ON object_state TO "+attacker)
 	commitAt(t, admin, 48*time.Hour, garden)
-	run(t, session(t, as(target, attacker)), traps)
+	run(t, sessionOn(t, as(target, attacker)), traps)
 	caught := func() []string {
 		return lines(t, admin, "SELECT DISTINCT role || ': ' || trap FROM public.caught WHERE role <> '"+attacker+"'")
 	}
@@ -77,7 +78,7 @@ func TestNothingInPublicIsTakenForTheServersOwn(t *testing.T) {
 	o.Days = 0.5
 	for range 2 {
 		packStorage(t, target, o)
-		commitAt(t, session(t, as(target, attacker)), 36*time.Hour, links{1: {20}, 20: nil, 21: {22}, 22: {21}})
+		commitAt(t, sessionOn(t, as(target, attacker)), 36*time.Hour, links{1: {20}, 20: nil, 21: {22}, 22: {21}})
 		if _, err := Status(t.Context(), target, migrations.Files, testLog(t)); err != nil {
 			t.Error(err)
 		}
@@ -89,7 +90,7 @@ func TestNothingInPublicIsTakenForTheServersOwn(t *testing.T) {
 		lines(t, admin, "SELECT to_jsonb(shown)::text FROM relpack.path_to_root(1) AS shown")
 		lines(t, admin, "SELECT finding FROM relpack.verify()")
 	}
-	if _, err := MigrateStatus(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+	if _, err := schema.ReadStatus(t.Context(), target, migrations.Files, testLog(t)); err != nil {
 		t.Error(err)
 	}
 	down(t, target)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
 )
 
 // PostgreSQL has no privilege for advisory locks: who stops the site with the
@@ -42,7 +43,7 @@ func TestWhoHoldsTheWritersLockIsNamed(t *testing.T) {
 			impatient := as(h.target, h.owner)
 			impatient.CommitLockTimeout = time.Second
 			_, err = Pack(t.Context(), impatient, everything, testLog(t))
-			expectError(t, err, ExitFailure, "gave up", fmt.Sprintf("pid %d (mischief", pid))
+			expectError(t, err, fault.ExitFailure, "gave up", fmt.Sprintf("pid %d (mischief", pid))
 			expectStored(t, h.admin, 0, 1, 2, 10, 11, 12, 13)
 			run(t, conn, "SELECT pg_advisory_unlock_all()")
 			status, err = Status(t.Context(), monitor, migrations.Files, testLog(t))

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/schema"
 )
 
 func TestARoleThatOwnsNothingPacks(t *testing.T) {
@@ -61,7 +63,7 @@ func TestTheDocumentedGrantsLetARolePack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, on := range []string{"relpack", "object_state", "blob_chunk"} { // public is open to all unless closed
-		for grant := range strings.SplitSeq(packGrants[on], "; ") {
+		for grant := range strings.SplitSeq(schema.PackGrants[on], "; ") {
 			if grant = strings.TrimSuffix(grant, ";") + ";\n"; !strings.Contains(string(handbook), grant) {
 				t.Errorf("the handbook does not have %s", grant)
 			}
@@ -102,8 +104,8 @@ func TestARoleThatPacksMayDoNothingElse(t *testing.T) {
 		_, err := h.as(t, packer).Exec(t.Context(), "SELECT relpack."+function+"()")
 		expectState(t, err, "42501")
 	}
-	expectRefusal(t, MigrateUp(t.Context(), as(h.target, packer), migrations.Files, testLog(t)), "role "+packer, "own public.object_state")
-	expectRefusal(t, MigrateDown(t.Context(), as(h.target, packer), migrations.Files, testLog(t)), "role "+packer)
+	expectRefusal(t, schema.Up(t.Context(), as(h.target, packer), migrations.Files, testLog(t)), "role "+packer, "own public.object_state")
+	expectRefusal(t, schema.Down(t.Context(), as(h.target, packer), migrations.Files, testLog(t)), "role "+packer)
 	if after := catalog(t, h.admin); after != before {
 		t.Errorf("the catalogs changed from\n%s\nto\n%s", before, after)
 	}
@@ -127,11 +129,11 @@ func TestEachPrivilegeThatAPackNeedsIsAskedFor(t *testing.T) {
 		{"EXECUTE ON FUNCTION relpack.sweep", "EXECUTE on relpack.sweep"},
 	} {
 		run(t, h.admin, "REVOKE "+test.privilege+" FROM "+packer)
-		err := CheckMayPack(t.Context(), conn)
+		err := schema.CheckMayPack(t.Context(), conn)
 		expectRefusal(t, err, "it lacks "+test.says+". Let the owner run: GRANT")
 		run(t, h.admin, "GRANT "+test.privilege+" TO "+packer)
 	}
-	if err := CheckMayPack(t.Context(), conn); err != nil {
+	if err := schema.CheckMayPack(t.Context(), conn); err != nil {
 		t.Error(err)
 	}
 	expectStored(t, h.admin, 0, 1, 2, 10, 11, 12, 13)
@@ -144,7 +146,7 @@ func TestARoleWithoutAnyGrantIsToldWhatToGrant(t *testing.T) {
 	role := newRole(t, h.admin)
 	_, err := Pack(t.Context(), as(h.target, role), everything, testLog(t))
 	expectRefusal(t, err, "role "+role+" may not pack", "Let the owner run: GRANT")
-	_, grants, _ := strings.Cut(Message(err), "Let the owner run: ")
+	_, grants, _ := strings.Cut(fault.Message(err), "Let the owner run: ")
 	run(t, h.admin, grants)
 	packStorage(t, as(h.target, role), everything)
 	expectStored(t, h.admin, 0, 1, 2)
@@ -207,7 +209,7 @@ func TestARoleThatMayNotSeeAllObjectsDoesNotPack(t *testing.T) {
 	packer := h.newPacker(t)
 	run(t, h.admin, "ALTER TABLE object_state ENABLE ROW LEVEL SECURITY; CREATE POLICY others ON object_state USING (zoid <> 1)")
 	_, err := Pack(t.Context(), as(h.target, packer), everything, testLog(t))
-	expectError(t, err, ExitRefused, "may hide objects from role "+packer, "BYPASSRLS")
+	expectError(t, err, fault.ExitRefused, "may hide objects from role "+packer, "BYPASSRLS")
 	expectStored(t, h.admin, 0, 1, 2, 10, 11, 12, 13)
 	// The owner sees everything.
 	packStorage(t, as(h.target, h.owner), everything)

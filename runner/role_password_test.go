@@ -9,8 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // secret is in every password of these tests, between what needs quoting.
@@ -30,10 +32,10 @@ func newGuardedServer(t *testing.T) *pgtest.Server {
 	if err := os.WriteFile(hba, append([]byte("host all keeper 127.0.0.1/32 scram-sha-256\n"), text...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	admin := session(t, Target{DSN: server.DSN("postgres")})
+	admin := sessionOn(t, target.Target{DSN: server.DSN("postgres")})
 	run(t, admin, "CREATE ROLE keeper LOGIN PASSWORD '"+strings.ReplaceAll(password, "'", "''")+"'; SELECT pg_reload_conf()")
 	run(t, admin, "CREATE DATABASE site OWNER keeper")
-	site := session(t, Target{DSN: server.DSN("site")})
+	site := sessionOn(t, target.Target{DSN: server.DSN("site")})
 	run(t, site, "GRANT CREATE ON SCHEMA public TO keeper; SET ROLE keeper")
 	if err := zodbtest.CreateStorage(t.Context(), site, zodbtest.V42); err != nil {
 		t.Fatal(err)
@@ -77,7 +79,7 @@ func TestPasswordsAreInNoOutput(t *testing.T) {
 		return path
 	}
 	quote := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
-	port := get[string](t, session(t, Target{DSN: server.DSN("postgres")}), "SHOW port")
+	port := get[string](t, sessionOn(t, target.Target{DSN: server.DSN("postgres")}), "SHOW port")
 	where := func(database string) string { return "host=127.0.0.1 user=keeper port=" + port + " dbname=" + database }
 	keywords := func(database, password string) string {
 		return where(database) + " password='" + quote.Replace(password) + "'"
@@ -106,11 +108,11 @@ func TestPasswordsAreInNoOutput(t *testing.T) {
 				{"pack", "--dry-run", "--days", "-1", "--verbose", "--json"},
 				{"status", "--verbose", "--json"},
 			} {
-				expectSilence(t, program, ExitDone, g.env, append(command, g.place...)...)
+				expectSilence(t, program, fault.ExitDone, g.env, append(command, g.place...)...)
 			}
 		})
 	}
-	site := session(t, Target{DSN: server.DSN("site")})
+	site := sessionOn(t, target.Target{DSN: server.DSN("site")})
 	if n := get[int](t, site, "SELECT count(*) FROM relpack.run WHERE run::text LIKE '%"+secret+"%'"); n != 0 {
 		t.Error("relpack.run tells the password")
 	}
@@ -133,7 +135,7 @@ func TestPasswordsAreInNoOutput(t *testing.T) {
 				{"pack", "--verbose", "--json", config(name+".conf", bad.dsn)},
 				{"status", "--json", "--dsn", bad.dsn},
 			} {
-				if out := expectSilence(t, program, ExitFailure, nil, args...); !strings.Contains(out, bad.says) {
+				if out := expectSilence(t, program, fault.ExitFailure, nil, args...); !strings.Contains(out, bad.says) {
 					t.Errorf("%q is not said: %s", bad.says, out)
 				}
 			}
@@ -157,7 +159,7 @@ func TestThePasswordOfTheConfigurationIsInNoCommandLine(t *testing.T) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	locker := session(t, target)
+	locker := sessionOn(t, target)
 	run(t, locker, "BEGIN; LOCK TABLE relpack.run")
 	command := exec.CommandContext(t.Context(), buildCommand(t), "pack", config)
 	if err := command.Start(); err != nil {

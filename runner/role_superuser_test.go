@@ -9,6 +9,8 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/schema"
+	"relpack/runner/target"
 )
 
 // ambush makes a role a superuser as soon as a superuser's session runs it, even
@@ -60,21 +62,21 @@ var ambushes = map[string]struct {
 }
 
 // everyCommand tries all that relpack can do.
-func everyCommand(t *testing.T, target Target) map[string]error {
+func everyCommand(t *testing.T, target target.Target) map[string]error {
 	t.Helper()
 	errs := map[string]error{}
-	errs["migrate up"] = MigrateUp(t.Context(), target, migrations.Files, testLog(t))
-	_, errs["migrate status"] = MigrateStatus(t.Context(), target, migrations.Files, testLog(t))
+	errs["migrate up"] = schema.Up(t.Context(), target, migrations.Files, testLog(t))
+	_, errs["migrate status"] = schema.ReadStatus(t.Context(), target, migrations.Files, testLog(t))
 	_, errs["status"] = Status(t.Context(), target, migrations.Files, testLog(t))
 	_, errs["verify"] = Verify(t.Context(), target, VerifyOptions{Migrations: migrations.Files}, testLog(t))
 	_, errs["pack"] = Pack(t.Context(), target, everything, testLog(t))
-	errs["migrate down"] = MigrateDown(t.Context(), target, migrations.Files, testLog(t))
+	errs["migrate down"] = schema.Down(t.Context(), target, migrations.Files, testLog(t))
 	return errs
 }
 
 // expectUntouched wants every command to be refused with these words, and the
 // role to have become nothing.
-func (h house) expectUntouched(t *testing.T, target Target, says ...string) {
+func (h house) expectUntouched(t *testing.T, target target.Target, says ...string) {
 	t.Helper()
 	before := catalog(t, h.admin)
 	for command, err := range everyCommand(t, target) {
@@ -131,7 +133,7 @@ func TestWhoMayBecomeASuperuserCountsAsOne(t *testing.T) {
 	h.expectUntouched(t, as(h.target, dba), "role "+dba+" may become the superuser "+boss, "object_state belongs to "+h.owner)
 	// The owner can gain nothing then.
 	run(t, h.admin, "GRANT "+boss+" TO "+h.owner)
-	for _, target := range []Target{as(h.target, h.owner), h.target} {
+	for _, target := range []target.Target{as(h.target, h.owner), h.target} {
 		packStorage(t, target, everything)
 	}
 }
@@ -188,7 +190,7 @@ func TestATableOfVersionsThatGooseDidNotMakeIsRefused(t *testing.T) {
 			t.Parallel()
 			h := newLand(t)
 			h.lay(t, c.statement)
-			err := MigrateUp(t.Context(), as(h.target, h.owner), migrations.Files, testLog(t))
+			err := schema.Up(t.Context(), as(h.target, h.owner), migrations.Files, testLog(t))
 			expectRefusal(t, err, "relpack.goose_db_version", "is not as goose makes it", "DROP SCHEMA relpack CASCADE")
 		})
 	}
@@ -235,7 +237,7 @@ func TestAnEmptySchemaOfASuperusersIsToBeGivenAway(t *testing.T) {
 	h := newLand(t)
 	run(t, h.admin, "CREATE SCHEMA relpack")
 	owner := as(h.target, h.owner)
-	err := MigrateUp(t.Context(), owner, migrations.Files, testLog(t))
+	err := schema.Up(t.Context(), owner, migrations.Files, testLog(t))
 	expectRefusal(t, err, "schema relpack belongs to", "ALTER SCHEMA relpack OWNER TO")
 	run(t, h.admin, "ALTER SCHEMA relpack OWNER TO "+pgx.Identifier{h.owner}.Sanitize())
 	up(t, owner)

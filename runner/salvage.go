@@ -6,6 +6,9 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/record"
+	"relpack/runner/session"
 )
 
 // salvageBatch is how many bytes of an odd record that may be oids are looked
@@ -23,19 +26,19 @@ const (
 // way of the others.
 func (x *examiner) salvage(ctx context.Context, zoid int64) error {
 	var state []byte
-	if err := copyQuery(ctx, x.conn, fmt.Sprintf("SELECT zoid, tid, state FROM relpack.stored() WHERE zoid = %d", zoid), func(rec record) error {
-		state = bytes.Clone(rec.state)
+	if err := record.CopyQuery(ctx, x.conn, fmt.Sprintf("SELECT zoid, tid, state FROM relpack.stored() WHERE zoid = %d", zoid), func(rec record.Row) error {
+		state = bytes.Clone(rec.State)
 		return nil
 	}); err != nil {
 		return err
 	}
-	if err := x.scanner.Scan(state); err == nil {
+	if err := x.Scanner.Scan(state); err == nil {
 		return fmt.Errorf("it was read twice in one transaction, with different results")
 	}
 	asked := map[int64]struct{}{}
 	var batch []int64
 	lookUp := func() error {
-		known, err := pgxRows(ctx, x.conn, pgx.RowTo[int64], "SELECT relpack.salvage($1)", batch)
+		known, err := session.Rows(ctx, x.conn, pgx.RowTo[int64], "SELECT relpack.salvage($1)", batch)
 		if err != nil {
 			return err
 		}
@@ -51,7 +54,7 @@ func (x *examiner) salvage(ctx context.Context, zoid int64) error {
 		}
 		return nil
 	}
-	for candidate := range x.scanner.Candidates(x.newest) {
+	for candidate := range x.Scanner.Candidates(x.newest) {
 		if _, known := asked[candidate]; known {
 			continue
 		}

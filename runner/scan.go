@@ -7,18 +7,18 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
+
+	"relpack/runner/record"
+	"relpack/runner/session"
 )
 
 // scanWorkers read and write at the same time, each with two sessions.
 const scanWorkers = 2
 
-// blockRange is a row of relpack.scan_range.
-type blockRange struct{ first, last int64 }
-
 // scan reads all ranges of blocks that are still to be read, for a first build.
 func (p *pack) scan(ctx context.Context) error {
-	ranges, err := pgxRows(ctx, p.conn, func(row pgx.CollectableRow) (r blockRange, err error) {
-		return r, row.Scan(&r.first, &r.last)
+	ranges, err := session.Rows(ctx, p.conn, func(row pgx.CollectableRow) (r record.Blocks, err error) {
+		return r, row.Scan(&r.First, &r.Last)
 	}, "SELECT first_block, last_block FROM relpack.scan_range ORDER BY first_block")
 	if err != nil {
 		return fmt.Errorf("list the blocks to read: %w", err)
@@ -29,11 +29,11 @@ func (p *pack) scan(ctx context.Context) error {
 	}
 	var blocks int64
 	for _, r := range ranges {
-		blocks += r.last - r.first + 1
+		blocks += r.Last - r.First + 1
 	}
 	p.progress.Phase("scan", "blocks", blocks)
 	defer p.progress.End()
-	classes, err := newClassCache(ctx, p.conn)
+	classes, err := record.NewClasses(ctx, p.conn)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (p *pack) scan(ctx context.Context) error {
 	for range min(scanWorkers, len(ranges)) {
 		group.Go(func() error {
 			w := &scanWorker{pack: p, watermark: watermark}
-			w.decoder = decoder{classes: classes, ids: map[string]int32{}}
+			w.Decoder = record.NewDecoder(classes)
 			defer w.close()
 			if err := w.open(ctx); err != nil {
 				return err
@@ -53,9 +53,9 @@ func (p *pack) scan(ctx context.Context) error {
 					return nil
 				}
 				if err := w.read(ctx, ranges[i]); err != nil {
-					return fmt.Errorf("blocks %d to %d of object_state: %w", ranges[i].first, ranges[i].last, err)
+					return fmt.Errorf("blocks %d to %d of object_state: %w", ranges[i].First, ranges[i].Last, err)
 				}
-				p.progress.Add(ranges[i].last - ranges[i].first + 1)
+				p.progress.Add(ranges[i].Last - ranges[i].First + 1)
 			}
 		})
 	}
@@ -64,22 +64,22 @@ func (p *pack) scan(ctx context.Context) error {
 
 type scanWorker struct {
 	*pack
-	decoder
+	record.Decoder
 	reader, writer    *pgx.Conn
 	watermark         int64
 	filenode          int64 // of object_state, when the range was read
-	objects, inrefs   *copyBuffer
-	foreign           *copyBuffer
-	sender            *copySender
+	objects, inrefs   *record.Buffer
+	foreign           *record.Buffer
+	sender            *record.Sender
 	undecoded, empty  []int64
 	records, bytes    int64
 	refs, foreignRefs int64
 }
 
 func (w *scanWorker) open(ctx context.Context) (err error) {
-	w.objects = newCopyBuffer("staged_object", "zoid, tid, class, size")
-	w.inrefs = newCopyBuffer("object_inref", "zoid, inref")
-	w.foreign = newForeignBuffer()
+	w.objects = record.NewBuffer("staged_object", "zoid, tid, class, size")
+	w.inrefs = record.NewBuffer("object_inref", "zoid, inref")
+	w.foreign = record.NewForeignBuffer()
 	if w.reader, err = w.session(ctx, "scan"); err != nil {
 		return err
 	}
@@ -90,22 +90,22 @@ func (w *scanWorker) open(ctx context.Context) (err error) {
 func (w *scanWorker) close() {
 	for _, conn := range []*pgx.Conn{w.reader, w.writer} {
 		if conn != nil { // opened
-			closeSession(conn)
+			session.Close(conn)
 		}
 	}
 }
 
 // read reads one range in a transaction of its own and stages it in another:
 // a range is done with all its rows or not at all.
-func (w *scanWorker) read(ctx context.Context, r blockRange) error {
+func (w *scanWorker) read(ctx context.Context, r record.Blocks) error {
 	w.records, w.bytes, w.refs, w.foreignRefs = 0, 0, 0, 0
 	w.undecoded, w.empty = w.undecoded[:0], w.empty[:0]
 	err := pgx.BeginFunc(ctx, w.writer, func(pgx.Tx) error {
-		w.sender = newCopySender(ctx, w.writer)
+		w.sender = record.NewSender(ctx, w.writer)
 		err := pgx.BeginTxFunc(ctx, w.reader, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(pgx.Tx) error {
-			return w.copyOut(w.sender.ctx, r)
+			return w.copyOut(w.sender.Ctx, r)
 		})
-		if err := w.sender.end(err); err != nil {
+		if err := w.sender.End(err); err != nil {
 			return err
 		}
 		return w.finish(ctx, r)
@@ -118,74 +118,44 @@ func (w *scanWorker) read(ctx context.Context, r blockRange) error {
 	return nil
 }
 
-func (w *scanWorker) copyOut(ctx context.Context, r blockRange) (err error) {
-	if w.filenode, err = lockRange(ctx, w.reader); err != nil {
+func (w *scanWorker) copyOut(ctx context.Context, r record.Blocks) (err error) {
+	if w.filenode, err = record.LockBlocks(ctx, w.reader); err != nil {
 		return err
 	}
-	return copyRange(ctx, w.reader, r, w.watermark, func(rec record) error { return w.stage(ctx, rec) })
+	return record.CopyBlocks(ctx, w.reader, r, w.watermark, func(rec record.Row) error { return w.stage(ctx, rec) })
 }
 
-// lockRange begins the transaction that reads a range. It tells which file the
-// table is: VACUUM FULL, CLUSTER and pg_repack make another one, in which rows
-// have moved into ranges already read. The lock keeps them out until the
-// transaction ends.
-func lockRange(ctx context.Context, reader *pgx.Conn) (filenode int64, err error) {
-	if _, err := reader.Exec(ctx, lockObjectState); err != nil {
-		return 0, err
-	}
-	err = reader.QueryRow(ctx, "SELECT pg_relation_filenode('public.object_state')::bigint").Scan(&filenode)
-	return filenode, err
-}
-
-// copyRange reads the rows of a range up to a tid. Blocks are the table's:
-// relpack.stored() has none.
-func copyRange(ctx context.Context, reader *pgx.Conn, r blockRange, last int64, row func(record) error) error {
-	return copyQuery(ctx, reader, fmt.Sprintf("SELECT zoid, tid, state FROM public.object_state"+
-		" WHERE ctid >= '(%d,0)' AND ctid < '(%d,0)' AND tid <= %d", r.first, r.last+1, last), row)
-}
-
-// copyStored reads objects up to a tid.
-func copyStored(ctx context.Context, reader *pgx.Conn, where string, last int64, row func(record) error) error {
-	return copyQuery(ctx, reader, fmt.Sprintf("SELECT zoid, tid, state FROM relpack.stored() WHERE %s AND tid <= %d", where, last), row)
-}
-
-// copyQuery reads what a query finds, in the columns of a record.
-func copyQuery(ctx context.Context, reader *pgx.Conn, query string, row func(record) error) error {
-	_, err := reader.PgConn().CopyTo(ctx, &recordReader{row: row}, "COPY ("+query+") TO STDOUT (FORMAT binary)")
-	return err
-}
-
-func (w *scanWorker) stage(ctx context.Context, rec record) error {
-	found, err := w.decode(ctx, rec.state)
+func (w *scanWorker) stage(ctx context.Context, rec record.Row) error {
+	found, err := w.Decode(ctx, rec.State)
 	if err != nil {
-		return fmt.Errorf("zoid %d: %w", rec.zoid, err)
+		return fmt.Errorf("zoid %d: %w", rec.Zoid, err)
 	}
 	w.records++
-	w.bytes += int64(len(rec.state))
-	if found.problem != nil {
+	w.bytes += int64(len(rec.State))
+	if found.Problem != nil {
 		// Looked at again when there is a graph to look things up in.
-		w.undecoded = append(w.undecoded, rec.zoid)
+		w.undecoded = append(w.undecoded, rec.Zoid)
 		return nil
 	}
-	if found.empty {
-		w.empty = append(w.empty, rec.zoid)
+	if found.Empty {
+		w.empty = append(w.empty, rec.Zoid)
 	}
-	w.refs += int64(len(found.refs))
-	w.objects.row(4)
-	w.objects.bigint(rec.zoid)
-	w.objects.bigint(rec.tid)
-	w.objects.integer(found.class)
-	w.objects.integer(int32(len(rec.state)))
-	for _, ref := range found.refs {
-		w.inrefs.row(2)
-		w.inrefs.bigint(ref)
-		w.inrefs.bigint(rec.zoid)
+	w.refs += int64(len(found.Refs))
+	w.objects.Row(4)
+	w.objects.Bigint(rec.Zoid)
+	w.objects.Bigint(rec.Tid)
+	w.objects.Integer(found.Class)
+	w.objects.Integer(int32(len(rec.State)))
+	for _, ref := range found.Refs {
+		w.inrefs.Row(2)
+		w.inrefs.Bigint(ref)
+		w.inrefs.Bigint(rec.Zoid)
 	}
-	w.foreignRefs += int64(len(found.foreign))
-	found.stageForeign(w.foreign, rec.zoid)
-	for _, b := range []*copyBuffer{w.objects, w.inrefs, w.foreign} {
-		if b.full() {
-			if err := w.sender.send(b); err != nil {
+	w.foreignRefs += int64(len(found.Foreign))
+	found.StageForeign(w.foreign, rec.Zoid)
+	for _, b := range []*record.Buffer{w.objects, w.inrefs, w.foreign} {
+		if b.Full() {
+			if err := w.sender.Send(b); err != nil {
 				return err
 			}
 		}
@@ -193,13 +163,13 @@ func (w *scanWorker) stage(ctx context.Context, rec record) error {
 	return nil
 }
 
-func (w *scanWorker) finish(ctx context.Context, r blockRange) error {
-	for _, b := range []*copyBuffer{w.objects, w.inrefs, w.foreign} {
-		if err := b.flush(ctx, w.writer); err != nil {
+func (w *scanWorker) finish(ctx context.Context, r record.Blocks) error {
+	for _, b := range []*record.Buffer{w.objects, w.inrefs, w.foreign} {
+		if err := b.Flush(ctx, w.writer); err != nil {
 			return err
 		}
 	}
 	_, err := w.writer.Exec(ctx, "SELECT relpack.scan_done($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-		w.packer, r.first, w.filenode, w.records-int64(len(w.undecoded)), w.refs, w.foreignRefs, w.undecoded, w.empty, emptyState)
+		w.packer, r.First, w.filenode, w.records-int64(len(w.undecoded)), w.refs, w.foreignRefs, w.undecoded, w.empty, record.EmptyState)
 	return err
 }

@@ -5,6 +5,10 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
+	"relpack/runner/figures"
+	"relpack/runner/session"
 )
 
 // A SetAside is an unreachable object that can't be deleted.
@@ -53,10 +57,10 @@ func (p *pack) sawSetAside(ctx context.Context) error {
 	if r.Unreachable.Objects == 0 {
 		return nil
 	}
-	r.HangsOn, r.SetAside = Count{}, []SetAside{}
+	r.HangsOn, r.SetAside = figures.Count{}, []SetAside{}
 	err := p.conn.QueryRow(ctx, countSetAside).Scan(&r.HeldBack.Objects, &r.HeldBack.Bytes)
 	if err == nil && r.HeldBack.Objects > 0 {
-		r.SetAside, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[SetAside], readSetAside, namedSetAside)
+		r.SetAside, err = session.Rows(ctx, p.conn, pgx.RowToStructByPos[SetAside], readSetAside, namedSetAside)
 		if err == nil {
 			err = p.conn.QueryRow(ctx, countHanging).Scan(&r.HangsOn.Objects, &r.HangsOn.Bytes)
 		}
@@ -72,12 +76,12 @@ func (r *Report) setAside() error {
 	if len(r.SetAside) == 0 {
 		return nil
 	}
-	first, text := r.SetAside[0], plural(r.HeldBack.Objects, "unreachable object")+" set aside"
+	first, text := r.SetAside[0], figures.Plural(r.HeldBack.Objects, "unreachable object")+" set aside"
 	switch n := r.HangsOn.Objects; {
 	case n == 1:
 		text += ", 1 object that hangs on it stays too"
 	case n > 1:
-		text += fmt.Sprintf(", %s that hang on it stay too", plural(n, "object"))
+		text += fmt.Sprintf(", %s that hang on it stay too", figures.Plural(n, "object"))
 	}
 	is, gone := "is", r.Deleted.Objects
 	if r.DryRun {
@@ -89,5 +93,5 @@ func (r *Report) setAside() error {
 	case gone > 0:
 		text += ", the rest " + is + " deleted"
 	}
-	return Refuse(first.Remedy, "%s: zoid %d: %s", text, first.Zoid, first.Reason)
+	return fault.Refuse(first.Remedy, "%s: zoid %d: %s", text, first.Zoid, first.Reason)
 }

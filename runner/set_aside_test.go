@@ -6,12 +6,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // newBrokenBlobs is a storage with unreachable blobs 10 to 13 in the database:
 // of 11 a large object is gone.
-func newBrokenBlobs(t *testing.T) (Target, *pgx.Conn, string) {
+func newBrokenBlobs(t *testing.T) (target.Target, *pgx.Conn, string) {
 	t.Helper()
 	target, conn := newStorage(t)
 	target.BlobsInDatabase = true
@@ -40,10 +42,10 @@ func TestABlobWhoseLargeObjectIsGoneIsSetAsideAndTheRestGoes(t *testing.T) {
 	o := everything
 	o.DryRun = true
 	_, err := Pack(t.Context(), target, o, testLog(t))
-	expectError(t, err, ExitRefused, "zoid 11", gone)
+	expectError(t, err, fault.ExitRefused, "zoid 11", gone)
 	for range 2 { // and again: it is named as long as it is there
 		report, err := Pack(t.Context(), target, everything, testLog(t))
-		expectError(t, err, ExitRefused, "1 unreachable object set aside", "zoid 11", "large object "+gone, "lo_create("+gone+")")
+		expectError(t, err, fault.ExitRefused, "1 unreachable object set aside", "zoid 11", "large object "+gone, "lo_create("+gone+")")
 		if report.HeldBack.Objects != 1 || !strings.Contains(strings.Join(report.Notes(), "\n"), gone) {
 			t.Errorf("%d set aside, notes %q", report.HeldBack.Objects, report.Notes())
 		}
@@ -68,7 +70,7 @@ func TestWhatASetAsideObjectRefersToStays(t *testing.T) {
 	commit(t, conn, links{11: {12, 14}, 14: {15}, 15: {14}, 16: {15}})
 	commit(t, conn, links{1: nil})
 	_, err := Pack(t.Context(), target, everything, testLog(t))
-	expectError(t, err, ExitRefused, "zoid 11")
+	expectError(t, err, fault.ExitRefused, "zoid 11")
 	expectStored(t, conn, 0, 1, 11, 12, 14, 15)
 	expectExact(t, conn)
 }
@@ -77,7 +79,7 @@ func TestASetAsideObjectThatIsAttachedAgainIsInNobodysWay(t *testing.T) {
 	t.Parallel()
 	target, conn, _ := newBrokenBlobs(t)
 	_, err := Pack(t.Context(), target, everything, testLog(t))
-	expectError(t, err, ExitRefused, "zoid 11")
+	expectError(t, err, fault.ExitRefused, "zoid 11")
 	commit(t, conn, links{1: {11}})
 	if report := packStorage(t, target, everything); report.HeldBack.Objects != 0 {
 		t.Errorf("%d set aside", report.HeldBack.Objects)

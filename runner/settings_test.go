@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/session"
 )
 
 func TestWhatIsSetForApplicationsDoesNotReachRelpack(t *testing.T) {
@@ -17,13 +19,13 @@ func TestWhatIsSetForApplicationsDoesNotReachRelpack(t *testing.T) {
 		"statement_timeout = '10s'", "exit_on_error = on", "quote_all_identifiers = on", "DateStyle = 'SQL, DMY'"} {
 		run(t, conn, fmt.Sprintf("ALTER DATABASE %s SET %s", name, setting))
 	}
-	session, err := Connect(t.Context(), target, "test", testLog(t))
+	own, err := session.Open(t.Context(), target, "test", testLog(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closeSession(session)
-	for _, s := range sessionSettings {
-		if got := get[string](t, session, "SELECT coalesce(current_setting($1, true), '')", s[0]); got != s[1] && got != "" {
+	defer session.Close(own)
+	for _, s := range session.Settings {
+		if got := get[string](t, own, "SELECT coalesce(current_setting($1, true), '')", s[0]); got != s[1] && got != "" {
 			t.Errorf("%s is %s", s[0], got)
 		}
 	}
@@ -50,7 +52,7 @@ func TestASweepInPsqlWithoutTriggersIsRefused(t *testing.T) {
 	dryRun(t, target)
 	run(t, conn, "SET session_replication_role = replica")
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep()")
-	if !isState(err, stateRefused) {
+	if !fault.IsState(err, fault.StateRefused) {
 		t.Errorf("the sweep says %v", err)
 	}
 	expectStored(t, conn, 0, 1, 5)

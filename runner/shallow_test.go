@@ -9,6 +9,7 @@ import (
 
 	"relpack/runner/internal/zodbgen"
 	"relpack/runner/pickle"
+	"relpack/runner/target"
 )
 
 // readInGraph counts the rows of relpack's two large tables that were looked up,
@@ -81,9 +82,9 @@ func TestTheTreeOfASiteIsShallowAndStaysSo(t *testing.T) {
 
 // rowsRead counts by a query the rows that a pack reads, which a session reports
 // when it ends.
-func rowsRead(t testing.TB, target Target, count string, pack func()) int64 {
+func rowsRead(t testing.TB, target target.Target, count string, pack func()) int64 {
 	t.Helper()
-	conn := session(t, target)
+	conn := sessionOn(t, target)
 	settled := func() (rows int64) {
 		until(t, "the statistics", func() bool {
 			last := rows

@@ -10,6 +10,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"relpack/runner/fault"
+	"relpack/runner/figures"
+	"relpack/runner/schema"
+	"relpack/runner/session"
+	"relpack/runner/target"
 )
 
 // How many rows a status shows of what may be many.
@@ -42,32 +48,32 @@ type StatusReport struct {
 type GraphStatus struct {
 	KnownOfOthers
 
-	State           string       `json:"state"`             // relpack.storage.graph
-	Doubt           *string      `json:"doubt"`             // why it is not believed
-	Refusal         string       `json:"refusal,omitempty"` // why each pack is refused until somebody acts
-	AppliedTid      *int64       `json:"applied_tid"`
-	AppliedUntil    *time.Time   `json:"applied_until"`
-	LastTransaction *time.Time   `json:"last_transaction"` // of the storage
-	Ahead           string       `json:"ahead,omitempty"`  // what it means that tids are ahead of the clock
-	Objects         int64        `json:"objects"`
-	References      int64        `json:"references"`
-	Unreachable     *Count       `json:"unreachable"`  // nil while nobody knows
-	WithinGrace     *Count       `json:"within_grace"` // of them, by the default of one day
-	Doomed          int64        `json:"doomed"`
-	BlobRemovals    int64        `json:"blob_removals"`
-	ProblemCount    int64        `json:"problem_count"`
-	BlockingCount   int64        `json:"blocking_problem_count"`
-	Bytes           int64        `json:"bytes"`          // of relpack's own tables
-	VerifiedSince   *time.Time   `json:"verified_since"` // every object was read again since then
-	ByClass         []ClassCount `json:"by_class"`
-	Damage          Damage       `json:"damage"`
-	Problems        []Problem    `json:"problems"`
-	HeldBack        Count        `json:"held_back"`
-	SetAside        []SetAside   `json:"set_aside"`               // unreachable, but can't be deleted
-	MissingIndex    string       `json:"missing_index,omitempty"` // on blob_chunk: what creates it
-	Leftovers       []Leftover   `json:"leftovers"`
-	Runs            []RunStatus  `json:"runs"`
-	Packer          *Packer      `json:"packer"` // who holds the pack lock
+	State           string         `json:"state"`             // relpack.storage.graph
+	Doubt           *string        `json:"doubt"`             // why it is not believed
+	Refusal         string         `json:"refusal,omitempty"` // why each pack is refused until somebody acts
+	AppliedTid      *int64         `json:"applied_tid"`
+	AppliedUntil    *time.Time     `json:"applied_until"`
+	LastTransaction *time.Time     `json:"last_transaction"` // of the storage
+	Ahead           string         `json:"ahead,omitempty"`  // what it means that tids are ahead of the clock
+	Objects         int64          `json:"objects"`
+	References      int64          `json:"references"`
+	Unreachable     *figures.Count `json:"unreachable"`  // nil while nobody knows
+	WithinGrace     *figures.Count `json:"within_grace"` // of them, by the default of one day
+	Doomed          int64          `json:"doomed"`
+	BlobRemovals    int64          `json:"blob_removals"`
+	ProblemCount    int64          `json:"problem_count"`
+	BlockingCount   int64          `json:"blocking_problem_count"`
+	Bytes           int64          `json:"bytes"`          // of relpack's own tables
+	VerifiedSince   *time.Time     `json:"verified_since"` // every object was read again since then
+	ByClass         []ClassCount   `json:"by_class"`
+	Damage          Damage         `json:"damage"`
+	Problems        []Problem      `json:"problems"`
+	HeldBack        figures.Count  `json:"held_back"`
+	SetAside        []SetAside     `json:"set_aside"`               // unreachable, but can't be deleted
+	MissingIndex    string         `json:"missing_index,omitempty"` // on blob_chunk: what creates it
+	Leftovers       []Leftover     `json:"leftovers"`
+	Runs            []RunStatus    `json:"runs"`
+	Packer          *Packer        `json:"packer"` // who holds the pack lock
 	// WritersLock lists who holds the writers' lock otherwise than a commit does.
 	WritersLock []LockHolder `json:"writers_lock"`
 	// Busy is set while a step of a first build has relpack's tables locked:
@@ -77,15 +83,15 @@ type GraphStatus struct {
 
 // A RunStatus is one pack of the past, or the one at work.
 type RunStatus struct {
-	Started   time.Time  `json:"started"`
-	Finished  *time.Time `json:"finished"`
-	Outcome   string     `json:"outcome"`
-	Days      *float64   `json:"days"`
-	Scanned   int64      `json:"scanned"`
-	Deleted   Count      `json:"deleted"`
-	BlobFiles int64      `json:"blob_files"`
-	BlobBytes int64      `json:"blob_bytes"`
-	Message   *string    `json:"message"`
+	Started   time.Time     `json:"started"`
+	Finished  *time.Time    `json:"finished"`
+	Outcome   string        `json:"outcome"`
+	Days      *float64      `json:"days"`
+	Scanned   int64         `json:"scanned"`
+	Deleted   figures.Count `json:"deleted"`
+	BlobFiles int64         `json:"blob_files"`
+	BlobBytes int64         `json:"blob_bytes"`
+	Message   *string       `json:"message"`
 }
 
 // A Packer is a session that holds the pack lock.
@@ -108,42 +114,42 @@ type LockHolder struct {
 // Status looks at one storage. It writes nothing and waits for nobody. A
 // database that relpack can't work on, or has never seen, is no error: the
 // report says so. The report is never nil.
-func Status(ctx context.Context, t Target, files fs.FS, log *slog.Logger) (*StatusReport, error) {
+func Status(ctx context.Context, t target.Target, files fs.FS, log *slog.Logger) (*StatusReport, error) {
 	r := &StatusReport{Storage: t.Name, Warnings: append([]string{}, t.Warnings...)}
 	err := r.fill(ctx, t, files, log)
-	if r.ExitCode = ExitCode(err); err != nil {
-		r.Error = Message(err)
+	if r.ExitCode = fault.ExitCode(err); err != nil {
+		r.Error = fault.Message(err)
 	}
 	return r, err
 }
 
-func (r *StatusReport) fill(ctx context.Context, t Target, files fs.FS, log *slog.Logger) error {
-	if t.foreign {
-		return t.unfit
+func (r *StatusReport) fill(ctx context.Context, t target.Target, files fs.FS, log *slog.Logger) error {
+	if t.Foreign {
+		return t.Unfit
 	}
-	conn, err := Connect(ctx, t, "status", log)
+	conn, err := session.Open(ctx, t, "status", log)
 	if err != nil {
 		return err
 	}
-	defer closeSession(conn)
-	d, err := lookAt(ctx, conn)
+	defer session.Close(conn)
+	d, err := schema.LookAt(ctx, conn)
 	if err != nil {
 		return err
 	}
-	r.Database, r.Server, r.Standby, r.Found = d.name, d.server, d.standby, d.String()
-	r.Packable = d.checkAgrees(t) == nil && d.checkStorage() == nil && d.checkOwn() == nil && t.Packable() == nil
-	r.Installed, r.Version = d.version > 0, d.version
-	if r.Latest, err = latestMigration(files); err != nil {
+	r.Database, r.Server, r.Standby, r.Found = d.Name, d.Server, d.Standby, d.String()
+	r.Packable = d.CheckAgrees(t) == nil && d.CheckStorage() == nil && d.CheckOwn() == nil && t.Packable() == nil
+	r.Installed, r.Version = d.Version > 0, d.Version
+	if r.Latest, err = schema.LatestMigration(files); err != nil {
 		return err
 	}
-	if d.trap != nil {
-		return d.trap
+	if d.Trap != nil {
+		return d.Trap
 	}
-	if d.versioned && !d.mayLook {
-		return d.mayNotLook("may not read the schema relpack")
+	if d.Versioned && !d.MayLook {
+		return d.MayNotLook("may not read the schema relpack")
 	}
-	r.Advice = d.advice(ctx, conn, t, files)
-	if !d.storage || d.version != r.Latest {
+	r.Advice = advice(ctx, conn, d, t, files)
+	if !d.Storage || d.Version != r.Latest {
 		return nil
 	}
 	if err := r.readGraph(ctx, conn, d); err != nil {
@@ -157,14 +163,14 @@ func (r *StatusReport) fill(ctx context.Context, t Target, files fs.FS, log *slo
 }
 
 // readGraph reads what the schema relpack says.
-func (r *StatusReport) readGraph(ctx context.Context, conn *pgx.Conn, d *database) error {
+func (r *StatusReport) readGraph(ctx context.Context, conn *pgx.Conn, d *schema.Database) error {
 	err := r.read(ctx, conn, readGraph)
-	if isState(err, "55P03") { // lock_not_available
+	if fault.IsState(err, "55P03") { // lock_not_available
 		err = r.read(ctx, conn, readBusyGraph)
 	}
 	var server *pgconn.PgError
 	if errors.As(err, &server) && server.Code == "42501" { // insufficient_privilege
-		return d.mayNotLook("got " + server.Message)
+		return d.MayNotLook("got " + server.Message)
 	}
 	if err != nil {
 		return fmt.Errorf("read the schema relpack: %w", err)
@@ -184,29 +190,16 @@ func (r *StatusReport) read(ctx context.Context, conn *pgx.Conn, how func(contex
 		})
 }
 
-func (d *database) mayNotLook(what string) error {
-	return Refuse(fmt.Sprintf(statusGrants, quoteName(d.role)), "role %s %s", d.role, what)
-}
-
-// statusGrants let a role look that may do nothing else.
-const statusGrants = "Let its owner run: " +
-	"GRANT USAGE ON SCHEMA relpack TO %[1]s; " +
-	"GRANT SELECT ON ALL TABLES IN SCHEMA relpack TO %[1]s; " +
-	"GRANT SELECT ON public.object_state TO %[1]s; " +
-	"GRANT EXECUTE ON FUNCTION relpack.status, relpack.doubt, " +
-	"relpack.trigger_identity, relpack.missing_trigger, relpack.column_identity, relpack.graph_identity, " +
-	"relpack.tid_time, relpack.time_tid, relpack.tids_ahead, relpack.pack_lock_holder, relpack.lock_protocol, relpack.stored TO %[1]s;"
-
 // advice is what keeps relpack from packing this storage; "" is nothing.
-func (d *database) advice(ctx context.Context, conn querier, t Target, files fs.FS) string {
-	err := d.checkSession()
-	if err == nil && d.standby && d.version > 0 {
+func advice(ctx context.Context, conn schema.Querier, d *schema.Database, t target.Target, files fs.FS) string {
+	err := d.CheckSession()
+	if err == nil && d.Standby && d.Version > 0 {
 		// All that can be read can be told, too.
 		return "the server is a standby: pack on the primary"
 	}
 	for _, check := range []func() error{
-		func() error { return d.checkAgrees(t) }, d.checkStorage, d.checkOwn, t.Packable,
-		func() error { return d.checkVersion(ctx, conn, files) },
+		func() error { return d.CheckAgrees(t) }, d.CheckStorage, d.CheckOwn, t.Packable,
+		func() error { return d.CheckVersion(ctx, conn, files) },
 	} {
 		if err == nil {
 			err = check()
@@ -215,7 +208,7 @@ func (d *database) advice(ctx context.Context, conn querier, t Target, files fs.
 	if err == nil {
 		return ""
 	}
-	return Message(err)
+	return fault.Message(err)
 }
 
 func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
@@ -241,7 +234,7 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 		return nil, err
 	}
 	if unreachable != nil {
-		g.Unreachable, g.WithinGrace = &Count{*unreachable, *unreachableBytes}, &Count{*grace, *graceBytes}
+		g.Unreachable, g.WithinGrace = &figures.Count{Objects: *unreachable, Bytes: *unreachableBytes}, &figures.Count{Objects: *grace, Bytes: *graceBytes}
 		if err := collect(ctx, tx, &g.ByClass,
 			"SELECT class, objects, bytes FROM relpack.garbage_by_class LIMIT $1", statusClasses); err != nil {
 			return nil, err
@@ -256,7 +249,7 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 		collect(ctx, tx, &g.Foreign, `SELECT database, count(*), false FROM relpack.foreign_reference
 			WHERE zoid >= 0 GROUP BY database ORDER BY database`),
 		collect(ctx, tx, &g.ReferredBy, referrers),
-		tx.QueryRow(ctx, readMissingIndex, worthIndexing).Scan(&g.MissingIndex),
+		tx.QueryRow(ctx, readMissingIndex, schema.WorthIndexing).Scan(&g.MissingIndex),
 		collect(ctx, tx, &g.Leftovers, "SELECT owner, table_name, bytes, remedy FROM relpack.leftover"),
 		g.readRuns(ctx, tx), g.readPacker(ctx, tx), g.readWritersLock(ctx, tx))
 	return g, err

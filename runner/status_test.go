@@ -8,10 +8,11 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // statusText is what "relpack status" prints.
-func statusText(t *testing.T, target Target) string {
+func statusText(t *testing.T, target target.Target) string {
 	t.Helper()
 	report, err := Status(t.Context(), target, migrations.Files, testLog(t))
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"relpack/runner/figures"
 )
 
 // graphStates say in words what relpack.storage.graph says.
@@ -24,30 +26,30 @@ var graphStates = map[string]string{
 
 // Write prints the status for people.
 func (r *StatusReport) Write(w io.Writer) error {
-	s := newSheet(w, r.Storage)
+	s := figures.NewSheet(w, r.Storage)
 	found := r.Found
 	if r.Standby {
 		found += ", on a standby"
 	}
-	s.line("database", "%s: %s, PostgreSQL %s", r.Database, found, r.Server)
+	s.Line("database", "%s: %s, PostgreSQL %s", r.Database, found, r.Server)
 	if r.Installed {
-		s.line("relpack", "schema version %d", r.Version)
+		s.Line("relpack", "schema version %d", r.Version)
 	} else {
-		s.line("relpack", "not installed")
+		s.Line("relpack", "not installed")
 	}
 	if r.Advice != "" {
-		s.line("", "%s", r.Advice)
+		s.Line("", "%s", r.Advice)
 	}
 	for i, warning := range r.Warnings {
-		s.line(once("warning", i), "%s", warning)
+		s.Line(figures.Once("warning", i), "%s", warning)
 	}
 	if r.Graph != nil {
-		r.Graph.write(s.line, time.Now())
+		r.Graph.write(s.Line, time.Now())
 	}
-	return s.flush()
+	return s.Flush()
 }
 
-func (g *GraphStatus) write(line lineWriter, now time.Time) {
+func (g *GraphStatus) write(line figures.LineWriter, now time.Time) {
 	g.writeState(line, now)
 	if g.Busy {
 		line("", "a build step has the tables locked: try again shortly")
@@ -55,13 +57,13 @@ func (g *GraphStatus) write(line lineWriter, now time.Time) {
 		return
 	}
 	line("objects", "%s, with %s references", humanize.Comma(g.Objects), humanize.Comma(g.References))
-	line("relpack's tables", "%s", size(g.Bytes))
+	line("relpack's tables", "%s", figures.Size(g.Bytes))
 	g.writeUnreachable(line)
 	if g.Doomed > 0 {
 		line("chosen", "%s objects for deletion, by the last pack or dry run", humanize.Comma(g.Doomed))
 	}
 	if g.BlobRemovals > 0 {
-		line("blob files", "those of %s wait to be removed", plural(g.BlobRemovals, "blob"))
+		line("blob files", "those of %s wait to be removed", figures.Plural(g.BlobRemovals, "blob"))
 	}
 	missing, dangling := g.Damage.lines()
 	if missing != "" {
@@ -72,27 +74,27 @@ func (g *GraphStatus) write(line lineWriter, now time.Time) {
 	}
 	g.writeProblems(line)
 	for i, s := range g.SetAside {
-		line(once("set aside", i), "zoid %d can't be deleted: %s. %s", s.Zoid, s.Reason, s.Remedy)
+		line(figures.Once("set aside", i), "zoid %d can't be deleted: %s. %s", s.Zoid, s.Reason, s.Remedy)
 	}
 	if more := g.HeldBack.Objects - int64(len(g.SetAside)); more > 0 {
 		line("", "and %s more in relpack.set_aside", humanize.Comma(more))
 	}
 	for i, f := range g.Foreign {
-		line(once("other databases", i), "%s", f)
+		line(figures.Once("other databases", i), "%s", f)
 	}
 	for i, by := range g.ReferredBy {
-		line(once("referred to", i), "%s%s", by, by.consequence())
+		line(figures.Once("referred to", i), "%s%s", by, by.consequence())
 	}
 	if g.MissingIndex != "" {
 		line("missing index", "%s%s", slowWithoutIndex, g.MissingIndex)
 	}
 	g.writeRuns(line)
 	for i, l := range g.Leftovers {
-		line(once("leftovers", i), "%s of %s takes %s; if that tool is not running: %s", l.Table, l.Owner, size(l.Bytes), l.Remedy)
+		line(figures.Once("leftovers", i), "%s of %s takes %s; if that tool is not running: %s", l.Table, l.Owner, figures.Size(l.Bytes), l.Remedy)
 	}
 }
 
-func (g *GraphStatus) writeState(line lineWriter, now time.Time) {
+func (g *GraphStatus) writeState(line figures.LineWriter, now time.Time) {
 	text := graphStates[g.State]
 	if text == "" {
 		text = g.State
@@ -105,10 +107,10 @@ func (g *GraphStatus) writeState(line lineWriter, now time.Time) {
 	}
 	line("graph", "%s", text)
 	if g.AppliedUntil != nil && (g.State == "known" || g.State == "doubtful") {
-		line("up to", "%s", moment(*g.AppliedUntil, now))
+		line("up to", "%s", figures.Moment(*g.AppliedUntil, now))
 	}
 	if g.LastTransaction != nil {
-		line("last transaction", "%s", moment(*g.LastTransaction, now))
+		line("last transaction", "%s", figures.Moment(*g.LastTransaction, now))
 	}
 	if g.Ahead != "" {
 		line("", "%s", g.Ahead)
@@ -127,14 +129,14 @@ func verifiedText(since *time.Time, now time.Time) string {
 	if since == nil {
 		return `not all of it yet: "relpack verify" does at once what packs do bit by bit`
 	}
-	text := "everything since " + moment(*since, now)
+	text := "everything since " + figures.Moment(*since, now)
 	if now.Sub(*since) > verifiedWithin {
 		text += `: packs are behind, "relpack verify" does it at once`
 	}
 	return text
 }
 
-func (g *GraphStatus) writeUnreachable(line lineWriter) {
+func (g *GraphStatus) writeUnreachable(line figures.LineWriter) {
 	switch {
 	case g.Unreachable == nil:
 		line("unreachable", "not known yet")
@@ -149,15 +151,15 @@ func (g *GraphStatus) writeUnreachable(line lineWriter) {
 		if name == "" {
 			name = "class unknown"
 		}
-		line(once("by class", i), "%s  %s", name, Count{c.Objects, c.Bytes})
+		line(figures.Once("by class", i), "%s  %s", name, figures.Count{Objects: c.Objects, Bytes: c.Bytes})
 	}
 }
 
-func (g *GraphStatus) writeProblems(line lineWriter) {
+func (g *GraphStatus) writeProblems(line figures.LineWriter) {
 	if g.ProblemCount == 0 {
 		return
 	}
-	text := fmt.Sprintf("%s could not be decoded, or have no state", plural(g.ProblemCount, "object"))
+	text := fmt.Sprintf("%s could not be decoded, or have no state", figures.Plural(g.ProblemCount, "object"))
 	if g.BlockingCount > 0 {
 		keep := "keep"
 		if g.BlockingCount == 1 {
@@ -174,15 +176,15 @@ func (g *GraphStatus) writeProblems(line lineWriter) {
 	}
 }
 
-func (g *GraphStatus) writeRuns(line lineWriter) {
+func (g *GraphStatus) writeRuns(line figures.LineWriter) {
 	if p := g.Packer; p != nil {
 		line("at work", "pid %d, application %q", p.Pid, p.Application)
 	}
 	for i, h := range g.WritersLock {
-		line(once("writers' lock", i), "%s", h)
+		line(figures.Once("writers' lock", i), "%s", h)
 	}
 	for i, r := range g.Runs {
-		line(once("last packs", i), "%s", r.describe(g.Packer != nil && i == 0))
+		line(figures.Once("last packs", i), "%s", r.describe(g.Packer != nil && i == 0))
 	}
 }
 
@@ -198,36 +200,30 @@ func (h LockHolder) String() string {
 	if h.Since == nil {
 		return who + ", holds it: relpack can't delete until that ends"
 	}
-	return fmt.Sprintf("%s, has held it since %s: relpack can't delete until that ends", who, clock(*h.Since))
+	return fmt.Sprintf("%s, has held it since %s: relpack can't delete until that ends", who, figures.Clock(*h.Since))
 }
 
 // describe tells of one run. A run that never came to its end still counts as
 // running in the database.
 func (r RunStatus) describe(mayRun bool) string {
-	text := clock(r.Started) + "  " + r.Outcome
+	text := figures.Clock(r.Started) + "  " + r.Outcome
 	if r.Outcome == "running" && !mayRun {
-		text = clock(r.Started) + "  did not finish"
+		text = figures.Clock(r.Started) + "  did not finish"
 	}
 	if r.Finished != nil {
-		text += fmt.Sprintf(" in %s", seconds(r.Finished.Sub(r.Started).Seconds()))
+		text += fmt.Sprintf(" in %s", figures.Seconds(r.Finished.Sub(r.Started).Seconds()))
 	}
 	if r.Scanned > 0 {
-		text += ", read " + plural(r.Scanned, "state")
+		text += ", read " + figures.Plural(r.Scanned, "state")
 	}
 	if r.Deleted.Objects > 0 {
 		text += fmt.Sprintf(", deleted %s", r.Deleted)
 	}
 	if r.BlobFiles > 0 {
-		text += fmt.Sprintf(", removed %s, %s", plural(r.BlobFiles, "blob file"), size(r.BlobBytes))
+		text += fmt.Sprintf(", removed %s, %s", figures.Plural(r.BlobFiles, "blob file"), figures.Size(r.BlobBytes))
 	}
 	if r.Message != nil {
 		text += ": " + strings.TrimPrefix(strings.TrimSpace(*r.Message), r.Outcome+". ")
 	}
 	return text
-}
-
-func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
-
-func moment(t, now time.Time) string {
-	return clock(t) + " (" + humanize.RelTime(t, now, "ago", "from now") + ")"
 }

@@ -6,6 +6,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
+	"relpack/runner/session"
+	"relpack/runner/target"
 )
 
 // A batch is as many objects as take about the target's BatchTimeout, within
@@ -46,7 +50,7 @@ func (p *pack) survey(ctx context.Context) error {
 			p.log.Warn(missing)
 		}
 		var err error
-		if r.Problems, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[Problem],
+		if r.Problems, err = session.Rows(ctx, p.conn, pgx.RowToStructByPos[Problem],
 			"SELECT zoid, kind, detail FROM relpack.problem WHERE "+worthTelling+" ORDER BY blocks DESC, kind = 'empty', zoid LIMIT 10"); err != nil {
 			return fmt.Errorf("read relpack.problem: %w", err)
 		}
@@ -72,7 +76,7 @@ func (p *pack) survey(ctx context.Context) error {
 		if err := p.sawSetAside(ctx); err != nil {
 			return err
 		}
-		if r.ByClass, err = pgxRows(ctx, p.conn, pgx.RowToStructByPos[ClassCount], `
+		if r.ByClass, err = session.Rows(ctx, p.conn, pgx.RowToStructByPos[ClassCount], `
 			SELECT class.label, chosen.objects, chosen.bytes
 			FROM (
 			    SELECT class, count(*) AS objects, sum(size)::bigint AS bytes
@@ -94,7 +98,7 @@ func (p *pack) survey(ctx context.Context) error {
 			}
 		}
 		r.ByClass = r.ByClass[:min(len(r.ByClass), 10)]
-		r.young = r.Unreachable.less(r.Chosen).less(r.HeldBack).less(r.HangsOn)
+		r.young = r.Unreachable.Less(r.Chosen).Less(r.HeldBack).Less(r.HangsOn)
 		r.chosen = true
 		return p.sawHolder(ctx)
 	})
@@ -216,7 +220,7 @@ func (p *pack) sweep(ctx context.Context) error {
 	stale, decode := 0, false
 	for {
 		if p.stopped() {
-			return errInterrupted
+			return fault.Interrupted
 		}
 		var b batchResult
 		start := time.Now()
@@ -284,7 +288,7 @@ func (p *pack) unlessRewritten(ctx context.Context, step func() error) error {
 // has other files than before: VACUUM FULL and pg_repack are no reason to end a
 // run. What a capture compares then, the next batch believes.
 func (p *pack) rewritten(ctx context.Context, err error) bool {
-	if !isState(err, stateRefused) {
+	if !fault.IsState(err, fault.StateRefused) {
 		return false
 	}
 	doubt, err := p.doubt(ctx)
@@ -298,7 +302,7 @@ const maxStale = 100
 // nextBatch aims at the wanted duration, without jumps.
 func nextBatch(batch int, took, wanted time.Duration) int {
 	if wanted <= 0 {
-		wanted = defaultBatchTimeout
+		wanted = target.DefaultBatchTimeout
 	}
 	switch {
 	case took > wanted:

@@ -8,17 +8,20 @@ import (
 	"testing"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/schema"
+	"relpack/runner/target"
 )
 
 // targetsOf reads a configuration.
-func targetsOf(t *testing.T, text string) []Target {
+func targetsOf(t *testing.T, text string) []target.Target {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "site.conf")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	targets, err := Targets(file, "", "")
+	targets, err := target.Targets(file, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,24 +114,24 @@ func TestAStorageOfNoNameIsCalledByItsDatabase(t *testing.T) {
 // The container image of Plone writes such a file.
 func TestTheDatabaseDecidesWhetherAStorageKeepsHistory(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
-	file := func(line string) Target {
-		return targetsOf(t, fmt.Sprintf("<relstorage>\npack-gc true\n%s\n<postgresql>\ndsn %s\n</postgresql>\n</relstorage>\n", line, target.DSN))[0]
+	stored, conn := newGarden(t)
+	file := func(line string) target.Target {
+		return targetsOf(t, fmt.Sprintf("<relstorage>\npack-gc true\n%s\n<postgresql>\ndsn %s\n</postgresql>\n</relstorage>\n", line, stored.DSN))[0]
 	}
 	_, err := Pack(t.Context(), file("keep-history true"), everything, testLog(t))
-	expectError(t, err, ExitRefused, "site.conf:3: keep-history is true, but database", "holds a history-free storage")
-	expectError(t, MigrateUp(t.Context(), file("keep-history on"), migrations.Files, testLog(t)), ExitRefused, "keep-history is true")
+	expectError(t, err, fault.ExitRefused, "site.conf:3: keep-history is true, but database", "holds a history-free storage")
+	expectError(t, schema.Up(t.Context(), file("keep-history on"), migrations.Files, testLog(t)), fault.ExitRefused, "keep-history is true")
 	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 	packStorage(t, file(""), everything)
 	expectStored(t, conn, 0, 1, 2)
 
-	target, conn = newEmptyDatabase(t)
+	stored, conn = newEmptyDatabase(t)
 	if err := zodbtest.CreateHistoryPreserving(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
-	err = MigrateUp(t.Context(), file("keep-history false"), migrations.Files, testLog(t))
-	expectError(t, err, ExitRefused, "site.conf:3: keep-history is false, but database", "history-preserving")
-	expectError(t, MigrateUp(t.Context(), file(""), migrations.Files, testLog(t)), ExitRefused, "history-preserving")
+	err = schema.Up(t.Context(), file("keep-history false"), migrations.Files, testLog(t))
+	expectError(t, err, fault.ExitRefused, "site.conf:3: keep-history is false, but database", "history-preserving")
+	expectError(t, schema.Up(t.Context(), file(""), migrations.Files, testLog(t)), fault.ExitRefused, "history-preserving")
 }
 
 func TestAStorageThatIsNotToBePackedCanBeReadForTheOthers(t *testing.T) {
@@ -136,13 +139,13 @@ func TestAStorageThatIsNotToBePackedCanBeReadForTheOthers(t *testing.T) {
 	kin, _ := newKin(t, "users", "main")
 	text := section("users", kin[0].target.DSN) +
 		strings.Replace(section("main", kin[1].target.DSN), "<postgresql>", "pack-gc false\n<postgresql>", 1)
-	if err := MigrateUp(t.Context(), targetsOf(t, text)[1], migrations.Files, testLog(t)); err != nil {
+	if err := schema.Up(t.Context(), targetsOf(t, text)[1], migrations.Files, testLog(t)); err != nil {
 		t.Fatal(err)
 	}
 	commitRecords(t, kin[1].conn, map[int64][]byte{1: foreignRecord("users", 10)})
 	failed, _ := packFile(t, text, everything)
-	expectError(t, failed["users"], ExitRefused, "main (1 reference)")
-	expectError(t, failed["main"], ExitRefused, "pack-gc is false")
+	expectError(t, failed["users"], fault.ExitRefused, "main (1 reference)")
+	expectError(t, failed["main"], fault.ExitRefused, "pack-gc is false")
 	expectStored(t, kin[1].conn, 0, 1, 10, 11)
 	if n := get[int](t, kin[1].conn, "SELECT count(*) FROM relpack.run WHERE outcome = 'refused'"); n != 1 {
 		t.Errorf("%d refused runs", n)

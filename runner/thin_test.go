@@ -22,11 +22,10 @@ import (
 var goWrites = regexp.MustCompile(`(?i)\b(INSERT\s+INTO|MERGE\s+INTO|DELETE\s+FROM|UPDATE\s+(ONLY\s+)?[\w."%]+\s+(AS\s+\w+\s+)?SET|` +
 	`UPDATE\s+(ONLY\s+)?(relpack|public)\.|TRUNCATE\s+(TABLE\s+)?(ONLY\s+)?(relpack\.|public\.|object_state|%))`)
 
-// goLiterals calls look with every string of the program: of runner and cmd,
-// without tests and what serves them.
-func goLiterals(t *testing.T, look func(position, text string)) {
+// goFiles calls look with every file of the program: of runner and cmd, without
+// tests and what serves them.
+func goFiles(t *testing.T, look func(path string)) {
 	t.Helper()
-	files := token.NewFileSet()
 	for _, root := range []string{".", "../cmd"} {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			switch {
@@ -34,29 +33,37 @@ func goLiterals(t *testing.T, look func(position, text string)) {
 				return err
 			case d.IsDir() && (d.Name() == "internal" || d.Name() == "testdata"):
 				return filepath.SkipDir
-			case d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
-				return nil
+			case !d.IsDir() && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go"):
+				look(path)
 			}
-			file, err := parser.ParseFile(files, path, nil, 0)
-			if err != nil {
-				return err
-			}
-			ast.Inspect(file, func(n ast.Node) bool {
-				if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
-					text, err := strconv.Unquote(literal.Value)
-					if err != nil {
-						t.Fatal(err)
-					}
-					look(files.Position(literal.Pos()).String(), text)
-				}
-				return true
-			})
 			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// goLiterals calls look with every string of the program.
+func goLiterals(t *testing.T, look func(position, text string)) {
+	t.Helper()
+	files := token.NewFileSet()
+	goFiles(t, func(path string) {
+		file, err := parser.ParseFile(files, path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+				text, err := strconv.Unquote(literal.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				look(files.Position(literal.Pos()).String(), text)
+			}
+			return true
+		})
+	})
 }
 
 // Rules stand in sql/, where a DBA can read them and seeded mistakes reach them.
@@ -99,30 +106,23 @@ func TestGoWritesToNoTable(t *testing.T) {
 func TestGoCopiesIntoStagingAlone(t *testing.T) {
 	t.Parallel()
 	staging := []string{"staged_object", "object_inref", "examined_object", "examined_inref", "examined_problem", "examined_foreign"}
-	target := regexp.MustCompile(`newCopyBuffer\("(\w+)"`)
+	table := regexp.MustCompile(`NewBuffer\("(\w+)"`)
 	copies := 0
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
+	goFiles(t, func(file string) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		for _, found := range target.FindAllStringSubmatch(string(text), -1) {
+		for _, found := range table.FindAllStringSubmatch(string(text), -1) {
 			copies++
 			if !slices.Contains(staging, found[1]) {
 				t.Errorf("%s: COPY into %s", file, found[1])
 			}
 		}
-		if n := strings.Count(string(text), " FROM STDIN"); n > 0 && file != "copyin.go" {
+		if n := strings.Count(string(text), " FROM STDIN"); n > 0 && file != "record/copyin.go" {
 			t.Errorf("%s: a COPY of its own", file)
 		}
-	}
+	})
 	if copies < 5 {
 		t.Errorf("only %d were looked at", copies)
 	}
@@ -185,7 +185,7 @@ func TestGoReadsBlocksOfObjectStateAlone(t *testing.T) {
 	goLiterals(t, func(position, text string) {
 		if found := reads.FindStringSubmatch(text); found != nil {
 			file, _, _ := strings.Cut(position, ":")
-			if blocks++; file != "scan.go" && !strings.Contains(found[3], "TABLESAMPLE") {
+			if blocks++; file != "record/copyout.go" && !strings.Contains(found[3], "TABLESAMPLE") {
 				t.Errorf("%s: %s: let it read relpack.stored()", position, found[0])
 			}
 		}
@@ -207,7 +207,7 @@ func TestWhatReadsObjectStateIsInlined(t *testing.T) {
 	if _, err := Verify(t.Context(), s.target, verifyOptions(true), testLog(t)); err != nil {
 		t.Error(err)
 	}
-	watcher := session(t, s.target)
+	watcher := sessionOn(t, s.target)
 	for _, sql := range []string{"SELECT FROM relpack.status()", "SELECT FROM relpack.verify()", "SELECT relpack.compare() FROM relpack.try_pack_lock()"} {
 		run(t, watcher, sql)
 	}

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/session"
 )
 
 // levels is how many references each object is away from the root, by a walk
@@ -29,7 +31,7 @@ func (l links) levels() map[int64]int64 {
 // treeLevels is how many parents each object has above it in relpack's tree.
 func treeLevels(t testing.TB, conn *pgx.Conn) map[int64]int64 {
 	t.Helper()
-	rows, err := pgxRows(t.Context(), conn, pgx.RowTo[[]int64], `
+	rows, err := session.Rows(t.Context(), conn, pgx.RowTo[[]int64], `
 		WITH RECURSIVE tree (zoid, level) AS (
 			SELECT 0::bigint, 0::bigint
 			UNION ALL

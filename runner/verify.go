@@ -10,6 +10,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
+	"relpack/runner/figures"
+	"relpack/runner/progress"
+	"relpack/runner/record"
+	"relpack/runner/target"
 )
 
 // VerifyOptions say how to verify.
@@ -17,7 +23,7 @@ type VerifyOptions struct {
 	Repair     bool   // mend what is found
 	Version    string // relpack's own, for the report
 	Migrations fs.FS  // what the schema must be
-	Progress   Progress
+	Progress   progress.Meter
 
 	rangeBlocks int64 // read in one transaction; 0: as many as a first build. Tests want several ranges.
 	maxEvents   int64 // 0: the constant. Tests want few.
@@ -53,23 +59,23 @@ type verification struct {
 // the site changes in the meantime are left aside: the next pack looks at them. When
 // something is off, or still off after a repair, the error carries
 // ExitRefused. The report is never nil.
-func Verify(ctx context.Context, t Target, o VerifyOptions, log *slog.Logger) (*VerifyReport, error) {
+func Verify(ctx context.Context, t target.Target, o VerifyOptions, log *slog.Logger) (*VerifyReport, error) {
 	v := &verification{
 		pack: &pack{target: t, log: log, progress: o.Progress, report: &Report{},
 			options: PackOptions{Migrations: o.Migrations}},
 		repair: o.Repair, rangeBlocks: o.rangeBlocks, maxEvents: o.maxEvents,
 		report: &VerifyReport{Storage: t.Name, Repair: o.Repair, Version: o.Version, Started: time.Now(),
-			Findings: []Finding{}, Mended: []Finding{}, Phases: []Phase{}},
+			Findings: []Finding{}, Mended: []Finding{}, Phases: []figures.Phase{}},
 	}
 	if v.progress == nil {
-		v.progress = silent{}
+		v.progress = progress.Silent{}
 	}
 	if v.maxEvents == 0 {
 		v.maxEvents = maxEvents
 	}
-	err := explain(v.all(ctx))
-	if err != nil && (ctx.Err() != nil || ExitCode(err) == ExitInterrupted) {
-		err = errInterrupted
+	err := fault.Explain(v.all(ctx))
+	if err != nil && (ctx.Err() != nil || fault.ExitCode(err) == fault.ExitInterrupted) {
+		err = fault.Interrupted
 		if !v.repair {
 			err = errVerifyInterrupted
 		}
@@ -79,7 +85,7 @@ func Verify(ctx context.Context, t Target, o VerifyOptions, log *slog.Logger) (*
 }
 
 // What a repair did stays done.
-var errVerifyInterrupted = &Error{Code: ExitInterrupted, Err: errors.New("interrupted"),
+var errVerifyInterrupted = &fault.Error{Code: fault.ExitInterrupted, Err: errors.New("interrupted"),
 	Hint: "Nothing was changed; the next verification starts over"}
 
 func (v *verification) all(ctx context.Context) error {
@@ -99,10 +105,10 @@ func (v *verification) all(ctx context.Context) error {
 			return fmt.Errorf("read relpack.storage: %w", err)
 		}
 		if graph == "reshaping" {
-			return Refuse(`Run "relpack pack --dry-run"`, "a pack was interrupted while it chose new parents for all objects: there is nothing to verify")
+			return fault.Refuse(`Run "relpack pack --dry-run"`, "a pack was interrupted while it chose new parents for all objects: there is nothing to verify")
 		}
 		if graph != "known" && graph != "doubtful" {
-			return Refuse(`Run "relpack pack"`, "the graph is not built yet: there is nothing to verify")
+			return fault.Refuse(`Run "relpack pack"`, "the graph is not built yet: there is nothing to verify")
 		}
 		if err := v.fewEvents(ctx); err != nil {
 			return err
@@ -157,7 +163,7 @@ func (v *verification) fewEvents(ctx context.Context) error {
 		return fmt.Errorf("read relpack.write_event: %w", err)
 	}
 	if many {
-		return Refuse(`Run "relpack pack --dry-run" first`, "more than %d restored or deleted objects wait for the next pack", v.maxEvents)
+		return fault.Refuse(`Run "relpack pack --dry-run" first`, "more than %d restored or deleted objects wait for the next pack", v.maxEvents)
 	}
 	return nil
 }
@@ -280,12 +286,10 @@ func (v *verification) looking(ctx context.Context, look func() error) error {
 // lockStorage waits for object_state, for a while.
 func (v *verification) lockStorage() string {
 	if v.lockTimeout == "" {
-		return lockObjectState
+		return record.LockStorage
 	}
-	return "SET LOCAL lock_timeout = '" + v.lockTimeout + "'; " + lockObjectState
+	return "SET LOCAL lock_timeout = '" + v.lockTimeout + "'; " + record.LockStorage
 }
-
-const lockObjectState = "LOCK TABLE public.object_state IN ACCESS SHARE MODE"
 
 // mend brings the graph up to what is stored, where it differed too, and makes
 // its tree one again.

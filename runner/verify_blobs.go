@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"relpack/runner/blobdir"
+	"relpack/runner/fault"
 )
 
 // blobs finds live ones whose content is gone: large objects, or files where
@@ -63,7 +64,7 @@ func (v *verification) missingFiles(ctx context.Context, after int64, nodes int)
 		case errors.Is(err, blobdir.ErrLink): // the application follows it
 			v.filesFound++
 		case err != nil:
-			return nil, nil, &Error{Code: ExitFailure, Err: fmt.Errorf("blob directory: %w", err)}
+			return nil, nil, &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", err)}
 		case layout == "":
 			missing = append(missing, removal{Zoid: zoid, Tid: tids[i]})
 		default:

@@ -6,14 +6,16 @@ import (
 	"strings"
 	"testing"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // expectDamage wants one kind of damage, told by exit code 4.
-func expectDamage(t *testing.T, target Target, kind string, zoid int64) {
+func expectDamage(t *testing.T, target target.Target, kind string, zoid int64) {
 	t.Helper()
 	report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
-	if ExitCode(err) != ExitRefused {
+	if fault.ExitCode(err) != fault.ExitRefused {
 		t.Errorf("verify: %v", err)
 	}
 	if i := slices.IndexFunc(report.Findings, func(f Finding) bool { return f.Kind == kind }); i < 0 ||
@@ -79,8 +81,8 @@ func TestABlobDirectoryWithoutAnyLiveBlobIsTakenForTheWrongOne(t *testing.T) {
 	dryRun(t, target)
 	target.BlobDir = t.TempDir()
 	_, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
-	expectError(t, err, ExitRefused, "Mount "+target.BlobDir+", or name the right blob directory")
+	expectError(t, err, fault.ExitRefused, "Mount "+target.BlobDir+", or name the right blob directory")
 	target.BlobDir += "/gone"
 	_, err = Verify(t.Context(), target, verifyOptions(false), testLog(t))
-	expectError(t, err, ExitFailure, target.BlobDir+" does not exist: nothing was changed. Mount it or correct blob-dir")
+	expectError(t, err, fault.ExitFailure, target.BlobDir+" does not exist: nothing was changed. Mount it or correct blob-dir")
 }

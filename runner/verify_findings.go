@@ -9,6 +9,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
 )
 
 // A Finding is one kind of thing that is off, or worth knowing.
@@ -89,7 +91,7 @@ func (v *verification) inWords(ctx context.Context) ([]Finding, error) {
 		_, err := v.conn.Exec(ctx, "SELECT relpack.require_storage()")
 		return err
 	}); err != nil {
-		refusal, refused := asRefusal(err)
+		refusal, refused := fault.AsRefusal(err)
 		if !refused {
 			return nil, fmt.Errorf("look at the storage: %w", err)
 		}
@@ -136,18 +138,18 @@ func off(found []Finding, remedy string) error {
 	var damage error
 	for _, f := range found {
 		if f.Severity == "damage" && damage == nil {
-			damage = Refuse(f.Remedy, "%s", f)
+			damage = fault.Refuse(f.Remedy, "%s", f)
 		}
 		if f.Severity != "error" {
 			continue
 		}
 		if f.Kind == outOfForce {
-			return Refuse(f.Remedy, "%s", f.Meaning)
+			return fault.Refuse(f.Remedy, "%s", f.Meaning)
 		}
 		texts = append(texts, f.String())
 	}
 	if len(texts) == 0 {
 		return damage
 	}
-	return Refuse(remedy, "the graph does not describe the storage: %s", strings.Join(texts, "; "))
+	return fault.Refuse(remedy, "the graph does not describe the storage: %s", strings.Join(texts, "; "))
 }

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+
+	"relpack/runner/fault"
 )
 
 func TestADoubtedGraphThatIsRightIsSoundWithANote(t *testing.T) {
@@ -31,7 +33,7 @@ func TestADoubtedGraphIsComparedWithoutBeingBelieved(t *testing.T) {
 	restore(t, conn, 2, 5, document(10))
 	setTriggers(t, conn, "ENABLE ALWAYS")
 	report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
-	if ExitCode(err) != ExitRefused {
+	if fault.ExitCode(err) != fault.ExitRefused {
 		t.Errorf("verify: %v", err)
 	}
 	expectFinding(t, report.Findings, "other than stored", []int64{2})
@@ -43,7 +45,7 @@ func TestTriggersThatAreOffAreNotMendedByComparing(t *testing.T) {
 	run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER relpack_report_delete")
 	for _, repair := range []bool{false, true} {
 		_, err := Verify(t.Context(), target, verifyOptions(repair), testLog(t))
-		expectError(t, err, ExitRefused, "missing or disabled: relpack_report_delete", "relpack migrate up")
+		expectError(t, err, fault.ExitRefused, "missing or disabled: relpack_report_delete", "relpack migrate up")
 	}
 	up(t, target)
 	if _, err := Verify(t.Context(), target, verifyOptions(true), testLog(t)); err != nil {
@@ -57,27 +59,27 @@ func TestVerifyRefusesWhatItCantVerify(t *testing.T) {
 	target, conn := newStorage(t)
 	commit(t, conn, links{0: nil})
 	_, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
-	expectError(t, err, ExitRefused, "not built yet", "relpack pack")
+	expectError(t, err, fault.ExitRefused, "not built yet", "relpack pack")
 	dryRun(t, target)
 	run(t, conn, "SELECT relpack.try_pack_lock()")
 	_, err = Verify(t.Context(), target, verifyOptions(false), testLog(t))
-	expectError(t, err, ExitLocked, "another pack is running")
+	expectError(t, err, fault.ExitLocked, "another pack is running")
 	run(t, conn, "SELECT relpack.release_pack_lock()")
 	run(t, conn, "INSERT INTO relpack.write_event (kind, zoid, tid) VALUES ('deleted', 1, 1), ('deleted', 2, 1)")
 	o := verifyOptions(true)
 	o.maxEvents = 1
 	_, err = Verify(t.Context(), target, o, testLog(t))
-	expectError(t, err, ExitRefused, "more than 1 restored or deleted objects wait", "relpack pack")
+	expectError(t, err, fault.ExitRefused, "more than 1 restored or deleted objects wait", "relpack pack")
 	ctx, cancel := context.WithCancel(t.Context())
 	report, err := Verify(ctx, target, duringVerify(1, cancel), testLog(t))
-	expectError(t, err, ExitInterrupted, "interrupted. Nothing was changed; the next verification starts over")
+	expectError(t, err, fault.ExitInterrupted, "interrupted. Nothing was changed; the next verification starts over")
 	if report.Outcome != "interrupted" {
 		t.Errorf("the outcome is %s", report.Outcome)
 	}
 	expectSound(t, target)
 	run(t, conn, "DELETE FROM object_state WHERE zoid = 0")
 	_, err = Verify(t.Context(), target, verifyOptions(true), testLog(t))
-	expectError(t, err, ExitRefused, "no root object")
+	expectError(t, err, fault.ExitRefused, "no root object")
 }
 
 func TestAStateThatCantBeDecodedAnyMoreIsFoundAndStopsThePack(t *testing.T) {
@@ -85,18 +87,18 @@ func TestAStateThatCantBeDecodedAnyMoreIsFoundAndStopsThePack(t *testing.T) {
 	target, conn := newGarden(t)
 	unnoticed(t, conn, rewrite, 2, opaque["truncated"])
 	report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
-	if ExitCode(err) != ExitRefused {
+	if fault.ExitCode(err) != fault.ExitRefused {
 		t.Errorf("verify: %v", err)
 	}
 	expectFinding(t, report.Findings, "other problem", []int64{2})
 	// The graph is mended, the state isn't.
 	report, err = Verify(t.Context(), target, verifyOptions(true), testLog(t))
-	expectError(t, err, ExitRefused, "reachable objects can't be decoded", "zoid 2", "Restore these objects")
+	expectError(t, err, fault.ExitRefused, "reachable objects can't be decoded", "zoid 2", "Restore these objects")
 	if got := kinds(report.Findings); !slices.Equal(got, []string{"undecodable"}) {
 		t.Errorf("after the repair: %q", got)
 	}
 	_, err = Pack(t.Context(), target, everything, testLog(t))
-	expectError(t, err, ExitRefused, "zoid 2")
+	expectError(t, err, fault.ExitRefused, "zoid 2")
 	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 }
 

@@ -4,6 +4,9 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"relpack/runner/fault"
+	"relpack/runner/figures"
 )
 
 // A VerifyReport says what a verification compared and found. Sizes are in
@@ -18,30 +21,30 @@ type VerifyReport struct {
 	Seconds  float64   `json:"seconds"`
 	Repair   bool      `json:"repair"`
 
-	Scanned    Count     `json:"scanned"` // states read and decoded, by both passes of a repair
-	Objects    int64     `json:"objects"` // in the graph
-	References int64     `json:"references"`
-	Mended     []Finding `json:"mended"`   // what a repair found, and worked on
-	Findings   []Finding `json:"findings"` // what is so at the end
-	Phases     []Phase   `json:"phases"`
-	PeakMemory int64     `json:"peak_memory"` // of this process
+	Scanned    figures.Count   `json:"scanned"` // states read and decoded, by both passes of a repair
+	Objects    int64           `json:"objects"` // in the graph
+	References int64           `json:"references"`
+	Mended     []Finding       `json:"mended"`   // what a repair found, and worked on
+	Findings   []Finding       `json:"findings"` // what is so at the end
+	Phases     []figures.Phase `json:"phases"`
+	PeakMemory int64           `json:"peak_memory"` // of this process
 }
 
 func (r *VerifyReport) finish(p *pack, err error) {
 	r.Seconds = time.Since(r.Started).Seconds()
-	r.Scanned = Count{p.counts.scanned.Load(), p.counts.scannedBytes.Load()}
+	r.Scanned = figures.Count{Objects: p.counts.scanned.Load(), Bytes: p.counts.scannedBytes.Load()}
 	r.Phases = append(r.Phases, p.report.Phases...)
-	r.PeakMemory = PeakMemory()
-	r.ExitCode = ExitCode(err)
+	r.PeakMemory = figures.PeakMemory()
+	r.ExitCode = fault.ExitCode(err)
 	switch {
-	case r.ExitCode == ExitInterrupted:
-		r.Outcome, r.Error = "interrupted", Message(err)
+	case r.ExitCode == fault.ExitInterrupted:
+		r.Outcome, r.Error = "interrupted", fault.Message(err)
 	case err != nil && slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == "error" }):
-		r.Outcome, r.Error = "errors", Message(err)
+		r.Outcome, r.Error = "errors", fault.Message(err)
 	case err != nil && len(r.Findings) > 0:
-		r.Outcome, r.Error = "damage", Message(err)
+		r.Outcome, r.Error = "damage", fault.Message(err)
 	case err != nil:
-		r.Outcome, r.Error = "failed", Message(err)
+		r.Outcome, r.Error = "failed", fault.Message(err)
 	case len(r.Mended) > 0:
 		r.Outcome = "mended"
 	default:
@@ -51,28 +54,28 @@ func (r *VerifyReport) finish(p *pack, err error) {
 
 // Write prints the report for people.
 func (r *VerifyReport) Write(w io.Writer) error {
-	s := newSheet(w, r.Storage)
-	s.line("scanned", "%s", r.Scanned)
+	s := figures.NewSheet(w, r.Storage)
+	s.Line("scanned", "%s", r.Scanned)
 	if r.Objects > 0 { // else it did not come so far
-		s.line("in the graph", "%s, %s", plural(r.Objects, "object"), plural(r.References, "reference"))
+		s.Line("in the graph", "%s, %s", figures.Plural(r.Objects, "object"), figures.Plural(r.References, "reference"))
 	}
-	s.line("result", "%s", r.Outcome)
-	writeFindings(s.line, "mended", "", r.Mended)
-	writeFindings(s.line, "errors", "error", r.Findings)
-	writeFindings(s.line, "damage", "damage", r.Findings)
-	writeFindings(s.line, "notes", "note", r.Findings)
-	s.spent(r.Seconds, r.Phases, r.PeakMemory)
-	return s.flush()
+	s.Line("result", "%s", r.Outcome)
+	writeFindings(s.Line, "mended", "", r.Mended)
+	writeFindings(s.Line, "errors", "error", r.Findings)
+	writeFindings(s.Line, "damage", "damage", r.Findings)
+	writeFindings(s.Line, "notes", "note", r.Findings)
+	s.Spent(r.Seconds, r.Phases, r.PeakMemory)
+	return s.Flush()
 }
 
 // writeFindings prints those of a severity, or all.
-func writeFindings(line lineWriter, label, severity string, found []Finding) {
+func writeFindings(line figures.LineWriter, label, severity string, found []Finding) {
 	shown := 0
 	for _, f := range found {
 		if severity != "" && f.Severity != severity {
 			continue
 		}
-		line(once(label, shown), "%s", f)
+		line(figures.Once(label, shown), "%s", f)
 		shown++
 	}
 }

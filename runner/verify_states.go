@@ -8,6 +8,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
+
+	"relpack/runner/fault"
+	"relpack/runner/record"
+	"relpack/runner/session"
 )
 
 // A chunk is compared when it has so many objects or references: some megabytes
@@ -34,7 +38,7 @@ func (v *verification) states(ctx context.Context) error {
 	}
 	v.progress.Phase("verify", "blocks", blocks)
 	defer v.progress.End()
-	classes, err := newClassCache(ctx, v.conn)
+	classes, err := record.NewClasses(ctx, v.conn)
 	if err != nil {
 		return err
 	}
@@ -47,7 +51,7 @@ func (v *verification) states(ctx context.Context) error {
 	for range min(scanWorkers, (blocks+step-1)/step) {
 		group.Go(func() error {
 			w := &verifyWorker{verification: v, collected: collected, filenode: filenode}
-			w.decoder = decoder{classes: classes, ids: map[string]int32{}}
+			w.Decoder = record.NewDecoder(classes)
 			defer w.close()
 			if err := w.open(ctx); err != nil {
 				return err
@@ -57,7 +61,7 @@ func (v *verification) states(ctx context.Context) error {
 				if first >= blocks || v.stopped() {
 					return nil
 				}
-				if err := w.read(ctx, blockRange{first, first + step - 1}); err != nil {
+				if err := w.read(ctx, record.Blocks{First: first, Last: first + step - 1}); err != nil {
 					return fmt.Errorf("blocks %d to %d of object_state: %w", first, first+step-1, err)
 				}
 				v.progress.Add(min(step, blocks-first))
@@ -68,7 +72,7 @@ func (v *verification) states(ctx context.Context) error {
 		return err
 	}
 	if v.stopped() {
-		return errInterrupted
+		return fault.Interrupted
 	}
 	return nil
 }
@@ -77,7 +81,7 @@ func (v *verification) states(ctx context.Context) error {
 // opened when it is needed for the first time.
 type verifyWorker struct {
 	*verification
-	decoder
+	record.Decoder
 	reader, comparer    *pgx.Conn
 	collected, filenode int64
 	chunk               stateChunk
@@ -101,19 +105,19 @@ func (c *stateChunk) reset() {
 	c.foreign = foreignChunk{}
 }
 
-func (c *stateChunk) add(rec record, found decoded) {
-	c.zoids = append(c.zoids, rec.zoid)
-	c.tids = append(c.tids, rec.tid)
-	c.classes = append(c.classes, found.class)
-	kind := found.kind()
+func (c *stateChunk) add(rec record.Row, found record.Decoded) {
+	c.zoids = append(c.zoids, rec.Zoid)
+	c.tids = append(c.tids, rec.Tid)
+	c.classes = append(c.classes, found.Class)
+	kind := found.Kind()
 	c.problems = append(c.problems, kind)
 	if kind == "salvaged" {
-		found.refs = nil // and all that its bytes may name: see relpack.verify_states
+		found.Refs = nil // and all that its bytes may name: see relpack.verify_states
 	}
-	c.foreign.add(rec.zoid, found.foreign)
-	for _, ref := range found.refs {
+	c.foreign.add(rec.Zoid, found.Foreign)
+	for _, ref := range found.Refs {
 		c.refs = append(c.refs, ref)
-		c.inrefs = append(c.inrefs, rec.zoid)
+		c.inrefs = append(c.inrefs, rec.Zoid)
 	}
 }
 
@@ -136,22 +140,22 @@ func (w *verifyWorker) beside(ctx context.Context) (_ *pgx.Conn, err error) {
 func (w *verifyWorker) close() {
 	for _, conn := range []*pgx.Conn{w.reader, w.comparer} {
 		if conn != nil && conn != w.conn { // opened
-			closeSession(conn)
+			session.Close(conn)
 		}
 	}
 }
 
 // read reads one range in a transaction of its own.
-func (w *verifyWorker) read(ctx context.Context, r blockRange) error {
+func (w *verifyWorker) read(ctx context.Context, r record.Blocks) error {
 	return w.transaction(ctx, func() error {
-		filenode, err := lockRange(ctx, w.reader)
+		filenode, err := record.LockBlocks(ctx, w.reader)
 		if err != nil {
 			return err
 		}
 		if filenode != w.filenode {
 			return errRewritten
 		}
-		return copyRange(ctx, w.reader, r, w.collected, func(rec record) error { return w.stage(ctx, rec) })
+		return record.CopyBlocks(ctx, w.reader, r, w.collected, func(rec record.Row) error { return w.stage(ctx, rec) })
 	})
 }
 
@@ -168,13 +172,13 @@ func (w *verifyWorker) transaction(ctx context.Context, read func() error) error
 	return w.compare(ctx, w.comparer)
 }
 
-func (w *verifyWorker) stage(ctx context.Context, rec record) error {
-	found, err := w.decode(ctx, rec.state)
+func (w *verifyWorker) stage(ctx context.Context, rec record.Row) error {
+	found, err := w.Decode(ctx, rec.State)
 	if err != nil {
-		return fmt.Errorf("zoid %d: %w", rec.zoid, err)
+		return fmt.Errorf("zoid %d: %w", rec.Zoid, err)
 	}
 	w.counts.scanned.Add(1)
-	w.counts.scannedBytes.Add(int64(len(rec.state)))
+	w.counts.scannedBytes.Add(int64(len(rec.State)))
 	c := &w.chunk
 	c.add(rec, found)
 	if len(c.zoids) >= verifyObjects || len(c.refs)+len(c.foreign.zoids) >= verifyReferences {

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
+	"relpack/runner/target"
 )
 
 func TestAnUpdateOfAZoidLeavesNoNodeUnderTheOldOne(t *testing.T) {
@@ -38,16 +41,16 @@ func TestAPreparedTransactionInTheWayIsNamed(t *testing.T) {
 	defer run(t, conn, "ROLLBACK PREPARED '"+name+"'")
 	target.CommitLockTimeout = 500 * time.Millisecond
 	_, err := Pack(t.Context(), target, everything, testLog(t))
-	expectError(t, err, ExitFailure, "prepared transaction "+name, "ROLLBACK PREPARED")
+	expectError(t, err, fault.ExitFailure, "prepared transaction "+name, "ROLLBACK PREPARED")
 	if got := get[string](t, conn, "SELECT format('%s %s %s', pid IS NULL, state, application) FROM relpack.writer"); got != "t prepared prepared transaction "+name {
 		t.Errorf("relpack.writer: %q", got)
 	}
 }
 
 // reloading holds object_state as TRUNCATE does, with the same rows in it again.
-func reloading(t *testing.T, target Target) (commit func()) {
+func reloading(t *testing.T, target target.Target) (commit func()) {
 	t.Helper()
-	app := session(t, target)
+	app := sessionOn(t, target)
 	run(t, app, "CREATE TABLE saved AS TABLE object_state")
 	run(t, app, "BEGIN")
 	run(t, app, "TRUNCATE object_state CASCADE")
@@ -91,7 +94,7 @@ func TestATruncateAndReloadThatVerifyInPsqlWaitsForIsNoFalseAlarm(t *testing.T) 
 	dryRun(t, target)
 	commit := reloading(t, target)
 	found := make(chan []string)
-	psql := session(t, target)
+	psql := sessionOn(t, target)
 	go func() { found <- findings(t, psql) }()
 	waitsForStorage(t, conn)
 	commit()
@@ -118,7 +121,7 @@ func TestALiveObjectWithoutAStateIsNamed(t *testing.T) {
 				t.Errorf("garbage is named:\n%s", notes)
 			}
 			verified, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
-			expectError(t, err, ExitRefused, "without a state", "zoid 1 2", "relpack.referrers")
+			expectError(t, err, fault.ExitRefused, "without a state", "zoid 1 2", "relpack.referrers")
 			if got := kinds(verified.Findings); strings.Join(got, " ") != "empty" {
 				t.Errorf("findings %q", got)
 			}

@@ -9,7 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 func verifyOptions(repair bool) VerifyOptions {
@@ -17,10 +19,10 @@ func verifyOptions(repair bool) VerifyOptions {
 }
 
 // expectSound wants a verification that finds no error; it returns the notes.
-func expectSound(t *testing.T, target Target) []string {
+func expectSound(t *testing.T, target target.Target) []string {
 	t.Helper()
 	report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
-	if err != nil || report.Outcome != "sound" || report.ExitCode != ExitDone {
+	if err != nil || report.Outcome != "sound" || report.ExitCode != fault.ExitDone {
 		t.Errorf("verify: %s, %v", report.Outcome, err)
 	}
 	return kinds(report.Findings)
@@ -161,7 +163,7 @@ func TestWhateverIsWrongWithAGraphIsFoundAndMended(t *testing.T) {
 			c.spoil(t, conn)
 			before := graphText(t, conn)
 			report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
-			if ExitCode(err) != ExitRefused || report.Outcome != "errors" || !strings.Contains(Message(err), "relpack verify --repair") {
+			if fault.ExitCode(err) != fault.ExitRefused || report.Outcome != "errors" || !strings.Contains(fault.Message(err), "relpack verify --repair") {
 				t.Fatalf("verify: %s, %v", report.Outcome, err)
 			}
 			expectFinding(t, report.Findings, c.kind, c.zoids)
@@ -235,7 +237,7 @@ func TestASoundGraphIsFoundSound(t *testing.T) {
 	commit(t, conn, links{0: {1, 4, 800_001, 800_002}})
 	dryRun(t, target)
 	report, err = Verify(t.Context(), target, verifyOptions(true), testLog(t))
-	if found := kinds(report.Findings); ExitCode(err) != ExitRefused || !slices.Equal(found, []string{"dangling"}) || len(report.Mended) > 0 {
+	if found := kinds(report.Findings); fault.ExitCode(err) != fault.ExitRefused || !slices.Equal(found, []string{"dangling"}) || len(report.Mended) > 0 {
 		t.Errorf("findings: %q, mended %q, %v", found, report.Mended, err)
 	}
 }
@@ -246,7 +248,7 @@ func TestManyDifferencesAreCountedAndTheFirstTenNamed(t *testing.T) {
 	dryRun(t, target)
 	unnoticed(t, conn, "UPDATE object_state SET state = $1 WHERE zoid BETWEEN 3 AND 78", orchardRecord(0))
 	report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
-	expectError(t, err, ExitRefused, "the stored states do not refer to what is recorded: 76 (zoid 3 4 5 6 7 8 9 10 11 12 ...)")
+	expectError(t, err, fault.ExitRefused, "the stored states do not refer to what is recorded: 76 (zoid 3 4 5 6 7 8 9 10 11 12 ...)")
 	if len(report.Findings) != 1 || report.Findings[0].Objects != 76 {
 		t.Errorf("found %v", report.Findings)
 	}
@@ -313,9 +315,9 @@ func TestATableRewrittenMeanwhileIsReadAgain(t *testing.T) {
 	dryRun(t, target)
 	unnoticed(t, conn, rewrite, 79, orchardRecord(200))
 	report, err := Verify(t.Context(), target, duringVerify(5, func() {
-		run(t, session(t, target), "VACUUM FULL object_state")
+		run(t, sessionOn(t, target), "VACUUM FULL object_state")
 	}), testLog(t))
-	if ExitCode(err) != ExitRefused || report.Scanned.Objects <= 160 {
+	if fault.ExitCode(err) != fault.ExitRefused || report.Scanned.Objects <= 160 {
 		t.Errorf("%v, %d states read", err, report.Scanned.Objects)
 	}
 	expectFinding(t, report.Findings, "other references", []int64{79})

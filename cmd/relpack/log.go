@@ -10,12 +10,12 @@ import (
 
 	"golang.org/x/term"
 
-	"relpack/runner"
+	"relpack/runner/progress"
 )
 
 // outputs are where a command says what it does: standard error, where a
 // terminal shows a bar and anything else gets a line now and then.
-func (p place) outputs(quiet bool) (*slog.Logger, runner.Progress) {
+func (p place) outputs(quiet bool) (*slog.Logger, progress.Meter) {
 	level := slog.LevelInfo
 	switch {
 	case p.Verbose:
@@ -25,11 +25,11 @@ func (p place) outputs(quiet bool) (*slog.Logger, runner.Progress) {
 		return slog.New(&lineHandler{out: os.Stderr, level: slog.LevelError}), nil
 	}
 	if term.IsTerminal(int(os.Stderr.Fd())) {
-		bar := runner.NewTerminalProgress(os.Stderr)
+		bar := progress.NewTerminal(os.Stderr)
 		return slog.New(&lineHandler{out: bar, level: level}), bar
 	}
 	log := slog.New(&lineHandler{out: os.Stderr, level: level})
-	return log, runner.NewLogProgress(log)
+	return log, progress.NewLog(log)
 }
 
 // storageKey is the attribute that names the storage in front of a message.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"relpack/runner"
+	"relpack/runner/fault"
 )
 
 const description = `Remove unreachable objects from a history-free RelStorage database in PostgreSQL, with their blobs.
@@ -48,12 +48,12 @@ func run(args []string) int {
 	command, err := parser.Parse(args)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "relpack: %s (see \"relpack --help\")\n", usage(err))
-		return runner.ExitUsage
+		return fault.ExitUsage
 	}
-	code := runner.ExitDone
+	code := fault.ExitDone
 	if err := command.Run(&code); err != nil {
-		fmt.Fprintf(os.Stderr, "relpack: %s\n", runner.Message(err))
-		return runner.ExitCode(err)
+		fmt.Fprintf(os.Stderr, "relpack: %s\n", fault.Message(err))
+		return fault.ExitCode(err)
 	}
 	return code
 }

@@ -8,7 +8,8 @@ import (
 	"os"
 
 	"relpack/migrations"
-	"relpack/runner"
+	"relpack/runner/schema"
+	"relpack/runner/target"
 )
 
 type migrateCommand struct {
@@ -26,9 +27,9 @@ type upCommand struct {
 
 // Run installs.
 func (c *upCommand) Run(code *int) error {
-	return c.migrate(code, c.Quiet, func(ctx context.Context, target runner.Target, files fs.FS, log *slog.Logger) error {
+	return c.migrate(code, c.Quiet, func(ctx context.Context, target target.Target, files fs.FS, log *slog.Logger) error {
 		target.NoBlobIndex = c.NoBlobIndex
-		return runner.MigrateUp(ctx, target, files, log)
+		return schema.Up(ctx, target, files, log)
 	})
 }
 
@@ -39,13 +40,13 @@ type downCommand struct {
 
 // Run removes.
 func (c *downCommand) Run(code *int) error {
-	return c.migrate(code, c.Quiet, runner.MigrateDown)
+	return c.migrate(code, c.Quiet, schema.Down)
 }
 
-func (p place) migrate(code *int, quiet bool, how func(context.Context, runner.Target, fs.FS, *slog.Logger) error) (err error) {
+func (p place) migrate(code *int, quiet bool, how func(context.Context, target.Target, fs.FS, *slog.Logger) error) (err error) {
 	log, _ := p.outputs(quiet)
 	ctx := untilSignal()
-	*code, err = p.each("", log, func(target runner.Target, log *slog.Logger) error {
+	*code, err = p.each("", log, func(target target.Target, log *slog.Logger) error {
 		return how(ctx, target, migrations.Files, log)
 	})
 	return err
@@ -57,7 +58,7 @@ type listCommand struct {
 
 // Run lists the migrations.
 func (c *listCommand) Run(code *int) error {
-	return c.schema(code, (*runner.SchemaStatus).Write)
+	return c.schema(code, (*schema.Status).Write)
 }
 
 type versionCommand struct {
@@ -66,14 +67,14 @@ type versionCommand struct {
 
 // Run prints the version.
 func (c *versionCommand) Run(code *int) error {
-	return c.schema(code, (*runner.SchemaStatus).WriteVersion)
+	return c.schema(code, (*schema.Status).WriteVersion)
 }
 
-func (p place) schema(code *int, write func(*runner.SchemaStatus, io.Writer) error) (err error) {
+func (p place) schema(code *int, write func(*schema.Status, io.Writer) error) (err error) {
 	log, _ := p.outputs(false)
 	ctx := untilSignal()
-	*code, err = p.each("", log, func(target runner.Target, _ *slog.Logger) error {
-		status, err := runner.MigrateStatus(ctx, target, migrations.Files, log)
+	*code, err = p.each("", log, func(target target.Target, _ *slog.Logger) error {
+		status, err := schema.ReadStatus(ctx, target, migrations.Files, log)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,8 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner"
+	"relpack/runner/fault"
+	"relpack/runner/target"
 )
 
 type packCommand struct {
@@ -59,7 +61,7 @@ func (c *packCommand) Run(code *int) error {
 	var reports []*runner.Report
 	var family *runner.Family
 	var err error
-	*code, err = c.each(c.BlobDir, log, func(target runner.Target, log *slog.Logger) error {
+	*code, err = c.each(c.BlobDir, log, func(target target.Target, log *slog.Logger) error {
 		if family == nil {
 			family = runner.NewFamily(target.File)
 		}
@@ -85,9 +87,9 @@ func (c *packCommand) oneStorage() error {
 	if len(c.AcceptMissing) == 0 {
 		return nil
 	}
-	targets, err := runner.Targets(c.Config, c.DSN, c.BlobDir)
+	targets, err := target.Targets(c.Config, c.DSN, c.BlobDir)
 	if err == nil && len(targets) > 1 {
-		err = &runner.Error{Code: runner.ExitUsage, Err: fmt.Errorf("--accept-missing: %s names %d storages", c.Config, len(targets)),
+		err = &fault.Error{Code: fault.ExitUsage, Err: fmt.Errorf("--accept-missing: %s names %d storages", c.Config, len(targets)),
 			Hint: "Give the one that is meant with --dsn"}
 	}
 	return err

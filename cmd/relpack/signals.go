@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"time"
 
-	"relpack/runner"
+	"relpack/runner/fault"
 )
 
 // grace is how long a command that must end at once may tidy up.
@@ -23,6 +23,6 @@ func onSignals(first, second func()) {
 		<-signals
 		second()
 		time.Sleep(grace)
-		os.Exit(runner.ExitInterrupted)
+		os.Exit(fault.ExitInterrupted)
 	}()
 }

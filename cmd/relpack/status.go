@@ -5,6 +5,7 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner"
+	"relpack/runner/target"
 )
 
 type statusCommand struct {
@@ -18,7 +19,7 @@ func (c *statusCommand) Run(code *int) error {
 	ctx := untilSignal()
 	var reports []*runner.StatusReport
 	var err error
-	*code, err = c.each("", log, func(target runner.Target, log *slog.Logger) error {
+	*code, err = c.each("", log, func(target target.Target, log *slog.Logger) error {
 		report, err := runner.Status(ctx, target, migrations.Files, log)
 		reports = append(reports, report)
 		if err != nil || c.JSON {

@@ -12,7 +12,9 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"relpack/runner"
+	"relpack/runner/fault"
+	"relpack/runner/figures"
+	"relpack/runner/target"
 )
 
 // place says where the storages are, and how much to say about them.
@@ -24,12 +26,12 @@ type place struct {
 
 // each does something to each storage in turn. An error is one line; it doesn't
 // keep the next storage from its turn, an interruption does.
-func (p place) each(blobDir string, log *slog.Logger, do func(runner.Target, *slog.Logger) error) (int, error) {
-	targets, err := runner.Targets(p.Config, p.DSN, blobDir)
+func (p place) each(blobDir string, log *slog.Logger, do func(target.Target, *slog.Logger) error) (int, error) {
+	targets, err := target.Targets(p.Config, p.DSN, blobDir)
 	if err != nil {
 		return 0, err
 	}
-	start, code := time.Now(), runner.ExitDone
+	start, code := time.Now(), fault.ExitDone
 	for _, target := range targets {
 		named, prefix := log, "relpack: "
 		if target.Name != "" {
@@ -38,16 +40,16 @@ func (p place) each(blobDir string, log *slog.Logger, do func(runner.Target, *sl
 		err := do(target, named)
 		if err != nil {
 			// What a message tells of a place in the file, its name may have told.
-			message := strings.TrimPrefix(runner.Message(err), target.Name+": ")
+			message := strings.TrimPrefix(fault.Message(err), target.Name+": ")
 			fmt.Fprintf(os.Stderr, "%s%s\n", prefix, message)
 		}
-		code = runner.WorseExit(code, runner.ExitCode(err))
-		if code == runner.ExitInterrupted {
+		code = fault.WorseExit(code, fault.ExitCode(err))
+		if code == fault.ExitInterrupted {
 			break
 		}
 	}
 	log.Debug(fmt.Sprintf("took %s, peak memory %s",
-		time.Since(start).Round(time.Millisecond), humanize.IBytes(uint64(runner.PeakMemory()))))
+		time.Since(start).Round(time.Millisecond), humanize.IBytes(uint64(figures.PeakMemory()))))
 	return code, nil
 }
 

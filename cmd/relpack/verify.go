@@ -6,6 +6,7 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner"
+	"relpack/runner/target"
 )
 
 type verifyCommand struct {
@@ -22,7 +23,7 @@ func (c *verifyCommand) Run(code *int) error {
 	ctx := untilSignal()
 	var reports []*runner.VerifyReport
 	var err error
-	*code, err = c.each(c.BlobDir, log, func(target runner.Target, log *slog.Logger) error {
+	*code, err = c.each(c.BlobDir, log, func(target target.Target, log *slog.Logger) error {
 		report, err := runner.Verify(ctx, target, runner.VerifyOptions{
 			Repair: c.Repair, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
 		}, log)

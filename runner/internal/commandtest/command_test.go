@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner"
+	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 )
@@ -107,7 +108,7 @@ func TestUsageErrorsAreOneLineAndExitWith2(t *testing.T) {
 		"pack some.conf --dsn dbname=other": "--dsn and --blob-dir are for use without",
 	} {
 		r := relpack(t, strings.Fields(args)...)
-		r.expect(t, runner.ExitUsage, says)
+		r.expect(t, fault.ExitUsage, says)
 		if strings.Count(r.stderr, "\n") != 1 || !strings.HasPrefix(r.stderr, "relpack: ") || r.stdout != "" {
 			t.Errorf("%q prints %q and %q", args, r.stdout, r.stderr)
 		}
@@ -126,7 +127,7 @@ func TestADatabaseIsInstalledPackedAndCleaned(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewDatabase(t)
 	relpack(t, "status", "--dsn", db.DSN).expect(t, 0, "not installed")
-	relpack(t, "pack", "--dsn", db.DSN).expect(t, runner.ExitRefused, "relpack: relpack is not installed", "relpack migrate up")
+	relpack(t, "pack", "--dsn", db.DSN).expect(t, fault.ExitRefused, "relpack: relpack is not installed", "relpack migrate up")
 	relpack(t, "migrate", "version", "--dsn", db.DSN).expect(t, 0, "not installed")
 	relpack(t, "migrate", "up", "--dsn", db.DSN).expect(t, 0, "has version")
 	relpack(t, "migrate", "status", "--dsn", db.DSN).expect(t, 0, "00001", "applied 20")
@@ -172,13 +173,13 @@ func TestOneStoragesFailureDoesNotStopTheOthersAndNoPasswordIsShown(t *testing.T
 		"good":  db.DSN + " password='geheim'",
 		"again": other.DSN + " password='geheim'",
 	}, "lost", "good", "again")
-	relpack(t, "migrate", "up", config).expect(t, runner.ExitFailure, "relpack: lost: ", "good: ", "again: ")
+	relpack(t, "migrate", "up", config).expect(t, fault.ExitFailure, "relpack: lost: ", "good: ", "again: ")
 	r := relpack(t, "pack", config, "--days", "-1", "--json", "-v")
-	r.expect(t, runner.ExitFailure, "relpack: lost: connect")
+	r.expect(t, fault.ExitFailure, "relpack: lost: connect")
 	var reports []runner.Report
 	// What the lost one refers to in the others is unknown.
 	if err := json.Unmarshal([]byte(r.stdout), &reports); err != nil || len(reports) != 3 ||
-		reports[1].ExitCode != runner.ExitRefused || !strings.Contains(reports[1].Error, "lost (never read)") {
+		reports[1].ExitCode != fault.ExitRefused || !strings.Contains(reports[1].Error, "lost (never read)") {
 		t.Errorf("%v: %s", err, r.stdout)
 	}
 	conn := db.Connect(t)
@@ -188,12 +189,12 @@ func TestOneStoragesFailureDoesNotStopTheOthersAndNoPasswordIsShown(t *testing.T
 		}
 	}
 	// The grace begins with the answer: the others have to be looked at once more.
-	relpack(t, "pack", config, "--days", "-1", "--json", "-v").expect(t, runner.ExitFailure, "relpack: lost: connect")
+	relpack(t, "pack", config, "--days", "-1", "--json", "-v").expect(t, fault.ExitFailure, "relpack: lost: connect")
 	r = relpack(t, "pack", config, "--days", "-1", "--json", "-v")
-	r.expect(t, runner.ExitFailure, "relpack: lost: connect")
+	r.expect(t, fault.ExitFailure, "relpack: lost: connect")
 	reports = nil
 	if err := json.Unmarshal([]byte(r.stdout), &reports); err != nil || len(reports) != 3 ||
-		reports[0].ExitCode != runner.ExitFailure || reports[0].Error == "" || reports[1].ExitCode != runner.ExitDone || reports[2].Storage != "again" {
+		reports[0].ExitCode != fault.ExitFailure || reports[0].Error == "" || reports[1].ExitCode != fault.ExitDone || reports[2].Storage != "again" {
 		t.Errorf("%v: %s", err, r.stdout)
 	}
 	var stored int
@@ -205,7 +206,7 @@ func TestOneStoragesFailureDoesNotStopTheOthersAndNoPasswordIsShown(t *testing.T
 	}
 	for _, args := range [][]string{{"pack"}, {"status"}, {"status", "--json"}, {"migrate", "status"}, {"migrate", "version"}, {"migrate", "down"}} {
 		r := relpack(t, append(args, "-v", config)...)
-		r.expect(t, runner.ExitFailure, "relpack: lost: ")
+		r.expect(t, fault.ExitFailure, "relpack: lost: ")
 		if strings.Contains(r.stdout+r.stderr, "geheim") {
 			t.Errorf("%v shows the password: %+v", args, r)
 		}
@@ -215,17 +216,17 @@ func TestOneStoragesFailureDoesNotStopTheOthersAndNoPasswordIsShown(t *testing.T
 func TestAMissingObjectIsGivenUpInOneStorageOnly(t *testing.T) {
 	t.Parallel()
 	config := configuration(t, "", map[string]string{"one": "host='/nonexistent'", "two": "host='/nonexistent'"}, "one", "two")
-	relpack(t, "pack", "--accept-missing", "5", config).expect(t, runner.ExitUsage, "names 2 storages")
+	relpack(t, "pack", "--accept-missing", "5", config).expect(t, fault.ExitUsage, "names 2 storages")
 }
 
 func TestAConfigurationThatForbidsPackingIsRefused(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewDatabase(t)
 	config := configuration(t, "read-only true", map[string]string{"a": db.DSN}, "a")
-	relpack(t, "migrate", "up", config).expect(t, runner.ExitRefused, "relpack: a: ", "read-only")
-	relpack(t, "pack", config).expect(t, runner.ExitRefused, "read-only")
+	relpack(t, "migrate", "up", config).expect(t, fault.ExitRefused, "relpack: a: ", "read-only")
+	relpack(t, "pack", config).expect(t, fault.ExitRefused, "read-only")
 	relpack(t, "status", config).expect(t, 0, "not installed", "read-only")
-	relpack(t, "pack", "/nonexistent.conf").expect(t, runner.ExitFailure, "/nonexistent.conf")
+	relpack(t, "pack", "/nonexistent.conf").expect(t, fault.ExitFailure, "/nonexistent.conf")
 }
 
 func TestASignalInterruptsAMigrationThatWaits(t *testing.T) {
@@ -240,7 +241,7 @@ func TestASignalInterruptsAMigrationThatWaits(t *testing.T) {
 	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	finish(t, command).expect(t, runner.ExitInterrupted, "relpack: interrupted")
+	finish(t, command).expect(t, fault.ExitInterrupted, "relpack: interrupted")
 	relpack(t, "migrate", "version", "--dsn", db.DSN).expect(t, 0, "not installed")
 }
 
@@ -261,7 +262,7 @@ func TestASecondSignalEndsAPackAtOnce(t *testing.T) {
 	for signals := 0; ; signals++ {
 		select {
 		case r := <-ended:
-			r.expect(t, runner.ExitInterrupted, "a second signal", "relpack: interrupted. Finished work is kept")
+			r.expect(t, fault.ExitInterrupted, "a second signal", "relpack: interrupted. Finished work is kept")
 			if signals < 2 {
 				t.Errorf("it ended after %d signals", signals)
 			}

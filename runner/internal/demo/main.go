@@ -15,7 +15,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"relpack/runner"
+	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
 )
 
@@ -27,10 +27,10 @@ func main() {
 	case err == nil:
 	case ctx.Err() != nil:
 		fmt.Fprintln(os.Stderr, "\ndemo: interrupted, everything is cleaned up")
-		os.Exit(runner.ExitInterrupted)
+		os.Exit(fault.ExitInterrupted)
 	default:
 		fmt.Fprintf(os.Stderr, "demo: %v\n", err)
-		os.Exit(runner.ExitFailure)
+		os.Exit(fault.ExitFailure)
 	}
 }
 

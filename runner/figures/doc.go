@@ -1,0 +1,2 @@
+// Package figures shows counts, sizes, times and tables to people.
+package figures

@@ -1,0 +1,206 @@
+package target
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"relpack/runner/conninfo"
+	"relpack/runner/fault"
+	"relpack/runner/pickle"
+	"relpack/runner/zconfig"
+)
+
+// A Target is one storage to work on.
+type Target struct {
+	// Name is how messages and reports call it: its name in the configuration
+	// file, or else where that file has it; "" when there is only a DSN.
+	Name string
+	DSN  string // as libpq takes it; "" for what its environment says
+	// BlobDir is the shared blob directory; "" when it isn't known, or when
+	// blobs are in the database.
+	BlobDir string
+	// BlobsInDatabase is set when the configuration says in so many words
+	// shared-blob-dir false: no file is the storage's own.
+	BlobsInDatabase bool
+
+	NoBlobIndex bool // migrate up is to leave blob_chunk as it is
+
+	CommitLockTimeout time.Duration // how long to try for a lock; 0: no limit
+	BatchTimeout      time.Duration // aimed-at duration of a batch
+	PrepackOnly       bool          // the configuration wants nothing deleted
+
+	Notes    []string // on what the configuration says in vain
+	Warnings []string // for every report: what relpack can't take care of
+
+	refused   error  // why pack may not touch it
+	Unfit     error  // why migrate may not either
+	Foreign   bool   // it isn't in PostgreSQL: there is nothing to connect to
+	SaysFree  string // where the configuration says in so many words that it keeps no history
+	SaysKeeps string // where it says that it does
+	Names     []string
+
+	File *File // that names it; nil without one
+}
+
+// A File is a configuration file: what its storages have to know of each other.
+type File struct {
+	Targets []Target
+
+	names      map[string]bool // folded, of all its databases
+	unreadable []string        // warnings about databases that relpack can't read
+}
+
+// Knows tells whether the file has a database of this name.
+func (f *File) Knows(database string) bool { return f != nil && f.names[FoldName(database)] }
+
+// Packable returns why pack refuses the storage, or nil.
+func (t Target) Packable() error { return t.refused }
+
+// Migratable returns why migrate refuses the storage, or nil: one that is not to
+// be packed may have to be read, as it may refer to others.
+func (t Target) Migratable() error { return t.Unfit }
+
+// What the two timeouts are where no configuration says otherwise.
+const (
+	DefaultLockTimeout  = 30 * time.Second
+	DefaultBatchTimeout = 15 * time.Second
+)
+
+// Targets finds the storages to work on: those of a configuration file, or
+// without one the database of the DSN, which may be empty (libpq's
+// environment).
+func Targets(config, dsn, blobDir string) ([]Target, error) {
+	if config == "" {
+		return []Target{{
+			DSN: dsn, BlobDir: blobDir,
+			CommitLockTimeout: DefaultLockTimeout, BatchTimeout: DefaultBatchTimeout,
+		}}, nil
+	}
+	if dsn != "" || blobDir != "" {
+		return nil, &fault.Error{Code: fault.ExitUsage, Err: fmt.Errorf("%s says where the database and the blobs are: --dsn and --blob-dir are for use without a configuration file", config)}
+	}
+	file, err := zconfig.Load(config)
+	if err != nil {
+		return nil, &fault.Error{Code: fault.ExitFailure, Err: err}
+	}
+	f := newFile(file)
+	for _, s := range file.Storages {
+		f.Targets = append(f.Targets, fromConfig(s))
+	}
+	nameByDatabase(f.Targets, file.Storages)
+	for i := range f.Targets {
+		f.Targets[i].File = f
+		f.Targets[i].Warnings = append(f.Targets[i].Warnings, f.unreadable...)
+	}
+	return f.Targets, nil
+}
+
+// nameByDatabase names storages that have no name in the file: by the database,
+// and by the place in the file only where that doesn't tell.
+func nameByDatabase(targets []Target, storages []zconfig.Storage) {
+	count := map[string]int{}
+	for i := range targets {
+		t := &targets[i]
+		if t.Name == "" && !t.Foreign {
+			if config, _, err := conninfo.Parse(t.DSN); err == nil {
+				t.Name = config.Database
+			}
+		}
+		count[t.Name]++
+	}
+	for i := range targets {
+		t, place := &targets[i], fmt.Sprintf("%s:%d", storages[i].File, storages[i].Line)
+		switch {
+		case t.Name == "":
+			t.Name = place
+		case count[t.Name] > 1:
+			t.Name = fmt.Sprintf("%s (%s)", t.Name, place)
+		}
+	}
+}
+
+func fromConfig(s zconfig.Storage) Target {
+	t := Target{
+		Name: s.Name, DSN: s.DSN,
+		CommitLockTimeout: s.CommitLockTimeout, BatchTimeout: s.PackBatchTimeout,
+		PrepackOnly: s.PackPrepackOnly,
+		Names:       s.Names,
+	}
+	if s.SharedBlobDir {
+		t.BlobDir = s.BlobDir
+	} else {
+		// Unwritten, it was true before RelStorage 3.0: nothing is known then.
+		t.BlobsInDatabase = s.LineOf("shared-blob-dir") > 0
+	}
+	at := func(key string) string {
+		file, line := s.Where(key)
+		return fmt.Sprintf("%s:%d", file, line)
+	}
+	note := func(set bool, key, text string) {
+		if set {
+			t.Notes = append(t.Notes, fmt.Sprintf("%s: %s %s", at(key), key, text))
+		}
+	}
+	note(s.PackSkipPrepack, "pack-skip-prepack", "is ignored: relpack has no prepack state: it always brings the graph up to date")
+	note(s.ReplicaConf != "", "replica-conf", "is ignored: relpack works on the primary that the dsn names")
+	note(s.ROReplicaConf != "", "ro-replica-conf", "is ignored: relpack works on the primary that the dsn names")
+	if s.LineOf("keep-history") > 0 {
+		t.SaysFree, t.SaysKeeps = at("keep-history"), ""
+		if s.KeepHistory {
+			t.SaysFree, t.SaysKeeps = "", at("keep-history")
+		}
+	}
+	var wrapped error
+	t.Warnings, wrapped = judgeSurroundings(s)
+	switch {
+	case s.Adapter != "postgresql":
+		what := "has no database"
+		if s.Adapter != "" {
+			what = "is in <" + s.Adapter + ">"
+		}
+		t.Foreign = true
+		t.Unfit = fault.Refuse("relpack packs PostgreSQL only; use zodbpack",
+			"%s:%d: the storage %s", s.File, s.Line, what)
+	case wrapped != nil:
+		t.Unfit = wrapped
+	case s.ReadOnly:
+		t.Unfit = fault.Refuse("", "%s: the storage is read-only", at("read-only"))
+	}
+	t.refused = t.Unfit
+	if t.refused == nil && !s.PackGC {
+		t.refused = fault.Refuse("Objects that only other databases refer to would be deleted",
+			"%s: pack-gc is false: this storage is not to be garbage collected", at("pack-gc"))
+	}
+	return t
+}
+
+// newFile collects the names of the databases of a file, and which of them relpack
+// can't read.
+func newFile(file *zconfig.File) *File {
+	f := &File{names: map[string]bool{}}
+	know := func(names []string) string {
+		for _, name := range names {
+			f.names[FoldName(name)] = true
+		}
+		if len(names) == 0 {
+			return ""
+		}
+		return names[0]
+	}
+	for _, s := range file.Storages {
+		if name := know(s.Names); s.Adapter != "postgresql" && s.Adapter != "" {
+			f.unreadable = append(f.unreadable, unreadable(name, s.Adapter, s.File, s.Line))
+		}
+	}
+	for _, db := range file.Databases {
+		if name := know(db.Names); !transient[db.Kind] {
+			f.unreadable = append(f.unreadable, unreadable(name, db.Kind, db.File, db.Line))
+		}
+	}
+	return f
+}
+
+// FoldName makes names of databases comparable: ZConfig lower-cases those of
+// sections.
+func FoldName(name string) string { return strings.ToLower(pickle.Plain([]byte(name))) }
