@@ -11,24 +11,20 @@ import (
 const readmeFile = "../README.md"
 
 // texts of the program: what it prints is put together from them.
-func programText(t testing.TB) string {
+func programText(t *testing.T) string {
 	t.Helper()
+	files, err := filepath.Glob("../sql/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	goFiles(t, func(path string) { files = append(files, path) })
 	var text strings.Builder
-	for _, pattern := range []string{"*.go", "../cmd/relpack/*.go", "../sql/*.sql"} {
-		files, err := filepath.Glob(pattern)
+	for _, file := range files {
+		content, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, file := range files {
-			if strings.HasSuffix(file, "_test.go") {
-				continue
-			}
-			content, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			text.Write(content)
-		}
+		text.Write(content)
 	}
 	return strings.NewReplacer("''", "'", `\"`, `"`).Replace(text.String())
 }
