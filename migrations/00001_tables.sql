@@ -556,7 +556,9 @@ CREATE TABLE relpack.run (
     outcome         text NOT NULL DEFAULT 'running',
     version         text NOT NULL,
     message         text,
-    CONSTRAINT run_pkey PRIMARY KEY (id)
+    CONSTRAINT run_pkey PRIMARY KEY (id),
+    CONSTRAINT run_outcome_check
+        CHECK (outcome IN ('running', 'packed', 'dry_run', 'interrupted', 'refused', 'locked', 'failed'))
 );
 COMMENT ON TABLE relpack.run IS 'History of packs. Delete old rows as you like.';
 COMMENT ON COLUMN relpack.run.id IS 'Number of the run.';
@@ -569,7 +571,7 @@ COMMENT ON COLUMN relpack.run.deleted_bytes IS 'Bytes of their states.';
 COMMENT ON COLUMN relpack.run.blob_files IS 'Blob files removed.';
 COMMENT ON COLUMN relpack.run.blob_bytes IS 'Bytes of those files.';
 COMMENT ON COLUMN relpack.run.days IS 'Grace in days, as given with --days.';
-COMMENT ON COLUMN relpack.run.outcome IS 'running, packed, dry run, interrupted, refused or failed.';
+COMMENT ON COLUMN relpack.run.outcome IS 'running, packed, dry_run, interrupted, refused, locked or failed.';
 COMMENT ON COLUMN relpack.run.version IS 'Version of relpack.';
 COMMENT ON COLUMN relpack.run.message IS 'Why it did not end well.';
 

@@ -304,22 +304,12 @@ func (p *pack) end(ctx context.Context, failed error) error {
 	if p.conn.IsClosed() {
 		return nil
 	}
-	outcome, message := "packed", ""
+	message := ""
 	if failed != nil {
 		message = fault.Message(failed)
 	}
-	switch code := fault.ExitCode(failed); {
-	case code == fault.ExitInterrupted:
-		outcome = "interrupted"
-	case code == fault.ExitRefused:
-		outcome = "refused"
-	case failed != nil:
-		outcome = "failed"
-	case p.report.DryRun:
-		outcome = "dry run"
-	}
 	r := p.report
-	_, err := p.conn.Exec(ctx, "SELECT relpack.run_end($1, $2, $3, $4, $5, $6, $7, $8, $9)", p.run, outcome, message, p.counts.scanned.Load(), r.Unreachable.Objects,
+	_, err := p.conn.Exec(ctx, "SELECT relpack.run_end($1, $2, $3, $4, $5, $6, $7, $8, $9)", p.run, r.outcome(failed), message, p.counts.scanned.Load(), r.Unreachable.Objects,
 		r.Deleted.Objects, r.Deleted.Bytes, r.BlobFiles.Files, r.BlobFiles.Bytes)
 	if err != nil {
 		return fmt.Errorf("complete the entry in relpack.run: %w", err)

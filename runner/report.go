@@ -16,7 +16,7 @@ import (
 // A Report says what a pack found and did. Sizes are in bytes.
 type Report struct {
 	Storage    string    `json:"storage"`
-	Outcome    string    `json:"outcome"` // packed, dry run or failed
+	Outcome    string    `json:"outcome"` // packed, dry_run, interrupted, refused, locked or failed
 	Error      string    `json:"error,omitempty"`
 	ExitCode   int       `json:"exit_code"`
 	Version    string    `json:"version"`
@@ -114,14 +114,18 @@ func (r *Report) finish(p *pack, err error) {
 	r.Scanned = figures.Count{Objects: p.counts.scanned.Load(), Bytes: p.counts.scannedBytes.Load()}
 	r.PeakMemory = figures.PeakMemory()
 	r.ExitCode = fault.ExitCode(err)
-	switch {
-	case err != nil:
-		r.Outcome, r.Error = "failed", fault.Message(err)
-	case r.DryRun:
-		r.Outcome = "dry run"
-	default:
-		r.Outcome = "packed"
+	r.Outcome = r.outcome(err)
+	if err != nil {
+		r.Error = fault.Message(err)
 	}
+}
+
+// outcome is how a run ended that ended with err.
+func (r *Report) outcome(err error) string {
+	if r.DryRun {
+		return fault.Outcome(err, "dry_run")
+	}
+	return fault.Outcome(err, "packed")
 }
 
 // JSON is the report for programs.

@@ -206,7 +206,7 @@ func (h LockHolder) String() string {
 // describe tells of one run. A run that never came to its end still counts as
 // running in the database.
 func (r RunStatus) describe(mayRun bool) string {
-	text := figures.Clock(r.Started) + "  " + r.Outcome
+	text := figures.Clock(r.Started) + "  " + strings.ReplaceAll(r.Outcome, "_", " ")
 	if r.Outcome == "running" && !mayRun {
 		text = figures.Clock(r.Started) + "  did not finish"
 	}

@@ -13,7 +13,7 @@ import (
 // bytes.
 type VerifyReport struct {
 	Storage  string    `json:"storage"`
-	Outcome  string    `json:"outcome"` // sound, mended, errors, damage, interrupted or failed
+	Outcome  string    `json:"outcome"` // sound, mended, errors, damage, or as that of a pack
 	Error    string    `json:"error,omitempty"`
 	ExitCode int       `json:"exit_code"`
 	Version  string    `json:"version"`
@@ -36,19 +36,20 @@ func (r *VerifyReport) finish(p *pack, err error) {
 	r.Phases = append(r.Phases, p.report.Phases...)
 	r.PeakMemory = figures.PeakMemory()
 	r.ExitCode = fault.ExitCode(err)
+	if err != nil {
+		r.Error = fault.Message(err)
+	}
 	switch {
 	case r.ExitCode == fault.ExitInterrupted:
-		r.Outcome, r.Error = "interrupted", fault.Message(err)
+		r.Outcome = fault.Outcome(err, "")
 	case err != nil && slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == "error" }):
-		r.Outcome, r.Error = "errors", fault.Message(err)
+		r.Outcome = "errors"
 	case err != nil && len(r.Findings) > 0:
-		r.Outcome, r.Error = "damage", fault.Message(err)
-	case err != nil:
-		r.Outcome, r.Error = "failed", fault.Message(err)
+		r.Outcome = "damage"
 	case len(r.Mended) > 0:
-		r.Outcome = "mended"
+		r.Outcome = fault.Outcome(err, "mended")
 	default:
-		r.Outcome = "sound"
+		r.Outcome = fault.Outcome(err, "sound")
 	}
 }
 

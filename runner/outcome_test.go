@@ -1,0 +1,47 @@
+package runner
+
+import (
+	"testing"
+
+	"relpack/runner/fault"
+	"relpack/runner/target"
+)
+
+// Who reads the JSON document, relpack.run or the exit code is told the same.
+func TestReportTableAndExitCodeAgreeHowAPackEnded(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string]struct {
+		code    int
+		prepare func(*testing.T, target.Target) PackOptions
+	}{
+		"packed": {fault.ExitDone, func(t *testing.T, _ target.Target) PackOptions { return everything }},
+		"dry_run": {fault.ExitDone, func(t *testing.T, _ target.Target) PackOptions {
+			o := everything
+			o.DryRun = true
+			return o
+		}},
+		"refused": {fault.ExitRefused, func(t *testing.T, stored target.Target) PackOptions {
+			commitRecords(t, sessionOn(t, stored), map[int64][]byte{2: []byte("no pickle")})
+			return everything
+		}},
+		"interrupted": {fault.ExitInterrupted, func(t *testing.T, _ target.Target) PackOptions {
+			o, stop := everything, make(chan struct{})
+			close(stop)
+			o.Stop = stop
+			return o
+		}},
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			stored, conn := newGarden(t)
+			o := c.prepare(t, stored)
+			report, err := Pack(t.Context(), stored, o, testLog(t))
+			if got := fault.ExitCode(err); got != c.code || report.ExitCode != c.code {
+				t.Errorf("exit code %d, in the report %d, want %d: %v", got, report.ExitCode, c.code, err)
+			}
+			if in := get[string](t, conn, "SELECT outcome FROM relpack.run ORDER BY id DESC LIMIT 1"); report.Outcome != want || in != want {
+				t.Errorf("the report says %s, relpack.run %s, want %s", report.Outcome, in, want)
+			}
+		})
+	}
+}
