@@ -5083,7 +5083,7 @@ BEGIN
     END IF;
     IF v_before <> v_protocol THEN
         RAISE EXCEPTION 'RelStorage uses other locks than when this session took the pack lock (% instead of %): '
-                        'it has changed its version',
+                        'it was upgraded or downgraded',
                         v_protocol, v_before
             USING ERRCODE = 'RP002', HINT = 'Run relpack again. Finished work is kept.';
     END IF;

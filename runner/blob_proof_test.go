@@ -146,7 +146,7 @@ func TestWithoutALiveBlobTheMarkerHasToDo(t *testing.T) {
 	}
 	report := packStorage(t, target, everything)
 	notes := strings.Join(report.Notes(), "\n")
-	if report.BlobFiles.Waiting != 1 || !strings.Contains(notes, target.BlobDir) || strings.Contains(notes, "when it is told") {
+	if report.BlobFiles.Waiting != 1 || !strings.Contains(notes, target.BlobDir) || strings.Contains(notes, "run relpack with the blob directory") {
 		t.Errorf("%+v, notes %s", report.BlobFiles, notes)
 	}
 	listed(t, conn, 3)

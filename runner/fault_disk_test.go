@@ -134,7 +134,7 @@ func TestBlobFilesThatCannotBeRemovedWaitForTheNextPack(t *testing.T) {
 		if report.Deleted.Objects != int64(len(garbage(t, zodbtest.Small))) || report.BlobFiles.Waiting == 0 {
 			t.Errorf("deleted %d objects, %d blobs wait", report.Deleted.Objects, report.BlobFiles.Waiting)
 		}
-		if notes := strings.Join(report.Notes(), "\n"); !strings.Contains(notes, "could not be removed") || strings.Contains(notes, "when it is told") {
+		if notes := strings.Join(report.Notes(), "\n"); !strings.Contains(notes, "could not be removed") || strings.Contains(notes, "run relpack with the blob directory") {
 			t.Errorf("notes %s", notes)
 		}
 		if left := allFiles(t, s.target.BlobDir); strings.Join(left, "\n") != strings.Join(files, "\n") {

@@ -62,7 +62,7 @@ func TestAPackWhoseSessionIsTerminatedIsFinishedByTheNext(t *testing.T) {
 						}
 						if err != nil {
 							t.Logf("%s, terminated after %s", stage, fault.OneLine(c.last))
-							expectFailed(t, err, "the connection to the server was lost", "the next run goes on")
+							expectFailed(t, err, "the connection to the server was lost", "the next run continues")
 							ended.Add(1)
 						}
 					})
@@ -95,7 +95,7 @@ func TestAScanEndsWithTheSessionThatHoldsThePackLock(t *testing.T) {
 		left = get[int](t, watcher, "SELECT count(*) FROM relpack.scan_range")
 	}}
 	_, err := Pack(t.Context(), target, o, testLog(t))
-	expectFailed(t, err, "the session that holds the pack lock has ended", "the next run goes on")
+	expectFailed(t, err, "the session that holds the pack lock has ended", "the next run continues")
 	// The other worker may have looked just before.
 	if now := get[int](t, conn, "SELECT count(*) FROM relpack.scan_range"); left < 10 || now < left-1 {
 		t.Errorf("%d ranges were left when the pack lock was lost, %d are", left, now)

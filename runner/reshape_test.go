@@ -64,7 +64,7 @@ func TestWhatHangsFarDownMovesWithoutBeingWritten(t *testing.T) {
 	dryRun(t, target)
 	before := get[string](t, conn, written, 1500, 2000)
 	commit(t, conn, links{1499: nil, 3000: {3001, 1500}})
-	if said := packSaying(t, target); strings.Contains(said, "again for all") {
+	if said := packSaying(t, target); strings.Contains(said, "new parents for all") {
 		t.Error(said)
 	}
 	expectExact(t, conn)
