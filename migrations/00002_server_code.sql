@@ -6055,13 +6055,14 @@ COMMENT ON FUNCTION relpack.status() IS
 -- A query of a single SELECT is put in the place of the call before anything is
 -- planned, with the rights of who asks, so that plans, row security and privileges
 -- are those of the table: no SET clause, or it is not; each name says where it is.
+-- Whether workers may help is asked before that: PARALLEL SAFE, as the table is.
 -- No view: that would keep DROP TABLE, ALTER COLUMN TYPE and a pg_restore --clean
 -- of RelStorage's tables alone from working, and go on reading a table that was
 -- renamed while another one took its place.
 CREATE OR REPLACE FUNCTION relpack.stored()
 RETURNS TABLE (zoid bigint, tid bigint, state bytea)
 LANGUAGE sql
-STABLE
+STABLE PARALLEL SAFE
 AS $$
     SELECT object_state.zoid, object_state.tid, object_state.state FROM public.object_state
 $$;

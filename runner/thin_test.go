@@ -218,6 +218,9 @@ func TestWhatReadsObjectStateIsInlined(t *testing.T) {
 	if calls := get[int64](t, s.conn, "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_user_functions WHERE schemaname = 'relpack' AND funcname = 'stored'"); calls > 0 {
 		t.Errorf("%d calls of relpack.stored()", calls)
 	}
+	if parallel := get[string](t, s.conn, "SELECT proparallel::text FROM pg_proc WHERE oid = 'relpack.stored()'::regprocedure"); parallel != "s" {
+		t.Errorf("no worker may help to read relpack.stored(): it is %s", parallel)
+	}
 }
 
 // RelStorage drops its table, DBAs alter, rename and restore it: relpack is not in
