@@ -692,20 +692,20 @@ AS $$
         WHERE object.zoid BETWEEN first_zoid AND last_zoid
           AND NOT EXISTS (SELECT FROM relpack.suspect)
     )
-    SELECT 'parent without reference', node.zoid
+    SELECT 'parent_without_reference', node.zoid
     FROM node
     WHERE node.parent IS NOT NULL
       AND node.zoid <> 0
       AND NOT EXISTS (SELECT FROM relpack.object_inref AS edge
                       WHERE edge.zoid = node.zoid AND edge.inref = node.parent OFFSET 0)
     UNION ALL
-    SELECT 'parent detached', node.zoid
+    SELECT 'parent_detached', node.zoid
     FROM node
     WHERE node.parent IS NOT NULL
       AND NOT EXISTS (SELECT FROM relpack.object AS parent
                       WHERE parent.zoid = node.parent AND parent.parent IS NOT NULL OFFSET 0)
     UNION ALL
-    SELECT 'live but detached', node.zoid
+    SELECT 'live_but_detached', node.zoid
     FROM node
     WHERE node.parent IS NULL
       AND EXISTS (SELECT
@@ -6812,7 +6812,7 @@ BEGIN
     RETURN QUERY
     WITH found (kind, zoid) AS (
         -- Rows above collected_tid are the next capture's.
-        SELECT 'other than stored', coalesce(stored.zoid, object.zoid)
+        SELECT 'other_than_stored', coalesce(stored.zoid, object.zoid)
         FROM relpack.stored()
         FULL JOIN relpack.object ON object.zoid = stored.zoid
         LEFT JOIN relpack.missing ON missing.zoid = object.zoid
@@ -6838,7 +6838,7 @@ BEGIN
         WHERE object.zoid IS NULL
           AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = edge.zoid)
         UNION ALL
-        SELECT 'blob without large object', broken.zoid
+        SELECT 'blob_without_large_object', broken.zoid
         FROM relpack.broken_blobs() AS broken (zoid)
         WHERE v_settled
     ), numbered AS (
@@ -6991,34 +6991,34 @@ BEGIN
     v_settled := NOT EXISTS (SELECT FROM relpack.suspect) AND v_storage.graph <> 'reshaping';
     RETURN QUERY
     WITH found (kind, zoid) AS (
-        SELECT 'no root', 0
+        SELECT 'no_root', 0
         -- After a first build that was disturbed it may have to be read yet.
         WHERE CASE WHEN EXISTS (SELECT FROM relpack.object WHERE object.zoid = 0)
                    THEN NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = 0 AND object.parent = 0)
                    ELSE v_storage.settled_tid > 0 END
         UNION ALL
-        SELECT 'parent without reference', child.zoid
+        SELECT 'parent_without_reference', child.zoid
         FROM relpack.object AS child
         WHERE child.parent IS NOT NULL
           AND child.zoid <> 0
           AND NOT EXISTS (SELECT FROM relpack.object_inref AS edge
                           WHERE edge.zoid = child.zoid AND edge.inref = child.parent)
         UNION ALL
-        SELECT 'attached with detached_tid', object.zoid
+        SELECT 'attached_with_detached_tid', object.zoid
         FROM relpack.object
         WHERE object.parent IS NOT NULL AND object.detached_tid IS NOT NULL
         UNION ALL
-        SELECT 'parent detached', child.zoid
+        SELECT 'parent_detached', child.zoid
         FROM relpack.object AS child
         LEFT JOIN relpack.object AS parent ON parent.zoid = child.parent
         WHERE v_settled AND child.parent IS NOT NULL AND parent.parent IS NULL
         UNION ALL
-        SELECT 'parents in a circle', object.zoid
+        SELECT 'parents_in_a_circle', object.zoid
         FROM relpack.object
         LEFT JOIN relpack.tree_zoids() AS tree (zoid) ON tree.zoid = object.zoid
         WHERE v_settled AND object.parent IS NOT NULL AND tree.zoid IS NULL
         UNION ALL
-        SELECT 'live but detached', child.zoid
+        SELECT 'live_but_detached', child.zoid
         FROM relpack.object AS child
         WHERE v_settled
           AND child.parent IS NULL
@@ -7027,12 +7027,12 @@ BEGIN
                       JOIN relpack.object AS referrer ON referrer.zoid = edge.inref
                       WHERE edge.zoid = child.zoid AND referrer.parent IS NOT NULL)
         UNION ALL
-        SELECT 'referrer is no node', edge.inref
+        SELECT 'referrer_is_no_node', edge.inref
         FROM (SELECT DISTINCT object_inref.inref FROM relpack.object_inref) AS edge
         LEFT JOIN relpack.object ON object.zoid = edge.inref
         WHERE object.zoid IS NULL
         UNION ALL
-        SELECT 'work for no node', orphan.zoid
+        SELECT 'work_for_no_node', orphan.zoid
         FROM (SELECT suspect.zoid FROM relpack.suspect
               UNION ALL
               SELECT doomed.zoid FROM relpack.doomed
@@ -7048,7 +7048,7 @@ BEGIN
         JOIN relpack.object ON object.zoid = problem.zoid
         WHERE v_settled AND object.parent IS NOT NULL AND (problem.blocks OR problem.kind = 'empty')
         UNION ALL
-        SELECT 'live but doomed', doomed.zoid
+        SELECT 'live_but_doomed', doomed.zoid
         FROM relpack.doomed
         JOIN relpack.object ON object.zoid = doomed.zoid
         WHERE v_settled AND object.parent IS NOT NULL AND v_storage.doomed_tid = v_storage.applied_tid
@@ -7062,11 +7062,11 @@ BEGIN
     FROM numbered
     GROUP BY numbered.kind
     UNION ALL
-    SELECT 'objects miscounted', abs(v_storage.objects - counted.objects), NULL
+    SELECT 'objects_miscounted', abs(v_storage.objects - counted.objects), NULL
     FROM (SELECT count(*) AS objects FROM relpack.object) AS counted
     WHERE counted.objects <> v_storage.objects
     UNION ALL
-    SELECT 'references miscounted', abs(v_storage.inrefs - counted.inrefs), NULL
+    SELECT 'references_miscounted', abs(v_storage.inrefs - counted.inrefs), NULL
     FROM (SELECT count(*) AS inrefs FROM relpack.object_inref) AS counted
     WHERE counted.inrefs <> v_storage.inrefs
     UNION ALL
@@ -7184,10 +7184,10 @@ AS $$
     WITH judged AS (
         SELECT state.zoid, state.problem,
                CASE
-                   WHEN node.tid IS DISTINCT FROM state.tid THEN 'other than stored'
-                   WHEN EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = state.zoid) THEN 'other than stored'
-                   WHEN listed.kind IS DISTINCT FROM nullif(state.problem, '') THEN 'other problem'
-                   WHEN node.class <> state.class THEN 'other class'
+                   WHEN node.tid IS DISTINCT FROM state.tid THEN 'other_than_stored'
+                   WHEN EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = state.zoid) THEN 'other_than_stored'
+                   WHEN listed.kind IS DISTINCT FROM nullif(state.problem, '') THEN 'other_problem'
+                   WHEN node.class <> state.class THEN 'other_class'
                END AS kind
         FROM unnest(zoids, tids, classes, problems) AS state (zoid, tid, class, problem)
         LEFT JOIN LATERAL (
@@ -7217,7 +7217,7 @@ AS $$
         FROM judged
         WHERE judged.kind IS NOT NULL
         UNION ALL
-        SELECT coalesce(decoded.inref, recorded.inref), 'other references', 2
+        SELECT coalesce(decoded.inref, recorded.inref), 'other_references', 2
         FROM unnest(refs, inrefs) AS decoded (zoid, inref)
         FULL JOIN recorded ON recorded.zoid = decoded.zoid AND recorded.inref = decoded.inref
         WHERE decoded.inref IS NULL OR recorded.inref IS NULL
@@ -7479,29 +7479,29 @@ SELECT kind.kind, kind.severity,
        CASE kind.kind WHEN 'doubt' THEN kind.meaning || coalesce(relpack.doubt(), '') ELSE kind.meaning END AS meaning,
        coalesce(kind.remedy, 'relpack verify --repair') AS remedy
 FROM (VALUES
-    ('no root', 'error', 'the graph has no root', NULL),
-    ('parent without reference', 'error', 'the parent of these objects does not refer to them', NULL),
-    ('parent detached', 'error', 'the parent of these objects is missing or unreachable itself', NULL),
-    ('parents in a circle', 'error', 'the parents of these objects do not lead to the root', NULL),
-    ('live but detached', 'error', 'a reachable object refers to these, which count as unreachable', NULL),
-    ('attached with detached_tid', 'error', 'reachable objects have a time since when they are unreachable', NULL),
-    ('referrer is no node', 'error', 'references of objects that relpack does not know', NULL),
-    ('other than stored', 'error', 'object_state has another tid or no such row, and nothing reported it', NULL),
-    ('other references', 'error', 'the stored states do not refer to what is recorded', NULL),
-    ('other class', 'error', 'the stored states are of another class than recorded', NULL),
-    ('other problem', 'error', 'relpack.problem is wrong about whether these can be decoded', NULL),
-    ('work for no node', 'error', 'suspect, doomed or problem name objects that relpack does not know', NULL),
-    ('live but doomed', 'error', 'reachable objects are chosen for deletion', NULL),
-    ('doomed but referred to', 'error', 'objects that stay refer to these, which are chosen for deletion', NULL),
-    ('objects miscounted', 'error', 'relpack.storage.objects is off by this many', NULL),
-    ('references miscounted', 'error', 'relpack.storage.inrefs is off by this many', NULL),
+    ('no_root', 'error', 'the graph has no root', NULL),
+    ('parent_without_reference', 'error', 'the parent of these objects does not refer to them', NULL),
+    ('parent_detached', 'error', 'the parent of these objects is missing or unreachable itself', NULL),
+    ('parents_in_a_circle', 'error', 'the parents of these objects do not lead to the root', NULL),
+    ('live_but_detached', 'error', 'a reachable object refers to these, which count as unreachable', NULL),
+    ('attached_with_detached_tid', 'error', 'reachable objects have a time since when they are unreachable', NULL),
+    ('referrer_is_no_node', 'error', 'references of objects that relpack does not know', NULL),
+    ('other_than_stored', 'error', 'object_state has another tid or no such row, and nothing reported it', NULL),
+    ('other_references', 'error', 'the stored states do not refer to what is recorded', NULL),
+    ('other_class', 'error', 'the stored states are of another class than recorded', NULL),
+    ('other_problem', 'error', 'relpack.problem is wrong about whether these can be decoded', NULL),
+    ('work_for_no_node', 'error', 'suspect, doomed or problem name objects that relpack does not know', NULL),
+    ('live_but_doomed', 'error', 'reachable objects are chosen for deletion', NULL),
+    ('doomed_but_referred_to', 'error', 'objects that stay refer to these, which are chosen for deletion', NULL),
+    ('objects_miscounted', 'error', 'relpack.storage.objects is off by this many', NULL),
+    ('references_miscounted', 'error', 'relpack.storage.inrefs is off by this many', NULL),
     ('undecodable', 'damage', 'reachable objects can''t be decoded: what they refer to is unknown, and nothing is deleted',
      'Restore these objects, or cut them off; To list them: SELECT * FROM relpack.problem WHERE blocks;'),
     ('empty', 'damage', 'reachable objects without a state (NULL or empty), which nobody can load',
      'SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
-    ('blob without file', 'damage', 'reachable blobs whose files are not in the blob directory',
+    ('blob_without_file', 'damage', 'reachable blobs whose files are not in the blob directory',
      'Restore these files from a backup; SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
-    ('blob without large object', 'damage', 'reachable blobs with rows in blob_chunk whose large objects are gone',
+    ('blob_without_large_object', 'damage', 'reachable blobs with rows in blob_chunk whose large objects are gone',
      'Restore these large objects from a backup; SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
     ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
     ('unfinished', 'note', 'the reachability of these objects is not settled yet', 'relpack pack'),

@@ -140,7 +140,7 @@ func (w *verifyWorker) piece(ctx context.Context, began time.Time, objects int) 
 	}); err != nil {
 		return false, 0, err
 	}
-	w.findings.add("other than stored", int64(len(missing)), missing)
+	w.findings.add("other_than_stored", int64(len(missing)), missing)
 	if err := w.findings.pend(ctx, w.conn, missing); err != nil {
 		return false, 0, err
 	}

@@ -115,7 +115,7 @@ func (x *prover) judge(ctx context.Context) error {
 	last := int64(-1)
 	if _, err := pgx.ForEachRow(rows, []any{&zoid, &inref}, func() error {
 		if zoid != last {
-			x.findings.add("doomed but referred to", 1, []int64{zoid})
+			x.findings.add("doomed_but_referred_to", 1, []int64{zoid})
 		}
 		last = zoid
 		both = append(both, zoid, inref)

@@ -112,8 +112,8 @@ func TestAnAuditThatIsOverdueReadsEverythingOnce(t *testing.T) {
 func TestADifferenceThatAnAuditFindsIsMendedAndStopsTheNextDeletionUntilThen(t *testing.T) {
 	t.Parallel()
 	for name, c := range spoilt {
-		if slices.Contains([]string{"parents in a circle", "objects miscounted", "references miscounted", "work for no node",
-			"referrer is no node", "live but doomed", "attached with detached_tid"}, c.kind) || name == "the root lost" || name == "the root detached" {
+		if slices.Contains([]string{"parents_in_a_circle", "objects_miscounted", "references_miscounted", "work_for_no_node",
+			"referrer_is_no_node", "live_but_doomed", "attached_with_detached_tid"}, c.kind) || name == "the root lost" || name == "the root detached" {
 			continue // those are for verify; with the root lost no pack comes so far
 		}
 		t.Run(name, func(t *testing.T) {

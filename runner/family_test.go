@@ -301,7 +301,7 @@ func TestVerifyMendsWhatIsRecordedOfOtherDatabases(t *testing.T) {
 			spoil += "; UPDATE relpack.storage SET graph_identity = relpack.graph_identity()"
 		}
 		run(t, conn, "SELECT pg_advisory_xact_lock(-2); "+spoil)
-		if found := verify(false).Findings; len(found) != 1 || found[0].Kind != "other references" {
+		if found := verify(false).Findings; len(found) != 1 || found[0].Kind != "other_references" {
 			t.Errorf("after %s: found %v", spoil, found)
 		}
 		verify(true)

@@ -75,7 +75,7 @@ func (r *modelRun) proveWrong(ctx context.Context) error {
 	v := r.verification()
 	v.findings.mark = false
 	err := v.sample(ctx)
-	if _, found := v.findings.byKind["doomed but referred to"]; err == nil && !found {
+	if _, found := v.findings.byKind["doomed_but_referred_to"]; err == nil && !found {
 		err = lossf("object %d was chosen, %d refers to it, and the proof passes", held, by)
 	}
 	r.w.counts["proof in a wrong graph"]++

@@ -279,7 +279,7 @@ func TestARepairDoesNotClaimToHaveMendedDamage(t *testing.T) {
 	packStorage(t, target, everything)
 	run(t, conn, "UPDATE relpack.storage SET objects = objects + 1")
 	report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
-	if fault.ExitCode(err) != fault.ExitRefused || !slices.Equal(kinds(report.Mended), []string{"objects miscounted"}) ||
+	if fault.ExitCode(err) != fault.ExitRefused || !slices.Equal(kinds(report.Mended), []string{"objects_miscounted"}) ||
 		!slices.Equal(kinds(report.Findings), []string{"missing"}) {
 		t.Errorf("mended %v, findings %v, %v", report.Mended, report.Findings, err)
 	}

@@ -210,7 +210,7 @@ func (v *verification) nodes(ctx context.Context) error {
 		}); err != nil {
 			return fmt.Errorf("look the nodes of the graph up in the storage: %w", err)
 		}
-		v.findings.add("other than stored", int64(len(missing)), missing)
+		v.findings.add("other_than_stored", int64(len(missing)), missing)
 		if dangling != nil {
 			v.findings.add("dangling", *dangling, danglingZoids)
 		}

@@ -22,7 +22,7 @@ func (v *verification) blobs(ctx context.Context) error {
 		FROM relpack.broken_blobs() AS broken (zoid)`).Scan(&broken, &zoids); err != nil {
 		return fmt.Errorf("look for the large objects of blobs: %w", err)
 	}
-	v.findings.add("blob without large object", broken, zoids)
+	v.findings.add("blob_without_large_object", broken, zoids)
 	if v.dir == nil || v.target.BlobsInDatabase {
 		return nil
 	}
@@ -39,7 +39,7 @@ func (v *verification) blobs(ctx context.Context) error {
 				return err
 			}
 			if len(again) == 1 && again[0] == blob {
-				v.findings.add("blob without file", 1, []int64{blob.Zoid})
+				v.findings.add("blob_without_file", 1, []int64{blob.Zoid})
 			}
 		}
 		if last == nil {

@@ -39,7 +39,7 @@ func TestVerifyFindsALiveBlobWithoutItsFile(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			expectDamage(t, target, "blob without file", 2)
+			expectDamage(t, target, "blob_without_file", 2)
 			unknown := target
 			unknown.BlobDir = ""
 			expectSound(t, unknown)
@@ -66,7 +66,7 @@ func TestVerifyFindsALiveBlobWithoutItsLargeObject(t *testing.T) {
 	target, conn, gone := newBrokenBlobs(t)
 	commit(t, conn, links{1: {11, 12}})
 	dryRun(t, target)
-	expectDamage(t, target, "blob without large object", 11)
+	expectDamage(t, target, "blob_without_large_object", 11)
 	if found := strings.Join(lines(t, conn, "SELECT severity || ': ' || finding || ' ' || zoids::text FROM relpack.verify()"), "\n"); !strings.Contains(found, "large objects are gone {11}") {
 		t.Errorf("relpack.verify(): %s", found)
 	}

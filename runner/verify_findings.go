@@ -105,7 +105,7 @@ func (v *verification) inWords(ctx context.Context) ([]Finding, error) {
 	_, err = pgx.ForEachRow(rows, []any{&kind.Kind, &kind.Severity, &kind.Meaning, &kind.Remedy}, func() error {
 		if f := v.findings.byKind[kind.Kind]; f != nil {
 			f.Severity, f.Meaning, f.Remedy = kind.Severity, kind.Meaning, kind.Remedy
-			if f.Kind == "blob without file" && v.filesFound == 0 {
+			if f.Kind == "blob_without_file" && v.filesFound == 0 {
 				f.Remedy = fmt.Sprintf("Mount %s, or name the right blob directory: it holds the file of no live blob", v.dir.path)
 			}
 			if f.Zoids == nil {

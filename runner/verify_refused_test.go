@@ -36,7 +36,7 @@ func TestADoubtedGraphIsComparedWithoutBeingBelieved(t *testing.T) {
 	if fault.ExitCode(err) != fault.ExitRefused {
 		t.Errorf("verify: %v", err)
 	}
-	expectFinding(t, report.Findings, "other than stored", []int64{2})
+	expectFinding(t, report.Findings, "other_than_stored", []int64{2})
 }
 
 func TestTriggersThatAreOffAreNotMendedByComparing(t *testing.T) {
@@ -90,7 +90,7 @@ func TestAStateThatCantBeDecodedAnyMoreIsFoundAndStopsThePack(t *testing.T) {
 	if fault.ExitCode(err) != fault.ExitRefused {
 		t.Errorf("verify: %v", err)
 	}
-	expectFinding(t, report.Findings, "other problem", []int64{2})
+	expectFinding(t, report.Findings, "other_problem", []int64{2})
 	// The graph is mended, the state isn't.
 	report, err = Verify(t.Context(), target, verifyOptions(true), testLog(t))
 	expectError(t, err, fault.ExitRefused, "reachable objects can't be decoded", "zoid 2", "Restore these objects")

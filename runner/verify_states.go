@@ -202,7 +202,7 @@ func (v *verification) compareChunk(ctx context.Context, comparer *pgx.Conn, c *
 	rows, err := comparer.Query(ctx, `
 		SELECT kind, zoid FROM relpack.verify_states($1, $2, $3, $4, $5, $6)
 		UNION
-		SELECT 'other references', zoid FROM relpack.verify_foreign($1, $7, $8, $9) AS zoid`,
+		SELECT 'other_references', zoid FROM relpack.verify_foreign($1, $7, $8, $9) AS zoid`,
 		c.zoids, c.tids, c.classes, c.problems, c.refs, c.inrefs,
 		c.foreign.inrefs, c.foreign.zoids, c.foreign.databases)
 	if err != nil {

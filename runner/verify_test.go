@@ -67,70 +67,70 @@ var spoilt = map[string]struct {
 	zoids []int64
 	spoil func(t *testing.T, conn *pgx.Conn)
 }{
-	"a state rewritten with its old tid": {"other references", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+	"a state rewritten with its old tid": {"other_references", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
 		unnoticed(t, conn, rewrite, 2, document(11))
 	}},
-	"a state rewritten to refer to less": {"other references", []int64{1}, func(t *testing.T, conn *pgx.Conn) {
+	"a state rewritten to refer to less": {"other_references", []int64{1}, func(t *testing.T, conn *pgx.Conn) {
 		unnoticed(t, conn, rewrite, 1, document())
 	}},
-	"a state of another class": {"other class", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+	"a state of another class": {"other_class", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
 		unnoticed(t, conn, rewrite, 2, zodbtest.Record(zodbtest.Blob))
 	}},
-	"a problem where there is none": {"other problem", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+	"a problem where there is none": {"other_problem", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
 		run(t, conn, "INSERT INTO relpack.problem VALUES (2, true, 'opaque', 'x')")
 	}},
-	"another tid": {"other than stored", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+	"another tid": {"other_than_stored", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
 		unnoticed(t, conn, restoreRow, 2, 5, document(10))
 	}},
-	"a row more": {"other than stored", []int64{30}, func(t *testing.T, conn *pgx.Conn) {
+	"a row more": {"other_than_stored", []int64{30}, func(t *testing.T, conn *pgx.Conn) {
 		unnoticed(t, conn, restoreRow, 30, 5, document(10))
 	}},
-	"a row less": {"other than stored", []int64{12}, func(t *testing.T, conn *pgx.Conn) {
+	"a row less": {"other_than_stored", []int64{12}, func(t *testing.T, conn *pgx.Conn) {
 		unnoticed(t, conn, "DELETE FROM object_state WHERE zoid = 12")
 	}},
-	"a node lost": {"other than stored", []int64{1}, func(t *testing.T, conn *pgx.Conn) {
+	"a node lost": {"other_than_stored", []int64{1}, func(t *testing.T, conn *pgx.Conn) {
 		spoil(t, conn, "DELETE FROM relpack.object WHERE zoid = 1")
 	}},
-	"the root lost": {"no root", []int64{0}, func(t *testing.T, conn *pgx.Conn) {
+	"the root lost": {"no_root", []int64{0}, func(t *testing.T, conn *pgx.Conn) {
 		spoil(t, conn, "DELETE FROM relpack.object WHERE zoid = 0")
 	}},
-	"the root detached": {"no root", []int64{0}, func(t *testing.T, conn *pgx.Conn) {
+	"the root detached": {"no_root", []int64{0}, func(t *testing.T, conn *pgx.Conn) {
 		run(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid = 0")
 	}},
-	"a reference lost": {"other references", []int64{11}, func(t *testing.T, conn *pgx.Conn) {
+	"a reference lost": {"other_references", []int64{11}, func(t *testing.T, conn *pgx.Conn) {
 		spoil(t, conn, "DELETE FROM relpack.object_inref WHERE zoid = 12 AND inref = 11")
 	}},
-	"a reference to a parent lost": {"parent without reference", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+	"a reference to a parent lost": {"parent_without_reference", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
 		spoil(t, conn, "DELETE FROM relpack.object_inref WHERE zoid = 2 AND inref = 1")
 	}},
-	"a reference that nobody stored": {"other references", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+	"a reference that nobody stored": {"other_references", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
 		run(t, conn, "INSERT INTO relpack.object_inref VALUES (11, 2)")
 	}},
-	"all references lost": {"references miscounted", nil, func(t *testing.T, conn *pgx.Conn) {
+	"all references lost": {"references_miscounted", nil, func(t *testing.T, conn *pgx.Conn) {
 		spoil(t, conn, "DELETE FROM relpack.object_inref")
 	}},
-	"all nodes lost": {"objects miscounted", nil, func(t *testing.T, conn *pgx.Conn) {
+	"all nodes lost": {"objects_miscounted", nil, func(t *testing.T, conn *pgx.Conn) {
 		spoil(t, conn, "DELETE FROM relpack.object")
 	}},
-	"references of an unknown object": {"referrer is no node", []int64{77}, func(t *testing.T, conn *pgx.Conn) {
+	"references of an unknown object": {"referrer_is_no_node", []int64{77}, func(t *testing.T, conn *pgx.Conn) {
 		run(t, conn, "INSERT INTO relpack.object_inref VALUES (2, 77), (11, 77)")
 	}},
-	"a live object detached": {"live but detached", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+	"a live object detached": {"live_but_detached", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
 		run(t, conn, "UPDATE relpack.object SET parent = NULL, detached_tid = 5 WHERE zoid = 2")
 	}},
-	"a live object detached above others": {"parent detached", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+	"a live object detached above others": {"parent_detached", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
 		run(t, conn, "UPDATE relpack.object SET parent = NULL, detached_tid = 5 WHERE zoid = 1")
 	}},
-	"garbage that hangs on itself": {"parents in a circle", []int64{10, 11, 12}, func(t *testing.T, conn *pgx.Conn) {
+	"garbage that hangs on itself": {"parents_in_a_circle", []int64{10, 11, 12}, func(t *testing.T, conn *pgx.Conn) {
 		run(t, conn, "UPDATE relpack.object SET parent = CASE zoid WHEN 10 THEN 12 WHEN 11 THEN 10 ELSE 11 END, detached_tid = NULL WHERE zoid IN (10, 11, 12)")
 	}},
-	"a live object that counts as cut off": {"attached with detached_tid", []int64{1}, func(t *testing.T, conn *pgx.Conn) {
+	"a live object that counts as cut off": {"attached_with_detached_tid", []int64{1}, func(t *testing.T, conn *pgx.Conn) {
 		run(t, conn, "UPDATE relpack.object SET detached_tid = 5 WHERE zoid = 1")
 	}},
-	"work for what is not there": {"work for no node", []int64{55, 66}, func(t *testing.T, conn *pgx.Conn) {
+	"work for what is not there": {"work_for_no_node", []int64{55, 66}, func(t *testing.T, conn *pgx.Conn) {
 		run(t, conn, "INSERT INTO relpack.doomed VALUES (55); INSERT INTO relpack.problem VALUES (66, true, 'opaque', 'x')")
 	}},
-	"a live object chosen for deletion": {"live but doomed", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
+	"a live object chosen for deletion": {"live_but_doomed", []int64{2}, func(t *testing.T, conn *pgx.Conn) {
 		run(t, conn, "INSERT INTO relpack.doomed VALUES (2)")
 	}},
 }
@@ -320,7 +320,7 @@ func TestATableRewrittenMeanwhileIsReadAgain(t *testing.T) {
 	if fault.ExitCode(err) != fault.ExitRefused || report.Scanned.Objects <= 160 {
 		t.Errorf("%v, %d states read", err, report.Scanned.Objects)
 	}
-	expectFinding(t, report.Findings, "other references", []int64{79})
+	expectFinding(t, report.Findings, "other_references", []int64{79})
 }
 
 // Rows that move while a first build reads are read by the capture that follows.

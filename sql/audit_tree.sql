@@ -16,20 +16,20 @@ AS $$
         WHERE object.zoid BETWEEN first_zoid AND last_zoid
           AND NOT EXISTS (SELECT FROM relpack.suspect)
     )
-    SELECT 'parent without reference', node.zoid
+    SELECT 'parent_without_reference', node.zoid
     FROM node
     WHERE node.parent IS NOT NULL
       AND node.zoid <> 0
       AND NOT EXISTS (SELECT FROM relpack.object_inref AS edge
                       WHERE edge.zoid = node.zoid AND edge.inref = node.parent OFFSET 0)
     UNION ALL
-    SELECT 'parent detached', node.zoid
+    SELECT 'parent_detached', node.zoid
     FROM node
     WHERE node.parent IS NOT NULL
       AND NOT EXISTS (SELECT FROM relpack.object AS parent
                       WHERE parent.zoid = node.parent AND parent.parent IS NOT NULL OFFSET 0)
     UNION ALL
-    SELECT 'live but detached', node.zoid
+    SELECT 'live_but_detached', node.zoid
     FROM node
     WHERE node.parent IS NULL
       AND EXISTS (SELECT

@@ -32,7 +32,7 @@ BEGIN
     RETURN QUERY
     WITH found (kind, zoid) AS (
         -- Rows above collected_tid are the next capture's.
-        SELECT 'other than stored', coalesce(stored.zoid, object.zoid)
+        SELECT 'other_than_stored', coalesce(stored.zoid, object.zoid)
         FROM relpack.stored()
         FULL JOIN relpack.object ON object.zoid = stored.zoid
         LEFT JOIN relpack.missing ON missing.zoid = object.zoid
@@ -58,7 +58,7 @@ BEGIN
         WHERE object.zoid IS NULL
           AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = edge.zoid)
         UNION ALL
-        SELECT 'blob without large object', broken.zoid
+        SELECT 'blob_without_large_object', broken.zoid
         FROM relpack.broken_blobs() AS broken (zoid)
         WHERE v_settled
     ), numbered AS (

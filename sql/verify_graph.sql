@@ -18,34 +18,34 @@ BEGIN
     v_settled := NOT EXISTS (SELECT FROM relpack.suspect) AND v_storage.graph <> 'reshaping';
     RETURN QUERY
     WITH found (kind, zoid) AS (
-        SELECT 'no root', 0
+        SELECT 'no_root', 0
         -- After a first build that was disturbed it may have to be read yet.
         WHERE CASE WHEN EXISTS (SELECT FROM relpack.object WHERE object.zoid = 0)
                    THEN NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = 0 AND object.parent = 0)
                    ELSE v_storage.settled_tid > 0 END
         UNION ALL
-        SELECT 'parent without reference', child.zoid
+        SELECT 'parent_without_reference', child.zoid
         FROM relpack.object AS child
         WHERE child.parent IS NOT NULL
           AND child.zoid <> 0
           AND NOT EXISTS (SELECT FROM relpack.object_inref AS edge
                           WHERE edge.zoid = child.zoid AND edge.inref = child.parent)
         UNION ALL
-        SELECT 'attached with detached_tid', object.zoid
+        SELECT 'attached_with_detached_tid', object.zoid
         FROM relpack.object
         WHERE object.parent IS NOT NULL AND object.detached_tid IS NOT NULL
         UNION ALL
-        SELECT 'parent detached', child.zoid
+        SELECT 'parent_detached', child.zoid
         FROM relpack.object AS child
         LEFT JOIN relpack.object AS parent ON parent.zoid = child.parent
         WHERE v_settled AND child.parent IS NOT NULL AND parent.parent IS NULL
         UNION ALL
-        SELECT 'parents in a circle', object.zoid
+        SELECT 'parents_in_a_circle', object.zoid
         FROM relpack.object
         LEFT JOIN relpack.tree_zoids() AS tree (zoid) ON tree.zoid = object.zoid
         WHERE v_settled AND object.parent IS NOT NULL AND tree.zoid IS NULL
         UNION ALL
-        SELECT 'live but detached', child.zoid
+        SELECT 'live_but_detached', child.zoid
         FROM relpack.object AS child
         WHERE v_settled
           AND child.parent IS NULL
@@ -54,12 +54,12 @@ BEGIN
                       JOIN relpack.object AS referrer ON referrer.zoid = edge.inref
                       WHERE edge.zoid = child.zoid AND referrer.parent IS NOT NULL)
         UNION ALL
-        SELECT 'referrer is no node', edge.inref
+        SELECT 'referrer_is_no_node', edge.inref
         FROM (SELECT DISTINCT object_inref.inref FROM relpack.object_inref) AS edge
         LEFT JOIN relpack.object ON object.zoid = edge.inref
         WHERE object.zoid IS NULL
         UNION ALL
-        SELECT 'work for no node', orphan.zoid
+        SELECT 'work_for_no_node', orphan.zoid
         FROM (SELECT suspect.zoid FROM relpack.suspect
               UNION ALL
               SELECT doomed.zoid FROM relpack.doomed
@@ -75,7 +75,7 @@ BEGIN
         JOIN relpack.object ON object.zoid = problem.zoid
         WHERE v_settled AND object.parent IS NOT NULL AND (problem.blocks OR problem.kind = 'empty')
         UNION ALL
-        SELECT 'live but doomed', doomed.zoid
+        SELECT 'live_but_doomed', doomed.zoid
         FROM relpack.doomed
         JOIN relpack.object ON object.zoid = doomed.zoid
         WHERE v_settled AND object.parent IS NOT NULL AND v_storage.doomed_tid = v_storage.applied_tid
@@ -89,11 +89,11 @@ BEGIN
     FROM numbered
     GROUP BY numbered.kind
     UNION ALL
-    SELECT 'objects miscounted', abs(v_storage.objects - counted.objects), NULL
+    SELECT 'objects_miscounted', abs(v_storage.objects - counted.objects), NULL
     FROM (SELECT count(*) AS objects FROM relpack.object) AS counted
     WHERE counted.objects <> v_storage.objects
     UNION ALL
-    SELECT 'references miscounted', abs(v_storage.inrefs - counted.inrefs), NULL
+    SELECT 'references_miscounted', abs(v_storage.inrefs - counted.inrefs), NULL
     FROM (SELECT count(*) AS inrefs FROM relpack.object_inref) AS counted
     WHERE counted.inrefs <> v_storage.inrefs
     UNION ALL

@@ -21,10 +21,10 @@ AS $$
     WITH judged AS (
         SELECT state.zoid, state.problem,
                CASE
-                   WHEN node.tid IS DISTINCT FROM state.tid THEN 'other than stored'
-                   WHEN EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = state.zoid) THEN 'other than stored'
-                   WHEN listed.kind IS DISTINCT FROM nullif(state.problem, '') THEN 'other problem'
-                   WHEN node.class <> state.class THEN 'other class'
+                   WHEN node.tid IS DISTINCT FROM state.tid THEN 'other_than_stored'
+                   WHEN EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = state.zoid) THEN 'other_than_stored'
+                   WHEN listed.kind IS DISTINCT FROM nullif(state.problem, '') THEN 'other_problem'
+                   WHEN node.class <> state.class THEN 'other_class'
                END AS kind
         FROM unnest(zoids, tids, classes, problems) AS state (zoid, tid, class, problem)
         LEFT JOIN LATERAL (
@@ -54,7 +54,7 @@ AS $$
         FROM judged
         WHERE judged.kind IS NOT NULL
         UNION ALL
-        SELECT coalesce(decoded.inref, recorded.inref), 'other references', 2
+        SELECT coalesce(decoded.inref, recorded.inref), 'other_references', 2
         FROM unnest(refs, inrefs) AS decoded (zoid, inref)
         FULL JOIN recorded ON recorded.zoid = decoded.zoid AND recorded.inref = decoded.inref
         WHERE decoded.inref IS NULL OR recorded.inref IS NULL
