@@ -186,7 +186,7 @@ func Down(ctx context.Context, t target.Target, files fs.FS, log *slog.Logger) e
 	return nil
 }
 
-// CheckRemovable refuses what MigrateDown can't do.
+// CheckRemovable refuses what Down can't do.
 func (d *Database) CheckRemovable(ctx context.Context, conn Querier, files fs.FS) error {
 	if err := d.CheckSession(); err != nil {
 		return err
