@@ -125,7 +125,7 @@ func Status(ctx context.Context, t target.Target, files fs.FS, log *slog.Logger)
 
 func (r *StatusReport) fill(ctx context.Context, t target.Target, files fs.FS, log *slog.Logger) error {
 	if t.Foreign {
-		return t.Unfit
+		return t.Migratable()
 	}
 	conn, err := session.Open(ctx, t, "status", log)
 	if err != nil {

@@ -35,7 +35,7 @@ type Migration struct {
 // ReadStatus looks which migrations are applied. It changes nothing.
 func ReadStatus(ctx context.Context, t target.Target, files fs.FS, log *slog.Logger) (*Status, error) {
 	if t.Foreign {
-		return nil, t.Unfit
+		return nil, t.Migratable()
 	}
 	conn, err := session.Open(ctx, t, "migrate status", log)
 	if err != nil {

@@ -34,7 +34,7 @@ type Target struct {
 	Warnings []string // for every report: what relpack can't take care of
 
 	refused   error  // why pack may not touch it
-	Unfit     error  // why migrate may not either
+	unfit     error  // why migrate may not either
 	Foreign   bool   // it isn't in PostgreSQL: there is nothing to connect to
 	SaysFree  string // where the configuration says in so many words that it keeps no history
 	SaysKeeps string // where it says that it does
@@ -59,7 +59,7 @@ func (t Target) Packable() error { return t.refused }
 
 // Migratable returns why migrate refuses the storage, or nil: one that is not to
 // be packed may have to be read, as it may refer to others.
-func (t Target) Migratable() error { return t.Unfit }
+func (t Target) Migratable() error { return t.unfit }
 
 // What the two timeouts are where no configuration says otherwise.
 const (
@@ -160,14 +160,14 @@ func fromConfig(s zconfig.Storage) Target {
 			what = "is in <" + s.Adapter + ">"
 		}
 		t.Foreign = true
-		t.Unfit = fault.Refuse("relpack packs PostgreSQL only; use zodbpack",
+		t.unfit = fault.Refuse("relpack packs PostgreSQL only; use zodbpack",
 			"%s:%d: the storage %s", s.File, s.Line, what)
 	case wrapped != nil:
-		t.Unfit = wrapped
+		t.unfit = wrapped
 	case s.ReadOnly:
-		t.Unfit = fault.Refuse("", "%s: the storage is read-only", at("read-only"))
+		t.unfit = fault.Refuse("", "%s: the storage is read-only", at("read-only"))
 	}
-	t.refused = t.Unfit
+	t.refused = t.unfit
 	if t.refused == nil && !s.PackGC {
 		t.refused = fault.Refuse("Objects that only other databases refer to would be deleted",
 			"%s: pack-gc is false: this storage is not to be garbage collected", at("pack-gc"))
