@@ -1381,7 +1381,7 @@ SET work_mem = '64kB'
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    v_batch bigint[] := '{}';
+    v_batch bigint[] := ARRAY[]::bigint[];
     v_last bigint := -9223372036854775808;
     v_step bigint := greatest(batch / 32, 1);  -- so many are tried at a time
     v_first bigint[];
