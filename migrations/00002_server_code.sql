@@ -5153,7 +5153,7 @@ BEGIN
     IF v_problems IS NOT NULL THEN
         RAISE EXCEPTION 'reachable objects can''t be decoded: what they refer to is unknown'
             USING ERRCODE = 'RP002', DETAIL = v_problems,
-                  HINT = 'To list them all: SELECT * FROM relpack.problem WHERE blocks;';
+                  HINT = 'Restore these objects, or cut them off. To list them all: SELECT * FROM relpack.problem WHERE blocks;';
     END IF;
 END;
 $$;
@@ -7496,7 +7496,7 @@ FROM (VALUES
     ('objects_miscounted', 'error', 'relpack.storage.objects is off by this many', NULL),
     ('references_miscounted', 'error', 'relpack.storage.inrefs is off by this many', NULL),
     ('undecodable', 'damage', 'reachable objects can''t be decoded: what they refer to is unknown, and nothing is deleted',
-     'Restore these objects, or cut them off; To list them: SELECT * FROM relpack.problem WHERE blocks;'),
+     'Restore these objects, or cut them off; to list them: SELECT * FROM relpack.problem WHERE blocks;'),
     ('empty', 'damage', 'reachable objects without a state (NULL or empty), which nobody can load',
      'SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
     ('blob_without_file', 'damage', 'reachable blobs whose files are not in the blob directory',

@@ -186,7 +186,7 @@ func (r *Report) Notes() []string {
 		note("The space of deleted rows can be used again after VACUUM of object_state (autovacuum does it in time).")
 	}
 	if r.BlobFiles.Waiting > 0 {
-		why := "run relpack with the blob directory to remove them"
+		why := "run relpack with the blob directory to remove them, but never with that of the original where this database is a copy"
 		if r.BlobFiles.Why != "" {
 			why = r.BlobFiles.Why
 		}

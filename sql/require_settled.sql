@@ -54,7 +54,7 @@ BEGIN
     IF v_problems IS NOT NULL THEN
         RAISE EXCEPTION 'reachable objects can''t be decoded: what they refer to is unknown'
             USING ERRCODE = 'RP002', DETAIL = v_problems,
-                  HINT = 'To list them all: SELECT * FROM relpack.problem WHERE blocks;';
+                  HINT = 'Restore these objects, or cut them off. To list them all: SELECT * FROM relpack.problem WHERE blocks;';
     END IF;
 END;
 $$;

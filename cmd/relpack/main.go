@@ -19,7 +19,7 @@ const description = `Remove unreachable objects from a history-free RelStorage d
 
 CONFIG is the ZConfig file that zodbpack takes. Without it the database is that of --dsn, or of libpq's environment (PGHOST, PGSERVICE, ...).
 
-Exit codes: 0 done, 1 failure, 2 usage, 3 locked by another pack, 4 refused for safety, or errors found, 130 interrupted. Of several storages the worst counts: 130, then 1, 4, 3, 0.`
+Exit codes: 0 done, 1 failure, 2 usage, 3 locked by another pack, 4 refused for safety, or verify found errors or damage, 130 interrupted. Of several storages the worst counts: 130, then 1, 4, 3, 0.`
 
 // grammar is the command line.
 type grammar struct {
