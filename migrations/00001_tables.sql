@@ -194,7 +194,7 @@ CREATE TABLE relpack.suspect (
     zoid  bigint NOT NULL,
     stage text   NOT NULL,
     CONSTRAINT suspect_pkey PRIMARY KEY (zoid),
-    CONSTRAINT suspect_stage_check CHECK (stage IN ('climb', 'cut', 'loose', 'flow'))
+    CONSTRAINT suspect_stage_check CHECK (stage IN ('climb', 'cut', 'attach', 'flow'))
 );
 CREATE INDEX suspect_stage ON relpack.suspect (stage, zoid);
 COMMENT ON TABLE relpack.suspect IS
@@ -202,7 +202,7 @@ COMMENT ON TABLE relpack.suspect IS
     'Survives a crash, so that the next run goes on where this one stopped.';
 COMMENT ON COLUMN relpack.suspect.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.suspect.stage IS
-    'climb: look for a way up to the root; cut: detach its subtree; loose: look for a live referrer; '
+    'climb: look for a way up to the root; cut: detach its subtree; attach: look for a live referrer; '
     'flow: attached, what it refers to is to be attached as well.';
 
 CREATE TABLE relpack.doomed (
@@ -310,7 +310,7 @@ COMMENT ON COLUMN relpack.problem.detail IS 'What could not be decoded, and at w
 CREATE TABLE relpack.storage (
     watermark        bigint  NOT NULL DEFAULT 0,
     applied_tid      bigint  NOT NULL DEFAULT 0,
-    collected_tid    bigint  NOT NULL DEFAULT 0,
+    listed_tid    bigint  NOT NULL DEFAULT 0,
     noticed_tid      bigint  NOT NULL DEFAULT 0,
     doomed_tid       bigint  NOT NULL DEFAULT 0,
     doomed_until     bigint  NOT NULL DEFAULT 0,
@@ -337,7 +337,7 @@ CREATE TABLE relpack.storage (
     CONSTRAINT storage_pkey PRIMARY KEY (only_row),
     CONSTRAINT storage_only_row_check CHECK (only_row),
     CONSTRAINT storage_graph_check
-        CHECK (graph IN ('none', 'scanning', 'indexing', 'growing', 'filling', 'finishing', 'reshaping', 'doubtful', 'known'))
+        CHECK (graph IN ('none', 'scanning', 'indexing', 'marking', 'filling', 'finishing', 'reshaping', 'doubtful', 'current'))
 );
 INSERT INTO relpack.storage DEFAULT VALUES;
 COMMENT ON TABLE relpack.storage IS
@@ -345,7 +345,7 @@ COMMENT ON TABLE relpack.storage IS
 COMMENT ON COLUMN relpack.storage.watermark IS
     'Highest tid when changes were last captured. Later commits have a higher tid, other writes make an event.';
 COMMENT ON COLUMN relpack.storage.applied_tid IS 'The graph describes the storage up to this tid.';
-COMMENT ON COLUMN relpack.storage.collected_tid IS 'Changes up to this tid are in relpack.pending or applied.';
+COMMENT ON COLUMN relpack.storage.listed_tid IS 'Changes up to this tid are in relpack.pending or applied.';
 COMMENT ON COLUMN relpack.storage.noticed_tid IS
     'When events were last collected, or the storage compared, as a tid by the clock of the server. '
     'What is cut off later is not called older.';
@@ -372,7 +372,7 @@ COMMENT ON COLUMN relpack.storage.relation IS 'OID of the object_state that the 
 COMMENT ON COLUMN relpack.storage.filenode IS
     'relfilenode of object_state when the scan of a first build began, or at the last capture; '
     'another one means that the table was rewritten.';
-COMMENT ON COLUMN relpack.storage.cut_objects IS 'Objects that relpack.cut() has met so far in this relpack.reach().';
+COMMENT ON COLUMN relpack.storage.cut_objects IS 'Objects that relpack.reach_cut() has met so far in this relpack.reach().';
 COMMENT ON COLUMN relpack.storage.shaped_depth IS
     'How many parents an object had above it on average when all parents were last chosen. NULL: not known.';
 COMMENT ON COLUMN relpack.storage.depth_looked_at IS 'When it was last looked how many these are, or all parents were chosen.';
@@ -386,9 +386,9 @@ COMMENT ON COLUMN relpack.storage.resettle IS
     'object_state or relpack''s own tables are others than before: what is reachable is to be found again for all '
     'objects, and the grace of garbage begins again.';
 COMMENT ON COLUMN relpack.storage.graph IS
-    'none: not built; scanning, indexing, growing, filling, finishing: being built; '
+    'none: not built; scanning, indexing, marking, filling, finishing: being built; '
     'reshaping: parents are chosen again for all objects; doubtful: to be compared with the storage; '
-    'known: describes it up to applied_tid.';
+    'current: describes it up to applied_tid.';
 COMMENT ON COLUMN relpack.storage.trigger_identity IS 'Catalog identity of our triggers; another one means that they may have been off.';
 COMMENT ON COLUMN relpack.storage.column_identity IS
     'Catalog identity of the columns of object_state; another one means that they were altered.';
@@ -468,7 +468,7 @@ CREATE TABLE relpack.reached (
 );
 ALTER TABLE relpack.reached ALTER depths SET STORAGE EXTERNAL, ALTER zoids SET STORAGE EXTERNAL;
 COMMENT ON TABLE relpack.reached IS
-    'One row while the tree is built or shaped again: the levels that relpack.grow() found. Empty otherwise.';
+    'One row while the tree is built or shaped again: the levels that relpack.build_mark() found. Empty otherwise.';
 COMMENT ON COLUMN relpack.reached.depths IS
     'A byte for each place, at place # 7: 0 not reached, else 1 and how many references the object is away from the root.';
 COMMENT ON COLUMN relpack.reached.zoids IS

@@ -71,84 +71,6 @@ COMMENT ON FUNCTION relpack.accept_missing(bigint) IS
     'after the grace. "relpack pack --accept-missing ZOID" does both.';
 -- +goose StatementEnd
 
--- sql/advance_watermark.sql
--- +goose StatementBegin
--- First half of a capture: the moment that separates what this run looks at
--- from what makes an event or has a higher tid. A graph that is doubted is
--- taken for doubtful here, together with the identity of what it will be
--- compared with: whatever is written afterwards is reported by triggers.
-CREATE OR REPLACE FUNCTION relpack.advance_watermark()
-RETURNS boolean
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_relation oid;
-    v_filenode oid;
-    v_triggers text;
-    v_columns text;
-    v_graph text;
-    v_doubt text;
-BEGIN
-    PERFORM relpack.require_pack_lock();
-    PERFORM relpack.require_storage();
-    IF NOT relpack.try_writers_lock() THEN
-        RETURN false;
-    END IF;
-    -- In this order: what changes after the look is another one than noted.
-    v_relation := to_regclass('public.object_state');
-    v_filenode := pg_relation_filenode('public.object_state');
-    v_triggers := relpack.trigger_identity();
-    v_columns := relpack.column_identity();
-    v_graph := relpack.graph_identity();
-    v_doubt := relpack.doubt();
-    -- Of a storage that has gone back to an earlier transaction (TRUNCATE, an
-    -- older load) nothing above that is known.
-    UPDATE relpack.storage
-    SET watermark = newest.tid,
-        clock_tid = greatest(clock_tid, relpack.time_tid(clock_timestamp())),
-        applied_tid = least(applied_tid, newest.tid),
-        graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'known' THEN 'doubtful' ELSE graph END,
-        scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'known')),
-        -- Whatever was in a table of ours that is another one now may be lost.
-        reread = reread OR (graph <> 'none' AND (column_identity <> v_columns OR graph_identity <> v_graph
-                                                 OR relation IS DISTINCT FROM v_relation)),
-        resettle = resettle OR (graph <> 'none' AND (graph_identity <> v_graph OR relation IS DISTINCT FROM v_relation)),
-        relation = v_relation,
-        filenode = v_filenode,
-        trigger_identity = v_triggers,
-        column_identity = v_columns,
-        graph_identity = v_graph
-    FROM (SELECT max(tid) AS tid FROM relpack.stored()) AS newest;
-    RETURN true;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.advance_watermark() IS
-    'First half of a capture: while no write is in flight, notes the highest tid. '
-    'False when the writers'' lock could not be had: try again. relpack.collect() is the second half.';
--- +goose StatementEnd
-
--- sql/analyze_spared.sql
--- +goose StatementBegin
--- Statistics are their table's owner's as well (see relpack.build_reset).
-CREATE OR REPLACE FUNCTION relpack.analyze_spared()
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM relpack.require_packer();
-    ANALYZE relpack.spared;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.analyze_spared() IS
-    'Step of relpack.doom(): statistics of relpack.spared, for every role that packs.';
--- +goose StatementEnd
-
 -- sql/anyone_waits.sql
 -- +goose StatementBegin
 -- Asked after every piece of work with rows locked. pg_blocking_pids() holds up
@@ -223,14 +145,14 @@ BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
     IF EXISTS (SELECT FROM relpack.suspect WHERE stage <> 'climb')
-       OR (SELECT graph FROM relpack.storage) NOT IN ('known', 'doubtful') THEN
+       OR (SELECT graph FROM relpack.storage) NOT IN ('current', 'doubtful') THEN
         RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
             HINT = 'Call relpack.reach() first.';
     END IF;
-    SELECT watermark, detach_tid, greatest(clock_tid, relpack.time_tid(clock_timestamp()))
+    SELECT watermark, detach_tid, greatest(clock_tid, relpack.time_to_tid(clock_timestamp()))
     INTO STRICT v_watermark, v_detached, v_clock
     FROM relpack.storage;
-    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_detached, relpack.read_until())
+    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_detached, relpack.capture_read_until())
     ON CONFLICT (watermark) DO UPDATE SET read_until = excluded.read_until;
     -- Not stored is what is not stored now either: the others stay pending.
     DELETE FROM relpack.examined_object AS examined
@@ -379,14 +301,59 @@ BEGIN
     SET objects = objects + v_nodes_new - v_nodes_gone,
         inrefs = inrefs + v_edges_new - v_edges_gone,
         doomed_tid = 0;
-    PERFORM relpack.discard_examined();
-    RETURN relpack.finish_apply();
+    PERFORM relpack.apply_discard();
+    RETURN relpack.apply_finish();
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.apply() IS
     'Brings the graph up to what was examined (relpack.examined_object and its companions, filled by "relpack pack"); '
     'returns how many objects are still pending.';
+-- +goose StatementEnd
+
+-- sql/apply_discard.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.apply_discard()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- See relpack.apply_join().
+    PERFORM pg_advisory_xact_lock(1919249520, 2);
+    PERFORM relpack.scratch_clear('relpack.examined_object'),
+            relpack.scratch_clear('relpack.examined_inref'),
+            relpack.scratch_clear('relpack.examined_problem'),
+            relpack.scratch_clear('relpack.examined_foreign');
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.apply_discard() IS
+    'Forgets what a chunk read and did not apply; relpack.pending still names it.';
+-- +goose StatementEnd
+
+-- sql/apply_finish.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.apply_finish()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_pending bigint;
+BEGIN
+    SELECT count(*) INTO v_pending FROM relpack.pending;
+    IF v_pending = 0 THEN
+        UPDATE relpack.storage SET applied_tid = listed_tid, settled_tid = detach_tid;
+    END IF;
+    RETURN v_pending;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.apply_finish() IS
+    'Returns how many objects are pending; when none is, the graph describes the storage up to what was collected.';
 -- +goose StatementEnd
 
 -- sql/apply_foreign.sql
@@ -427,6 +394,29 @@ $$;
 
 COMMENT ON FUNCTION relpack.apply_foreign(bigint) IS
     'Step of relpack.apply(): brings relpack.foreign_reference up to what was examined, after the nodes.';
+-- +goose StatementEnd
+
+-- sql/apply_join.sql
+-- +goose StatementBegin
+-- Held until the transaction ends; relpack.apply_discard() waits for it
+-- before it empties the tables. So another pack, which begins with that, finds
+-- nothing in them that a session of a lost one still sends.
+CREATE OR REPLACE FUNCTION relpack.apply_join(packer integer)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1919249520, 2),
+            set_config('idle_in_transaction_session_timeout', '10s', true);
+    PERFORM relpack.require_packer_alive(packer);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.apply_join(integer) IS
+    'Begins a transaction of a second session that sends what was read for the session packer, which must hold the '
+    'pack lock: RP004 otherwise. Takes advisory lock (1919249520, 2) shared.';
 -- +goose StatementEnd
 
 -- sql/audit_differs.sql
@@ -534,7 +524,7 @@ BEGIN
     objects := (
         SELECT ceil(extract(epoch FROM now() - v_met) / extract(epoch FROM interval '27 days') * greatest(storage.objects, 1))
         FROM relpack.storage
-        WHERE storage.graph = 'known');
+        WHERE storage.graph = 'current');
     objects := coalesce(objects, 0);
 END;
 $$;
@@ -744,43 +734,6 @@ COMMENT ON FUNCTION relpack.audit_whole(timestamptz) IS
     'and the graph made from it or mended.';
 -- +goose StatementEnd
 
--- sql/batch_that_fits.sql
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION relpack.batch_that_fits(objects bigint[], batch integer, locks bigint)
-RETURNS bigint
-LANGUAGE plpgsql
-STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_fits bigint := least(cardinality(objects), batch);
-BEGIN
-    -- In two statements: without the table the second can't be planned.
-    IF to_regclass('public.blob_chunk') IS NULL THEN
-        RETURN v_fits;
-    END IF;
-    -- Most storages have it, and keep their blobs in files.
-    IF NOT EXISTS (SELECT FROM public.blob_chunk) THEN
-        RETURN v_fits;
-    END IF;
-    IF (SELECT count(*) FROM public.blob_chunk WHERE zoid = ANY (objects)) > locks THEN
-        SELECT greatest(count(*) FILTER (WHERE counted.chunks <= locks), 1)
-        INTO v_fits
-        FROM (
-            SELECT sum((SELECT count(*) FROM public.blob_chunk WHERE blob_chunk.zoid = chosen.zoid))
-                       OVER (ORDER BY chosen.place) AS chunks
-            FROM unnest(objects[1:v_fits]) WITH ORDINALITY AS chosen (zoid, place)
-        ) AS counted;
-    END IF;
-    RETURN v_fits;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.batch_that_fits(bigint[], integer, bigint) IS
-    'Step of relpack.choose_batch(): how many of these objects, from the first, are no more than a batch and no more '
-    'large objects than there are locks; at least one.';
--- +goose StatementEnd
-
 -- sql/begin_reshape.sql
 -- +goose StatementBegin
 -- From here on relpack.reach_step() goes on with relpack.reshape(), and so does the
@@ -800,64 +753,13 @@ BEGIN
         doomed_tid = 0;
     DELETE FROM relpack.suspect;
     DELETE FROM relpack.fill_range;
-    PERFORM relpack.clear_scratch('relpack.reached');
+    PERFORM relpack.scratch_clear('relpack.reached');
     RAISE INFO '%: choosing new parents for all objects, from the recorded references', reason;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.begin_reshape(text) IS
     'Step of relpack.reach(): has relpack.reshape() choose the parents of all objects.';
--- +goose StatementEnd
-
--- sql/blob_removals.sql
--- +goose StatementBegin
--- Blob files go while no writer is in flight, a few at a time. An object that
--- is stored again keeps them all: somebody restored it, or a RelStorage up to
--- 2.0 wrote it, whose commits delete a row and insert it anew. The file of a
--- node that is attached stays: a live object refers to it, and the row may be put
--- back. object_state comes before the writers' lock, as for everybody who writes:
--- whoever wants the table for himself and then writes (TRUNCATE) would wait for
--- us, and we for him.
-CREATE OR REPLACE FUNCTION relpack.blob_removals(
-    zoids bigint[], tids bigint[],
-    OUT zoid bigint, OUT tid bigint, OUT newest_zoid bigint)
-RETURNS SETOF record
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '100ms'
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-AS $$
-BEGIN
-    PERFORM relpack.require_pack_lock();
-    PERFORM relpack.lock_storage();
-    IF NOT relpack.try_writers_lock() THEN
-        RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
-    END IF;
-    -- The files are unlinked before this transaction ends: a client that stops
-    -- there must not hold the site, nor a standby that does not answer. What
-    -- this transaction says is only that files are gone.
-    PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
-            set_config('synchronous_commit', 'local', true);
-    DELETE FROM relpack.blob_removal AS removal
-    USING unnest(zoids) AS listed (zoid), relpack.stored()
-    WHERE removal.zoid = listed.zoid AND stored.zoid = listed.zoid;
-    RETURN QUERY
-    SELECT removal.zoid, removal.tid, (SELECT max(newest.zoid) FROM relpack.stored() AS newest)
-    FROM unnest(zoids, tids) AS listed (zoid, tid)
-    JOIN relpack.blob_removal AS removal ON removal.zoid = listed.zoid AND removal.tid = listed.tid
-    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
-    ORDER BY removal.zoid, removal.tid;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.blob_removals(bigint[], bigint[]) IS
-    'Which of these blobs of relpack.blob_removal may lose their files, with the writers'' lock held until the '
-    'transaction ends, which commits locally (raises lock_not_available when it can''t be had); '
-    'rows whose object is stored again are dropped, those whose object a live one refers to are left out. '
-    'relpack.blobs_removed() follows in the same transaction.';
 -- +goose StatementEnd
 
 -- sql/blobs_in_database.sql
@@ -898,6 +800,57 @@ $$;
 
 COMMENT ON FUNCTION relpack.blobs_in_database() IS
     'Whether blobs are kept in the database: all of some reachable and some unreachable blobs have their chunks in blob_chunk.';
+-- +goose StatementEnd
+
+-- sql/blobs_next.sql
+-- +goose StatementBegin
+-- Blob files go while no writer is in flight, a few at a time. An object that
+-- is stored again keeps them all: somebody restored it, or a RelStorage up to
+-- 2.0 wrote it, whose commits delete a row and insert it anew. The file of a
+-- node that is attached stays: a live object refers to it, and the row may be put
+-- back. object_state comes before the writers' lock, as for everybody who writes:
+-- whoever wants the table for himself and then writes (TRUNCATE) would wait for
+-- us, and we for him.
+CREATE OR REPLACE FUNCTION relpack.blobs_next(
+    zoids bigint[], tids bigint[],
+    OUT zoid bigint, OUT tid bigint, OUT newest_zoid bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    PERFORM relpack.lock_storage();
+    IF NOT relpack.try_writers_lock() THEN
+        RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
+    END IF;
+    -- The files are unlinked before this transaction ends: a client that stops
+    -- there must not hold the site, nor a standby that does not answer. What
+    -- this transaction says is only that files are gone.
+    PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
+            set_config('synchronous_commit', 'local', true);
+    DELETE FROM relpack.blob_removal AS removal
+    USING unnest(zoids) AS listed (zoid), relpack.stored()
+    WHERE removal.zoid = listed.zoid AND stored.zoid = listed.zoid;
+    RETURN QUERY
+    SELECT removal.zoid, removal.tid, (SELECT max(newest.zoid) FROM relpack.stored() AS newest)
+    FROM unnest(zoids, tids) AS listed (zoid, tid)
+    JOIN relpack.blob_removal AS removal ON removal.zoid = listed.zoid AND removal.tid = listed.tid
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
+    ORDER BY removal.zoid, removal.tid;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_next(bigint[], bigint[]) IS
+    'Which of these blobs of relpack.blob_removal may lose their files, with the writers'' lock held until the '
+    'transaction ends, which commits locally (raises lock_not_available when it can''t be had); '
+    'rows whose object is stored again are dropped, those whose object a live one refers to are left out. '
+    'relpack.blobs_removed() follows in the same transaction.';
 -- +goose StatementEnd
 
 -- sql/blobs_not_found.sql
@@ -1042,11 +995,128 @@ COMMENT ON FUNCTION relpack.build_begin(integer) IS
     'False when the writers'' lock could not be had: try again.';
 -- +goose StatementEnd
 
--- sql/build_inref.sql
+-- sql/build_drop_doubles.sql
+-- +goose StatementBegin
+-- A row that moved while the scan went on (VACUUM FULL, a restored row, an
+-- UPDATE with our triggers off) may have been read twice. Both readings go, and
+-- the object is read again.
+CREATE OR REPLACE FUNCTION relpack.build_drop_doubles()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    v_twice bigint;
+BEGIN
+    IF NOT (SELECT scan_disturbed FROM relpack.storage)
+       AND NOT EXISTS (SELECT FROM relpack.write_event)
+       AND relpack.doubt() IS NULL THEN
+        RETURN 0;
+    END IF;
+    INSERT INTO relpack.pending (zoid)
+    SELECT zoid
+    FROM relpack.staged_object
+    GROUP BY zoid
+    HAVING count(*) > 1
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS v_twice = ROW_COUNT;
+    IF v_twice > 0 THEN
+        DELETE FROM relpack.staged_object USING relpack.pending WHERE staged_object.zoid = pending.zoid;
+        DELETE FROM relpack.object_inref USING relpack.pending WHERE object_inref.inref = pending.zoid;
+        UPDATE relpack.storage
+        SET objects = (SELECT count(*) FROM relpack.staged_object),
+            inrefs = (SELECT count(*) FROM relpack.object_inref);
+    END IF;
+    RETURN v_twice;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.build_drop_doubles() IS
+    'Step of relpack.build_step(): drops objects that a disturbed scan read twice and puts them into relpack.pending; returns how many.';
+-- +goose StatementEnd
+
+-- sql/build_enter.sql
+-- +goose StatementBegin
+-- A range of zoids, once: who locks its row in fill_range fills it, so that
+-- several sessions can. Both sides of the join are read in the order of their
+-- indexes. The parent is a referrer on the level above (see relpack.build_mark()), so
+-- that parents can't form a circle, and no tree is shallower.
+CREATE OR REPLACE FUNCTION relpack.build_enter()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_nestloop = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashagg = off
+SET enable_sort = off
+SET max_parallel_workers_per_gather = 0
+SET plan_cache_mode = force_generic_plan
+SET lock_timeout = '500ms'
+AS $$
+DECLARE
+    v_range relpack.fill_range;
+    v_reached record;
+    v_sparse boolean;
+    v_end bigint;
+    v_rows bigint;
+BEGIN
+    SELECT fill_range.* INTO v_range
+    FROM relpack.fill_range
+    WHERE (SELECT graph FROM relpack.storage) = 'filling'
+    ORDER BY first_zoid
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    -- Appended to, they are read from the table once, not for each row.
+    SELECT depths || ''::bytea AS depths, zoids || '{}'::bigint[] AS zoids, zoids IS NOT NULL AS sparse
+    INTO STRICT v_reached
+    FROM relpack.reached;
+    v_sparse := v_reached.sparse;
+    v_end := length(v_reached.depths);
+    INSERT INTO relpack.object (zoid, tid, parent, class, size)
+    SELECT staged.zoid, staged.tid,
+           CASE staged.zoid WHEN 0 THEN 0 ELSE above.inref END,
+           staged.class, staged.size
+    FROM relpack.staged_object AS staged
+    LEFT JOIN (
+        SELECT DISTINCT ON (edge.zoid) edge.zoid, edge.inref
+        FROM relpack.object_inref AS edge
+        WHERE edge.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
+          AND get_byte(v_reached.depths, CASE
+                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.zoid, v_reached.zoids)] = edge.zoid
+                                          THEN (width_bucket(edge.zoid, v_reached.zoids) - 1) # 7 END
+                  WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END)
+            = 1 + get_byte(v_reached.depths, CASE
+                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.inref, v_reached.zoids)] = edge.inref
+                                          THEN (width_bucket(edge.inref, v_reached.zoids) - 1) # 7 END
+                  WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END)
+        ORDER BY edge.zoid, edge.inref
+    ) AS above ON above.zoid = staged.zoid
+    WHERE staged.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid;
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    DELETE FROM relpack.fill_range WHERE first_zoid = v_range.first_zoid;
+    RETURN v_rows;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.build_enter() IS
+    'Step of relpack.build_step(): enters a range of the objects that were read, with the parents that follow from '
+    'what relpack.build_mark() found, into relpack.object; returns how many, NULL when no range is left. '
+    'A second session may call it too.';
+-- +goose StatementEnd
+
+-- sql/build_index_inref.sql
 -- +goose StatementBegin
 -- The walk from the root goes by this index. SECURITY DEFINER for the reason
--- that relpack.build_key() has.
-CREATE OR REPLACE FUNCTION relpack.build_inref()
+-- that relpack.build_index_keys() has.
+CREATE OR REPLACE FUNCTION relpack.build_index_inref()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE SECURITY DEFINER
@@ -1067,16 +1137,16 @@ EXCEPTION
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.build_inref() IS
+COMMENT ON FUNCTION relpack.build_index_inref() IS
     'Step of relpack.build_step(): the index of relpack.object_inref by referrer, unless it is there.';
 -- +goose StatementEnd
 
--- sql/build_key.sql
+-- sql/build_index_keys.sql
 -- +goose StatementBegin
 -- One a call: to make an index again because a later one met a lock would take
 -- long. Only the index of the primary key: to attach it takes a strong lock.
 -- SECURITY DEFINER: it takes the owner of the tables.
-CREATE OR REPLACE FUNCTION relpack.build_key()
+CREATE OR REPLACE FUNCTION relpack.build_index_keys()
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE SECURITY DEFINER
@@ -1108,10 +1178,147 @@ EXCEPTION
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.build_key() IS
-    'Step of relpack.build_step(): one of the indexes that relpack.fill() needs, of relpack.staged_object and of the '
+COMMENT ON FUNCTION relpack.build_index_keys() IS
+    'Step of relpack.build_step(): one of the indexes that relpack.build_enter() needs, of relpack.staged_object and of the '
     'primary key of relpack.object_inref; false when both are there. '
-    'A second session may call it while relpack.grow() is at work.';
+    'A second session may call it while relpack.build_mark() is at work.';
+-- +goose StatementEnd
+
+-- sql/build_mark.sql
+-- +goose StatementBegin
+-- Walks from the root breadth-first and notes the level of each object: what is
+-- k references away from the root is on level k. A parent one level above makes
+-- the tree as shallow as it can be. Used by a first build and by
+-- relpack.reshape(), which both choose the parents afterwards.
+--
+-- A byte for each place: 0 not reached, else 1 + level. The place of an object is
+-- its zoid; where zoids are so sparse that most bytes would be of no use, it is
+-- the number of zoids below it in a sorted array. Eight bytes are a word of an
+-- array, which PL/pgSQL changes in place; int8send() writes the high byte first,
+-- so that in relpack.reached.depths the byte of a place is at place # 7 (XOR).
+--
+-- A narrow level looks its references up by index, a wide one reads all of them
+-- once. A FOR loop over a query sees the bytes as they were when the query began.
+-- What lies deeper than a byte can say, and objects beyond grow_zoids, are left
+-- to relpack.reach_flow().
+CREATE OR REPLACE FUNCTION relpack.build_mark()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_limits record := relpack.walk_limits();
+    v_objects bigint := (SELECT objects FROM relpack.storage);
+    v_highest bigint := greatest((SELECT max(zoid) FROM relpack.staged_object), (SELECT max(zoid) FROM relpack.object), 0);
+    v_sparse boolean := v_highest >= least(8 * v_objects, v_limits.grow_zoids);
+    -- A record: an array in a variable of its own would be copied for each row.
+    v_numbered record;
+    v_end bigint := least(v_highest, 9223372036854775806) + 1;
+    v_depths bigint[];
+    v_bytes bytea;
+    v_wide bigint := (SELECT inrefs / v_limits.grow_wide FROM relpack.storage);
+    v_frontier bigint[];
+    v_next bigint[] := '{0}'::bigint[];
+    v_width bigint := 1;
+    v_level bigint := 1;
+    v_reading boolean;
+    v_zoid bigint;
+    v_place bigint;
+    v_total bigint := 1;
+    v_depth bigint := 0;
+BEGIN
+    PERFORM relpack.scratch_clear('relpack.reached');
+    SELECT NULL::bigint[] AS zoids INTO v_numbered;
+    IF v_sparse THEN
+        -- The root comes first even where it was written after the watermark and is
+        -- not read yet: nothing else is where the walk begins.
+        SELECT '{0}'::bigint[] || ARRAY(
+            SELECT zoid
+            FROM (SELECT zoid FROM relpack.staged_object UNION ALL SELECT zoid FROM relpack.object) AS stored
+            WHERE zoid > 0
+            ORDER BY zoid
+            LIMIT v_limits.grow_zoids - 1) AS zoids
+        INTO v_numbered;
+        v_end := cardinality(v_numbered.zoids);
+    END IF;
+    v_depths := array_fill(0::bigint, ARRAY[(greatest(v_end - 1, 0) >> 3)::integer + 1], ARRAY[0]);
+    v_depths[0] := 1;
+    LOOP
+        v_level := v_level + 1;
+        v_frontier := v_next;
+        v_next := '{}'::bigint[];
+        v_reading := v_width > v_wide;
+        v_width := 0;
+        v_bytes := CASE WHEN v_reading THEN (SELECT string_agg(int8send(word), ''::bytea) FROM unnest(v_depths) AS word) END;
+        FOR v_zoid, v_place IN
+            (SELECT edge.zoid, CASE WHEN v_sparse THEN width_bucket(edge.zoid, v_numbered.zoids) - 1 ELSE edge.zoid END
+             FROM relpack.object_inref AS edge
+             WHERE v_reading
+               AND get_byte(v_bytes, CASE
+                   WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.inref, v_numbered.zoids)] = edge.inref
+                                           THEN (width_bucket(edge.inref, v_numbered.zoids) - 1) # 7 END
+                   WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END) = v_level - 1
+               AND get_byte(v_bytes, CASE
+                   WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.zoid, v_numbered.zoids)] = edge.zoid
+                                           THEN (width_bucket(edge.zoid, v_numbered.zoids) - 1) # 7 END
+                   WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END) = 0)
+            UNION ALL
+            (SELECT target.zoid, CASE WHEN v_sparse THEN width_bucket(target.zoid, v_numbered.zoids) - 1 ELSE target.zoid END
+             FROM unnest(v_frontier) AS frontier (zoid)
+             CROSS JOIN LATERAL (
+                 SELECT object_inref.zoid FROM relpack.object_inref WHERE object_inref.inref = frontier.zoid OFFSET 0
+             ) AS target
+             WHERE NOT v_reading
+               AND CASE WHEN v_sparse THEN v_numbered.zoids[width_bucket(target.zoid, v_numbered.zoids)] = target.zoid
+                        ELSE target.zoid BETWEEN 0 AND v_end - 1 END)
+        LOOP
+            IF (v_depths[v_place >> 3] >> ((v_place & 7) << 3)::integer) & 255 = 0 THEN
+                v_depths[v_place >> 3] := v_depths[v_place >> 3] | (v_level << ((v_place & 7) << 3)::integer);
+                v_width := v_width + 1;
+                IF v_width <= v_wide THEN
+                    v_next := v_next || v_zoid;
+                END IF;
+            END IF;
+        END LOOP;
+        v_total := v_total + v_width;
+        v_depth := v_depth + v_width * (v_level - 1);
+        EXIT WHEN v_width = 0 OR v_level = v_limits.grow_levels;
+    END LOOP;
+    INSERT INTO relpack.reached (depths, zoids)
+    SELECT string_agg(int8send(word), ''::bytea), v_numbered.zoids
+    FROM unnest(v_depths) AS word
+    RETURNING depths INTO v_bytes;
+    IF v_width > 0 OR v_sparse AND v_end < v_objects THEN
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT DISTINCT edge.inref, 'flow'
+        FROM relpack.object_inref AS edge
+        WHERE get_byte(v_bytes, CASE
+                  WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.inref, v_numbered.zoids)] = edge.inref
+                                          THEN (width_bucket(edge.inref, v_numbered.zoids) - 1) # 7 END
+                  WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END) > 0
+          AND coalesce(get_byte(v_bytes, CASE
+                  WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.zoid, v_numbered.zoids)] = edge.zoid
+                                          THEN (width_bucket(edge.zoid, v_numbered.zoids) - 1) # 7 END
+                  WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END), 0) = 0
+        ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+    END IF;
+    -- Of what lies deeper than this saw nobody knows how deep it is.
+    UPDATE relpack.storage
+    SET shaped_depth = CASE WHEN NOT EXISTS (SELECT FROM relpack.suspect) THEN v_depth::float8 / v_total END,
+        depth_looked_at = clock_timestamp();
+    RETURN v_total;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.build_mark() IS
+    'Step of relpack.build_step() and relpack.reshape(): finds how many references each object is away from the root, '
+    'into relpack.reached, and from which objects life has yet to flow on; returns how many were reached.';
 -- +goose StatementEnd
 
 -- sql/build_reset.sql
@@ -1137,7 +1344,7 @@ BEGIN
     -- The row is missing after a restore without the data of our tables.
     INSERT INTO relpack.storage DEFAULT VALUES ON CONFLICT DO NOTHING;
     UPDATE relpack.storage
-    SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, noticed_tid = 0, doomed_tid = 0,
+    SET graph = 'none', watermark = 0, applied_tid = 0, listed_tid = 0, noticed_tid = 0, doomed_tid = 0,
         settled_tid = 0, clock_tid = NULL,
         objects = 0, inrefs = 0, cut_objects = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false, resettle = false;
@@ -1184,24 +1391,24 @@ BEGIN
         IF EXISTS (SELECT FROM relpack.scan_range) THEN
             RAISE EXCEPTION 'the scan is not finished' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
         END IF;
-        PERFORM relpack.build_unique();
+        PERFORM relpack.build_drop_doubles();
         -- Of what the first build finds unreachable nobody knows since when.
-        INSERT INTO relpack.capture (watermark, read_until) VALUES (0, relpack.read_until());
+        INSERT INTO relpack.capture (watermark, read_until) VALUES (0, relpack.capture_read_until());
         UPDATE relpack.storage SET graph = 'indexing';
     WHEN 'indexing' THEN
-        PERFORM relpack.build_inref();
-        UPDATE relpack.storage SET graph = 'growing';
-    WHEN 'growing' THEN
+        PERFORM relpack.build_index_inref();
+        UPDATE relpack.storage SET graph = 'marking';
+    WHEN 'marking' THEN
         -- Few of the rows to come are in this one.
         CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
-        added := relpack.grow();
+        added := relpack.build_mark();
         PERFORM relpack.list_ranges();
         UPDATE relpack.storage SET graph = 'filling';
     WHEN 'filling' THEN
-        IF relpack.build_key() THEN
+        IF relpack.build_index_keys() THEN
             RETURN;
         END IF;
-        added := relpack.fill();
+        added := relpack.build_enter();
         IF added IS NULL THEN
             -- Another session may be at the last range.
             PERFORM FROM relpack.fill_range FOR UPDATE;
@@ -1226,12 +1433,12 @@ BEGIN
         ELSE
             ANALYZE relpack.object, relpack.object_inref;
             PERFORM relpack.count_dangling();
-            PERFORM relpack.clear_scratch('relpack.staged_object'),
-                    relpack.clear_scratch('relpack.reached');
+            PERFORM relpack.scratch_clear('relpack.staged_object'),
+                    relpack.scratch_clear('relpack.reached');
             UPDATE relpack.storage
-            SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'known' END,
+            SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'current' END,
                 applied_tid = watermark,
-                collected_tid = watermark,
+                listed_tid = watermark,
                 scan_disturbed = false;
         END IF;
     ELSE
@@ -1244,48 +1451,6 @@ COMMENT ON FUNCTION relpack.build_step() IS
     'One step of a first build after the scan: indexes, the spanning tree, the nodes. '
     'step: what it worked on, NULL when the graph is built; added: objects reached or entered by it. '
     'Raises lock_not_available when a reader such as pg_dump is in the way: try again.';
--- +goose StatementEnd
-
--- sql/build_unique.sql
--- +goose StatementBegin
--- A row that moved while the scan went on (VACUUM FULL, a restored row, an
--- UPDATE with our triggers off) may have been read twice. Both readings go, and
--- the object is read again.
-CREATE OR REPLACE FUNCTION relpack.build_unique()
-RETURNS bigint
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET work_mem = '64MB'
-AS $$
-DECLARE
-    v_twice bigint;
-BEGIN
-    IF NOT (SELECT scan_disturbed FROM relpack.storage)
-       AND NOT EXISTS (SELECT FROM relpack.write_event)
-       AND relpack.doubt() IS NULL THEN
-        RETURN 0;
-    END IF;
-    INSERT INTO relpack.pending (zoid)
-    SELECT zoid
-    FROM relpack.staged_object
-    GROUP BY zoid
-    HAVING count(*) > 1
-    ON CONFLICT DO NOTHING;
-    GET DIAGNOSTICS v_twice = ROW_COUNT;
-    IF v_twice > 0 THEN
-        DELETE FROM relpack.staged_object USING relpack.pending WHERE staged_object.zoid = pending.zoid;
-        DELETE FROM relpack.object_inref USING relpack.pending WHERE object_inref.inref = pending.zoid;
-        UPDATE relpack.storage
-        SET objects = (SELECT count(*) FROM relpack.staged_object),
-            inrefs = (SELECT count(*) FROM relpack.object_inref);
-    END IF;
-    RETURN v_twice;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.build_unique() IS
-    'Step of relpack.build_step(): drops objects that a disturbed scan read twice and puts them into relpack.pending; returns how many.';
 -- +goose StatementEnd
 
 -- sql/capped_pack_time.sql
@@ -1302,7 +1467,7 @@ BEGIN
     IF pack_time IS NULL OR pack_time = 'infinity' THEN
         RETURN pack_time;
     END IF;
-    RETURN least(pack_time, clock_timestamp(), relpack.oldest_transaction());
+    RETURN least(pack_time, clock_timestamp(), relpack.grace_oldest_transaction());
 END;
 $$;
 
@@ -1311,303 +1476,49 @@ COMMENT ON FUNCTION relpack.capped_pack_time(timestamptz) IS
     'database. NULL and infinity mean "up to the last commit" and are not capped.';
 -- +goose StatementEnd
 
--- sql/capped_tid.sql
+-- sql/capture_compare.sql
 -- +goose StatementBegin
--- What may be deleted, as a tid. A commit gets its tid before it becomes
--- visible: of a transaction that began in between, its start does not tell
--- whether it saw what was cut off attached. That it began after the states
--- were read does. Where none is open nothing is held, and a clock that was set
--- back doesn't matter. What is younger than the last look at another storage may
--- be referred to there by now. What another one has ceased to refer to was in use
--- until then: nothing of it goes before the grace is over, while a transaction is
--- open that began before, or without a look at the others since.
-CREATE OR REPLACE FUNCTION relpack.capped_tid(pack_time timestamptz)
+-- Every (zoid, tid) of the storage against the graph, those above the
+-- watermark too, as in relpack.capture_list. A tid above what was collected tells
+-- nothing of the state, should the graph have it: what it was read ahead of may be
+-- forgotten.
+CREATE OR REPLACE FUNCTION relpack.capture_compare()
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
 AS $$
 DECLARE
-    v_until timestamptz := coalesce(pack_time, 'infinity');
-    v_oldest timestamptz;
-    v_looked timestamptz := (SELECT min(looked) FROM relpack.referred_by);
+    v_collected bigint := (SELECT listed_tid FROM relpack.storage);
+    v_count bigint;
 BEGIN
-    IF v_until < 'infinity' THEN
-        v_oldest := relpack.oldest_transaction();
-        v_until := least(v_until, clock_timestamp(), v_oldest);
-    END IF;
-    IF least(v_until, v_looked) <= (SELECT unreferred FROM relpack.storage) THEN
-        RETURN 0;
-    END IF;
-    RETURN greatest(0, least(
-        relpack.time_tid(v_until),
-        CASE WHEN v_looked < 'infinity' THEN relpack.time_tid(v_looked) - 1 END,
-        (SELECT min(capture.watermark) - 1
-         FROM relpack.capture
-         WHERE capture.read_until >= v_oldest)));
+    PERFORM relpack.require_pack_lock();
+    PERFORM relpack.lock_storage();
+    INSERT INTO relpack.pending (zoid)
+    SELECT coalesce(stored.zoid, object.zoid)
+    FROM relpack.stored()
+    FULL JOIN relpack.object ON object.zoid = stored.zoid
+    WHERE stored.tid IS DISTINCT FROM object.tid OR stored.tid > v_collected
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN v_count;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.capped_tid(timestamptz) IS
-    'Up to which tid a pack with this pack time deletes: that of relpack.capped_pack_time(), less than that of any '
-    'capture whose states were read after the oldest open transaction of other clients began, and less than that of '
-    'the last look at any storage in relpack.referred_by. 0 where another storage has ceased to refer to this one no '
-    'earlier than that.';
+COMMENT ON FUNCTION relpack.capture_compare() IS
+    'Compares every object''s tid with the graph and puts what differs into relpack.pending; returns how many. '
+    'Reads all of object_state and relpack.object once.';
 -- +goose StatementEnd
 
--- sql/choose_batch.sql
--- +goose StatementBegin
--- Referrers no later than what they refer to: the batch is closed under doomed
--- referrers where that fits, so that nothing that remains refers to what is
--- gone. A component larger than the batch is begun, and finished by the next:
--- no order would keep a circle whole, and those of a site, whose objects refer
--- to what they are in, are as large as what was deleted. So a few objects at a
--- time are added with all that refers to them, as long as that fits: what does
--- not was walked for nothing, and that is little where the batch is nearly full.
--- Little work_mem, and subqueries, for the reasons that relpack.flow_narrow() has.
-CREATE OR REPLACE FUNCTION relpack.choose_batch(batch integer)
-RETURNS bigint[]
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET enable_memoize = off
-SET max_parallel_workers_per_gather = 0
-SET work_mem = '64kB'
-SET plan_cache_mode = force_generic_plan
-AS $$
-DECLARE
-    v_batch bigint[] := ARRAY[]::bigint[];
-    v_last bigint := -9223372036854775808;
-    v_step bigint := greatest(batch / 32, 1);  -- so many are tried at a time
-    v_first bigint[];
-    v_more bigint[];
-    v_fits bigint;
-    -- A large object unlinked takes a lock until the transaction ends.
-    v_locks bigint := current_setting('max_locks_per_transaction')::bigint
-                      * current_setting('max_connections')::bigint / 4;
-BEGIN
-    LOOP
-        v_first := ARRAY(
-            SELECT zoid
-            FROM relpack.doomed
-            WHERE zoid > v_last AND zoid NOT IN (SELECT unnest(v_batch))
-            ORDER BY zoid
-            LIMIT least(v_step, batch - cardinality(v_batch))
-        );
-        EXIT WHEN cardinality(v_first) = 0;
-        v_more := v_batch || v_first;
-        -- Most referrers are there already: those are not walked from.
-        v_more := v_more || ARRAY(
-            WITH RECURSIVE closed (zoid) AS (
-                SELECT object_inref.inref
-                FROM relpack.object_inref
-                CROSS JOIN LATERAL (
-                    SELECT FROM relpack.doomed WHERE zoid = object_inref.inref OFFSET 0
-                ) AS chosen
-                WHERE object_inref.zoid = ANY (v_first) AND object_inref.inref NOT IN (SELECT unnest(v_more))
-                UNION
-                SELECT referrer.zoid
-                FROM closed
-                CROSS JOIN LATERAL (
-                    SELECT inref AS zoid FROM relpack.object_inref WHERE zoid = closed.zoid OFFSET 0
-                ) AS referrer
-                CROSS JOIN LATERAL (
-                    SELECT FROM relpack.doomed WHERE zoid = referrer.zoid OFFSET 0
-                ) AS chosen
-                WHERE referrer.zoid NOT IN (SELECT unnest(v_more))
-            )
-            SELECT zoid FROM closed LIMIT batch + 1 - cardinality(v_more)
-        );
-        v_fits := relpack.batch_that_fits(v_more, batch, v_locks);
-        IF v_fits = cardinality(v_more) THEN
-            v_batch := v_more;
-            v_last := v_first[cardinality(v_first)];
-            v_step := v_step * 2;
-        ELSIF v_step = 1 AND v_batch = '{}' THEN
-            -- Of what is too large by itself the first part.
-            v_batch := v_more[1:v_fits];
-            EXIT;
-        ELSE
-            EXIT WHEN v_step = 1 OR cardinality(v_batch) >= batch / 2;
-            v_step := greatest(v_step / 4, 1);
-        END IF;
-    END LOOP;
-    RETURN nullif(v_batch, '{}');
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.choose_batch(integer) IS
-    'The next objects of relpack.doomed to delete together: with all doomed objects that refer to them where that '
-    'fits the batch, and with no more large objects than a quarter of the lock table.';
--- +goose StatementEnd
-
--- sql/class_id.sql
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION relpack.class_id(module text, name text)
-RETURNS integer
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_id integer;
-BEGIN
-    LOOP
-        SELECT class.id INTO v_id
-        FROM relpack.class
-        WHERE class.module = class_id.module AND class.name = class_id.name;
-        EXIT WHEN FOUND;
-        INSERT INTO relpack.class (module, name)
-        VALUES (class_id.module, class_id.name)
-        ON CONFLICT DO NOTHING;
-    END LOOP;
-    RETURN v_id;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.class_id(text, text) IS
-    'The number of a class in relpack.class, where it is entered if need be.';
--- +goose StatementEnd
-
--- sql/clear_scratch.sql
--- +goose StatementBegin
--- DELETE where that is cheaper; else TRUNCATE if it is to be had at once, or,
--- where DELETE would take seconds, after autovacuum has given way: pg_dump holds
--- a weak lock on every table for as long as it runs.
-CREATE OR REPLACE FUNCTION relpack.clear_scratch(scratch regclass)
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_timeout text := current_setting('lock_timeout');
-    v_bytes bigint := pg_relation_size(scratch);
-BEGIN
-    IF v_bytes > 262144 THEN
-        BEGIN
-            PERFORM set_config('lock_timeout', CASE WHEN v_bytes > 67108864 THEN '3s' ELSE '10ms' END, true);
-            EXECUTE format('TRUNCATE %s', scratch);
-            PERFORM set_config('lock_timeout', v_timeout, true);
-            RETURN;
-        EXCEPTION
-            WHEN lock_not_available THEN
-                NULL;
-        END;
-    END IF;
-    -- Autovacuum locks out everybody for a moment when it gives pages back to
-    -- the file system: that is waited for.
-    EXECUTE format('DELETE FROM %s', scratch);
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.clear_scratch(regclass) IS
-    'Empties one of relpack''s scratch tables without waiting for who reads it (pg_dump does).';
--- +goose StatementEnd
-
--- sql/climb.sql
--- +goose StatementBegin
--- Looks for a way up to the root for all suspects together, and attaches those
--- that have one: the trees below them are alive again without being visited. A
--- few referrers of each are tried first, as an object may have a million, which
--- are mostly alive or below it; then all. What is not saved is settled by cut,
--- sever, loosen and flow, which are exact. Batches can depend on each other: they
--- are gone through until none gains anything. Where that is dearer than new
--- parents for all objects, relpack.reshape() chooses these.
-CREATE OR REPLACE FUNCTION relpack.climb()
-RETURNS bigint
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
-AS $$
-DECLARE
-    v_limits record := relpack.limits();
-    v_tries bigint := v_limits.climb_inrefs;
-    v_left bigint := (SELECT greatest(objects, v_limits.reshape_share * v_limits.reshape_least) FROM relpack.storage);
-    v_after bigint;
-    v_batch bigint[];
-    v_batches integer;
-    v_ways record;
-    v_saved bigint;
-    v_found bigint := 0;
-BEGIN
-    UPDATE relpack.suspect
-    SET stage = 'flow'
-    FROM relpack.object
-    WHERE suspect.stage = 'climb' AND object.zoid = suspect.zoid AND object.parent IS NOT NULL;
-    LOOP
-        v_after := -1;
-        v_batches := 0;
-        v_saved := 0;
-        LOOP
-            SELECT array_agg(zoid ORDER BY zoid), max(zoid)
-            INTO v_batch, v_after
-            FROM (
-                SELECT zoid
-                FROM relpack.suspect
-                WHERE stage = 'climb' AND zoid > v_after
-                ORDER BY zoid
-                LIMIT v_limits.together
-            ) AS next;
-            EXIT WHEN v_batch IS NULL;
-            v_batches := v_batches + 1;
-            v_left := v_left - v_limits.reshape_share * cardinality(v_batch);
-            IF v_left < 0 THEN
-                PERFORM relpack.begin_reshape('much has changed');
-                RETURN v_found;
-            END IF;
-            v_ways := relpack.ways_up(v_batch, v_tries, v_limits.climb_visits);
-            v_left := v_left - v_ways.visited;
-            IF v_ways.visited >= v_limits.climb_visits THEN
-                PERFORM relpack.begin_reshape('from what changed it is far to the root');
-                RETURN v_found;
-            END IF;
-            UPDATE relpack.object
-            SET parent = saved.parent, detached_tid = NULL
-            FROM unnest(v_ways.saved, v_ways.parents) AS saved (zoid, parent)
-            WHERE object.zoid = saved.zoid;
-            UPDATE relpack.suspect
-            SET stage = 'flow'
-            WHERE zoid = ANY (v_ways.saved);
-            v_saved := v_saved + coalesce(cardinality(v_ways.saved), 0);
-        END LOOP;
-        v_found := v_found + v_saved;
-        CONTINUE WHEN v_saved > 0 AND v_batches > 1;
-        EXIT WHEN v_tries IS NULL OR NOT EXISTS (
-            SELECT
-            FROM relpack.suspect
-            WHERE suspect.stage = 'climb'
-              AND EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = suspect.zoid OFFSET v_tries));
-        v_tries := NULL;
-    END LOOP;
-    UPDATE relpack.suspect SET stage = 'cut' WHERE stage = 'climb';
-    RETURN v_found;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.climb() IS
-    'Step of relpack.reach(): attaches suspects that have a referrer whose parents lead to the root; returns how many.';
--- +goose StatementEnd
-
--- sql/collect.sql
+-- sql/capture_list.sql
 -- +goose StatementBegin
 -- Second half of a capture: what must be looked at again goes to pending, in
 -- one transaction with the events that asked for it. Events of transactions
 -- that are not visible yet stay for the next capture. What was committed after
 -- the watermark, a moment ago, is taken along: it may have replaced a revision
 -- that this capture would have read (see relpack.apply).
-CREATE OR REPLACE FUNCTION relpack.collect()
+CREATE OR REPLACE FUNCTION relpack.capture_list()
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
@@ -1622,7 +1533,7 @@ BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
     SELECT * INTO STRICT v_storage FROM relpack.storage;
-    IF v_storage.graph NOT IN ('known', 'doubtful') THEN
+    IF v_storage.graph NOT IN ('current', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF v_storage.reread THEN
@@ -1647,7 +1558,7 @@ BEGIN
         -- What no tid dates (rows deleted in psql, an older load) may have
         -- happened just now, long after the last commit.
         UPDATE relpack.storage
-        SET noticed_tid = greatest(noticed_tid, relpack.time_tid(clock_timestamp()))
+        SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp()))
         RETURNING detach_tid INTO v_storage.detach_tid;
     END IF;
     IF v_abandoned THEN
@@ -1668,8 +1579,8 @@ BEGIN
     ON CONFLICT DO NOTHING;
 
     IF v_storage.graph = 'doubtful' OR v_truncated THEN
-        PERFORM relpack.recount();
-        PERFORM relpack.compare();
+        PERFORM relpack.capture_recount();
+        PERFORM relpack.capture_compare();
     ELSIF EXISTS (SELECT FROM relpack.pending) THEN
         -- Of what an abandoned run had listed, a part may be applied.
         INSERT INTO relpack.pending (zoid)
@@ -1704,14 +1615,156 @@ BEGIN
     END IF;
 
     UPDATE relpack.storage
-    SET collected_tid = watermark,
-        graph = 'known';
-    RETURN relpack.finish_apply();
+    SET listed_tid = watermark,
+        graph = 'current';
+    RETURN relpack.apply_finish();
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.collect() IS
+COMMENT ON FUNCTION relpack.capture_list() IS
     'Second half of a capture: fills relpack.pending with the objects to read and decode; returns how many there are.';
+-- +goose StatementEnd
+
+-- sql/capture_read_until.sql
+-- +goose StatementBegin
+-- Whether a transaction began after states were read is seen by its start
+-- (relpack.grace_cap). Those that are open began before, and if the clock was
+-- set back since, it is earlier than their start.
+CREATE OR REPLACE FUNCTION relpack.capture_read_until()
+RETURNS timestamptz
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN greatest(
+        clock_timestamp(),
+        (SELECT max(xact_start) FROM pg_stat_activity WHERE datname = current_database()));
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.capture_read_until() IS
+    'The moment for relpack.capture when states have just been read: now, and not before any open transaction began.';
+-- +goose StatementEnd
+
+-- sql/capture_recount.sql
+-- +goose StatementBegin
+-- A dump restored without the data of some of our tables leaves references
+-- that nobody recorded: tids alone would not show that.
+CREATE OR REPLACE FUNCTION relpack.capture_recount()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_storage relpack.storage;
+    v_objects bigint := (SELECT count(*) FROM relpack.object);
+    v_inrefs bigint := (SELECT count(*) FROM relpack.object_inref);
+BEGIN
+    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    IF v_inrefs <> v_storage.inrefs THEN
+        RAISE WARNING 'relpack.object_inref has % rows, not %: every object is read again', v_inrefs, v_storage.inrefs;
+        INSERT INTO relpack.pending (zoid)
+        SELECT zoid FROM relpack.stored()
+        ON CONFLICT DO NOTHING;
+        INSERT INTO relpack.pending (zoid)
+        SELECT DISTINCT inref FROM relpack.object_inref
+        ON CONFLICT DO NOTHING;
+    END IF;
+    UPDATE relpack.storage SET objects = v_objects, inrefs = v_inrefs;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.capture_recount() IS
+    'Counts the rows of the graph again when it may not match the storage; with references missing, every object goes to relpack.pending.';
+-- +goose StatementEnd
+
+-- sql/capture_watermark.sql
+-- +goose StatementBegin
+-- First half of a capture: the moment that separates what this run looks at
+-- from what makes an event or has a higher tid. A graph that is doubted is
+-- taken for doubtful here, together with the identity of what it will be
+-- compared with: whatever is written afterwards is reported by triggers.
+CREATE OR REPLACE FUNCTION relpack.capture_watermark()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_relation oid;
+    v_filenode oid;
+    v_triggers text;
+    v_columns text;
+    v_graph text;
+    v_doubt text;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    PERFORM relpack.require_storage();
+    IF NOT relpack.try_writers_lock() THEN
+        RETURN false;
+    END IF;
+    -- In this order: what changes after the look is another one than noted.
+    v_relation := to_regclass('public.object_state');
+    v_filenode := pg_relation_filenode('public.object_state');
+    v_triggers := relpack.trigger_identity();
+    v_columns := relpack.column_identity();
+    v_graph := relpack.graph_identity();
+    v_doubt := relpack.doubt();
+    -- Of a storage that has gone back to an earlier transaction (TRUNCATE, an
+    -- older load) nothing above that is known.
+    UPDATE relpack.storage
+    SET watermark = newest.tid,
+        clock_tid = greatest(clock_tid, relpack.time_to_tid(clock_timestamp())),
+        applied_tid = least(applied_tid, newest.tid),
+        graph = CASE WHEN v_doubt IS NOT NULL AND graph = 'current' THEN 'doubtful' ELSE graph END,
+        scan_disturbed = scan_disturbed OR (v_doubt IS NOT NULL AND graph NOT IN ('none', 'current')),
+        -- Whatever was in a table of ours that is another one now may be lost.
+        reread = reread OR (graph <> 'none' AND (column_identity <> v_columns OR graph_identity <> v_graph
+                                                 OR relation IS DISTINCT FROM v_relation)),
+        resettle = resettle OR (graph <> 'none' AND (graph_identity <> v_graph OR relation IS DISTINCT FROM v_relation)),
+        relation = v_relation,
+        filenode = v_filenode,
+        trigger_identity = v_triggers,
+        column_identity = v_columns,
+        graph_identity = v_graph
+    FROM (SELECT max(tid) AS tid FROM relpack.stored()) AS newest;
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.capture_watermark() IS
+    'First half of a capture: while no write is in flight, notes the highest tid. '
+    'False when the writers'' lock could not be had: try again. relpack.capture_list() is the second half.';
+-- +goose StatementEnd
+
+-- sql/class_id.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.class_id(module text, name text)
+RETURNS integer
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_id integer;
+BEGIN
+    LOOP
+        SELECT class.id INTO v_id
+        FROM relpack.class
+        WHERE class.module = class_id.module AND class.name = class_id.name;
+        EXIT WHEN FOUND;
+        INSERT INTO relpack.class (module, name)
+        VALUES (class_id.module, class_id.name)
+        ON CONFLICT DO NOTHING;
+    END LOOP;
+    RETURN v_id;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.class_id(text, text) IS
+    'The number of a class in relpack.class, where it is entered if need be.';
 -- +goose StatementEnd
 
 -- sql/column_identity.sql
@@ -1790,47 +1843,12 @@ COMMENT ON FUNCTION relpack.commit_locally() IS
     'Lets this transaction, which holds the writers'' lock, commit without waiting for a synchronous standby.';
 -- +goose StatementEnd
 
--- sql/compare.sql
--- +goose StatementBegin
--- Every (zoid, tid) of the storage against the graph, those above the
--- watermark too, as in relpack.collect. A tid above what was collected tells
--- nothing of the state, should the graph have it: what it was read ahead of may be
--- forgotten.
-CREATE OR REPLACE FUNCTION relpack.compare()
-RETURNS bigint
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET work_mem = '64MB'
-AS $$
-DECLARE
-    v_collected bigint := (SELECT collected_tid FROM relpack.storage);
-    v_count bigint;
-BEGIN
-    PERFORM relpack.require_pack_lock();
-    PERFORM relpack.lock_storage();
-    INSERT INTO relpack.pending (zoid)
-    SELECT coalesce(stored.zoid, object.zoid)
-    FROM relpack.stored()
-    FULL JOIN relpack.object ON object.zoid = stored.zoid
-    WHERE stored.tid IS DISTINCT FROM object.tid OR stored.tid > v_collected
-    ON CONFLICT DO NOTHING;
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    RETURN v_count;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.compare() IS
-    'Compares every object''s tid with the graph and puts what differs into relpack.pending; returns how many. '
-    'Reads all of object_state and relpack.object once.';
--- +goose StatementEnd
-
 -- sql/count_dangling.sql
 -- +goose StatementBegin
 -- A bit for each zoid that the graph has, and one reading of the references:
 -- of a million objects with 2.3 million references it takes half as long as to
 -- make an index of these, a third of what the cheapest join takes. As in
--- relpack.grow(), where zoids are beyond the bits or so sparse that most would be
+-- relpack.build_mark(), where zoids are beyond the bits or so sparse that most would be
 -- of no use, they are joined. int8send() writes the high byte first, so that the
 -- bit of a zoid is at zoid # 56 (XOR).
 CREATE OR REPLACE FUNCTION relpack.count_dangling()
@@ -1849,9 +1867,9 @@ DECLARE
     v_bits bytea;
     v_count bigint;
 BEGIN
-    PERFORM relpack.clear_scratch('relpack.dangling');
+    PERFORM relpack.scratch_clear('relpack.dangling');
     SELECT count(*), least(max(zoid), 9223372036854775806) + 1 INTO v_objects, v_end FROM relpack.object;
-    IF v_end BETWEEN 1 AND least(1000 + 64 * v_objects, (relpack.limits()).grow_zoids) THEN
+    IF v_end BETWEEN 1 AND least(1000 + 64 * v_objects, (relpack.walk_limits()).grow_zoids) THEN
         SELECT string_agg(int8send(coalesce(stored.bits, 0)), '' ORDER BY place.word)
         INTO v_bits
         FROM generate_series(0, v_end >> 6) AS place (word)
@@ -1897,25 +1915,25 @@ BEGIN
 
     CREATE TRIGGER relpack_lock_writer
         BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON public.object_state
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.lock_writer();
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_lock();
     CREATE TRIGGER relpack_report_insert
         AFTER INSERT ON public.object_state
         REFERENCING NEW TABLE AS written
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_write();
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
     CREATE TRIGGER relpack_report_update
         AFTER UPDATE ON public.object_state
         REFERENCING NEW TABLE AS written
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_write();
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
     CREATE TRIGGER relpack_report_delete
         AFTER DELETE ON public.object_state
         REFERENCING OLD TABLE AS deleted
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_delete();
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_delete();
     CREATE TRIGGER relpack_report_truncate
         AFTER TRUNCATE ON public.object_state
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_truncate();
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_truncate();
     CREATE TRIGGER relpack_report_applied
         AFTER INSERT OR UPDATE OR DELETE ON public.object_state
-        FOR EACH ROW EXECUTE FUNCTION relpack.report_applied();
+        FOR EACH ROW EXECUTE FUNCTION relpack.trigger_applied();
     CREATE TRIGGER relpack_guard_object
         BEFORE DELETE OR TRUNCATE ON relpack.object
         FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
@@ -1954,7 +1972,7 @@ BEGIN
     CREATE TRIGGER relpack_report_move
         AFTER UPDATE ON public.object_state
         FOR EACH ROW WHEN (OLD.zoid IS DISTINCT FROM NEW.zoid)
-        EXECUTE FUNCTION relpack.report_move();
+        EXECUTE FUNCTION relpack.trigger_move();
 
     -- ALWAYS: they fire under session_replication_role = replica too.
     ALTER TABLE public.object_state
@@ -2004,128 +2022,6 @@ COMMENT ON FUNCTION relpack.create_triggers() IS
     'Call it with a lock_timeout: it needs a strong lock for a moment.';
 -- +goose StatementEnd
 
--- sql/cut.sql
--- +goose StatementBegin
--- Detaches the whole subtree of suspects that no climb could save. Only when
--- nothing is left to cut does a parent prove life. Small frontiers go many
--- levels at once, as in relpack.flow(). The children of an object are what it
--- refers to and is the parent of. Where so many objects are to be detached that
--- new parents for all cost less, relpack.reshape() takes over.
-CREATE OR REPLACE FUNCTION relpack.cut()
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
-AS $$
-DECLARE
-    v_limits record := relpack.limits();
-    v_detached bigint;
-    v_left bigint;
-    v_cut bigint;
-BEGIN
-    SELECT detach_tid, greatest(objects / v_limits.reshape_share, v_limits.reshape_least) - cut_objects
-    INTO v_detached, v_left
-    FROM relpack.storage;
-    IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut' OFFSET v_limits.narrow) THEN
-        v_cut := relpack.cut_narrow(least(v_limits.walk, greatest(v_left, v_limits.narrow) + 1), v_left);
-    ELSE
-        WITH frontier AS MATERIALIZED (
-            UPDATE relpack.suspect SET stage = 'loose' WHERE stage = 'cut' RETURNING zoid
-        ), child AS MATERIALIZED (
-            SELECT target.zoid
-            FROM frontier
-            CROSS JOIN LATERAL (
-                SELECT zoid FROM relpack.object_inref WHERE inref = frontier.zoid OFFSET 0
-            ) AS target
-            CROSS JOIN LATERAL (
-                SELECT FROM relpack.object WHERE zoid = target.zoid AND parent = frontier.zoid AND zoid <> 0 OFFSET 0
-            ) AS attached
-            LIMIT greatest(v_left, 0) + 1
-        ), detached AS (
-            UPDATE relpack.object
-            SET parent = NULL, detached_tid = v_detached
-            FROM child
-            WHERE object.zoid = child.zoid
-            RETURNING object.zoid
-        ), suspected AS (
-            INSERT INTO relpack.suspect (zoid, stage)
-            SELECT zoid, 'cut' FROM detached
-            ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage
-        )
-        SELECT count(*) INTO v_cut FROM detached;
-    END IF;
-    IF v_cut > v_left THEN
-        PERFORM relpack.begin_reshape('much of the tree hangs on what was cut off');
-    ELSE
-        UPDATE relpack.storage SET cut_objects = cut_objects + v_cut;
-    END IF;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.cut() IS
-    'Step of relpack.reach(): detaches the children of suspects that were not saved.';
--- +goose StatementEnd
-
--- sql/cut_narrow.sql
--- +goose StatementBegin
--- A walk that comes to its end has met all there is to cut, so that it can be
--- decided at once what of it hangs on something else as well.
-CREATE OR REPLACE FUNCTION relpack.cut_narrow(most bigint, allowed bigint)
-RETURNS bigint
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
-AS $$
-DECLARE
-    v_walked bigint[];
-BEGIN
-    WITH RECURSIVE walk (zoid) AS (
-        SELECT zoid FROM relpack.suspect WHERE stage = 'cut'
-        UNION ALL
-        SELECT target.zoid
-        FROM walk
-        CROSS JOIN LATERAL (
-            SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
-        ) AS target
-        CROSS JOIN LATERAL (
-            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent = walk.zoid AND zoid <> 0 OFFSET 0
-        ) AS child
-    )
-    SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT most) AS bounded;
-    IF cardinality(v_walked) < most THEN
-        PERFORM relpack.sever(v_walked);
-        RETURN cardinality(v_walked);
-    ELSIF most > allowed THEN
-        RETURN most;
-    END IF;
-    UPDATE relpack.object
-    SET parent = NULL, detached_tid = (SELECT detach_tid FROM relpack.storage)
-    WHERE zoid = ANY (v_walked) AND parent IS NOT NULL;
-    INSERT INTO relpack.suspect (zoid, stage)
-    SELECT zoid, 'cut' FROM unnest(v_walked) AS walked (zoid)
-    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
-    RETURN most;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.cut_narrow(bigint, bigint) IS
-    'Step of relpack.reach(): relpack.cut() for a small frontier, many levels at once, and relpack.sever() if it '
-    'comes to its end before it has met so many objects; returns how many. '
-    'Where these are more than are allowed it leaves them alone.';
--- +goose StatementEnd
-
 -- sql/discard_blob_removals.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.discard_blob_removals()
@@ -2143,28 +2039,6 @@ $$;
 COMMENT ON FUNCTION relpack.discard_blob_removals() IS
     'Empties relpack.blob_removal of a storage whose blobs are in the database: their rows and large objects went '
     'with the objects, there are no files.';
--- +goose StatementEnd
-
--- sql/discard_examined.sql
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION relpack.discard_examined()
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    -- See relpack.join_packer().
-    PERFORM pg_advisory_xact_lock(1919249520, 2);
-    PERFORM relpack.clear_scratch('relpack.examined_object'),
-            relpack.clear_scratch('relpack.examined_inref'),
-            relpack.clear_scratch('relpack.examined_problem'),
-            relpack.clear_scratch('relpack.examined_foreign');
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.discard_examined() IS
-    'Forgets what a chunk read and did not apply; relpack.pending still names it.';
 -- +goose StatementEnd
 
 -- sql/doom.sql
@@ -2190,7 +2064,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 DECLARE
-    v_tid bigint := relpack.capped_tid(pack_time);
+    v_tid bigint := relpack.grace_cap(pack_time);
     v_begun bigint;
     v_count bigint;
     v_open timestamptz := now() - interval '30 days';
@@ -2208,7 +2082,7 @@ BEGIN
     SELECT begun_until INTO v_begun FROM relpack.storage;
     DELETE FROM relpack.set_aside;
     IF v_begun = 0 THEN
-        PERFORM relpack.clear_scratch('relpack.doomed');
+        PERFORM relpack.scratch_clear('relpack.doomed');
     ELSE
         DELETE FROM relpack.doomed
         USING relpack.object
@@ -2219,7 +2093,7 @@ BEGIN
         SELECT
         FROM relpack.object
         WHERE coalesce(object.parent, -1) = -1 AND coalesce(object.detached_tid, object.tid) <= v_tid) THEN
-        PERFORM relpack.clear_scratch('relpack.spared');
+        PERFORM relpack.scratch_clear('relpack.spared');
         PERFORM relpack.spare_young(v_tid);
         IF v_begun = 0 THEN
             INSERT INTO relpack.doomed (zoid)
@@ -2240,8 +2114,8 @@ BEGIN
         END IF;
         PERFORM relpack.set_aside_blobs();
         PERFORM relpack.require_cut_off();
-        PERFORM relpack.require_large_objects();
-        PERFORM relpack.clear_scratch('relpack.spared');
+        PERFORM relpack.require_blob_owner();
+        PERFORM relpack.scratch_clear('relpack.spared');
     END IF;
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage
@@ -2266,11 +2140,30 @@ COMMENT ON FUNCTION relpack.doom(timestamptz) IS
     'where a sweep could not delete it: large objects of another owner.';
 -- +goose StatementEnd
 
--- sql/doomed_otherwise.sql
+-- sql/doom_analyze.sql
+-- +goose StatementBegin
+-- Statistics are their table's owner's as well (see relpack.build_reset).
+CREATE OR REPLACE FUNCTION relpack.doom_analyze()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_packer();
+    ANALYZE relpack.spared;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.doom_analyze() IS
+    'Step of relpack.doom(): statistics of relpack.spared, for every role that packs.';
+-- +goose StatementEnd
+
+-- sql/doom_outdated.sql
 -- +goose StatementBegin
 -- Whether relpack.doomed was chosen from another graph or for another pack
 -- time. What has begun is finished without being chosen again.
-CREATE OR REPLACE FUNCTION relpack.doomed_otherwise(pack_time timestamptz)
+CREATE OR REPLACE FUNCTION relpack.doom_outdated(pack_time timestamptz)
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE
@@ -2283,12 +2176,101 @@ BEGIN
     RETURN v_storage.applied_tid <> v_storage.doomed_tid
         OR NOT EXISTS (SELECT FROM relpack.doomed)
         OR (v_storage.doomed_until > v_storage.begun_until
-            AND v_storage.doomed_until <> least(relpack.capped_tid(pack_time), greatest(v_storage.detach_tid, v_storage.applied_tid)));
+            AND v_storage.doomed_until <> least(relpack.grace_cap(pack_time), greatest(v_storage.detach_tid, v_storage.applied_tid)));
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.doomed_otherwise(timestamptz) IS
+COMMENT ON FUNCTION relpack.doom_outdated(timestamptz) IS
     'Step of relpack.sweep(): whether what may be deleted with this pack time has to be chosen again.';
+-- +goose StatementEnd
+
+-- sql/doom_spare.sql
+-- +goose StatementBegin
+-- What stays keeps what it refers to. As in relpack.reach_flow(), small frontiers go
+-- many levels at once.
+CREATE OR REPLACE FUNCTION relpack.doom_spare()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+SET enable_hashagg = off
+AS $$
+DECLARE
+    v_narrow bigint := (relpack.walk_limits()).narrow;
+BEGIN
+    IF NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new' OFFSET v_narrow) THEN
+        PERFORM relpack.doom_spare_deep();
+        RETURN;
+    END IF;
+    WITH frontier AS MATERIALIZED (
+        UPDATE relpack.spared SET stage = 'done' WHERE stage = 'new' RETURNING zoid
+    )
+    INSERT INTO relpack.spared (zoid, stage)
+    SELECT DISTINCT target.zoid, 'new'
+    FROM frontier
+    CROSS JOIN LATERAL (
+        SELECT zoid FROM relpack.object_inref WHERE inref = frontier.zoid OFFSET 0
+    ) AS target
+    CROSS JOIN LATERAL (
+        SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
+    ) AS detached
+    ON CONFLICT DO NOTHING;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.doom_spare() IS
+    'Step of relpack.doom(): spares the unreachable objects that newly spared ones refer to.';
+-- +goose StatementEnd
+
+-- sql/doom_spare_deep.sql
+-- +goose StatementBegin
+-- Little work_mem for the reason that relpack.reach_flow_deep() has.
+CREATE OR REPLACE FUNCTION relpack.doom_spare_deep()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+SET work_mem = '64kB'
+AS $$
+DECLARE
+    v_limit constant bigint := (relpack.walk_limits()).walk;
+    v_walked bigint[];
+BEGIN
+    WITH RECURSIVE walk (zoid) AS (
+        SELECT zoid FROM relpack.spared WHERE stage = 'new'
+        UNION
+        SELECT target.zoid
+        FROM walk
+        CROSS JOIN LATERAL (
+            SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
+        ) AS target
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
+        ) AS detached
+        WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = target.zoid OFFSET 0)
+    )
+    SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
+    INSERT INTO relpack.spared (zoid, stage)
+    SELECT zoid, CASE cardinality(v_walked) WHEN v_limit THEN 'new' ELSE 'done' END
+    FROM unnest(v_walked) AS walked (zoid)
+    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.doom_spare_deep() IS
+    'Step of relpack.doom(): spares what a few spared objects refer to, many levels at once.';
 -- +goose StatementEnd
 
 -- sql/doubt.sql
@@ -2384,251 +2366,6 @@ COMMENT ON FUNCTION relpack.drop_triggers() IS
     'Call it with a lock_timeout.';
 -- +goose StatementEnd
 
--- sql/fill.sql
--- +goose StatementBegin
--- A range of zoids, once: who locks its row in fill_range fills it, so that
--- several sessions can. Both sides of the join are read in the order of their
--- indexes. The parent is a referrer on the level above (see relpack.grow()), so
--- that parents can't form a circle, and no tree is shallower.
-CREATE OR REPLACE FUNCTION relpack.fill()
-RETURNS bigint
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_nestloop = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_hashagg = off
-SET enable_sort = off
-SET max_parallel_workers_per_gather = 0
-SET plan_cache_mode = force_generic_plan
-SET lock_timeout = '500ms'
-AS $$
-DECLARE
-    v_range relpack.fill_range;
-    v_reached record;
-    v_sparse boolean;
-    v_end bigint;
-    v_rows bigint;
-BEGIN
-    SELECT fill_range.* INTO v_range
-    FROM relpack.fill_range
-    WHERE (SELECT graph FROM relpack.storage) = 'filling'
-    ORDER BY first_zoid
-    LIMIT 1
-    FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
-        RETURN NULL;
-    END IF;
-    -- Appended to, they are read from the table once, not for each row.
-    SELECT depths || ''::bytea AS depths, zoids || '{}'::bigint[] AS zoids, zoids IS NOT NULL AS sparse
-    INTO STRICT v_reached
-    FROM relpack.reached;
-    v_sparse := v_reached.sparse;
-    v_end := length(v_reached.depths);
-    INSERT INTO relpack.object (zoid, tid, parent, class, size)
-    SELECT staged.zoid, staged.tid,
-           CASE staged.zoid WHEN 0 THEN 0 ELSE above.inref END,
-           staged.class, staged.size
-    FROM relpack.staged_object AS staged
-    LEFT JOIN (
-        SELECT DISTINCT ON (edge.zoid) edge.zoid, edge.inref
-        FROM relpack.object_inref AS edge
-        WHERE edge.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
-          AND get_byte(v_reached.depths, CASE
-                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.zoid, v_reached.zoids)] = edge.zoid
-                                          THEN (width_bucket(edge.zoid, v_reached.zoids) - 1) # 7 END
-                  WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END)
-            = 1 + get_byte(v_reached.depths, CASE
-                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.inref, v_reached.zoids)] = edge.inref
-                                          THEN (width_bucket(edge.inref, v_reached.zoids) - 1) # 7 END
-                  WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END)
-        ORDER BY edge.zoid, edge.inref
-    ) AS above ON above.zoid = staged.zoid
-    WHERE staged.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid;
-    GET DIAGNOSTICS v_rows = ROW_COUNT;
-    DELETE FROM relpack.fill_range WHERE first_zoid = v_range.first_zoid;
-    RETURN v_rows;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.fill() IS
-    'Step of relpack.build_step(): enters a range of the objects that were read, with the parents that follow from '
-    'what relpack.grow() found, into relpack.object; returns how many, NULL when no range is left. '
-    'A second session may call it too.';
--- +goose StatementEnd
-
--- sql/finish_apply.sql
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION relpack.finish_apply()
-RETURNS bigint
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_pending bigint;
-BEGIN
-    SELECT count(*) INTO v_pending FROM relpack.pending;
-    IF v_pending = 0 THEN
-        UPDATE relpack.storage SET applied_tid = collected_tid, settled_tid = detach_tid;
-    END IF;
-    RETURN v_pending;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.finish_apply() IS
-    'Returns how many objects are pending; when none is, the graph describes the storage up to what was collected.';
--- +goose StatementEnd
-
--- sql/flow.sql
--- +goose StatementBegin
--- Life flows from objects that were attached to every detached object they
--- refer to, transitively. Small frontiers (a chain, a new document) go many
--- levels in one recursive query, which stops after a bounded number of
--- objects; wide ones go level by level in set-based statements. OFFSET 0, here and in the other
--- walks, keeps each lookup a lookup by index, in the order written: what is
--- detached may be called one row by statistics, and a reference to be one of
--- thousands, so that a join would be planned from its wrong end.
-CREATE OR REPLACE FUNCTION relpack.flow()
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
-SET enable_hashagg = off
-AS $$
-DECLARE
-    v_narrow bigint := (relpack.limits()).narrow;
-BEGIN
-    IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow' OFFSET v_narrow) THEN
-        PERFORM relpack.flow_narrow(ARRAY(SELECT zoid FROM relpack.suspect WHERE stage = 'flow'), '{}');
-        RETURN;
-    END IF;
-    WITH frontier AS MATERIALIZED (
-        DELETE FROM relpack.suspect WHERE stage = 'flow' RETURNING zoid
-    ), reached AS (
-        SELECT target.zoid, min(frontier.zoid) AS inref
-        FROM frontier
-        CROSS JOIN LATERAL (
-            SELECT zoid FROM relpack.object_inref WHERE inref = frontier.zoid OFFSET 0
-        ) AS target
-        CROSS JOIN LATERAL (
-            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
-        ) AS detached
-        GROUP BY target.zoid
-    ), attached AS (
-        UPDATE relpack.object
-        SET parent = reached.inref, detached_tid = NULL
-        FROM reached
-        WHERE object.zoid = reached.zoid
-        RETURNING object.zoid
-    )
-    INSERT INTO relpack.suspect (zoid, stage)
-    SELECT zoid, 'flow' FROM attached
-    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.flow() IS
-    'Step of relpack.reach(): attaches the detached objects that newly attached ones refer to.';
--- +goose StatementEnd
-
--- sql/flow_narrow.sql
--- +goose StatementBegin
--- The recursive query yields objects in the order of discovery. Each of those
--- that were found has a referrer before it, so that parents can't form a circle.
--- What has the parent that it would get is left alone: below an object that is
--- cut off and held by something else, that is most.
---
--- Statistics have a walk find many times what it does. The hash table that keeps
--- its objects apart is made that large at once, but for work_mem, and zeroed: with
--- 4 MB that took twice as long as the walk. It grows when it has to.
---
--- Arrays are looked up in as subqueries, which a generic plan hashes. As constants
--- they are hashed too, but the planner then looks at each element, and that again
--- for each condition. IS TRUE keeps such a subquery from becoming a join.
-CREATE OR REPLACE FUNCTION relpack.flow_narrow(attached bigint[], cut_off bigint[])
-RETURNS bigint[]
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
-SET work_mem = '64kB'
-SET plan_cache_mode = force_generic_plan
-AS $$
-DECLARE
-    v_limit constant bigint := (relpack.limits()).walk;
-    v_walked bigint[];
-BEGIN
-    WITH RECURSIVE walk (zoid) AS (
-        SELECT zoid FROM unnest(attached) AS begun (zoid)
-        UNION
-        SELECT target.zoid
-        FROM walk
-        CROSS JOIN LATERAL (
-            SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
-        ) AS target
-        WHERE target.zoid IN (SELECT unnest(cut_off))
-           OR EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
-    )
-    SELECT coalesce(array_agg(zoid), '{}') INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
-    UPDATE relpack.object
-    SET parent = chosen.inref, detached_tid = NULL
-    FROM (
-        SELECT DISTINCT ON (target.zoid) target.zoid, walked.zoid AS inref
-        FROM unnest(v_walked) WITH ORDINALITY AS walked (zoid, place)
-        CROSS JOIN LATERAL (
-            SELECT zoid
-            FROM relpack.object_inref
-            WHERE inref = walked.zoid
-              AND (zoid IN (SELECT unnest(v_walked))) IS TRUE
-              AND zoid NOT IN (SELECT unnest(attached))
-            OFFSET 0
-        ) AS target
-        ORDER BY target.zoid, walked.place
-    ) AS chosen
-    WHERE object.zoid = chosen.zoid AND object.parent IS DISTINCT FROM chosen.inref;
-    DELETE FROM relpack.suspect WHERE zoid = ANY (v_walked);
-    IF cardinality(v_walked) < v_limit THEN
-        RETURN v_walked;
-    END IF;
-    -- Cut short: some of what was found refers to more.
-    INSERT INTO relpack.suspect (zoid, stage)
-    SELECT walked.zoid, 'flow'
-    FROM unnest(v_walked) AS walked (zoid)
-    CROSS JOIN LATERAL (
-        SELECT
-        FROM (
-            SELECT zoid
-            FROM relpack.object_inref
-            WHERE inref = walked.zoid AND (zoid IN (SELECT unnest(v_walked))) IS NOT TRUE
-            OFFSET 0
-        ) AS target
-        WHERE target.zoid IN (SELECT unnest(cut_off))
-           OR EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
-        LIMIT 1
-    ) AS more;
-    RETURN v_walked;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.flow_narrow(bigint[], bigint[]) IS
-    'Step of relpack.reach(): relpack.flow() from a few attached objects, many levels at once, to detached objects '
-    'and to those that are about to be; returns all that are attached then.';
--- +goose StatementEnd
-
 -- sql/forget_missing.sql
 -- +goose StatementBegin
 -- Nothing hangs on a node that is detached, so that it can go without a walk.
@@ -2644,7 +2381,7 @@ SET enable_mergejoin = off
 SET enable_seqscan = off
 AS $$
 DECLARE
-    v_limit constant bigint := (relpack.limits()).together;
+    v_limit constant bigint := (relpack.walk_limits()).together;
     v_gone bigint[];
     v_objects bigint;
     v_inrefs bigint;
@@ -2760,7 +2497,116 @@ $$;
 
 COMMENT ON FUNCTION relpack.grace_began(timestamptz) IS
     'When another storage ceased to refer to this one, if nothing can be deleted with this pack time because of that '
-    '(relpack.capped_tid); else NULL.';
+    '(relpack.grace_cap); else NULL.';
+-- +goose StatementEnd
+
+-- sql/grace_cap.sql
+-- +goose StatementBegin
+-- What may be deleted, as a tid. A commit gets its tid before it becomes
+-- visible: of a transaction that began in between, its start does not tell
+-- whether it saw what was cut off attached. That it began after the states
+-- were read does. Where none is open nothing is held, and a clock that was set
+-- back doesn't matter. What is younger than the last look at another storage may
+-- be referred to there by now. What another one has ceased to refer to was in use
+-- until then: nothing of it goes before the grace is over, while a transaction is
+-- open that began before, or without a look at the others since.
+CREATE OR REPLACE FUNCTION relpack.grace_cap(pack_time timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_until timestamptz := coalesce(pack_time, 'infinity');
+    v_oldest timestamptz;
+    v_looked timestamptz := (SELECT min(looked) FROM relpack.referred_by);
+BEGIN
+    IF v_until < 'infinity' THEN
+        v_oldest := relpack.grace_oldest_transaction();
+        v_until := least(v_until, clock_timestamp(), v_oldest);
+    END IF;
+    IF least(v_until, v_looked) <= (SELECT unreferred FROM relpack.storage) THEN
+        RETURN 0;
+    END IF;
+    RETURN greatest(0, least(
+        relpack.time_to_tid(v_until),
+        CASE WHEN v_looked < 'infinity' THEN relpack.time_to_tid(v_looked) - 1 END,
+        (SELECT min(capture.watermark) - 1
+         FROM relpack.capture
+         WHERE capture.read_until >= v_oldest)));
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.grace_cap(timestamptz) IS
+    'Up to which tid a pack with this pack time deletes: that of relpack.capped_pack_time(), less than that of any '
+    'capture whose states were read after the oldest open transaction of other clients began, and less than that of '
+    'the last look at any storage in relpack.referred_by. 0 where another storage has ceased to refer to this one no '
+    'earlier than that.';
+-- +goose StatementEnd
+
+-- sql/grace_oldest_transaction.sql
+-- +goose StatementBegin
+-- Where we may not see since when a transaction is open, we don't guess. Server
+-- processes such as autovacuum have no user and hold nothing of ours. Whose
+-- track_activities was off at BEGIN has no start, though it be on by now; who is
+-- about to begin has none yet, which is over when one looks again.
+CREATE OR REPLACE FUNCTION relpack.grace_oldest_transaction()
+RETURNS timestamptz
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_oldest timestamptz;
+    v_hidden integer;
+    v_untracked integer;
+    v_unknown text[];
+    v_looks integer := 0;
+BEGIN
+    LOOP
+        SELECT min(activity.xact_start),
+               min(activity.pid) FILTER (WHERE activity.backend_start IS NULL),
+               min(activity.pid) FILTER (
+                   WHERE activity.xact_start IS NULL AND (v_looks = 0 OR xact.id = ANY (v_unknown))),
+               array_agg(xact.id) FILTER (
+                   WHERE activity.xact_start IS NULL AND (v_looks = 0 OR xact.id = ANY (v_unknown)))
+        INTO v_oldest, v_hidden, v_untracked, v_unknown
+        FROM pg_stat_activity AS activity
+        CROSS JOIN LATERAL (
+            SELECT pg_locks.virtualxid AS id
+            FROM pg_locks
+            WHERE pg_locks.pid = activity.pid AND pg_locks.locktype = 'virtualxid'
+              AND pg_locks.virtualxid = pg_locks.virtualtransaction AND pg_locks.granted
+        ) AS xact
+        WHERE activity.datname = current_database()
+          AND activity.pid <> pg_backend_pid()
+          AND activity.pid NOT IN (SELECT relpack.own_session())
+          AND activity.usesysid IS NOT NULL
+          AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL);
+        EXIT WHEN v_untracked IS NULL OR v_hidden IS NOT NULL OR v_looks = 6;
+        v_looks := v_looks + 1;
+        PERFORM pg_sleep(0.005 * 2 ^ v_looks), pg_stat_clear_snapshot();
+    END LOOP;
+    IF v_hidden IS NOT NULL THEN
+        RAISE EXCEPTION 'role % may not see when the transaction of pid % began; it may still use what would be deleted',
+                        current_user, v_hidden
+            USING ERRCODE = 'RP002',
+                  HINT = format('Let a superuser run: GRANT pg_read_all_stats TO %I;', current_user);
+    END IF;
+    IF v_untracked IS NOT NULL THEN
+        RAISE EXCEPTION 'the server does not know when the transaction of pid % began; it may still use what would be deleted',
+                        v_untracked
+            USING ERRCODE = 'RP002',
+                  HINT = 'track_activities is off in that session, or was when the transaction began: '
+                         'switch it on, and wait until the transaction has ended.';
+    END IF;
+    RETURN v_oldest;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.grace_oldest_transaction() IS
+    'Since when the oldest open transaction of other clients of this database is open; NULL where there is none. '
+    'Raises RP002 where that can''t be seen.';
 -- +goose StatementEnd
 
 -- sql/graph_identity.sql
@@ -2817,7 +2663,7 @@ BEGIN
     IF NOT FOUND OR v_storage.graph = 'none' THEN
         RETURN NULL;
     END IF;
-    IF v_storage.graph NOT IN ('known', 'doubtful') THEN
+    IF v_storage.graph NOT IN ('current', 'doubtful') THEN
         RETURN CASE WHEN v_storage.graph_identity <> relpack.graph_identity()
                     THEN 'relpack''s own tables were emptied, rewritten or restored while the graph was being built' END;
     END IF;
@@ -2844,143 +2690,6 @@ $$;
 COMMENT ON FUNCTION relpack.graph_lost() IS
     'Which part of the graph is not there any more (restored without its data, emptied, truncated): it has to be '
     'built again. NULL when all of it is there. Counts its rows when the graph may not match the storage, and else takes no time.';
--- +goose StatementEnd
-
--- sql/grow.sql
--- +goose StatementBegin
--- Walks from the root breadth-first and notes the level of each object: what is
--- k references away from the root is on level k. A parent one level above makes
--- the tree as shallow as it can be. Used by a first build and by
--- relpack.reshape(), which both choose the parents afterwards.
---
--- A byte for each place: 0 not reached, else 1 + level. The place of an object is
--- its zoid; where zoids are so sparse that most bytes would be of no use, it is
--- the number of zoids below it in a sorted array. Eight bytes are a word of an
--- array, which PL/pgSQL changes in place; int8send() writes the high byte first,
--- so that in relpack.reached.depths the byte of a place is at place # 7 (XOR).
---
--- A narrow level looks its references up by index, a wide one reads all of them
--- once. A FOR loop over a query sees the bytes as they were when the query began.
--- What lies deeper than a byte can say, and objects beyond grow_zoids, are left
--- to relpack.flow().
-CREATE OR REPLACE FUNCTION relpack.grow()
-RETURNS bigint
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
-SET plan_cache_mode = force_generic_plan
-AS $$
-DECLARE
-    v_limits record := relpack.limits();
-    v_objects bigint := (SELECT objects FROM relpack.storage);
-    v_highest bigint := greatest((SELECT max(zoid) FROM relpack.staged_object), (SELECT max(zoid) FROM relpack.object), 0);
-    v_sparse boolean := v_highest >= least(8 * v_objects, v_limits.grow_zoids);
-    -- A record: an array in a variable of its own would be copied for each row.
-    v_numbered record;
-    v_end bigint := least(v_highest, 9223372036854775806) + 1;
-    v_depths bigint[];
-    v_bytes bytea;
-    v_wide bigint := (SELECT inrefs / v_limits.grow_wide FROM relpack.storage);
-    v_frontier bigint[];
-    v_next bigint[] := '{0}'::bigint[];
-    v_width bigint := 1;
-    v_level bigint := 1;
-    v_reading boolean;
-    v_zoid bigint;
-    v_place bigint;
-    v_total bigint := 1;
-    v_depth bigint := 0;
-BEGIN
-    PERFORM relpack.clear_scratch('relpack.reached');
-    SELECT NULL::bigint[] AS zoids INTO v_numbered;
-    IF v_sparse THEN
-        -- The root comes first even where it was written after the watermark and is
-        -- not read yet: nothing else is where the walk begins.
-        SELECT '{0}'::bigint[] || ARRAY(
-            SELECT zoid
-            FROM (SELECT zoid FROM relpack.staged_object UNION ALL SELECT zoid FROM relpack.object) AS stored
-            WHERE zoid > 0
-            ORDER BY zoid
-            LIMIT v_limits.grow_zoids - 1) AS zoids
-        INTO v_numbered;
-        v_end := cardinality(v_numbered.zoids);
-    END IF;
-    v_depths := array_fill(0::bigint, ARRAY[(greatest(v_end - 1, 0) >> 3)::integer + 1], ARRAY[0]);
-    v_depths[0] := 1;
-    LOOP
-        v_level := v_level + 1;
-        v_frontier := v_next;
-        v_next := '{}'::bigint[];
-        v_reading := v_width > v_wide;
-        v_width := 0;
-        v_bytes := CASE WHEN v_reading THEN (SELECT string_agg(int8send(word), ''::bytea) FROM unnest(v_depths) AS word) END;
-        FOR v_zoid, v_place IN
-            (SELECT edge.zoid, CASE WHEN v_sparse THEN width_bucket(edge.zoid, v_numbered.zoids) - 1 ELSE edge.zoid END
-             FROM relpack.object_inref AS edge
-             WHERE v_reading
-               AND get_byte(v_bytes, CASE
-                   WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.inref, v_numbered.zoids)] = edge.inref
-                                           THEN (width_bucket(edge.inref, v_numbered.zoids) - 1) # 7 END
-                   WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END) = v_level - 1
-               AND get_byte(v_bytes, CASE
-                   WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.zoid, v_numbered.zoids)] = edge.zoid
-                                           THEN (width_bucket(edge.zoid, v_numbered.zoids) - 1) # 7 END
-                   WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END) = 0)
-            UNION ALL
-            (SELECT target.zoid, CASE WHEN v_sparse THEN width_bucket(target.zoid, v_numbered.zoids) - 1 ELSE target.zoid END
-             FROM unnest(v_frontier) AS frontier (zoid)
-             CROSS JOIN LATERAL (
-                 SELECT object_inref.zoid FROM relpack.object_inref WHERE object_inref.inref = frontier.zoid OFFSET 0
-             ) AS target
-             WHERE NOT v_reading
-               AND CASE WHEN v_sparse THEN v_numbered.zoids[width_bucket(target.zoid, v_numbered.zoids)] = target.zoid
-                        ELSE target.zoid BETWEEN 0 AND v_end - 1 END)
-        LOOP
-            IF (v_depths[v_place >> 3] >> ((v_place & 7) << 3)::integer) & 255 = 0 THEN
-                v_depths[v_place >> 3] := v_depths[v_place >> 3] | (v_level << ((v_place & 7) << 3)::integer);
-                v_width := v_width + 1;
-                IF v_width <= v_wide THEN
-                    v_next := v_next || v_zoid;
-                END IF;
-            END IF;
-        END LOOP;
-        v_total := v_total + v_width;
-        v_depth := v_depth + v_width * (v_level - 1);
-        EXIT WHEN v_width = 0 OR v_level = v_limits.grow_levels;
-    END LOOP;
-    INSERT INTO relpack.reached (depths, zoids)
-    SELECT string_agg(int8send(word), ''::bytea), v_numbered.zoids
-    FROM unnest(v_depths) AS word
-    RETURNING depths INTO v_bytes;
-    IF v_width > 0 OR v_sparse AND v_end < v_objects THEN
-        INSERT INTO relpack.suspect (zoid, stage)
-        SELECT DISTINCT edge.inref, 'flow'
-        FROM relpack.object_inref AS edge
-        WHERE get_byte(v_bytes, CASE
-                  WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.inref, v_numbered.zoids)] = edge.inref
-                                          THEN (width_bucket(edge.inref, v_numbered.zoids) - 1) # 7 END
-                  WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END) > 0
-          AND coalesce(get_byte(v_bytes, CASE
-                  WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.zoid, v_numbered.zoids)] = edge.zoid
-                                          THEN (width_bucket(edge.zoid, v_numbered.zoids) - 1) # 7 END
-                  WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END), 0) = 0
-        ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
-    END IF;
-    -- Of what lies deeper than this saw nobody knows how deep it is.
-    UPDATE relpack.storage
-    SET shaped_depth = CASE WHEN NOT EXISTS (SELECT FROM relpack.suspect) THEN v_depth::float8 / v_total END,
-        depth_looked_at = clock_timestamp();
-    RETURN v_total;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.grow() IS
-    'Step of relpack.build_step() and relpack.reshape(): finds how many references each object is away from the root, '
-    'into relpack.reached, and from which objects life has yet to flow on; returns how many were reached.';
 -- +goose StatementEnd
 
 -- sql/guard_graph.sql
@@ -3039,7 +2748,7 @@ BEGIN
     SELECT doomed_until
     INTO v_until
     FROM relpack.storage
-    WHERE doomed_until < least(relpack.time_tid(pack_time), detach_tid);
+    WHERE doomed_until < least(relpack.time_to_tid(pack_time), detach_tid);
     IF v_until IS NULL THEN
         RETURN NULL;
     END IF;
@@ -3050,7 +2759,7 @@ BEGIN
             FROM relpack.object
             WHERE coalesce(object.parent, -1) = -1
               AND coalesce(object.detached_tid, object.tid) > v_until
-              AND coalesce(object.detached_tid, object.tid) <= relpack.time_tid(pack_time)) THEN v_holder
+              AND coalesce(object.detached_tid, object.tid) <= relpack.time_to_tid(pack_time)) THEN v_holder
         END;
 END;
 $$;
@@ -3178,58 +2887,6 @@ $$;
 
 COMMENT ON FUNCTION relpack.in_the_way() IS
     'Names who has held for longest what relpack waits for; NULL: nobody does at this moment.';
--- +goose StatementEnd
-
--- sql/join_packer.sql
--- +goose StatementBegin
--- Held until the transaction ends; relpack.discard_examined() waits for it
--- before it empties the tables. So another pack, which begins with that, finds
--- nothing in them that a session of a lost one still sends.
-CREATE OR REPLACE FUNCTION relpack.join_packer(packer integer)
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM pg_advisory_xact_lock_shared(1919249520, 2),
-            set_config('idle_in_transaction_session_timeout', '10s', true);
-    PERFORM relpack.require_packer_alive(packer);
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.join_packer(integer) IS
-    'Begins a transaction of a second session that sends what was read for the session packer, which must hold the '
-    'pack lock: RP004 otherwise. Takes advisory lock (1919249520, 2) shared.';
--- +goose StatementEnd
-
--- sql/limits.sql
--- +goose StatementBegin
--- Sizes at which one way of doing something gives way to another, in one place
--- so that a test can draw them small and send a handful of objects down every
--- path. A walk must be longer than a narrow frontier, or it could end where it
--- began. STABLE, not IMMUTABLE: plans must not keep what a test replaces.
-CREATE OR REPLACE FUNCTION relpack.limits(
-    OUT narrow bigint, OUT walk bigint, OUT together bigint,
-    OUT climb_inrefs bigint, OUT climb_visits bigint, OUT reshape_share bigint, OUT reshape_least bigint,
-    OUT grow_zoids bigint, OUT grow_levels bigint, OUT grow_wide bigint)
-LANGUAGE sql
-STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT 1000, 100000, 50000,
-           64, 1000000, 16, 10000,
-           67108864, 255, 32;
-$$;
-
-COMMENT ON FUNCTION relpack.limits() IS
-    'narrow: up to so many objects go many levels in one recursive query, more go level by level; '
-    'walk: where such a query stops; together: suspects looked at together; '
-    'climb_inrefs: how many referrers of each are tried first; climb_visits: how many objects relpack.ways_up() looks '
-    'at, or gives up; reshape_...: what share of all objects may be cut off, one in so many, and how many in any '
-    'case, before relpack.reshape() chooses all parents; grow_zoids: for how many objects relpack.grow() has a byte '
-    'each; grow_levels: what such a byte says at most; grow_wide: a level of more objects than the references divided '
-    'by this reads all of them.';
 -- +goose StatementEnd
 
 -- sql/line_up.sql
@@ -3462,168 +3119,6 @@ COMMENT ON FUNCTION relpack.lock_storage() IS
     'does, but before a snapshot is taken. Raises RP002 where there is no such table.';
 -- +goose StatementEnd
 
--- sql/lock_writer.sql
--- +goose StatementBegin
--- BEFORE trigger of every write to object_state. Taken before any row is
--- locked: later, a writer holding rows and a sweep holding the lock exclusively
--- would wait for each other. The two-key form can't meet an object's lock. To set
--- search_path for each of two calls a commit took a fifth of all that the triggers
--- take: there is one name here, with its schema; and it needs nobody else's rights.
-CREATE OR REPLACE FUNCTION relpack.lock_writer()
-RETURNS trigger
-LANGUAGE plpgsql
-VOLATILE
-AS $$
-BEGIN
-    PERFORM pg_catalog.pg_advisory_xact_lock_shared(1919249520, 1);
-    RETURN NULL;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.lock_writer() IS
-    'Trigger function: every writer of object_state holds advisory lock (1919249520, 1) shared until its transaction '
-    'ends. Who holds it exclusively knows that no write is in flight.';
--- +goose StatementEnd
-
--- sql/loosen.sql
--- +goose StatementBegin
--- For objects that nothing hangs on, when nothing is left to cut, so that what is
--- attached is live. One that is detached and that an attached one refers to is
--- attached to it, and life flows on from there; the others are unreachable
--- unless it flows to them.
-CREATE OR REPLACE FUNCTION relpack.loosen(tried bigint[])
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
-AS $$
-DECLARE
-    v_limits record := relpack.limits();
-    v_tries bigint := v_limits.climb_inrefs;
-    v_left bigint[] := tried;
-    v_ways record;
-BEGIN
-    DELETE FROM relpack.suspect WHERE zoid = ANY (tried);
-    LOOP
-        v_ways := relpack.ways_up(v_left, v_tries, v_limits.climb_visits);
-        IF v_ways.visited >= v_limits.climb_visits THEN
-            PERFORM relpack.begin_reshape('much refers to what was cut off');
-            RETURN;
-        END IF;
-        UPDATE relpack.object
-        SET parent = saved.parent, detached_tid = NULL
-        FROM unnest(v_ways.saved, v_ways.parents) AS saved (zoid, parent)
-        WHERE object.zoid = saved.zoid;
-        INSERT INTO relpack.suspect (zoid, stage)
-        SELECT zoid, 'flow' FROM unnest(v_ways.saved) AS saved (zoid);
-        EXIT WHEN v_tries IS NULL;
-        -- A few referrers of each were tried, of which many may be garbage.
-        v_left := ARRAY(
-            SELECT zoid
-            FROM unnest(v_left) AS loose (zoid)
-            WHERE EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = loose.zoid OFFSET v_tries)
-              AND (zoid IN (SELECT unnest(v_ways.saved))) IS NOT TRUE);
-        EXIT WHEN v_left = '{}';
-        v_tries := NULL;
-    END LOOP;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.loosen(bigint[]) IS
-    'Step of relpack.reach(): attaches those of some detached objects that an attached one refers to; the others are suspects no more.';
--- +goose StatementEnd
-
--- sql/mend.sql
--- +goose StatementBegin
--- Makes the tree one again, whatever it has become: what does not hang on the
--- root by parents that refer to their children is detached, and relpack.reach()
--- decides about it. Comes after relpack.apply(), so that the references are
--- what is stored.
-CREATE OR REPLACE FUNCTION relpack.mend()
-RETURNS bigint
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET work_mem = '64MB'
-AS $$
-DECLARE
-    v_now bigint;
-    v_detached bigint;
-BEGIN
-    PERFORM relpack.require_pack_lock();
-    IF EXISTS (SELECT FROM relpack.suspect WHERE stage NOT IN ('climb', 'flow'))
-       OR EXISTS (SELECT FROM relpack.pending) THEN
-        RAISE EXCEPTION 'only a graph that is up to date can be mended' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
-    END IF;
-    IF EXISTS (
-        SELECT
-        FROM relpack.missing
-        WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid)) THEN
-        RAISE EXCEPTION 'the graph is lost: nobody can tell from the storage what hung on missing objects'
-            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it builds the graph again, or names these objects.';
-    END IF;
-    -- Nobody knows when that was cut off: its grace begins now.
-    UPDATE relpack.storage
-    SET noticed_tid = greatest(noticed_tid, relpack.time_tid(clock_timestamp()))
-    RETURNING detach_tid INTO STRICT v_now;
-    DELETE FROM relpack.object_inref
-    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = object_inref.inref);
-    PERFORM relpack.count_dangling();
-    DELETE FROM relpack.suspect
-    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = suspect.zoid);
-    DELETE FROM relpack.doomed
-    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid);
-    DELETE FROM relpack.problem
-    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = problem.zoid);
-    DELETE FROM relpack.foreign_reference
-    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = foreign_reference.inref);
-
-    UPDATE relpack.object
-    SET parent = 0
-    WHERE zoid = 0 AND parent IS DISTINCT FROM 0;
-    UPDATE relpack.object
-    SET detached_tid = NULL
-    WHERE parent IS NOT NULL AND detached_tid IS NOT NULL;
-    WITH detached AS (
-        UPDATE relpack.object
-        SET parent = NULL, detached_tid = v_now
-        WHERE parent IS NOT NULL
-          AND NOT EXISTS (SELECT FROM relpack.tree_zoids() AS tree (zoid) WHERE tree.zoid = object.zoid)
-        RETURNING zoid
-    )
-    INSERT INTO relpack.suspect (zoid, stage)
-    SELECT zoid, 'climb' FROM detached
-    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
-    GET DIAGNOSTICS v_detached = ROW_COUNT;
-    INSERT INTO relpack.suspect (zoid, stage)
-    SELECT child.zoid, 'climb'
-    FROM relpack.object AS child
-    WHERE child.parent IS NULL
-      AND EXISTS (SELECT
-                  FROM relpack.object_inref AS edge
-                  JOIN relpack.object AS referrer ON referrer.zoid = edge.inref
-                  WHERE edge.zoid = child.zoid AND referrer.parent IS NOT NULL)
-    ON CONFLICT DO NOTHING;
-
-    UPDATE relpack.storage
-    SET objects = (SELECT count(*) FROM relpack.object),
-        inrefs = (SELECT count(*) FROM relpack.object_inref),
-        doomed_tid = 0;
-    RETURN v_detached;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.mend() IS
-    'Step of "relpack verify --repair": detaches what does not hang on the root, for relpack.reach() to decide, '
-    'forgets what names no node, and counts again; returns how many it detached.';
--- +goose StatementEnd
-
 -- sql/missing_trigger.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.missing_trigger()
@@ -3813,55 +3308,6 @@ COMMENT ON FUNCTION relpack.note_unreferred() IS
     'grace of all that is unreachable begins.';
 -- +goose StatementEnd
 
--- sql/nothing_new.sql
--- +goose StatementBegin
--- The last question of a sweep, asked with the writers' lock held: was anything
--- written since the graph was settled? What bytes refer to can't be told without
--- decoding them: whoever decodes looks himself, while the lock is held, at a few;
--- for all others whatever was written may refer to garbage.
-CREATE OR REPLACE FUNCTION relpack.nothing_new(last_tid bigint, decoder boolean)
-RETURNS text
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_states bigint;
-    v_bytes bigint;
-BEGIN
-    -- Triggers switched off, a table exchanged: since the run began.
-    IF relpack.doubt() IS NOT NULL
-       OR EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
-       OR coalesce((SELECT max(tid) FROM relpack.stored()), 0) < last_tid THEN
-        RETURN 'stale';
-    END IF;
-    SELECT count(*), coalesce(sum(length(few.state)), 0)
-    INTO v_states, v_bytes
-    FROM (
-        (SELECT stored.state
-         FROM relpack.stored()
-         WHERE stored.tid > (SELECT applied_tid FROM relpack.storage)
-         LIMIT 1001)
-        UNION ALL
-        (SELECT stored.state
-         FROM relpack.write_event
-         LEFT JOIN relpack.stored() ON stored.zoid = write_event.zoid
-         LIMIT 1001)
-    ) AS few;
-    RETURN CASE
-        WHEN v_states = 0 THEN 'nothing new'
-        WHEN NOT decoder OR v_states > 1000 OR v_bytes > 500000 THEN 'stale'
-        ELSE 'undecoded'
-    END;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.nothing_new(bigint, boolean) IS
-    'Step of relpack.sweep(): "nothing new" when nothing was written since the graph was settled; '
-    'else stale, or undecoded where the caller decodes (decoder) and it is little: he looks at relpack.fresh_state() '
-    'while the writers'' lock is held.';
--- +goose StatementEnd
-
 -- sql/oldest_client.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.oldest_client()
@@ -3882,71 +3328,6 @@ $$;
 
 COMMENT ON FUNCTION relpack.oldest_client() IS
     'Names the other client whose transaction is open for longest; NULL: none is.';
--- +goose StatementEnd
-
--- sql/oldest_transaction.sql
--- +goose StatementBegin
--- Where we may not see since when a transaction is open, we don't guess. Server
--- processes such as autovacuum have no user and hold nothing of ours. Whose
--- track_activities was off at BEGIN has no start, though it be on by now; who is
--- about to begin has none yet, which is over when one looks again.
-CREATE OR REPLACE FUNCTION relpack.oldest_transaction()
-RETURNS timestamptz
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_oldest timestamptz;
-    v_hidden integer;
-    v_untracked integer;
-    v_unknown text[];
-    v_looks integer := 0;
-BEGIN
-    LOOP
-        SELECT min(activity.xact_start),
-               min(activity.pid) FILTER (WHERE activity.backend_start IS NULL),
-               min(activity.pid) FILTER (
-                   WHERE activity.xact_start IS NULL AND (v_looks = 0 OR xact.id = ANY (v_unknown))),
-               array_agg(xact.id) FILTER (
-                   WHERE activity.xact_start IS NULL AND (v_looks = 0 OR xact.id = ANY (v_unknown)))
-        INTO v_oldest, v_hidden, v_untracked, v_unknown
-        FROM pg_stat_activity AS activity
-        CROSS JOIN LATERAL (
-            SELECT pg_locks.virtualxid AS id
-            FROM pg_locks
-            WHERE pg_locks.pid = activity.pid AND pg_locks.locktype = 'virtualxid'
-              AND pg_locks.virtualxid = pg_locks.virtualtransaction AND pg_locks.granted
-        ) AS xact
-        WHERE activity.datname = current_database()
-          AND activity.pid <> pg_backend_pid()
-          AND activity.pid NOT IN (SELECT relpack.own_session())
-          AND activity.usesysid IS NOT NULL
-          AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL);
-        EXIT WHEN v_untracked IS NULL OR v_hidden IS NOT NULL OR v_looks = 6;
-        v_looks := v_looks + 1;
-        PERFORM pg_sleep(0.005 * 2 ^ v_looks), pg_stat_clear_snapshot();
-    END LOOP;
-    IF v_hidden IS NOT NULL THEN
-        RAISE EXCEPTION 'role % may not see when the transaction of pid % began; it may still use what would be deleted',
-                        current_user, v_hidden
-            USING ERRCODE = 'RP002',
-                  HINT = format('Let a superuser run: GRANT pg_read_all_stats TO %I;', current_user);
-    END IF;
-    IF v_untracked IS NOT NULL THEN
-        RAISE EXCEPTION 'the server does not know when the transaction of pid % began; it may still use what would be deleted',
-                        v_untracked
-            USING ERRCODE = 'RP002',
-                  HINT = 'track_activities is off in that session, or was when the transaction began: '
-                         'switch it on, and wait until the transaction has ended.';
-    END IF;
-    RETURN v_oldest;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.oldest_transaction() IS
-    'Since when the oldest open transaction of other clients of this database is open; NULL where there is none. '
-    'Raises RP002 where that can''t be seen.';
 -- +goose StatementEnd
 
 -- sql/origin.sql
@@ -4057,7 +3438,7 @@ COMMENT ON FUNCTION relpack.pack_lock_holder() IS
 -- sql/path_to_root.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.path_to_root(
-    zoid bigint, OUT step bigint, OUT object bigint, OUT class text, OUT reachable boolean, OUT missing boolean)
+    start bigint, OUT step bigint, OUT zoid bigint, OUT class text, OUT reachable boolean, OUT missing boolean)
 RETURNS SETOF record
 LANGUAGE sql
 STABLE
@@ -4070,7 +3451,7 @@ AS $$
     WITH RECURSIVE chain AS (
         SELECT 0::bigint AS step, object.zoid, object.parent, object.class, ARRAY[object.zoid] AS met
         FROM relpack.object
-        WHERE object.zoid = path_to_root.zoid
+        WHERE object.zoid = path_to_root.start
         UNION ALL
         SELECT chain.step + 1, object.zoid, object.parent, object.class,
                CASE WHEN chain.parent IS NULL THEN chain.met || object.zoid ELSE chain.met END
@@ -4146,6 +3527,477 @@ COMMENT ON FUNCTION relpack.reach() IS
     '"relpack pack" calls relpack.reach_step() instead, a transaction each.';
 -- +goose StatementEnd
 
+-- sql/reach_attach.sql
+-- +goose StatementBegin
+-- For objects that nothing hangs on, when nothing is left to cut, so that what is
+-- attached is live. One that is detached and that an attached one refers to is
+-- attached to it, and life flows on from there; the others are unreachable
+-- unless it flows to them.
+CREATE OR REPLACE FUNCTION relpack.reach_attach(tried bigint[])
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+DECLARE
+    v_limits record := relpack.walk_limits();
+    v_tries bigint := v_limits.climb_inrefs;
+    v_left bigint[] := tried;
+    v_ways record;
+BEGIN
+    DELETE FROM relpack.suspect WHERE zoid = ANY (tried);
+    LOOP
+        v_ways := relpack.ways_up(v_left, v_tries, v_limits.climb_visits);
+        IF v_ways.visited >= v_limits.climb_visits THEN
+            PERFORM relpack.begin_reshape('much refers to what was cut off');
+            RETURN;
+        END IF;
+        UPDATE relpack.object
+        SET parent = saved.parent, detached_tid = NULL
+        FROM unnest(v_ways.saved, v_ways.parents) AS saved (zoid, parent)
+        WHERE object.zoid = saved.zoid;
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'flow' FROM unnest(v_ways.saved) AS saved (zoid);
+        EXIT WHEN v_tries IS NULL;
+        -- A few referrers of each were tried, of which many may be garbage.
+        v_left := ARRAY(
+            SELECT zoid
+            FROM unnest(v_left) AS loose (zoid)
+            WHERE EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = loose.zoid OFFSET v_tries)
+              AND (zoid IN (SELECT unnest(v_ways.saved))) IS NOT TRUE);
+        EXIT WHEN v_left = '{}';
+        v_tries := NULL;
+    END LOOP;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.reach_attach(bigint[]) IS
+    'Step of relpack.reach(): attaches those of some detached objects that an attached one refers to; the others are suspects no more.';
+-- +goose StatementEnd
+
+-- sql/reach_climb.sql
+-- +goose StatementBegin
+-- Looks for a way up to the root for all suspects together, and attaches those
+-- that have one: the trees below them are alive again without being visited. A
+-- few referrers of each are tried first, as an object may have a million, which
+-- are mostly alive or below it; then all. What is not saved is settled by cut,
+-- sever, loosen and flow, which are exact. Batches can depend on each other: they
+-- are gone through until none gains anything. Where that is dearer than new
+-- parents for all objects, relpack.reshape() chooses these.
+CREATE OR REPLACE FUNCTION relpack.reach_climb()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+DECLARE
+    v_limits record := relpack.walk_limits();
+    v_tries bigint := v_limits.climb_inrefs;
+    v_left bigint := (SELECT greatest(objects, v_limits.reshape_share * v_limits.reshape_least) FROM relpack.storage);
+    v_after bigint;
+    v_batch bigint[];
+    v_batches integer;
+    v_ways record;
+    v_saved bigint;
+    v_found bigint := 0;
+BEGIN
+    UPDATE relpack.suspect
+    SET stage = 'flow'
+    FROM relpack.object
+    WHERE suspect.stage = 'climb' AND object.zoid = suspect.zoid AND object.parent IS NOT NULL;
+    LOOP
+        v_after := -1;
+        v_batches := 0;
+        v_saved := 0;
+        LOOP
+            SELECT array_agg(zoid ORDER BY zoid), max(zoid)
+            INTO v_batch, v_after
+            FROM (
+                SELECT zoid
+                FROM relpack.suspect
+                WHERE stage = 'climb' AND zoid > v_after
+                ORDER BY zoid
+                LIMIT v_limits.together
+            ) AS next;
+            EXIT WHEN v_batch IS NULL;
+            v_batches := v_batches + 1;
+            v_left := v_left - v_limits.reshape_share * cardinality(v_batch);
+            IF v_left < 0 THEN
+                PERFORM relpack.begin_reshape('much has changed');
+                RETURN v_found;
+            END IF;
+            v_ways := relpack.ways_up(v_batch, v_tries, v_limits.climb_visits);
+            v_left := v_left - v_ways.visited;
+            IF v_ways.visited >= v_limits.climb_visits THEN
+                PERFORM relpack.begin_reshape('from what changed it is far to the root');
+                RETURN v_found;
+            END IF;
+            UPDATE relpack.object
+            SET parent = saved.parent, detached_tid = NULL
+            FROM unnest(v_ways.saved, v_ways.parents) AS saved (zoid, parent)
+            WHERE object.zoid = saved.zoid;
+            UPDATE relpack.suspect
+            SET stage = 'flow'
+            WHERE zoid = ANY (v_ways.saved);
+            v_saved := v_saved + coalesce(cardinality(v_ways.saved), 0);
+        END LOOP;
+        v_found := v_found + v_saved;
+        CONTINUE WHEN v_saved > 0 AND v_batches > 1;
+        EXIT WHEN v_tries IS NULL OR NOT EXISTS (
+            SELECT
+            FROM relpack.suspect
+            WHERE suspect.stage = 'climb'
+              AND EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = suspect.zoid OFFSET v_tries));
+        v_tries := NULL;
+    END LOOP;
+    UPDATE relpack.suspect SET stage = 'cut' WHERE stage = 'climb';
+    RETURN v_found;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.reach_climb() IS
+    'Step of relpack.reach(): attaches suspects that have a referrer whose parents lead to the root; returns how many.';
+-- +goose StatementEnd
+
+-- sql/reach_cut.sql
+-- +goose StatementBegin
+-- Detaches the whole subtree of suspects that no climb could save. Only when
+-- nothing is left to cut does a parent prove life. Small frontiers go many
+-- levels at once, as in relpack.reach_flow(). The children of an object are what it
+-- refers to and is the parent of. Where so many objects are to be detached that
+-- new parents for all cost less, relpack.reshape() takes over.
+CREATE OR REPLACE FUNCTION relpack.reach_cut()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+DECLARE
+    v_limits record := relpack.walk_limits();
+    v_detached bigint;
+    v_left bigint;
+    v_cut bigint;
+BEGIN
+    SELECT detach_tid, greatest(objects / v_limits.reshape_share, v_limits.reshape_least) - cut_objects
+    INTO v_detached, v_left
+    FROM relpack.storage;
+    IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut' OFFSET v_limits.narrow) THEN
+        v_cut := relpack.reach_cut_deep(least(v_limits.walk, greatest(v_left, v_limits.narrow) + 1), v_left);
+    ELSE
+        WITH frontier AS MATERIALIZED (
+            UPDATE relpack.suspect SET stage = 'attach' WHERE stage = 'cut' RETURNING zoid
+        ), child AS MATERIALIZED (
+            SELECT target.zoid
+            FROM frontier
+            CROSS JOIN LATERAL (
+                SELECT zoid FROM relpack.object_inref WHERE inref = frontier.zoid OFFSET 0
+            ) AS target
+            CROSS JOIN LATERAL (
+                SELECT FROM relpack.object WHERE zoid = target.zoid AND parent = frontier.zoid AND zoid <> 0 OFFSET 0
+            ) AS attached
+            LIMIT greatest(v_left, 0) + 1
+        ), detached AS (
+            UPDATE relpack.object
+            SET parent = NULL, detached_tid = v_detached
+            FROM child
+            WHERE object.zoid = child.zoid
+            RETURNING object.zoid
+        ), suspected AS (
+            INSERT INTO relpack.suspect (zoid, stage)
+            SELECT zoid, 'cut' FROM detached
+            ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage
+        )
+        SELECT count(*) INTO v_cut FROM detached;
+    END IF;
+    IF v_cut > v_left THEN
+        PERFORM relpack.begin_reshape('much of the tree hangs on what was cut off');
+    ELSE
+        UPDATE relpack.storage SET cut_objects = cut_objects + v_cut;
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.reach_cut() IS
+    'Step of relpack.reach(): detaches the children of suspects that were not saved.';
+-- +goose StatementEnd
+
+-- sql/reach_cut_deep.sql
+-- +goose StatementBegin
+-- A walk that comes to its end has met all there is to cut, so that it can be
+-- decided at once what of it hangs on something else as well.
+CREATE OR REPLACE FUNCTION relpack.reach_cut_deep(most bigint, allowed bigint)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+DECLARE
+    v_walked bigint[];
+BEGIN
+    WITH RECURSIVE walk (zoid) AS (
+        SELECT zoid FROM relpack.suspect WHERE stage = 'cut'
+        UNION ALL
+        SELECT target.zoid
+        FROM walk
+        CROSS JOIN LATERAL (
+            SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
+        ) AS target
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent = walk.zoid AND zoid <> 0 OFFSET 0
+        ) AS child
+    )
+    SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT most) AS bounded;
+    IF cardinality(v_walked) < most THEN
+        PERFORM relpack.reach_split(v_walked);
+        RETURN cardinality(v_walked);
+    ELSIF most > allowed THEN
+        RETURN most;
+    END IF;
+    UPDATE relpack.object
+    SET parent = NULL, detached_tid = (SELECT detach_tid FROM relpack.storage)
+    WHERE zoid = ANY (v_walked) AND parent IS NOT NULL;
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT zoid, 'cut' FROM unnest(v_walked) AS walked (zoid)
+    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+    RETURN most;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.reach_cut_deep(bigint, bigint) IS
+    'Step of relpack.reach(): relpack.reach_cut() for a small frontier, many levels at once, and relpack.reach_split() if it '
+    'comes to its end before it has met so many objects; returns how many. '
+    'Where these are more than are allowed it leaves them alone.';
+-- +goose StatementEnd
+
+-- sql/reach_flow.sql
+-- +goose StatementBegin
+-- Life flows from objects that were attached to every detached object they
+-- refer to, transitively. Small frontiers (a chain, a new document) go many
+-- levels in one recursive query, which stops after a bounded number of
+-- objects; wide ones go level by level in set-based statements. OFFSET 0, here and in the other
+-- walks, keeps each lookup a lookup by index, in the order written: what is
+-- detached may be called one row by statistics, and a reference to be one of
+-- thousands, so that a join would be planned from its wrong end.
+CREATE OR REPLACE FUNCTION relpack.reach_flow()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+SET enable_hashagg = off
+AS $$
+DECLARE
+    v_narrow bigint := (relpack.walk_limits()).narrow;
+BEGIN
+    IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow' OFFSET v_narrow) THEN
+        PERFORM relpack.reach_flow_deep(ARRAY(SELECT zoid FROM relpack.suspect WHERE stage = 'flow'), '{}');
+        RETURN;
+    END IF;
+    WITH frontier AS MATERIALIZED (
+        DELETE FROM relpack.suspect WHERE stage = 'flow' RETURNING zoid
+    ), reached AS (
+        SELECT target.zoid, min(frontier.zoid) AS inref
+        FROM frontier
+        CROSS JOIN LATERAL (
+            SELECT zoid FROM relpack.object_inref WHERE inref = frontier.zoid OFFSET 0
+        ) AS target
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
+        ) AS detached
+        GROUP BY target.zoid
+    ), attached AS (
+        UPDATE relpack.object
+        SET parent = reached.inref, detached_tid = NULL
+        FROM reached
+        WHERE object.zoid = reached.zoid
+        RETURNING object.zoid
+    )
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT zoid, 'flow' FROM attached
+    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.reach_flow() IS
+    'Step of relpack.reach(): attaches the detached objects that newly attached ones refer to.';
+-- +goose StatementEnd
+
+-- sql/reach_flow_deep.sql
+-- +goose StatementBegin
+-- The recursive query yields objects in the order of discovery. Each of those
+-- that were found has a referrer before it, so that parents can't form a circle.
+-- What has the parent that it would get is left alone: below an object that is
+-- cut off and held by something else, that is most.
+--
+-- Statistics have a walk find many times what it does. The hash table that keeps
+-- its objects apart is made that large at once, but for work_mem, and zeroed: with
+-- 4 MB that took twice as long as the walk. It grows when it has to.
+--
+-- Arrays are looked up in as subqueries, which a generic plan hashes. As constants
+-- they are hashed too, but the planner then looks at each element, and that again
+-- for each condition. IS TRUE keeps such a subquery from becoming a join.
+CREATE OR REPLACE FUNCTION relpack.reach_flow_deep(attached bigint[], cut_off bigint[])
+RETURNS bigint[]
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+SET work_mem = '64kB'
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_limit constant bigint := (relpack.walk_limits()).walk;
+    v_walked bigint[];
+BEGIN
+    WITH RECURSIVE walk (zoid) AS (
+        SELECT zoid FROM unnest(attached) AS begun (zoid)
+        UNION
+        SELECT target.zoid
+        FROM walk
+        CROSS JOIN LATERAL (
+            SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
+        ) AS target
+        WHERE target.zoid IN (SELECT unnest(cut_off))
+           OR EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
+    )
+    SELECT coalesce(array_agg(zoid), '{}') INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
+    UPDATE relpack.object
+    SET parent = chosen.inref, detached_tid = NULL
+    FROM (
+        SELECT DISTINCT ON (target.zoid) target.zoid, walked.zoid AS inref
+        FROM unnest(v_walked) WITH ORDINALITY AS walked (zoid, place)
+        CROSS JOIN LATERAL (
+            SELECT zoid
+            FROM relpack.object_inref
+            WHERE inref = walked.zoid
+              AND (zoid IN (SELECT unnest(v_walked))) IS TRUE
+              AND zoid NOT IN (SELECT unnest(attached))
+            OFFSET 0
+        ) AS target
+        ORDER BY target.zoid, walked.place
+    ) AS chosen
+    WHERE object.zoid = chosen.zoid AND object.parent IS DISTINCT FROM chosen.inref;
+    DELETE FROM relpack.suspect WHERE zoid = ANY (v_walked);
+    IF cardinality(v_walked) < v_limit THEN
+        RETURN v_walked;
+    END IF;
+    -- Cut short: some of what was found refers to more.
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT walked.zoid, 'flow'
+    FROM unnest(v_walked) AS walked (zoid)
+    CROSS JOIN LATERAL (
+        SELECT
+        FROM (
+            SELECT zoid
+            FROM relpack.object_inref
+            WHERE inref = walked.zoid AND (zoid IN (SELECT unnest(v_walked))) IS NOT TRUE
+            OFFSET 0
+        ) AS target
+        WHERE target.zoid IN (SELECT unnest(cut_off))
+           OR EXISTS (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND parent IS NULL OFFSET 0)
+        LIMIT 1
+    ) AS more;
+    RETURN v_walked;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.reach_flow_deep(bigint[], bigint[]) IS
+    'Step of relpack.reach(): relpack.reach_flow() from a few attached objects, many levels at once, to detached objects '
+    'and to those that are about to be; returns all that are attached then.';
+-- +goose StatementEnd
+
+-- sql/reach_split.sql
+-- +goose StatementBegin
+-- What all suspects hang on is lost: no climb saved it. Of the objects below,
+-- those that something else refers to that has a parent, and what these refer
+-- to, are alive; the others are detached. Most of what is cut is one or the
+-- other, and is written once. Arrays are looked up in as in
+-- relpack.reach_flow_deep().
+CREATE OR REPLACE FUNCTION relpack.reach_split(cut_off bigint[])
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_held bigint[];
+    v_holders bigint[];
+    v_saved bigint[];
+BEGIN
+    SELECT coalesce(array_agg(loose.zoid), '{}'), coalesce(array_agg(holder.inref), '{}')
+    INTO v_held, v_holders
+    FROM unnest(cut_off) AS loose (zoid)
+    CROSS JOIN LATERAL (
+        SELECT other.inref
+        FROM (
+            SELECT object_inref.inref
+            FROM relpack.object_inref
+            WHERE object_inref.zoid = loose.zoid AND object_inref.inref NOT IN (SELECT unnest(cut_off))
+            OFFSET 0
+        ) AS other
+        CROSS JOIN LATERAL (
+            SELECT FROM relpack.object WHERE zoid = other.inref AND parent IS NOT NULL OFFSET 0
+        ) AS live
+        LIMIT 1
+    ) AS holder;
+    UPDATE relpack.object
+    SET parent = held.inref, detached_tid = NULL
+    FROM unnest(v_held, v_holders) AS held (zoid, inref)
+    WHERE object.zoid = held.zoid;
+    DELETE FROM relpack.suspect WHERE stage = 'cut';
+    v_saved := relpack.reach_flow_deep(v_held, cut_off);
+    UPDATE relpack.object
+    SET parent = NULL, detached_tid = (SELECT detach_tid FROM relpack.storage)
+    WHERE zoid = ANY (cut_off) AND zoid NOT IN (SELECT unnest(v_saved)) AND parent IS NOT NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.reach_split(bigint[]) IS
+    'Step of relpack.reach(): of all objects that hang on suspects in stage cut, these among them, attaches those '
+    'that are alive otherwise and detaches the others.';
+-- +goose StatementEnd
+
 -- sql/reach_step.sql
 -- +goose StatementBegin
 -- The stages in the order in which they may run. An object is "attached" when
@@ -4166,18 +4018,18 @@ BEGIN
     IF v_graph = 'reshaping' THEN
         PERFORM relpack.reshape();
         RETURN true;
-    ELSIF v_graph NOT IN ('known', 'doubtful') THEN
+    ELSIF v_graph NOT IN ('current', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow') THEN
-        PERFORM relpack.flow();
+        PERFORM relpack.reach_flow();
     ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'climb') THEN
-        PERFORM relpack.climb();
+        PERFORM relpack.reach_climb();
     ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut') THEN
-        PERFORM relpack.cut();
-    ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'loose') THEN
-        PERFORM relpack.loosen(ARRAY(
-            SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT (relpack.limits()).together));
+        PERFORM relpack.reach_cut();
+    ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'attach') THEN
+        PERFORM relpack.reach_attach(ARRAY(
+            SELECT zoid FROM relpack.suspect WHERE stage = 'attach' LIMIT (relpack.walk_limits()).together));
     ELSIF (SELECT resettle FROM relpack.storage) THEN
         -- What was suspected may be lost: nothing but the references is believed.
         -- Nobody knows what was alive between a dump and now: what was garbage then
@@ -4185,7 +4037,7 @@ BEGIN
         UPDATE relpack.storage
         SET resettle = false,
             begun_until = 0,
-            noticed_tid = greatest(noticed_tid, relpack.time_tid(clock_timestamp()))
+            noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp()))
         RETURNING detach_tid INTO STRICT v_now;
         UPDATE relpack.object
         SET detached_tid = v_now
@@ -4215,66 +4067,10 @@ COMMENT ON FUNCTION relpack.reach_step() IS
     'One bounded step of relpack.reach(). True while there is more to do.';
 -- +goose StatementEnd
 
--- sql/read_until.sql
+-- sql/referents.sql
 -- +goose StatementBegin
--- Whether a transaction began after states were read is seen by its start
--- (relpack.capped_tid). Those that are open began before, and if the clock was
--- set back since, it is earlier than their start.
-CREATE OR REPLACE FUNCTION relpack.read_until()
-RETURNS timestamptz
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN greatest(
-        clock_timestamp(),
-        (SELECT max(xact_start) FROM pg_stat_activity WHERE datname = current_database()));
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.read_until() IS
-    'The moment for relpack.capture when states have just been read: now, and not before any open transaction began.';
--- +goose StatementEnd
-
--- sql/recount.sql
--- +goose StatementBegin
--- A dump restored without the data of some of our tables leaves references
--- that nobody recorded: tids alone would not show that.
-CREATE OR REPLACE FUNCTION relpack.recount()
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_storage relpack.storage;
-    v_objects bigint := (SELECT count(*) FROM relpack.object);
-    v_inrefs bigint := (SELECT count(*) FROM relpack.object_inref);
-BEGIN
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
-    IF v_inrefs <> v_storage.inrefs THEN
-        RAISE WARNING 'relpack.object_inref has % rows, not %: every object is read again', v_inrefs, v_storage.inrefs;
-        INSERT INTO relpack.pending (zoid)
-        SELECT zoid FROM relpack.stored()
-        ON CONFLICT DO NOTHING;
-        INSERT INTO relpack.pending (zoid)
-        SELECT DISTINCT inref FROM relpack.object_inref
-        ON CONFLICT DO NOTHING;
-    END IF;
-    UPDATE relpack.storage SET objects = v_objects, inrefs = v_inrefs;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.recount() IS
-    'Counts the rows of the graph again when it may not match the storage; with references missing, every object goes to relpack.pending.';
--- +goose StatementEnd
-
--- sql/references.sql
--- +goose StatementBegin
--- Quoted: the name is a key word of SQL.
-CREATE OR REPLACE FUNCTION relpack."references"(
-    zoid bigint, OUT refers_to bigint, OUT class text, OUT size integer, OUT reachable boolean, OUT missing boolean)
+CREATE OR REPLACE FUNCTION relpack.referents(
+    referrer bigint, OUT zoid bigint, OUT class text, OUT size integer, OUT reachable boolean, OUT missing boolean)
 RETURNS SETOF record
 LANGUAGE sql
 STABLE
@@ -4285,11 +4081,11 @@ AS $$
     FROM relpack.object_inref
     LEFT JOIN relpack.object ON object.zoid = object_inref.zoid
     LEFT JOIN relpack.class ON class.id = object.class
-    WHERE object_inref.inref = "references".zoid
+    WHERE object_inref.inref = referents.referrer
     ORDER BY object_inref.zoid;
 $$;
 
-COMMENT ON FUNCTION relpack."references"(bigint) IS
+COMMENT ON FUNCTION relpack.referents(bigint) IS
     'The objects that this one refers to, as of the last pack, with class, size in bytes, and whether they can be '
     'reached from the root. class is NULL for one that is not stored (a dangling reference); '
     'missing: its row vanished since relpack read it.';
@@ -4298,7 +4094,7 @@ COMMENT ON FUNCTION relpack."references"(bigint) IS
 -- sql/referrers.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.referrers(
-    zoid bigint, OUT inref bigint, OUT class text, OUT size integer, OUT reachable boolean, OUT missing boolean)
+    referent bigint, OUT zoid bigint, OUT class text, OUT size integer, OUT reachable boolean, OUT missing boolean)
 RETURNS SETOF record
 LANGUAGE sql
 STABLE
@@ -4309,7 +4105,7 @@ AS $$
     FROM relpack.object_inref
     LEFT JOIN relpack.object ON object.zoid = object_inref.inref
     LEFT JOIN relpack.class ON class.id = object.class
-    WHERE object_inref.zoid = referrers.zoid
+    WHERE object_inref.zoid = referrers.referent
     ORDER BY object_inref.inref;
 $$;
 
@@ -4339,246 +4135,58 @@ COMMENT ON FUNCTION relpack.release_pack_lock() IS
     'Releases what relpack.try_pack_lock() took in this session.';
 -- +goose StatementEnd
 
--- sql/report_applied.sql
+-- sql/require_blob_owner.sql
 -- +goose StatementBegin
--- AFTER row trigger of object_state, ENABLE REPLICA: logical replication (and
--- pglogical) applies rows without firing triggers of a statement. Elsewhere it
--- never fires, so that commits don't pay for it. The lock comes first, in a
--- statement of its own, for the reason that relpack.report_write has.
-CREATE OR REPLACE FUNCTION relpack.report_applied()
-RETURNS trigger
+-- Chunks of a blob are unlinked by RelStorage's trigger on blob_chunk. A DELETE
+-- in object_state gets there by the foreign key, which acts with the rights of
+-- blob_chunk's owner, whoever deletes; and a large object belongs to the role
+-- that stored it. Most storages have one owner for all: that is seen at once.
+CREATE OR REPLACE FUNCTION relpack.require_blob_owner()
+RETURNS void
 LANGUAGE plpgsql
-VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, relpack, pg_temp
-AS $$
-BEGIN
-    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
-        -- Renamed, or moved away, it goes on as if relpack were not there; nobody
-        -- gets anything from a trigger on a table of his own.
-        RETURN NULL;
-    END IF;
-    -- Restored from a dump without relpack's tables: the site goes on.
-    IF to_regclass('relpack.storage') IS NULL THEN
-        RETURN NULL;
-    END IF;
-    IF (tg_op = 'DELETE' AND (pg_typeof(OLD.zoid), pg_typeof(OLD.tid)) <> ('bigint'::regtype, 'bigint'::regtype))
-       OR (tg_op <> 'DELETE' AND (pg_typeof(NEW.zoid), pg_typeof(NEW.tid)) <> ('bigint'::regtype, 'bigint'::regtype)) THEN
-        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    PERFORM pg_advisory_xact_lock_shared(1919249520, 1);
-    INSERT INTO relpack.write_event (kind, zoid, tid)
-    SELECT CASE tg_op WHEN 'DELETE' THEN 'deleted' ELSE 'written' END, applied.zoid, applied.tid
-    FROM relpack.storage
-    CROSS JOIN LATERAL (
-        SELECT OLD.zoid, OLD.tid WHERE tg_op = 'DELETE'
-        UNION ALL
-        SELECT NEW.zoid, NEW.tid WHERE tg_op <> 'DELETE'
-    ) AS applied
-    WHERE storage.graph <> 'none'
-      AND (tg_op = 'DELETE'
-           OR applied.tid <= storage.watermark
-           OR current_setting('transaction_isolation') <> 'read committed');
-    RETURN NULL;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.report_applied() IS
-    'Trigger function: reports rows that logical replication applies, one by one, as relpack.report_write() and '
-    'relpack.report_delete() report those of a statement.';
--- +goose StatementEnd
-
--- sql/report_delete.sql
--- +goose StatementBegin
--- AFTER DELETE trigger of object_state. A sweep cleans the graph itself and
--- needs no event; it says so by naming its transaction, and only objects that
--- are doomed are taken at its word.
-CREATE OR REPLACE FUNCTION relpack.report_delete()
-RETURNS trigger
-LANGUAGE plpgsql
-VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, relpack, pg_temp
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+SET enable_hashjoin = on
+SET enable_mergejoin = on
+SET enable_seqscan = on
 AS $$
 DECLARE
-    v_known boolean;
+    v_owner oid := (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.blob_chunk'));
+    v_foreign oid[];
+    v_count bigint;
+    v_zoids bigint[];
 BEGIN
-    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
-        -- Renamed, or moved away, it goes on as if relpack were not there; nobody
-        -- gets anything from a trigger on a table of his own.
-        RETURN NULL;
+    IF v_owner IS NULL OR current_setting('lo_compat_privileges')::boolean THEN
+        RETURN;
     END IF;
-    -- Restored from a dump without relpack's tables: the site goes on.
-    IF to_regclass('relpack.storage') IS NULL THEN
-        RETURN NULL;
+    SELECT array_agg(known.lomowner)
+    INTO v_foreign
+    FROM (SELECT DISTINCT lomowner FROM pg_largeobject_metadata) AS known
+    WHERE NOT pg_has_role(v_owner, known.lomowner, 'USAGE');
+    IF v_foreign IS NULL THEN
+        RETURN;
     END IF;
-    -- On a table of another shape, the casts of its types would run with the
-    -- rights of relpack's owner.
-    IF (SELECT (pg_typeof(few.zoid), pg_typeof(few.tid), pg_typeof(few.state))
-               <> ('bigint'::regtype, 'bigint'::regtype, 'bytea'::regtype)
-        FROM deleted AS few
-        LIMIT 1) THEN
-        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+    SELECT count(*), (array_agg(DISTINCT blob_chunk.zoid))[1:10], array_agg(DISTINCT known.lomowner)
+    INTO v_count, v_zoids, v_foreign
+    FROM relpack.doomed
+    JOIN public.blob_chunk ON blob_chunk.zoid = doomed.zoid
+    JOIN pg_largeobject_metadata AS known ON known.oid = blob_chunk.chunk
+    WHERE known.lomowner = ANY (v_foreign);
+    IF v_count > 0 THEN
+        RAISE EXCEPTION '% large objects that would be deleted belong to %, and blob_chunk to %, which may not unlink them',
+                        v_count, array_to_string(v_foreign::regrole[], ', '), v_owner::regrole
+            USING ERRCODE = 'RP002',
+                  DETAIL = format('Blobs: %s', array_to_string(v_zoids, ', ')),
+                  HINT = (SELECT string_agg(format('GRANT %s TO %s;', owner::regrole, v_owner::regrole), ' ' ORDER BY owner)
+                          FROM unnest(v_foreign) AS owner);
     END IF;
-    -- While the graph is built there is no index to look an object up by.
-    v_known := (SELECT graph IN ('known', 'doubtful') FROM relpack.storage);
-    IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN
-        INSERT INTO relpack.write_event (kind, zoid, tid)
-        SELECT 'deleted', deleted.zoid, deleted.tid
-        FROM deleted
-        WHERE NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = deleted.zoid);
-    ELSE
-        INSERT INTO relpack.write_event (kind, zoid, tid)
-        SELECT 'deleted', deleted.zoid, deleted.tid
-        FROM deleted;
-    END IF;
-    -- A plain state of a blob names the class in its first bytes. What does, or
-    -- isn't plain, is none if the graph knows another class of this very revision
-    -- (after a reload the zoid may be another object's).
-    INSERT INTO relpack.blob_removal (zoid, tid)
-    SELECT deleted.zoid, deleted.tid
-    FROM deleted
-    LEFT JOIN LATERAL (
-        SELECT known.class
-        FROM relpack.object AS known
-        WHERE v_known AND known.zoid = deleted.zoid AND known.tid = deleted.tid
-        OFFSET 0
-    ) AS object ON true
-    WHERE (deleted.state IS NULL
-           OR substring(deleted.state FROM 1 FOR 1) = '.'
-           OR position('ZODB.blob'::bytea IN substring(deleted.state FROM 1 FOR 64)) > 0)
-      AND coalesce(object.class, 0) IN (0, 1)
-    ON CONFLICT DO NOTHING;
-    RETURN NULL;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.report_delete() IS
-    'Trigger function: reports deleted objects, and puts blobs among them into relpack.blob_removal, even if others delete them.';
--- +goose StatementEnd
-
--- sql/report_move.sql
--- +goose StatementBegin
--- AFTER UPDATE row trigger of object_state, for rows whose zoid was changed: the
--- statement's trigger sees the new ones alone. RelStorage never does it; who
--- mends a storage in psql may. Nothing is cast on the way: on a table of another
--- shape that would run code of its owner with the rights of relpack's.
-CREATE OR REPLACE FUNCTION relpack.report_move()
-RETURNS trigger
-LANGUAGE plpgsql
-VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, relpack, pg_temp
-AS $$
-BEGIN
-    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
-        -- See relpack.report_delete.
-        RETURN NULL;
-    END IF;
-    IF pg_typeof(OLD.zoid) <> 'bigint'::regtype OR pg_typeof(OLD.tid) <> 'bigint'::regtype THEN
-        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    -- Restored from a dump without relpack's tables: the site goes on.
-    IF to_regclass('relpack.storage') IS NULL THEN
-        RETURN NULL;
-    END IF;
-    INSERT INTO relpack.write_event (kind, zoid, tid)
-    VALUES ('deleted', OLD.zoid, OLD.tid);
-    RETURN NULL;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.report_move() IS
-    'Trigger function: reports the old zoid of rows that got another.';
--- +goose StatementEnd
-
--- sql/report_truncate.sql
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION relpack.report_truncate()
-RETURNS trigger
-LANGUAGE plpgsql
-VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, relpack, pg_temp
-AS $$
-BEGIN
-    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
-        -- Renamed, or moved away, it goes on as if relpack were not there; nobody
-        -- gets anything from a trigger on a table of his own.
-        RETURN NULL;
-    END IF;
-    -- Restored from a dump without relpack's tables: the site goes on.
-    IF to_regclass('relpack.storage') IS NULL THEN
-        RETURN NULL;
-    END IF;
-    INSERT INTO relpack.write_event (kind) VALUES ('truncated');
-    -- What is loaded next may use the same oids and tids.
-    DELETE FROM relpack.blob_removal;
-    RETURN NULL;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.report_truncate() IS
-    'Trigger function: reports a TRUNCATE of object_state and empties relpack.blob_removal.';
--- +goose StatementEnd
-
--- sql/report_write.sql
--- +goose StatementBegin
--- AFTER INSERT and AFTER UPDATE trigger of object_state. Commits have a tid
--- above the watermark and are found by it; only other writes make an event.
--- The lock was taken in an earlier statement (relpack.lock_writer), so that
--- this one's snapshot shows the watermark as it is under the lock, unless the
--- transaction is not READ COMMITTED: then every row makes an event. On a table
--- of another shape, the casts and operators of its types would run with the
--- rights of relpack's owner: that is refused before a row is looked at. To set
--- search_path for every call took an eighth of what a commit pays for the
--- triggers: names and operators have their schemas instead.
-CREATE OR REPLACE FUNCTION relpack.report_write()
-RETURNS trigger
-LANGUAGE plpgsql
-VOLATILE SECURITY DEFINER
-AS $$
-DECLARE
-    v_watermark bigint;
-    v_silent boolean;
-BEGIN
-    IF tg_table_schema OPERATOR(pg_catalog.<>) 'public' OR tg_table_name OPERATOR(pg_catalog.<>) 'object_state' THEN
-        -- See relpack.report_delete.
-        RETURN NULL;
-    END IF;
-    -- Restored from a dump without relpack's tables: the site goes on.
-    IF pg_catalog.to_regclass('relpack.storage') IS NULL THEN
-        RETURN NULL;
-    END IF;
-    -- The INSERT alone would do, but is begun in vain for nearly every commit.
-    IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'read committed' THEN
-        SELECT storage.watermark,
-               storage.graph OPERATOR(pg_catalog.=) 'none'
-               OR NOT EXISTS (
-                   SELECT
-                   FROM written
-                   WHERE CASE WHEN pg_catalog.pg_typeof(written.tid) OPERATOR(pg_catalog.=) 'bigint'::pg_catalog.regtype
-                              THEN written.tid OPERATOR(pg_catalog.>) storage.watermark
-                         END IS NOT TRUE)
-        INTO v_watermark, v_silent
-        FROM relpack.storage;
-        IF v_silent THEN
-            RETURN NULL;
-        END IF;
-    END IF;
-    IF (SELECT pg_catalog.pg_typeof(written.tid) OPERATOR(pg_catalog.<>) 'bigint'::pg_catalog.regtype
-               OR pg_catalog.pg_typeof(written.zoid) OPERATOR(pg_catalog.<>) 'bigint'::pg_catalog.regtype
-        FROM written
-        LIMIT 1) THEN
-        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    INSERT INTO relpack.write_event (kind, zoid, tid)
-    SELECT 'written', written.zoid, written.tid
-    FROM written
-    WHERE (written.tid OPERATOR(pg_catalog.>) v_watermark) IS NOT TRUE;
-    RETURN NULL;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.report_write() IS
-    'Trigger function: reports rows whose tid is not above the watermark (restored rows, zodbconvert), and all rows '
-    'of transactions that are not READ COMMITTED. An ordinary commit reports nothing.';
+COMMENT ON FUNCTION relpack.require_blob_owner() IS
+    'Raises RP002 when large objects of what is in relpack.doomed belong to a role that the owner of blob_chunk is no '
+    'member of: their deletion would fail.';
 -- +goose StatementEnd
 
 -- sql/require_cut_off.sql
@@ -4734,60 +4342,6 @@ COMMENT ON FUNCTION relpack.require_deleted(regclass, bigint[]) IS
     'to be deleted, is not empty; RP003 (stale) where they are not the same rows, or no trigger can have kept them.';
 -- +goose StatementEnd
 
--- sql/require_large_objects.sql
--- +goose StatementBegin
--- Chunks of a blob are unlinked by RelStorage's trigger on blob_chunk. A DELETE
--- in object_state gets there by the foreign key, which acts with the rights of
--- blob_chunk's owner, whoever deletes; and a large object belongs to the role
--- that stored it. Most storages have one owner for all: that is seen at once.
-CREATE OR REPLACE FUNCTION relpack.require_large_objects()
-RETURNS void
-LANGUAGE plpgsql
-STABLE
-SET search_path = pg_catalog, pg_temp
-SET work_mem = '64MB'
-SET enable_hashjoin = on
-SET enable_mergejoin = on
-SET enable_seqscan = on
-AS $$
-DECLARE
-    v_owner oid := (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.blob_chunk'));
-    v_foreign oid[];
-    v_count bigint;
-    v_zoids bigint[];
-BEGIN
-    IF v_owner IS NULL OR current_setting('lo_compat_privileges')::boolean THEN
-        RETURN;
-    END IF;
-    SELECT array_agg(known.lomowner)
-    INTO v_foreign
-    FROM (SELECT DISTINCT lomowner FROM pg_largeobject_metadata) AS known
-    WHERE NOT pg_has_role(v_owner, known.lomowner, 'USAGE');
-    IF v_foreign IS NULL THEN
-        RETURN;
-    END IF;
-    SELECT count(*), (array_agg(DISTINCT blob_chunk.zoid))[1:10], array_agg(DISTINCT known.lomowner)
-    INTO v_count, v_zoids, v_foreign
-    FROM relpack.doomed
-    JOIN public.blob_chunk ON blob_chunk.zoid = doomed.zoid
-    JOIN pg_largeobject_metadata AS known ON known.oid = blob_chunk.chunk
-    WHERE known.lomowner = ANY (v_foreign);
-    IF v_count > 0 THEN
-        RAISE EXCEPTION '% large objects that would be deleted belong to %, and blob_chunk to %, which may not unlink them',
-                        v_count, array_to_string(v_foreign::regrole[], ', '), v_owner::regrole
-            USING ERRCODE = 'RP002',
-                  DETAIL = format('Blobs: %s', array_to_string(v_zoids, ', ')),
-                  HINT = (SELECT string_agg(format('GRANT %s TO %s;', owner::regrole, v_owner::regrole), ' ' ORDER BY owner)
-                          FROM unnest(v_foreign) AS owner);
-    END IF;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.require_large_objects() IS
-    'Raises RP002 when large objects of what is in relpack.doomed belong to a role that the owner of blob_chunk is no '
-    'member of: their deletion would fail.';
--- +goose StatementEnd
-
 -- sql/require_no_holes.sql
 -- +goose StatementBegin
 -- A graph that is built anew knows nothing of what hung on rows that vanished:
@@ -4803,7 +4357,7 @@ SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
 AS $$
 DECLARE
-    v_built boolean := EXISTS (SELECT FROM relpack.storage WHERE graph IN ('known', 'doubtful', 'reshaping'));
+    v_built boolean := EXISTS (SELECT FROM relpack.storage WHERE graph IN ('current', 'doubtful', 'reshaping'));
     v_missing text;
     v_unseen bigint[];
 BEGIN
@@ -5120,7 +4674,7 @@ BEGIN
     IF v_storage.graph = 'reshaping' THEN
         RAISE EXCEPTION 'new parents are being chosen for all objects'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
-    ELSIF v_storage.graph NOT IN ('known', 'doubtful') THEN
+    ELSIF v_storage.graph NOT IN ('current', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF v_doubt IS NOT NULL THEN
@@ -5351,15 +4905,15 @@ DECLARE
     v_inrefs bigint[];
 BEGIN
     IF NOT EXISTS (SELECT FROM relpack.reached) THEN
-        PERFORM relpack.grow();
+        PERFORM relpack.build_mark();
         PERFORM relpack.list_ranges();
         RETURN;
     END IF;
     SELECT fill_range.* INTO v_range FROM relpack.fill_range ORDER BY first_zoid LIMIT 1;
     IF NOT FOUND THEN
-        PERFORM relpack.clear_scratch('relpack.reached');
+        PERFORM relpack.scratch_clear('relpack.reached');
         UPDATE relpack.storage
-        SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'known' END,
+        SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'current' END,
             scan_disturbed = false;
         RETURN;
     END IF;
@@ -5429,7 +4983,7 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT * INTO STRICT v_storage FROM relpack.storage;
-    IF v_storage.graph NOT IN ('known', 'doubtful') OR EXISTS (SELECT FROM relpack.suspect)
+    IF v_storage.graph NOT IN ('current', 'doubtful') OR EXISTS (SELECT FROM relpack.suspect)
        OR v_storage.shaped_depth IS NULL OR v_storage.depth_looked_at > clock_timestamp() - interval '1 day' THEN
         RETURN false;
     END IF;
@@ -5629,6 +5183,42 @@ COMMENT ON FUNCTION relpack.scan_resume() IS
     'Goes on with the scan of a first build that was interrupted: a comparison follows it.';
 -- +goose StatementEnd
 
+-- sql/scratch_clear.sql
+-- +goose StatementBegin
+-- DELETE where that is cheaper; else TRUNCATE if it is to be had at once, or,
+-- where DELETE would take seconds, after autovacuum has given way: pg_dump holds
+-- a weak lock on every table for as long as it runs.
+CREATE OR REPLACE FUNCTION relpack.scratch_clear(scratch regclass)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_timeout text := current_setting('lock_timeout');
+    v_bytes bigint := pg_relation_size(scratch);
+BEGIN
+    IF v_bytes > 262144 THEN
+        BEGIN
+            PERFORM set_config('lock_timeout', CASE WHEN v_bytes > 67108864 THEN '3s' ELSE '10ms' END, true);
+            EXECUTE format('TRUNCATE %s', scratch);
+            PERFORM set_config('lock_timeout', v_timeout, true);
+            RETURN;
+        EXCEPTION
+            WHEN lock_not_available THEN
+                NULL;
+        END;
+    END IF;
+    -- Autovacuum locks out everybody for a moment when it gives pages back to
+    -- the file system: that is waited for.
+    EXECUTE format('DELETE FROM %s', scratch);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.scratch_clear(regclass) IS
+    'Empties one of relpack''s scratch tables without waiting for who reads it (pg_dump does).';
+-- +goose StatementEnd
+
 -- sql/set_aside_blobs.sql
 -- +goose StatementBegin
 -- RelStorage's trigger unlinks the large objects of a chunk that is deleted, and
@@ -5727,153 +5317,6 @@ COMMENT ON FUNCTION relpack.set_aside_held(bigint[]) IS
     'table refer to it; returns how many they are.';
 -- +goose StatementEnd
 
--- sql/sever.sql
--- +goose StatementBegin
--- What all suspects hang on is lost: no climb saved it. Of the objects below,
--- those that something else refers to that has a parent, and what these refer
--- to, are alive; the others are detached. Most of what is cut is one or the
--- other, and is written once. Arrays are looked up in as in
--- relpack.flow_narrow().
-CREATE OR REPLACE FUNCTION relpack.sever(cut_off bigint[])
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
-SET plan_cache_mode = force_generic_plan
-AS $$
-DECLARE
-    v_held bigint[];
-    v_holders bigint[];
-    v_saved bigint[];
-BEGIN
-    SELECT coalesce(array_agg(loose.zoid), '{}'), coalesce(array_agg(holder.inref), '{}')
-    INTO v_held, v_holders
-    FROM unnest(cut_off) AS loose (zoid)
-    CROSS JOIN LATERAL (
-        SELECT other.inref
-        FROM (
-            SELECT object_inref.inref
-            FROM relpack.object_inref
-            WHERE object_inref.zoid = loose.zoid AND object_inref.inref NOT IN (SELECT unnest(cut_off))
-            OFFSET 0
-        ) AS other
-        CROSS JOIN LATERAL (
-            SELECT FROM relpack.object WHERE zoid = other.inref AND parent IS NOT NULL OFFSET 0
-        ) AS live
-        LIMIT 1
-    ) AS holder;
-    UPDATE relpack.object
-    SET parent = held.inref, detached_tid = NULL
-    FROM unnest(v_held, v_holders) AS held (zoid, inref)
-    WHERE object.zoid = held.zoid;
-    DELETE FROM relpack.suspect WHERE stage = 'cut';
-    v_saved := relpack.flow_narrow(v_held, cut_off);
-    UPDATE relpack.object
-    SET parent = NULL, detached_tid = (SELECT detach_tid FROM relpack.storage)
-    WHERE zoid = ANY (cut_off) AND zoid NOT IN (SELECT unnest(v_saved)) AND parent IS NOT NULL;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.sever(bigint[]) IS
-    'Step of relpack.reach(): of all objects that hang on suspects in stage cut, these among them, attaches those '
-    'that are alive otherwise and detaches the others.';
--- +goose StatementEnd
-
--- sql/spare.sql
--- +goose StatementBegin
--- What stays keeps what it refers to. As in relpack.flow(), small frontiers go
--- many levels at once.
-CREATE OR REPLACE FUNCTION relpack.spare()
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
-SET enable_hashagg = off
-AS $$
-DECLARE
-    v_narrow bigint := (relpack.limits()).narrow;
-BEGIN
-    IF NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new' OFFSET v_narrow) THEN
-        PERFORM relpack.spare_narrow();
-        RETURN;
-    END IF;
-    WITH frontier AS MATERIALIZED (
-        UPDATE relpack.spared SET stage = 'done' WHERE stage = 'new' RETURNING zoid
-    )
-    INSERT INTO relpack.spared (zoid, stage)
-    SELECT DISTINCT target.zoid, 'new'
-    FROM frontier
-    CROSS JOIN LATERAL (
-        SELECT zoid FROM relpack.object_inref WHERE inref = frontier.zoid OFFSET 0
-    ) AS target
-    CROSS JOIN LATERAL (
-        SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
-    ) AS detached
-    ON CONFLICT DO NOTHING;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.spare() IS
-    'Step of relpack.doom(): spares the unreachable objects that newly spared ones refer to.';
--- +goose StatementEnd
-
--- sql/spare_narrow.sql
--- +goose StatementBegin
--- Little work_mem for the reason that relpack.flow_narrow() has.
-CREATE OR REPLACE FUNCTION relpack.spare_narrow()
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
-SET work_mem = '64kB'
-AS $$
-DECLARE
-    v_limit constant bigint := (relpack.limits()).walk;
-    v_walked bigint[];
-BEGIN
-    WITH RECURSIVE walk (zoid) AS (
-        SELECT zoid FROM relpack.spared WHERE stage = 'new'
-        UNION
-        SELECT target.zoid
-        FROM walk
-        CROSS JOIN LATERAL (
-            SELECT zoid FROM relpack.object_inref WHERE inref = walk.zoid OFFSET 0
-        ) AS target
-        CROSS JOIN LATERAL (
-            SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
-        ) AS detached
-        WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = target.zoid OFFSET 0)
-    )
-    SELECT array_agg(zoid) INTO v_walked FROM (SELECT zoid FROM walk LIMIT v_limit) AS bounded;
-    INSERT INTO relpack.spared (zoid, stage)
-    SELECT zoid, CASE cardinality(v_walked) WHEN v_limit THEN 'new' ELSE 'done' END
-    FROM unnest(v_walked) AS walked (zoid)
-    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.spare_narrow() IS
-    'Step of relpack.doom(): spares what a few spared objects refer to, many levels at once.';
--- +goose StatementEnd
-
 -- sql/spare_referred.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.spare_referred()
@@ -5885,7 +5328,7 @@ AS $$
 BEGIN
     LOOP
         EXIT WHEN NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new');
-        PERFORM relpack.spare();
+        PERFORM relpack.doom_spare();
     END LOOP;
     IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
         RAISE EXCEPTION 'an unreachable object that must stay can''t be decoded: what it refers to is unknown'
@@ -5967,7 +5410,7 @@ BEGIN
            OR ((coalesce(object.detached_tid, object.tid) > pack_tid OR object.tid > v_applied)
                AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
     IF FOUND THEN
-        PERFORM relpack.analyze_spared();
+        PERFORM relpack.doom_analyze();
     END IF;
     PERFORM relpack.spare_referred();
 END;
@@ -5995,17 +5438,17 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 DECLARE
-    v_day_ago bigint := relpack.time_tid(now() - interval '1 day');
+    v_day_ago bigint := relpack.time_to_tid(now() - interval '1 day');
 BEGIN
     SELECT storage.graph,
-           CASE WHEN storage.graph IN ('known', 'doubtful') THEN relpack.doubt() END,
+           CASE WHEN storage.graph IN ('current', 'doubtful') THEN relpack.doubt() END,
            nullif(storage.applied_tid, 0),
-           relpack.tid_time(nullif(storage.applied_tid, 0)),
+           relpack.tid_to_time(nullif(storage.applied_tid, 0)),
            storage.objects - (SELECT count(*) FROM relpack.missing), storage.inrefs
     INTO graph, doubt, applied_tid, applied_until, objects, inrefs
     FROM relpack.storage;
     -- While a graph is built, nodes without a parent mean nothing.
-    IF graph IN ('known', 'doubtful') THEN
+    IF graph IN ('current', 'doubtful') THEN
         SELECT count(*), coalesce(sum(object.size), 0),
                count(*) FILTER (WHERE coalesce(object.detached_tid, object.tid) > v_day_ago),
                coalesce(sum(object.size) FILTER (WHERE coalesce(object.detached_tid, object.tid) > v_day_ago), 0)
@@ -6033,7 +5476,7 @@ BEGIN
     bytes := (SELECT sum(pg_class.relpages::bigint) * current_setting('block_size')::bigint
               FROM pg_class
               WHERE pg_class.relnamespace = 'relpack'::regnamespace AND pg_class.relkind IN ('r', 'i'));
-    IF graph = 'known' THEN
+    IF graph = 'current' THEN
         verified_since := nullif((SELECT min(audited.since) FROM relpack.audited), '-infinity');
     END IF;
     last_pack := (SELECT max(run.finished) FROM relpack.run WHERE run.outcome = 'packed');
@@ -6137,12 +5580,12 @@ BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
     PERFORM relpack.require_unreferred();
-    IF relpack.doomed_otherwise(pack_time) THEN
+    IF relpack.doom_outdated(pack_time) THEN
         PERFORM relpack.doom(pack_time);
     END IF;
     LOOP
         remaining := (SELECT count(*) FROM relpack.doomed);
-        v_batch := relpack.choose_batch(v_limit);
+        v_batch := relpack.sweep_choose(v_limit);
         IF v_batch IS NULL THEN
             outcome := 'done';
             EXIT;
@@ -6175,7 +5618,7 @@ BEGIN
             IF relpack.set_aside_held(v_batch) = 0 THEN
                 outcome := 'busy';
             ELSE
-                PERFORM relpack.spare_set_aside(), relpack.clear_scratch('relpack.spared');
+                PERFORM relpack.spare_set_aside(), relpack.scratch_clear('relpack.spared');
             END IF;
         WHEN 'saturated' THEN
             -- As many as are deleted in 30 ms.
@@ -6259,7 +5702,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
     END IF;
     -- Rather before anything is done in vain; without the lock it proves nothing.
-    IF relpack.nothing_new(v_last, decoder) = 'stale' THEN
+    IF relpack.sweep_recheck(v_last, decoder) = 'stale' THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
     END IF;
     -- What another table's key holds back is to be found here, not by the COMMIT.
@@ -6345,7 +5788,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'RP003',
                               MESSAGE = CASE WHEN relpack.anyone_waits() THEN 'busy' ELSE 'saturated' END;
     END IF;
-    outcome := relpack.nothing_new(v_last, decoder);
+    outcome := relpack.sweep_recheck(v_last, decoder);
     IF outcome = 'stale' THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
     END IF;
@@ -6358,6 +5801,97 @@ COMMENT ON FUNCTION relpack.sweep_batch(bigint[], boolean, boolean) IS
     'All else is raised, as RP003: busy, stale, or saturated where the writers'' lock was not to be had in time: then '
     'call it with saturated, for what is deleted in some 30 ms, and it waits for RelStorage''s commit lock before it '
     'deletes.';
+-- +goose StatementEnd
+
+-- sql/sweep_choose.sql
+-- +goose StatementBegin
+-- Referrers no later than what they refer to: the batch is closed under doomed
+-- referrers where that fits, so that nothing that remains refers to what is
+-- gone. A component larger than the batch is begun, and finished by the next:
+-- no order would keep a circle whole, and those of a site, whose objects refer
+-- to what they are in, are as large as what was deleted. So a few objects at a
+-- time are added with all that refers to them, as long as that fits: what does
+-- not was walked for nothing, and that is little where the batch is nearly full.
+-- Little work_mem, and subqueries, for the reasons that relpack.reach_flow_deep() has.
+CREATE OR REPLACE FUNCTION relpack.sweep_choose(batch integer)
+RETURNS bigint[]
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET enable_memoize = off
+SET max_parallel_workers_per_gather = 0
+SET work_mem = '64kB'
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_batch bigint[] := ARRAY[]::bigint[];
+    v_last bigint := -9223372036854775808;
+    v_step bigint := greatest(batch / 32, 1);  -- so many are tried at a time
+    v_first bigint[];
+    v_more bigint[];
+    v_fits bigint;
+    -- A large object unlinked takes a lock until the transaction ends.
+    v_locks bigint := current_setting('max_locks_per_transaction')::bigint
+                      * current_setting('max_connections')::bigint / 4;
+BEGIN
+    LOOP
+        v_first := ARRAY(
+            SELECT zoid
+            FROM relpack.doomed
+            WHERE zoid > v_last AND zoid NOT IN (SELECT unnest(v_batch))
+            ORDER BY zoid
+            LIMIT least(v_step, batch - cardinality(v_batch))
+        );
+        EXIT WHEN cardinality(v_first) = 0;
+        v_more := v_batch || v_first;
+        -- Most referrers are there already: those are not walked from.
+        v_more := v_more || ARRAY(
+            WITH RECURSIVE closed (zoid) AS (
+                SELECT object_inref.inref
+                FROM relpack.object_inref
+                CROSS JOIN LATERAL (
+                    SELECT FROM relpack.doomed WHERE zoid = object_inref.inref OFFSET 0
+                ) AS chosen
+                WHERE object_inref.zoid = ANY (v_first) AND object_inref.inref NOT IN (SELECT unnest(v_more))
+                UNION
+                SELECT referrer.zoid
+                FROM closed
+                CROSS JOIN LATERAL (
+                    SELECT inref AS zoid FROM relpack.object_inref WHERE zoid = closed.zoid OFFSET 0
+                ) AS referrer
+                CROSS JOIN LATERAL (
+                    SELECT FROM relpack.doomed WHERE zoid = referrer.zoid OFFSET 0
+                ) AS chosen
+                WHERE referrer.zoid NOT IN (SELECT unnest(v_more))
+            )
+            SELECT zoid FROM closed LIMIT batch + 1 - cardinality(v_more)
+        );
+        v_fits := relpack.sweep_fit(v_more, batch, v_locks);
+        IF v_fits = cardinality(v_more) THEN
+            v_batch := v_more;
+            v_last := v_first[cardinality(v_first)];
+            v_step := v_step * 2;
+        ELSIF v_step = 1 AND v_batch = '{}' THEN
+            -- Of what is too large by itself the first part.
+            v_batch := v_more[1:v_fits];
+            EXIT;
+        ELSE
+            EXIT WHEN v_step = 1 OR cardinality(v_batch) >= batch / 2;
+            v_step := greatest(v_step / 4, 1);
+        END IF;
+    END LOOP;
+    RETURN nullif(v_batch, '{}');
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep_choose(integer) IS
+    'The next objects of relpack.doomed to delete together: with all doomed objects that refer to them where that '
+    'fits the batch, and with no more large objects than a quarter of the lock table.';
 -- +goose StatementEnd
 
 -- sql/sweep_decoded.sql
@@ -6447,6 +5981,92 @@ COMMENT ON FUNCTION relpack.sweep_delete(bigint[]) IS
     'there again, lock_not_available when one is locked: the caller rolls back.';
 -- +goose StatementEnd
 
+-- sql/sweep_fit.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.sweep_fit(objects bigint[], batch integer, locks bigint)
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_fits bigint := least(cardinality(objects), batch);
+BEGIN
+    -- In two statements: without the table the second can't be planned.
+    IF to_regclass('public.blob_chunk') IS NULL THEN
+        RETURN v_fits;
+    END IF;
+    -- Most storages have it, and keep their blobs in files.
+    IF NOT EXISTS (SELECT FROM public.blob_chunk) THEN
+        RETURN v_fits;
+    END IF;
+    IF (SELECT count(*) FROM public.blob_chunk WHERE zoid = ANY (objects)) > locks THEN
+        SELECT greatest(count(*) FILTER (WHERE counted.chunks <= locks), 1)
+        INTO v_fits
+        FROM (
+            SELECT sum((SELECT count(*) FROM public.blob_chunk WHERE blob_chunk.zoid = chosen.zoid))
+                       OVER (ORDER BY chosen.place) AS chunks
+            FROM unnest(objects[1:v_fits]) WITH ORDINALITY AS chosen (zoid, place)
+        ) AS counted;
+    END IF;
+    RETURN v_fits;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep_fit(bigint[], integer, bigint) IS
+    'Step of relpack.sweep_choose(): how many of these objects, from the first, are no more than a batch and no more '
+    'large objects than there are locks; at least one.';
+-- +goose StatementEnd
+
+-- sql/sweep_recheck.sql
+-- +goose StatementBegin
+-- The last question of a sweep, asked with the writers' lock held: was anything
+-- written since the graph was settled? What bytes refer to can't be told without
+-- decoding them: whoever decodes looks himself, while the lock is held, at a few;
+-- for all others whatever was written may refer to garbage.
+CREATE OR REPLACE FUNCTION relpack.sweep_recheck(last_tid bigint, decoder boolean)
+RETURNS text
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_states bigint;
+    v_bytes bigint;
+BEGIN
+    -- Triggers switched off, a table exchanged: since the run began.
+    IF relpack.doubt() IS NOT NULL
+       OR EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
+       OR coalesce((SELECT max(tid) FROM relpack.stored()), 0) < last_tid THEN
+        RETURN 'stale';
+    END IF;
+    SELECT count(*), coalesce(sum(length(few.state)), 0)
+    INTO v_states, v_bytes
+    FROM (
+        (SELECT stored.state
+         FROM relpack.stored()
+         WHERE stored.tid > (SELECT applied_tid FROM relpack.storage)
+         LIMIT 1001)
+        UNION ALL
+        (SELECT stored.state
+         FROM relpack.write_event
+         LEFT JOIN relpack.stored() ON stored.zoid = write_event.zoid
+         LIMIT 1001)
+    ) AS few;
+    RETURN CASE
+        WHEN v_states = 0 THEN 'nothing new'
+        WHEN NOT decoder OR v_states > 1000 OR v_bytes > 500000 THEN 'stale'
+        ELSE 'undecoded'
+    END;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep_recheck(bigint, boolean) IS
+    'Step of relpack.sweep(): "nothing new" when nothing was written since the graph was settled; '
+    'else stale, or undecoded where the caller decodes (decoder) and it is little: he looks at relpack.fresh_state() '
+    'while the writers'' lock is held.';
+-- +goose StatementEnd
+
 -- sql/take_back.sql
 -- +goose StatementBegin
 -- What default privileges (ALTER DEFAULT PRIVILEGES) give others on what relpack's
@@ -6498,13 +6118,13 @@ COMMENT ON FUNCTION relpack.take_back(text[]) IS
     'The migrations call it with what they created.';
 -- +goose StatementEnd
 
--- sql/tid_time.sql
+-- sql/tid_to_time.sql
 -- +goose StatementBegin
 -- The moment a transaction id stands for. ZODB counts minutes since 1900 in
 -- months of 31 days in the high half, and sixtieths of a minute in the low half.
 -- A body that is parsed on creation needs no search_path, and can be inlined
 -- into views over many rows.
-CREATE OR REPLACE FUNCTION relpack.tid_time(tid bigint)
+CREATE OR REPLACE FUNCTION relpack.tid_to_time(tid bigint)
 RETURNS timestamptz
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
@@ -6515,8 +6135,8 @@ RETURN make_timestamp(((tid >> 32) / 535680 + 1900)::int, ((tid >> 32) / 44640 %
                        mins => ((tid >> 32) % 60)::int,
                        secs => (tid & 4294967295) * 60.0 / 4294967296.0);
 
-COMMENT ON FUNCTION relpack.tid_time(bigint) IS
-    'The moment a transaction id stands for. Example: SELECT relpack.tid_time(max(tid)) FROM object_state;';
+COMMENT ON FUNCTION relpack.tid_to_time(bigint) IS
+    'The moment a transaction id stands for. Example: SELECT relpack.tid_to_time(max(tid)) FROM object_state;';
 -- +goose StatementEnd
 
 -- sql/tids_ahead.sql
@@ -6533,15 +6153,15 @@ AS $$
         WHEN greatest(storage.clock_tid, storage.noticed_tid) > clock.tid
             THEN format('The clock of the server was ahead when relpack ran: what it found cut off then stays until %s, '
                         'unless --days is negative. "relpack pack --init" forgets that.',
-                        relpack.tid_time(greatest(storage.clock_tid, storage.noticed_tid))::timestamptz(0))
+                        relpack.tid_to_time(greatest(storage.clock_tid, storage.noticed_tid))::timestamptz(0))
         WHEN storage.watermark > clock.tid
             THEN format('The highest transaction id is ahead of the server''s clock: it is of %s. The grace of what relpack found cut off '
                         'goes by the clock. Garbage of the first pack that has such an id stays until then, '
                         'unless --days is negative.',
-                        relpack.tid_time(storage.watermark)::timestamptz(0))
+                        relpack.tid_to_time(storage.watermark)::timestamptz(0))
         END
     FROM relpack.storage
-    CROSS JOIN (SELECT relpack.time_tid(clock_timestamp() + interval '5 minutes') AS tid) AS clock;
+    CROSS JOIN (SELECT relpack.time_to_tid(clock_timestamp() + interval '5 minutes') AS tid) AS clock;
 $$;
 
 COMMENT ON FUNCTION relpack.tids_ahead() IS
@@ -6549,11 +6169,11 @@ COMMENT ON FUNCTION relpack.tids_ahead() IS
     'back since; else NULL.';
 -- +goose StatementEnd
 
--- sql/time_tid.sql
+-- sql/time_to_tid.sql
 -- +goose StatementBegin
--- The first transaction id of a moment; the inverse of relpack.tid_time. In
+-- The first transaction id of a moment; the inverse of relpack.tid_to_time. In
 -- PL/pgSQL, which keeps what it has parsed from one call to the next.
-CREATE OR REPLACE FUNCTION relpack.time_tid(moment timestamptz)
+CREATE OR REPLACE FUNCTION relpack.time_to_tid(moment timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
 IMMUTABLE STRICT PARALLEL SAFE
@@ -6575,9 +6195,9 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.time_tid(timestamptz) IS
+COMMENT ON FUNCTION relpack.time_to_tid(timestamptz) IS
     'The first transaction id of a moment: objects with a tid up to it were written before. '
-    'infinity gives the highest tid. Example: SELECT relpack.time_tid(now() - interval ''1 day'');';
+    'infinity gives the highest tid. Example: SELECT relpack.time_to_tid(now() - interval ''1 day'');';
 -- +goose StatementEnd
 
 -- sql/to_vacuum.sql
@@ -6620,36 +6240,120 @@ COMMENT ON FUNCTION relpack.to_vacuum(bigint) IS
     'NULL: none. RelStorage''s tables are their DBA''s.';
 -- +goose StatementEnd
 
--- sql/tree_zoids.sql
+-- sql/trigger_applied.sql
 -- +goose StatementBegin
--- Every object that hangs on the root by parents. No step keeps more than the
--- last level in memory, which spills to disk beyond work_mem, and each object
--- costs an index lookup however deep it lies: hash joins would read the whole
--- graph once a level.
-CREATE OR REPLACE FUNCTION relpack.tree_zoids()
-RETURNS SETOF bigint
-LANGUAGE sql
-STABLE
-ROWS 1000000
-SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
+-- AFTER row trigger of object_state, ENABLE REPLICA: logical replication (and
+-- pglogical) applies rows without firing triggers of a statement. Elsewhere it
+-- never fires, so that commits don't pay for it. The lock comes first, in a
+-- statement of its own, for the reason that relpack.trigger_write has.
+CREATE OR REPLACE FUNCTION relpack.trigger_applied()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
 AS $$
-    WITH RECURSIVE tree (zoid) AS (
-        SELECT zoid FROM relpack.object WHERE zoid = 0 AND parent = 0
+BEGIN
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
+        -- Renamed, or moved away, it goes on as if relpack were not there; nobody
+        -- gets anything from a trigger on a table of his own.
+        RETURN NULL;
+    END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF (tg_op = 'DELETE' AND (pg_typeof(OLD.zoid), pg_typeof(OLD.tid)) <> ('bigint'::regtype, 'bigint'::regtype))
+       OR (tg_op <> 'DELETE' AND (pg_typeof(NEW.zoid), pg_typeof(NEW.tid)) <> ('bigint'::regtype, 'bigint'::regtype)) THEN
+        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    PERFORM pg_advisory_xact_lock_shared(1919249520, 1);
+    INSERT INTO relpack.write_event (kind, zoid, tid)
+    SELECT CASE tg_op WHEN 'DELETE' THEN 'deleted' ELSE 'written' END, applied.zoid, applied.tid
+    FROM relpack.storage
+    CROSS JOIN LATERAL (
+        SELECT OLD.zoid, OLD.tid WHERE tg_op = 'DELETE'
         UNION ALL
-        SELECT object.zoid
-        FROM tree
-        JOIN relpack.object_inref ON object_inref.inref = tree.zoid
-        JOIN relpack.object ON object.zoid = object_inref.zoid
-        WHERE object.parent = tree.zoid AND object.zoid <> 0
-    )
-    SELECT zoid FROM tree;
+        SELECT NEW.zoid, NEW.tid WHERE tg_op <> 'DELETE'
+    ) AS applied
+    WHERE storage.graph <> 'none'
+      AND (tg_op = 'DELETE'
+           OR applied.tid <= storage.watermark
+           OR current_setting('transaction_isolation') <> 'read committed');
+    RETURN NULL;
+END;
 $$;
 
-COMMENT ON FUNCTION relpack.tree_zoids() IS
-    'Step of relpack.verify(): the objects whose parents lead to the root, found by walking down from it.';
+COMMENT ON FUNCTION relpack.trigger_applied() IS
+    'Trigger function: reports rows that logical replication applies, one by one, as relpack.trigger_write() and '
+    'relpack.trigger_delete() report those of a statement.';
+-- +goose StatementEnd
+
+-- sql/trigger_delete.sql
+-- +goose StatementBegin
+-- AFTER DELETE trigger of object_state. A sweep cleans the graph itself and
+-- needs no event; it says so by naming its transaction, and only objects that
+-- are doomed are taken at its word.
+CREATE OR REPLACE FUNCTION relpack.trigger_delete()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
+AS $$
+DECLARE
+    v_known boolean;
+BEGIN
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
+        -- Renamed, or moved away, it goes on as if relpack were not there; nobody
+        -- gets anything from a trigger on a table of his own.
+        RETURN NULL;
+    END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- On a table of another shape, the casts of its types would run with the
+    -- rights of relpack's owner.
+    IF (SELECT (pg_typeof(few.zoid), pg_typeof(few.tid), pg_typeof(few.state))
+               <> ('bigint'::regtype, 'bigint'::regtype, 'bytea'::regtype)
+        FROM deleted AS few
+        LIMIT 1) THEN
+        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- While the graph is built there is no index to look an object up by.
+    v_known := (SELECT graph IN ('current', 'doubtful') FROM relpack.storage);
+    IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN
+        INSERT INTO relpack.write_event (kind, zoid, tid)
+        SELECT 'deleted', deleted.zoid, deleted.tid
+        FROM deleted
+        WHERE NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = deleted.zoid);
+    ELSE
+        INSERT INTO relpack.write_event (kind, zoid, tid)
+        SELECT 'deleted', deleted.zoid, deleted.tid
+        FROM deleted;
+    END IF;
+    -- A plain state of a blob names the class in its first bytes. What does, or
+    -- isn't plain, is none if the graph knows another class of this very revision
+    -- (after a reload the zoid may be another object's).
+    INSERT INTO relpack.blob_removal (zoid, tid)
+    SELECT deleted.zoid, deleted.tid
+    FROM deleted
+    LEFT JOIN LATERAL (
+        SELECT known.class
+        FROM relpack.object AS known
+        WHERE v_known AND known.zoid = deleted.zoid AND known.tid = deleted.tid
+        OFFSET 0
+    ) AS object ON true
+    WHERE (deleted.state IS NULL
+           OR substring(deleted.state FROM 1 FOR 1) = '.'
+           OR position('ZODB.blob'::bytea IN substring(deleted.state FROM 1 FOR 64)) > 0)
+      AND coalesce(object.class, 0) IN (0, 1)
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trigger_delete() IS
+    'Trigger function: reports deleted objects, and puts blobs among them into relpack.blob_removal, even if others delete them.';
 -- +goose StatementEnd
 
 -- sql/trigger_identity.sql
@@ -6698,6 +6402,155 @@ $$;
 COMMENT ON FUNCTION relpack.trigger_identity() IS
     'Catalog identity of relpack''s triggers, and of subscriptions to object_state: another one than in '
     'relpack.storage.trigger_identity means that writes may have gone unreported.';
+-- +goose StatementEnd
+
+-- sql/trigger_lock.sql
+-- +goose StatementBegin
+-- BEFORE trigger of every write to object_state. Taken before any row is
+-- locked: later, a writer holding rows and a sweep holding the lock exclusively
+-- would wait for each other. The two-key form can't meet an object's lock. To set
+-- search_path for each of two calls a commit took a fifth of all that the triggers
+-- take: there is one name here, with its schema; and it needs nobody else's rights.
+CREATE OR REPLACE FUNCTION relpack.trigger_lock()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE
+AS $$
+BEGIN
+    PERFORM pg_catalog.pg_advisory_xact_lock_shared(1919249520, 1);
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trigger_lock() IS
+    'Trigger function: every writer of object_state holds advisory lock (1919249520, 1) shared until its transaction '
+    'ends. Who holds it exclusively knows that no write is in flight.';
+-- +goose StatementEnd
+
+-- sql/trigger_move.sql
+-- +goose StatementBegin
+-- AFTER UPDATE row trigger of object_state, for rows whose zoid was changed: the
+-- statement's trigger sees the new ones alone. RelStorage never does it; who
+-- mends a storage in psql may. Nothing is cast on the way: on a table of another
+-- shape that would run code of its owner with the rights of relpack's.
+CREATE OR REPLACE FUNCTION relpack.trigger_move()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
+AS $$
+BEGIN
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
+        -- See relpack.trigger_delete.
+        RETURN NULL;
+    END IF;
+    IF pg_typeof(OLD.zoid) <> 'bigint'::regtype OR pg_typeof(OLD.tid) <> 'bigint'::regtype THEN
+        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO relpack.write_event (kind, zoid, tid)
+    VALUES ('deleted', OLD.zoid, OLD.tid);
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trigger_move() IS
+    'Trigger function: reports the old zoid of rows that got another.';
+-- +goose StatementEnd
+
+-- sql/trigger_truncate.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.trigger_truncate()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
+AS $$
+BEGIN
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
+        -- Renamed, or moved away, it goes on as if relpack were not there; nobody
+        -- gets anything from a trigger on a table of his own.
+        RETURN NULL;
+    END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO relpack.write_event (kind) VALUES ('truncated');
+    -- What is loaded next may use the same oids and tids.
+    DELETE FROM relpack.blob_removal;
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trigger_truncate() IS
+    'Trigger function: reports a TRUNCATE of object_state and empties relpack.blob_removal.';
+-- +goose StatementEnd
+
+-- sql/trigger_write.sql
+-- +goose StatementBegin
+-- AFTER INSERT and AFTER UPDATE trigger of object_state. Commits have a tid
+-- above the watermark and are found by it; only other writes make an event.
+-- The lock was taken in an earlier statement (relpack.trigger_lock), so that
+-- this one's snapshot shows the watermark as it is under the lock, unless the
+-- transaction is not READ COMMITTED: then every row makes an event. On a table
+-- of another shape, the casts and operators of its types would run with the
+-- rights of relpack's owner: that is refused before a row is looked at. To set
+-- search_path for every call took an eighth of what a commit pays for the
+-- triggers: names and operators have their schemas instead.
+CREATE OR REPLACE FUNCTION relpack.trigger_write()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+AS $$
+DECLARE
+    v_watermark bigint;
+    v_silent boolean;
+BEGIN
+    IF tg_table_schema OPERATOR(pg_catalog.<>) 'public' OR tg_table_name OPERATOR(pg_catalog.<>) 'object_state' THEN
+        -- See relpack.trigger_delete.
+        RETURN NULL;
+    END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF pg_catalog.to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- The INSERT alone would do, but is begun in vain for nearly every commit.
+    IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'read committed' THEN
+        SELECT storage.watermark,
+               storage.graph OPERATOR(pg_catalog.=) 'none'
+               OR NOT EXISTS (
+                   SELECT
+                   FROM written
+                   WHERE CASE WHEN pg_catalog.pg_typeof(written.tid) OPERATOR(pg_catalog.=) 'bigint'::pg_catalog.regtype
+                              THEN written.tid OPERATOR(pg_catalog.>) storage.watermark
+                         END IS NOT TRUE)
+        INTO v_watermark, v_silent
+        FROM relpack.storage;
+        IF v_silent THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    IF (SELECT pg_catalog.pg_typeof(written.tid) OPERATOR(pg_catalog.<>) 'bigint'::pg_catalog.regtype
+               OR pg_catalog.pg_typeof(written.zoid) OPERATOR(pg_catalog.<>) 'bigint'::pg_catalog.regtype
+        FROM written
+        LIMIT 1) THEN
+        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    INSERT INTO relpack.write_event (kind, zoid, tid)
+    SELECT 'written', written.zoid, written.tid
+    FROM written
+    WHERE (written.tid OPERATOR(pg_catalog.>) v_watermark) IS NOT TRUE;
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trigger_write() IS
+    'Trigger function: reports rows whose tid is not above the watermark (restored rows, zodbconvert), and all rows '
+    'of transactions that are not READ COMMITTED. An ordinary commit reports nothing.';
 -- +goose StatementEnd
 
 -- sql/try_pack_lock.sql
@@ -6799,7 +6652,7 @@ BEGIN
     LOCK TABLE public.object_state IN ACCESS SHARE MODE;
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     v_doubt := relpack.doubt();
-    IF v_storage.graph NOT IN ('known', 'doubtful') THEN
+    IF v_storage.graph NOT IN ('current', 'doubtful') THEN
         RETURN QUERY VALUES ('note',
                              CASE v_storage.graph
                              WHEN 'reshaping' THEN 'new parents are being chosen for all objects: there is nothing to verify'
@@ -6811,13 +6664,13 @@ BEGIN
     v_settled := NOT EXISTS (SELECT FROM relpack.suspect);
     RETURN QUERY
     WITH found (kind, zoid) AS (
-        -- Rows above collected_tid are the next capture's.
+        -- Rows above listed_tid are the next capture's.
         SELECT 'other_than_stored', coalesce(stored.zoid, object.zoid)
         FROM relpack.stored()
         FULL JOIN relpack.object ON object.zoid = stored.zoid
         LEFT JOIN relpack.missing ON missing.zoid = object.zoid
         WHERE CASE WHEN missing.zoid IS NULL THEN stored.tid IS DISTINCT FROM object.tid ELSE stored.tid IS NOT NULL END
-          AND (stored.tid IS NULL OR stored.tid <= v_storage.collected_tid)
+          AND (stored.tid IS NULL OR stored.tid <= v_storage.listed_tid)
           AND v_doubt IS NULL
           AND NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = coalesce(stored.zoid, object.zoid))
           AND NOT EXISTS (SELECT FROM relpack.write_event
@@ -7015,7 +6868,7 @@ BEGIN
         UNION ALL
         SELECT 'parents_in_a_circle', object.zoid
         FROM relpack.object
-        LEFT JOIN relpack.tree_zoids() AS tree (zoid) ON tree.zoid = object.zoid
+        LEFT JOIN relpack.verify_tree() AS tree (zoid) ON tree.zoid = object.zoid
         WHERE v_settled AND object.parent IS NOT NULL AND tree.zoid IS NULL
         UNION ALL
         SELECT 'live_but_detached', child.zoid
@@ -7078,6 +6931,91 @@ $$;
 COMMENT ON FUNCTION relpack.verify_graph() IS
     'Step of relpack.verify() and "relpack verify": checks the graph against itself; '
     'a row per kind of finding (relpack.finding_kind), with how many objects it concerns and up to ten of them.';
+-- +goose StatementEnd
+
+-- sql/verify_mend.sql
+-- +goose StatementBegin
+-- Makes the tree one again, whatever it has become: what does not hang on the
+-- root by parents that refer to their children is detached, and relpack.reach()
+-- decides about it. Comes after relpack.apply(), so that the references are
+-- what is stored.
+CREATE OR REPLACE FUNCTION relpack.verify_mend()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    v_now bigint;
+    v_detached bigint;
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    IF EXISTS (SELECT FROM relpack.suspect WHERE stage NOT IN ('climb', 'flow'))
+       OR EXISTS (SELECT FROM relpack.pending) THEN
+        RAISE EXCEPTION 'only a graph that is up to date can be mended' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+    IF EXISTS (
+        SELECT
+        FROM relpack.missing
+        WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid)) THEN
+        RAISE EXCEPTION 'the graph is lost: nobody can tell from the storage what hung on missing objects'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it builds the graph again, or names these objects.';
+    END IF;
+    -- Nobody knows when that was cut off: its grace begins now.
+    UPDATE relpack.storage
+    SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp()))
+    RETURNING detach_tid INTO STRICT v_now;
+    DELETE FROM relpack.object_inref
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = object_inref.inref);
+    PERFORM relpack.count_dangling();
+    DELETE FROM relpack.suspect
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = suspect.zoid);
+    DELETE FROM relpack.doomed
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid);
+    DELETE FROM relpack.problem
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = problem.zoid);
+    DELETE FROM relpack.foreign_reference
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = foreign_reference.inref);
+
+    UPDATE relpack.object
+    SET parent = 0
+    WHERE zoid = 0 AND parent IS DISTINCT FROM 0;
+    UPDATE relpack.object
+    SET detached_tid = NULL
+    WHERE parent IS NOT NULL AND detached_tid IS NOT NULL;
+    WITH detached AS (
+        UPDATE relpack.object
+        SET parent = NULL, detached_tid = v_now
+        WHERE parent IS NOT NULL
+          AND NOT EXISTS (SELECT FROM relpack.verify_tree() AS tree (zoid) WHERE tree.zoid = object.zoid)
+        RETURNING zoid
+    )
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT zoid, 'climb' FROM detached
+    ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
+    GET DIAGNOSTICS v_detached = ROW_COUNT;
+    INSERT INTO relpack.suspect (zoid, stage)
+    SELECT child.zoid, 'climb'
+    FROM relpack.object AS child
+    WHERE child.parent IS NULL
+      AND EXISTS (SELECT
+                  FROM relpack.object_inref AS edge
+                  JOIN relpack.object AS referrer ON referrer.zoid = edge.inref
+                  WHERE edge.zoid = child.zoid AND referrer.parent IS NOT NULL)
+    ON CONFLICT DO NOTHING;
+
+    UPDATE relpack.storage
+    SET objects = (SELECT count(*) FROM relpack.object),
+        inrefs = (SELECT count(*) FROM relpack.object_inref),
+        doomed_tid = 0;
+    RETURN v_detached;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.verify_mend() IS
+    'Step of "relpack verify --repair": detaches what does not hang on the root, for relpack.reach() to decide, '
+    'forgets what names no node, and counts again; returns how many it detached.';
 -- +goose StatementEnd
 
 -- sql/verify_nodes.sql
@@ -7162,7 +7100,7 @@ COMMENT ON FUNCTION relpack.verify_nodes(bigint, integer) IS
 -- sql/verify_states.sql
 -- +goose StatementBegin
 -- States as "relpack verify" read and decoded them a moment ago, against what
--- is recorded. They must be of one snapshot, and not above collected_tid: what
+-- is recorded. They must be of one snapshot, and not above listed_tid: what
 -- is stored then, and is not what the graph was made from, has left an event
 -- or is in pending; both are visible by now, and such objects are left aside.
 -- A salvaged record is read again by each pack that finds a new object, so that
@@ -7243,6 +7181,67 @@ COMMENT ON FUNCTION relpack.verify_states(bigint[], bigint[], integer[], text[],
     'or empty) and decoded (inrefs refer to refs; none for the salvaged), is not what the graph records.';
 -- +goose StatementEnd
 
+-- sql/verify_tree.sql
+-- +goose StatementBegin
+-- Every object that hangs on the root by parents. No step keeps more than the
+-- last level in memory, which spills to disk beyond work_mem, and each object
+-- costs an index lookup however deep it lies: hash joins would read the whole
+-- graph once a level.
+CREATE OR REPLACE FUNCTION relpack.verify_tree()
+RETURNS SETOF bigint
+LANGUAGE sql
+STABLE
+ROWS 1000000
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+    WITH RECURSIVE tree (zoid) AS (
+        SELECT zoid FROM relpack.object WHERE zoid = 0 AND parent = 0
+        UNION ALL
+        SELECT object.zoid
+        FROM tree
+        JOIN relpack.object_inref ON object_inref.inref = tree.zoid
+        JOIN relpack.object ON object.zoid = object_inref.zoid
+        WHERE object.parent = tree.zoid AND object.zoid <> 0
+    )
+    SELECT zoid FROM tree;
+$$;
+
+COMMENT ON FUNCTION relpack.verify_tree() IS
+    'Step of relpack.verify(): the objects whose parents lead to the root, found by walking down from it.';
+-- +goose StatementEnd
+
+-- sql/walk_limits.sql
+-- +goose StatementBegin
+-- Sizes at which one way of doing something gives way to another, in one place
+-- so that a test can draw them small and send a handful of objects down every
+-- path. A walk must be longer than a narrow frontier, or it could end where it
+-- began. STABLE, not IMMUTABLE: plans must not keep what a test replaces.
+CREATE OR REPLACE FUNCTION relpack.walk_limits(
+    OUT narrow bigint, OUT walk bigint, OUT together bigint,
+    OUT climb_inrefs bigint, OUT climb_visits bigint, OUT reshape_share bigint, OUT reshape_least bigint,
+    OUT grow_zoids bigint, OUT grow_levels bigint, OUT grow_wide bigint)
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 1000, 100000, 50000,
+           64, 1000000, 16, 10000,
+           67108864, 255, 32;
+$$;
+
+COMMENT ON FUNCTION relpack.walk_limits() IS
+    'narrow: up to so many objects go many levels in one recursive query, more go level by level; '
+    'walk: where such a query stops; together: suspects looked at together; '
+    'climb_inrefs: how many referrers of each are tried first; climb_visits: how many objects relpack.ways_up() looks '
+    'at, or gives up; reshape_...: what share of all objects may be cut off, one in so many, and how many in any '
+    'case, before relpack.reshape() chooses all parents; grow_zoids: for how many objects relpack.build_mark() has a byte '
+    'each; grow_levels: what such a byte says at most; grow_wide: a level of more objects than the references divided '
+    'by this reads all of them.';
+-- +goose StatementEnd
+
 -- sql/ways_up.sql
 -- +goose StatementBegin
 -- For detached objects, each with the tree that hangs on it, all at once: which
@@ -7257,7 +7256,7 @@ COMMENT ON FUNCTION relpack.verify_states(bigint[], bigint[], integer[], text[],
 --
 -- Arrays are joined by hash, whatever the caller has set: in a loop that would be
 -- quadratic. The recursive query holds what it visits in memory, and begins with a hash
--- table as large as work_mem (see relpack.flow_narrow()); hence the bound.
+-- table as large as work_mem (see relpack.reach_flow_deep()); hence the bound.
 CREATE OR REPLACE FUNCTION relpack.ways_up(
     asked bigint[], tries bigint, most bigint,
     OUT saved bigint[], OUT parents bigint[], OUT visited bigint)
@@ -7435,7 +7434,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.ways_up(bigint[], bigint, bigint) IS
-    'Step of relpack.climb() and relpack.loosen(): which of some detached objects have a referrer, among so many of '
+    'Step of relpack.reach_climb() and relpack.reach_attach(): which of some detached objects have a referrer, among so many of '
     'each (NULL: all), that hangs on the root, and the shallowest of these; '
     'visited: how many objects were looked at: with "most" of them it gave up, and nothing is said.';
 -- +goose StatementEnd
@@ -7652,8 +7651,8 @@ SELECT object.zoid,
        object.tid,
        class.label AS class,
        object.size,
-       relpack.tid_time(object.detached_tid) AS unreachable_since,
-       relpack.tid_time(coalesce(object.detached_tid, object.tid)) + interval '1 day' AS deletable_after
+       relpack.tid_to_time(object.detached_tid) AS unreachable_since,
+       relpack.tid_to_time(coalesce(object.detached_tid, object.tid)) + interval '1 day' AS deletable_after
 FROM relpack.object
 JOIN relpack.class ON class.id = object.class
 WHERE coalesce(object.parent, -1) = -1;
@@ -7662,7 +7661,7 @@ COMMENT ON VIEW relpack.unreachable_object IS
     'Every object that can''t be reached from the root, as of the last pack (with its --dry-run too), those within '
     'the grace included. Settled while relpack.suspect is empty.';
 COMMENT ON COLUMN relpack.unreachable_object.zoid IS 'Object id.';
-COMMENT ON COLUMN relpack.unreachable_object.tid IS 'Transaction that wrote it last; relpack.tid_time(tid) tells when.';
+COMMENT ON COLUMN relpack.unreachable_object.tid IS 'Transaction that wrote it last; relpack.tid_to_time(tid) tells when.';
 COMMENT ON COLUMN relpack.unreachable_object.class IS 'Its Python class.';
 COMMENT ON COLUMN relpack.unreachable_object.size IS 'Bytes of its state.';
 COMMENT ON COLUMN relpack.unreachable_object.unreachable_since IS
@@ -7733,23 +7732,34 @@ DROP VIEW relpack."garbage_by_class";
 DROP VIEW relpack."finding_kind";
 DROP VIEW relpack."dangling_reference";
 DROP FUNCTION relpack."ways_up";
+DROP FUNCTION relpack."walk_limits";
+DROP FUNCTION relpack."verify_tree";
 DROP FUNCTION relpack."verify_states";
 DROP FUNCTION relpack."verify_nodes";
+DROP FUNCTION relpack."verify_mend";
 DROP FUNCTION relpack."verify_graph";
 DROP FUNCTION relpack."verify_foreign";
 DROP FUNCTION relpack."verify_blobs";
 DROP FUNCTION relpack."verify";
 DROP FUNCTION relpack."try_writers_lock";
 DROP FUNCTION relpack."try_pack_lock";
+DROP FUNCTION relpack."trigger_write";
+DROP FUNCTION relpack."trigger_truncate";
+DROP FUNCTION relpack."trigger_move";
+DROP FUNCTION relpack."trigger_lock";
 DROP FUNCTION relpack."trigger_identity";
-DROP FUNCTION relpack."tree_zoids";
+DROP FUNCTION relpack."trigger_delete";
+DROP FUNCTION relpack."trigger_applied";
 DROP FUNCTION relpack."to_vacuum";
-DROP FUNCTION relpack."time_tid";
+DROP FUNCTION relpack."time_to_tid";
 DROP FUNCTION relpack."tids_ahead";
-DROP FUNCTION relpack."tid_time";
+DROP FUNCTION relpack."tid_to_time";
 DROP FUNCTION relpack."take_back";
+DROP FUNCTION relpack."sweep_recheck";
+DROP FUNCTION relpack."sweep_fit";
 DROP FUNCTION relpack."sweep_delete";
 DROP FUNCTION relpack."sweep_decoded";
+DROP FUNCTION relpack."sweep_choose";
 DROP FUNCTION relpack."sweep_batch";
 DROP FUNCTION relpack."sweep";
 DROP FUNCTION relpack."survey";
@@ -7758,11 +7768,9 @@ DROP FUNCTION relpack."status";
 DROP FUNCTION relpack."spare_young";
 DROP FUNCTION relpack."spare_set_aside";
 DROP FUNCTION relpack."spare_referred";
-DROP FUNCTION relpack."spare_narrow";
-DROP FUNCTION relpack."spare";
-DROP FUNCTION relpack."sever";
 DROP FUNCTION relpack."set_aside_held";
 DROP FUNCTION relpack."set_aside_blobs";
+DROP FUNCTION relpack."scratch_clear";
 DROP FUNCTION relpack."scan_resume";
 DROP FUNCTION relpack."scan_done";
 DROP FUNCTION relpack."salvage";
@@ -7780,21 +7788,21 @@ DROP FUNCTION relpack."require_packer";
 DROP FUNCTION relpack."require_pack_lock";
 DROP FUNCTION relpack."require_own";
 DROP FUNCTION relpack."require_no_holes";
-DROP FUNCTION relpack."require_large_objects";
 DROP FUNCTION relpack."require_deleted";
 DROP FUNCTION relpack."require_deletable";
 DROP FUNCTION relpack."require_cut_off";
-DROP FUNCTION relpack."report_write";
-DROP FUNCTION relpack."report_truncate";
-DROP FUNCTION relpack."report_move";
-DROP FUNCTION relpack."report_delete";
-DROP FUNCTION relpack."report_applied";
+DROP FUNCTION relpack."require_blob_owner";
 DROP FUNCTION relpack."release_pack_lock";
 DROP FUNCTION relpack."referrers";
-DROP FUNCTION relpack."references";
-DROP FUNCTION relpack."recount";
-DROP FUNCTION relpack."read_until";
+DROP FUNCTION relpack."referents";
 DROP FUNCTION relpack."reach_step";
+DROP FUNCTION relpack."reach_split";
+DROP FUNCTION relpack."reach_flow_deep";
+DROP FUNCTION relpack."reach_flow";
+DROP FUNCTION relpack."reach_cut_deep";
+DROP FUNCTION relpack."reach_cut";
+DROP FUNCTION relpack."reach_climb";
+DROP FUNCTION relpack."reach_attach";
 DROP FUNCTION relpack."reach";
 DROP FUNCTION relpack."pend";
 DROP FUNCTION relpack."path_to_root";
@@ -7802,75 +7810,65 @@ DROP FUNCTION relpack."pack_lock_holder";
 DROP FUNCTION relpack."own_session";
 DROP FUNCTION relpack."other_clients";
 DROP FUNCTION relpack."origin";
-DROP FUNCTION relpack."oldest_transaction";
 DROP FUNCTION relpack."oldest_client";
-DROP FUNCTION relpack."nothing_new";
 DROP FUNCTION relpack."note_unreferred";
 DROP FUNCTION relpack."note_unread";
 DROP FUNCTION relpack."note_referrer";
 DROP FUNCTION relpack."note_dangling";
 DROP FUNCTION relpack."missing_trigger";
-DROP FUNCTION relpack."mend";
-DROP FUNCTION relpack."loosen";
-DROP FUNCTION relpack."lock_writer";
 DROP FUNCTION relpack."lock_storage";
 DROP FUNCTION relpack."lock_protocol";
 DROP FUNCTION relpack."live_blobs";
 DROP FUNCTION relpack."listed_blobs";
 DROP FUNCTION relpack."list_ranges";
 DROP FUNCTION relpack."line_up";
-DROP FUNCTION relpack."limits";
-DROP FUNCTION relpack."join_packer";
 DROP FUNCTION relpack."in_the_way";
 DROP FUNCTION relpack."hold_missing";
 DROP FUNCTION relpack."highest_zoid";
 DROP FUNCTION relpack."held_by";
 DROP FUNCTION relpack."guard_graph";
-DROP FUNCTION relpack."grow";
 DROP FUNCTION relpack."graph_lost";
 DROP FUNCTION relpack."graph_identity";
+DROP FUNCTION relpack."grace_oldest_transaction";
+DROP FUNCTION relpack."grace_cap";
 DROP FUNCTION relpack."grace_began";
 DROP FUNCTION relpack."fresh_state";
 DROP FUNCTION relpack."forget_referrer";
 DROP FUNCTION relpack."forget_missing";
-DROP FUNCTION relpack."flow_narrow";
-DROP FUNCTION relpack."flow";
-DROP FUNCTION relpack."finish_apply";
-DROP FUNCTION relpack."fill";
 DROP FUNCTION relpack."drop_triggers";
 DROP FUNCTION relpack."doubt";
-DROP FUNCTION relpack."doomed_otherwise";
+DROP FUNCTION relpack."doom_spare_deep";
+DROP FUNCTION relpack."doom_spare";
+DROP FUNCTION relpack."doom_outdated";
+DROP FUNCTION relpack."doom_analyze";
 DROP FUNCTION relpack."doom";
-DROP FUNCTION relpack."discard_examined";
 DROP FUNCTION relpack."discard_blob_removals";
-DROP FUNCTION relpack."cut_narrow";
-DROP FUNCTION relpack."cut";
 DROP FUNCTION relpack."create_triggers";
 DROP FUNCTION relpack."count_dangling";
-DROP FUNCTION relpack."compare";
 DROP FUNCTION relpack."commit_locally";
 DROP FUNCTION relpack."commit_durably";
 DROP FUNCTION relpack."column_identity";
-DROP FUNCTION relpack."collect";
-DROP FUNCTION relpack."climb";
-DROP FUNCTION relpack."clear_scratch";
 DROP FUNCTION relpack."class_id";
-DROP FUNCTION relpack."choose_batch";
-DROP FUNCTION relpack."capped_tid";
+DROP FUNCTION relpack."capture_watermark";
+DROP FUNCTION relpack."capture_recount";
+DROP FUNCTION relpack."capture_read_until";
+DROP FUNCTION relpack."capture_list";
+DROP FUNCTION relpack."capture_compare";
 DROP FUNCTION relpack."capped_pack_time";
-DROP FUNCTION relpack."build_unique";
 DROP FUNCTION relpack."build_step";
 DROP FUNCTION relpack."build_reset";
-DROP FUNCTION relpack."build_key";
-DROP FUNCTION relpack."build_inref";
+DROP FUNCTION relpack."build_mark";
+DROP FUNCTION relpack."build_index_keys";
+DROP FUNCTION relpack."build_index_inref";
+DROP FUNCTION relpack."build_enter";
+DROP FUNCTION relpack."build_drop_doubles";
 DROP FUNCTION relpack."build_begin";
 DROP FUNCTION relpack."broken_blobs";
 DROP FUNCTION relpack."blobs_removed";
 DROP FUNCTION relpack."blobs_not_found";
+DROP FUNCTION relpack."blobs_next";
 DROP FUNCTION relpack."blobs_in_database";
-DROP FUNCTION relpack."blob_removals";
 DROP FUNCTION relpack."begin_reshape";
-DROP FUNCTION relpack."batch_that_fits";
 DROP FUNCTION relpack."audit_whole";
 DROP FUNCTION relpack."audit_tree";
 DROP FUNCTION relpack."audit_sample";
@@ -7880,10 +7878,11 @@ DROP FUNCTION relpack."audit_kept";
 DROP FUNCTION relpack."audit_due";
 DROP FUNCTION relpack."audit_done";
 DROP FUNCTION relpack."audit_differs";
+DROP FUNCTION relpack."apply_join";
 DROP FUNCTION relpack."apply_foreign";
+DROP FUNCTION relpack."apply_finish";
+DROP FUNCTION relpack."apply_discard";
 DROP FUNCTION relpack."apply";
 DROP FUNCTION relpack."anyone_waits";
-DROP FUNCTION relpack."analyze_spared";
-DROP FUNCTION relpack."advance_watermark";
 DROP FUNCTION relpack."accept_missing";
 DROP FUNCTION relpack."accept_if_missing";

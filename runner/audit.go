@@ -76,7 +76,7 @@ func (v *verification) share(ctx context.Context, due int64) error {
 	var began time.Time
 	// Most shares are so small that to connect would take longer than to read them.
 	w := &verifyWorker{verification: v, reader: v.conn}
-	if err := v.conn.QueryRow(ctx, "SELECT clock_timestamp(), collected_tid FROM relpack.storage").Scan(&began, &w.collected); err != nil {
+	if err := v.conn.QueryRow(ctx, "SELECT clock_timestamp(), listed_tid FROM relpack.storage").Scan(&began, &w.collected); err != nil {
 		return fmt.Errorf("read relpack.storage: %w", err)
 	}
 	classes, err := record.NewClasses(ctx, v.conn)

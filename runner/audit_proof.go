@@ -76,7 +76,7 @@ func (v *verification) sample(ctx context.Context) error {
 func (x *prover) read(ctx context.Context) error {
 	var zoids []int64
 	var collected int64
-	if err := x.conn.QueryRow(ctx, "SELECT relpack.audit_sample($1, $2), collected_tid FROM relpack.storage", proofDoomed, proofBytes).
+	if err := x.conn.QueryRow(ctx, "SELECT relpack.audit_sample($1, $2), listed_tid FROM relpack.storage", proofDoomed, proofBytes).
 		Scan(&zoids, &collected); err != nil {
 		return err
 	}

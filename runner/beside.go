@@ -30,13 +30,13 @@ func newBeside(ctx context.Context, p *pack) *beside {
 func (b *beside) after(step string, added int64) error {
 	switch {
 	case step == "scanning":
-		b.call("SELECT relpack.build_key(), NULL")
+		b.call("SELECT relpack.build_index_keys(), NULL")
 		return b.vacuum()
-	case step == "growing":
+	case step == "marking":
 		if err := b.group.Wait(); err != nil {
 			return err
 		}
-		b.call("SELECT filled IS NOT NULL, filled FROM relpack.fill() AS filled")
+		b.call("SELECT filled IS NOT NULL, filled FROM relpack.build_enter() AS filled")
 	case step == "filling" && added == 0:
 		return b.group.Wait()
 	}

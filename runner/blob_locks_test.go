@@ -29,7 +29,7 @@ func TestRemovingBlobFilesWaitsForTheTableBeforeTheWritersLock(t *testing.T) {
 	run(t, packer, "SELECT relpack.try_pack_lock()")
 	done := make(chan error, 1)
 	go func() {
-		_, err := packer.Exec(t.Context(), "SELECT * FROM relpack.blob_removals('{3}', ARRAY[$1::bigint])", tid)
+		_, err := packer.Exec(t.Context(), "SELECT * FROM relpack.blobs_next('{3}', ARRAY[$1::bigint])", tid)
 		done <- err
 	}()
 	until(t, "relpack waits for the table", func() bool {
@@ -64,7 +64,7 @@ func TestAGroupOfBlobFilesWaitsForTheTableForAMomentAndCommitsHere(t *testing.T)
 	packer, owner := sessionOn(t, target), sessionOn(t, target)
 	run(t, packer, "SELECT relpack.try_pack_lock()")
 	group := func(tx pgx.Tx) error {
-		_, err := tx.Exec(t.Context(), "SELECT * FROM relpack.blob_removals('{3}', ARRAY[$1::bigint])", tid)
+		_, err := tx.Exec(t.Context(), "SELECT * FROM relpack.blobs_next('{3}', ARRAY[$1::bigint])", tid)
 		return err
 	}
 	err := pgx.BeginFunc(t.Context(), packer, func(tx pgx.Tx) error {

@@ -137,7 +137,7 @@ func (p *pack) removeGroup(ctx context.Context, dir *blobFiles, listed []removal
 	err := pgx.BeginFunc(ctx, p.conn, func(tx pgx.Tx) error {
 		done = group{}
 		zoids, tids := keys(listed)
-		rows, err := tx.Query(ctx, "SELECT zoid, tid, newest_zoid FROM relpack.blob_removals($1, $2)", zoids, tids)
+		rows, err := tx.Query(ctx, "SELECT zoid, tid, newest_zoid FROM relpack.blobs_next($1, $2)", zoids, tids)
 		if err != nil {
 			return err
 		}

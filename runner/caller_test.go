@@ -28,7 +28,7 @@ func TestWhatAPackWritesIsWrittenForTheHolderOfThePackLockAlone(t *testing.T) {
 		"pend(pg_backend_pid(), '{1}')":                     fault.StateLost,
 		"run_begin(1, 'test')":                              fault.StateLost,
 		"commit_durably(%[1]d, 1, 1)":                       fault.StateLost,
-		"join_packer(%[1]d)":                                fault.StateLost,
+		"apply_join(%[1]d)":                                 fault.StateLost,
 		"commit_durably(%[2]d, -1, 1)":                      fault.StateRefused, // it would wait for nobody
 		"run_end(1, '', '', 1,1,1,1,1,1)":                   fault.StateLost,
 		"scan_done(%[1]d, 7, 1, 1, 1, 0, '{1}', '{2}', '')": fault.StateLost,

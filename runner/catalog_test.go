@@ -69,7 +69,7 @@ func TestEveryFunctionHasAFixedSearchPathAndIsClosedToThePublic(t *testing.T) {
 		    -- every commit calls, and what is put in the place of its call, says
 		    -- where each of its names is.
 		    SELECT 'search_path is not fixed'
-		    WHERE function.prosqlbody IS NULL AND function.proname NOT IN ('lock_writer', 'report_write', 'stored')
+		    WHERE function.prosqlbody IS NULL AND function.proname NOT IN ('trigger_lock', 'trigger_write', 'stored')
 		      AND NOT EXISTS (
 		        SELECT FROM unnest(function.proconfig) AS setting WHERE setting LIKE 'search\_path=pg\_catalog, %pg\_temp')
 		    UNION ALL
@@ -82,7 +82,7 @@ func TestEveryFunctionHasAFixedSearchPathAndIsClosedToThePublic(t *testing.T) {
 		    -- roles that may do nothing in the schema.
 		    SELECT 'SECURITY DEFINER without need'
 		    WHERE function.prosecdef AND function.prorettype <> 'trigger'::regtype
-		      AND function.proname NOT IN ('build_reset', 'build_step', 'build_key', 'build_inref', 'analyze_spared')
+		      AND function.proname NOT IN ('build_reset', 'build_step', 'build_index_keys', 'build_index_inref', 'doom_analyze')
 		    UNION ALL
 		    -- Privileges get lost: see relpack.require_packer().
 		    SELECT 'it does not ask who calls it'

@@ -58,6 +58,6 @@
 //	-2                   the pack lock, zodbpack's too: for the whole run (sql/try_pack_lock.sql; 1 and 23 before RelStorage 3.5)
 //	-1                   RelStorage's commit lock: by a sweep that gets the next one in no other way (sql/line_up.sql)
 //	1919249520, 1        the writers' lock: shared by each write to object_state, alone by a capture and a batch (sql/try_writers_lock.sql)
-//	1919249520, 2        shared by what sends examined objects beside the main session, alone by who discards them (sql/join_packer.sql)
+//	1919249520, 2        shared by what sends examined objects beside the main session, alone by who discards them (sql/apply_join.sql)
 //	1919249520, 3        shared by all of relpack's sessions: tells them from the application's (sql/own_session.sql)
 package runner

@@ -86,7 +86,7 @@ func (x *examiner) close() {
 
 // chunk examines the next pending objects; it returns how many are left.
 func (x *examiner) chunk(ctx context.Context) (left int64, err error) {
-	if _, err := x.conn.Exec(ctx, "SELECT relpack.discard_examined()"); err != nil {
+	if _, err := x.conn.Exec(ctx, "SELECT relpack.apply_discard()"); err != nil {
 		return 0, err
 	}
 	if err := x.read(ctx); err != nil {
@@ -205,7 +205,7 @@ func (x *examiner) sendAside(ctx context.Context, b *record.Buffer) error {
 		return err
 	}
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT relpack.join_packer($1)", x.packer); err != nil {
+		if _, err := tx.Exec(ctx, "SELECT relpack.apply_join($1)", x.packer); err != nil {
 			return err
 		}
 		return b.Flush(ctx, conn)

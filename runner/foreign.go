@@ -139,7 +139,7 @@ func (p *pack) readForeign(ctx context.Context, refs *foreignRefs) error {
 // open: what it stored in another database may not be referred to yet.
 func (p *pack) openSince(ctx context.Context, refs *foreignRefs) error {
 	var seconds float64
-	if err := p.conn.QueryRow(ctx, `SELECT coalesce(extract(epoch FROM clock_timestamp() - relpack.oldest_transaction()), 0)::float8`).
+	if err := p.conn.QueryRow(ctx, `SELECT coalesce(extract(epoch FROM clock_timestamp() - relpack.grace_oldest_transaction()), 0)::float8`).
 		Scan(&seconds); err != nil {
 		return fmt.Errorf("look for open transactions: %w", err)
 	}

@@ -30,7 +30,7 @@ func (p *pack) build(ctx context.Context) error {
 		graph = "none"
 	}
 	switch graph {
-	case "known", "doubtful", "reshaping":
+	case "current", "doubtful", "reshaping":
 		return nil
 	case "none":
 		if err := p.beginBuild(ctx); err != nil {
@@ -100,7 +100,7 @@ func (p *pack) buildStep(ctx context.Context) (string, int64, error) {
 
 // buildPhases names the phases of the report for the states of a build.
 var buildPhases = map[string]string{
-	"scanning": "index", "indexing": "index", "growing": "reach", "filling": "fill", "finishing": "fill",
+	"scanning": "index", "indexing": "index", "marking": "reach", "filling": "fill", "finishing": "fill",
 }
 
 func (p *pack) beginBuild(ctx context.Context) error {
@@ -171,7 +171,7 @@ func (p *pack) update(ctx context.Context) error {
 		}
 		err = p.persist(ctx, "capture changes", func() (bool, error) {
 			var got bool
-			err := p.conn.QueryRow(ctx, "SELECT relpack.advance_watermark()").Scan(&got)
+			err := p.conn.QueryRow(ctx, "SELECT relpack.capture_watermark()").Scan(&got)
 			return got, err
 		})
 		if err != nil {
@@ -189,7 +189,7 @@ func (p *pack) update(ctx context.Context) error {
 		}
 	}
 	err = p.phase("capture", func() error {
-		if err := p.conn.QueryRow(ctx, "SELECT relpack.collect()").Scan(&pending); err != nil {
+		if err := p.conn.QueryRow(ctx, "SELECT relpack.capture_list()").Scan(&pending); err != nil {
 			return fmt.Errorf("capture changes: %w", err)
 		}
 		return nil

@@ -206,7 +206,7 @@ func TestWhatHangsOnWhatMovesIntoANewBucketIsNotWritten(t *testing.T) {
 	dryRun(t, target)
 	expectExact(t, conn)
 	// Fewer than are in the folder, as if it were large.
-	run(t, conn, `CREATE OR REPLACE FUNCTION relpack.limits(
+	run(t, conn, `CREATE OR REPLACE FUNCTION relpack.walk_limits(
 		OUT narrow bigint, OUT walk bigint, OUT together bigint,
 		OUT climb_inrefs bigint, OUT climb_visits bigint, OUT reshape_share bigint, OUT reshape_least bigint,
 		OUT grow_zoids bigint, OUT grow_levels bigint, OUT grow_wide bigint)

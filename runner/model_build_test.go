@@ -23,7 +23,7 @@ func (r *modelRun) buildGraph(ctx context.Context) error {
 		graph = "none"
 	}
 	switch graph {
-	case "known", "doubtful", "reshaping":
+	case "current", "doubtful", "reshaping":
 		return nil
 	case "none":
 		refused, err := r.checkRefusedInit(ctx)

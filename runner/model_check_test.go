@@ -270,7 +270,7 @@ func (h *modelHistory) afterCrash(ctx context.Context, s modelStep) error {
 	}
 	if found.graph == "reshaping" {
 		h.w.counts["crash while reshaping"]++
-		found.graph, found.suspects = "known", 1
+		found.graph, found.suspects = "current", 1
 	}
 	h.undecided = found.suspects > 0
 	known := modelSet(found.recorded)
@@ -281,13 +281,13 @@ func (h *modelHistory) afterCrash(ctx context.Context, s modelStep) error {
 	if h.dirty || h.blurred || h.building {
 		h.record(found)
 	}
-	if err := h.notice(found.noticed, found.events == 0 && found.believed && found.graph == "known"); err != nil {
+	if err := h.notice(found.noticed, found.events == 0 && found.believed && found.graph == "current"); err != nil {
 		return err
 	}
 	h.abandoned = max(h.abandoned, found.watermark, found.noticed)
-	h.building = h.building || (found.graph != "known" && found.graph != "doubtful")
+	h.building = h.building || (found.graph != "current" && found.graph != "doubtful")
 	switch {
-	case found.pending == 0 && found.events == 0 && found.applied == h.stored.maxTid() && found.graph == "known" && found.believed:
+	case found.pending == 0 && found.events == 0 && found.applied == h.stored.maxTid() && found.graph == "current" && found.believed:
 		if h.settled != h.moment || h.building {
 			h.dirty = h.dirty || h.building
 			h.settle(h.building)

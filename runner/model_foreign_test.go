@@ -143,7 +143,7 @@ const modelYoungest = `
 
 func (r *modelRun) sweepAfterLook(ctx context.Context) error {
 	look := `INSERT INTO relpack.referred_by (refs, unreadable, looked, origin, holder)
-		SELECT 0, 0, relpack.tid_time(coalesce(detached_tid, tid)) - interval '1 microsecond', 'elsewhere', 'other'
+		SELECT 0, 0, relpack.tid_to_time(coalesce(detached_tid, tid)) - interval '1 microsecond', 'elsewhere', 'other'
 		FROM relpack.object WHERE zoid = (` + modelYoungest + `);
 		UPDATE relpack.storage SET unreferred = '-infinity'`
 	var youngest int64

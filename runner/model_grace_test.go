@@ -156,7 +156,7 @@ func TestWhatIsSeenToBecomeGarbageUnderTidsYearsAheadHasItsGraceByTheClock(t *te
 	expectWords(t, statusText(t, target), "ahead of the server's clock")
 	// A day is over. Here the clock stays, and the graph is older.
 	age := func(hours int) {
-		run(t, conn, fmt.Sprintf("UPDATE relpack.object SET detached_tid = relpack.time_tid(now() - interval '%d hours') WHERE parent IS NULL", hours))
+		run(t, conn, fmt.Sprintf("UPDATE relpack.object SET detached_tid = relpack.time_to_tid(now() - interval '%d hours') WHERE parent IS NULL", hours))
 	}
 	age(23)
 	packDays(t, target, 1)

@@ -41,7 +41,7 @@ func (h *modelHistory) lose(ctx context.Context, s modelStep) error {
 		return err
 	}
 	how := s.args["how"]
-	if graph != "known" && graph != "doubtful" || !strings.HasPrefix(s.kind, "object") {
+	if graph != "current" && graph != "doubtful" || !strings.HasPrefix(s.kind, "object") {
 		// Of these a part would not be missed; nor of a graph that is being built.
 		how = how / loseNothing * loseNothing
 	}
@@ -67,7 +67,7 @@ func (h *modelHistory) lose(ctx context.Context, s modelStep) error {
 	}
 	rewritten := how != loseRows && how != loseSome
 	switch {
-	case graph != "known" && graph != "doubtful", before > after && strings.HasPrefix(s.kind, "object"):
+	case graph != "current" && graph != "doubtful", before > after && strings.HasPrefix(s.kind, "object"):
 		h.lost = true
 		h.w.counts["graph lost"]++
 	case rewritten:

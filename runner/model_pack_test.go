@@ -165,14 +165,14 @@ func (r *modelRun) catchUpModel(ctx context.Context) error {
 	if err := r.captureBeside(ctx); err != nil {
 		return err
 	}
-	if err := r.tryLock(ctx, "SELECT relpack.advance_watermark()"); err != nil {
+	if err := r.tryLock(ctx, "SELECT relpack.capture_watermark()"); err != nil {
 		return err
 	}
 	r.captured, r.then, r.late, r.applied = r.moment, maps.Clone(r.stored), false, false
 	if err := r.rereadModel(ctx); err != nil {
 		return err
 	}
-	pending, err := modelDo[int64](ctx, r, "SELECT relpack.collect()")
+	pending, err := modelDo[int64](ctx, r, "SELECT relpack.capture_list()")
 	if err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func (r *modelRun) captureBeside(ctx context.Context) error {
 			return err
 		}
 		var got bool
-		if err := r.w.packer.QueryRow(ctx, "SELECT relpack.advance_watermark()").Scan(&got); err != nil {
+		if err := r.w.packer.QueryRow(ctx, "SELECT relpack.capture_watermark()").Scan(&got); err != nil {
 			return err
 		}
 		r.w.counts["capture beside a write"]++

@@ -59,9 +59,9 @@ var modelTriggersOff = map[int64][2]string{
 		`ALTER TABLE public.object_state ENABLE ALWAYS TRIGGER relpack_report_insert, ENABLE ALWAYS TRIGGER relpack_report_update`},
 	3: {`DROP TRIGGER relpack_report_insert ON public.object_state; DROP TRIGGER relpack_report_update ON public.object_state`, `
 		CREATE TRIGGER relpack_report_insert AFTER INSERT ON public.object_state REFERENCING NEW TABLE AS written
-			FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_write();
+			FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
 		CREATE TRIGGER relpack_report_update AFTER UPDATE ON public.object_state REFERENCING NEW TABLE AS written
-			FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_write();
+			FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
 		ALTER TABLE public.object_state ENABLE ALWAYS TRIGGER relpack_report_insert, ENABLE ALWAYS TRIGGER relpack_report_update`},
 }
 

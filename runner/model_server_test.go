@@ -14,7 +14,7 @@ import (
 
 // What is otherwise in the databases in which histories are played.
 
-// modelLimits is what relpack.limits() says.
+// modelLimits is what relpack.walk_limits() says.
 const modelLimits = "SELECT 1000, 100000, 50000,\n           64, 1000000, 16, 10000,\n           67108864, 255, 32;"
 
 // modelReplaced is what functions have otherwise here: each text is followed by
@@ -42,13 +42,13 @@ var modelReplaced = map[string][]string{
 // are asked for again and again, though no history changes the answer. One worker
 // of several does without.
 var modelQuickened = map[string][]string{
-	"clear_scratch":  {"EXECUTE format('TRUNCATE %s', scratch)", "EXECUTE format('DELETE FROM %s', scratch)"},
-	"analyze_spared": {"ANALYZE relpack.spared;", ""},
-	"tree_zoids":     {"ROWS 1000000", "ROWS 100"},
-	"sweep":          {"SET plan_cache_mode = force_custom_plan\n", ""},
-	"require_own":    {"DECLARE\n    v_foreign text;\nBEGIN\n", "DECLARE\n    v_foreign text;\nBEGIN\n    RETURN;\n"},
-	"guard_graph":    {"AS $$\nBEGIN\n", "AS $$\nBEGIN\n    RETURN NULL;\n"},
-	"lock_protocol":  {"AS $$\nBEGIN\n", "AS $$\nBEGIN\n    RETURN 'advisory';\n"},
+	"scratch_clear": {"EXECUTE format('TRUNCATE %s', scratch)", "EXECUTE format('DELETE FROM %s', scratch)"},
+	"doom_analyze":  {"ANALYZE relpack.spared;", ""},
+	"verify_tree":   {"ROWS 1000000", "ROWS 100"},
+	"sweep":         {"SET plan_cache_mode = force_custom_plan\n", ""},
+	"require_own":   {"DECLARE\n    v_foreign text;\nBEGIN\n", "DECLARE\n    v_foreign text;\nBEGIN\n    RETURN;\n"},
+	"guard_graph":   {"AS $$\nBEGIN\n", "AS $$\nBEGIN\n    RETURN NULL;\n"},
+	"lock_protocol": {"AS $$\nBEGIN\n", "AS $$\nBEGIN\n    RETURN 'advisory';\n"},
 }
 
 // function is the text of a function as this worker has it, with more parts
@@ -65,7 +65,7 @@ func (w *modelWorker) function(name string, parts ...string) (string, error) {
 func (w *modelWorker) prepare(t testing.TB, db *pgtest.Database) {
 	t.Helper()
 	conn := db.Connect(t)
-	run(t, conn, `CREATE TABLE public.model_usual AS SELECT * FROM relpack.limits();
+	run(t, conn, `CREATE TABLE public.model_usual AS SELECT * FROM relpack.walk_limits();
 		CREATE TABLE public.model_limits AS SELECT * FROM public.model_usual;
 		CREATE TABLE public.model_clock AS SELECT clock_timestamp() AS moment`)
 	names := slices.Collect(maps.Keys(modelReplaced))

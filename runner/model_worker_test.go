@@ -89,12 +89,12 @@ const modelReset = `
 	DELETE FROM relpack.capture;
 	DELETE FROM relpack.run;
 	DELETE FROM relpack.storage;
-	INSERT INTO relpack.storage (watermark, applied_tid, collected_tid, objects, graph, relation, filenode,
+	INSERT INTO relpack.storage (watermark, applied_tid, listed_tid, objects, graph, relation, filenode,
 	                             trigger_identity, column_identity, graph_identity)
-	VALUES (%[1]d, %[1]d, %[1]d, 1, 'known', 'public.object_state'::regclass, pg_relation_filenode('public.object_state'),
+	VALUES (%[1]d, %[1]d, %[1]d, 1, 'current', 'public.object_state'::regclass, pg_relation_filenode('public.object_state'),
 	        relpack.trigger_identity(), relpack.column_identity(), relpack.graph_identity());
 	INSERT INTO relpack.object (zoid, tid, parent, class, size) VALUES (0, %[1]d, 0, relpack.class_id('zmodels', 'Document'), %[2]d);
-	UPDATE public.model_clock SET moment = relpack.tid_time(%[1]d);
+	UPDATE public.model_clock SET moment = relpack.tid_to_time(%[1]d);
 	DELETE FROM public.model_limits;
 	INSERT INTO public.model_limits SELECT * FROM public.model_usual`
 

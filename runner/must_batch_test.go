@@ -26,19 +26,19 @@ func TestABatchIsFilledWithWholeComponents(t *testing.T) {
 	}
 	dryRun(t, target)
 	const members = `SELECT array_agg(count ORDER BY folder)
-		FROM (SELECT (zoid - 1) % 20 AS folder, count(*) FROM unnest(relpack.choose_batch($1)) AS zoid GROUP BY 1) AS whole`
+		FROM (SELECT (zoid - 1) % 20 AS folder, count(*) FROM unnest(relpack.sweep_choose($1)) AS zoid GROUP BY 1) AS whole`
 	for _, got := range get[[]int64](t, conn, members, batch) {
 		if got != size {
 			t.Errorf("%d of %d objects of a component are in the batch", got, size)
 		}
 	}
-	if got := get[int](t, conn, "SELECT cardinality(relpack.choose_batch($1))", batch); got < batch/2 {
+	if got := get[int](t, conn, "SELECT cardinality(relpack.sweep_choose($1))", batch); got < batch/2 {
 		t.Errorf("%d objects are in a batch of %d", got, batch)
 	}
-	if got := get[int](t, conn, "SELECT cardinality(relpack.choose_batch($1))", folders*size); got != folders*size {
+	if got := get[int](t, conn, "SELECT cardinality(relpack.sweep_choose($1))", folders*size); got != folders*size {
 		t.Errorf("%d objects are in a batch that all %d fit", got, folders*size)
 	}
-	if got := get[int](t, conn, "SELECT cardinality(relpack.choose_batch($1))", size/2); got != size/2 {
+	if got := get[int](t, conn, "SELECT cardinality(relpack.sweep_choose($1))", size/2); got != size/2 {
 		t.Errorf("%d objects of a component that is too large are in a batch of %d", got, size/2)
 	}
 }

@@ -274,7 +274,7 @@ func TestThousandsOfBlobsInTheDatabaseFitTheLockTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	dryRun(t, target)
-	if n := get[int](t, conn, "SELECT count(*) FROM unnest(relpack.choose_batch(100000)) AS chosen JOIN blob_chunk ON zoid = chosen"); n == 0 ||
+	if n := get[int](t, conn, "SELECT count(*) FROM unnest(relpack.sweep_choose(100000)) AS chosen JOIN blob_chunk ON zoid = chosen"); n == 0 ||
 		n > get[int](t, conn, "SELECT current_setting('max_locks_per_transaction')::int * current_setting('max_connections')::int / 4") {
 		t.Errorf("a batch unlinks %d large objects", n)
 	}

@@ -117,7 +117,7 @@ func TestTheWatermarkDoesNotKeepWritersWaiting(t *testing.T) {
 	}()
 	until(t, "relpack tries for the writers' lock", func() bool {
 		return get[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
-			AND application_name = 'relpack pack' AND query LIKE '%advance_watermark%')`)
+			AND application_name = 'relpack pack' AND query LIKE '%capture_watermark%')`)
 	})
 	for range 150 {
 		run(t, conn, restoreRow, 61, 6, zodbtest.Record(zodbtest.Document))
@@ -152,7 +152,7 @@ func TestTheWatermarkDoesNotOvertakeAWriterInFlight(t *testing.T) {
 	}
 	// Another, with a higher tid, is faster.
 	restore(t, conn, 0, tid+10, zodbtest.Record(zodbtest.Document, 1))
-	if get[bool](t, conn, "SELECT relpack.advance_watermark()") {
+	if get[bool](t, conn, "SELECT relpack.capture_watermark()") {
 		t.Error("the watermark was set while a write was in flight")
 	}
 	if err := tx.Commit(t.Context()); err != nil {
@@ -187,7 +187,7 @@ func TestCommittersGoOnWhileRelpackTriesForItsLock(t *testing.T) {
 			default:
 			}
 			var got bool
-			if err := other.QueryRow(t.Context(), "SELECT relpack.advance_watermark()").Scan(&got); err != nil || got {
+			if err := other.QueryRow(t.Context(), "SELECT relpack.capture_watermark()").Scan(&got); err != nil || got {
 				return
 			}
 			n++
@@ -230,8 +230,8 @@ func TestAStorageLoadedInPartsWithOlderTidsIsFollowed(t *testing.T) {
 	restore(t, conn, 1, 51, zodbtest.Record(zodbtest.Document, 10))
 	restore(t, conn, 10, 52, zodbtest.Record(zodbtest.Document, 70))
 	// A run that captures this and is lost before it has applied it.
-	run(t, conn, "SELECT relpack.advance_watermark()")
-	run(t, conn, "SELECT relpack.collect()")
+	run(t, conn, "SELECT relpack.capture_watermark()")
+	run(t, conn, "SELECT relpack.capture_list()")
 	// The load goes on, above the new watermark and below the old one.
 	restore(t, conn, 70, 60, zodbtest.Record(zodbtest.Document, 11))
 	restore(t, conn, 11, 40, zodbtest.Record(zodbtest.Document))
@@ -247,8 +247,8 @@ func TestWhatWasReadAheadOfACaptureIsReadAgain(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
 	run(t, conn, `
-		ALTER FUNCTION relpack.collect() RENAME TO collect_at_once;
-		CREATE FUNCTION relpack.collect() RETURNS bigint LANGUAGE plpgsql AS $$
+		ALTER FUNCTION relpack.capture_list() RENAME TO collect_at_once;
+		CREATE FUNCTION relpack.capture_list() RETURNS bigint LANGUAGE plpgsql AS $$
 		BEGIN
 			PERFORM pg_advisory_xact_lock_shared(4711, 4712);
 			RETURN relpack.collect_at_once();

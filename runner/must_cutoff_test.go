@@ -24,8 +24,8 @@ var lostParents = map[string]func(t *testing.T, conn *pgx.Conn){
 	// As who holds the pack lock can.
 	"suspects of an unfinished run are lost": func(t *testing.T, conn *pgx.Conn) {
 		commit(t, conn, links{1: nil, 10: nil})
-		run(t, conn, "SELECT relpack.advance_watermark()")
-		run(t, conn, "SELECT relpack.collect()")
+		run(t, conn, "SELECT relpack.capture_watermark()")
+		run(t, conn, "SELECT relpack.capture_list()")
 		run(t, conn, "INSERT INTO relpack.suspect VALUES (2, 'climb')")
 		run(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid = 2")
 		run(t, conn, "SELECT pg_advisory_lock(-2); DELETE FROM relpack.suspect; SELECT pg_advisory_unlock(-2)")

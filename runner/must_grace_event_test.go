@@ -52,7 +52,7 @@ func TestWhatLosesItsReferrerInPsqlHasItsGrace(t *testing.T) {
 		},
 		"and the pack that notices is interrupted": func(target target.Target, conn *pgx.Conn) {
 			run(t, conn, "DELETE FROM object_state WHERE zoid IN (1, 20)")
-			run(t, conn, "SELECT relpack.advance_watermark(); SELECT relpack.collect()")
+			run(t, conn, "SELECT relpack.capture_watermark(); SELECT relpack.capture_list()")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestWhatLosesItsReferrerInPsqlHasItsGrace(t *testing.T) {
 			expectStored(t, conn, kept...)
 			expectExact(t, conn)
 			// It is over after a day. Here the clock stays, and the graph is older.
-			run(t, conn, "UPDATE relpack.object SET detached_tid = relpack.time_tid(now() - interval '25 hours') WHERE parent IS NULL")
+			run(t, conn, "UPDATE relpack.object SET detached_tid = relpack.time_to_tid(now() - interval '25 hours') WHERE parent IS NULL")
 			withGrace(t, target, 1)
 			expectExact(t, conn)
 			if n := get[int](t, conn, "SELECT count(*) FROM relpack.unreachable_object"); n != 0 {

@@ -239,7 +239,7 @@ func TestAMissingObjectIsNamedByVerify(t *testing.T) {
 		t.Errorf("relpack.verify(): %q", found)
 	}
 	expectMissing(t, conn, "1 from {0}")
-	path := lines(t, conn, "SELECT format('%s %s', object, missing) FROM relpack.path_to_root(3)")
+	path := lines(t, conn, "SELECT format('%s %s', zoid, missing) FROM relpack.path_to_root(3)")
 	if got := strings.Join(path, ", "); got != "3 f, 2 f, 1 t, 0 f" {
 		t.Errorf("the path of 3 is %s", got)
 	}

@@ -51,8 +51,8 @@ func TestWhatIsPendingAndLostIsFoundAgain(t *testing.T) {
 			tid := get[int64](t, conn, "SELECT tid FROM object_state WHERE zoid = 2")
 			restore(t, conn, 2, tid, document(10)) // no tid tells of it
 			if table == "pending" {
-				run(t, conn, "SELECT relpack.advance_watermark()")
-				run(t, conn, "SELECT relpack.collect()")
+				run(t, conn, "SELECT relpack.capture_watermark()")
+				run(t, conn, "SELECT relpack.capture_list()")
 			}
 			losing(t, conn, table)
 			_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
@@ -133,7 +133,7 @@ func TestASessionIsRelpacksByMoreThanItsName(t *testing.T) {
 	reader := sessionOn(t, target)
 	run(t, reader, "SET application_name = 'relpack pack'; BEGIN; SELECT 1")
 	since := get[string](t, reader, "SELECT now()::text")
-	if oldest := get[string](t, conn, "SELECT relpack.oldest_transaction()::text"); oldest != since {
+	if oldest := get[string](t, conn, "SELECT relpack.grace_oldest_transaction()::text"); oldest != since {
 		t.Errorf("the oldest transaction began at %q, and should at %q", oldest, since)
 	}
 	own, err := session.Open(t.Context(), target, "pack", testLog(t))
@@ -143,7 +143,7 @@ func TestASessionIsRelpacksByMoreThanItsName(t *testing.T) {
 	defer session.Close(own)
 	run(t, reader, "COMMIT")
 	run(t, own, "BEGIN; SELECT 1")
-	if oldest := get[string](t, conn, "SELECT coalesce(relpack.oldest_transaction()::text, 'none')"); oldest != "none" {
+	if oldest := get[string](t, conn, "SELECT coalesce(relpack.grace_oldest_transaction()::text, 'none')"); oldest != "none" {
 		t.Errorf("relpack's own transaction counts: %s", oldest)
 	}
 }

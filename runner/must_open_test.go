@@ -147,7 +147,7 @@ func TestAClockThatWasSetBackHidesNoOpenTransaction(t *testing.T) {
 	target, conn := newStorage(t)
 	commitAt(t, conn, 72*time.Hour, links{0: {1, 2}, 1: nil, 2: {3}, 3: nil})
 	withGrace(t, target, 0)
-	back, err := mutated("read_until", "clock_timestamp()", "clock_timestamp() - interval '1 hour'")
+	back, err := mutated("capture_read_until", "clock_timestamp()", "clock_timestamp() - interval '1 hour'")
 	if err != nil {
 		t.Fatal(err)
 	}

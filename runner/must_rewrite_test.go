@@ -79,8 +79,8 @@ func TestAPackThatMeetsARewriteOfTheTableLosesNothing(t *testing.T) {
 func TestNoStepTakesATableThatIsBeingRewrittenForEmpty(t *testing.T) {
 	t.Parallel()
 	for _, step := range []string{
-		"relpack.advance_watermark()", "relpack.collect()", "relpack.compare()", "relpack.apply()", "relpack.doom(NULL)",
-		"relpack.sweep(1000, NULL)", "relpack.doubt()", "(SELECT count(*) FROM relpack.verify() WHERE severity = 'error' AND zoids IS NOT NULL)", "relpack.require_storage()", "(SELECT count(*) FROM relpack.blob_removals('{}', '{}'))",
+		"relpack.capture_watermark()", "relpack.capture_list()", "relpack.capture_compare()", "relpack.apply()", "relpack.doom(NULL)",
+		"relpack.sweep(1000, NULL)", "relpack.doubt()", "(SELECT count(*) FROM relpack.verify() WHERE severity = 'error' AND zoids IS NOT NULL)", "relpack.require_storage()", "(SELECT count(*) FROM relpack.blobs_next('{}', '{}'))",
 		"(relpack.verify_nodes(-1, 1000)).missing",
 	} {
 		t.Run(step, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestNoStepTakesATableThatIsBeingRewrittenForEmpty(t *testing.T) {
 			if n := get[int](t, conn, "SELECT count(*) FROM relpack.object WHERE zoid = ANY ($1)", all); n != len(all) {
 				t.Errorf("%d nodes of %d are there", n, len(all))
 			}
-			if counts := strings.Contains(step, "count(*)") || step == "relpack.compare()"; counts && *got != "0" {
+			if counts := strings.Contains(step, "count(*)") || step == "relpack.capture_compare()"; counts && *got != "0" {
 				t.Errorf("%s objects differ", *got)
 			}
 			if step == "(relpack.verify_nodes(-1, 1000)).missing" && got != nil {
@@ -137,7 +137,7 @@ func TestAnAlterTableThatWaitsForAChunkIsNotWaitedFor(t *testing.T) {
 	altered := make(chan error, 1)
 	p := &pack{target: target, conn: sessionOn(t, target), log: testLog(t), report: &Report{}, progress: progress.Silent{}}
 	p.packer = p.conn.PgConn().PID()
-	run(t, p.conn, "SELECT relpack.try_pack_lock(), relpack.advance_watermark(), relpack.collect()")
+	run(t, p.conn, "SELECT relpack.try_pack_lock(), relpack.capture_watermark(), relpack.capture_list()")
 	x := p.newExaminer(record.NoClasses(nil))
 	defer x.close()
 	x.Classes.Open = func(ctx context.Context) (*pgx.Conn, error) {

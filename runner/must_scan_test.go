@@ -224,7 +224,7 @@ func TestTheWalkFromTheRootNeedsNoOrderOfZoids(t *testing.T) {
 			if _, err := Pack(t.Context(), target, o, testLog(t)); fault.ExitCode(err) != fault.ExitInterrupted {
 				t.Fatalf("pack: %v", err)
 			}
-			for get[string](t, conn, "SELECT graph FROM relpack.storage") != "known" {
+			for get[string](t, conn, "SELECT graph FROM relpack.storage") != "current" {
 				// Every step is lost at first.
 				if err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
 					if _, err := tx.Exec(t.Context(), "SELECT relpack.build_step()"); err != nil {

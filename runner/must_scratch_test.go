@@ -18,7 +18,7 @@ func TestAScratchTableThatIsLockedForAMomentIsWaitedFor(t *testing.T) {
 			run(t, other, "BEGIN; LOCK TABLE relpack.examined_object IN ACCESS EXCLUSIVE MODE")
 			cleared := make(chan error, 1)
 			go func() {
-				_, err := conn.Exec(t.Context(), "SELECT relpack.clear_scratch('relpack.examined_object')")
+				_, err := conn.Exec(t.Context(), "SELECT relpack.scratch_clear('relpack.examined_object')")
 				cleared <- err
 			}()
 			select {

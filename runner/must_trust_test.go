@@ -208,7 +208,7 @@ func TestTriggersSwitchedOffDuringACaptureAreNoticed(t *testing.T) {
 	packer := sessionOn(t, target)
 	captured := make(chan error, 1)
 	go func() {
-		_, err := packer.Exec(t.Context(), "SELECT relpack.advance_watermark()")
+		_, err := packer.Exec(t.Context(), "SELECT relpack.capture_watermark()")
 		captured <- err
 	}()
 	waiting(t, conn, packer.PgConn().PID())

@@ -235,7 +235,7 @@ func TestAStandbyThatIsGoneDoesNotStopWhoHasTheWritersLock(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for _, call := range []string{"relpack.advance_watermark()::text", "(relpack.sweep(1000, NULL)).outcome"} {
+	for _, call := range []string{"relpack.capture_watermark()::text", "(relpack.sweep(1000, NULL)).outcome"} {
 		var got string
 		if err := packer.QueryRow(ctx, "SELECT "+call).Scan(&got); err != nil || got == "busy" {
 			t.Fatalf("%s: %s, %v", call, got, err)

@@ -139,7 +139,7 @@ func TestAStorageOfEachReleaseIsPackedAndLeftAsItWas(t *testing.T) {
 				t.Errorf("%d large objects, want %d", n, large)
 			}
 			status, err := Status(t.Context(), target, migrations.Files, testLog(t))
-			if err != nil || !status.Packable || status.Graph == nil || status.Graph.State != "known" ||
+			if err != nil || !status.Packable || status.Graph == nil || status.Graph.State != "current" ||
 				status.Graph.Unreachable.Objects != 0 || status.Graph.Objects != 4 {
 				t.Errorf("status %+v, %v", status, err)
 			}

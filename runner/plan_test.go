@@ -76,7 +76,7 @@ func TestNoPlanReadsATableForEachObject(t *testing.T) {
 // shortWalks makes walks end before the graph does.
 func shortWalks(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
-	limits, err := mutated("limits", "1000, 100000", "1000, 20000")
+	limits, err := mutated("walk_limits", "1000, 100000", "1000, 20000")
 	if err != nil {
 		t.Fatal(err)
 	}

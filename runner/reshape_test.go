@@ -17,11 +17,11 @@ import (
 	"relpack/runner/target"
 )
 
-// setLimits replaces what relpack.limits() says of when all parents are chosen
+// setLimits replaces what relpack.walk_limits() says of when all parents are chosen
 // again: a share of the objects, one in so many, and a number in any case.
 func setLimits(t testing.TB, conn *pgx.Conn, share, least int) {
 	t.Helper()
-	text, err := mutated("limits", "16, 10000", fmt.Sprintf("%d, %d", share, least))
+	text, err := mutated("walk_limits", "16, 10000", fmt.Sprintf("%d, %d", share, least))
 	if err != nil {
 		t.Fatal(err)
 	}

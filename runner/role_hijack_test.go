@@ -215,9 +215,9 @@ func TestTriggerFunctionsServeNoOtherTable(t *testing.T) {
 		CREATE TABLE bait.object_state (zoid bait.number, tid bait.number, state bytea);
 		INSERT INTO bait.object_state SELECT row(1)::bait.number, row(1)::bait.number, '.'`)
 	for function, trigger := range map[string]string{
-		"report_write":    "AFTER INSERT ON bait.object_state REFERENCING NEW TABLE AS written",
-		"report_delete":   "AFTER DELETE ON bait.object_state REFERENCING OLD TABLE AS deleted",
-		"report_truncate": "AFTER TRUNCATE ON bait.object_state",
+		"trigger_write":    "AFTER INSERT ON bait.object_state REFERENCING NEW TABLE AS written",
+		"trigger_delete":   "AFTER DELETE ON bait.object_state REFERENCING OLD TABLE AS deleted",
+		"trigger_truncate": "AFTER TRUNCATE ON bait.object_state",
 	} {
 		run(t, conn, "CREATE TRIGGER "+function+" "+trigger+" FOR EACH STATEMENT EXECUTE FUNCTION relpack."+function+"()")
 	}
@@ -230,5 +230,5 @@ func TestTriggerFunctionsServeNoOtherTable(t *testing.T) {
 	for _, role := range lines(t, h.admin, "SELECT role FROM public.caught") {
 		t.Errorf("code of the packer's ran with the rights of %s", role)
 	}
-	denied(t, h.as(t, h.app), "CREATE TEMPORARY TABLE mine (); CREATE TRIGGER mine AFTER TRUNCATE ON mine EXECUTE FUNCTION relpack.report_truncate()")
+	denied(t, h.as(t, h.app), "CREATE TEMPORARY TABLE mine (); CREATE TRIGGER mine AFTER TRUNCATE ON mine EXECUTE FUNCTION relpack.trigger_truncate()")
 }

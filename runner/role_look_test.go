@@ -58,9 +58,9 @@ func TestARoleThatLooksSeesEverythingAndChangesNothing(t *testing.T) {
 		"SELECT username FROM relpack.pack_lock_holder() WHERE since IS NOT NULL":  1,
 		"SELECT class FROM relpack.path_to_root(2)":                                3,
 		"SELECT class FROM relpack.referrers(2)":                                   1,
-		`SELECT class FROM relpack."references"(1)`:                                1,
+		`SELECT class FROM relpack.referents(1)`:                                   1,
 		"SELECT finding FROM relpack.verify()":                                     0,
-		"SELECT relpack.tid_time(relpack.time_tid(now()))::text":                   1,
+		"SELECT relpack.tid_to_time(relpack.time_to_tid(now()))::text":             1,
 		"SELECT graph FROM relpack.status() WHERE relpack.doubt() IS NULL":         1,
 		"SELECT relname::text FROM pg_class WHERE relnamespace = 'relpack'::regnamespace AND relkind = 'v' AND NOT has_table_privilege(oid, 'SELECT')": 0,
 	} {

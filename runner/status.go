@@ -218,12 +218,12 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*GraphStatus, error) {
 		SELECT graph, doubt, applied_tid, applied_until, objects, inrefs,
 		       unreachable, unreachable_bytes, within_grace, within_grace_bytes,
 		       doomed, blob_removals, problems, blocking_problems, bytes, verified_since,
-		       (SELECT relpack.tid_time(max(tid)) FROM relpack.stored()), coalesce(relpack.tids_ahead(), ''),
+		       (SELECT relpack.tid_to_time(max(tid)) FROM relpack.stored()), coalesce(relpack.tids_ahead(), ''),
 		       CASE
 		       WHEN EXISTS (SELECT FROM relpack.missing_trigger()) THEN
 		           (SELECT 'triggers of relpack are missing or disabled: ' || string_agg(name, ', ' ORDER BY name) FROM relpack.missing_trigger() AS gone (name))
 		           || '. Run "relpack migrate up": it installs them again'
-		       WHEN graph IN ('known', 'doubtful') AND NOT EXISTS (SELECT FROM relpack.stored() WHERE zoid = 0) THEN
+		       WHEN graph IN ('current', 'doubtful') AND NOT EXISTS (SELECT FROM relpack.stored() WHERE zoid = 0) THEN
 		           'the storage has no root object (zoid 0). Restore object 0 from a backup'
 		       ELSE ''
 		       END

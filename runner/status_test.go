@@ -73,7 +73,7 @@ func TestStatusTellsWhatTheSchemaKnows(t *testing.T) {
 		INSERT INTO relpack.blob_removal (zoid, tid) VALUES (5, 5);
 		CREATE TABLE object_inrefs AS SELECT i FROM generate_series(1, 10000) AS i;
 		UPDATE relpack.storage
-		SET graph = 'known', applied_tid = 291941604408950732, watermark = 291941604408950732,
+		SET graph = 'current', applied_tid = 291941604408950732, watermark = 291941604408950732,
 		    relation = 'object_state'::regclass, filenode = pg_relation_filenode('object_state'),
 		    trigger_identity = relpack.trigger_identity(), column_identity = relpack.column_identity(),
 		    graph_identity = relpack.graph_identity(), objects = 1234567;
@@ -110,7 +110,7 @@ func TestStatusShowsEveryStateOfABuildAndWaitsForNoLock(t *testing.T) {
 		if !known {
 			t.Errorf("no words for %s", graph)
 		}
-		if graph == "doubtful" || graph == "known" { // with a reason
+		if graph == "doubtful" || graph == "current" { // with a reason
 			words = "not trusted: "
 		}
 		expectWords(t, statusText(t, target), words)

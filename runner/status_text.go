@@ -16,12 +16,12 @@ var graphStates = map[string]string{
 	"none":      `not built: the first "relpack pack" builds it`,
 	"scanning":  "being built: the states are read",
 	"indexing":  "being built: the references are indexed",
-	"growing":   "being built: the objects are walked from the root",
+	"marking":   "being built: the objects are walked from the root",
 	"filling":   "being built: the objects are filled in",
 	"finishing": "being built: the last step",
 	"reshaping": "all parents are being chosen again",
 	"doubtful":  "not trusted",
-	"known":     "describes the storage",
+	"current":   "describes the storage",
 }
 
 // Write prints the status for people.
@@ -106,7 +106,7 @@ func (g *GraphStatus) writeState(line figures.LineWriter, now time.Time) {
 		text = "not trusted: " + *g.Doubt + "; the next pack compares it with the storage"
 	}
 	line("graph", "%s", text)
-	if g.AppliedUntil != nil && (g.State == "known" || g.State == "doubtful") {
+	if g.AppliedUntil != nil && (g.State == "current" || g.State == "doubtful") {
 		line("up to", "%s", figures.Moment(*g.AppliedUntil, now))
 	}
 	if g.LastTransaction != nil {
@@ -115,7 +115,7 @@ func (g *GraphStatus) writeState(line figures.LineWriter, now time.Time) {
 	if g.Ahead != "" {
 		line("", "%s", g.Ahead)
 	}
-	if g.State == "known" {
+	if g.State == "current" {
 		line("verified", "%s", verifiedText(g.VerifiedSince, now))
 	}
 }

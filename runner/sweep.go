@@ -137,7 +137,7 @@ func (p *pack) outlast(ctx context.Context) error {
 	}
 	for start := time.Now(); ; {
 		var nothing bool
-		if err := p.conn.QueryRow(ctx, "SELECT relpack.capped_tid($1) = 0", p.report.packTime).Scan(&nothing); err != nil {
+		if err := p.conn.QueryRow(ctx, "SELECT relpack.grace_cap($1) = 0", p.report.packTime).Scan(&nothing); err != nil {
 			return fmt.Errorf("look for open transactions: %w", err)
 		}
 		if !nothing {

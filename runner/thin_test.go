@@ -208,12 +208,12 @@ func TestWhatReadsObjectStateIsInlined(t *testing.T) {
 		t.Error(err)
 	}
 	watcher := sessionOn(t, s.target)
-	for _, sql := range []string{"SELECT FROM relpack.status()", "SELECT FROM relpack.verify()", "SELECT relpack.compare() FROM relpack.try_pack_lock()"} {
+	for _, sql := range []string{"SELECT FROM relpack.status()", "SELECT FROM relpack.verify()", "SELECT relpack.capture_compare() FROM relpack.try_pack_lock()"} {
 		run(t, watcher, sql)
 	}
 	until(t, "sessions have told what they called", func() bool {
 		return get[bool](t, s.conn, `SELECT count(*) = 5 FROM pg_stat_user_functions
-			WHERE schemaname = 'relpack' AND funcname IN ('compare', 'sweep_delete', 'nothing_new', 'verify_nodes', 'spare_young')`)
+			WHERE schemaname = 'relpack' AND funcname IN ('compare', 'sweep_delete', 'sweep_recheck', 'verify_nodes', 'spare_young')`)
 	})
 	if calls := get[int64](t, s.conn, "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_user_functions WHERE schemaname = 'relpack' AND funcname = 'stored'"); calls > 0 {
 		t.Errorf("%d calls of relpack.stored()", calls)

@@ -63,7 +63,7 @@ func TestTheTreeOfAFirstBuildIsBreadthFirst(t *testing.T) {
 				t.Parallel()
 				target, conn := newStorage(t)
 				if limits != nil {
-					text, err := mutated("limits", limits...)
+					text, err := mutated("walk_limits", limits...)
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -107,7 +107,7 @@ func (v *verification) all(ctx context.Context) error {
 		if graph == "reshaping" {
 			return fault.Refuse(`Run "relpack pack --dry-run"`, "a pack was interrupted while it chose new parents for all objects: there is nothing to verify")
 		}
-		if graph != "known" && graph != "doubtful" {
+		if graph != "current" && graph != "doubtful" {
 			return fault.Refuse(`Run "relpack pack"`, "the graph is not built yet: there is nothing to verify")
 		}
 		if err := v.fewEvents(ctx); err != nil {
@@ -302,7 +302,7 @@ func (v *verification) mend(ctx context.Context) error {
 		return err
 	}
 	if err := v.phase("mend", func() error {
-		_, err := v.conn.Exec(ctx, "SELECT relpack.mend()")
+		_, err := v.conn.Exec(ctx, "SELECT relpack.verify_mend()")
 		return err
 	}); err != nil {
 		return fmt.Errorf("mend the graph: %w", err)

@@ -28,10 +28,10 @@ const verifyRangeBlocks = 2048
 var errRewritten = errors.New("object_state was rewritten while it was read: try again when VACUUM FULL, CLUSTER or pg_repack is done")
 
 // states reads and decodes every state and has it compared with what is
-// recorded. Rows above collected_tid are the next pack's.
+// recorded. Rows above listed_tid are the next pack's.
 func (v *verification) states(ctx context.Context) error {
 	var collected, filenode, blocks int64
-	if err := v.conn.QueryRow(ctx, `SELECT collected_tid, pg_relation_filenode('public.object_state')::bigint,
+	if err := v.conn.QueryRow(ctx, `SELECT listed_tid, pg_relation_filenode('public.object_state')::bigint,
 		pg_relation_size('public.object_state') / current_setting('block_size')::bigint FROM relpack.storage`).
 		Scan(&collected, &filenode, &blocks); err != nil {
 		return fmt.Errorf("read relpack.storage: %w", err)

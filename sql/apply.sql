@@ -29,14 +29,14 @@ BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
     IF EXISTS (SELECT FROM relpack.suspect WHERE stage <> 'climb')
-       OR (SELECT graph FROM relpack.storage) NOT IN ('known', 'doubtful') THEN
+       OR (SELECT graph FROM relpack.storage) NOT IN ('current', 'doubtful') THEN
         RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
             HINT = 'Call relpack.reach() first.';
     END IF;
-    SELECT watermark, detach_tid, greatest(clock_tid, relpack.time_tid(clock_timestamp()))
+    SELECT watermark, detach_tid, greatest(clock_tid, relpack.time_to_tid(clock_timestamp()))
     INTO STRICT v_watermark, v_detached, v_clock
     FROM relpack.storage;
-    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_detached, relpack.read_until())
+    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_detached, relpack.capture_read_until())
     ON CONFLICT (watermark) DO UPDATE SET read_until = excluded.read_until;
     -- Not stored is what is not stored now either: the others stay pending.
     DELETE FROM relpack.examined_object AS examined
@@ -185,8 +185,8 @@ BEGIN
     SET objects = objects + v_nodes_new - v_nodes_gone,
         inrefs = inrefs + v_edges_new - v_edges_gone,
         doomed_tid = 0;
-    PERFORM relpack.discard_examined();
-    RETURN relpack.finish_apply();
+    PERFORM relpack.apply_discard();
+    RETURN relpack.apply_finish();
 END;
 $$;
 

@@ -22,7 +22,7 @@ BEGIN
     objects := (
         SELECT ceil(extract(epoch FROM now() - v_met) / extract(epoch FROM interval '27 days') * greatest(storage.objects, 1))
         FROM relpack.storage
-        WHERE storage.graph = 'known');
+        WHERE storage.graph = 'current');
     objects := coalesce(objects, 0);
 END;
 $$;

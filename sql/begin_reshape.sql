@@ -15,7 +15,7 @@ BEGIN
         doomed_tid = 0;
     DELETE FROM relpack.suspect;
     DELETE FROM relpack.fill_range;
-    PERFORM relpack.clear_scratch('relpack.reached');
+    PERFORM relpack.scratch_clear('relpack.reached');
     RAISE INFO '%: choosing new parents for all objects, from the recorded references', reason;
 END;
 $$;

@@ -19,7 +19,7 @@ BEGIN
     -- The row is missing after a restore without the data of our tables.
     INSERT INTO relpack.storage DEFAULT VALUES ON CONFLICT DO NOTHING;
     UPDATE relpack.storage
-    SET graph = 'none', watermark = 0, applied_tid = 0, collected_tid = 0, noticed_tid = 0, doomed_tid = 0,
+    SET graph = 'none', watermark = 0, applied_tid = 0, listed_tid = 0, noticed_tid = 0, doomed_tid = 0,
         settled_tid = 0, clock_tid = NULL,
         objects = 0, inrefs = 0, cut_objects = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false, resettle = false;

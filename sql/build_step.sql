@@ -22,24 +22,24 @@ BEGIN
         IF EXISTS (SELECT FROM relpack.scan_range) THEN
             RAISE EXCEPTION 'the scan is not finished' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
         END IF;
-        PERFORM relpack.build_unique();
+        PERFORM relpack.build_drop_doubles();
         -- Of what the first build finds unreachable nobody knows since when.
-        INSERT INTO relpack.capture (watermark, read_until) VALUES (0, relpack.read_until());
+        INSERT INTO relpack.capture (watermark, read_until) VALUES (0, relpack.capture_read_until());
         UPDATE relpack.storage SET graph = 'indexing';
     WHEN 'indexing' THEN
-        PERFORM relpack.build_inref();
-        UPDATE relpack.storage SET graph = 'growing';
-    WHEN 'growing' THEN
+        PERFORM relpack.build_index_inref();
+        UPDATE relpack.storage SET graph = 'marking';
+    WHEN 'marking' THEN
         -- Few of the rows to come are in this one.
         CREATE INDEX object_detached ON relpack.object (zoid) WHERE coalesce(parent, -1) = -1;
-        added := relpack.grow();
+        added := relpack.build_mark();
         PERFORM relpack.list_ranges();
         UPDATE relpack.storage SET graph = 'filling';
     WHEN 'filling' THEN
-        IF relpack.build_key() THEN
+        IF relpack.build_index_keys() THEN
             RETURN;
         END IF;
-        added := relpack.fill();
+        added := relpack.build_enter();
         IF added IS NULL THEN
             -- Another session may be at the last range.
             PERFORM FROM relpack.fill_range FOR UPDATE;
@@ -64,12 +64,12 @@ BEGIN
         ELSE
             ANALYZE relpack.object, relpack.object_inref;
             PERFORM relpack.count_dangling();
-            PERFORM relpack.clear_scratch('relpack.staged_object'),
-                    relpack.clear_scratch('relpack.reached');
+            PERFORM relpack.scratch_clear('relpack.staged_object'),
+                    relpack.scratch_clear('relpack.reached');
             UPDATE relpack.storage
-            SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'known' END,
+            SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'current' END,
                 applied_tid = watermark,
-                collected_tid = watermark,
+                listed_tid = watermark,
                 scan_disturbed = false;
         END IF;
     ELSE

@@ -10,7 +10,7 @@ BEGIN
     IF pack_time IS NULL OR pack_time = 'infinity' THEN
         RETURN pack_time;
     END IF;
-    RETURN least(pack_time, clock_timestamp(), relpack.oldest_transaction());
+    RETURN least(pack_time, clock_timestamp(), relpack.grace_oldest_transaction());
 END;
 $$;
 

@@ -1,7 +1,7 @@
 -- A bit for each zoid that the graph has, and one reading of the references:
 -- of a million objects with 2.3 million references it takes half as long as to
 -- make an index of these, a third of what the cheapest join takes. As in
--- relpack.grow(), where zoids are beyond the bits or so sparse that most would be
+-- relpack.build_mark(), where zoids are beyond the bits or so sparse that most would be
 -- of no use, they are joined. int8send() writes the high byte first, so that the
 -- bit of a zoid is at zoid # 56 (XOR).
 CREATE OR REPLACE FUNCTION relpack.count_dangling()
@@ -20,9 +20,9 @@ DECLARE
     v_bits bytea;
     v_count bigint;
 BEGIN
-    PERFORM relpack.clear_scratch('relpack.dangling');
+    PERFORM relpack.scratch_clear('relpack.dangling');
     SELECT count(*), least(max(zoid), 9223372036854775806) + 1 INTO v_objects, v_end FROM relpack.object;
-    IF v_end BETWEEN 1 AND least(1000 + 64 * v_objects, (relpack.limits()).grow_zoids) THEN
+    IF v_end BETWEEN 1 AND least(1000 + 64 * v_objects, (relpack.walk_limits()).grow_zoids) THEN
         SELECT string_agg(int8send(coalesce(stored.bits, 0)), '' ORDER BY place.word)
         INTO v_bits
         FROM generate_series(0, v_end >> 6) AS place (word)

@@ -12,25 +12,25 @@ BEGIN
 
     CREATE TRIGGER relpack_lock_writer
         BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON public.object_state
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.lock_writer();
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_lock();
     CREATE TRIGGER relpack_report_insert
         AFTER INSERT ON public.object_state
         REFERENCING NEW TABLE AS written
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_write();
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
     CREATE TRIGGER relpack_report_update
         AFTER UPDATE ON public.object_state
         REFERENCING NEW TABLE AS written
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_write();
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
     CREATE TRIGGER relpack_report_delete
         AFTER DELETE ON public.object_state
         REFERENCING OLD TABLE AS deleted
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_delete();
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_delete();
     CREATE TRIGGER relpack_report_truncate
         AFTER TRUNCATE ON public.object_state
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.report_truncate();
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_truncate();
     CREATE TRIGGER relpack_report_applied
         AFTER INSERT OR UPDATE OR DELETE ON public.object_state
-        FOR EACH ROW EXECUTE FUNCTION relpack.report_applied();
+        FOR EACH ROW EXECUTE FUNCTION relpack.trigger_applied();
     CREATE TRIGGER relpack_guard_object
         BEFORE DELETE OR TRUNCATE ON relpack.object
         FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
@@ -69,7 +69,7 @@ BEGIN
     CREATE TRIGGER relpack_report_move
         AFTER UPDATE ON public.object_state
         FOR EACH ROW WHEN (OLD.zoid IS DISTINCT FROM NEW.zoid)
-        EXECUTE FUNCTION relpack.report_move();
+        EXECUTE FUNCTION relpack.trigger_move();
 
     -- ALWAYS: they fire under session_replication_role = replica too.
     ALTER TABLE public.object_state

@@ -19,7 +19,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 DECLARE
-    v_tid bigint := relpack.capped_tid(pack_time);
+    v_tid bigint := relpack.grace_cap(pack_time);
     v_begun bigint;
     v_count bigint;
     v_open timestamptz := now() - interval '30 days';
@@ -37,7 +37,7 @@ BEGIN
     SELECT begun_until INTO v_begun FROM relpack.storage;
     DELETE FROM relpack.set_aside;
     IF v_begun = 0 THEN
-        PERFORM relpack.clear_scratch('relpack.doomed');
+        PERFORM relpack.scratch_clear('relpack.doomed');
     ELSE
         DELETE FROM relpack.doomed
         USING relpack.object
@@ -48,7 +48,7 @@ BEGIN
         SELECT
         FROM relpack.object
         WHERE coalesce(object.parent, -1) = -1 AND coalesce(object.detached_tid, object.tid) <= v_tid) THEN
-        PERFORM relpack.clear_scratch('relpack.spared');
+        PERFORM relpack.scratch_clear('relpack.spared');
         PERFORM relpack.spare_young(v_tid);
         IF v_begun = 0 THEN
             INSERT INTO relpack.doomed (zoid)
@@ -69,8 +69,8 @@ BEGIN
         END IF;
         PERFORM relpack.set_aside_blobs();
         PERFORM relpack.require_cut_off();
-        PERFORM relpack.require_large_objects();
-        PERFORM relpack.clear_scratch('relpack.spared');
+        PERFORM relpack.require_blob_owner();
+        PERFORM relpack.scratch_clear('relpack.spared');
     END IF;
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage

@@ -11,7 +11,7 @@ SET enable_mergejoin = off
 SET enable_seqscan = off
 AS $$
 DECLARE
-    v_limit constant bigint := (relpack.limits()).together;
+    v_limit constant bigint := (relpack.walk_limits()).together;
     v_gone bigint[];
     v_objects bigint;
     v_inrefs bigint;

@@ -15,4 +15,4 @@ $$;
 
 COMMENT ON FUNCTION relpack.grace_began(timestamptz) IS
     'When another storage ceased to refer to this one, if nothing can be deleted with this pack time because of that '
-    '(relpack.capped_tid); else NULL.';
+    '(relpack.grace_cap); else NULL.';

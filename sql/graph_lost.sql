@@ -15,7 +15,7 @@ BEGIN
     IF NOT FOUND OR v_storage.graph = 'none' THEN
         RETURN NULL;
     END IF;
-    IF v_storage.graph NOT IN ('known', 'doubtful') THEN
+    IF v_storage.graph NOT IN ('current', 'doubtful') THEN
         RETURN CASE WHEN v_storage.graph_identity <> relpack.graph_identity()
                     THEN 'relpack''s own tables were emptied, rewritten or restored while the graph was being built' END;
     END IF;

@@ -14,7 +14,7 @@ BEGIN
     SELECT doomed_until
     INTO v_until
     FROM relpack.storage
-    WHERE doomed_until < least(relpack.time_tid(pack_time), detach_tid);
+    WHERE doomed_until < least(relpack.time_to_tid(pack_time), detach_tid);
     IF v_until IS NULL THEN
         RETURN NULL;
     END IF;
@@ -25,7 +25,7 @@ BEGIN
             FROM relpack.object
             WHERE coalesce(object.parent, -1) = -1
               AND coalesce(object.detached_tid, object.tid) > v_until
-              AND coalesce(object.detached_tid, object.tid) <= relpack.time_tid(pack_time)) THEN v_holder
+              AND coalesce(object.detached_tid, object.tid) <= relpack.time_to_tid(pack_time)) THEN v_holder
         END;
 END;
 $$;

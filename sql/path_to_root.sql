@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION relpack.path_to_root(
-    zoid bigint, OUT step bigint, OUT object bigint, OUT class text, OUT reachable boolean, OUT missing boolean)
+    start bigint, OUT step bigint, OUT zoid bigint, OUT class text, OUT reachable boolean, OUT missing boolean)
 RETURNS SETOF record
 LANGUAGE sql
 STABLE
@@ -12,7 +12,7 @@ AS $$
     WITH RECURSIVE chain AS (
         SELECT 0::bigint AS step, object.zoid, object.parent, object.class, ARRAY[object.zoid] AS met
         FROM relpack.object
-        WHERE object.zoid = path_to_root.zoid
+        WHERE object.zoid = path_to_root.start
         UNION ALL
         SELECT chain.step + 1, object.zoid, object.parent, object.class,
                CASE WHEN chain.parent IS NULL THEN chain.met || object.zoid ELSE chain.met END

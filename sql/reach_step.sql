@@ -16,18 +16,18 @@ BEGIN
     IF v_graph = 'reshaping' THEN
         PERFORM relpack.reshape();
         RETURN true;
-    ELSIF v_graph NOT IN ('known', 'doubtful') THEN
+    ELSIF v_graph NOT IN ('current', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow') THEN
-        PERFORM relpack.flow();
+        PERFORM relpack.reach_flow();
     ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'climb') THEN
-        PERFORM relpack.climb();
+        PERFORM relpack.reach_climb();
     ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut') THEN
-        PERFORM relpack.cut();
-    ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'loose') THEN
-        PERFORM relpack.loosen(ARRAY(
-            SELECT zoid FROM relpack.suspect WHERE stage = 'loose' LIMIT (relpack.limits()).together));
+        PERFORM relpack.reach_cut();
+    ELSIF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'attach') THEN
+        PERFORM relpack.reach_attach(ARRAY(
+            SELECT zoid FROM relpack.suspect WHERE stage = 'attach' LIMIT (relpack.walk_limits()).together));
     ELSIF (SELECT resettle FROM relpack.storage) THEN
         -- What was suspected may be lost: nothing but the references is believed.
         -- Nobody knows what was alive between a dump and now: what was garbage then
@@ -35,7 +35,7 @@ BEGIN
         UPDATE relpack.storage
         SET resettle = false,
             begun_until = 0,
-            noticed_tid = greatest(noticed_tid, relpack.time_tid(clock_timestamp()))
+            noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp()))
         RETURNING detach_tid INTO STRICT v_now;
         UPDATE relpack.object
         SET detached_tid = v_now

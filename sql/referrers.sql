@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION relpack.referrers(
-    zoid bigint, OUT inref bigint, OUT class text, OUT size integer, OUT reachable boolean, OUT missing boolean)
+    referent bigint, OUT zoid bigint, OUT class text, OUT size integer, OUT reachable boolean, OUT missing boolean)
 RETURNS SETOF record
 LANGUAGE sql
 STABLE
@@ -10,7 +10,7 @@ AS $$
     FROM relpack.object_inref
     LEFT JOIN relpack.object ON object.zoid = object_inref.inref
     LEFT JOIN relpack.class ON class.id = object.class
-    WHERE object_inref.zoid = referrers.zoid
+    WHERE object_inref.zoid = referrers.referent
     ORDER BY object_inref.inref;
 $$;
 

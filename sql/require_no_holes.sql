@@ -11,7 +11,7 @@ SET search_path = pg_catalog, pg_temp
 SET work_mem = '64MB'
 AS $$
 DECLARE
-    v_built boolean := EXISTS (SELECT FROM relpack.storage WHERE graph IN ('known', 'doubtful', 'reshaping'));
+    v_built boolean := EXISTS (SELECT FROM relpack.storage WHERE graph IN ('current', 'doubtful', 'reshaping'));
     v_missing text;
     v_unseen bigint[];
 BEGIN

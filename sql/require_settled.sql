@@ -21,7 +21,7 @@ BEGIN
     IF v_storage.graph = 'reshaping' THEN
         RAISE EXCEPTION 'new parents are being chosen for all objects'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
-    ELSIF v_storage.graph NOT IN ('known', 'doubtful') THEN
+    ELSIF v_storage.graph NOT IN ('current', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     IF v_doubt IS NOT NULL THEN

@@ -26,15 +26,15 @@ DECLARE
     v_inrefs bigint[];
 BEGIN
     IF NOT EXISTS (SELECT FROM relpack.reached) THEN
-        PERFORM relpack.grow();
+        PERFORM relpack.build_mark();
         PERFORM relpack.list_ranges();
         RETURN;
     END IF;
     SELECT fill_range.* INTO v_range FROM relpack.fill_range ORDER BY first_zoid LIMIT 1;
     IF NOT FOUND THEN
-        PERFORM relpack.clear_scratch('relpack.reached');
+        PERFORM relpack.scratch_clear('relpack.reached');
         UPDATE relpack.storage
-        SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'known' END,
+        SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'current' END,
             scan_disturbed = false;
         RETURN;
     END IF;

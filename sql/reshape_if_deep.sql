@@ -21,7 +21,7 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     SELECT * INTO STRICT v_storage FROM relpack.storage;
-    IF v_storage.graph NOT IN ('known', 'doubtful') OR EXISTS (SELECT FROM relpack.suspect)
+    IF v_storage.graph NOT IN ('current', 'doubtful') OR EXISTS (SELECT FROM relpack.suspect)
        OR v_storage.shaped_depth IS NULL OR v_storage.depth_looked_at > clock_timestamp() - interval '1 day' THEN
         RETURN false;
     END IF;

@@ -7,7 +7,7 @@ AS $$
 BEGIN
     LOOP
         EXIT WHEN NOT EXISTS (SELECT FROM relpack.spared WHERE stage = 'new');
-        PERFORM relpack.spare();
+        PERFORM relpack.doom_spare();
     END LOOP;
     IF EXISTS (SELECT FROM relpack.problem JOIN relpack.spared USING (zoid) WHERE problem.blocks) THEN
         RAISE EXCEPTION 'an unreachable object that must stay can''t be decoded: what it refers to is unknown'

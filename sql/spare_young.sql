@@ -35,7 +35,7 @@ BEGIN
            OR ((coalesce(object.detached_tid, object.tid) > pack_tid OR object.tid > v_applied)
                AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
     IF FOUND THEN
-        PERFORM relpack.analyze_spared();
+        PERFORM relpack.doom_analyze();
     END IF;
     PERFORM relpack.spare_referred();
 END;

@@ -13,17 +13,17 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 DECLARE
-    v_day_ago bigint := relpack.time_tid(now() - interval '1 day');
+    v_day_ago bigint := relpack.time_to_tid(now() - interval '1 day');
 BEGIN
     SELECT storage.graph,
-           CASE WHEN storage.graph IN ('known', 'doubtful') THEN relpack.doubt() END,
+           CASE WHEN storage.graph IN ('current', 'doubtful') THEN relpack.doubt() END,
            nullif(storage.applied_tid, 0),
-           relpack.tid_time(nullif(storage.applied_tid, 0)),
+           relpack.tid_to_time(nullif(storage.applied_tid, 0)),
            storage.objects - (SELECT count(*) FROM relpack.missing), storage.inrefs
     INTO graph, doubt, applied_tid, applied_until, objects, inrefs
     FROM relpack.storage;
     -- While a graph is built, nodes without a parent mean nothing.
-    IF graph IN ('known', 'doubtful') THEN
+    IF graph IN ('current', 'doubtful') THEN
         SELECT count(*), coalesce(sum(object.size), 0),
                count(*) FILTER (WHERE coalesce(object.detached_tid, object.tid) > v_day_ago),
                coalesce(sum(object.size) FILTER (WHERE coalesce(object.detached_tid, object.tid) > v_day_ago), 0)
@@ -51,7 +51,7 @@ BEGIN
     bytes := (SELECT sum(pg_class.relpages::bigint) * current_setting('block_size')::bigint
               FROM pg_class
               WHERE pg_class.relnamespace = 'relpack'::regnamespace AND pg_class.relkind IN ('r', 'i'));
-    IF graph = 'known' THEN
+    IF graph = 'current' THEN
         verified_since := nullif((SELECT min(audited.since) FROM relpack.audited), '-infinity');
     END IF;
     last_pack := (SELECT max(run.finished) FROM relpack.run WHERE run.outcome = 'packed');

@@ -32,12 +32,12 @@ BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.require_settled();
     PERFORM relpack.require_unreferred();
-    IF relpack.doomed_otherwise(pack_time) THEN
+    IF relpack.doom_outdated(pack_time) THEN
         PERFORM relpack.doom(pack_time);
     END IF;
     LOOP
         remaining := (SELECT count(*) FROM relpack.doomed);
-        v_batch := relpack.choose_batch(v_limit);
+        v_batch := relpack.sweep_choose(v_limit);
         IF v_batch IS NULL THEN
             outcome := 'done';
             EXIT;
@@ -70,7 +70,7 @@ BEGIN
             IF relpack.set_aside_held(v_batch) = 0 THEN
                 outcome := 'busy';
             ELSE
-                PERFORM relpack.spare_set_aside(), relpack.clear_scratch('relpack.spared');
+                PERFORM relpack.spare_set_aside(), relpack.scratch_clear('relpack.spared');
             END IF;
         WHEN 'saturated' THEN
             -- As many as are deleted in 30 ms.

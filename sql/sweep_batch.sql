@@ -41,7 +41,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
     END IF;
     -- Rather before anything is done in vain; without the lock it proves nothing.
-    IF relpack.nothing_new(v_last, decoder) = 'stale' THEN
+    IF relpack.sweep_recheck(v_last, decoder) = 'stale' THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
     END IF;
     -- What another table's key holds back is to be found here, not by the COMMIT.
@@ -127,7 +127,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'RP003',
                               MESSAGE = CASE WHEN relpack.anyone_waits() THEN 'busy' ELSE 'saturated' END;
     END IF;
-    outcome := relpack.nothing_new(v_last, decoder);
+    outcome := relpack.sweep_recheck(v_last, decoder);
     IF outcome = 'stale' THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
     END IF;

@@ -3,8 +3,8 @@ SELECT object.zoid,
        object.tid,
        class.label AS class,
        object.size,
-       relpack.tid_time(object.detached_tid) AS unreachable_since,
-       relpack.tid_time(coalesce(object.detached_tid, object.tid)) + interval '1 day' AS deletable_after
+       relpack.tid_to_time(object.detached_tid) AS unreachable_since,
+       relpack.tid_to_time(coalesce(object.detached_tid, object.tid)) + interval '1 day' AS deletable_after
 FROM relpack.object
 JOIN relpack.class ON class.id = object.class
 WHERE coalesce(object.parent, -1) = -1;
@@ -13,7 +13,7 @@ COMMENT ON VIEW relpack.unreachable_object IS
     'Every object that can''t be reached from the root, as of the last pack (with its --dry-run too), those within '
     'the grace included. Settled while relpack.suspect is empty.';
 COMMENT ON COLUMN relpack.unreachable_object.zoid IS 'Object id.';
-COMMENT ON COLUMN relpack.unreachable_object.tid IS 'Transaction that wrote it last; relpack.tid_time(tid) tells when.';
+COMMENT ON COLUMN relpack.unreachable_object.tid IS 'Transaction that wrote it last; relpack.tid_to_time(tid) tells when.';
 COMMENT ON COLUMN relpack.unreachable_object.class IS 'Its Python class.';
 COMMENT ON COLUMN relpack.unreachable_object.size IS 'Bytes of its state.';
 COMMENT ON COLUMN relpack.unreachable_object.unreachable_since IS

@@ -19,7 +19,7 @@ BEGIN
     LOCK TABLE public.object_state IN ACCESS SHARE MODE;
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     v_doubt := relpack.doubt();
-    IF v_storage.graph NOT IN ('known', 'doubtful') THEN
+    IF v_storage.graph NOT IN ('current', 'doubtful') THEN
         RETURN QUERY VALUES ('note',
                              CASE v_storage.graph
                              WHEN 'reshaping' THEN 'new parents are being chosen for all objects: there is nothing to verify'
@@ -31,13 +31,13 @@ BEGIN
     v_settled := NOT EXISTS (SELECT FROM relpack.suspect);
     RETURN QUERY
     WITH found (kind, zoid) AS (
-        -- Rows above collected_tid are the next capture's.
+        -- Rows above listed_tid are the next capture's.
         SELECT 'other_than_stored', coalesce(stored.zoid, object.zoid)
         FROM relpack.stored()
         FULL JOIN relpack.object ON object.zoid = stored.zoid
         LEFT JOIN relpack.missing ON missing.zoid = object.zoid
         WHERE CASE WHEN missing.zoid IS NULL THEN stored.tid IS DISTINCT FROM object.tid ELSE stored.tid IS NOT NULL END
-          AND (stored.tid IS NULL OR stored.tid <= v_storage.collected_tid)
+          AND (stored.tid IS NULL OR stored.tid <= v_storage.listed_tid)
           AND v_doubt IS NULL
           AND NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = coalesce(stored.zoid, object.zoid))
           AND NOT EXISTS (SELECT FROM relpack.write_event

@@ -42,7 +42,7 @@ BEGIN
         UNION ALL
         SELECT 'parents_in_a_circle', object.zoid
         FROM relpack.object
-        LEFT JOIN relpack.tree_zoids() AS tree (zoid) ON tree.zoid = object.zoid
+        LEFT JOIN relpack.verify_tree() AS tree (zoid) ON tree.zoid = object.zoid
         WHERE v_settled AND object.parent IS NOT NULL AND tree.zoid IS NULL
         UNION ALL
         SELECT 'live_but_detached', child.zoid

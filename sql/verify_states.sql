@@ -1,5 +1,5 @@
 -- States as "relpack verify" read and decoded them a moment ago, against what
--- is recorded. They must be of one snapshot, and not above collected_tid: what
+-- is recorded. They must be of one snapshot, and not above listed_tid: what
 -- is stored then, and is not what the graph was made from, has left an event
 -- or is in pending; both are visible by now, and such objects are left aside.
 -- A salvaged record is read again by each pack that finds a new object, so that

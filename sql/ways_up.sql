@@ -10,7 +10,7 @@
 --
 -- Arrays are joined by hash, whatever the caller has set: in a loop that would be
 -- quadratic. The recursive query holds what it visits in memory, and begins with a hash
--- table as large as work_mem (see relpack.flow_narrow()); hence the bound.
+-- table as large as work_mem (see relpack.reach_flow_deep()); hence the bound.
 CREATE OR REPLACE FUNCTION relpack.ways_up(
     asked bigint[], tries bigint, most bigint,
     OUT saved bigint[], OUT parents bigint[], OUT visited bigint)
@@ -188,6 +188,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.ways_up(bigint[], bigint, bigint) IS
-    'Step of relpack.climb() and relpack.loosen(): which of some detached objects have a referrer, among so many of '
+    'Step of relpack.reach_climb() and relpack.reach_attach(): which of some detached objects have a referrer, among so many of '
     'each (NULL: all), that hangs on the root, and the shallowest of these; '
     'visited: how many objects were looked at: with "most" of them it gave up, and nothing is said.';

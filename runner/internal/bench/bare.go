@@ -58,7 +58,7 @@ func (b *bench) bareRows(ctx context.Context) error {
 				name    string
 				columns []string
 				rows    [][]any
-			}{{"written", edge[:1], written}, {"known", object, known}, {"born", object, born}, {"gone", edge, gone}, {"made", edge, made}} {
+			}{{"written", edge[:1], written}, {"current", object, known}, {"born", object, born}, {"gone", edge, gone}, {"made", edge, made}} {
 				if _, err := conn.CopyFrom(ctx, pgx.Identifier{table.name}, table.columns, pgx.CopyFromRows(table.rows)); err != nil {
 					return err
 				}

@@ -1,0 +1,47 @@
+-- Blob files go while no writer is in flight, a few at a time. An object that
+-- is stored again keeps them all: somebody restored it, or a RelStorage up to
+-- 2.0 wrote it, whose commits delete a row and insert it anew. The file of a
+-- node that is attached stays: a live object refers to it, and the row may be put
+-- back. object_state comes before the writers' lock, as for everybody who writes:
+-- whoever wants the table for himself and then writes (TRUNCATE) would wait for
+-- us, and we for him.
+CREATE OR REPLACE FUNCTION relpack.blobs_next(
+    zoids bigint[], tids bigint[],
+    OUT zoid bigint, OUT tid bigint, OUT newest_zoid bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    PERFORM relpack.lock_storage();
+    IF NOT relpack.try_writers_lock() THEN
+        RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
+    END IF;
+    -- The files are unlinked before this transaction ends: a client that stops
+    -- there must not hold the site, nor a standby that does not answer. What
+    -- this transaction says is only that files are gone.
+    PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
+            set_config('synchronous_commit', 'local', true);
+    DELETE FROM relpack.blob_removal AS removal
+    USING unnest(zoids) AS listed (zoid), relpack.stored()
+    WHERE removal.zoid = listed.zoid AND stored.zoid = listed.zoid;
+    RETURN QUERY
+    SELECT removal.zoid, removal.tid, (SELECT max(newest.zoid) FROM relpack.stored() AS newest)
+    FROM unnest(zoids, tids) AS listed (zoid, tid)
+    JOIN relpack.blob_removal AS removal ON removal.zoid = listed.zoid AND removal.tid = listed.tid
+    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
+    ORDER BY removal.zoid, removal.tid;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_next(bigint[], bigint[]) IS
+    'Which of these blobs of relpack.blob_removal may lose their files, with the writers'' lock held until the '
+    'transaction ends, which commits locally (raises lock_not_available when it can''t be had); '
+    'rows whose object is stored again are dropped, those whose object a live one refers to are left out. '
+    'relpack.blobs_removed() follows in the same transaction.';

@@ -1,0 +1,86 @@
+-- Looks for a way up to the root for all suspects together, and attaches those
+-- that have one: the trees below them are alive again without being visited. A
+-- few referrers of each are tried first, as an object may have a million, which
+-- are mostly alive or below it; then all. What is not saved is settled by cut,
+-- sever, loosen and flow, which are exact. Batches can depend on each other: they
+-- are gone through until none gains anything. Where that is dearer than new
+-- parents for all objects, relpack.reshape() chooses these.
+CREATE OR REPLACE FUNCTION relpack.reach_climb()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+DECLARE
+    v_limits record := relpack.walk_limits();
+    v_tries bigint := v_limits.climb_inrefs;
+    v_left bigint := (SELECT greatest(objects, v_limits.reshape_share * v_limits.reshape_least) FROM relpack.storage);
+    v_after bigint;
+    v_batch bigint[];
+    v_batches integer;
+    v_ways record;
+    v_saved bigint;
+    v_found bigint := 0;
+BEGIN
+    UPDATE relpack.suspect
+    SET stage = 'flow'
+    FROM relpack.object
+    WHERE suspect.stage = 'climb' AND object.zoid = suspect.zoid AND object.parent IS NOT NULL;
+    LOOP
+        v_after := -1;
+        v_batches := 0;
+        v_saved := 0;
+        LOOP
+            SELECT array_agg(zoid ORDER BY zoid), max(zoid)
+            INTO v_batch, v_after
+            FROM (
+                SELECT zoid
+                FROM relpack.suspect
+                WHERE stage = 'climb' AND zoid > v_after
+                ORDER BY zoid
+                LIMIT v_limits.together
+            ) AS next;
+            EXIT WHEN v_batch IS NULL;
+            v_batches := v_batches + 1;
+            v_left := v_left - v_limits.reshape_share * cardinality(v_batch);
+            IF v_left < 0 THEN
+                PERFORM relpack.begin_reshape('much has changed');
+                RETURN v_found;
+            END IF;
+            v_ways := relpack.ways_up(v_batch, v_tries, v_limits.climb_visits);
+            v_left := v_left - v_ways.visited;
+            IF v_ways.visited >= v_limits.climb_visits THEN
+                PERFORM relpack.begin_reshape('from what changed it is far to the root');
+                RETURN v_found;
+            END IF;
+            UPDATE relpack.object
+            SET parent = saved.parent, detached_tid = NULL
+            FROM unnest(v_ways.saved, v_ways.parents) AS saved (zoid, parent)
+            WHERE object.zoid = saved.zoid;
+            UPDATE relpack.suspect
+            SET stage = 'flow'
+            WHERE zoid = ANY (v_ways.saved);
+            v_saved := v_saved + coalesce(cardinality(v_ways.saved), 0);
+        END LOOP;
+        v_found := v_found + v_saved;
+        CONTINUE WHEN v_saved > 0 AND v_batches > 1;
+        EXIT WHEN v_tries IS NULL OR NOT EXISTS (
+            SELECT
+            FROM relpack.suspect
+            WHERE suspect.stage = 'climb'
+              AND EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = suspect.zoid OFFSET v_tries));
+        v_tries := NULL;
+    END LOOP;
+    UPDATE relpack.suspect SET stage = 'cut' WHERE stage = 'climb';
+    RETURN v_found;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.reach_climb() IS
+    'Step of relpack.reach(): attaches suspects that have a referrer whose parents lead to the root; returns how many.';

@@ -1,0 +1,64 @@
+-- AFTER DELETE trigger of object_state. A sweep cleans the graph itself and
+-- needs no event; it says so by naming its transaction, and only objects that
+-- are doomed are taken at its word.
+CREATE OR REPLACE FUNCTION relpack.trigger_delete()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
+AS $$
+DECLARE
+    v_known boolean;
+BEGIN
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
+        -- Renamed, or moved away, it goes on as if relpack were not there; nobody
+        -- gets anything from a trigger on a table of his own.
+        RETURN NULL;
+    END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- On a table of another shape, the casts of its types would run with the
+    -- rights of relpack's owner.
+    IF (SELECT (pg_typeof(few.zoid), pg_typeof(few.tid), pg_typeof(few.state))
+               <> ('bigint'::regtype, 'bigint'::regtype, 'bytea'::regtype)
+        FROM deleted AS few
+        LIMIT 1) THEN
+        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- While the graph is built there is no index to look an object up by.
+    v_known := (SELECT graph IN ('current', 'doubtful') FROM relpack.storage);
+    IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN
+        INSERT INTO relpack.write_event (kind, zoid, tid)
+        SELECT 'deleted', deleted.zoid, deleted.tid
+        FROM deleted
+        WHERE NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = deleted.zoid);
+    ELSE
+        INSERT INTO relpack.write_event (kind, zoid, tid)
+        SELECT 'deleted', deleted.zoid, deleted.tid
+        FROM deleted;
+    END IF;
+    -- A plain state of a blob names the class in its first bytes. What does, or
+    -- isn't plain, is none if the graph knows another class of this very revision
+    -- (after a reload the zoid may be another object's).
+    INSERT INTO relpack.blob_removal (zoid, tid)
+    SELECT deleted.zoid, deleted.tid
+    FROM deleted
+    LEFT JOIN LATERAL (
+        SELECT known.class
+        FROM relpack.object AS known
+        WHERE v_known AND known.zoid = deleted.zoid AND known.tid = deleted.tid
+        OFFSET 0
+    ) AS object ON true
+    WHERE (deleted.state IS NULL
+           OR substring(deleted.state FROM 1 FOR 1) = '.'
+           OR position('ZODB.blob'::bytea IN substring(deleted.state FROM 1 FOR 64)) > 0)
+      AND coalesce(object.class, 0) IN (0, 1)
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trigger_delete() IS
+    'Trigger function: reports deleted objects, and puts blobs among them into relpack.blob_removal, even if others delete them.';

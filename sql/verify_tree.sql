@@ -1,0 +1,28 @@
+-- Every object that hangs on the root by parents. No step keeps more than the
+-- last level in memory, which spills to disk beyond work_mem, and each object
+-- costs an index lookup however deep it lies: hash joins would read the whole
+-- graph once a level.
+CREATE OR REPLACE FUNCTION relpack.verify_tree()
+RETURNS SETOF bigint
+LANGUAGE sql
+STABLE
+ROWS 1000000
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+    WITH RECURSIVE tree (zoid) AS (
+        SELECT zoid FROM relpack.object WHERE zoid = 0 AND parent = 0
+        UNION ALL
+        SELECT object.zoid
+        FROM tree
+        JOIN relpack.object_inref ON object_inref.inref = tree.zoid
+        JOIN relpack.object ON object.zoid = object_inref.zoid
+        WHERE object.parent = tree.zoid AND object.zoid <> 0
+    )
+    SELECT zoid FROM tree;
+$$;
+
+COMMENT ON FUNCTION relpack.verify_tree() IS
+    'Step of relpack.verify(): the objects whose parents lead to the root, found by walking down from it.';
