@@ -787,9 +787,9 @@ BEGIN
         WHERE blob_chunk.zoid = sampled.zoid AND blob_chunk.tid = sampled.tid))
     INTO v_stored, v_kept
     FROM (
-        (SELECT object.zoid, object.tid
-         FROM relpack.object
-         WHERE object.class = 1 AND coalesce(object.parent, -1) = -1
+        (SELECT detached.zoid, detached.tid
+         FROM relpack.detached
+         WHERE detached.class = 1
          LIMIT 100)
         UNION ALL
         SELECT live.zoid, live.tid FROM relpack.live_blobs() AS live
@@ -2089,27 +2089,22 @@ BEGIN
         WHERE object.zoid = doomed.zoid AND coalesce(object.detached_tid, object.tid) > v_begun;
     END IF;
 
-    IF v_begun <> 0 OR EXISTS (
-        SELECT
-        FROM relpack.object
-        WHERE coalesce(object.parent, -1) = -1 AND coalesce(object.detached_tid, object.tid) <= v_tid) THEN
+    IF v_begun <> 0 OR EXISTS (SELECT FROM relpack.detached WHERE detached.since <= v_tid) THEN
         PERFORM relpack.scratch_clear('relpack.spared');
         PERFORM relpack.spare_young(v_tid);
         IF v_begun = 0 THEN
             INSERT INTO relpack.doomed (zoid)
-            SELECT object.zoid
-            FROM relpack.object
-            WHERE coalesce(object.parent, -1) = -1
-              AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid);
+            SELECT detached.zoid
+            FROM relpack.detached
+            WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = detached.zoid);
         ELSE
             DELETE FROM relpack.doomed
             WHERE EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = doomed.zoid)
                OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid AND object.parent IS NULL);
             INSERT INTO relpack.doomed (zoid)
-            SELECT object.zoid
-            FROM relpack.object
-            WHERE coalesce(object.parent, -1) = -1
-              AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid)
+            SELECT detached.zoid
+            FROM relpack.detached
+            WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = detached.zoid)
             ON CONFLICT DO NOTHING;
         END IF;
         PERFORM relpack.set_aside_blobs();
@@ -2756,10 +2751,8 @@ BEGIN
     RETURN CASE
         WHEN v_holder IS NOT NULL AND EXISTS (
             SELECT
-            FROM relpack.object
-            WHERE coalesce(object.parent, -1) = -1
-              AND coalesce(object.detached_tid, object.tid) > v_until
-              AND coalesce(object.detached_tid, object.tid) <= relpack.time_to_tid(pack_time)) THEN v_holder
+            FROM relpack.detached
+            WHERE detached.since > v_until AND detached.since <= relpack.time_to_tid(pack_time)) THEN v_holder
         END;
 END;
 $$;
@@ -3517,7 +3510,7 @@ DECLARE
 BEGIN
     WHILE relpack.reach_step() LOOP
     END LOOP;
-    SELECT count(*) INTO v_unreachable FROM relpack.object WHERE coalesce(parent, -1) = -1;
+    SELECT count(*) INTO v_unreachable FROM relpack.detached;
     RETURN v_unreachable;
 END;
 $$;
@@ -4041,7 +4034,7 @@ BEGIN
         RETURNING detach_tid INTO STRICT v_now;
         UPDATE relpack.object
         SET detached_tid = v_now
-        WHERE coalesce(parent, -1) = -1;
+        WHERE parent IS NULL;
         PERFORM relpack.begin_reshape('object_state or relpack''s own tables are others than before');
     ELSE
         -- What is still detached is unreachable, in a graph that is believed. In a
@@ -5403,12 +5396,11 @@ BEGIN
     END IF;
 
     INSERT INTO relpack.spared (zoid, stage)
-    SELECT object.zoid, 'new'
-    FROM relpack.object
-    WHERE coalesce(object.parent, -1) = -1
-      AND (object.zoid = v_last
-           OR ((coalesce(object.detached_tid, object.tid) > pack_tid OR object.tid > v_applied)
-               AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
+    SELECT detached.zoid, 'new'
+    FROM relpack.detached
+    WHERE detached.zoid = v_last
+       OR ((detached.since > pack_tid OR detached.tid > v_applied)
+           AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = detached.zoid));
     IF FOUND THEN
         PERFORM relpack.doom_analyze();
     END IF;
@@ -5449,12 +5441,11 @@ BEGIN
     FROM relpack.storage;
     -- While a graph is built, nodes without a parent mean nothing.
     IF graph IN ('current', 'doubtful') THEN
-        SELECT count(*), coalesce(sum(object.size), 0),
-               count(*) FILTER (WHERE coalesce(object.detached_tid, object.tid) > v_day_ago),
-               coalesce(sum(object.size) FILTER (WHERE coalesce(object.detached_tid, object.tid) > v_day_ago), 0)
+        SELECT count(*), coalesce(sum(detached.size), 0),
+               count(*) FILTER (WHERE detached.since > v_day_ago),
+               coalesce(sum(detached.size) FILTER (WHERE detached.since > v_day_ago), 0)
         INTO unreachable, unreachable_bytes, within_grace, within_grace_bytes
-        FROM relpack.object
-        WHERE coalesce(object.parent, -1) = -1;
+        FROM relpack.detached;
     END IF;
     doomed := (SELECT count(*) FROM relpack.doomed);
     blob_removals := (SELECT count(*) FROM relpack.blob_removal);
@@ -5531,10 +5522,9 @@ BEGIN
     SELECT storage.objects - (SELECT count(*) FROM relpack.missing), storage.inrefs
     INTO objects, inrefs
     FROM relpack.storage;
-    SELECT count(*), coalesce(sum(object.size), 0)
+    SELECT count(*), coalesce(sum(detached.size), 0)
     INTO unreachable, unreachable_bytes
-    FROM relpack.object
-    WHERE coalesce(object.parent, -1) = -1;
+    FROM relpack.detached;
     ahead := relpack.tids_ahead();
 END;
 $$;
@@ -7470,6 +7460,32 @@ COMMENT ON COLUMN relpack.dangling_reference.zoid IS 'Object id that is not stor
 COMMENT ON COLUMN relpack.dangling_reference.inrefs IS 'Live objects that refer to it, three at most; relpack.referrers(zoid) has all.';
 -- +goose StatementEnd
 
+-- sql/detached.sql
+-- +goose StatementBegin
+-- Objects without a parent, found by the index object_detached, which has this
+-- very condition; its migration says why it is not "parent IS NULL". A view of one
+-- table and one condition is put in the place of its name before anything is planned.
+CREATE OR REPLACE VIEW relpack.detached AS
+SELECT object.zoid,
+       object.tid,
+       object.class,
+       object.size,
+       object.detached_tid,
+       coalesce(object.detached_tid, object.tid) AS since
+FROM relpack.object
+WHERE coalesce(object.parent, -1) = -1;
+
+COMMENT ON VIEW relpack.detached IS
+    'The objects that have no parent: those that can''t be reached from the root, once relpack.suspect is empty. '
+    'relpack.unreachable_object shows them to people.';
+COMMENT ON COLUMN relpack.detached.zoid IS 'Object id.';
+COMMENT ON COLUMN relpack.detached.tid IS 'Transaction id of the revision whose references are recorded.';
+COMMENT ON COLUMN relpack.detached.class IS 'Its class in relpack.class.';
+COMMENT ON COLUMN relpack.detached.size IS 'Bytes of its state.';
+COMMENT ON COLUMN relpack.detached.detached_tid IS 'As in relpack.object: NULL where the first build found it unreachable.';
+COMMENT ON COLUMN relpack.detached.since IS 'When its grace begins, as a tid: detached_tid, or tid where that is NULL.';
+-- +goose StatementEnd
+
 -- sql/finding_kind.sql
 -- +goose StatementBegin
 -- What relpack.verify() and "relpack verify" can find, in words.
@@ -7528,10 +7544,9 @@ SELECT class.label AS class,
        garbage.objects,
        garbage.bytes
 FROM (
-    SELECT object.class, count(*) AS objects, sum(object.size) AS bytes
-    FROM relpack.object
-    WHERE coalesce(object.parent, -1) = -1
-    GROUP BY object.class
+    SELECT detached.class, count(*) AS objects, sum(detached.size) AS bytes
+    FROM relpack.detached
+    GROUP BY detached.class
 ) AS garbage
 JOIN relpack.class ON class.id = garbage.class
 ORDER BY garbage.bytes DESC;
@@ -7647,15 +7662,14 @@ COMMENT ON COLUMN relpack.missing_object.inrefs IS 'Live objects that refer to i
 -- sql/unreachable_object.sql
 -- +goose StatementBegin
 CREATE OR REPLACE VIEW relpack.unreachable_object AS
-SELECT object.zoid,
-       object.tid,
+SELECT detached.zoid,
+       detached.tid,
        class.label AS class,
-       object.size,
-       relpack.tid_to_time(object.detached_tid) AS unreachable_since,
-       relpack.tid_to_time(coalesce(object.detached_tid, object.tid)) + interval '1 day' AS deletable_after
-FROM relpack.object
-JOIN relpack.class ON class.id = object.class
-WHERE coalesce(object.parent, -1) = -1;
+       detached.size,
+       relpack.tid_to_time(detached.detached_tid) AS unreachable_since,
+       relpack.tid_to_time(detached.since) + interval '1 day' AS deletable_after
+FROM relpack.detached
+JOIN relpack.class ON class.id = detached.class;
 
 COMMENT ON VIEW relpack.unreachable_object IS
     'Every object that can''t be reached from the root, as of the last pack (with its --dry-run too), those within '
@@ -7730,6 +7744,7 @@ DROP VIEW relpack."missing_blob_index";
 DROP VIEW relpack."leftover";
 DROP VIEW relpack."garbage_by_class";
 DROP VIEW relpack."finding_kind";
+DROP VIEW relpack."detached";
 DROP VIEW relpack."dangling_reference";
 DROP FUNCTION relpack."ways_up";
 DROP FUNCTION relpack."walk_limits";

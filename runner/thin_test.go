@@ -177,6 +177,29 @@ func TestOneFunctionReadsObjectStateAndOneDeletesFromIt(t *testing.T) {
 	}
 }
 
+// The index serves whoever asks just as it was made; what is detached is told in
+// one place, beside the two that make the index.
+func TestOneViewTellsWhatIsDetached(t *testing.T) {
+	t.Parallel()
+	condition := regexp.MustCompile(`(?i)\bcoalesce\((\w+\.)?(parent, -1|detached_tid,)`)
+	var places []string
+	for name, text := range sqlCode(t) {
+		if condition.MatchString(text) {
+			places = append(places, name)
+		}
+	}
+	slices.Sort(places)
+	// A deletion that has begun asks for the age of what it has chosen.
+	if want := []string{"build_step", "detached", "doom"}; !slices.Equal(places, want) {
+		t.Errorf("%v tell what is detached, or since when, not %v: let them read relpack.detached", places, want)
+	}
+	goLiterals(t, func(position, text string) {
+		if found := condition.FindString(text); found != "" {
+			t.Errorf("%s: %s: let it read relpack.detached", position, found)
+		}
+	})
+}
+
 // In Go, too. Blocks, and samples of them, are the table's.
 func TestGoReadsBlocksOfObjectStateAlone(t *testing.T) {
 	t.Parallel()

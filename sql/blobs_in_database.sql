@@ -21,9 +21,9 @@ BEGIN
         WHERE blob_chunk.zoid = sampled.zoid AND blob_chunk.tid = sampled.tid))
     INTO v_stored, v_kept
     FROM (
-        (SELECT object.zoid, object.tid
-         FROM relpack.object
-         WHERE object.class = 1 AND coalesce(object.parent, -1) = -1
+        (SELECT detached.zoid, detached.tid
+         FROM relpack.detached
+         WHERE detached.class = 1
          LIMIT 100)
         UNION ALL
         SELECT live.zoid, live.tid FROM relpack.live_blobs() AS live

@@ -44,27 +44,22 @@ BEGIN
         WHERE object.zoid = doomed.zoid AND coalesce(object.detached_tid, object.tid) > v_begun;
     END IF;
 
-    IF v_begun <> 0 OR EXISTS (
-        SELECT
-        FROM relpack.object
-        WHERE coalesce(object.parent, -1) = -1 AND coalesce(object.detached_tid, object.tid) <= v_tid) THEN
+    IF v_begun <> 0 OR EXISTS (SELECT FROM relpack.detached WHERE detached.since <= v_tid) THEN
         PERFORM relpack.scratch_clear('relpack.spared');
         PERFORM relpack.spare_young(v_tid);
         IF v_begun = 0 THEN
             INSERT INTO relpack.doomed (zoid)
-            SELECT object.zoid
-            FROM relpack.object
-            WHERE coalesce(object.parent, -1) = -1
-              AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid);
+            SELECT detached.zoid
+            FROM relpack.detached
+            WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = detached.zoid);
         ELSE
             DELETE FROM relpack.doomed
             WHERE EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = doomed.zoid)
                OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid AND object.parent IS NULL);
             INSERT INTO relpack.doomed (zoid)
-            SELECT object.zoid
-            FROM relpack.object
-            WHERE coalesce(object.parent, -1) = -1
-              AND NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = object.zoid)
+            SELECT detached.zoid
+            FROM relpack.detached
+            WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = detached.zoid)
             ON CONFLICT DO NOTHING;
         END IF;
         PERFORM relpack.set_aside_blobs();

@@ -3,10 +3,9 @@ SELECT class.label AS class,
        garbage.objects,
        garbage.bytes
 FROM (
-    SELECT object.class, count(*) AS objects, sum(object.size) AS bytes
-    FROM relpack.object
-    WHERE coalesce(object.parent, -1) = -1
-    GROUP BY object.class
+    SELECT detached.class, count(*) AS objects, sum(detached.size) AS bytes
+    FROM relpack.detached
+    GROUP BY detached.class
 ) AS garbage
 JOIN relpack.class ON class.id = garbage.class
 ORDER BY garbage.bytes DESC;

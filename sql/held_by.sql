@@ -22,10 +22,8 @@ BEGIN
     RETURN CASE
         WHEN v_holder IS NOT NULL AND EXISTS (
             SELECT
-            FROM relpack.object
-            WHERE coalesce(object.parent, -1) = -1
-              AND coalesce(object.detached_tid, object.tid) > v_until
-              AND coalesce(object.detached_tid, object.tid) <= relpack.time_to_tid(pack_time)) THEN v_holder
+            FROM relpack.detached
+            WHERE detached.since > v_until AND detached.since <= relpack.time_to_tid(pack_time)) THEN v_holder
         END;
 END;
 $$;

@@ -11,7 +11,7 @@ DECLARE
 BEGIN
     WHILE relpack.reach_step() LOOP
     END LOOP;
-    SELECT count(*) INTO v_unreachable FROM relpack.object WHERE coalesce(parent, -1) = -1;
+    SELECT count(*) INTO v_unreachable FROM relpack.detached;
     RETURN v_unreachable;
 END;
 $$;

@@ -39,7 +39,7 @@ BEGIN
         RETURNING detach_tid INTO STRICT v_now;
         UPDATE relpack.object
         SET detached_tid = v_now
-        WHERE coalesce(parent, -1) = -1;
+        WHERE parent IS NULL;
         PERFORM relpack.begin_reshape('object_state or relpack''s own tables are others than before');
     ELSE
         -- What is still detached is unreachable, in a graph that is believed. In a

@@ -28,12 +28,11 @@ BEGIN
     END IF;
 
     INSERT INTO relpack.spared (zoid, stage)
-    SELECT object.zoid, 'new'
-    FROM relpack.object
-    WHERE coalesce(object.parent, -1) = -1
-      AND (object.zoid = v_last
-           OR ((coalesce(object.detached_tid, object.tid) > pack_tid OR object.tid > v_applied)
-               AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));
+    SELECT detached.zoid, 'new'
+    FROM relpack.detached
+    WHERE detached.zoid = v_last
+       OR ((detached.since > pack_tid OR detached.tid > v_applied)
+           AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = detached.zoid));
     IF FOUND THEN
         PERFORM relpack.doom_analyze();
     END IF;

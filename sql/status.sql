@@ -24,12 +24,11 @@ BEGIN
     FROM relpack.storage;
     -- While a graph is built, nodes without a parent mean nothing.
     IF graph IN ('current', 'doubtful') THEN
-        SELECT count(*), coalesce(sum(object.size), 0),
-               count(*) FILTER (WHERE coalesce(object.detached_tid, object.tid) > v_day_ago),
-               coalesce(sum(object.size) FILTER (WHERE coalesce(object.detached_tid, object.tid) > v_day_ago), 0)
+        SELECT count(*), coalesce(sum(detached.size), 0),
+               count(*) FILTER (WHERE detached.since > v_day_ago),
+               coalesce(sum(detached.size) FILTER (WHERE detached.since > v_day_ago), 0)
         INTO unreachable, unreachable_bytes, within_grace, within_grace_bytes
-        FROM relpack.object
-        WHERE coalesce(object.parent, -1) = -1;
+        FROM relpack.detached;
     END IF;
     doomed := (SELECT count(*) FROM relpack.doomed);
     blob_removals := (SELECT count(*) FROM relpack.blob_removal);

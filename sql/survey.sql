@@ -12,10 +12,9 @@ BEGIN
     SELECT storage.objects - (SELECT count(*) FROM relpack.missing), storage.inrefs
     INTO objects, inrefs
     FROM relpack.storage;
-    SELECT count(*), coalesce(sum(object.size), 0)
+    SELECT count(*), coalesce(sum(detached.size), 0)
     INTO unreachable, unreachable_bytes
-    FROM relpack.object
-    WHERE coalesce(object.parent, -1) = -1;
+    FROM relpack.detached;
     ahead := relpack.tids_ahead();
 END;
 $$;

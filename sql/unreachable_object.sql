@@ -1,13 +1,12 @@
 CREATE OR REPLACE VIEW relpack.unreachable_object AS
-SELECT object.zoid,
-       object.tid,
+SELECT detached.zoid,
+       detached.tid,
        class.label AS class,
-       object.size,
-       relpack.tid_to_time(object.detached_tid) AS unreachable_since,
-       relpack.tid_to_time(coalesce(object.detached_tid, object.tid)) + interval '1 day' AS deletable_after
-FROM relpack.object
-JOIN relpack.class ON class.id = object.class
-WHERE coalesce(object.parent, -1) = -1;
+       detached.size,
+       relpack.tid_to_time(detached.detached_tid) AS unreachable_since,
+       relpack.tid_to_time(detached.since) + interval '1 day' AS deletable_after
+FROM relpack.detached
+JOIN relpack.class ON class.id = detached.class;
 
 COMMENT ON VIEW relpack.unreachable_object IS
     'Every object that can''t be reached from the root, as of the last pack (with its --dry-run too), those within '
