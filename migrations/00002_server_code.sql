@@ -2050,7 +2050,8 @@ COMMENT ON FUNCTION relpack.discard_blob_removals() IS
 -- is within the grace there is nothing to walk. No bitmap scans: they go to the
 -- heap for whatever was deleted since the last VACUUM, each time, where an index
 -- scan marks it as dead. No JIT: what goes by index although it is called dear
--- (see enable_...) would be compiled for longer than it runs.
+-- (see enable_...) would be compiled for longer than it runs. The settings hold for
+-- what is called from here, but for what sets others.
 CREATE OR REPLACE FUNCTION relpack.doom(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -2188,12 +2189,6 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
 SET enable_hashagg = off
 AS $$
 DECLARE
@@ -2231,12 +2226,6 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
 SET work_mem = '64kB'
 AS $$
 DECLARE
@@ -2793,8 +2782,6 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 BEGIN
     IF EXISTS (SELECT FROM relpack.missing) THEN
@@ -3166,9 +3153,6 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 BEGIN
@@ -3531,12 +3515,6 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_limits record := relpack.walk_limits();
@@ -3588,12 +3566,6 @@ RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_limits record := relpack.walk_limits();
@@ -3676,12 +3648,6 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_limits record := relpack.walk_limits();
@@ -3741,12 +3707,6 @@ RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_walked bigint[];
@@ -3791,21 +3751,12 @@ COMMENT ON FUNCTION relpack.reach_cut_deep(bigint, bigint) IS
 -- Life flows from objects that were attached to every detached object they
 -- refer to, transitively. Small frontiers (a chain, a new document) go many
 -- levels in one recursive query, which stops after a bounded number of
--- objects; wide ones go level by level in set-based statements. OFFSET 0, here and in the other
--- walks, keeps each lookup a lookup by index, in the order written: what is
--- detached may be called one row by statistics, and a reference to be one of
--- thousands, so that a join would be planned from its wrong end.
+-- objects; wide ones go level by level in set-based statements.
 CREATE OR REPLACE FUNCTION relpack.reach_flow()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
 SET enable_hashagg = off
 AS $$
 DECLARE
@@ -3863,12 +3814,6 @@ RETURNS bigint[]
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
 SET work_mem = '64kB'
 SET plan_cache_mode = force_generic_plan
 AS $$
@@ -3945,12 +3890,6 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
@@ -3996,11 +3935,25 @@ COMMENT ON FUNCTION relpack.reach_split(bigint[]) IS
 -- The stages in the order in which they may run. An object is "attached" when
 -- it has a parent, "detached" when it has none; only once no suspect is in
 -- stage climb or cut does attached mean live.
+--
+-- The settings hold for all that is called from here. Walks look objects and
+-- references up one by one, by index, and no statistics may talk a planner out of
+-- that: they know nothing of tables that were filled a moment ago, and remember
+-- those that were large once. OFFSET 0 keeps each lookup a lookup, in the order
+-- written: what is detached may be called one row, and a reference one of
+-- thousands, so that a join would be planned from its wrong end. Plans are kept
+-- with their function: call no step but this.
 CREATE OR REPLACE FUNCTION relpack.reach_step()
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_graph text;
@@ -4875,18 +4828,18 @@ COMMENT ON FUNCTION relpack.reread_done() IS
 -- as shallow as it can be afterwards. One step a call: the levels, then a range of
 -- zoids each. Between the steps parents mean nothing, which the state "reshaping"
 -- tells everybody. What is cut off by it is so as of this run; what was cut off
--- before keeps its detached_tid.
+-- before keeps its detached_tid. A range is read in the order of the indexes: other
+-- than in the rest of relpack.reach_step(), merging is cheapest.
 CREATE OR REPLACE FUNCTION relpack.reshape()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
+SET enable_mergejoin = on
+SET enable_nestloop = on
+SET enable_material = on
 SET enable_hashagg = off
 SET enable_sort = off
-SET max_parallel_workers_per_gather = 0
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
@@ -5312,11 +5265,18 @@ COMMENT ON FUNCTION relpack.set_aside_held(bigint[]) IS
 
 -- sql/spare_referred.sql
 -- +goose StatementBegin
+-- The settings are those of relpack.reach_step(), for its reasons.
 CREATE OR REPLACE FUNCTION relpack.spare_referred()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 BEGIN
     LOOP
@@ -5373,11 +5333,6 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET jit = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
 AS $$
 DECLARE
     v_applied bigint := (SELECT applied_tid FROM relpack.storage);
@@ -7244,8 +7199,8 @@ COMMENT ON FUNCTION relpack.walk_limits() IS
 -- left the queue, and may change to a shallower parent while it is in it: so a
 -- parent never hangs on its child.
 --
--- Arrays are joined by hash, whatever the caller has set: in a loop that would be
--- quadratic. The recursive query holds what it visits in memory, and begins with a hash
+-- Arrays are joined by hash, other than in the rest of relpack.reach_step(): in a
+-- loop that would be quadratic. The recursive query holds what it visits in memory, and begins with a hash
 -- table as large as work_mem (see relpack.reach_flow_deep()); hence the bound.
 CREATE OR REPLACE FUNCTION relpack.ways_up(
     asked bigint[], tries bigint, most bigint,
@@ -7255,11 +7210,6 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = on
 SET enable_nestloop = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
 SET work_mem = '64kB'
 SET plan_cache_mode = force_generic_plan
 AS $$

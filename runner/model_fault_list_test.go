@@ -215,7 +215,7 @@ var modelFaults = []modelFault{
 	{"the pack time is ahead of the clock", "grace_cap", 864,
 		[]string{"least(v_until, clock_timestamp(), v_oldest)", "least(v_until, v_oldest)"}},
 	{"a deletion that has begun asks for ages again", "spare_young", 24,
-		[]string{"               AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid)));", "));"}},
+		[]string{"           AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = detached.zoid));", ");"}},
 	{"what is spared stays doomed", "doom", 17,
 		[]string{"EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = doomed.zoid)", "false"}},
 	{"what stays may be undecodable", "spare_referred", 8,

@@ -1,12 +1,15 @@
 package runner
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/target"
+	"relpack/sql"
 )
 
 // planObjects is how many objects the graphs of these tests have: more than
@@ -168,3 +171,35 @@ func TestNoStatisticsMakeASmallChangeReadAllThatIsStored(t *testing.T) {
 
 const readWhole = `SELECT sum(seq_tup_read)::bigint FROM pg_stat_user_tables
 	WHERE relid IN ('object_state'::regclass, 'relpack.object'::regclass, 'relpack.object_inref'::regclass)`
+
+// Steps that walk have no settings of their own: they have those of one function
+// that all calls come from.
+func TestWalksGoWithTheSettingsOfWhatCallsThem(t *testing.T) {
+	t.Parallel()
+	calls := realCalls(t)
+	for entry, steps := range map[string][]string{
+		"reach_step": {"reach_flow", "reach_flow_deep", "reach_climb", "reach_cut", "reach_cut_deep",
+			"reach_split", "reach_attach", "ways_up", "reshape"},
+		"spare_referred": {"doom_spare", "doom_spare_deep"},
+		"doom":           {"spare_young"},
+		"apply":          {"hold_missing", "note_dangling", "apply_foreign"},
+	} {
+		if head, _, _ := strings.Cut(read(t, sql.Files, entry+".sql"), "AS $$"); !strings.Contains(head, "SET enable_seqscan = off") {
+			t.Errorf("%s has no settings", entry)
+		}
+		for caller, callees := range calls {
+			for _, step := range steps {
+				if slices.Contains(callees, step) && caller != entry && !slices.Contains(steps, caller) {
+					t.Errorf("%s calls %s, which relies on the settings of %s", caller, step, entry)
+				}
+			}
+		}
+		goLiterals(t, func(position, text string) {
+			for _, step := range steps {
+				if strings.Contains(text, "relpack."+step+"(") {
+					t.Errorf("%s calls relpack.%s, which relies on the settings of relpack.%s", position, step, entry)
+				}
+			}
+		})
+	}
+}

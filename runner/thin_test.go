@@ -236,7 +236,7 @@ func TestWhatReadsObjectStateIsInlined(t *testing.T) {
 	}
 	until(t, "sessions have told what they called", func() bool {
 		return get[bool](t, s.conn, `SELECT count(*) = 5 FROM pg_stat_user_functions
-			WHERE schemaname = 'relpack' AND funcname IN ('compare', 'sweep_delete', 'sweep_recheck', 'verify_nodes', 'spare_young')`)
+			WHERE schemaname = 'relpack' AND funcname IN ('capture_compare', 'sweep_delete', 'sweep_recheck', 'verify_nodes', 'spare_young')`)
 	})
 	if calls := get[int64](t, s.conn, "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_user_functions WHERE schemaname = 'relpack' AND funcname = 'stored'"); calls > 0 {
 		t.Errorf("%d calls of relpack.stored()", calls)

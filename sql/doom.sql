@@ -5,7 +5,8 @@
 -- is within the grace there is nothing to walk. No bitmap scans: they go to the
 -- heap for whatever was deleted since the last VACUUM, each time, where an index
 -- scan marks it as dead. No JIT: what goes by index although it is called dear
--- (see enable_...) would be compiled for longer than it runs.
+-- (see enable_...) would be compiled for longer than it runs. The settings hold for
+-- what is called from here, but for what sets others.
 CREATE OR REPLACE FUNCTION relpack.doom(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql

@@ -8,8 +8,6 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 BEGIN
     IF EXISTS (SELECT FROM relpack.missing) THEN

@@ -8,12 +8,6 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_limits record := relpack.walk_limits();

@@ -1,21 +1,12 @@
 -- Life flows from objects that were attached to every detached object they
 -- refer to, transitively. Small frontiers (a chain, a new document) go many
 -- levels in one recursive query, which stops after a bounded number of
--- objects; wide ones go level by level in set-based statements. OFFSET 0, here and in the other
--- walks, keeps each lookup a lookup by index, in the order written: what is
--- detached may be called one row by statistics, and a reference to be one of
--- thousands, so that a join would be planned from its wrong end.
+-- objects; wide ones go level by level in set-based statements.
 CREATE OR REPLACE FUNCTION relpack.reach_flow()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
 SET enable_hashagg = off
 AS $$
 DECLARE

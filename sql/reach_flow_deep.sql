@@ -15,12 +15,6 @@ RETURNS bigint[]
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
 SET work_mem = '64kB'
 SET plan_cache_mode = force_generic_plan
 AS $$

@@ -1,11 +1,25 @@
 -- The stages in the order in which they may run. An object is "attached" when
 -- it has a parent, "detached" when it has none; only once no suspect is in
 -- stage climb or cut does attached mean live.
+--
+-- The settings hold for all that is called from here. Walks look objects and
+-- references up one by one, by index, and no statistics may talk a planner out of
+-- that: they know nothing of tables that were filled a moment ago, and remember
+-- those that were large once. OFFSET 0 keeps each lookup a lookup, in the order
+-- written: what is detached may be called one row, and a reference one of
+-- thousands, so that a join would be planned from its wrong end. Plans are kept
+-- with their function: call no step but this.
 CREATE OR REPLACE FUNCTION relpack.reach_step()
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_graph text;

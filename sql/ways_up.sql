@@ -8,8 +8,8 @@
 -- left the queue, and may change to a shallower parent while it is in it: so a
 -- parent never hangs on its child.
 --
--- Arrays are joined by hash, whatever the caller has set: in a loop that would be
--- quadratic. The recursive query holds what it visits in memory, and begins with a hash
+-- Arrays are joined by hash, other than in the rest of relpack.reach_step(): in a
+-- loop that would be quadratic. The recursive query holds what it visits in memory, and begins with a hash
 -- table as large as work_mem (see relpack.reach_flow_deep()); hence the bound.
 CREATE OR REPLACE FUNCTION relpack.ways_up(
     asked bigint[], tries bigint, most bigint,
@@ -19,11 +19,6 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = on
 SET enable_nestloop = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_material = off
-SET max_parallel_workers_per_gather = 0
 SET work_mem = '64kB'
 SET plan_cache_mode = force_generic_plan
 AS $$
