@@ -40,13 +40,13 @@ test-matrix: go ## run the suite on several versions of PostgreSQL (VERSIONS="15
 	@for version in $(VERSIONS); do \
 		echo "PostgreSQL $$version:"; \
 		$(WITHPG) -version $$version -- $(GO) test -count=1 -timeout 30m $(TESTFLAGS) \
-			./runner ./runner/internal/commandtest ./runner/internal/pgtest ./runner/internal/zodbtest || exit 1; \
+			./runner ./runner/internal/model ./runner/internal/commandtest ./runner/internal/pgtest ./runner/internal/zodbtest || exit 1; \
 	done
 
 # The tests' own sessions live with it where they are opened by helpers, so that
 # not every test can be among these.
 test-hostile: go ## what packs do where a DBA has set whatever can be set for a database
-	$(WITHPG) -- env RELPACK_HOSTILE=1 $(GO) test -count=1 -timeout 30m -run '$(HOSTILE)' -skip 'GraceMustSee' $(TESTFLAGS) ./runner
+	$(WITHPG) -- env RELPACK_HOSTILE=1 $(GO) test -count=1 -timeout 30m -run '$(HOSTILE)' -skip 'GraceMustSee' $(TESTFLAGS) ./runner ./runner/internal/model
 
 demo: go ## pack a real sample database and show every step
 	$(GO) run -buildvcs=false ./runner/internal/demo
@@ -56,8 +56,8 @@ demo: go ## pack a real sample database and show every step
 histories: SEED := $(SEED)
 histories: go ## 3000 random histories against a model, new ones in each run (SEED=number), and the mistakes that they must find
 	@echo "histories of the seeds from $(SEED) on, beside those of make test, from 1 on"
-	$(WITHPG) -- env RELPACK_HISTORIES=3000 RELPACK_TROUBLED=$(TROUBLED) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 30m -run EveryHistory -v ./runner
-	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 30m -run EveryFault ./runner
+	$(WITHPG) -- env RELPACK_HISTORIES=3000 RELPACK_TROUBLED=$(TROUBLED) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 30m -run EveryHistory -v ./runner/internal/model
+	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 30m -run EveryFault ./runner/internal/model
 
 # How long a real application and relpack run side by side, in each of several shapes.
 INTEROP ?= 10s
@@ -65,7 +65,7 @@ interop: go ## prove that relpack does no harm beside the real RelStorage, insta
 	$(WITHPG) -durable -extension repack -- env RELPACK_INTEROP=$(INTEROP) $(GO) test -count=1 -v -timeout 3h $(TESTFLAGS) ./runner/internal/interop
 
 soak: go ## as many other histories as you like (HISTORIES=30000 SEED=number), then a long interop
-	$(WITHPG) -- env RELPACK_HISTORIES=$(HISTORIES) RELPACK_TROUBLED=$(TROUBLED) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -run EveryHistory -v ./runner
+	$(WITHPG) -- env RELPACK_HISTORIES=$(HISTORIES) RELPACK_TROUBLED=$(TROUBLED) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -run EveryHistory -v ./runner/internal/model
 	$(MAKE) interop INTEROP=10m
 
 bench: build ## measure relpack on a generated database (OBJECTS=1000000 BENCHFLAGS=-help)

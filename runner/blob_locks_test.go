@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 )
 
 // Whoever has object_state for himself and then writes to it waits for the
@@ -103,7 +104,7 @@ func TestBlobFilesStayUntilAStandbyHasConfirmedTheDeletion(t *testing.T) {
 			return get[string](t, sessionOn(t, s.target), "SHOW synchronous_standby_names") == "away"
 		})
 		before := allFiles(t, s.target.BlobDir)
-		report, err := Pack(t.Context(), s.target, everything, testLog(t))
+		report, err := pack.Run(t.Context(), s.target, everything, testLog(t))
 		if err != nil {
 			t.Fatal(err)
 		}

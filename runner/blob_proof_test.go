@@ -11,6 +11,7 @@ import (
 
 	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/target"
 )
 
@@ -103,8 +104,8 @@ func TestABlobDirectoryWithoutALiveBlobIsRefusedBeforeAnythingIsDeleted(t *testi
 			spoil(t, wrong.BlobDir)
 			dry := everything
 			dry.DryRun = true
-			for _, o := range []PackOptions{everything, dry} {
-				_, err := Pack(t.Context(), wrong, o, testLog(t))
+			for _, o := range []pack.Options{everything, dry} {
+				_, err := pack.Run(t.Context(), wrong, o, testLog(t))
 				expectError(t, err, fault.ExitRefused, wrong.BlobDir, "none of 1 live blob ")
 			}
 			expectStored(t, conn, 0, 1, 2, 3, 4)
@@ -112,7 +113,7 @@ func TestABlobDirectoryWithoutALiveBlobIsRefusedBeforeAnythingIsDeleted(t *testi
 			wrong.BlobDir, spoil = "", nil
 			packStorage(t, wrong, everything)
 			wrong.BlobDir = t.TempDir()
-			_, err := Pack(t.Context(), wrong, everything, testLog(t))
+			_, err := pack.Run(t.Context(), wrong, everything, testLog(t))
 			expectError(t, err, fault.ExitRefused, wrong.BlobDir)
 			listed(t, conn, 3, 4)
 			packStorage(t, target, everything)

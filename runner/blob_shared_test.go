@@ -12,6 +12,7 @@ import (
 
 	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/target"
 )
 
@@ -77,7 +78,7 @@ func expectShared(t *testing.T, text string, target target.Target, conn *pgx.Con
 	dry := everything
 	dry.DryRun = true
 	var failed map[string]error
-	for _, o := range []PackOptions{dry, everything, everything} {
+	for _, o := range []pack.Options{dry, everything, everything} {
 		failed, _ = packFile(t, text, o)
 		expectError(t, failed["b"], fault.ExitRefused, append(words, "blob-dir of its own")...)
 		expectBlob(t, target, zodbtest.Bushy, 3, tid, true)

@@ -19,6 +19,7 @@ import (
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/schema"
 	"relpack/runner/session"
+	"relpack/runner/status"
 	"relpack/runner/target"
 )
 
@@ -161,7 +162,7 @@ func TestAStandbyIsRefusedAndItsStatusShown(t *testing.T) {
 	}
 	expectRefusal(t, schema.Up(t.Context(), target, migrations.Files, testLog(t)), "standby")
 	expectRefusal(t, schema.Down(t.Context(), target, migrations.Files, testLog(t)), "standby")
-	report, err := Status(t.Context(), target, migrations.Files, testLog(t))
+	report, err := status.Look(t.Context(), target, migrations.Files, testLog(t))
 	if err != nil || !report.Standby || report.Graph == nil || !strings.Contains(report.Advice, "primary") {
 		t.Errorf("%+v, %v", report, err)
 	}

@@ -6,38 +6,46 @@
 //
 // # A pack, step by step
 //
-//	Family.Pack      the storages of a file: all are brought up to date first   family.go, foreign.go
-//	pack.locked      a session, is relpack installed, the pack lock             pack.go
-//	pack.build       the first time: scan, index, reach, fill                   graph.go, scan.go, beside.go
-//	pack.catchUp     capture, apply, reach: what changed since the last run     graph.go, examine.go, salvage.go
-//	pack.survey      count the unreachable, choose what is to go                sweep.go
-//	pack.prove       read some of the chosen again, and what they refer to      audit_proof.go
-//	pack.sweep       delete in batches; sweepBatch decodes what is fresh        sweep.go, sweep_batch.go
-//	pack.removeBlobs the files of deleted blobs                                 blobs.go, blob_proof.go, blob_durable.go
-//	pack.vacuum      relpack's own tables                                       sweep.go
-//	pack.audit       read a share of the storage again                          audit.go
+//	pack.Family.Pack     the storages of a file: all are brought up to date first     pack/pack.go, family.go, foreign.go
+//	graph.Open           a session, is relpack installed, the pack lock              graph/packer.go
+//	Packer.Build         the first time: scan, index, reach, fill                    graph/build.go, scan.go, beside.go
+//	Packer.CatchUp       capture, apply, reach: what changed since the last run      graph/capture.go, examine.go, reach.go
+//	pack.survey          count the unreachable, choose what is to go                 pack/sweep.go
+//	Comparison.Sample    read some of the chosen again, and what they refer to       graph/sample.go
+//	Packer.SweepBatch    delete a batch; what is fresh is decoded before it commits  graph/sweep.go
+//	blobs.Remover        the files of deleted blobs                                  blobs/survey.go, remove.go, dir.go, durable.go
+//	Comparison.Share     read a share of the storage again, compare                  graph/share.go
+//	verify.Repair        if that found a difference: read everything, mend           verify/verify.go
 //
-// [Verify] compares the graph with everything stored (verify*.go), [Status] tells
-// what is known without reading a state (status*.go).
+// [verify.Run] compares the graph with everything stored. [status.Look] tells what
+// is known without reading a state.
 //
 // # Packages
 //
-//	schema    what a database holds; migrations; privileges
-//	record    rows of object_state in, decoded; rows for staging tables out
-//	session   one connection: settings, poolers, the log of statements
-//	target    which storages: a configuration file or a DSN
-//	figures   counts, sizes and tables for people
-//	progress  how far a phase is: a bar, a log
-//	fault     errors: exit code, hint, one line
-//	pickle    references in records     zconfig   configuration files
-//	conninfo  libpq's connection words  blobdir   a shared blob directory
+//	pack       finds and deletes what can't be reached
+//	verify     compares the graph with the storage, mends it
+//	status     what is known of a storage
+//	blobs      files of deleted blobs
+//	graph      a session that holds the pack lock: only through it the graph is written
+//	inventory  what relpack's tables say, as reports show it
+//	schema     what a database holds; migrations; privileges
+//	job        a command at work: phases, progress, stop, patience
+//	record     rows of object_state in, decoded; rows for staging tables out
+//	session    one connection: settings, poolers, the log of statements
+//	target     which storages: a configuration file or a DSN
+//	figures    counts, sizes and tables for people
+//	progress   how far a phase is: a bar, a log
+//	fault      errors: exit code, hint, one line
+//	pickle     references in records     zconfig   configuration files
+//	conninfo   libpq's connection words  blobdir   a shared blob directory
 //
 // An arrow runs from the top of this list to its end, never back; the last four
-// import nothing of relpack's.
+// import nothing of relpack's. A new command is a package beside status, and a file
+// in cmd/relpack.
 //
 // # Sessions
 //
-// Six at most, each with application_name "relpack " and what it is for. Whoever
+// Six at most (job.Job.Session), each with application_name "relpack " and what it is for. Whoever
 // opens one closes it.
 //
 //	pack, verify  one. It holds the pack lock; what writes to the graph runs in it

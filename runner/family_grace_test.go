@@ -7,6 +7,7 @@ import (
 
 	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 )
 
 // acquaint lets the storages of a file know each other: until then each of them
@@ -40,7 +41,7 @@ func TestAStorageOutOfReachIsBelievedUpToTheLastLookAtIt(t *testing.T) {
 	// By now main may refer to it.
 	litter(t, users.conn, 12, zodbtest.Record(zodbtest.Document))
 	gone := section("users", users.target.DSN) + section("main", "host=/nonexistent dbname=main")
-	for _, o := range []PackOptions{upToNow, everything} {
+	for _, o := range []pack.Options{upToNow, everything} {
 		failed, reports := packFile(t, gone, o)
 		expectFine(t, failed, "users")
 		expectStored(t, users.conn, 0, 1, 12)

@@ -13,7 +13,9 @@ import (
 	"relpack/migrations"
 	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/target"
+	"relpack/runner/verify"
 )
 
 // foreignRecord is a record with references to objects of another database.
@@ -53,7 +55,7 @@ func section(name, dsn string) string {
 }
 
 // packFile packs the storages of a file as the command does; errors by name.
-func packFile(t *testing.T, text string, o PackOptions) (map[string]error, map[string]*Report) {
+func packFile(t *testing.T, text string, o pack.Options) (map[string]error, map[string]*pack.Report) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "site.conf")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -63,8 +65,8 @@ func packFile(t *testing.T, text string, o PackOptions) (map[string]error, map[s
 	if err != nil {
 		t.Fatal(err)
 	}
-	failed, reports := map[string]error{}, map[string]*Report{}
-	family := NewFamily(targets[0].File)
+	failed, reports := map[string]error{}, map[string]*pack.Report{}
+	family := pack.NewFamily(targets[0].File)
 	for _, target := range targets {
 		reports[target.Name], failed[target.Name] = family.Pack(t.Context(), target, o, testLog(t))
 	}
@@ -88,7 +90,7 @@ func litter(t *testing.T, conn *pgx.Conn, zoid int64, record []byte) {
 	commit(t, conn, links{0: {1}})
 }
 
-var upToNow = PackOptions{Version: "test", Migrations: migrations.Files}
+var upToNow = pack.Options{Version: "test", Migrations: migrations.Files}
 
 func TestWhatAnotherDatabaseOfTheFileRefersToIsNotDeleted(t *testing.T) {
 	t.Parallel()
@@ -106,7 +108,7 @@ func TestWhatAnotherDatabaseOfTheFileRefersToIsNotDeleted(t *testing.T) {
 	// In psql, too, and with that storage alone.
 	_, err := users.conn.Exec(t.Context(), "SELECT * FROM relpack.sweep(10, NULL)")
 	expectState(t, err, fault.StateRefused)
-	_, err = Pack(t.Context(), users.target, everything, testLog(t))
+	_, err = pack.Run(t.Context(), users.target, everything, testLog(t))
 	expectError(t, err, fault.ExitRefused, "main (2 references)")
 	o := upToNow
 	o.DryRun = true
@@ -275,8 +277,8 @@ func TestVerifyMendsWhatIsRecordedOfOtherDatabases(t *testing.T) {
 	target, conn := newGarden(t)
 	commitRecords(t, conn, map[int64][]byte{2: foreignRecord("users", 7, 7, 8)})
 	dryRun(t, target)
-	verify := func(repair bool) *VerifyReport {
-		report, err := Verify(t.Context(), target, verifyOptions(repair), testLog(t))
+	verify := func(repair bool) *verify.Report {
+		report, err := verify.Run(t.Context(), target, verifyOptions(repair), testLog(t))
 		if !repair && err == nil && len(report.Findings) > 0 {
 			t.Errorf("findings and no error: %v", report.Findings)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"relpack/runner/pack"
 	"relpack/runner/target"
 )
 
@@ -121,7 +122,7 @@ func TestAPackWhoseConnectionIsCutIsFinishedByTheNext(t *testing.T) {
 					}
 					s.survive(stage, func() {
 						w.cutAfter(after)
-						if _, err := Pack(t.Context(), via, ranged(), testLog(t)); err != nil {
+						if _, err := pack.Run(t.Context(), via, ranged(), testLog(t)); err != nil {
 							t.Logf("%s, cut after %d of %d bytes", stage, after, all)
 							expectFailed(t, err)
 							cuts.Add(1)

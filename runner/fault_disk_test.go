@@ -10,6 +10,7 @@ import (
 
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/target"
 )
 
@@ -128,7 +129,7 @@ func TestBlobFilesThatCannotBeRemovedWaitForTheNextPack(t *testing.T) {
 	s.survive(zodbtest.Small, func() {
 		do(lock)
 		files := allFiles(t, s.target.BlobDir)
-		report, err := Pack(t.Context(), s.target, everything, testLog(t))
+		report, err := pack.Run(t.Context(), s.target, everything, testLog(t))
 		expectFailed(t, err, says, s.target.BlobDir, "stay listed in relpack.blob_removal for the next run")
 		expectZoids(t, "unreachable and left", unreachable(t, s.conn), nil)
 		if report.Deleted.Objects != int64(len(garbage(t, zodbtest.Small))) || report.BlobFiles.Waiting == 0 {

@@ -11,6 +11,7 @@ import (
 
 	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/target"
 )
 
@@ -70,9 +71,9 @@ func (s *sample) survive(stage string, fail func()) {
 }
 
 // ranged packs the sample in several ranges of blocks.
-func ranged() PackOptions {
+func ranged() pack.Options {
 	o := everything
-	o.rangeBlocks = 16
+	o.RangeBlocks = 16
 	return o
 }
 
@@ -110,7 +111,7 @@ func packWith(t testing.TB, target target.Target, phase string, act func()) (met
 	}
 	o := ranged()
 	o.Progress = &hooks{phase: begins, add: func(name string, _ int64) { begins("during " + name) }}
-	_, err = Pack(t.Context(), target, o, slog.New(phaseLog{slog.DiscardHandler, begins}))
+	_, err = pack.Run(t.Context(), target, o, slog.New(phaseLog{slog.DiscardHandler, begins}))
 	t.Logf("at the phase %q: %v", phase, met)
 	return met, err
 }

@@ -9,8 +9,10 @@ import (
 	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/schema"
 	"relpack/runner/session"
+	"relpack/runner/status"
 )
 
 // limit sets a parameter for all new sessions in the database, as a DBA does
@@ -96,7 +98,7 @@ func TestAPackBeyondTheLimitOfTemporaryFilesIsFinishedByTheNext(t *testing.T) {
 		for name, value := range map[string]string{"temp_file_limit": "8kB", "work_mem": "64kB", "maintenance_work_mem": "1MB"} {
 			limit(t, s, name, value)
 		}
-		_, err := Pack(t.Context(), s.target, everything, testLog(t))
+		_, err := pack.Run(t.Context(), s.target, everything, testLog(t))
 		expectFailed(t, err, "temp_file_limit")
 		limit(t, s, "temp_file_limit", "-1")
 	})
@@ -128,9 +130,9 @@ func TestHowADatabasePrintsValuesDoesNotMatter(t *testing.T) {
 		t.Errorf("read %q, %v, %v and %v", state, at, days, pause)
 	}
 	want := without(stored(t, conn), unreachable(t, conn))
-	packStorage(t, target, PackOptions{Days: 1, Version: "test", Migrations: everything.Migrations})
+	packStorage(t, target, pack.Options{Days: 1, Version: "test", Migrations: everything.Migrations})
 	expectSound(t, target)
-	if _, err := Status(t.Context(), target, everything.Migrations, testLog(t)); err != nil {
+	if _, err := status.Look(t.Context(), target, everything.Migrations, testLog(t)); err != nil {
 		t.Error(err)
 	}
 	run(t, conn, impatient)

@@ -17,7 +17,9 @@ import (
 	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/schema"
+	"relpack/runner/status"
 	"relpack/runner/target"
 )
 
@@ -177,10 +179,10 @@ func TestAPoolerThatLendsSessionsForATransactionIsRefused(t *testing.T) {
 			s := newSample(t)
 			all := stored(t, s.conn)
 			pooled := newPool(t, program, s.target, "transaction", sessions)
-			_, err := Pack(t.Context(), pooled, everything, testLog(t))
+			_, err := pack.Run(t.Context(), pooled, everything, testLog(t))
 			expectExit(t, err, fault.ExitRefused, lends, "pool_mode = session")
 			expectExit(t, schema.Up(t.Context(), pooled, migrations.Files, testLog(t)), fault.ExitRefused, lends)
-			_, err = Status(t.Context(), pooled, migrations.Files, testLog(t))
+			_, err = status.Look(t.Context(), pooled, migrations.Files, testLog(t))
 			expectExit(t, err, fault.ExitRefused, lends)
 			expectZoids(t, "stored", stored(t, s.conn), all)
 			if n := get[int](t, s.conn, "SELECT count(*) FROM relpack.pack_lock_holder()"); n != 0 {
@@ -195,7 +197,7 @@ func TestAPoolerThatLendsSessionsForAStatementIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSample(t)
 	pooled := newPool(t, pgbouncer(t), s.target, "statement", 5)
-	_, err := Pack(t.Context(), pooled, everything, testLog(t))
+	_, err := pack.Run(t.Context(), pooled, everything, testLog(t))
 	expectExit(t, err, fault.ExitRefused, lends, "pool_mode = session")
 }
 
@@ -203,6 +205,6 @@ func TestAPoolerWithTooFewSessionsIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	s := newSample(t)
 	pooled := newPool(t, pgbouncer(t), s.target, "session", 1)
-	_, err := Pack(t.Context(), pooled, everything, testLog(t))
+	_, err := pack.Run(t.Context(), pooled, everything, testLog(t))
 	expectFailed(t, err, "gave no second session", "make the pool larger")
 }

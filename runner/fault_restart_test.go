@@ -8,6 +8,7 @@ import (
 	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/target"
 )
 
@@ -25,7 +26,7 @@ func newSampleOn(t *testing.T, server *pgtest.Server, created string) *sample {
 	if err := zodbtest.CreateStorage(t.Context(), s.conn, zodbtest.V42); err != nil {
 		t.Fatal(err)
 	}
-	if err := install(t.Context(), s.conn); err != nil {
+	if err := zodbtest.Install(t.Context(), s.conn); err != nil {
 		t.Fatal(err)
 	}
 	loadSmall(t, s.conn, target.BlobDir)
@@ -63,8 +64,8 @@ func TestAPackWhoseServerStopsInAnyPhaseIsFinishedByTheNext(t *testing.T) {
 					t.Fatalf("no phase %s after %s: %v", phase, at.stage, err)
 				}
 				expectFailed(t, err)
-				_, err = Pack(t.Context(), s.target, everything, testLog(t))
-				expectFailed(t, err, "connect: ")
+				_, err = pack.Run(t.Context(), s.target, everything, testLog(t))
+				expectFailed(t, err, "can't connect to ")
 				s.restart(server)
 			}
 		})
@@ -91,8 +92,8 @@ func (s *sample) comesBackAsStandby(t *testing.T, server *pgtest.Server) {
 		if err := server.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		_, err = Pack(t.Context(), s.target, everything, testLog(t))
-		expectFailed(t, err, "connect: ", "57P03")
+		_, err = pack.Run(t.Context(), s.target, everything, testLog(t))
+		expectFailed(t, err, "can't connect to ", "57P03")
 
 		auto := filepath.Join(server.Dir(), "data", "postgresql.auto.conf")
 		if err := os.WriteFile(auto, nil, 0o644); err != nil {
@@ -100,7 +101,7 @@ func (s *sample) comesBackAsStandby(t *testing.T, server *pgtest.Server) {
 		}
 		s.restart(server)
 		all := stored(t, s.conn)
-		_, err = Pack(t.Context(), s.target, everything, testLog(t))
+		_, err = pack.Run(t.Context(), s.target, everything, testLog(t))
 		expectExit(t, err, fault.ExitRefused, "the server is a standby", "Name the primary")
 		expectZoids(t, "stored on the standby", stored(t, s.conn), all)
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"relpack/runner/fault"
+	"relpack/runner/pack"
+	"relpack/runner/verify"
 )
 
 // terminate ends one of relpack's sessions, as a DBA would, and tells whether
@@ -26,7 +28,7 @@ func TestAPackWhoseSessionIsTerminatedIsFinishedByTheNext(t *testing.T) {
 	for _, stage := range stages {
 		reference.survive(stage, func() {
 			counter := &crasher{left: math.MaxInt}
-			if _, err := Pack(t.Context(), reference.target, ranged(), slog.New(counter)); err != nil {
+			if _, err := pack.Run(t.Context(), reference.target, ranged(), slog.New(counter)); err != nil {
 				t.Fatal(err)
 			}
 			statements[stage] = math.MaxInt - counter.left
@@ -56,7 +58,7 @@ func TestAPackWhoseSessionIsTerminatedIsFinishedByTheNext(t *testing.T) {
 								go act()
 							}
 						}}
-						_, err := Pack(t.Context(), s.target, ranged(), slog.New(c))
+						_, err := pack.Run(t.Context(), s.target, ranged(), slog.New(c))
 						if c.left <= 0 {
 							<-done
 						}
@@ -83,7 +85,7 @@ func TestAScanEndsWithTheSessionThatHoldsThePackLock(t *testing.T) {
 	watcher := sessionOn(t, target)
 	adds, left := 0, -1
 	o := everything
-	o.rangeBlocks = 2
+	o.RangeBlocks = 2
 	o.Progress = &hooks{add: func(name string, _ int64) {
 		if adds++; name != "scan" || adds != 3 {
 			return
@@ -94,7 +96,7 @@ func TestAScanEndsWithTheSessionThatHoldsThePackLock(t *testing.T) {
 		})
 		left = get[int](t, watcher, "SELECT count(*) FROM relpack.scan_range")
 	}}
-	_, err := Pack(t.Context(), target, o, testLog(t))
+	_, err := pack.Run(t.Context(), target, o, testLog(t))
 	expectFailed(t, err, "the session that holds the pack lock has ended", "the next run continues")
 	// The other worker may have looked just before.
 	if now := get[int](t, conn, "SELECT count(*) FROM relpack.scan_range"); left < 10 || now < left-1 {
@@ -116,7 +118,7 @@ func TestAVerificationWhoseSessionIsTerminatedSaysSo(t *testing.T) {
 			run(t, s.conn, "SELECT pg_terminate_backend(pid, 60000) FROM relpack.pack_lock_holder()")
 		}
 	}}
-	_, err := Verify(t.Context(), s.target, o, testLog(t))
+	_, err := verify.Run(t.Context(), s.target, o, testLog(t))
 	expectFailed(t, err, "the connection to the server was lost")
 	expectVerified(t, s)
 }

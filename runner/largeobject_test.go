@@ -13,6 +13,7 @@ import (
 
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/target"
 )
 
@@ -110,7 +111,7 @@ func TestLargeObjectsOfAnotherOwnerAreToldOfBeforeAnythingIsDeleted(t *testing.T
 		for _, dry := range []bool{true, false} {
 			o := everything
 			o.DryRun = dry
-			_, err := Pack(t.Context(), as(h.target, role), o, testLog(t))
+			_, err := pack.Run(t.Context(), as(h.target, role), o, testLog(t))
 			untouched(err)
 		}
 		_, err := h.as(t, role).Exec(t.Context(), "SELECT relpack.sweep(1, NULL)")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 )
 
 // A commit that has its locks when relpack deletes goes on, and relpack waits;
@@ -30,7 +31,7 @@ func TestACommitOfEachReleaseInTheMiddleOfAPackGoesOn(t *testing.T) {
 				begun := make(chan struct{})
 				done := make(chan error, 1)
 				go func() {
-					_, err := Pack(t.Context(), target, before(phase, func() {
+					_, err := pack.Run(t.Context(), target, before(phase, func() {
 						defer close(begun)
 						var err error
 						commit, err = zodbtest.BeginCommit(t.Context(), app, version)
@@ -105,7 +106,7 @@ func TestACommitOfEachReleaseThatComesUponRowsBeingDeletedCommits(t *testing.T) 
 			run(t, conn, "SELECT pg_advisory_lock(4711, 4711)")
 			packed := make(chan error, 1)
 			go func() {
-				_, err := Pack(t.Context(), target, everything, testLog(t))
+				_, err := pack.Run(t.Context(), target, everything, testLog(t))
 				packed <- err
 			}()
 			until(t, "rows are deleted", func() bool {
@@ -147,7 +148,7 @@ func TestBatchesAreSmallWhereCommitsLockTheTable(t *testing.T) {
 			target, conn := newVersion(t, version)
 			commitOld(t, conn, version, 48*time.Hour, garden.records())
 			log := &statements{}
-			if _, err := Pack(t.Context(), target, everything, log.logger()); err != nil {
+			if _, err := pack.Run(t.Context(), target, everything, log.logger()); err != nil {
 				t.Fatal(err)
 			}
 			if got := log.args("relpack.sweep("); len(got) == 0 || !strings.HasPrefix(got[0], "["+want+" ") {

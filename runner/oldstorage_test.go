@@ -20,6 +20,7 @@ import (
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/schema"
+	"relpack/runner/status"
 	"relpack/runner/target"
 )
 
@@ -138,7 +139,7 @@ func TestAStorageOfEachReleaseIsPackedAndLeftAsItWas(t *testing.T) {
 			if n := get[int](t, conn, "SELECT count(*) FROM pg_largeobject_metadata"); n != large {
 				t.Errorf("%d large objects, want %d", n, large)
 			}
-			status, err := Status(t.Context(), target, migrations.Files, testLog(t))
+			status, err := status.Look(t.Context(), target, migrations.Files, testLog(t))
 			if err != nil || !status.Packable || status.Graph == nil || status.Graph.State != "current" ||
 				status.Graph.Unreachable.Objects != 0 || status.Graph.Objects != 4 {
 				t.Errorf("status %+v, %v", status, err)
@@ -182,7 +183,7 @@ func TestNoMigrationWhileAPackOfAnOlderReleaseRuns(t *testing.T) {
 				lock("pg_advisory_lock")
 				err = schema.Down(t.Context(), target, migrations.Files, testLog(t))
 				expectError(t, err, fault.ExitLocked, "zodbpack")
-				report, err := Status(t.Context(), target, migrations.Files, testLog(t))
+				report, err := status.Look(t.Context(), target, migrations.Files, testLog(t))
 				if err != nil || report.Graph.Packer == nil || report.Graph.Packer.Application != "zodbpack" {
 					t.Errorf("status %+v, %v", report.Graph, err)
 				}

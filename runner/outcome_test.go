@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"relpack/runner/fault"
+	"relpack/runner/pack"
 	"relpack/runner/target"
 )
 
@@ -12,19 +13,19 @@ func TestReportTableAndExitCodeAgreeHowAPackEnded(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]struct {
 		code    int
-		prepare func(*testing.T, target.Target) PackOptions
+		prepare func(*testing.T, target.Target) pack.Options
 	}{
-		"packed": {fault.ExitDone, func(t *testing.T, _ target.Target) PackOptions { return everything }},
-		"dry_run": {fault.ExitDone, func(t *testing.T, _ target.Target) PackOptions {
+		"packed": {fault.ExitDone, func(t *testing.T, _ target.Target) pack.Options { return everything }},
+		"dry_run": {fault.ExitDone, func(t *testing.T, _ target.Target) pack.Options {
 			o := everything
 			o.DryRun = true
 			return o
 		}},
-		"refused": {fault.ExitRefused, func(t *testing.T, stored target.Target) PackOptions {
+		"refused": {fault.ExitRefused, func(t *testing.T, stored target.Target) pack.Options {
 			commitRecords(t, sessionOn(t, stored), map[int64][]byte{2: []byte("no pickle")})
 			return everything
 		}},
-		"interrupted": {fault.ExitInterrupted, func(t *testing.T, _ target.Target) PackOptions {
+		"interrupted": {fault.ExitInterrupted, func(t *testing.T, _ target.Target) pack.Options {
 			o, stop := everything, make(chan struct{})
 			close(stop)
 			o.Stop = stop
@@ -35,7 +36,7 @@ func TestReportTableAndExitCodeAgreeHowAPackEnded(t *testing.T) {
 			t.Parallel()
 			stored, conn := newGarden(t)
 			o := c.prepare(t, stored)
-			report, err := Pack(t.Context(), stored, o, testLog(t))
+			report, err := pack.Run(t.Context(), stored, o, testLog(t))
 			if got := fault.ExitCode(err); got != c.code || report.ExitCode != c.code {
 				t.Errorf("exit code %d, in the report %d, want %d: %v", got, report.ExitCode, c.code, err)
 			}

@@ -9,18 +9,20 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/blobs"
 	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/session"
 	"relpack/runner/target"
 )
 
 // everything packs without grace: the sample data is young.
-var everything = PackOptions{Days: -1, Version: "test", Migrations: migrations.Files}
+var everything = pack.Options{Days: -1, Version: "test", Migrations: migrations.Files}
 
-func packStorage(t testing.TB, target target.Target, o PackOptions) *Report {
+func packStorage(t testing.TB, target target.Target, o pack.Options) *pack.Report {
 	t.Helper()
-	report, err := Pack(t.Context(), target, o, testLog(t))
+	report, err := pack.Run(t.Context(), target, o, testLog(t))
 	if err != nil {
 		t.Fatalf("pack: %s", fault.Message(err))
 	}
@@ -100,7 +102,7 @@ func (s *sample) change(name string) {
 // they are stored; older revisions of these stay.
 func (s *sample) survivors(gone []int64) []string {
 	s.t.Helper()
-	rows, err := session.Rows(s.t.Context(), s.conn, pgx.RowToStructByPos[removal],
+	rows, err := session.Rows(s.t.Context(), s.conn, pgx.RowToStructByPos[blobs.Blob],
 		"SELECT zoid, tid, 0::bigint FROM object_state WHERE zoid = ANY($1)", gone)
 	if err != nil {
 		s.t.Fatal(err)
@@ -161,7 +163,7 @@ func onlyFiles(paths []string) []string {
 	})
 }
 
-func (s *sample) pack() *Report {
+func (s *sample) pack() *pack.Report {
 	s.t.Helper()
 	return packStorage(s.t, s.target, everything)
 }

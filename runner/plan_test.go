@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/internal/zodbtest"
 	"relpack/runner/target"
 	"relpack/sql"
 )
@@ -79,7 +80,7 @@ func TestNoPlanReadsATableForEachObject(t *testing.T) {
 // shortWalks makes walks end before the graph does.
 func shortWalks(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
-	limits, err := mutated("walk_limits", "1000, 100000", "1000, 20000")
+	limits, err := zodbtest.Mutated("walk_limits", "1000, 100000", "1000, 20000")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,15 +13,18 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/session"
 	"relpack/runner/target"
+	"relpack/runner/verify"
 )
 
 // setLimits replaces what relpack.walk_limits() says of when all parents are chosen
 // again: a share of the objects, one in so many, and a number in any case.
 func setLimits(t testing.TB, conn *pgx.Conn, share, least int) {
 	t.Helper()
-	text, err := mutated("walk_limits", "16, 10000", fmt.Sprintf("%d, %d", share, least))
+	text, err := zodbtest.Mutated("walk_limits", "16, 10000", fmt.Sprintf("%d, %d", share, least))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +37,7 @@ func packSaying(t testing.TB, target target.Target) string {
 	var said bytes.Buffer
 	o := everything
 	o.DryRun = true
-	if _, err := Pack(t.Context(), target, o, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
+	if _, err := pack.Run(t.Context(), target, o, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
 		t.Fatal(err)
 	}
 	return said.String()
@@ -168,7 +171,7 @@ func TestWhoeverReliesOnParentsRefusesWhileTheyAreChosenAgain(t *testing.T) {
 		}
 	}
 	for range 3 {
-		for _, call := range []string{"doom(now())", "sweep(10)", "collect()", "apply()"} {
+		for _, call := range []string{"doom(now())", "sweep(10)", "capture_list()", "apply()"} {
 			_, err := conn.Exec(t.Context(), "SELECT * FROM relpack."+call)
 			expectState(t, err, fault.StateRefused)
 		}
@@ -179,7 +182,7 @@ func TestWhoeverReliesOnParentsRefusesWhileTheyAreChosenAgain(t *testing.T) {
 		if get[*int64](t, conn, "SELECT unreachable FROM relpack.status()") != nil {
 			t.Error("status counts what is unreachable")
 		}
-		_, err = Verify(t.Context(), target, VerifyOptions{Migrations: migrations.Files}, testLog(t))
+		_, err = verify.Run(t.Context(), target, verify.Options{Migrations: migrations.Files}, testLog(t))
 		expectRefusal(t, err, "chose new parents for all objects")
 		// A step on: the levels, and a range each.
 		run(t, conn, "SELECT relpack.reach_step()")

@@ -10,6 +10,7 @@ import (
 	"relpack/migrations"
 	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/schema"
 	"relpack/runner/target"
 )
@@ -93,7 +94,7 @@ func TestTypesOfTheOwnersRunWithNobodyElsesRights(t *testing.T) {
 				t.Error("the owner's code ran with the rights of a superuser")
 			}
 			for _, target := range []target.Target{h.target, as(h.target, h.owner)} {
-				_, err := Pack(t.Context(), target, everything, testLog(t))
+				_, err := pack.Run(t.Context(), target, everything, testLog(t))
 				expectError(t, err, fault.ExitRefused, "object_state")
 			}
 			if n := get[int](t, h.admin, "SELECT count(*) FROM object_state"); n < 6 {
@@ -127,7 +128,7 @@ func TestASchemaThatSomebodyElsePlantedIsRefused(t *testing.T) {
 			says := []string{"belongs to " + attacker, "object_state of database", "belongs to " + h.owner, "DROP SCHEMA relpack CASCADE"}
 			owner := as(h.target, h.owner)
 			expectRefusal(t, schema.Up(t.Context(), owner, migrations.Files, testLog(t)), says...)
-			_, err := Pack(t.Context(), owner, everything, testLog(t))
+			_, err := pack.Run(t.Context(), owner, everything, testLog(t))
 			expectRefusal(t, err, says...)
 			expectRefusal(t, schema.Down(t.Context(), owner, migrations.Files, testLog(t)), "does not own the schema relpack")
 			h.expectUntouched(t, h.target, "is a superuser, and object_state belongs to "+h.owner)
@@ -203,7 +204,7 @@ func TestNothingOfOthersOnRelpacksTablesIsTolerated(t *testing.T) {
 			run(t, conn, c.statement)
 			_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
 			expectError(t, err, fault.ExitRefused, c.says)
-			_, err = Pack(t.Context(), target, everything, testLog(t))
+			_, err = pack.Run(t.Context(), target, everything, testLog(t))
 			expectError(t, err, fault.ExitRefused, c.says)
 			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 		})

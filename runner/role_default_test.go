@@ -9,8 +9,11 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/pack"
 	"relpack/runner/schema"
+	"relpack/runner/status"
 	"relpack/runner/target"
+	"relpack/runner/verify"
 )
 
 // generous are default privileges as a site may have them for its application.
@@ -136,11 +139,11 @@ func expectOwnRefused(t *testing.T, owner target.Target, says ...string) {
 	t.Helper()
 	conn := sessionOn(t, owner)
 	runs := get[int](t, conn, "SELECT count(*) FROM relpack.run")
-	_, err := Pack(t.Context(), owner, everything, testLog(t))
+	_, err := pack.Run(t.Context(), owner, everything, testLog(t))
 	expectRefusal(t, err, says...)
-	_, err = Verify(t.Context(), owner, VerifyOptions{Migrations: migrations.Files}, testLog(t))
+	_, err = verify.Run(t.Context(), owner, verify.Options{Migrations: migrations.Files}, testLog(t))
 	expectRefusal(t, err, says...)
-	report, err := Status(t.Context(), owner, migrations.Files, testLog(t))
+	report, err := status.Look(t.Context(), owner, migrations.Files, testLog(t))
 	if err != nil || report.Packable {
 		t.Errorf("status: packable %v, %v", report.Packable, err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/target"
 )
 
@@ -47,7 +48,7 @@ func (h house) newPacker(t *testing.T) string {
 	t.Helper()
 	role := newRole(t, h.admin)
 	run(t, h.admin, "GRANT USAGE ON SCHEMA relpack TO "+role+"; GRANT SELECT ON relpack.goose_db_version TO "+role)
-	_, err := Pack(t.Context(), as(h.target, role), everything, testLog(t))
+	_, err := pack.Run(t.Context(), as(h.target, role), everything, testLog(t))
 	expectRefusal(t, err, "role "+role+" may not pack", "SELECT on public.blob_chunk, DELETE on public.object_state", "more")
 	_, grants, _ := strings.Cut(fault.Message(err), "Let the owner run: ")
 	run(t, h.as(t, h.owner), grants)

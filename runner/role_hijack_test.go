@@ -8,6 +8,7 @@ import (
 	"relpack/migrations"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/schema"
+	"relpack/runner/status"
 )
 
 // traps puts into public whatever a statement with public in its search path
@@ -79,7 +80,7 @@ func TestNothingInPublicIsTakenForTheServersOwn(t *testing.T) {
 	for range 2 {
 		packStorage(t, target, o)
 		commitAt(t, sessionOn(t, as(target, attacker)), 36*time.Hour, links{1: {20}, 20: nil, 21: {22}, 22: {21}})
-		if _, err := Status(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+		if _, err := status.Look(t.Context(), target, migrations.Files, testLog(t)); err != nil {
 			t.Error(err)
 		}
 		// As a DBA would, with the usual search path.

@@ -8,6 +8,8 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/pack"
+	"relpack/runner/status"
 )
 
 // PostgreSQL has no privilege for advisory locks: who stops the site with the
@@ -30,25 +32,25 @@ func TestWhoHoldsTheWritersLockIsNamed(t *testing.T) {
 			run(t, conn, "SET application_name = 'mischief'")
 			run(t, conn, c.statement)
 			pid := conn.PgConn().PID()
-			status, err := Status(t.Context(), monitor, migrations.Files, testLog(t))
-			if err != nil || len(status.Graph.WritersLock) != 1 {
-				t.Fatalf("%+v, %v", status.Graph, err)
+			seen, err := status.Look(t.Context(), monitor, migrations.Files, testLog(t))
+			if err != nil || len(seen.Graph.WritersLock) != 1 {
+				t.Fatalf("%+v, %v", seen.Graph, err)
 			}
 			var text bytes.Buffer
-			if err := status.Write(&text); err != nil {
+			if err := seen.Write(&text); err != nil {
 				t.Fatal(err)
 			}
 			expectWords(t, text.String(), "writers' lock", fmt.Sprintf("pid %d, application \"mischief\" of role %s, %s", pid, mischief, c.says))
 
 			impatient := as(h.target, h.owner)
 			impatient.CommitLockTimeout = time.Second
-			_, err = Pack(t.Context(), impatient, everything, testLog(t))
+			_, err = pack.Run(t.Context(), impatient, everything, testLog(t))
 			expectError(t, err, fault.ExitFailure, "gave up", fmt.Sprintf("pid %d (mischief", pid))
 			expectStored(t, h.admin, 0, 1, 2, 10, 11, 12, 13)
 			run(t, conn, "SELECT pg_advisory_unlock_all()")
-			status, err = Status(t.Context(), monitor, migrations.Files, testLog(t))
-			if err != nil || len(status.Graph.WritersLock) != 0 {
-				t.Errorf("%+v, %v", status.Graph, err)
+			seen, err = status.Look(t.Context(), monitor, migrations.Files, testLog(t))
+			if err != nil || len(seen.Graph.WritersLock) != 0 {
+				t.Errorf("%+v, %v", seen.Graph, err)
 			}
 			packStorage(t, as(h.target, h.owner), everything)
 			expectStored(t, h.admin, 0, 1, 2)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"relpack/migrations"
+	"relpack/runner/pack"
+	"relpack/runner/status"
 )
 
 // grantFromHandbook lets a role do what the handbook's role may do.
@@ -42,7 +44,7 @@ func TestARoleThatLooksSeesEverythingAndChangesNothing(t *testing.T) {
 	packer := h.as(t, h.owner)
 	run(t, packer, "SELECT relpack.try_pack_lock()")
 	run(t, app, "BEGIN; UPDATE object_state SET state_size = 0 WHERE zoid = 2")
-	report, err := Status(t.Context(), as(h.target, watcher, "default_transaction_read_only=on"), migrations.Files, testLog(t))
+	report, err := status.Look(t.Context(), as(h.target, watcher, "default_transaction_read_only=on"), migrations.Files, testLog(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +97,6 @@ func TestARoleThatLooksSeesEverythingAndChangesNothing(t *testing.T) {
 		  AND has_table_privilege(oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')`) {
 		t.Errorf("it may %s", may)
 	}
-	_, err = Pack(t.Context(), as(h.target, watcher), everything, testLog(t))
+	_, err = pack.Run(t.Context(), as(h.target, watcher), everything, testLog(t))
 	expectRefusal(t, err, "role "+watcher+" may not pack")
 }

@@ -9,6 +9,7 @@ import (
 	"relpack/migrations"
 	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/schema"
 )
 
@@ -144,7 +145,7 @@ func TestARoleWithoutAnyGrantIsToldWhatToGrant(t *testing.T) {
 	h := newHouse(t)
 	commitAt(t, h.as(t, h.app), 48*time.Hour, garden)
 	role := newRole(t, h.admin)
-	_, err := Pack(t.Context(), as(h.target, role), everything, testLog(t))
+	_, err := pack.Run(t.Context(), as(h.target, role), everything, testLog(t))
 	expectRefusal(t, err, "role "+role+" may not pack", "Let the owner run: GRANT")
 	_, grants, _ := strings.Cut(fault.Message(err), "Let the owner run: ")
 	run(t, h.admin, grants)
@@ -161,7 +162,7 @@ func TestAPackWithAGraceMustSeeTheTransactionsOfOthers(t *testing.T) {
 	o.Days = 1
 	other := h.as(t, h.app)
 	run(t, other, "BEGIN; SELECT count(*) FROM object_state")
-	report, err := Pack(t.Context(), as(h.target, packer), o, testLog(t))
+	report, err := pack.Run(t.Context(), as(h.target, packer), o, testLog(t))
 	expectRefusal(t, err, "may not see when the transaction of pid", "Let a superuser run: GRANT pg_read_all_stats TO "+packer)
 	if report.Deleted.Objects != 0 {
 		t.Errorf("%d objects were deleted", report.Deleted.Objects)
@@ -208,7 +209,7 @@ func TestARoleThatMayNotSeeAllObjectsDoesNotPack(t *testing.T) {
 	commitAt(t, h.as(t, h.app), 48*time.Hour, garden)
 	packer := h.newPacker(t)
 	run(t, h.admin, "ALTER TABLE object_state ENABLE ROW LEVEL SECURITY; CREATE POLICY others ON object_state USING (zoid <> 1)")
-	_, err := Pack(t.Context(), as(h.target, packer), everything, testLog(t))
+	_, err := pack.Run(t.Context(), as(h.target, packer), everything, testLog(t))
 	expectError(t, err, fault.ExitRefused, "may hide objects from role "+packer, "BYPASSRLS")
 	expectStored(t, h.admin, 0, 1, 2, 10, 11, 12, 13)
 	// The owner sees everything.
@@ -221,9 +222,9 @@ func TestTheOwnerOfEachTableIsTheOneToGrantIt(t *testing.T) {
 	h := newHouse(t)
 	other := newRole(t, h.admin)
 	run(t, h.admin, "ALTER TABLE blob_chunk OWNER TO "+other+"; GRANT SELECT ON relpack.goose_db_version TO "+h.app+"; GRANT USAGE ON SCHEMA relpack TO "+h.app)
-	_, err := Pack(t.Context(), as(h.target, h.owner), everything, testLog(t))
+	_, err := pack.Run(t.Context(), as(h.target, h.owner), everything, testLog(t))
 	expectRefusal(t, err, `lacks SELECT on public.blob_chunk. Let `+other+`, who owns blob_chunk, run: GRANT SELECT ON public.blob_chunk TO "`+h.owner+`";`)
 	run(t, h.admin, "REVOKE ALL ON blob_chunk FROM "+h.app)
-	_, err = Pack(t.Context(), as(h.target, h.app), everything, testLog(t))
+	_, err = pack.Run(t.Context(), as(h.target, h.app), everything, testLog(t))
 	expectRefusal(t, err, "Let the owner run: GRANT USAGE ON SCHEMA relpack", "Let "+other+", who owns blob_chunk, run: GRANT SELECT ON public.blob_chunk")
 }

@@ -9,8 +9,11 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/schema"
+	"relpack/runner/status"
 	"relpack/runner/target"
+	"relpack/runner/verify"
 )
 
 // ambush makes a role a superuser as soon as a superuser's session runs it, even
@@ -67,9 +70,9 @@ func everyCommand(t *testing.T, target target.Target) map[string]error {
 	errs := map[string]error{}
 	errs["migrate up"] = schema.Up(t.Context(), target, migrations.Files, testLog(t))
 	_, errs["migrate status"] = schema.ReadStatus(t.Context(), target, migrations.Files, testLog(t))
-	_, errs["status"] = Status(t.Context(), target, migrations.Files, testLog(t))
-	_, errs["verify"] = Verify(t.Context(), target, VerifyOptions{Migrations: migrations.Files}, testLog(t))
-	_, errs["pack"] = Pack(t.Context(), target, everything, testLog(t))
+	_, errs["status"] = status.Look(t.Context(), target, migrations.Files, testLog(t))
+	_, errs["verify"] = verify.Run(t.Context(), target, verify.Options{Migrations: migrations.Files}, testLog(t))
+	_, errs["pack"] = pack.Run(t.Context(), target, everything, testLog(t))
 	errs["migrate down"] = schema.Down(t.Context(), target, migrations.Files, testLog(t))
 	return errs
 }

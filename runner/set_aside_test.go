@@ -8,6 +8,7 @@ import (
 
 	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/target"
 )
 
@@ -41,10 +42,10 @@ func TestABlobWhoseLargeObjectIsGoneIsSetAsideAndTheRestGoes(t *testing.T) {
 	target, conn, gone := newBrokenBlobs(t)
 	o := everything
 	o.DryRun = true
-	_, err := Pack(t.Context(), target, o, testLog(t))
+	_, err := pack.Run(t.Context(), target, o, testLog(t))
 	expectError(t, err, fault.ExitRefused, "zoid 11", gone)
 	for range 2 { // and again: it is named as long as it is there
-		report, err := Pack(t.Context(), target, everything, testLog(t))
+		report, err := pack.Run(t.Context(), target, everything, testLog(t))
 		expectError(t, err, fault.ExitRefused, "1 unreachable object set aside", "zoid 11", "large object "+gone, "lo_create("+gone+")")
 		if report.HeldBack.Objects != 1 || !strings.Contains(strings.Join(report.Notes(), "\n"), gone) {
 			t.Errorf("%d set aside, notes %q", report.HeldBack.Objects, report.Notes())
@@ -69,7 +70,7 @@ func TestWhatASetAsideObjectRefersToStays(t *testing.T) {
 	// No blob of ZODB refers to anything; a row of blob_chunk may belong to what does.
 	commit(t, conn, links{11: {12, 14}, 14: {15}, 15: {14}, 16: {15}})
 	commit(t, conn, links{1: nil})
-	_, err := Pack(t.Context(), target, everything, testLog(t))
+	_, err := pack.Run(t.Context(), target, everything, testLog(t))
 	expectError(t, err, fault.ExitRefused, "zoid 11")
 	expectStored(t, conn, 0, 1, 11, 12, 14, 15)
 	expectExact(t, conn)
@@ -78,7 +79,7 @@ func TestWhatASetAsideObjectRefersToStays(t *testing.T) {
 func TestASetAsideObjectThatIsAttachedAgainIsInNobodysWay(t *testing.T) {
 	t.Parallel()
 	target, conn, _ := newBrokenBlobs(t)
-	_, err := Pack(t.Context(), target, everything, testLog(t))
+	_, err := pack.Run(t.Context(), target, everything, testLog(t))
 	expectError(t, err, fault.ExitRefused, "zoid 11")
 	commit(t, conn, links{1: {11}})
 	if report := packStorage(t, target, everything); report.HeldBack.Objects != 0 {

@@ -10,6 +10,7 @@ import (
 	"relpack/migrations"
 	"relpack/runner/fault"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/schema"
 	"relpack/runner/target"
 )
@@ -118,7 +119,7 @@ func TestTheDatabaseDecidesWhetherAStorageKeepsHistory(t *testing.T) {
 	file := func(line string) target.Target {
 		return targetsOf(t, fmt.Sprintf("<relstorage>\npack-gc true\n%s\n<postgresql>\ndsn %s\n</postgresql>\n</relstorage>\n", line, stored.DSN))[0]
 	}
-	_, err := Pack(t.Context(), file("keep-history true"), everything, testLog(t))
+	_, err := pack.Run(t.Context(), file("keep-history true"), everything, testLog(t))
 	expectError(t, err, fault.ExitRefused, "site.conf:3: keep-history is true, but database", "holds a history-free storage")
 	expectError(t, schema.Up(t.Context(), file("keep-history on"), migrations.Files, testLog(t)), fault.ExitRefused, "keep-history is true")
 	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
@@ -149,5 +150,17 @@ func TestAStorageThatIsNotToBePackedCanBeReadForTheOthers(t *testing.T) {
 	expectStored(t, kin[1].conn, 0, 1, 10, 11)
 	if n := get[int](t, kin[1].conn, "SELECT count(*) FROM relpack.run WHERE outcome = 'refused'"); n != 1 {
 		t.Errorf("%d refused runs", n)
+	}
+}
+
+func TestABlobDirectoryThatMayBeACacheIsNamedBeforeThePack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for keys, noted := range map[string]bool{"": true, "shared-blob-dir true\n": false, "shared-blob-dir false\n": false} {
+		target := targetsOf(t, "<relstorage>\nblob-dir "+dir+"\n"+keys+"<postgresql>\n</postgresql>\n</relstorage>\n")[0]
+		notes := strings.Join(target.Notes, "\n")
+		if strings.Contains(notes, `"shared-blob-dir true" is missing`) != noted {
+			t.Errorf("%q: %s", keys, notes)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/verify"
 	"relpack/sql"
 )
 
@@ -227,7 +228,7 @@ func TestWhatReadsObjectStateIsInlined(t *testing.T) {
 	packStorage(t, s.target, everything)
 	commitRecords(t, s.conn, map[int64][]byte{1 << 30: zodbtest.Odd(zodbtest.Document, 1), 1<<30 + 1: zodbtest.Record(zodbtest.Document)})
 	packStorage(t, s.target, everything)
-	if _, err := Verify(t.Context(), s.target, verifyOptions(true), testLog(t)); err != nil {
+	if _, err := verify.Run(t.Context(), s.target, verifyOptions(true), testLog(t)); err != nil {
 		t.Error(err)
 	}
 	watcher := sessionOn(t, s.target)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/internal/zodbtest"
 	"relpack/runner/session"
 )
 
@@ -63,7 +64,7 @@ func TestTheTreeOfAFirstBuildIsBreadthFirst(t *testing.T) {
 				t.Parallel()
 				target, conn := newStorage(t)
 				if limits != nil {
-					text, err := mutated("walk_limits", limits...)
+					text, err := zodbtest.Mutated("walk_limits", limits...)
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -7,18 +7,20 @@ import (
 	"testing"
 
 	"relpack/runner/fault"
+	"relpack/runner/graph"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/target"
+	"relpack/runner/verify"
 )
 
 // expectDamage wants one kind of damage, told by exit code 4.
 func expectDamage(t *testing.T, target target.Target, kind string, zoid int64) {
 	t.Helper()
-	report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	report, err := verify.Run(t.Context(), target, verifyOptions(true), testLog(t))
 	if fault.ExitCode(err) != fault.ExitRefused {
 		t.Errorf("verify: %v", err)
 	}
-	if i := slices.IndexFunc(report.Findings, func(f Finding) bool { return f.Kind == kind }); i < 0 ||
+	if i := slices.IndexFunc(report.Findings, func(f graph.Finding) bool { return f.Kind == kind }); i < 0 ||
 		report.Findings[i].Severity != "damage" || report.Findings[i].Objects != 1 || !slices.Equal(report.Findings[i].Zoids, []int64{zoid}) {
 		t.Errorf("found %v, want %s of zoid %d", report.Findings, kind, zoid)
 	}
@@ -43,6 +45,12 @@ func TestVerifyFindsALiveBlobWithoutItsFile(t *testing.T) {
 			unknown := target
 			unknown.BlobDir = ""
 			expectSound(t, unknown)
+			report, err := verify.Run(t.Context(), unknown, verifyOptions(false), testLog(t))
+			var text strings.Builder
+			if err != nil || !report.BlobsUnchecked || report.Write(&text) != nil {
+				t.Errorf("unchecked: %t, %v", report.BlobsUnchecked, err)
+			}
+			expectWords(t, text.String(), "blob files", "not checked: no blob directory is named")
 			writeBlob(t, target, layout, 2, tid)
 			expectSound(t, target)
 		})
@@ -67,6 +75,9 @@ func TestVerifyFindsALiveBlobWithoutItsLargeObject(t *testing.T) {
 	commit(t, conn, links{1: {11, 12}})
 	dryRun(t, target)
 	expectDamage(t, target, "blob_without_large_object", 11)
+	if report, _ := verify.Run(t.Context(), target, verifyOptions(false), testLog(t)); report.BlobsUnchecked {
+		t.Error("blobs in the database were called unchecked")
+	}
 	if found := strings.Join(lines(t, conn, "SELECT severity || ': ' || finding || ' ' || zoids::text FROM relpack.verify()"), "\n"); !strings.Contains(found, "large objects are gone {11}") {
 		t.Errorf("relpack.verify(): %s", found)
 	}
@@ -80,9 +91,9 @@ func TestABlobDirectoryWithoutAnyLiveBlobIsTakenForTheWrongOne(t *testing.T) {
 	commit(t, conn, links{1: {2, 3}})
 	dryRun(t, target)
 	target.BlobDir = t.TempDir()
-	_, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
+	_, err := verify.Run(t.Context(), target, verifyOptions(false), testLog(t))
 	expectError(t, err, fault.ExitRefused, "Mount "+target.BlobDir+", or name the right blob directory")
 	target.BlobDir += "/gone"
-	_, err = Verify(t.Context(), target, verifyOptions(false), testLog(t))
+	_, err = verify.Run(t.Context(), target, verifyOptions(false), testLog(t))
 	expectError(t, err, fault.ExitFailure, target.BlobDir+" does not exist: nothing was changed. Mount it or correct blob-dir")
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"relpack/runner/fault"
+	"relpack/runner/pack"
+	"relpack/runner/verify"
 )
 
 func TestADoubtedGraphThatIsRightIsSoundWithANote(t *testing.T) {
@@ -17,7 +19,7 @@ func TestADoubtedGraphThatIsRightIsSoundWithANote(t *testing.T) {
 	if notes := expectSound(t, target); !slices.Equal(notes, []string{"doubt"}) {
 		t.Errorf("notes: %q", notes)
 	}
-	report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	report, err := verify.Run(t.Context(), target, verifyOptions(true), testLog(t))
 	if err != nil || report.Outcome != "mended" || len(report.Findings) > 0 {
 		t.Errorf("repair: %s, %v, %v", report.Outcome, report.Findings, err)
 	}
@@ -32,7 +34,7 @@ func TestADoubtedGraphIsComparedWithoutBeingBelieved(t *testing.T) {
 	setTriggers(t, conn, "DISABLE")
 	restore(t, conn, 2, 5, document(10))
 	setTriggers(t, conn, "ENABLE ALWAYS")
-	report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
+	report, err := verify.Run(t.Context(), target, verifyOptions(false), testLog(t))
 	if fault.ExitCode(err) != fault.ExitRefused {
 		t.Errorf("verify: %v", err)
 	}
@@ -44,11 +46,11 @@ func TestTriggersThatAreOffAreNotMendedByComparing(t *testing.T) {
 	target, conn := newGarden(t)
 	run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER relpack_report_delete")
 	for _, repair := range []bool{false, true} {
-		_, err := Verify(t.Context(), target, verifyOptions(repair), testLog(t))
+		_, err := verify.Run(t.Context(), target, verifyOptions(repair), testLog(t))
 		expectError(t, err, fault.ExitRefused, "missing or disabled: relpack_report_delete", "relpack migrate up")
 	}
 	up(t, target)
-	if _, err := Verify(t.Context(), target, verifyOptions(true), testLog(t)); err != nil {
+	if _, err := verify.Run(t.Context(), target, verifyOptions(true), testLog(t)); err != nil {
 		t.Errorf("repair: %v", err)
 	}
 	expectSound(t, target)
@@ -58,27 +60,27 @@ func TestVerifyRefusesWhatItCantVerify(t *testing.T) {
 	t.Parallel()
 	target, conn := newStorage(t)
 	commit(t, conn, links{0: nil})
-	_, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	_, err := verify.Run(t.Context(), target, verifyOptions(true), testLog(t))
 	expectError(t, err, fault.ExitRefused, "not built yet", "relpack pack")
 	dryRun(t, target)
 	run(t, conn, "SELECT relpack.try_pack_lock()")
-	_, err = Verify(t.Context(), target, verifyOptions(false), testLog(t))
+	_, err = verify.Run(t.Context(), target, verifyOptions(false), testLog(t))
 	expectError(t, err, fault.ExitLocked, "another pack is running")
 	run(t, conn, "SELECT relpack.release_pack_lock()")
 	run(t, conn, "INSERT INTO relpack.write_event (kind, zoid, tid) VALUES ('deleted', 1, 1), ('deleted', 2, 1)")
 	o := verifyOptions(true)
-	o.maxEvents = 1
-	_, err = Verify(t.Context(), target, o, testLog(t))
+	o.MaxEvents = 1
+	_, err = verify.Run(t.Context(), target, o, testLog(t))
 	expectError(t, err, fault.ExitRefused, "more than 1 restored or deleted objects wait", "relpack pack")
 	ctx, cancel := context.WithCancel(t.Context())
-	report, err := Verify(ctx, target, duringVerify(1, cancel), testLog(t))
+	report, err := verify.Run(ctx, target, duringVerify(1, cancel), testLog(t))
 	expectError(t, err, fault.ExitInterrupted, "interrupted. Nothing was changed; the next verification starts over")
 	if report.Outcome != "interrupted" {
 		t.Errorf("the outcome is %s", report.Outcome)
 	}
 	expectSound(t, target)
 	run(t, conn, "DELETE FROM object_state WHERE zoid = 0")
-	_, err = Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	_, err = verify.Run(t.Context(), target, verifyOptions(true), testLog(t))
 	expectError(t, err, fault.ExitRefused, "no root object")
 }
 
@@ -86,18 +88,18 @@ func TestAStateThatCantBeDecodedAnyMoreIsFoundAndStopsThePack(t *testing.T) {
 	t.Parallel()
 	target, conn := newGarden(t)
 	unnoticed(t, conn, rewrite, 2, opaque["truncated"])
-	report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
+	report, err := verify.Run(t.Context(), target, verifyOptions(false), testLog(t))
 	if fault.ExitCode(err) != fault.ExitRefused {
 		t.Errorf("verify: %v", err)
 	}
 	expectFinding(t, report.Findings, "other_problem", []int64{2})
 	// The graph is mended, the state isn't.
-	report, err = Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	report, err = verify.Run(t.Context(), target, verifyOptions(true), testLog(t))
 	expectError(t, err, fault.ExitRefused, "reachable objects can't be decoded", "zoid 2", "Restore these objects")
 	if got := kinds(report.Findings); !slices.Equal(got, []string{"undecodable"}) {
 		t.Errorf("after the repair: %q", got)
 	}
-	_, err = Pack(t.Context(), target, everything, testLog(t))
+	_, err = pack.Run(t.Context(), target, everything, testLog(t))
 	expectError(t, err, fault.ExitRefused, "zoid 2")
 	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 }
@@ -112,10 +114,10 @@ func TestARepairThatCrashesAnywhereIsFinishedByTheNext(t *testing.T) {
 			spoilt[name].spoil(t, conn)
 		}
 		last := crash(t, target, int(n), func(ctx context.Context, log *slog.Logger) error {
-			_, err := Verify(ctx, target, verifyOptions(true), log)
+			_, err := verify.Run(ctx, target, verifyOptions(true), log)
 			return err
 		})
-		report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+		report, err := verify.Run(t.Context(), target, verifyOptions(true), testLog(t))
 		if err != nil || len(report.Findings) > 0 {
 			t.Fatalf("after a crash at statement %d, %s: %v, %v", n, last, report.Findings, err)
 		}

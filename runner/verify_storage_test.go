@@ -8,7 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
+	"relpack/runner/pack"
 	"relpack/runner/target"
+	"relpack/runner/verify"
 )
 
 func TestAnUpdateOfAZoidLeavesNoNodeUnderTheOldOne(t *testing.T) {
@@ -40,7 +42,7 @@ func TestAPreparedTransactionInTheWayIsNamed(t *testing.T) {
 	run(t, conn, "BEGIN; UPDATE object_state SET state_size = state_size WHERE zoid = 1; PREPARE TRANSACTION '"+name+"'")
 	defer run(t, conn, "ROLLBACK PREPARED '"+name+"'")
 	target.CommitLockTimeout = 500 * time.Millisecond
-	_, err := Pack(t.Context(), target, everything, testLog(t))
+	_, err := pack.Run(t.Context(), target, everything, testLog(t))
 	expectError(t, err, fault.ExitFailure, "prepared transaction "+name, "ROLLBACK PREPARED")
 	if got := get[string](t, conn, "SELECT format('%s %s %s', pid IS NULL, state, application) FROM relpack.writer"); got != "t prepared prepared transaction "+name {
 		t.Errorf("relpack.writer: %q", got)
@@ -72,7 +74,7 @@ func TestATruncateAndReloadThatVerifyWaitsForIsNoFalseAlarm(t *testing.T) {
 	dryRun(t, target)
 	ranges := int(get[int64](t, conn, "SELECT pg_relation_size('object_state') / 8192 / 2"))
 	done := make(chan struct{})
-	report, err := Verify(t.Context(), target, duringVerify(ranges, func() {
+	report, err := verify.Run(t.Context(), target, duringVerify(ranges, func() {
 		commit := reloading(t, target)
 		go func() {
 			defer close(done)
@@ -120,7 +122,7 @@ func TestALiveObjectWithoutAStateIsNamed(t *testing.T) {
 			if strings.Contains(notes, "zoid 3") {
 				t.Errorf("garbage is named:\n%s", notes)
 			}
-			verified, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+			verified, err := verify.Run(t.Context(), target, verifyOptions(true), testLog(t))
 			expectError(t, err, fault.ExitRefused, "without a state", "zoid 1 2", "relpack.referrers")
 			if got := kinds(verified.Findings); strings.Join(got, " ") != "empty" {
 				t.Errorf("findings %q", got)

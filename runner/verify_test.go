@@ -10,25 +10,27 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/graph"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/target"
+	"relpack/runner/verify"
 )
 
-func verifyOptions(repair bool) VerifyOptions {
-	return VerifyOptions{Repair: repair, Version: "test", Migrations: migrations.Files, rangeBlocks: 2}
+func verifyOptions(repair bool) verify.Options {
+	return verify.Options{Repair: repair, Version: "test", Migrations: migrations.Files, RangeBlocks: 2}
 }
 
 // expectSound wants a verification that finds no error; it returns the notes.
 func expectSound(t *testing.T, target target.Target) []string {
 	t.Helper()
-	report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
+	report, err := verify.Run(t.Context(), target, verifyOptions(false), testLog(t))
 	if err != nil || report.Outcome != "sound" || report.ExitCode != fault.ExitDone {
 		t.Errorf("verify: %s, %v", report.Outcome, err)
 	}
 	return kinds(report.Findings)
 }
 
-func kinds(found []Finding) []string {
+func kinds(found []graph.Finding) []string {
 	names := []string{}
 	for _, f := range found {
 		names = append(names, f.Kind)
@@ -145,7 +147,7 @@ func TestWhatIsNewAndHangsOnWhatIsMendedIsLookedAtAgain(t *testing.T) {
 	expectExact(t, conn)
 	spoil(t, conn, "DELETE FROM relpack.object WHERE zoid = 50")
 	run(t, conn, "UPDATE relpack.object SET parent = 10, detached_tid = NULL WHERE zoid = 10")
-	if report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t)); err != nil || report.Outcome != "mended" {
+	if report, err := verify.Run(t.Context(), target, verifyOptions(true), testLog(t)); err != nil || report.Outcome != "mended" {
 		t.Fatalf("repair: %s, %v, %v", report.Outcome, report.Findings, err)
 	}
 	expectExact(t, conn)
@@ -162,7 +164,7 @@ func TestWhateverIsWrongWithAGraphIsFoundAndMended(t *testing.T) {
 			target, conn := newGarden(t)
 			c.spoil(t, conn)
 			before := graphText(t, conn)
-			report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
+			report, err := verify.Run(t.Context(), target, verifyOptions(false), testLog(t))
 			if fault.ExitCode(err) != fault.ExitRefused || report.Outcome != "errors" || !strings.Contains(fault.Message(err), "relpack verify --repair") {
 				t.Fatalf("verify: %s, %v", report.Outcome, err)
 			}
@@ -170,7 +172,7 @@ func TestWhateverIsWrongWithAGraphIsFoundAndMended(t *testing.T) {
 			if after := graphText(t, conn); after != before {
 				t.Errorf("it changed\n%s\nto\n%s", before, after)
 			}
-			report, err = Verify(t.Context(), target, verifyOptions(true), testLog(t))
+			report, err = verify.Run(t.Context(), target, verifyOptions(true), testLog(t))
 			if err != nil || report.Outcome != "mended" || len(report.Findings) > 0 {
 				t.Fatalf("repair: %s, %v, %v", report.Outcome, report.Findings, err)
 			}
@@ -189,9 +191,9 @@ func TestWhateverIsWrongWithAGraphIsFoundAndMended(t *testing.T) {
 	}
 }
 
-func expectFinding(t *testing.T, found []Finding, kind string, zoids []int64) {
+func expectFinding(t *testing.T, found []graph.Finding, kind string, zoids []int64) {
 	t.Helper()
-	i := slices.IndexFunc(found, func(f Finding) bool { return f.Kind == kind })
+	i := slices.IndexFunc(found, func(f graph.Finding) bool { return f.Kind == kind })
 	switch {
 	case i < 0:
 		t.Errorf("found %v, not %q", found, kind)
@@ -207,7 +209,7 @@ func TestTheGraceOfWhatARepairDetachesBeginsWithIt(t *testing.T) {
 	target, conn := newGarden(t)
 	// Last changed, and the storage's last commit, two days ago.
 	run(t, conn, "UPDATE relpack.object SET parent = 11 WHERE zoid = 13")
-	report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	report, err := verify.Run(t.Context(), target, verifyOptions(true), testLog(t))
 	if err != nil || report.Outcome != "mended" {
 		t.Fatalf("verify: %s, %v", report.Outcome, err)
 	}
@@ -222,7 +224,7 @@ func TestASoundGraphIsFoundSound(t *testing.T) {
 	target, conn := newStorage(t)
 	loadSmall(t, conn, "")
 	dryRun(t, target)
-	report, err := Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	report, err := verify.Run(t.Context(), target, verifyOptions(true), testLog(t))
 	if err != nil || report.Outcome != "sound" || report.Scanned.Objects != 4793 || report.Objects != 4793 || report.References != 9560 {
 		t.Errorf("%+v, %v", report, err)
 	}
@@ -236,7 +238,7 @@ func TestASoundGraphIsFoundSound(t *testing.T) {
 	expectSound(t, target)
 	commit(t, conn, links{0: {1, 4, 800_001, 800_002}})
 	dryRun(t, target)
-	report, err = Verify(t.Context(), target, verifyOptions(true), testLog(t))
+	report, err = verify.Run(t.Context(), target, verifyOptions(true), testLog(t))
 	if found := kinds(report.Findings); fault.ExitCode(err) != fault.ExitRefused || !slices.Equal(found, []string{"dangling"}) || len(report.Mended) > 0 {
 		t.Errorf("findings: %q, mended %q, %v", found, report.Mended, err)
 	}
@@ -247,7 +249,7 @@ func TestManyDifferencesAreCountedAndTheFirstTenNamed(t *testing.T) {
 	target, conn := newOrchard(t)
 	dryRun(t, target)
 	unnoticed(t, conn, "UPDATE object_state SET state = $1 WHERE zoid BETWEEN 3 AND 78", orchardRecord(0))
-	report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t))
+	report, err := verify.Run(t.Context(), target, verifyOptions(false), testLog(t))
 	expectError(t, err, fault.ExitRefused, "the stored states do not refer to what is recorded: 76 (zoid 3 4 5 6 7 8 9 10 11 12 ...)")
 	if len(report.Findings) != 1 || report.Findings[0].Objects != 76 {
 		t.Errorf("found %v", report.Findings)
@@ -260,7 +262,7 @@ func TestManyDifferencesAreCountedAndTheFirstTenNamed(t *testing.T) {
 }
 
 // duringVerify acts once, after so many ranges.
-func duringVerify(ranges int, act func()) VerifyOptions {
+func duringVerify(ranges int, act func()) verify.Options {
 	o := verifyOptions(false)
 	read := 0
 	o.Progress = &hooks{add: func(name string, _ int64) {
@@ -287,7 +289,7 @@ func TestWhatTheSiteChangesMeanwhileIsNoFalseAlarm(t *testing.T) {
 				run(t, conn, "UPDATE object_state SET state = $2 WHERE zoid = $1", 20+round, orchardRecord(1))
 			}
 			change(1)
-			report, err := Verify(t.Context(), target, duringVerify(after, func() { change(2) }), testLog(t))
+			report, err := verify.Run(t.Context(), target, duringVerify(after, func() { change(2) }), testLog(t))
 			if err != nil || len(report.Findings) > 0 {
 				t.Errorf("found %v, %v", report.Findings, err)
 			}
@@ -304,7 +306,7 @@ func TestATruncateMeanwhileIsNoFalseAlarm(t *testing.T) {
 	dryRun(t, target)
 	run(t, conn, "TRUNCATE object_state CASCADE")
 	restore(t, conn, 0, 5, document(1))
-	if report, err := Verify(t.Context(), target, verifyOptions(false), testLog(t)); err != nil {
+	if report, err := verify.Run(t.Context(), target, verifyOptions(false), testLog(t)); err != nil {
 		t.Errorf("found %v, %v", report.Findings, err)
 	}
 }
@@ -314,7 +316,7 @@ func TestATableRewrittenMeanwhileIsReadAgain(t *testing.T) {
 	target, conn := newOrchard(t)
 	dryRun(t, target)
 	unnoticed(t, conn, rewrite, 79, orchardRecord(200))
-	report, err := Verify(t.Context(), target, duringVerify(5, func() {
+	report, err := verify.Run(t.Context(), target, duringVerify(5, func() {
 		run(t, sessionOn(t, target), "VACUUM FULL object_state")
 	}), testLog(t))
 	if fault.ExitCode(err) != fault.ExitRefused || report.Scanned.Objects <= 160 {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -47,22 +48,28 @@ func run(args []string) int {
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "relpack: %s (see \"relpack --help\")\n", usage(err))
+		fmt.Fprintf(os.Stderr, "relpack: %s (see \"relpack --help\")\n", usage(err, args[0]))
 		return fault.ExitUsage
 	}
-	code := fault.ExitDone
-	if err := command.Run(&code); err != nil {
-		fmt.Fprintf(os.Stderr, "relpack: %s\n", fault.Message(err))
-		return fault.ExitCode(err)
+	err = command.Run()
+	var ended exit
+	if errors.As(err, &ended) {
+		return int(ended)
 	}
-	return code
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "relpack: %s\n", fault.Message(err))
+	}
+	return fault.ExitCode(err)
 }
 
 var noNumber = regexp.MustCompile(`^--days: expected a float but got (".*") \(\w+\)$`)
 
 // usage says in relpack's words what is wrong with the command line.
-func usage(err error) string {
+func usage(err error, first string) string {
 	text := strings.TrimPrefix(err.Error(), "pack: ")
+	if text == "unexpected argument "+first {
+		return "there is no command " + first
+	}
 	return noNumber.ReplaceAllString(text, "--days takes a number of days, not $1")
 }
 

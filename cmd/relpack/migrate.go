@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -26,8 +25,8 @@ type upCommand struct {
 }
 
 // Run installs.
-func (c *upCommand) Run(code *int) error {
-	return c.migrate(code, c.Quiet, func(ctx context.Context, target target.Target, files fs.FS, log *slog.Logger) error {
+func (c *upCommand) Run() error {
+	return c.migrate(c.Quiet, func(ctx context.Context, target target.Target, files fs.FS, log *slog.Logger) error {
 		target.NoBlobIndex = c.NoBlobIndex
 		return schema.Up(ctx, target, files, log)
 	})
@@ -39,26 +38,30 @@ type downCommand struct {
 }
 
 // Run removes.
-func (c *downCommand) Run(code *int) error {
-	return c.migrate(code, c.Quiet, schema.Down)
+func (c *downCommand) Run() error {
+	return c.migrate(c.Quiet, schema.Down)
 }
 
-func (p place) migrate(code *int, quiet bool, how func(context.Context, target.Target, fs.FS, *slog.Logger) error) (err error) {
+func (p place) migrate(quiet bool, how func(context.Context, target.Target, fs.FS, *slog.Logger) error) error {
 	log, _ := p.outputs(quiet)
 	ctx := untilSignal()
-	*code, err = p.each("", log, func(target target.Target, log *slog.Logger) error {
+	return p.each("", log, func(target target.Target, log *slog.Logger) error {
 		return how(ctx, target, migrations.Files, log)
 	})
-	return err
 }
 
 type listCommand struct {
 	place `embed:""`
+	JSON  bool `name:"json" help:"Print one JSON document: an array with an entry for each storage."`
 }
 
 // Run lists the migrations.
-func (c *listCommand) Run(code *int) error {
-	return c.schema(code, (*schema.Status).Write)
+func (c *listCommand) Run() error {
+	log, _ := c.outputs(false)
+	ctx := untilSignal()
+	return reports(c.place, style{JSON: c.JSON}, "", log, func(target target.Target, log *slog.Logger) (*schema.Status, error) {
+		return schema.ReadStatus(ctx, target, migrations.Files, log)
+	})
 }
 
 type versionCommand struct {
@@ -66,19 +69,14 @@ type versionCommand struct {
 }
 
 // Run prints the version.
-func (c *versionCommand) Run(code *int) error {
-	return c.schema(code, (*schema.Status).WriteVersion)
-}
-
-func (p place) schema(code *int, write func(*schema.Status, io.Writer) error) (err error) {
-	log, _ := p.outputs(false)
+func (c *versionCommand) Run() error {
+	log, _ := c.outputs(false)
 	ctx := untilSignal()
-	*code, err = p.each("", log, func(target target.Target, _ *slog.Logger) error {
+	return c.each("", log, func(target target.Target, log *slog.Logger) error {
 		status, err := schema.ReadStatus(ctx, target, migrations.Files, log)
 		if err != nil {
 			return err
 		}
-		return write(status, os.Stdout)
+		return status.WriteVersion(os.Stdout)
 	})
-	return err
 }

@@ -8,21 +8,20 @@ import (
 	"math"
 
 	"relpack/migrations"
-	"relpack/runner"
 	"relpack/runner/fault"
+	"relpack/runner/pack"
 	"relpack/runner/target"
 )
 
 type packCommand struct {
 	place         `embed:""`
+	style         `embed:""`
 	BlobDir       string  `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
 	Init          bool    `short:"i" help:"Drop the graph and build it again (a first run builds it anyway)."`
 	Days          float64 `short:"d" default:"1" placeholder:"D" help:"Keep objects changed or cut off within D days (default 1; fractions are allowed). 0: no grace. Negative: delete also what open transactions may see."`
 	AcceptMissing []int64 `placeholder:"ZOID" help:"Give up an object whose row vanished (the report names it). What only it referred to becomes garbage. May be repeated."`
 	DryRun        bool    `help:"Do everything except the deletion."`
 	Prepack       bool    `help:"The same as --dry-run."`
-	Quiet         bool    `short:"q" help:"Print nothing when all goes well."`
-	JSON          bool    `name:"json" help:"Print one JSON document at the end: an array with an entry for each storage."`
 
 	UsePrepackState bool `hidden:""`
 	CheckRefsOnly   bool `hidden:""`
@@ -45,7 +44,7 @@ func (c *packCommand) Validate() error {
 }
 
 // Run packs each storage in turn.
-func (c *packCommand) Run(code *int) error {
+func (c *packCommand) Run() error {
 	if err := c.oneStorage(); err != nil {
 		return err
 	}
@@ -58,28 +57,16 @@ func (c *packCommand) Run(code *int) error {
 		close(stop)
 	}, cancel)
 
-	var reports []*runner.Report
-	var family *runner.Family
-	var err error
-	*code, err = c.each(c.BlobDir, log, func(target target.Target, log *slog.Logger) error {
+	var family *pack.Family
+	return reports(c.place, c.style, c.BlobDir, log, func(target target.Target, log *slog.Logger) (*pack.Report, error) {
 		if family == nil {
-			family = runner.NewFamily(target.File)
+			family = pack.NewFamily(target.File)
 		}
-		report, err := family.Pack(ctx, target, runner.PackOptions{
+		return family.Pack(ctx, target, pack.Options{
 			Init: c.Init, AcceptMissing: c.AcceptMissing, Days: c.Days, DryRun: c.DryRun || c.Prepack, Version: relpackVersion(),
 			Migrations: migrations.Files, Progress: progress, Stop: stop,
 		}, log)
-		reports = append(reports, report)
-		// What was refused outright has nothing to report.
-		if !c.JSON && !c.Quiet && (err == nil || len(report.Phases) > 0) {
-			err = errors.Join(err, show(report, len(reports) == 1))
-		}
-		return err
 	})
-	if err == nil && c.JSON {
-		err = showJSON(reports)
-	}
-	return err
 }
 
 // oneStorage refuses to give up the same zoid in several storages.

@@ -4,7 +4,7 @@ import (
 	"log/slog"
 
 	"relpack/migrations"
-	"relpack/runner"
+	"relpack/runner/status"
 	"relpack/runner/target"
 )
 
@@ -14,21 +14,10 @@ type statusCommand struct {
 }
 
 // Run shows each storage in turn.
-func (c *statusCommand) Run(code *int) error {
+func (c *statusCommand) Run() error {
 	log, _ := c.outputs(false)
 	ctx := untilSignal()
-	var reports []*runner.StatusReport
-	var err error
-	*code, err = c.each("", log, func(target target.Target, log *slog.Logger) error {
-		report, err := runner.Status(ctx, target, migrations.Files, log)
-		reports = append(reports, report)
-		if err != nil || c.JSON {
-			return err
-		}
-		return show(report, len(reports) == 1)
+	return reports(c.place, style{JSON: c.JSON}, "", log, func(target target.Target, log *slog.Logger) (*status.Report, error) {
+		return status.Look(ctx, target, migrations.Files, log)
 	})
-	if err == nil && c.JSON {
-		err = showJSON(reports)
-	}
-	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,12 +25,19 @@ type place struct {
 	Verbose bool   `short:"v" help:"Show every statement."`
 }
 
+// An exit is the exit code of a command that has said why.
+type exit int
+
+// Error is for whoever does not know.
+func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
 // each does something to each storage in turn. An error is one line; it doesn't
-// keep the next storage from its turn, an interruption does.
-func (p place) each(blobDir string, log *slog.Logger, do func(target.Target, *slog.Logger) error) (int, error) {
+// keep the next storage from its turn, an interruption does. The worst one makes
+// the exit that is returned.
+func (p place) each(blobDir string, log *slog.Logger, do func(target.Target, *slog.Logger) error) error {
 	targets, err := target.Targets(p.Config, p.DSN, blobDir)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	start, code := time.Now(), fault.ExitDone
 	for _, target := range targets {
@@ -50,25 +58,49 @@ func (p place) each(blobDir string, log *slog.Logger, do func(target.Target, *sl
 	}
 	log.Debug(fmt.Sprintf("took %s, peak memory %s",
 		time.Since(start).Round(time.Millisecond), humanize.IBytes(uint64(figures.PeakMemory()))))
-	return code, nil
-}
-
-// A report can be read by people and by programs.
-type report interface{ Write(w io.Writer) error }
-
-// show prints one report for people, an empty line between two.
-func show(r report, first bool) error {
-	if !first {
-		fmt.Println()
+	if code != fault.ExitDone {
+		return exit(code)
 	}
-	return r.Write(os.Stdout)
+	return nil
 }
 
-// showJSON prints all reports as one document.
-func showJSON[R any](reports []R) error {
+// A report can be read by people, and by programs as JSON.
+type report interface {
+	Write(w io.Writer) error
+	Empty() bool // there is nothing to tell
+}
+
+// A style says how reports are printed.
+type style struct {
+	Quiet bool `short:"q" help:"Print nothing when all goes well."`
+	JSON  bool `name:"json" help:"Print one JSON document at the end: an array with an entry for each storage."`
+}
+
+// reports is each with a report: printed as it comes, an empty line between two, or
+// all of them as one document at the end.
+func reports[R report](p place, s style, blobDir string, log *slog.Logger, do func(target.Target, *slog.Logger) (R, error)) error {
+	all := []R{}
+	err := p.each(blobDir, log, func(target target.Target, log *slog.Logger) error {
+		r, err := do(target, log)
+		all = append(all, r)
+		if s.JSON || s.Quiet || r.Empty() {
+			return err
+		}
+		if len(all) > 1 {
+			fmt.Println()
+		}
+		return errors.Join(err, r.Write(os.Stdout))
+	})
+	var ended exit
+	if !s.JSON || (err != nil && !errors.As(err, &ended)) {
+		return err
+	}
 	out := json.NewEncoder(os.Stdout)
 	out.SetIndent("", "  ")
-	return out.Encode(append([]R{}, reports...))
+	if failed := out.Encode(all); failed != nil {
+		return failed
+	}
+	return err
 }
 
 // untilSignal is a context that the first signal cancels.

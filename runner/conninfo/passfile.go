@@ -32,10 +32,10 @@ func (s settings) password(config *pgx.ConnConfig, endpoints []endpoint) (notes 
 		return nil, nil // libpq doesn't mind a missing one
 	}
 	if !info.Mode().IsRegular() {
-		return []string{fmt.Sprintf("password file %s is ignored: it is not a plain file.", path)}, nil
+		return []string{fmt.Sprintf("Password file %s is ignored: it is not a plain file.", path)}, nil
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return []string{fmt.Sprintf("password file %s is ignored: others may read it; chmod 0600 helps.", path)}, nil
+		return []string{fmt.Sprintf("Password file %s is ignored: others may read it; chmod 0600 helps.", path)}, nil
 	}
 	file, err := pgpassfile.ReadPassfile(path)
 	if err != nil {
@@ -47,7 +47,7 @@ func (s settings) password(config *pgx.ConnConfig, endpoints []endpoint) (notes 
 	config.Password = find(endpoints[0])
 	for _, e := range endpoints[1:] {
 		if other := find(e); other != "" && other != config.Password {
-			return []string{fmt.Sprintf("password file %s has different passwords for the hosts: the first host's is used for all.", path)}, nil
+			return []string{fmt.Sprintf("Password file %s has different passwords for the hosts: the first host's is used for all.", path)}, nil
 		}
 	}
 	return nil, nil

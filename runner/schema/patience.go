@@ -10,13 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
-)
-
-// How long a try for a strong lock pauses before the next one: the site goes on
-// in the meantime.
-const (
-	firstPause = 250 * time.Millisecond
-	lastPause  = 5 * time.Second
+	"relpack/runner/job"
 )
 
 // lookEvery is how often a try is looked at; half of what a lock is waited for.
@@ -48,28 +42,20 @@ func (b blocker) String() string {
 // it, or until the storage's lock timeout is over. While it waits it says for
 // whom.
 func (m *migrator) patiently(ctx context.Context, what string, try func(context.Context) error) error {
-	start := time.Now()
 	said := waitLog{migrator: m, what: what}
-	var inTheWay []blocker
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		blockers, err := m.watched(ctx, try)
-		if !fault.IsState(err, "55P03") { // lock_not_available
-			return m.explain(ctx, what, err)
-		}
+	var blockers, inTheWay []blocker
+	return job.Patience{
+		Limit: m.target.CommitLockTimeout, First: 250 * time.Millisecond, Last: 5 * time.Second, // the site goes on in the meantime
+		Retry:   func(err error) bool { return fault.IsState(err, "55P03") }, // lock_not_available
+		Waiting: func(context.Context, time.Duration) { said.name(blockers) },
+		GiveUp:  func(_ context.Context, waited time.Duration) error { return tooLong(what, waited, inTheWay) },
+	}.Persist(ctx, func(ctx context.Context) (_ bool, err error) {
+		blockers, err = m.watched(ctx, try)
 		if len(blockers) > 0 { // a try may be over before it was looked at
 			inTheWay = blockers
 		}
-		said.name(blockers)
-		limit := m.target.CommitLockTimeout
-		if limit > 0 && time.Since(start)+pause > limit {
-			return tooLong(what, time.Since(start), inTheWay)
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+		return err == nil, m.explain(ctx, what, err)
+	})
 }
 
 func tooLong(what string, waited time.Duration, blockers []blocker) error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/fault"
 	"relpack/runner/figures"
 	"relpack/runner/session"
 	"relpack/runner/target"
@@ -20,6 +21,8 @@ import (
 // without goose, which would create its table to look.
 type Status struct {
 	Storage    string      `json:"storage"`
+	Error      string      `json:"error,omitempty"`
+	ExitCode   int         `json:"exit_code"`
 	Version    int64       `json:"schema_version"`  // 0: relpack is not installed
 	Latest     int64       `json:"relpack_version"` // what this relpack needs
 	Migrations []Migration `json:"migrations"`
@@ -32,34 +35,44 @@ type Migration struct {
 	Applied *time.Time `json:"applied"` // nil: pending
 }
 
-// ReadStatus looks which migrations are applied. It changes nothing.
+// ReadStatus looks which migrations are applied. It changes nothing. The status is
+// never nil.
 func ReadStatus(ctx context.Context, t target.Target, files fs.FS, log *slog.Logger) (*Status, error) {
+	s := &Status{Storage: t.Name, Migrations: []Migration{}}
+	err := s.read(ctx, t, files, log)
+	if s.ExitCode = fault.ExitCode(err); err != nil {
+		s.Error = fault.Message(err)
+	}
+	return s, err
+}
+
+func (s *Status) read(ctx context.Context, t target.Target, files fs.FS, log *slog.Logger) error {
 	if t.Foreign {
-		return nil, t.Migratable()
+		return t.Migratable()
 	}
 	conn, err := session.Open(ctx, t, "migrate status", log)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer session.Close(conn)
 	d, err := LookAt(ctx, conn)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := d.CheckSession(); err != nil {
-		return nil, err
+		return err
 	}
 	if d.tampered != "" {
-		return nil, d.odd()
+		return d.odd()
 	}
 	if d.Versioned && !d.MayLook {
-		return nil, d.MayNotLook("may not read the schema relpack")
+		return d.MayNotLook("may not read the schema relpack")
 	}
 	known, err := listMigrations(files)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s := &Status{Storage: t.Name, Version: d.Version, Latest: known[len(known)-1].version}
+	s.Version, s.Latest = d.Version, known[len(known)-1].version
 	applied := map[int64]time.Time{}
 	if d.Versioned {
 		var version int64
@@ -69,7 +82,7 @@ func ReadStatus(ctx context.Context, t target.Target, files fs.FS, log *slog.Log
 			_, err = pgx.ForEachRow(rows, []any{&version, &at}, func() error { applied[version] = at; return nil })
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", versionTable, err)
+			return fmt.Errorf("read %s: %w", versionTable, err)
 		}
 	}
 	for _, m := range known {
@@ -84,8 +97,11 @@ func ReadStatus(ctx context.Context, t target.Target, files fs.FS, log *slog.Log
 			s.Migrations = append(s.Migrations, Migration{Version: version, Applied: &at})
 		}
 	}
-	return s, nil
+	return nil
 }
+
+// Empty tells whether an error is all there is to tell.
+func (s *Status) Empty() bool { return s.Error != "" }
 
 // Write prints a line a migration.
 func (s *Status) Write(w io.Writer) error {

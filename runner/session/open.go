@@ -3,6 +3,7 @@ package session
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -46,11 +47,11 @@ func Open(ctx context.Context, t target.Target, purpose string, log *slog.Logger
 	config.Tracer = &tracelog.TraceLog{Logger: statementLog{log}, LogLevel: tracelog.LogLevelInfo}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		hint := ""
+		hint := strings.TrimSuffix(strings.Join(notes, " "), ".")
 		if t.DSN == "" {
 			hint = "Name a configuration file or --dsn"
 		}
-		return nil, &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("connect: %s", reasons(err)), Hint: hint}
+		return nil, &fault.Error{Code: fault.ExitFailure, Err: errors.New(reasons(err)), Hint: hint}
 	}
 	if err := checkPooler(ctx, conn); err != nil {
 		Close(conn)
@@ -74,7 +75,7 @@ func reasons(err error) string {
 			told = append(told, fault.OneLine(line))
 		}
 	}
-	return strings.Join(told, " ")
+	return strings.Replace(strings.Join(told, " "), "failed to connect to ", "can't connect to ", 1)
 }
 
 // readBuffer is how much a session reads at once. The server sends 8 KiB at a

@@ -19,9 +19,15 @@ func Close(conn *pgx.Conn) {
 	_ = conn.Close(ctx)
 }
 
+// A Querier is a session, or a transaction in it.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
 // Rows collects the rows of a query.
-func Rows[T any](ctx context.Context, conn *pgx.Conn, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
-	rows, err := conn.Query(ctx, sql, args...)
+func Rows[T any](ctx context.Context, db Querier, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}

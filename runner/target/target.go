@@ -142,6 +142,8 @@ func fromConfig(s zconfig.Storage) Target {
 			t.Notes = append(t.Notes, fmt.Sprintf("%s: %s %s", at(key), key, text))
 		}
 	}
+	note(s.BlobDir != "" && !s.SharedBlobDir && s.LineOf("shared-blob-dir") == 0, "blob-dir",
+		`is not used: "shared-blob-dir true" is missing, without which it may be a cache; files of deleted blobs stay`)
 	note(s.PackSkipPrepack, "pack-skip-prepack", "is ignored: relpack has no prepack state: it always brings the graph up to date")
 	note(s.ReplicaConf != "", "replica-conf", "is ignored: relpack works on the primary that the dsn names")
 	note(s.ROReplicaConf != "", "ro-replica-conf", "is ignored: relpack works on the primary that the dsn names")

@@ -1,6 +1,8 @@
 package zconfig
 
 import (
+	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"unicode"
@@ -44,7 +46,11 @@ type parser struct {
 func (l *loader) load(path string) error {
 	file, text, err := l.read(path, nil)
 	if err != nil {
-		return &Error{File: path, What: "read configuration: " + err.Error(), Err: err}
+		what := err.Error()
+		if failed := (*fs.PathError)(nil); errors.As(err, &failed) {
+			what = "can't be read: " + failed.Err.Error()
+		}
+		return &Error{File: path, What: what, Err: err}
 	}
 	return l.parse(file, text, section{})
 }

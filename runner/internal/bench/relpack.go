@@ -11,7 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"relpack/runner"
+	"relpack/runner/pack"
 )
 
 // program runs the relpack that is measured.
@@ -79,7 +79,7 @@ func (b *bench) programVersion(ctx context.Context) string {
 
 // packed is a run of relpack pack, with what the server spent on it.
 type packed struct {
-	runner.Report
+	pack.Report
 	process float64 // seconds from its start to its end
 	client  int64   // memory of the process, bytes
 	memory  serverMemory

@@ -15,10 +15,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"relpack/runner"
 	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 )
 
 // program is the command under test, built once.
@@ -134,7 +134,7 @@ func TestADatabaseIsInstalledPackedAndCleaned(t *testing.T) {
 	relpack(t, "pack", "--dry-run", "--days", "-1", "--dsn", db.DSN).expect(t, 0, "would delete")
 	r := relpack(t, "pack", "--days", "-1", "--json", "--dsn", db.DSN)
 	r.expect(t, 0)
-	var reports []runner.Report
+	var reports []pack.Report
 	if err := json.Unmarshal([]byte(r.stdout), &reports); err != nil || len(reports) != 1 || reports[0].Deleted.Objects != 744 {
 		t.Errorf("%v: %s", err, r.stdout)
 	}
@@ -175,8 +175,8 @@ func TestOneStoragesFailureDoesNotStopTheOthersAndNoPasswordIsShown(t *testing.T
 	}, "lost", "good", "again")
 	relpack(t, "migrate", "up", config).expect(t, fault.ExitFailure, "relpack: lost: ", "good: ", "again: ")
 	r := relpack(t, "pack", config, "--days", "-1", "--json", "-v")
-	r.expect(t, fault.ExitFailure, "relpack: lost: connect")
-	var reports []runner.Report
+	r.expect(t, fault.ExitFailure, "relpack: lost: can't connect")
+	var reports []pack.Report
 	// What the lost one refers to in the others is unknown.
 	if err := json.Unmarshal([]byte(r.stdout), &reports); err != nil || len(reports) != 3 ||
 		reports[1].ExitCode != fault.ExitRefused || !strings.Contains(reports[1].Error, "lost (never read)") {
@@ -189,9 +189,9 @@ func TestOneStoragesFailureDoesNotStopTheOthersAndNoPasswordIsShown(t *testing.T
 		}
 	}
 	// The grace begins with the answer: the others have to be looked at once more.
-	relpack(t, "pack", config, "--days", "-1", "--json", "-v").expect(t, fault.ExitFailure, "relpack: lost: connect")
+	relpack(t, "pack", config, "--days", "-1", "--json", "-v").expect(t, fault.ExitFailure, "relpack: lost: can't connect")
 	r = relpack(t, "pack", config, "--days", "-1", "--json", "-v")
-	r.expect(t, fault.ExitFailure, "relpack: lost: connect")
+	r.expect(t, fault.ExitFailure, "relpack: lost: can't connect")
 	reports = nil
 	if err := json.Unmarshal([]byte(r.stdout), &reports); err != nil || len(reports) != 3 ||
 		reports[0].ExitCode != fault.ExitFailure || reports[0].Error == "" || reports[1].ExitCode != fault.ExitDone || reports[2].Storage != "again" {

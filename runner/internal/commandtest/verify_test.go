@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"testing"
 
-	"relpack/runner"
 	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
+	"relpack/runner/verify"
 )
 
 func TestVerifyTellsEachStoragesStateByItsExitCode(t *testing.T) {
@@ -28,7 +28,7 @@ func TestVerifyTellsEachStoragesStateByItsExitCode(t *testing.T) {
 		"zoid 3999", `"relpack verify --repair" mends it`, "result", "errors", "sound")
 	r := relpack(t, "verify", "--json", config)
 	r.expect(t, fault.ExitRefused)
-	var reports []runner.VerifyReport
+	var reports []verify.Report
 	if err := json.Unmarshal([]byte(r.stdout), &reports); err != nil || len(reports) != 2 ||
 		reports[0].ExitCode != fault.ExitRefused || len(reports[0].Findings) == 0 || reports[1].Outcome != "sound" {
 		t.Errorf("%v: %s", err, r.stdout)

@@ -10,8 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"relpack/runner"
 	"relpack/runner/internal/pgtest"
+	"relpack/runner/pack"
 )
 
 // packedOnce is a site that relpack knows, with garbage in it.
@@ -33,9 +33,9 @@ func (w *site) work() {
 }
 
 // pack returns relpack's report.
-func (w *site) pack(days string) runner.Report {
+func (w *site) pack(days string) pack.Report {
 	w.t.Helper()
-	var reports []runner.Report
+	var reports []pack.Report
 	if err := json.Unmarshal([]byte(w.relpack("pack", "--json", "--days", days, w.config)), &reports); err != nil || len(reports) != 1 {
 		w.t.Fatalf("read relpack's report: %d storages, %v", len(reports), err)
 	}

@@ -1,0 +1,92 @@
+package blobs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"relpack/runner/blobdir"
+	"relpack/runner/fault"
+	"relpack/runner/figures"
+)
+
+// Dir is a storage's shared blob directory, and what is known of it.
+type Dir struct {
+	*blobdir.Dir
+	Path  string
+	found []Blob         // live blobs whose files lie in it
+	tried int            // live blobs that were looked for
+	other blobdir.Layout // where they were found, if not in the directory's own
+
+	failed   error // why some files could not be removed
+	failures int
+}
+
+// Open opens a blob directory, so that a wrong one is found out before anything is
+// deleted. Nil without one.
+func Open(path string) (*Dir, error) {
+	if path == "" {
+		return nil, nil
+	}
+	dir, err := blobdir.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory %s does not exist: nothing was changed", path),
+			Hint: "Mount it or correct blob-dir"}
+	}
+	if err != nil {
+		return nil, &fault.Error{Code: fault.ExitFailure, Err: err, Hint: "Nothing was changed"}
+	}
+	return &Dir{Dir: dir, Path: path}, nil
+}
+
+// enoughFound is how many live blobs are found before the directory is believed:
+// one proves it, but that one may be written again until its word is needed.
+const enoughFound = 5
+
+// prove looks for live blobs. That none of them is there is refused: another
+// storage's directory, or one that is not mounted.
+func (d *Dir) prove(live []Blob) error {
+	var first error
+	for _, r := range live {
+		if len(d.found) == enoughFound {
+			break
+		}
+		d.tried++
+		layout, err := d.Find(r.Zoid, r.Tid)
+		switch {
+		case err != nil && first == nil:
+			first = err
+		case layout != "":
+			d.found = append(d.found, r)
+			if layout != d.Layout() {
+				d.other = layout
+			}
+		}
+	}
+	if d.tried == 0 || len(d.found) > 0 {
+		return nil
+	}
+	missed := fmt.Sprintf("%s is not there", d.File(live[0].Zoid, live[0].Tid))
+	if first != nil {
+		missed = first.Error()
+	}
+	return fault.Refuse("Nothing was deleted. Mount it, or name the right one; with --dsn and without --blob-dir the files stay listed",
+		"blob directory %s: it holds the files of none of %s that were looked for (%s)", d.Path, figures.Plural(int64(d.tried), "live blob"), missed)
+}
+
+// believed tells whether a file that is not there is gone. Without live blobs
+// to look for, the marker has to do.
+func (d *Dir) believed() bool {
+	return len(d.found) > 0 || (d.tried == 0 && d.Marked())
+}
+
+// unproved says why blobs stay listed after a run that went well.
+func (d *Dir) unproved() string {
+	switch {
+	case d.failures > 0:
+		return "they could not be removed"
+	case !d.believed():
+		return fmt.Sprintf("they were not found, and nothing shows that %s is this storage's blob directory: it has no .layout", d.Path)
+	}
+	return "they were not found, or were deleted in the meantime"
+}

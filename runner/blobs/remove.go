@@ -1,0 +1,227 @@
+package blobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/blobdir"
+	"relpack/runner/fault"
+	"relpack/runner/session"
+)
+
+// Blob files go in small groups, while no writer is in flight: so long does a
+// group hold up a commit at most, but for the one file that it is at.
+const (
+	blobGroup    = 50
+	blobDeadline = 50 * time.Millisecond
+)
+
+// blobList is how many blobs one durable commit serves.
+const blobList = 5000
+
+// A directory in which so many blobs can't be removed is left alone, and so many
+// are named.
+const (
+	maxBlobFailures = 100
+	namedBlobs      = 10
+)
+
+// Remove works off the outbox relpack.blob_removal. This run has deleted so many
+// objects, and so many blobs among them.
+func (r *Remover) Remove(ctx context.Context, objects, blobs int64) (Count, error) {
+	if r.nothingListed && blobs == 0 {
+		return r.count, nil
+	}
+	r.deleted = objects
+	err := r.remove(ctx)
+	return r.count, err
+}
+
+func (r *Remover) remove(ctx context.Context) error {
+	if r.inDatabase {
+		if _, err := r.Conn.Exec(ctx, "SELECT relpack.discard_blob_removals()"); err != nil {
+			return fmt.Errorf("empty relpack.blob_removal: %w", err)
+		}
+		return nil
+	}
+	if err := r.countWaiting(ctx); err != nil || r.Dir == nil {
+		return err
+	}
+	r.Progress.Phase("remove blob files", "blobs", r.count.Waiting)
+	defer r.Progress.End()
+	err := r.removeListed(ctx)
+	if counted := r.countWaiting(ctx); err == nil {
+		err = counted
+	}
+	if err == nil && r.Dir.failed != nil {
+		err = &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", r.Dir.failed),
+			Hint: "The objects are deleted, their files stay listed in relpack.blob_removal for the next run"}
+	}
+	if r.count.Waiting > 0 && r.count.Why == "" {
+		r.count.Why = r.Dir.unproved()
+	}
+	return err
+}
+
+func (r *Remover) countWaiting(ctx context.Context) error {
+	// Not those that live objects refer to: they wait for their rows to come back.
+	err := r.Conn.QueryRow(ctx, `SELECT count(*) FROM relpack.blob_removal AS removal
+		WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)`).Scan(&r.count.Waiting)
+	if err != nil {
+		return fmt.Errorf("read relpack.blob_removal: %w", err)
+	}
+	return nil
+}
+
+// removeListed goes through the list once, whatever stays on it.
+func (r *Remover) removeListed(ctx context.Context) error {
+	last := Blob{Zoid: -1}
+	for {
+		var list []Blob
+		if err := r.Retry(ctx, "read relpack.blob_removal", func() (err error) {
+			list, err = session.Rows(ctx, r.Conn, pgx.RowToStructByPos[Blob],
+				"SELECT zoid, tid, 0::bigint FROM relpack.listed_blobs($1, $2, $3)", last.Zoid, last.Tid, blobList)
+			return err
+		}); err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			return nil
+		}
+		last = list[len(list)-1]
+		if why, err := r.makeDurable(ctx); err != nil || why != "" {
+			r.count.Why = why
+			return err
+		}
+		var missing []Blob
+		for len(list) > 0 {
+			if r.Stopped() {
+				return fault.Interrupted
+			}
+			if r.Dir.failures > maxBlobFailures {
+				return nil
+			}
+			var done group
+			if err := r.Retry(ctx, "remove blob files", func() (err error) {
+				done, err = r.removeGroup(ctx, list[:min(blobGroup, len(list))])
+				return err
+			}); err != nil {
+				return err
+			}
+			list = append(done.rest, list[min(blobGroup, len(list)):]...)
+			missing = append(missing, done.missing...)
+			r.Progress.Add(int64(done.removed))
+		}
+		if err := r.strikeMissing(ctx, missing); err != nil {
+			return err
+		}
+	}
+}
+
+// A group is what became of some blobs.
+type group struct {
+	removed int
+	missing []Blob // not found
+	rest    []Blob // not looked at
+}
+
+var errDeadline = errors.New("no time left for this group")
+
+// removeGroup removes the files of some blobs in one transaction, which holds
+// the writers' lock.
+func (r *Remover) removeGroup(ctx context.Context, listed []Blob) (group, error) {
+	var done group
+	err := pgx.BeginFunc(ctx, r.Conn, func(tx pgx.Tx) error {
+		done = group{}
+		zoids, tids := keys(listed)
+		rows, err := tx.Query(ctx, "SELECT zoid, tid, newest_zoid FROM relpack.blobs_next($1, $2)", zoids, tids)
+		if err != nil {
+			return err
+		}
+		removals, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Blob])
+		if err != nil {
+			return err
+		}
+		var gone []Blob
+		deadline, files := time.Now().Add(blobDeadline), 0
+		for i, blob := range removals {
+			removed, err := r.Dir.Remove(blobdir.Removal{Zoid: blob.Zoid, Tid: blob.Tid, Newest: blob.Newest, Before: func() error {
+				// One file at least, or a slow disk would let nothing go.
+				if files++; files > 1 && time.Now().After(deadline) {
+					return errDeadline
+				}
+				return nil
+			}})
+			r.count.Files += int64(removed.Files)
+			r.count.Bytes += removed.Bytes
+			if errors.Is(err, errDeadline) {
+				done.rest = removals[i:]
+				break
+			}
+			switch {
+			case err != nil:
+				r.couldNot(blob, err)
+			case removed.Found:
+				gone = append(gone, blob)
+				r.leftOthers(removed.Others)
+			default:
+				done.missing = append(done.missing, blob)
+			}
+		}
+		done.removed = len(gone)
+		zoids, tids = keys(gone)
+		_, err = tx.Exec(ctx, "SELECT relpack.blobs_removed($1, $2)", zoids, tids)
+		return err
+	})
+	return done, err
+}
+
+// leftOthers notes files of other revisions of a removed blob.
+func (r *Remover) leftOthers(paths []string) {
+	files := &r.count
+	for _, path := range paths {
+		r.Log.Debug("stays: " + path)
+		if len(files.OtherFiles) < namedBlobs {
+			files.OtherFiles = append(files.OtherFiles, path)
+		}
+	}
+	files.Others += int64(len(paths))
+}
+
+// couldNot notes a blob whose files stay. What lies behind a link was put there
+// by somebody who knows; the run has not failed for it.
+func (r *Remover) couldNot(blob Blob, err error) {
+	r.Dir.failures++
+	if r.Dir.failures <= namedBlobs {
+		r.count.Skipped = append(r.count.Skipped, fmt.Sprintf("blob %d: %v", blob.Zoid, err))
+	}
+	if r.Dir.failed == nil && !errors.Is(err, blobdir.ErrLink) {
+		r.Dir.failed = err
+	}
+}
+
+// strikeMissing strikes off the list what is not in the directory, if that is
+// proved to be the storage's.
+func (r *Remover) strikeMissing(ctx context.Context, missing []Blob) error {
+	if len(missing) == 0 || !r.Dir.believed() {
+		return nil
+	}
+	return r.Retry(ctx, "strike blobs off relpack.blob_removal", func() error {
+		zoids, tids := keys(missing)
+		foundZoids, foundTids := keys(r.Dir.found)
+		_, err := r.Conn.Exec(ctx, "SELECT relpack.blobs_not_found($1, $2, $3, $4)", zoids, tids, foundZoids, foundTids)
+		return err
+	})
+}
+
+func keys(removals []Blob) (zoids, tids []int64) {
+	zoids, tids = make([]int64, len(removals)), make([]int64, len(removals))
+	for i, r := range removals {
+		zoids[i], tids[i] = r.Zoid, r.Tid
+	}
+	return zoids, tids
+}

@@ -1,0 +1,340 @@
+package runner
+
+import (
+	"bytes"
+	"encoding/binary"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/fault"
+	"relpack/runner/internal/pgtest"
+	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
+	"relpack/runner/target"
+)
+
+// newMixed is a storage with chosen records; 0, 1 and 2 are a live chain,
+// 10 to 12 garbage, all of two days ago.
+func newMixed(t *testing.T, records map[int64][]byte) (target.Target, *pgx.Conn) {
+	t.Helper()
+	target, conn := newStorage(t)
+	all := links{0: {1}, 1: {2}, 2: nil, 10: {11}, 11: {12}, 12: nil}.records()
+	for zoid, record := range records {
+		all[zoid] = record
+	}
+	if err := zodbtest.Commit(t.Context(), conn, zodbtest.TimeTid(time.Now().Add(-48*time.Hour)), all); err != nil {
+		t.Fatal(err)
+	}
+	commitRecords(t, conn, map[int64][]byte{0: zodbtest.Record(zodbtest.Document, 1)})
+	return target, conn
+}
+
+func expectProblem(t *testing.T, conn *pgx.Conn, zoid int64, kind string) {
+	t.Helper()
+	if got := get[string](t, conn, "SELECT coalesce((SELECT kind FROM relpack.problem WHERE zoid = $1), 'none')", zoid); got != kind {
+		t.Errorf("problem of object %d: %s, want %s", zoid, got, kind)
+	}
+}
+
+var opaque = map[string][]byte{
+	"truncated":            zodbtest.Truncated(zodbtest.Record(zodbtest.Document, 10)),
+	"encrypted":            zodbtest.Encrypted(zodbtest.Record(zodbtest.Document, 10)),
+	"cut off compressed":   zodbtest.Truncated(zodbtest.Compressed(zodbtest.PaddedRecord(zodbtest.Document, 500, 10))),
+	"truncated compressed": zodbtest.Compressed(zodbtest.Truncated(zodbtest.Record(zodbtest.Document, 10))),
+}
+
+func TestAnOpaqueLiveObjectStopsEveryDeletion(t *testing.T) {
+	t.Parallel()
+	for name, record := range opaque {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newMixed(t, map[int64][]byte{2: record})
+			_, err := pack.Run(t.Context(), target, everything, testLog(t))
+			if fault.ExitCode(err) != fault.ExitRefused || !strings.Contains(fault.Message(err), "zoid 2") {
+				t.Errorf("error %q, want a refusal that names zoid 2", err)
+			}
+			expectProblem(t, conn, 2, "opaque")
+			_, err = conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
+			expectState(t, err, fault.StateRefused)
+			expectStored(t, conn, 0, 1, 2, 10, 11, 12)
+			// Mended, it says what it refers to.
+			commit(t, conn, links{2: {11}})
+			packStorage(t, target, everything)
+			expectProblem(t, conn, 2, "none")
+			expectStored(t, conn, 0, 1, 2, 11, 12)
+			expectExact(t, conn)
+		})
+	}
+}
+
+func TestALiveObjectThatBecomesOpaqueStopsEveryDeletion(t *testing.T) {
+	t.Parallel()
+	for name, record := range opaque {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newMixed(t, nil)
+			dryRun(t, target)
+			commitRecords(t, conn, map[int64][]byte{1: record})
+			expectRefused(t, target)
+			// 2 hung on it, and is not for deletion.
+			expectStored(t, conn, 0, 1, 2, 10, 11, 12)
+			run(t, conn, "DELETE FROM object_state WHERE zoid = 1")
+			commit(t, conn, links{0: {2}})
+			packStorage(t, target, everything)
+			expectStored(t, conn, 0, 2)
+		})
+	}
+}
+
+func TestOpaqueGarbageStopsNothing(t *testing.T) {
+	t.Parallel()
+	for name, record := range opaque {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newMixed(t, map[int64][]byte{11: record})
+			packStorage(t, target, everything)
+			expectStored(t, conn, 0, 1, 2)
+			if n := get[int](t, conn, "SELECT count(*) FROM relpack.problem"); n != 0 {
+				t.Errorf("%d problems are left", n)
+			}
+		})
+	}
+}
+
+func TestOpaqueGarbageThatStaysStopsEveryDeletion(t *testing.T) {
+	t.Parallel()
+	target, conn := newMixed(t, nil)
+	commitRecords(t, conn, map[int64][]byte{20: opaque["truncated"], 1: zodbtest.Record(zodbtest.Document, 2)})
+	o := everything
+	o.Days = 1
+	if _, err := pack.Run(t.Context(), target, o, testLog(t)); fault.ExitCode(err) != fault.ExitRefused || !strings.Contains(fault.Message(err), "zoid 20") {
+		t.Errorf("error %v, want a refusal that names zoid 20", err)
+	}
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 20)
+}
+
+func TestAnOddRecordKeepsWhateverItsBytesName(t *testing.T) {
+	t.Parallel()
+	// Its sound reference to 10 counts, and 8 bytes in a string that name 12, or
+	// 9, which is not stored.
+	odd := zodbtest.Odd(zodbtest.Class{Module: "zmodels", Name: "x" + string(zodbtest.Oid(12)) + string(zodbtest.Oid(9))}, 10)
+	for name, record := range map[string][]byte{"plain": odd, "compressed": zodbtest.Compressed(odd)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newMixed(t, map[int64][]byte{2: record, 10: zodbtest.Record(zodbtest.Document), 11: zodbtest.Record(zodbtest.Document, 12)})
+			packStorage(t, target, everything)
+			expectProblem(t, conn, 2, "salvaged")
+			expectStored(t, conn, 0, 1, 2, 10, 12)
+			// What it names may come to be stored later.
+			run(t, conn, "DELETE FROM object_state WHERE zoid = 12")
+			packStorage(t, target, everything)
+			commit(t, conn, links{9: nil, 12: nil, 0: {1}})
+			packStorage(t, target, everything)
+			expectStored(t, conn, 0, 1, 2, 9, 10, 12)
+		})
+	}
+}
+
+// What it names is asked of the storage, and only when it may name more.
+func TestALongOddRecordCostsWhatItNames(t *testing.T) {
+	t.Parallel()
+	var body []byte
+	for n := range int64(100_000) {
+		body = append(body, zodbtest.Oid(n%1000)...)
+		body = append(body, zodbtest.Oid(1<<62+n)...)
+	}
+	odd := bytes.TrimSuffix(zodbtest.Odd(zodbtest.Document), []byte("u."))
+	odd = append(odd, "X\x04\x00\x00\x00bodyB"...)
+	odd = binary.LittleEndian.AppendUint32(odd, uint32(len(body)))
+	odd = append(append(odd, body...), "u."...)
+	target, conn := newMixed(t, map[int64][]byte{2: odd, 12: zodbtest.Record(zodbtest.Document), 1<<63 - 1: zodbtest.Record(zodbtest.Document)})
+	packStorage(t, target, everything)
+	expectProblem(t, conn, 2, "salvaged")
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12)
+	var guesses int
+	for start := time.Now(); guesses == 0 && time.Since(start) < time.Minute; {
+		guesses = get[int](t, conn, "SELECT coalesce(max(n_tup_ins), 0) FROM pg_stat_user_tables WHERE relid = 'relpack.examined_inref'::regclass")
+	}
+	if guesses > 100 {
+		t.Errorf("%d guesses were stored", guesses)
+	}
+	for what, read := range map[string]int64{"nothing": 0, "a known object": 1, "a new object": 2} {
+		switch read {
+		case 1:
+			commit(t, conn, links{12: nil})
+		case 2:
+			commit(t, conn, links{999: nil})
+		}
+		if report := packStorage(t, target, everything); report.Scanned.Objects != read {
+			t.Errorf("%d objects were read where %s was written", report.Scanned.Objects, what)
+		}
+	}
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 999)
+}
+
+func TestWeakReferencesKeepNothing(t *testing.T) {
+	t.Parallel()
+	target, conn := newMixed(t, map[int64][]byte{2: zodbtest.WeakRecord(zodbtest.Document, 10, 11)})
+	packStorage(t, target, everything)
+	expectStored(t, conn, 0, 1, 2)
+}
+
+func TestNullAndEmptyStatesReferToNothing(t *testing.T) {
+	t.Parallel()
+	target, conn := newMixed(t, map[int64][]byte{2: nil, 1: zodbtest.Record(zodbtest.Document, 2, 3), 3: {}, 11: nil, 12: {}})
+	packStorage(t, target, everything)
+	expectStored(t, conn, 0, 1, 2, 3)
+	// An undone creation cuts what hung on it.
+	commitRecords(t, conn, map[int64][]byte{1: nil, 0: zodbtest.Record(zodbtest.Document, 1)})
+	packStorage(t, target, everything)
+	expectStored(t, conn, 0, 1)
+}
+
+// encodings are ways in which a storage writes all of its records.
+var encodings = map[string]func(refs ...int64) []byte{
+	"Python 2":   func(refs ...int64) []byte { return zodbtest.RecordPy2(zodbtest.Document, refs...) },
+	"compressed": func(refs ...int64) []byte { return zodbtest.Compressed(zodbtest.Record(zodbtest.Document, refs...)) },
+	"compressed Python 2": func(refs ...int64) []byte {
+		return zodbtest.Compressed(zodbtest.RecordPy2(zodbtest.Document, refs...))
+	},
+}
+
+func TestAStorageOfOneEncodingIsSwept(t *testing.T) {
+	t.Parallel()
+	for name, encode := range encodings {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newStorage(t)
+			records := map[int64][]byte{}
+			for zoid, refs := range garden {
+				records[zoid] = encode(refs...)
+			}
+			commitRecords(t, conn, records)
+			dryRun(t, target)
+			// Attached after the choice: whatever the state looks like, it is noticed.
+			packStorage(t, target, before("delete", func() {
+				commitRecords(t, conn, map[int64][]byte{2: encode(12)})
+			}))
+			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+			commitRecords(t, conn, map[int64][]byte{2: encode(13)})
+			packStorage(t, target, everything)
+			expectStored(t, conn, 0, 1, 2, 13)
+			expectExact(t, conn)
+		})
+	}
+}
+
+func TestASweepByRelpackDecodesWhatWasWrittenMeanwhile(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		state []byte
+		batch int
+		want  string
+	}{
+		"live":                    {zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 2)), 1000, "swept"},
+		"weak":                    {zodbtest.Compressed(zodbtest.WeakRecord(zodbtest.Document, 12)), 1000, "swept"},
+		"garbage in the batch":    {zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 2, 12)), 1000, "stale"},
+		"garbage not in it":       {zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 2, 14)), 1, "stale"},
+		"what isn't stored":       {zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 77)), 1000, "stale"},
+		"new":                     {zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 78)), 1000, "swept"},
+		"encrypted":               {zodbtest.Encrypted(zodbtest.Record(zodbtest.Document, 2)), 1000, "stale"},
+		"broken":                  {zodbtest.Compressed(zodbtest.Truncated(zodbtest.Record(zodbtest.Document, 2))), 1000, "stale"},
+		"plain, weak":             {zodbtest.WeakRecord(zodbtest.Document, 12), 1000, "swept"},
+		"plain, live":             {zodbtest.Record(zodbtest.Document, 2), 1000, "swept"},
+		"plain, garbage":          {zodbtest.Record(zodbtest.Document, 12), 1000, "stale"},
+		"plain, not in the batch": {zodbtest.Record(zodbtest.Document, 14), 1, "stale"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newGarden(t)
+			all := stored(t, conn)
+			commitRecords(t, conn, map[int64][]byte{1: c.state, 78: zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 2))})
+			b, err := packing(t, target, sessionOn(t, target)).SweepBatch(t.Context(), nil, c.batch, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			gone := len(without(append(all, 78), stored(t, conn)))
+			if b.Outcome != c.want || (gone > 0) != (c.want == "swept") || int64(gone) != b.Objects {
+				t.Errorf("outcome %s with %d objects, want %s; %d are gone", b.Outcome, b.Objects, c.want, gone)
+			}
+			if n := get[int](t, conn, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1919249520 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"); n > 0 {
+				t.Error("the writers' lock is still held")
+			}
+		})
+	}
+}
+
+// What bytes refer to can't be told without decoding them: an oid may be escaped,
+// taken from the memo, computed, or begin another string.
+func TestASweepInPsqlDeletesNothingOnceAnythingWasWritten(t *testing.T) {
+	t.Parallel()
+	escaped := []byte("\x80\x02czmodels\nDocument\n.\x80\x02}X\x01\x00\x00\x00aS'\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x0b'\nQs.")
+	for name, write := range map[string]func(*pgx.Conn){
+		"a commit":             func(conn *pgx.Conn) { commit(t, conn, links{1: {2}}) },
+		"an escaped oid":       func(conn *pgx.Conn) { commitRecords(t, conn, map[int64][]byte{1: escaped}) },
+		"a compressed state":   func(conn *pgx.Conn) { commitRecords(t, conn, map[int64][]byte{1: zodbtest.Compressed(escaped)}) },
+		"a row without state":  func(conn *pgx.Conn) { commitRecords(t, conn, map[int64][]byte{1: nil}) },
+		"a restored row":       func(conn *pgx.Conn) { restore(t, conn, 40, 5, zodbtest.Record(zodbtest.Document)) },
+		"a row rewritten":      func(conn *pgx.Conn) { run(t, conn, "UPDATE object_state SET state = state WHERE zoid = 1") },
+		"garbage deleted":      func(conn *pgx.Conn) { run(t, conn, "DELETE FROM object_state WHERE zoid = 12") },
+		"everything but roots": func(conn *pgx.Conn) { run(t, conn, "DELETE FROM object_state WHERE zoid > 9") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newGarden(t)
+			write(conn)
+			all := stored(t, conn)
+			if got := outcome(t, conn); got != "stale" {
+				t.Errorf("outcome %s, want stale", got)
+			}
+			expectStored(t, conn, all...)
+			dryRun(t, target)
+			if got := outcome(t, conn); got == "stale" {
+				t.Error("it is stale after a capture")
+			}
+		})
+	}
+}
+
+// Who asks for it in psql, and decodes nothing, has deleted nothing.
+func TestABatchThatNobodyDecodedForCantBeCommitted(t *testing.T) {
+	t.Parallel()
+	_, conn := newGarden(t)
+	all := stored(t, conn)
+	commitRecords(t, conn, map[int64][]byte{1: zodbtest.Record(zodbtest.Document, 2, 12)})
+	_, err := conn.Exec(t.Context(), "SELECT outcome FROM relpack.sweep(1000, NULL, true)")
+	expectState(t, err, "23503")
+	expectStored(t, conn, all...)
+	if n := get[int](t, conn, "SELECT count(*) FROM relpack.undecoded"); n > 0 {
+		t.Error("the mark is left")
+	}
+}
+
+// A night without garbage must not hide from cron what will keep all others from
+// deleting.
+func TestWhatKeepsRelpackFromDeletingIsToldWithoutGarbageToo(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	commitRecords(t, conn, map[int64][]byte{0: zodbtest.Record(zodbtest.Document, 1), 1: zodbtest.Record(zodbtest.Document)})
+	told := func() string {
+		t.Helper()
+		log := &pgtest.Log{}
+		quiet := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelError}))
+		if _, err := pack.Run(t.Context(), target, everything, quiet); err != nil {
+			t.Fatal(err)
+		}
+		return log.String()
+	}
+	if text := told(); text != "" {
+		t.Errorf("a sound storage: %s", text)
+	}
+	commitRecords(t, conn, map[int64][]byte{1: []byte(".enc no pickle")})
+	expectWords(t, told(), "zoid 1 is reachable and can't be decoded: relpack deletes nothing until it can be")
+	commitRecords(t, conn, map[int64][]byte{1: zodbtest.Record(zodbtest.Document)})
+	run(t, conn, "DELETE FROM object_state WHERE zoid = 1")
+	expectWords(t, told(), "the row of 1 object vanished though reachable objects refer to it: zoid 1")
+}

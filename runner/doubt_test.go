@@ -1,0 +1,221 @@
+package runner
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/migrations"
+	"relpack/runner/fault"
+	"relpack/runner/internal/pgtest"
+	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
+	"relpack/runner/status"
+	"relpack/runner/target"
+	"relpack/runner/verify"
+)
+
+// doubts are the ways in which a graph may have stopped describing its storage
+// without a word: each is noticed, named, and healed by comparing. Meanwhile
+// object 2 comes to refer to garbage, with nothing to tell of it.
+var doubts = map[string]struct {
+	message string
+	arise   func(t *testing.T, conn *pgx.Conn, write func())
+}{
+	"triggers disabled": {
+		"relpack's triggers were disabled or replaced for a while",
+		func(t *testing.T, conn *pgx.Conn, write func()) {
+			setTriggers(t, conn, "DISABLE")
+			write()
+			setTriggers(t, conn, "ENABLE ALWAYS")
+		},
+	},
+	"triggers dropped": {
+		"relpack's triggers were disabled or replaced for a while",
+		func(t *testing.T, conn *pgx.Conn, write func()) {
+			run(t, conn, "SELECT relpack.drop_triggers()")
+			write()
+			run(t, conn, "SELECT relpack.create_triggers()")
+		},
+	},
+	"another table": {
+		"object_state is another table than before",
+		func(t *testing.T, conn *pgx.Conn, write func()) {
+			run(t, conn, `ALTER TABLE object_state RENAME TO older;
+				CREATE TABLE object_state (LIKE older INCLUDING ALL);
+				INSERT INTO object_state SELECT * FROM older`)
+			write()
+			run(t, conn, "SELECT relpack.create_triggers()")
+		},
+	},
+	"an earlier transaction": {
+		"the storage has gone back to an earlier transaction",
+		func(t *testing.T, conn *pgx.Conn, write func()) {
+			// As if the server were restored to an earlier moment, but for our tables.
+			setTriggers(t, conn, "DISABLE")
+			run(t, conn, "UPDATE object_state SET tid = tid - 1")
+			write()
+			setTriggers(t, conn, "ENABLE ALWAYS")
+			run(t, conn, "UPDATE relpack.storage SET trigger_identity = relpack.trigger_identity()")
+		},
+	},
+}
+
+func TestADoubtIsNamedAndHealedByComparing(t *testing.T) {
+	t.Parallel()
+	for name, doubt := range doubts {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newGarden(t)
+			doubt.arise(t, conn, func() { restore(t, conn, 2, 5, document(10)) })
+			expectDoubt(t, target, conn, doubt.message)
+			log := &pgtest.Log{}
+			report, err := pack.Run(t.Context(), target, everything, log.Logger())
+			if err != nil || !report.Compared || report.Doubt != doubt.message {
+				t.Errorf("%v, compared %v, doubt %q", err, report.Compared, report.Doubt)
+			}
+			how := "every object's tid is compared"
+			if name == "another table" { // with other columns
+				how = "every state is read again and compared"
+			}
+			expectWords(t, log.String(), doubt.message+": "+how)
+			if report.FirstBuild {
+				t.Error("it was built anew")
+			}
+			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+			expectExact(t, conn)
+			if report := packStorage(t, target, everything); report.Compared || report.Scanned.Objects > 0 {
+				t.Errorf("compared again: %v, %d states read", report.Compared, report.Scanned.Objects)
+			}
+		})
+	}
+}
+
+// expectDoubt wants everybody who could delete or look to be told.
+func expectDoubt(t *testing.T, target target.Target, conn *pgx.Conn, message string) {
+	t.Helper()
+	if got := get[string](t, conn, "SELECT coalesce(relpack.doubt(), 'none')"); got != message {
+		t.Errorf("doubt %q, want %q", got, message)
+	}
+	before := stored(t, conn)
+	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
+	expectError(t, err, fault.ExitRefused, "the graph may not match the storage: "+message, "relpack pack")
+	expectStored(t, conn, before...)
+	status, err := status.Look(t.Context(), target, migrations.Files, testLog(t))
+	if err != nil || status.Graph.Doubt == nil || *status.Graph.Doubt != message {
+		t.Errorf("status %+v, %v", status.Graph, err)
+	}
+}
+
+func TestASubscribedTableIsDoubtedUntilItIsOneNoMore(t *testing.T) {
+	t.Parallel()
+	publisher, subscriber, target := newSubscriber(t)
+	received := func(zoid int64) { received(t, subscriber, zoid) }
+	received(13)
+	_, err := pack.Run(t.Context(), target, everything, testLog(t))
+	expectError(t, err, fault.ExitRefused, "the graph may not match the storage: object_state receives rows by logical replication, which fires no triggers")
+	restore(t, publisher, 2, 5, document(11))
+	commit(t, publisher, links{30: nil})
+	received(30)
+	_, err = subscriber.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
+	expectError(t, err, fault.ExitRefused, "by logical replication")
+	run(t, subscriber, "DROP SUBSCRIPTION zodb")
+	if report := packStorage(t, target, everything); !report.Compared {
+		t.Error("nothing was compared")
+	}
+	expectStored(t, subscriber, 0, 1, 2, 10, 11, 12, 13, 30)
+	expectExact(t, subscriber)
+	if report := packStorage(t, target, everything); report.Compared {
+		t.Error("compared again")
+	}
+}
+
+// storageOn creates a database with an empty storage on a server of its own.
+func storageOn(t *testing.T, server *pgtest.Server, name string) *pgx.Conn {
+	t.Helper()
+	if _, _, err := pgtest.CreateDatabase(t.Context(), server.DSN("postgres"), name); err != nil {
+		t.Fatal(err)
+	}
+	conn := sessionOn(t, target.Target{DSN: server.DSN(name)})
+	if err := zodbtest.CreateStorage(t.Context(), conn, zodbtest.V42); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// A dump that leaves out the large tables, as the handbook says, and more.
+func TestADumpWithoutPartsOfTheGraphIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		lose       string
+		says       string
+		firstBuild bool
+	}{
+		"the references":         {"object_inref", "relpack.object_inref has 0 rows, not 6: the graph is built again, as with --init", true},
+		"the objects":            {"object", "relpack.object has 0 rows, not 7: the graph is built again, as with --init", true},
+		"objects and references": {"object, relpack.object_inref", "the graph is built again, as with --init", true},
+		"the row of storage":     {"storage", "first build", true},
+		"everything but storage": {"object, relpack.object_inref, relpack.class, relpack.doomed, relpack.problem, relpack.pending, relpack.suspect, relpack.run", "the graph is built again, as with --init", true},
+		"everything but classes": {"object, relpack.object_inref, relpack.storage, relpack.doomed, relpack.problem", "first build", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := newGarden(t)
+			spoil(t, conn, "TRUNCATE relpack."+c.lose)
+			// A restored table has another oid, and its triggers are new.
+			doubts["another table"].arise(t, conn, func() {})
+			_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
+			if err == nil {
+				t.Error("a sweep believes it")
+			}
+			log := &pgtest.Log{}
+			report, err := pack.Run(t.Context(), target, everything, log.Logger())
+			if err != nil || report.FirstBuild != c.firstBuild {
+				t.Fatalf("%v, first build %v\n%s", err, report.FirstBuild, log)
+			}
+			expectWords(t, log.String(), c.says)
+			expectStored(t, conn, 0, 1, 2)
+			expectExact(t, conn)
+		})
+	}
+}
+
+func TestAConfigurationWithoutGarbageCollectionIsRefused(t *testing.T) {
+	t.Parallel()
+	stored, conn := newGarden(t)
+	file := filepath.Join(t.TempDir(), "site.conf")
+	text := "<relstorage>\nkeep-history false\npack-gc false\n<postgresql>\ndsn " + stored.DSN + "\n</postgresql>\n</relstorage>\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	targets, err := target.Targets(file, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = pack.Run(t.Context(), targets[0], everything, testLog(t))
+	expectError(t, err, fault.ExitRefused, "site.conf:3: pack-gc is false", "only other databases refer to")
+	_, err = verify.Run(t.Context(), targets[0], verifyOptions(true), testLog(t))
+	expectError(t, err, fault.ExitRefused, "pack-gc is false")
+	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+}
+
+func TestReferencesToOtherDatabasesAreCountedAndTold(t *testing.T) {
+	t.Parallel()
+	target, conn := newMixed(t, map[int64][]byte{2: foreign(10), 11: foreign(12)})
+	report := packStorage(t, target, everything)
+	if report.ForeignReferences != 2 {
+		t.Errorf("%d foreign references", report.ForeignReferences)
+	}
+	expectWords(t, strings.Join(report.Notes(), "\n"), `2 references lead to database "other", which no section`)
+	// One to zoid 10 of another database keeps none of this one.
+	expectStored(t, conn, 0, 1, 2)
+}
+
+// foreign is a record with a reference to an object of a database "other".
+func foreign(zoid int64) []byte {
+	return []byte("\x80\x03czmodels\nDocument\nq\x00.\x80\x03](X\x01\x00\x00\x00nX\x05\x00\x00\x00otherC\x08" +
+		string(zodbtest.Oid(zoid)) + "\x86eQ.")
+}

@@ -1,0 +1,76 @@
+package graph
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sys/unix"
+
+	"relpack/runner/record"
+)
+
+// What a first build takes at its peak for an object with its share of
+// references: the graph itself and what is staged until it stands. Measured by
+// "make bench"; runner/internal/bench/README.md has the figures.
+const bytesPerObject = 480
+
+// announceBuild says before a first build how much disk it needs, and how much
+// is free where that can be seen: on the server itself.
+func (p *Packer) announceBuild(ctx context.Context) error {
+	objects, err := p.estimateObjects(ctx)
+	if err != nil {
+		return fmt.Errorf("estimate the number of objects: %w", err)
+	}
+	need := uint64(objects) * bytesPerObject
+	text := fmt.Sprintf("first build: about %s objects; needs about %s of disk for the graph, plus about the same for WAL",
+		humanize.Comma(objects), humanize.IBytes(need))
+	if free, known := p.freeDisk(ctx); known {
+		text += fmt.Sprintf("; free: %s", humanize.IBytes(free))
+		if free < 2*need {
+			p.Log.Warn(text)
+			return nil
+		}
+	}
+	p.Log.Info(text)
+	return nil
+}
+
+// estimateObjects counts the rows of some blocks: statistics may be of the time
+// before a load.
+func (p *Packer) estimateObjects(ctx context.Context) (objects int64, err error) {
+	const blocks = 500
+	err = pgx.BeginTxFunc(ctx, p.Conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, record.LockStorage); err != nil {
+			return err
+		}
+		var share float64 // per cent
+		if err := tx.QueryRow(ctx, `SELECT least(100, 100.0 * $1::int * current_setting('block_size')::int
+			/ greatest(pg_relation_size('public.object_state'), 1))::float8`, blocks).Scan(&share); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `SELECT (count(*) * 100 / $1::float8)::bigint FROM public.object_state TABLESAMPLE SYSTEM ($1::float8)`,
+			share).Scan(&objects)
+	})
+	return objects, err
+}
+
+// freeDisk is what is free where the server keeps its data, if it runs on this
+// machine and tells us where.
+func (p *Packer) freeDisk(ctx context.Context) (uint64, bool) {
+	host := p.Conn.Config().Host
+	if !strings.HasPrefix(host, "/") && host != "localhost" && host != "127.0.0.1" && host != "::1" {
+		return 0, false
+	}
+	var dir string
+	if err := p.Conn.QueryRow(ctx, "SELECT setting FROM pg_settings WHERE name = 'data_directory'").Scan(&dir); err != nil {
+		return 0, false
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return 0, false
+	}
+	return uint64(fs.Bavail) * uint64(fs.Bsize), true
+}

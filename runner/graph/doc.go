@@ -1,0 +1,4 @@
+// Package graph keeps the inverse object graph up to date with the storage: it
+// reads and decodes what was written and has the server settle what is reachable.
+// Only a [Packer], a session that holds the pack lock, writes to the graph.
+package graph

@@ -1,0 +1,114 @@
+package graph
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/figures"
+	"relpack/runner/job"
+	"relpack/runner/schema"
+	"relpack/runner/session"
+)
+
+// A Packer is a job with a session that holds the pack lock. Nothing else writes
+// to the graph.
+type Packer struct {
+	*job.Job
+	*Seen
+	Conn *pgx.Conn
+	PID  uint32 // its process id, at the server
+
+	// RangeBlocks are read in one transaction by a first build; 0: the server's
+	// default.
+	RangeBlocks int
+}
+
+// Seen is what a run has come upon, in all of its sessions.
+type Seen struct {
+	Scanned  Counter // states read and decoded
+	Doubt    string  // why the graph was compared with the storage or built again; "": it was not
+	Compared bool    // it was compared
+	Accepted []int64 // missing objects that were given up
+}
+
+// A Counter counts objects and the bytes of their states, for several workers.
+type Counter struct{ objects, bytes atomic.Int64 }
+
+// Add counts some more.
+func (c *Counter) Add(objects, bytes int64) {
+	c.objects.Add(objects)
+	c.bytes.Add(bytes)
+}
+
+// Count is what was counted.
+func (c *Counter) Count() figures.Count {
+	return figures.Count{Objects: c.objects.Load(), Bytes: c.bytes.Load()}
+}
+
+// Open opens a session on a storage that relpack is installed in, and takes the
+// pack lock. Who opened it closes it.
+func Open(ctx context.Context, j *job.Job, seen *Seen, purpose string, migrations fs.FS) (*Packer, error) {
+	conn, err := j.Session(ctx, purpose)
+	if err != nil {
+		return nil, err
+	}
+	p := &Packer{Job: j, Seen: seen, Conn: conn}
+	if err := p.prepare(ctx, migrations); err != nil {
+		session.Close(conn)
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Packer) prepare(ctx context.Context, migrations fs.FS) error {
+	if err := schema.CheckInstalled(ctx, p.Conn, p.Target, migrations); err != nil {
+		return err
+	}
+	if err := schema.CheckMayPack(ctx, p.Conn); err != nil {
+		return err
+	}
+	var got bool
+	if err := p.Conn.QueryRow(ctx, "SELECT relpack.try_pack_lock(), pg_backend_pid()").Scan(&got, &p.PID); err != nil {
+		return fmt.Errorf("take the pack lock: %w", err)
+	}
+	if !got {
+		return session.Locked(ctx, p.Conn)
+	}
+	return nil
+}
+
+// Close lets go of the pack lock and ends the session. Its end lets go of the
+// lock as well, but only some time after this process has gone on: to the next
+// pack, maybe.
+func (p *Packer) Close(ctx context.Context) {
+	if !p.Conn.IsClosed() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		_, _ = p.Conn.Exec(ctx, "SELECT relpack.release_pack_lock()")
+	}
+	session.Close(p.Conn)
+}
+
+// Apart is a Packer on the same session that counts for itself. Only the one it
+// came from is to be closed.
+func (p *Packer) Apart() *Packer {
+	return &Packer{Job: job.New(p.Target, p.Log, p.Progress, p.Stop), Seen: &Seen{}, Conn: p.Conn, PID: p.PID, RangeBlocks: p.RangeBlocks}
+}
+
+// Persist calls try until it succeeds or the target's lock timeout is over.
+func (p *Packer) Persist(ctx context.Context, what string, try func() (bool, error)) error {
+	return p.Job.Persist(ctx, p.Conn, what, try)
+}
+
+// Retry is Persist for what succeeds unless it ends in an error.
+func (p *Packer) Retry(ctx context.Context, what string, try func() error) error {
+	return p.Persist(ctx, what, func() (bool, error) {
+		err := try()
+		return err == nil, err
+	})
+}

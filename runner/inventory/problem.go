@@ -1,0 +1,36 @@
+package inventory
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/session"
+)
+
+// A Problem is an object whose state could not be decoded, or that has none.
+type Problem struct {
+	Zoid   int64  `json:"zoid"`
+	Kind   string `json:"kind"`
+	Detail string `json:"detail"`
+	Blocks bool   `json:"blocks"` // it keeps relpack from deleting anything
+}
+
+// ReadProblems reads some, what keeps relpack from deleting first. Garbage without
+// a state is garbage, and no problem.
+func ReadProblems(ctx context.Context, db session.Querier, limit int) ([]Problem, error) {
+	found, err := session.Rows(ctx, db, pgx.RowToStructByPos[Problem], `
+		SELECT zoid, kind, detail, blocks AND live
+		FROM relpack.problem
+		CROSS JOIN LATERAL (
+		    SELECT EXISTS (SELECT FROM relpack.object WHERE object.zoid = problem.zoid AND parent IS NOT NULL)
+		) AS found (live)
+		WHERE kind <> 'empty' OR live
+		ORDER BY blocks DESC, kind = 'empty', zoid
+		LIMIT $1`, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read relpack.problem: %w", err)
+	}
+	return found, nil
+}

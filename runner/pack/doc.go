@@ -1,0 +1,2 @@
+// Package pack finds and deletes what can't be reached: "relpack pack".
+package pack

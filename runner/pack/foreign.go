@@ -1,0 +1,176 @@
+package pack
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"relpack/runner/inventory"
+	"relpack/runner/target"
+)
+
+// OtherDatabases is the part of a report about other databases.
+type OtherDatabases struct {
+	ForeignReferences int64                    `json:"foreign_references"` // to other databases
+	ForeignDatabases  []inventory.ForeignCount `json:"foreign_databases"`
+	ReferredBy        []inventory.Referrer     `json:"referred_by"` // other storages that refer to this one, or may
+	// GraceBegan is when another storage ceased to refer to this one, if that is
+	// why nothing can be deleted.
+	GraceBegan *time.Time `json:"grace_began,omitempty"`
+	Warnings   []string   `json:"warnings"` // about the configuration
+}
+
+func noOthers(t target.Target) OtherDatabases {
+	return OtherDatabases{ForeignDatabases: []inventory.ForeignCount{}, ReferredBy: []inventory.Referrer{}, Warnings: append([]string{}, t.Warnings...)}
+}
+
+// readForeign counts what the storage refers to in other databases.
+func (p *pack) readForeign(ctx context.Context, refs *foreignRefs) (err error) {
+	if refs.databases, refs.unreadable, err = inventory.ReadForeign(ctx, p.Conn); err != nil {
+		return err
+	}
+	for i := range refs.databases {
+		refs.databases[i].Named = p.Target.File.Knows(refs.databases[i].Database)
+	}
+	if len(refs.databases) == 0 && refs.unreadable == 0 && len(p.family.others(p.Target)) == 0 {
+		return nil
+	}
+	if err := p.Conn.QueryRow(ctx, "SELECT relpack.origin()").Scan(&refs.origin); err != nil {
+		return fmt.Errorf("identify the database: %w", err)
+	}
+	return nil
+}
+
+// openSince asks since when the oldest transaction of the storage's clients is
+// open: what it stored in another database may not be referred to yet.
+func (p *pack) openSince(ctx context.Context, refs *foreignRefs) error {
+	var seconds float64
+	if err := p.Conn.QueryRow(ctx, `SELECT coalesce(extract(epoch FROM clock_timestamp() - relpack.grace_oldest_transaction()), 0)::float8`).
+		Scan(&seconds); err != nil {
+		return fmt.Errorf("look for open transactions: %w", err)
+	}
+	refs.open = time.Duration(max(seconds, 0) * float64(time.Second))
+	return nil
+}
+
+// noteUnread makes those storages of the file that were never read keep this one
+// from being swept, until they are.
+func (p *pack) noteUnread(ctx context.Context) error {
+	var names []string
+	for _, m := range p.family.others(p.Target) {
+		if m.refs == nil {
+			names = append(names, m.target.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	if _, err := p.Conn.Exec(ctx, "SELECT relpack.note_unread($1)", names); err != nil {
+		return fmt.Errorf("note which storages were never read: %w", err)
+	}
+	return nil
+}
+
+// noteReferrers writes down which storages of the file refer to this one, itself
+// included: a database may have got the name of another.
+func (p *pack) noteReferrers(ctx context.Context) error {
+	own := &foreignRefs{}
+	if err := p.readForeign(ctx, own); err != nil {
+		return err
+	}
+	p.report.ForeignDatabases = append([]inventory.ForeignCount{}, own.databases...)
+	for _, found := range own.databases {
+		p.report.ForeignReferences += found.References
+	}
+	err := p.noteUnread(ctx)
+	looked := map[string]bool{}
+	for _, m := range p.family.others(p.Target) {
+		if err == nil && m.refs != nil {
+			looked[m.refs.origin] = true
+			err = p.noteReferrer(ctx, m.target.Name, m.refs, m.refs.origin == own.origin)
+		}
+	}
+	toItself, _ := referredBy(p.Target, own, true)
+	if err == nil && toItself > 0 {
+		err = p.noteReferrer(ctx, p.Target.Name, own, true)
+	}
+	if err != nil {
+		return fmt.Errorf("note which storages refer to this one: %w", err)
+	}
+	found, err := inventory.ReadReferrers(ctx, p.Conn)
+	if err != nil {
+		return err
+	}
+	for _, r := range found {
+		if !r.Blocks() && looked[r.Origin] {
+			continue
+		}
+		if r.Storage == p.Target.Name && toItself == 0 {
+			// It did once.
+			if _, err := p.Conn.Exec(ctx, "SELECT relpack.forget_referrer($1, relpack.origin())", r.Storage); err != nil {
+				return fmt.Errorf("note which storages refer to this one: %w", err)
+			}
+			continue
+		}
+		p.report.ReferredBy = append(p.report.ReferredBy, r)
+	}
+	return nil
+}
+
+func (p *pack) noteReferrer(ctx context.Context, holder string, refs *foreignRefs, self bool) error {
+	count, unreadable := referredBy(p.Target, refs, self)
+	_, err := p.Conn.Exec(ctx, "SELECT relpack.note_referrer($1, $2, $3, $4, make_interval(secs => $5))",
+		holder, refs.origin, count, unreadable, refs.ago().Seconds())
+	return err
+}
+
+// refsLeft counts again what is referred to elsewhere, as objects that did are
+// deleted: the storages that follow need not be held up by them.
+func (p *pack) refsLeft(ctx context.Context) error {
+	m := p.family.member(p.Target)
+	if m == nil || m.refs == nil || p.report.Deleted.Objects == 0 || len(m.refs.databases) == 0 {
+		return nil
+	}
+	left := &foreignRefs{at: m.refs.at, open: m.refs.open}
+	if err := p.readForeign(ctx, left); err != nil {
+		return err
+	}
+	m.refs = left
+	return nil
+}
+
+// referredBy counts how many of a storage's references may mean this one. Where
+// the file doesn't tell how it is called, those may that mean no other.
+func referredBy(t target.Target, refs *foreignRefs, self bool) (count, unreadable int64) {
+	for _, found := range refs.databases {
+		mine := len(t.Names) == 0 && !self && !found.Named
+		for _, name := range t.Names {
+			mine = mine || target.FoldName(name) == target.FoldName(found.Database)
+		}
+		if mine {
+			count += found.References
+		}
+	}
+	if !self {
+		unreadable = refs.unreadable
+	}
+	return count, unreadable
+}
+
+// ago is how long ago the storage may have got references that were not found.
+// An object that is younger, or was cut off since, may be referred to by now.
+func (r *foreignRefs) ago() time.Duration {
+	if r.at.IsZero() {
+		return 0
+	}
+	return time.Since(r.at) + r.open
+}
+
+// readGraceBegan finds out whether nothing can be deleted because another storage
+// referred to this one until lately.
+func (p *pack) readGraceBegan(ctx context.Context) error {
+	if err := p.Conn.QueryRow(ctx, "SELECT relpack.grace_began($1)", p.report.PackTime).Scan(&p.report.GraceBegan); err != nil {
+		return fmt.Errorf("look when the grace began: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,296 @@
+package pack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"relpack/runner/blobs"
+	"relpack/runner/fault"
+	"relpack/runner/figures"
+	"relpack/runner/graph"
+	"relpack/runner/inventory"
+	"relpack/runner/job"
+	"relpack/runner/progress"
+	"relpack/runner/target"
+)
+
+// Options say how to pack.
+type Options struct {
+	Init          bool    // forget the graph and build it again
+	AcceptMissing []int64 // zoids of missing objects to give up
+	Days          float64 // grace; negative: up to the last commit
+	DryRun        bool    // everything but the deletion
+	Version       string  // relpack's own, for the history
+	Migrations    fs.FS   // what the schema must be
+	Progress      progress.Meter
+	Stop          <-chan struct{} // closed: stop between two batches
+
+	RangeBlocks int // of a first build; 0: the server's default. Tests want several ranges.
+}
+
+// pack is one run on one storage. What it works with is there while it holds the
+// pack lock.
+type pack struct {
+	*graph.Packer
+	job     *job.Job
+	seen    graph.Seen
+	family  *Family
+	options Options
+	run     int64 // relpack.run.id
+	report  *Report
+	blobs   *blobs.Remover // from when the storage is up to date
+}
+
+// Run finds and deletes what can't be reached in one storage. The report is
+// never nil: it says what was done until an error. The other storages of its
+// configuration file are brought up to date before; who packs several of them has
+// that done once, by a Family.
+func Run(ctx context.Context, t target.Target, o Options, log *slog.Logger) (*Report, error) {
+	return NewFamily(t.File).Pack(ctx, t, o, log)
+}
+
+// Pack is that of one of the storages. The first call brings all of them up to
+// date, which may refer to each other.
+func (f *Family) Pack(ctx context.Context, t target.Target, o Options, log *slog.Logger) (*Report, error) {
+	p := newPack(f, t, o, log)
+	begun, err := f.take(ctx, p)
+	switch {
+	case t.Packable() != nil && fault.ExitCode(err) != fault.ExitInterrupted:
+		err = t.Packable()
+	case begun != nil:
+		p = begun
+		p.job.Log = log
+	}
+	if err == nil {
+		err = fault.Explain(p.all(ctx))
+	}
+	p.finish(err)
+	return p.report, err
+}
+
+func newPack(f *Family, t target.Target, o Options, log *slog.Logger) *pack {
+	return &pack{job: job.New(t, log, o.Progress, o.Stop), family: f, options: o, report: &Report{
+		Storage: t.Name, Days: o.Days, DryRun: o.DryRun || t.PrepackOnly, Version: o.Version, Started: time.Now(),
+		ByClass: []inventory.ClassCount{}, OtherDatabases: noOthers(t), Damage: inventory.NoDamage(), SetAside: []inventory.SetAside{},
+		Problems: []inventory.Problem{}, Leftovers: []inventory.Leftover{}}}
+}
+
+func (p *pack) all(ctx context.Context) error {
+	if len(p.options.AcceptMissing) > 0 && p.report.DryRun {
+		return fault.Refuse("Pack without --dry-run", "a dry run can't give up missing objects, because that is permanent")
+	}
+	for _, note := range p.job.Target.Notes {
+		p.job.Log.Info(note)
+	}
+	dir, err := blobs.Open(p.job.Target.BlobDir)
+	if err != nil {
+		return err
+	}
+	if dir != nil {
+		defer func() { _ = dir.Close() }()
+	}
+	return p.locked(ctx, func() error {
+		if p.run == 0 { // else the family was gathered
+			if err := p.begin(ctx); err != nil {
+				return err
+			}
+		}
+		p.blobs = &blobs.Remover{Packer: p.Packer, Dir: dir, Run: p.run}
+		err := p.work(ctx)
+		ended := p.end(ctx, err)
+		if err != nil && p.Conn.IsClosed() {
+			return err // says why
+		}
+		return errors.Join(err, ended)
+	})
+}
+
+// locked works with the pack lock held.
+func (p *pack) locked(ctx context.Context, work func() error) (err error) {
+	if p.Packer, err = graph.Open(ctx, p.job, &p.seen, "pack", p.options.Migrations); err != nil {
+		return err
+	}
+	defer p.Close(ctx)
+	p.RangeBlocks = p.options.RangeBlocks
+	return work()
+}
+
+// work is the run itself, with the pack lock held.
+func (p *pack) work(ctx context.Context) error {
+	if err := p.bringUpToDate(ctx); err != nil {
+		return err
+	}
+	if accepted, err := p.AcceptMissing(ctx, p.options.AcceptMissing); err != nil {
+		return err
+	} else if accepted {
+		if err := p.CatchUp(ctx); err != nil {
+			return err
+		}
+	}
+	if p.Scanned.Count().Objects > 0 && !p.report.FirstBuild {
+		if err := p.Phase("reach", func() error { return p.KeepShallow(ctx) }); err != nil {
+			return err
+		}
+	}
+	p.sayNotMissing()
+	due, err := p.mendDifference(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.noteReferrers(ctx); err != nil {
+		return err
+	}
+	err = p.unlessHeld(ctx, p.removeGarbage(ctx))
+	// What is refused may be so because the graph is wrong.
+	if err != nil && (fault.ExitCode(err) != fault.ExitRefused || p.Conn.IsClosed() || len(p.report.Mended) > 0) {
+		return err
+	}
+	audited := p.audit(ctx, due)
+	if err == nil || fault.ExitCode(audited) == fault.ExitRefused {
+		return audited
+	}
+	return err
+}
+
+// removeGarbage chooses and deletes.
+func (p *pack) removeGarbage(ctx context.Context) error {
+	if err := p.UnlessRewritten(ctx, func() error { return p.survey(ctx) }); err != nil {
+		return err
+	}
+	if err := p.surveyBlobs(ctx); err != nil {
+		return err
+	}
+	var err error
+	if p.report.Leftovers, err = inventory.ReadLeftovers(ctx, p.Conn, 1_000_000); err != nil {
+		return err
+	}
+	if p.report.DryRun {
+		return errors.Join(p.lookBack(ctx), p.unreferred(ctx))
+	}
+	err = p.prove(ctx)
+	if err == nil {
+		err = p.Phase("sweep", func() error { return p.sweep(ctx) })
+	}
+	if err == nil {
+		err = p.refsLeft(ctx)
+	}
+	// Files of what is deleted can go even when the rest can't.
+	if ctx.Err() == nil && !p.Stopped() && !p.Conn.IsClosed() {
+		err = errors.Join(err, p.Phase("blobs", func() error { return p.removeBlobs(ctx) }))
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.Phase("vacuum", func() error { return p.vacuum(ctx) }); err != nil {
+		return err
+	}
+	return p.lookBack(ctx)
+}
+
+// lookBack tells what can't be deleted.
+func (p *pack) lookBack(ctx context.Context) error {
+	if err := p.sawSetAside(ctx); err != nil {
+		return err
+	}
+	return p.report.setAside()
+}
+
+// bringUpToDate builds the graph if need be, and follows what was written.
+func (p *pack) bringUpToDate(ctx context.Context) error {
+	// In this order: a walk that a crash interrupted must be finished before
+	// other changes are applied.
+	built, err := p.Build(ctx, p.options.Init, p.options.AcceptMissing)
+	p.report.FirstBuild = p.report.FirstBuild || built
+	if err != nil {
+		return err
+	}
+	p.options.Init = false
+	if err := p.Phase("reach", func() error { return p.Reach(ctx) }); err != nil {
+		return err
+	}
+	return p.CatchUp(ctx)
+}
+
+// unreferred refuses what a sweep would refuse, where there is none.
+func (p *pack) unreferred(ctx context.Context) error {
+	if p.report.Chosen.Objects == 0 && p.report.GraceBegan == nil {
+		return nil
+	}
+	_, err := p.Conn.Exec(ctx, "SELECT relpack.require_unreferred()")
+	return err
+}
+
+// begin enters the run into the history.
+func (p *pack) begin(ctx context.Context) error {
+	err := p.Conn.QueryRow(ctx, "SELECT relpack.run_begin($1, $2)",
+		p.options.Days, p.options.Version).Scan(&p.run)
+	if err != nil {
+		return fmt.Errorf("enter the run into relpack.run: %w", err)
+	}
+	return nil
+}
+
+// end completes the run's entry, even when the context is done for.
+func (p *pack) end(ctx context.Context, failed error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if p.Conn.IsClosed() {
+		return nil
+	}
+	message := ""
+	if failed != nil {
+		message = fault.Message(failed)
+	}
+	r := p.report
+	_, err := p.Conn.Exec(ctx, "SELECT relpack.run_end($1, $2, $3, $4, $5, $6, $7, $8, $9)", p.run, r.outcome(failed), message, p.Scanned.Count().Objects, r.Unreachable.Objects,
+		r.Deleted.Objects, r.Deleted.Bytes, r.BlobFiles.Files, r.BlobFiles.Bytes)
+	if err != nil {
+		return fmt.Errorf("complete the entry in relpack.run: %w", err)
+	}
+	return nil
+}
+
+// finish completes the report.
+func (p *pack) finish(err error) {
+	r := p.report
+	r.Seconds = time.Since(r.Started).Seconds()
+	r.Phases, r.Scanned, r.Doubt, r.Compared = p.job.Phases, p.seen.Scanned.Count(), p.seen.Doubt, p.seen.Compared
+	r.PeakMemory = figures.PeakMemory()
+	r.ExitCode = fault.ExitCode(err)
+	r.Outcome = r.outcome(err)
+	if err != nil {
+		r.Error = fault.Message(err)
+	}
+}
+
+// surveyBlobs finds out where blobs are, before any go.
+func (p *pack) surveyBlobs(ctx context.Context) (err error) {
+	p.report.MissingIndex, err = p.blobs.Survey(ctx, p.report.chosenBlobs)
+	if p.report.MissingIndex != "" {
+		p.Log.Warn(inventory.SlowWithoutIndex + p.report.MissingIndex)
+	}
+	return err
+}
+
+// removeBlobs removes the files of deleted blobs.
+func (p *pack) removeBlobs(ctx context.Context) (err error) {
+	p.report.BlobFiles, err = p.blobs.Remove(ctx, p.report.Deleted.Objects, p.report.Blobs)
+	return err
+}
+
+// sayNotMissing tells which objects were to be given up and are not missing.
+func (p *pack) sayNotMissing() {
+	done := map[int64]bool{}
+	for _, zoid := range p.Accepted {
+		done[zoid] = true
+	}
+	for _, zoid := range p.options.AcceptMissing {
+		if !done[zoid] {
+			p.Log.Warn(fmt.Sprintf("zoid %d is not missing: nothing to accept", zoid))
+		}
+	}
+}

@@ -1,0 +1,193 @@
+package pack
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"relpack/runner/blobs"
+	"relpack/runner/fault"
+	"relpack/runner/figures"
+	"relpack/runner/graph"
+	"relpack/runner/inventory"
+)
+
+// A Report says what a pack found and did. Sizes are in bytes.
+type Report struct {
+	Storage  string    `json:"storage"`
+	Outcome  string    `json:"outcome"` // packed, dry_run, interrupted, refused, locked or failed
+	Error    string    `json:"error,omitempty"`
+	ExitCode int       `json:"exit_code"`
+	Version  string    `json:"version"`
+	Started  time.Time `json:"started"`
+	Seconds  float64   `json:"seconds"`
+	Days     float64   `json:"days"`
+	DryRun   bool      `json:"dry_run"`
+	// PackTime is until when an object must have been left alone to be chosen, by the
+	// server's clock; nil: before that was asked, or with a negative Days.
+	PackTime   *time.Time `json:"pack_time"`
+	FirstBuild bool       `json:"first_build"`     // the graph was built by this run
+	Compared   bool       `json:"compared"`        // the graph was doubted and compared
+	Doubt      string     `json:"doubt,omitempty"` // why
+	Ahead      string     `json:"ahead,omitempty"` // what it means that tids are ahead of the clock
+
+	OtherDatabases
+
+	Scanned       figures.Count          `json:"scanned"`     // states read and decoded
+	Objects       int64                  `json:"objects"`     // in the storage, before the deletion
+	References    int64                  `json:"references"`  // between them
+	Unreachable   figures.Count          `json:"unreachable"` // before the deletion
+	Chosen        figures.Count          `json:"chosen"`      // of them, beyond the grace
+	ByClass       []inventory.ClassCount `json:"by_class"`    // of the chosen, the largest
+	Deleted       figures.Count          `json:"deleted"`
+	Blobs         int64                  `json:"deleted_blobs"` // of the deleted objects
+	BlobFiles     blobs.Count            `json:"blob_files"`
+	Damage        inventory.Damage       `json:"damage"`
+	HeldBack      figures.Count          `json:"held_back"`         // of the unreachable, can't be deleted
+	HangsOn       figures.Count          `json:"hangs_on"`          // what is held back refers to these, so that they stay
+	HeldBy        string                 `json:"held_by,omitempty"` // an open transaction, for which something older than the grace stays
+	SetAside      []inventory.SetAside   `json:"set_aside"`         // of these at most 10
+	Problems      []inventory.Problem    `json:"problems"`          // states that could not be decoded, or are none, at most 10
+	Leftovers     []inventory.Leftover   `json:"leftovers"`         // of other packers
+	Audited       figures.Count          `json:"audited"`           // states read again at the end and compared with the graph
+	VerifiedSince *time.Time             `json:"verified_since"`    // every object has been since then; nil: never
+	Mended        []graph.Finding        `json:"mended,omitempty"`  // what was wrong with the graph, and was mended
+	Phases        []figures.Phase        `json:"phases"`
+	PeakMemory    int64                  `json:"peak_memory"` // of this process
+
+	// MissingIndex creates what a deletion of blobs would have needed.
+	MissingIndex string `json:"missing_index,omitempty"`
+
+	chosen      bool          // what may be deleted is known
+	young       figures.Count // unreachable, and neither chosen nor held back
+	chosenBlobs int64
+}
+
+// outcome is how a run ended that ended with err.
+func (r *Report) outcome(err error) string {
+	if r.DryRun {
+		return fault.Outcome(err, "dry_run")
+	}
+	return fault.Outcome(err, "packed")
+}
+
+// Write prints the report for people.
+func (r *Report) Write(w io.Writer) error {
+	s := figures.NewSheet(w, r.Storage)
+	s.Line("scanned", "%s", r.Scanned)
+	if r.chosen {
+		r.writeFindings(s.Line)
+	}
+	if r.Audited.Objects > 0 {
+		s.Line("audited", "%s", r.Audited)
+	}
+	graph.WriteFindings(s.Line, "mended", "error", r.Mended)
+	s.Spent(r.Seconds, r.Phases, r.PeakMemory)
+	if err := s.Flush(); err != nil {
+		return err
+	}
+	for _, note := range r.Notes() {
+		if _, err := fmt.Fprintln(w, note); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeFindings says what was found and done, once that is decided.
+func (r *Report) writeFindings(line figures.LineWriter) {
+	line("in the storage", "%s, %s", figures.Plural(r.Objects, "object"), figures.Plural(r.References, "reference"))
+	line("unreachable", "%s", r.Unreachable)
+	if r.young.Objects > 0 {
+		label := "within the grace"
+		if r.Days == 0 {
+			label = "stays for now"
+		}
+		line(label, "%s", r.young)
+	}
+	if r.HeldBack.Objects > 0 {
+		line("set aside", "%s", r.HeldBack)
+	}
+	if r.HangsOn.Objects > 0 {
+		line("hangs on that", "%s", r.HangsOn)
+	}
+	if r.DryRun {
+		line("would delete", "%s", r.Chosen)
+	} else {
+		line("deleted", "%s", r.Deleted)
+		line("blob files", "%s removed, %s", humanize.Comma(r.BlobFiles.Files), figures.Size(r.BlobFiles.Bytes))
+	}
+	for i, c := range r.ByClass {
+		line(figures.Once("by class", i), "%s", c)
+	}
+}
+
+// Notes are what the operator may want to do or to know besides.
+func (r *Report) Notes() []string {
+	var notes []string
+	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
+	if r.Deleted.Objects > 0 {
+		note("The space of deleted rows can be used again after VACUUM of object_state (autovacuum does it in time).")
+	}
+	if r.BlobFiles.Waiting > 0 {
+		why := "run relpack with the blob directory to remove them, but never with that of the original where this database is a copy"
+		if r.BlobFiles.Why != "" {
+			why = r.BlobFiles.Why
+		}
+		note("Files of %s remain: %s.", figures.Plural(r.BlobFiles.Waiting, "deleted blob"), why)
+	}
+	for _, skipped := range r.BlobFiles.Skipped {
+		note("%s", skipped)
+	}
+	if r.BlobFiles.Others > 0 {
+		note("%s of other revisions stay%s beside those removed: overwritten revisions, or another storage's that shares the blob directory (%s).",
+			figures.Plural(r.BlobFiles.Others, "file"), figures.VerbEnding(r.BlobFiles.Others), strings.Join(r.BlobFiles.OtherFiles, ", "))
+	}
+	notes = append(notes, r.Warnings...)
+	for _, f := range r.ForeignDatabases {
+		note("%s", f)
+	}
+	for _, by := range r.ReferredBy {
+		note("%s%s.", by, by.Consequence())
+	}
+	if r.GraceBegan != nil {
+		note("The grace of what was unreachable at %s begins then: another storage referred to this one, or may have, until it was read.",
+			r.GraceBegan.UTC().Format(inventory.LookFormat))
+	}
+	if r.Ahead != "" {
+		note("%s", r.Ahead)
+	}
+	if held := r.heldBy(); held != "" {
+		note("%s.", strings.ToUpper(held[:1])+held[1:])
+	}
+	for _, s := range r.SetAside {
+		note("zoid %d is unreachable and can't be deleted: %s. %s.", s.Zoid, s.Reason, s.Remedy)
+	}
+	missing, dangling := r.Damage.Lines()
+	for _, text := range []string{missing, dangling} {
+		if text != "" {
+			note("%s.", strings.ToUpper(text[:1])+text[1:])
+		}
+	}
+	for _, p := range r.Problems {
+		if p.Kind == "empty" {
+			note("zoid %d is reachable and %s", p.Zoid, p.Detail)
+			continue
+		}
+		note("zoid %d could not be decoded (%s): %s", p.Zoid, p.Kind, p.Detail)
+	}
+	if r.MissingIndex != "" {
+		note("%s%s", inventory.SlowWithoutIndex, r.MissingIndex)
+	}
+	for _, l := range r.Leftovers {
+		note("%s", l)
+	}
+	return notes
+}
+
+// Empty tells whether there is nothing to tell: what was refused outright has no
+// phases.
+func (r *Report) Empty() bool { return len(r.Phases) == 0 }

@@ -1,0 +1,3 @@
+// Package status tells what relpack knows of a storage, without reading a state:
+// "relpack status".
+package status

@@ -1,0 +1,337 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"relpack/runner/fault"
+	"relpack/runner/figures"
+	"relpack/runner/inventory"
+	"relpack/runner/schema"
+	"relpack/runner/session"
+	"relpack/runner/target"
+)
+
+// named is how many rows a status shows of what may be many.
+const named = 5
+
+// A Report says what relpack knows of one storage. Sizes are in bytes.
+type Report struct {
+	Storage   string `json:"storage"`
+	Error     string `json:"error,omitempty"`
+	ExitCode  int    `json:"exit_code"`
+	Database  string `json:"database"`
+	Server    string `json:"server"` // PostgreSQL's version
+	Standby   bool   `json:"standby"`
+	Found     string `json:"found"` // what the database holds, in a few words
+	Packable  bool   `json:"packable"`
+	Installed bool   `json:"installed"`
+	Version   int64  `json:"schema_version"`  // 0: not installed
+	Latest    int64  `json:"relpack_version"` // the schema version of this relpack
+	// Advice says why Graph is nil, and what to do about it.
+	Advice   string   `json:"advice,omitempty"`
+	Warnings []string `json:"warnings"` // about the configuration
+	Graph    *Graph   `json:"graph,omitempty"`
+}
+
+// A Graph is what the schema relpack says of the storage.
+type Graph struct {
+	inventory.KnownOfOthers
+
+	State           string                 `json:"state"`             // relpack.storage.graph
+	Doubt           *string                `json:"doubt"`             // why it is not believed
+	Refusal         string                 `json:"refusal,omitempty"` // why each pack is refused until somebody acts
+	AppliedTid      *int64                 `json:"applied_tid"`
+	AppliedUntil    *time.Time             `json:"applied_until"`
+	LastTransaction *time.Time             `json:"last_transaction"` // of the storage
+	Ahead           string                 `json:"ahead,omitempty"`  // what it means that tids are ahead of the clock
+	Objects         int64                  `json:"objects"`
+	References      int64                  `json:"references"`
+	Unreachable     *figures.Count         `json:"unreachable"`  // nil while nobody knows
+	WithinGrace     *figures.Count         `json:"within_grace"` // of them, by the default of one day
+	Doomed          int64                  `json:"doomed"`
+	BlobRemovals    int64                  `json:"blob_removals"`
+	ProblemCount    int64                  `json:"problem_count"`
+	BlockingCount   int64                  `json:"blocking_problem_count"`
+	Bytes           int64                  `json:"bytes"`          // of relpack's own tables
+	VerifiedSince   *time.Time             `json:"verified_since"` // every object was read again since then
+	ByClass         []inventory.ClassCount `json:"by_class"`
+	Damage          inventory.Damage       `json:"damage"`
+	Problems        []inventory.Problem    `json:"problems"`
+	HeldBack        figures.Count          `json:"held_back"`
+	SetAside        []inventory.SetAside   `json:"set_aside"`               // unreachable, but can't be deleted
+	MissingIndex    string                 `json:"missing_index,omitempty"` // on blob_chunk: what creates it
+	Leftovers       []inventory.Leftover   `json:"leftovers"`
+	Runs            []Run                  `json:"runs"`
+	Packer          *Packer                `json:"packer"` // who holds the pack lock
+	// WritersLock lists who holds the writers' lock otherwise than a commit does.
+	WritersLock []LockHolder `json:"writers_lock"`
+	// Busy is set while a step of a first build has relpack's tables locked:
+	// then only State, Runs and Packer are known.
+	Busy bool `json:"busy"`
+}
+
+// A Run is one pack of the past, or the one at work.
+type Run struct {
+	Started   time.Time     `json:"started"`
+	Finished  *time.Time    `json:"finished"`
+	Outcome   string        `json:"outcome"`
+	Days      *float64      `json:"days"`
+	Scanned   int64         `json:"scanned"`
+	Deleted   figures.Count `json:"deleted"`
+	BlobFiles int64         `json:"blob_files"`
+	BlobBytes int64         `json:"blob_bytes"`
+	Message   *string       `json:"message"`
+}
+
+// A Packer is a session that holds the pack lock.
+type Packer struct {
+	Pid         int        `json:"pid"`
+	Application string     `json:"application"`
+	Since       *time.Time `json:"since"`
+}
+
+// A LockHolder holds the writers' lock exclusively, so that nobody can write, or
+// for more than a minute, so that relpack can't delete.
+type LockHolder struct {
+	Pid         *int       `json:"pid"` // nil: a prepared transaction
+	Application string     `json:"application"`
+	Username    string     `json:"username"`
+	Exclusive   bool       `json:"exclusive"`
+	Since       *time.Time `json:"since"` // start of its transaction
+}
+
+// Empty tells whether an error is all there is to tell.
+func (r *Report) Empty() bool { return r.Error != "" }
+
+// Look looks at one storage. It writes nothing and waits for nobody. A
+// database that relpack can't work on, or has never seen, is no error: the
+// report says so. The report is never nil.
+func Look(ctx context.Context, t target.Target, files fs.FS, log *slog.Logger) (*Report, error) {
+	r := &Report{Storage: t.Name, Warnings: append([]string{}, t.Warnings...)}
+	err := r.fill(ctx, t, files, log)
+	if r.ExitCode = fault.ExitCode(err); err != nil {
+		r.Error = fault.Message(err)
+	}
+	return r, err
+}
+
+func (r *Report) fill(ctx context.Context, t target.Target, files fs.FS, log *slog.Logger) error {
+	if t.Foreign {
+		return t.Migratable()
+	}
+	conn, err := session.Open(ctx, t, "status", log)
+	if err != nil {
+		return err
+	}
+	defer session.Close(conn)
+	d, err := schema.LookAt(ctx, conn)
+	if err != nil {
+		return err
+	}
+	r.Database, r.Server, r.Standby, r.Found = d.Name, d.Server, d.Standby, d.String()
+	r.Packable = d.CheckAgrees(t) == nil && d.CheckStorage() == nil && d.CheckOwn() == nil && t.Packable() == nil
+	r.Installed, r.Version = d.Version > 0, d.Version
+	if r.Latest, err = schema.LatestMigration(files); err != nil {
+		return err
+	}
+	if d.Trap != nil {
+		return d.Trap
+	}
+	if d.Versioned && !d.MayLook {
+		return d.MayNotLook("may not read the schema relpack")
+	}
+	r.Advice = advice(ctx, conn, d, t, files)
+	if !d.Storage || d.Version != r.Latest {
+		return nil
+	}
+	if err := r.readGraph(ctx, conn, d); err != nil {
+		return err
+	}
+	r.Packable = r.Packable && r.Graph.Refusal == ""
+	for i := range r.Graph.Foreign {
+		r.Graph.Foreign[i].Named = t.File.Knows(r.Graph.Foreign[i].Database)
+	}
+	return nil
+}
+
+// readGraph reads what the schema relpack says.
+func (r *Report) readGraph(ctx context.Context, conn *pgx.Conn, d *schema.Database) error {
+	err := r.read(ctx, conn, readGraph)
+	if fault.IsState(err, "55P03") { // lock_not_available
+		err = r.read(ctx, conn, readBusyGraph)
+	}
+	var server *pgconn.PgError
+	if errors.As(err, &server) && server.Code == "42501" { // insufficient_privilege
+		return d.MayNotLook("got " + server.Message)
+	}
+	if err != nil {
+		return fmt.Errorf("read the schema relpack: %w", err)
+	}
+	return nil
+}
+
+// read reads the graph's part in one snapshot, and not behind a lock.
+func (r *Report) read(ctx context.Context, conn *pgx.Conn, how func(context.Context, pgx.Tx) (*Graph, error)) error {
+	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly},
+		func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'")
+			if err == nil {
+				r.Graph, err = how(ctx, tx)
+			}
+			return err
+		})
+}
+
+// advice is what keeps relpack from packing this storage; "" is nothing.
+func advice(ctx context.Context, conn schema.Querier, d *schema.Database, t target.Target, files fs.FS) string {
+	err := d.CheckSession()
+	if err == nil && d.Standby && d.Version > 0 {
+		// All that can be read can be told, too.
+		return "the server is a standby: pack on the primary"
+	}
+	for _, check := range []func() error{
+		func() error { return d.CheckAgrees(t) }, d.CheckStorage, d.CheckOwn, t.Packable,
+		func() error { return d.CheckVersion(ctx, conn, files) },
+	} {
+		if err == nil {
+			err = check()
+		}
+	}
+	if err == nil {
+		return ""
+	}
+	return fault.Message(err)
+}
+
+func readGraph(ctx context.Context, tx pgx.Tx) (*Graph, error) {
+	g := &Graph{}
+	var unreachable, unreachableBytes, grace, graceBytes *int64
+	if err := tx.QueryRow(ctx, `
+		SELECT graph, doubt, applied_tid, applied_until, objects, inrefs,
+		       unreachable, unreachable_bytes, within_grace, within_grace_bytes,
+		       doomed, blob_removals, problems, blocking_problems, bytes, verified_since,
+		       (SELECT relpack.tid_to_time(max(tid)) FROM relpack.stored()), coalesce(relpack.tids_ahead(), ''),
+		       CASE
+		       WHEN EXISTS (SELECT FROM relpack.missing_trigger()) THEN
+		           (SELECT 'triggers of relpack are missing or disabled: ' || string_agg(name, ', ' ORDER BY name) FROM relpack.missing_trigger() AS gone (name))
+		           || '. Run "relpack migrate up": it installs them again'
+		       WHEN graph IN ('current', 'doubtful') AND NOT EXISTS (SELECT FROM relpack.stored() WHERE zoid = 0) THEN
+		           'the storage has no root object (zoid 0). Restore object 0 from a backup'
+		       ELSE ''
+		       END
+		FROM relpack.status()`).
+		Scan(&g.State, &g.Doubt, &g.AppliedTid, &g.AppliedUntil, &g.Objects, &g.References,
+			&unreachable, &unreachableBytes, &grace, &graceBytes,
+			&g.Doomed, &g.BlobRemovals, &g.ProblemCount, &g.BlockingCount, &g.Bytes, &g.VerifiedSince, &g.LastTransaction, &g.Ahead, &g.Refusal); err != nil {
+		return nil, err
+	}
+	if unreachable != nil {
+		g.Unreachable, g.WithinGrace = &figures.Count{Objects: *unreachable, Bytes: *unreachableBytes}, &figures.Count{Objects: *grace, Bytes: *graceBytes}
+		if err := collect(ctx, tx, &g.ByClass,
+			"SELECT class, objects, bytes FROM relpack.garbage_by_class LIMIT $1", named); err != nil {
+			return nil, err
+		}
+	}
+	return g, g.readInventory(ctx, tx)
+}
+
+func (g *Graph) readInventory(ctx context.Context, tx pgx.Tx) (err error) {
+	if g.Damage, err = inventory.ReadDamage(ctx, tx); err != nil {
+		return err
+	}
+	if g.Problems, err = inventory.ReadProblems(ctx, tx, named); err != nil {
+		return err
+	}
+	if g.HeldBack, g.SetAside, err = inventory.ReadSetAside(ctx, tx, named); err != nil {
+		return err
+	}
+	if g.Foreign, _, err = inventory.ReadForeign(ctx, tx); err != nil {
+		return err
+	}
+	if g.ReferredBy, err = inventory.ReadReferrers(ctx, tx); err != nil {
+		return err
+	}
+	if g.MissingIndex, err = inventory.MissingIndex(ctx, tx); err != nil {
+		return err
+	}
+	if g.Leftovers, err = inventory.ReadLeftovers(ctx, tx, 0); err != nil {
+		return err
+	}
+	return g.readSessions(ctx, tx)
+}
+
+// readSessions reads what no build locks.
+func (g *Graph) readSessions(ctx context.Context, tx pgx.Tx) error {
+	return errors.Join(g.readRuns(ctx, tx), g.readPacker(ctx, tx), g.readWritersLock(ctx, tx))
+}
+
+// readBusyGraph reads tables that no build locks.
+func readBusyGraph(ctx context.Context, tx pgx.Tx) (*Graph, error) {
+	g := &Graph{Busy: true, Damage: inventory.NoDamage()}
+	err := tx.QueryRow(ctx, "SELECT graph FROM relpack.storage").Scan(&g.State)
+	if err == nil {
+		err = g.readSessions(ctx, tx)
+	}
+	return g, err
+}
+
+func (g *Graph) readPacker(ctx context.Context, tx pgx.Tx) error {
+	var p Packer
+	switch err := tx.QueryRow(ctx,
+		"SELECT pid, coalesce(application, ''), since FROM relpack.pack_lock_holder() LIMIT 1").
+		Scan(&p.Pid, &p.Application, &p.Since); {
+	case err == nil:
+		g.Packer = &p
+	case !errors.Is(err, pgx.ErrNoRows):
+		return err
+	}
+	return nil
+}
+
+func (g *Graph) readWritersLock(ctx context.Context, tx pgx.Tx) error {
+	return collect(ctx, tx, &g.WritersLock, `
+		SELECT pid, coalesce(application, ''), coalesce(username, '')::text, exclusive, xact_start
+		FROM relpack.writer
+		WHERE CASE
+		      WHEN exclusive THEN pid NOT IN (SELECT pid FROM relpack.pack_lock_holder())
+		      ELSE state = 'idle' OR clock_timestamp() - xact_start > interval '1 minute'
+		      END
+		ORDER BY exclusive DESC, xact_start
+		LIMIT $1`, named)
+}
+
+func (g *Graph) readRuns(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, `
+		SELECT started, finished, outcome, days, scanned, deleted, deleted_bytes, blob_files, blob_bytes, message
+		FROM relpack.run
+		ORDER BY id DESC
+		LIMIT $1`, named)
+	if err != nil {
+		return err
+	}
+	g.Runs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Run, error) {
+		var r Run
+		err := row.Scan(&r.Started, &r.Finished, &r.Outcome, &r.Days, &r.Scanned,
+			&r.Deleted.Objects, &r.Deleted.Bytes, &r.BlobFiles, &r.BlobBytes, &r.Message)
+		return r, err
+	})
+	return err
+}
+
+// collect reads rows whose columns are the fields of T.
+func collect[T any](ctx context.Context, tx pgx.Tx, into *[]T, sql string, args ...any) error {
+	rows, err := tx.Query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	*into, err = pgx.CollectRows(rows, pgx.RowToStructByPos[T])
+	return err
+}

@@ -1,0 +1,210 @@
+package status
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"relpack/runner/figures"
+	"relpack/runner/inventory"
+)
+
+// graphStates say in words what relpack.storage.graph says.
+var graphStates = map[string]string{
+	"none":      `not built: the first "relpack pack" builds it`,
+	"scanning":  "being built: the states are read",
+	"indexing":  "being built: the references are indexed",
+	"marking":   "being built: the objects are walked from the root",
+	"filling":   "being built: the objects are filled in",
+	"finishing": "being built: the last step",
+	"reshaping": "all parents are being chosen again",
+	"doubtful":  "not trusted",
+	"current":   "describes the storage",
+}
+
+// Write prints the status for people.
+func (r *Report) Write(w io.Writer) error {
+	s := figures.NewSheet(w, r.Storage)
+	found := r.Found
+	if r.Standby {
+		found += ", on a standby"
+	}
+	s.Line("database", "%s: %s, PostgreSQL %s", r.Database, found, r.Server)
+	if r.Installed {
+		s.Line("relpack", "schema version %d", r.Version)
+	} else {
+		s.Line("relpack", "not installed")
+	}
+	if r.Advice != "" {
+		s.Line("", "%s", r.Advice)
+	}
+	for i, warning := range r.Warnings {
+		s.Line(figures.Once("warning", i), "%s", warning)
+	}
+	if r.Graph != nil {
+		r.Graph.write(s.Line, time.Now())
+	}
+	return s.Flush()
+}
+
+func (g *Graph) write(line figures.LineWriter, now time.Time) {
+	g.writeState(line, now)
+	if g.Busy {
+		line("", "a build step has the tables locked: try again shortly")
+		g.writeRuns(line)
+		return
+	}
+	line("objects", "%s, with %s references", humanize.Comma(g.Objects), humanize.Comma(g.References))
+	line("relpack's tables", "%s", figures.Size(g.Bytes))
+	g.writeUnreachable(line)
+	if g.Doomed > 0 {
+		line("chosen", "%s objects for deletion, by the last pack or dry run", humanize.Comma(g.Doomed))
+	}
+	if g.BlobRemovals > 0 {
+		line("blob files", "those of %s wait to be removed", figures.Plural(g.BlobRemovals, "blob"))
+	}
+	missing, dangling := g.Damage.Lines()
+	if missing != "" {
+		line("missing", "%s", missing)
+	}
+	if dangling != "" {
+		line("dangling", "%s", dangling)
+	}
+	g.writeProblems(line)
+	for i, s := range g.SetAside {
+		line(figures.Once("set aside", i), "zoid %d can't be deleted: %s. %s", s.Zoid, s.Reason, s.Remedy)
+	}
+	if more := g.HeldBack.Objects - int64(len(g.SetAside)); more > 0 {
+		line("", "and %s more in relpack.set_aside", humanize.Comma(more))
+	}
+	for i, f := range g.Foreign {
+		line(figures.Once("other databases", i), "%s", f)
+	}
+	for i, by := range g.ReferredBy {
+		line(figures.Once("referred to", i), "%s%s", by, by.Consequence())
+	}
+	if g.MissingIndex != "" {
+		line("missing index", "%s%s", inventory.SlowWithoutIndex, g.MissingIndex)
+	}
+	g.writeRuns(line)
+	for i, l := range g.Leftovers {
+		line(figures.Once("leftovers", i), "%s", l)
+	}
+}
+
+func (g *Graph) writeState(line figures.LineWriter, now time.Time) {
+	text := graphStates[g.State]
+	if text == "" {
+		text = g.State
+	}
+	switch {
+	case g.Refusal != "":
+		text = "not trusted: " + g.Refusal
+	case g.Doubt != nil:
+		text = "not trusted: " + *g.Doubt + "; the next pack compares it with the storage"
+	}
+	line("graph", "%s", text)
+	if g.AppliedUntil != nil && (g.State == "current" || g.State == "doubtful") {
+		line("up to", "%s", figures.Moment(*g.AppliedUntil, now))
+	}
+	if g.LastTransaction != nil {
+		line("last transaction", "%s", figures.Moment(*g.LastTransaction, now))
+	}
+	if g.Ahead != "" {
+		line("", "%s", g.Ahead)
+	}
+	if g.State == "current" {
+		line("verified", "%s", inventory.VerifiedText(g.VerifiedSince, now))
+	}
+}
+
+func (g *Graph) writeUnreachable(line figures.LineWriter) {
+	switch {
+	case g.Unreachable == nil:
+		line("unreachable", "not known yet")
+		return
+	case g.WithinGrace.Objects > 0:
+		line("unreachable", "%s; within the grace of a day: %s", g.Unreachable, g.WithinGrace)
+	default:
+		line("unreachable", "%s", g.Unreachable)
+	}
+	for i, c := range g.ByClass {
+		line(figures.Once("by class", i), "%s", c)
+	}
+}
+
+func (g *Graph) writeProblems(line figures.LineWriter) {
+	if g.ProblemCount == 0 {
+		return
+	}
+	text := fmt.Sprintf("%s could not be decoded, or have no state", figures.Plural(g.ProblemCount, "object"))
+	if g.BlockingCount > 0 {
+		keep := "keep"
+		if g.BlockingCount == 1 {
+			keep = "keeps"
+		}
+		text += fmt.Sprintf("; %s of them %s relpack from deleting", humanize.Comma(g.BlockingCount), keep)
+	}
+	line("problems", "%s", text)
+	for _, p := range g.Problems {
+		line("", "zoid %d (%s): %s", p.Zoid, p.Kind, p.Detail)
+	}
+	if more := g.ProblemCount - int64(len(g.Problems)); more > 0 {
+		line("", "and %s more in relpack.problem", humanize.Comma(more))
+	}
+}
+
+func (g *Graph) writeRuns(line figures.LineWriter) {
+	if p := g.Packer; p != nil {
+		line("at work", "pid %d, application %q", p.Pid, p.Application)
+	}
+	for i, h := range g.WritersLock {
+		line(figures.Once("writers' lock", i), "%s", h)
+	}
+	for i, r := range g.Runs {
+		line(figures.Once("last packs", i), "%s", r.describe(g.Packer != nil && i == 0))
+	}
+}
+
+// String says who it is, and what comes of it.
+func (h LockHolder) String() string {
+	who := fmt.Sprintf("application %q of role %s", h.Application, h.Username)
+	if h.Pid != nil {
+		who = fmt.Sprintf("pid %d, ", *h.Pid) + who
+	}
+	if h.Exclusive {
+		return who + ", holds it exclusively: nobody can write to the storage until that ends"
+	}
+	if h.Since == nil {
+		return who + ", holds it: relpack can't delete until that ends"
+	}
+	return fmt.Sprintf("%s, has held it since %s: relpack can't delete until that ends", who, figures.Clock(*h.Since))
+}
+
+// describe tells of one run. A run that never came to its end still counts as
+// running in the database.
+func (r Run) describe(mayRun bool) string {
+	text := figures.Clock(r.Started) + "  " + strings.ReplaceAll(r.Outcome, "_", " ")
+	if r.Outcome == "running" && !mayRun {
+		text = figures.Clock(r.Started) + "  did not finish"
+	}
+	if r.Finished != nil {
+		text += fmt.Sprintf(" in %s", figures.Seconds(r.Finished.Sub(r.Started).Seconds()))
+	}
+	if r.Scanned > 0 {
+		text += ", read " + figures.Plural(r.Scanned, "state")
+	}
+	if r.Deleted.Objects > 0 {
+		text += fmt.Sprintf(", deleted %s", r.Deleted)
+	}
+	if r.BlobFiles > 0 {
+		text += fmt.Sprintf(", removed %s, %s", figures.Plural(r.BlobFiles, "blob file"), figures.Size(r.BlobBytes))
+	}
+	if r.Message != nil {
+		text += ": " + strings.TrimPrefix(strings.TrimSpace(*r.Message), r.Outcome+". ")
+	}
+	return text
+}
