@@ -3,7 +3,6 @@ package pickle
 import (
 	"bytes"
 	"compress/zlib"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -12,8 +11,21 @@ import (
 // is decompressed. A longer one is Opaque.
 const MaxUnpacked = 256 << 20
 
+// Unpack returns the pickles of a record: the record itself, or what
+// zc.zlibstorage compressed, which may have so many bytes at most. The error is
+// an [*Error].
+func Unpack(record []byte, most int) ([]byte, error) {
+	u := unpacker{most: min(most, MaxUnpacked)}
+	data, err := u.unpack(record)
+	if err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
 // unpacker undoes the wrapping of a record.
 type unpacker struct {
+	most   int // bytes of what was compressed; 0: MaxUnpacked
 	source bytes.Reader
 	stream io.ReadCloser // with zlib.Resetter
 	buf    []byte
@@ -56,11 +68,15 @@ func (u *unpacker) inflate(packed []byte) (err error) {
 		return err
 	}
 	u.buf = u.buf[:0]
+	most := u.most
+	if most == 0 {
+		most = MaxUnpacked
+	}
 	for {
 		if len(u.buf) == cap(u.buf) {
 			// deflate shrinks to a thousandth at best: a small record never
 			// makes for a large buffer before the bytes are really there.
-			size := min(max(4<<10, 2*cap(u.buf)), MaxUnpacked+1)
+			size := min(max(4<<10, 2*cap(u.buf)), most+1)
 			bigger := make([]byte, len(u.buf), size)
 			copy(bigger, u.buf)
 			u.buf = bigger
@@ -72,9 +88,9 @@ func (u *unpacker) inflate(packed []byte) (err error) {
 			return nil
 		case err != nil:
 			return err
-		case len(u.buf) > MaxUnpacked:
+		case len(u.buf) > most:
 			u.buf = nil
-			return errors.New("more than 256 MiB")
+			return fmt.Errorf("more than %d MiB", most>>20)
 		}
 	}
 }
