@@ -762,6 +762,34 @@ COMMENT ON FUNCTION relpack.begin_reshape(text) IS
     'Step of relpack.reach(): has relpack.reshape() choose the parents of all objects.';
 -- +goose StatementEnd
 
+-- sql/being_changed.sql
+-- +goose StatementBegin
+-- Whoever asks what is alive, from psql or by "relpack why", asks this first: in
+-- the same snapshot.
+CREATE OR REPLACE FUNCTION relpack.being_changed()
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN storage.graph = 'none'
+            THEN 'the graph is not built yet'
+        WHEN storage.graph = 'reshaping'
+            THEN 'the graph is being changed: new parents are being chosen for all objects'
+        WHEN storage.graph NOT IN ('current', 'doubtful')
+            THEN 'the graph is being changed: it is being built'
+        WHEN storage.resettle OR EXISTS (SELECT FROM relpack.suspect)
+            THEN 'the graph is being changed: the reachability of some objects is not settled yet'
+        END
+    FROM relpack.storage;
+$$;
+
+COMMENT ON FUNCTION relpack.being_changed() IS
+    'Why nobody can tell at the moment which objects are reachable: the graph is not built, is being built, or a pack '
+    'is at work on it or was interrupted. NULL: it is settled.';
+-- +goose StatementEnd
+
 -- sql/blobs_in_database.sql
 -- +goose StatementBegin
 -- A configuration that says nothing of shared-blob-dir leaves open where blobs
@@ -2712,6 +2740,66 @@ $$;
 
 COMMENT ON FUNCTION relpack.guard_graph() IS
     'Trigger function: refuses DELETE and TRUNCATE of relpack''s tables to everybody but the session that holds the pack lock.';
+-- +goose StatementEnd
+
+-- sql/hangs_with.sql
+-- +goose StatementBegin
+-- Referrers of garbage are garbage, or it would not be any: the walk up meets no
+-- other object. UNION keeps each once; LIMIT ends it.
+CREATE OR REPLACE FUNCTION relpack.hangs_with(
+    start bigint, most integer DEFAULT 100000,
+    OUT objects bigint, OUT bytes bigint, OUT deletable_after timestamptz, OUT complete boolean)
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+BEGIN
+    WITH RECURSIVE above AS (
+        SELECT object.zoid
+        FROM relpack.object
+        WHERE object.zoid = start AND object.parent IS NULL
+        UNION
+        SELECT referrer.zoid
+        FROM above
+        CROSS JOIN LATERAL (
+            SELECT object_inref.inref
+            FROM relpack.object_inref
+            WHERE object_inref.zoid = above.zoid
+            OFFSET 0
+        ) AS edge
+        CROSS JOIN LATERAL (
+            SELECT object.zoid
+            FROM relpack.object
+            WHERE object.zoid = edge.inref AND object.parent IS NULL
+            OFFSET 0
+        ) AS referrer
+    )
+    SELECT count(*), coalesce(sum(object.size), 0),
+           relpack.tid_to_time(max(coalesce(object.detached_tid, object.tid))) + interval '1 day',
+           count(*) <= most
+    INTO objects, bytes, deletable_after, complete
+    FROM (SELECT above.zoid FROM above LIMIT most::bigint + 1) AS met
+    CROSS JOIN LATERAL (
+        SELECT object.size, object.detached_tid, object.tid
+        FROM relpack.object
+        WHERE object.zoid = met.zoid
+        OFFSET 0
+    ) AS object;
+    objects := least(objects, most);
+    IF NOT complete THEN
+        deletable_after := NULL;
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.hangs_with(bigint, integer) IS
+    'Of an unreachable object: how many unreachable objects refer to it, directly or through others, itself included, '
+    'and their bytes. deletable_after: from when a pack with the default grace of one day deletes it: all of these '
+    'must be beyond it. complete: false where there are more than "most"; then nobody knows from when.';
 -- +goose StatementEnd
 
 -- sql/held_by.sql
@@ -6574,6 +6662,40 @@ COMMENT ON FUNCTION relpack.try_writers_lock(interval, boolean) IS
     'False: some transaction is writing to object_state all the time; relpack.writer shows them.';
 -- +goose StatementEnd
 
+-- sql/unapplied.sql
+-- +goose StatementBegin
+-- Events and pending objects are few as a rule; commits are found by RelStorage's
+-- own index on object_state (tid).
+CREATE OR REPLACE FUNCTION relpack.unapplied()
+RETURNS SETOF bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    v_applied bigint := (SELECT storage.applied_tid FROM relpack.storage);
+BEGIN
+    RETURN QUERY
+    SELECT stored.zoid
+    FROM relpack.stored()
+    WHERE stored.tid > v_applied
+    UNION
+    SELECT write_event.zoid
+    FROM relpack.write_event
+    WHERE write_event.zoid IS NOT NULL
+    UNION
+    SELECT pending.zoid
+    FROM relpack.pending;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.unapplied() IS
+    'Objects that were written, restored or deleted since the graph was brought up to date: what the next pack reads. '
+    'After a TRUNCATE of object_state more may have changed: see relpack.write_event.';
+-- +goose StatementEnd
+
 -- sql/verify.sql
 -- +goose StatementBegin
 -- Proves, in one snapshot, what relpack believes of the storage. Nothing is
@@ -7706,6 +7828,7 @@ DROP FUNCTION relpack."verify_graph";
 DROP FUNCTION relpack."verify_foreign";
 DROP FUNCTION relpack."verify_blobs";
 DROP FUNCTION relpack."verify";
+DROP FUNCTION relpack."unapplied";
 DROP FUNCTION relpack."try_writers_lock";
 DROP FUNCTION relpack."try_pack_lock";
 DROP FUNCTION relpack."trigger_write";
@@ -7791,6 +7914,7 @@ DROP FUNCTION relpack."in_the_way";
 DROP FUNCTION relpack."hold_missing";
 DROP FUNCTION relpack."highest_zoid";
 DROP FUNCTION relpack."held_by";
+DROP FUNCTION relpack."hangs_with";
 DROP FUNCTION relpack."guard_graph";
 DROP FUNCTION relpack."graph_lost";
 DROP FUNCTION relpack."graph_identity";
@@ -7833,6 +7957,7 @@ DROP FUNCTION relpack."blobs_removed";
 DROP FUNCTION relpack."blobs_not_found";
 DROP FUNCTION relpack."blobs_next";
 DROP FUNCTION relpack."blobs_in_database";
+DROP FUNCTION relpack."being_changed";
 DROP FUNCTION relpack."begin_reshape";
 DROP FUNCTION relpack."audit_whole";
 DROP FUNCTION relpack."audit_tree";

@@ -28,6 +28,7 @@ type grammar struct {
 	Migrate migrateCommand `cmd:"" help:"Install relpack in a database, update or remove it."`
 	Verify  verifyCommand  `cmd:"" help:"Check the graph against every stored object; --repair fixes it."`
 	Status  statusCommand  `cmd:"" help:"Show what relpack knows about a storage."`
+	Why     whyCommand     `cmd:"" help:"Tell why an object is alive, or since when it is garbage."`
 
 	Version kong.VersionFlag `help:"Show the version of relpack and of Go."`
 }

@@ -215,9 +215,26 @@ func (d *Database) CheckStorage() error {
 	if err := d.CheckSession(); err != nil {
 		return err
 	}
-	switch {
-	case d.Standby:
+	if d.Standby {
 		return fault.Refuse("Name the primary", "the server is a standby (read-only)")
+	}
+	if err := d.CheckReadable(); err != nil {
+		return err
+	}
+	if d.publisher != "" {
+		return fault.Refuse("Publish with FOR TABLES IN SCHEMA public instead",
+			"the publication %s of database %s includes relpack's tables, which stops its subscribers", quoteName(d.publisher), d.Name)
+	}
+	return nil
+}
+
+// CheckReadable refuses databases without a storage that relpack can look at. A
+// standby has one.
+func (d *Database) CheckReadable() error {
+	if err := d.CheckSession(); err != nil {
+		return err
+	}
+	switch {
 	case !d.Storage && len(d.elsewhere) > 0:
 		return fault.Refuse("RelStorage's tables have to be in public",
 			"database %s has its table object_state in schema %s and none in public", d.Name, strings.Join(d.elsewhere, ", "))
@@ -247,9 +264,6 @@ func (d *Database) CheckStorage() error {
 		return d.odd()
 	case d.hollow():
 		return fault.Refuse(restoredEmpty, "the schema relpack of database %s was restored without its data", d.Name)
-	case d.publisher != "":
-		return fault.Refuse("Publish with FOR TABLES IN SCHEMA public instead",
-			"the publication %s of database %s includes relpack's tables, which stops its subscribers", quoteName(d.publisher), d.Name)
 	}
 	return nil
 }

@@ -180,4 +180,5 @@ const statusGrants = "Let its owner run: " +
 	"GRANT SELECT ON public.object_state TO %[1]s; " +
 	"GRANT EXECUTE ON FUNCTION relpack.status, relpack.doubt, " +
 	"relpack.trigger_identity, relpack.missing_trigger, relpack.column_identity, relpack.graph_identity, " +
-	"relpack.tid_to_time, relpack.time_to_tid, relpack.tids_ahead, relpack.pack_lock_holder, relpack.lock_protocol, relpack.stored TO %[1]s;"
+	"relpack.tid_to_time, relpack.time_to_tid, relpack.tids_ahead, relpack.pack_lock_holder, relpack.lock_protocol, relpack.stored, " +
+	"relpack.being_changed, relpack.unapplied, relpack.path_to_root, relpack.hangs_with TO %[1]s;"

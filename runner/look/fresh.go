@@ -1,0 +1,174 @@
+package look
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/pickle"
+	"relpack/runner/record"
+)
+
+// What was written since the last pack is kept in memory up to these numbers.
+const (
+	maxFresh     = 100_000
+	maxFreshRefs = 500_000
+)
+
+// fresh is what was written since the graph was brought up to date.
+type fresh struct {
+	refs map[int64][]int64 // of each such object; nil: it is not stored any more, or can't be decoded
+	by   map[int64][]int64 // who of them refers to an object
+	// revives is set when one of them refers to what the graph calls unreachable.
+	revives bool
+}
+
+// has tells whether the graph's references of an object are outdated.
+func (f *fresh) has(zoid int64) bool {
+	_, known := f.refs[zoid]
+	return known
+}
+
+// readFresh reads what the next pack would.
+func (g *Graph) readFresh(ctx context.Context) error {
+	g.fresh = fresh{refs: map[int64][]int64{}, by: map[int64][]int64{}}
+	var truncated bool
+	if err := g.tx.QueryRow(ctx, `SELECT count(*), EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
+		FROM (SELECT FROM relpack.unapplied() LIMIT $1) AS few`, maxFresh+1).Scan(&g.Fresh, &truncated); err != nil {
+		return fmt.Errorf("look what was written since the last pack: %w", err)
+	}
+	switch {
+	case truncated:
+		g.Uncertain = "object_state was emptied since the last pack" + packFirst
+		return nil
+	case g.Fresh > maxFresh:
+		g.tooFresh()
+		return nil
+	case g.Fresh == 0:
+		return nil
+	}
+	g.progress.Phase("read what is new", "objects", g.Fresh)
+	defer g.progress.End()
+	return g.decodeFresh(ctx)
+}
+
+func (g *Graph) tooFresh() {
+	g.Uncertain = fmt.Sprintf("more was written since the last pack than is read for an answer (%d objects)", maxFresh) + packFirst
+	g.fresh = fresh{}
+}
+
+func (g *Graph) decodeFresh(ctx context.Context) error {
+	var scanner pickle.Scanner
+	var gone []int64
+	refs := 0
+	err := record.CopyQuery(ctx, g.conn, `SELECT fresh.zoid, stored.tid, stored.state
+		FROM relpack.unapplied() AS fresh (zoid)
+		LEFT JOIN LATERAL (SELECT tid, state FROM relpack.stored() WHERE stored.zoid = fresh.zoid OFFSET 0) AS stored ON true`,
+		func(row record.Row) error {
+			g.progress.Add(1)
+			if row.Tid == 0 {
+				gone = append(gone, row.Zoid)
+			}
+			g.fresh.refs[row.Zoid] = nil
+			if len(row.State) == 0 || refs > maxFreshRefs {
+				return nil
+			}
+			if err := scanner.Scan(row.State); err != nil {
+				g.Uncertain = fmt.Sprintf("zoid %d was written since the last pack and can't be decoded (%v): what it refers to is unknown", row.Zoid, err)
+				return nil
+			}
+			refs += len(scanner.Refs())
+			g.fresh.refs[row.Zoid] = slices.Clone(scanner.Refs())
+			return nil
+		})
+	if err != nil {
+		return fmt.Errorf("read what was written since the last pack: %w", err)
+	}
+	if refs > maxFreshRefs {
+		g.tooFresh()
+		return nil
+	}
+	if err := g.keepHoles(ctx, gone); err != nil {
+		return err
+	}
+	for zoid, targets := range g.fresh.refs {
+		for _, to := range targets {
+			g.fresh.by[to] = append(g.fresh.by[to], zoid)
+		}
+	}
+	targets := make([]int64, 0, len(g.fresh.by))
+	for to := range g.fresh.by {
+		targets = append(targets, to)
+	}
+	if err := g.tx.QueryRow(ctx, `SELECT EXISTS (
+			SELECT
+			FROM unnest($1::bigint[]) AS target (zoid)
+			CROSS JOIN LATERAL (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND object.parent IS NULL OFFSET 0) AS dead)`,
+		targets).Scan(&g.fresh.revives); err != nil {
+		return fmt.Errorf("look whether garbage was attached again: %w", err)
+	}
+	return nil
+}
+
+// keepHoles leaves rows that vanished their references, if a live object refers to
+// them: so does the next pack, which takes nothing that hangs on them for garbage.
+func (g *Graph) keepHoles(ctx context.Context, gone []int64) error {
+	rows, err := g.tx.Query(ctx, `
+		SELECT object.zoid
+		FROM unnest($1::bigint[]) AS gone (zoid)
+		CROSS JOIN LATERAL (
+		    SELECT object.zoid FROM relpack.object WHERE object.zoid = gone.zoid AND object.parent IS NOT NULL OFFSET 0
+		) AS object`, gone)
+	if err != nil {
+		return fmt.Errorf("look which rows vanished: %w", err)
+	}
+	holes, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	for _, zoid := range holes {
+		delete(g.fresh.refs, zoid)
+	}
+	return err
+}
+
+// An edge is a reference.
+type edge struct{ from, to int64 }
+
+// referrers are the references that lead to objects, as they are now; at most so
+// many.
+func (g *Graph) referrers(ctx context.Context, zoids []int64, most int) ([]edge, error) {
+	var edges []edge
+	for _, zoid := range zoids {
+		for _, from := range g.fresh.by[zoid] {
+			edges = append(edges, edge{from, zoid})
+		}
+	}
+	rows, err := g.tx.Query(ctx, `
+		SELECT edge.inref, edge.zoid
+		FROM unnest($1::bigint[]) AS target (zoid)
+		CROSS JOIN LATERAL (
+		    SELECT object_inref.inref, object_inref.zoid
+		    FROM relpack.object_inref
+		    WHERE object_inref.zoid = target.zoid
+		    ORDER BY object_inref.inref
+		    LIMIT $2
+		) AS edge
+		LIMIT $2`, zoids, most)
+	if err != nil {
+		return nil, err
+	}
+	var e edge
+	_, err = pgx.ForEachRow(rows, []any{&e.from, &e.to}, func() error {
+		if !g.fresh.has(e.from) {
+			edges = append(edges, e)
+		}
+		return nil
+	})
+	return edges, err
+}
+
+// holds tells whether an object refers to another, as far as the graph says that it
+// did when it was last read.
+func (g *Graph) holds(from, to int64) bool {
+	return !g.fresh.has(from) || slices.Contains(g.fresh.refs[from], to)
+}

@@ -1,0 +1,178 @@
+package look
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"relpack/runner/fault"
+	"relpack/runner/progress"
+	"relpack/runner/schema"
+	"relpack/runner/session"
+	"relpack/runner/target"
+)
+
+// A Graph is the graph of one storage, as of one moment.
+type Graph struct {
+	// UpTo is the last transaction that the graph knows of; nil: none.
+	UpTo *time.Time
+	// Fresh is how many objects were written since.
+	Fresh int64
+	// Uncertain says why what looks unreachable may be alive, and what to do; "" if
+	// it is not.
+	Uncertain string
+
+	conn     *pgx.Conn
+	database *schema.Database
+	tx       pgx.Tx
+	progress progress.Meter
+	fresh    fresh
+	parents  map[int64]int64 // as recorded, of what was climbed from
+	alive    map[int64]bool  // whether following parents leads to the root
+	records  recordCache
+	names    map[[2]int64]Name
+}
+
+// Open opens the graph of a storage for a purpose, which its session is named
+// after. files are the migrations that this relpack knows.
+func Open(ctx context.Context, t target.Target, purpose string, files fs.FS, meter progress.Meter, log *slog.Logger) (*Graph, error) {
+	if t.Foreign {
+		return nil, t.Migratable()
+	}
+	conn, err := session.Open(ctx, t, purpose, log)
+	if err != nil {
+		return nil, err
+	}
+	if meter == nil {
+		meter = progress.Silent{}
+	}
+	g := &Graph{conn: conn, progress: meter, parents: map[int64]int64{}, alive: map[int64]bool{}, names: map[[2]int64]Name{}}
+	if err := g.open(ctx, t, files); err != nil {
+		g.Close()
+		return nil, g.Explain(err)
+	}
+	return g, nil
+}
+
+// Close ends the session.
+func (g *Graph) Close() {
+	session.Close(g.conn)
+}
+
+func (g *Graph) open(ctx context.Context, t target.Target, files fs.FS) error {
+	d, err := schema.LookAt(ctx, g.conn)
+	if err != nil {
+		return err
+	}
+	g.database = d
+	for _, check := range []func() error{
+		func() error { return d.CheckAgrees(t) },
+		d.CheckReadable,
+		func() error {
+			if d.Versioned && !d.MayLook {
+				return d.MayNotLook("may not read the schema relpack")
+			}
+			return d.CheckVersion(ctx, g.conn, files)
+		},
+	} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	if g.tx, err = g.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}); err != nil {
+		return err
+	}
+	if err := g.lock(ctx); err != nil {
+		return err
+	}
+	if err := g.lookAtGraph(ctx); err != nil {
+		return err
+	}
+	return g.readFresh(ctx)
+}
+
+// lock keeps the tables as they are: a snapshot that is older than a TRUNCATE
+// shows them empty. No statement of this one transaction has a snapshot before.
+func (g *Graph) lock(ctx context.Context) error {
+	_, err := g.tx.Exec(ctx, `SET LOCAL lock_timeout = '5s';
+		LOCK TABLE public.object_state, relpack.storage, relpack.object, relpack.object_inref, relpack.class,
+		    relpack.suspect, relpack.missing, relpack.dangling, relpack.problem, relpack.foreign_reference,
+		    relpack.pending, relpack.write_event
+		IN ACCESS SHARE MODE`)
+	if fault.IsState(err, "55P03") { // lock_not_available
+		return changing("the graph is being changed: somebody has a table locked")
+	}
+	return err
+}
+
+// changing is the refusal while a pack is at work.
+func changing(why string) error {
+	return &fault.Error{Code: fault.ExitFailure, Err: errors.New(why),
+		Hint: `Try again when the pack has ended; if none is running, run "relpack pack --dry-run"`}
+}
+
+func (g *Graph) lookAtGraph(ctx context.Context) error {
+	var why, doubt string
+	if err := g.tx.QueryRow(ctx, `
+		SELECT coalesce(relpack.being_changed(), ''), coalesce(relpack.doubt(), ''),
+		       relpack.tid_to_time(nullif(applied_tid, 0))
+		FROM relpack.storage`).Scan(&why, &doubt, &g.UpTo); err != nil {
+		return fmt.Errorf("read relpack.storage: %w", err)
+	}
+	if why == "the graph is not built yet" {
+		return &fault.Error{Code: fault.ExitFailure, Err: errors.New(why), Hint: `Run "relpack pack --dry-run": it builds the graph and deletes nothing`}
+	}
+	if why != "" {
+		return changing(why)
+	}
+	if doubt != "" {
+		g.Uncertain = "the graph may not match the storage: " + doubt + packFirst
+		return nil
+	}
+	// Nobody knows what these refer to.
+	if err := g.tx.QueryRow(ctx, `
+		SELECT coalesce(
+		    (SELECT format('reachable objects can''t be decoded, zoid %s for instance, and what they refer to is unknown: '
+		                   'restore them, or cut them off', min(problem.zoid))
+		     FROM relpack.problem
+		     JOIN relpack.object ON object.zoid = problem.zoid
+		     WHERE problem.blocks AND object.parent IS NOT NULL
+		     HAVING count(*) > 0),
+		    (SELECT format('objects of %s refer to this storage, or may: what they refer to is alive, too', min(holder))
+		     FROM relpack.referred_by
+		     WHERE refs > 0 OR unreadable > 0 OR looked IS NULL
+		     HAVING count(*) > 0),
+		    '')`).Scan(&g.Uncertain); err != nil {
+		return fmt.Errorf("read relpack.problem and relpack.referred_by: %w", err)
+	}
+	return nil
+}
+
+const packFirst = `: run "relpack pack --dry-run"`
+
+// Explain says what to do about errors that a role, a pack or the server's standby
+// causes.
+func (g *Graph) Explain(err error) error {
+	var server *pgconn.PgError
+	switch {
+	case err == nil:
+		return nil
+	case fault.ExitCode(err) == fault.ExitInterrupted:
+		return &fault.Error{Code: fault.ExitInterrupted, Err: errors.New("interrupted")}
+	case errors.As(err, &server) && server.Code == "42501" && g.database != nil: // insufficient_privilege
+		return g.database.MayNotLook("got " + server.Message)
+	case fault.IsState(err, "40001"): // serialization_failure: the standby had to go on
+		return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("the standby has removed rows that were being read: %s", fault.Message(err)),
+			Hint: "Try again, on the primary where it happens often"}
+	}
+	return err
+}
+
+// Progress is told how far a search is.
+func (g *Graph) Progress() progress.Meter { return g.progress }

@@ -1,0 +1,145 @@
+package look
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/naming"
+	"relpack/runner/pickle/tree"
+)
+
+// maxState is how long a state may be that is read for the names in it.
+const maxState = 16 << 20
+
+// recordCache keeps the last records that were read.
+type recordCache struct {
+	records map[int64]tree.Record
+	bytes   int
+}
+
+// How many records are kept, and how many bytes of states.
+const (
+	cachedRecords = 200
+	cachedBytes   = 1 << 20
+)
+
+// Record reads and decodes an object's state, as far as that goes: one that is not
+// stored, is too long or can't be decoded has an empty record.
+func (g *Graph) Record(ctx context.Context, zoid int64) (tree.Record, error) {
+	if r, known := g.records.records[zoid]; known {
+		return r, nil
+	}
+	var state []byte
+	err := g.tx.QueryRow(ctx, "SELECT state FROM relpack.stored() WHERE zoid = $1 AND octet_length(state) <= $2", zoid, maxState).Scan(&state)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return tree.Record{}, fmt.Errorf("read zoid %d: %w", zoid, err)
+	}
+	var r tree.Record
+	if len(state) > 0 {
+		r, _ = tree.Read(state)
+	}
+	if len(g.records.records) >= cachedRecords || g.records.bytes > cachedBytes {
+		g.records = recordCache{}
+	}
+	if g.records.records == nil {
+		g.records.records = map[int64]tree.Record{}
+	}
+	g.records.records[zoid] = r
+	g.records.bytes += len(state)
+	return r, nil
+}
+
+// A Name is how an object holds another.
+type Name struct {
+	Name   string `json:"name"`             // continues the holder's own: ".title", "['news']"; "" where it can't be told
+	Inner  bool   `json:"inner,omitempty"`  // between parts of a BTree, which have no name
+	Places int    `json:"places,omitempty"` // in how many places the holder has it
+	Up     bool   `json:"up,omitempty"`     // it says who holds the holder, as __parent__ does
+}
+
+// maxNames bounds the names that are kept.
+const maxNames = 10_000
+
+// NameOf tells under which name one object holds another.
+func (g *Graph) NameOf(ctx context.Context, holder, zoid int64) (Name, error) {
+	key := [2]int64{holder, zoid}
+	if name, known := g.names[key]; known {
+		return name, nil
+	}
+	r, err := g.Record(ctx, holder)
+	if err != nil {
+		return Name{}, err
+	}
+	place, places := naming.Find(r, zoid)
+	name := Name{Name: place.Name, Inner: place.Inner, Places: places, Up: place.Up}
+	if len(g.names) >= maxNames {
+		clear(g.names)
+	}
+	g.names[key] = name
+	return name, nil
+}
+
+// A Step of a way is an object, and how the one before it holds it.
+type Step struct {
+	Zoid  int64  `json:"zoid"`
+	Class string `json:"class"`
+	Name
+	// Missing is set if its row has vanished: relpack keeps what hangs on it.
+	Missing bool `json:"missing,omitempty"`
+}
+
+// maxNamed is how many steps of a way have names.
+const maxNamed = 1000
+
+// Steps describes a way.
+func (g *Graph) Steps(ctx context.Context, zoids []int64) ([]Step, error) {
+	objects, err := g.Objects(ctx, zoids)
+	if err != nil {
+		return nil, err
+	}
+	steps := make([]Step, len(objects))
+	for i, o := range objects {
+		steps[i] = Step{Zoid: o.Zoid, Class: o.Class, Missing: !o.Stored()}
+		if i == 0 || len(objects) > maxNamed && i > maxNamed/2 && i < len(objects)-maxNamed/2 {
+			continue
+		}
+		if steps[i].Name, err = g.NameOf(ctx, objects[i-1].Zoid, o.Zoid); err != nil {
+			return nil, err
+		}
+	}
+	return steps, nil
+}
+
+// Shown are the steps that a person sees: the parts of a BTree are one.
+func Shown(steps []Step) []Step {
+	var shown []Step
+	for i, s := range steps {
+		if s.Inner && i < len(steps)-1 {
+			continue
+		}
+		shown = append(shown, s)
+	}
+	return shown
+}
+
+// Expression writes a way as Python would. What can't be told is shown as "?".
+func Expression(steps []Step) string {
+	text := ""
+	for i, s := range steps {
+		switch {
+		case i == 0 && s.Zoid == 0:
+			text = "root"
+		case i == 0:
+			text = fmt.Sprintf("<zoid %d>", s.Zoid)
+		case s.Inner:
+		case s.Name.Name == "" && s.Places == 0:
+			text += ".?"
+		default:
+			text += s.Name.Name
+		}
+	}
+	return text
+}

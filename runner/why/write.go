@@ -1,0 +1,194 @@
+package why
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"relpack/runner/figures"
+	"relpack/runner/look"
+)
+
+// Write prints the report for people.
+func (r *Report) Write(w io.Writer) error {
+	s := figures.NewSheet(w, r.Storage)
+	now := time.Now()
+	if r.UpTo != nil {
+		text := figures.Moment(*r.UpTo, now)
+		if r.Fresh > 0 && r.Uncertain == "" {
+			text += fmt.Sprintf("; %s written since %s read, too", figures.Plural(r.Fresh, "object"),
+				map[bool]string{true: "was", false: "were"}[r.Fresh == 1])
+		}
+		s.Line("graph up to", "%s", text)
+	}
+	if r.Uncertain != "" {
+		s.Line("uncertain", "%s", r.Uncertain)
+	}
+	if err := s.Flush(); err != nil {
+		return err
+	}
+	for _, o := range r.Objects {
+		if _, err := fmt.Fprintln(w); err != nil {
+			return err
+		}
+		s := figures.NewSheet(w, "")
+		o.write(s.Line, now)
+		if err := s.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o Object) write(line figures.LineWriter, now time.Time) {
+	text := fmt.Sprintf("%d (%s)", o.Zoid, o.Oid)
+	if o.Class != "" {
+		text += " " + o.Class
+	}
+	if o.Written != nil {
+		text += fmt.Sprintf(", %s, written %s", figures.Size(o.Size), figures.Clock(*o.Written))
+	}
+	line("zoid", "%s", text)
+	switch o.Verdict {
+	case look.Alive:
+		line("alive", "%s", o.Name)
+		writeSteps(line, "way", o.Way)
+	case look.Unreachable:
+		line("unreachable", "%s", o.Garbage.since())
+	case look.NotStored:
+		o.writeNotStored(line)
+	default:
+		o.writeUnknown(line)
+	}
+	o.Referrers.write(line)
+	if o.Without != nil {
+		o.Without.write(line, o)
+	}
+	if o.Garbage != nil {
+		o.Garbage.write(line, now)
+	}
+}
+
+func (o Object) writeNotStored(line figures.LineWriter) {
+	text := "whoever loads it gets a POSKeyError"
+	if o.Missing != nil {
+		text += fmt.Sprintf("; its row vanished before %s", figures.Clock(*o.Missing))
+	} else if o.Referrers.Count == 0 {
+		text = "nothing refers to it"
+	}
+	line("not stored", "%s", text)
+}
+
+func (o Object) writeUnknown(line figures.LineWriter) {
+	text := "it looks unreachable, but see above"
+	if o.Garbage == nil {
+		text = fmt.Sprintf(`no way from the root was found, %s looked at: run "relpack pack --dry-run", then ask again`,
+			figures.Plural(int64(o.Looked), "object"))
+	}
+	line("not known", "%s", text)
+}
+
+// writeSteps prints a way, a line for each step that a person sees.
+func writeSteps(line figures.LineWriter, label string, steps []look.Step) {
+	shown := look.Shown(steps)
+	for i, s := range shown {
+		class := s.Class
+		if s.Missing {
+			class += ", whose row has vanished: what hangs on it is kept"
+		}
+		line(figures.Once(label, i), "%s\t%d\t%s", stepName(i, s), s.Zoid, class)
+	}
+}
+
+func stepName(i int, s look.Step) string {
+	switch {
+	case i == 0 && s.Zoid == 0:
+		return "root"
+	case i == 0:
+		return ""
+	case s.Inner:
+		return "(a part of it)"
+	case s.Name.Name == "" && s.Places == 0:
+		return "?"
+	case s.Places > 1:
+		return fmt.Sprintf("%s (and %d more)", s.Name.Name, s.Places-1)
+	}
+	return s.Name.Name
+}
+
+func (r Referrers) write(line figures.LineWriter) {
+	line("referrers", "%s", humanize.Comma(r.Count))
+	for _, f := range r.First {
+		name := f.Name.Name
+		switch {
+		case f.Inner:
+			name = "(a part of it)"
+		case f.Places == 0:
+			name = "?"
+		}
+		line("", "%s\t%d\t%s\t%s", cmp.Or(f.Full, name), f.Zoid, f.Class, f.Verdict)
+	}
+	if more := r.Count - int64(len(r.First)); more > 0 {
+		line("", "and %s more", humanize.Comma(more))
+	}
+}
+
+func (w Without) write(line figures.LineWriter, o Object) {
+	label := fmt.Sprintf("without %d", w.Zoid)
+	switch w.Verdict {
+	case look.Alive:
+		if w.Name == o.Name {
+			line(label, "alive: the way above doesn't lead through it")
+			return
+		}
+		line(label, "alive: %s", w.Name)
+		writeSteps(line, "", w.Way)
+		return
+	case look.Unknown:
+		line(label, "not known: no other way among %s that were looked at", figures.Plural(int64(w.Looked), "object"))
+		return
+	}
+	if w.Zoid == o.Zoid {
+		line(label, "the object itself is taken away")
+	} else {
+		line(label, "unreachable: it is alive only because of that %s", cmp.Or(w.Class, "object"))
+	}
+	if w.Garbage == nil {
+		line("", "%s or more hang on that in the tree: what would be garbage was not counted", figures.Plural(look.MaxHeld, "object"))
+		return
+	}
+	line("", "%s, %s would be garbage, %d itself included", figures.Plural(w.Garbage.Objects, "object"), figures.Size(w.Garbage.Bytes), w.Zoid)
+}
+
+func (g *Garbage) since() string {
+	if g == nil || g.Since == nil {
+		return "since before relpack first read it: nobody knows when"
+	}
+	return "since " + figures.Clock(*g.Since)
+}
+
+func (g *Garbage) write(line figures.LineWriter, now time.Time) {
+	switch {
+	case g.SetAside != "":
+		line("deleted", "not as long as %s", g.SetAside)
+	case g.DeletableAfter == nil:
+	case g.DeletableAfter.Before(now):
+		line("deleted", "by the next pack with the default grace of a day")
+	default:
+		line("deleted", "by a pack with the default grace of a day from %s on", figures.Clock(*g.DeletableAfter))
+	}
+	more := ""
+	if !g.Complete {
+		more = "more than "
+	}
+	line("hangs with", "%s%s from which it can be reached, %s", more, figures.Plural(g.With.Objects, "unreachable object"), figures.Size(g.With.Bytes))
+	if g.From != "" {
+		line("cut off from", "%s", g.From)
+	}
+	if len(g.Chain) > 1 {
+		writeSteps(line, "hangs on", g.Chain)
+	}
+}

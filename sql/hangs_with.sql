@@ -1,0 +1,56 @@
+-- Referrers of garbage are garbage, or it would not be any: the walk up meets no
+-- other object. UNION keeps each once; LIMIT ends it.
+CREATE OR REPLACE FUNCTION relpack.hangs_with(
+    start bigint, most integer DEFAULT 100000,
+    OUT objects bigint, OUT bytes bigint, OUT deletable_after timestamptz, OUT complete boolean)
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+BEGIN
+    WITH RECURSIVE above AS (
+        SELECT object.zoid
+        FROM relpack.object
+        WHERE object.zoid = start AND object.parent IS NULL
+        UNION
+        SELECT referrer.zoid
+        FROM above
+        CROSS JOIN LATERAL (
+            SELECT object_inref.inref
+            FROM relpack.object_inref
+            WHERE object_inref.zoid = above.zoid
+            OFFSET 0
+        ) AS edge
+        CROSS JOIN LATERAL (
+            SELECT object.zoid
+            FROM relpack.object
+            WHERE object.zoid = edge.inref AND object.parent IS NULL
+            OFFSET 0
+        ) AS referrer
+    )
+    SELECT count(*), coalesce(sum(object.size), 0),
+           relpack.tid_to_time(max(coalesce(object.detached_tid, object.tid))) + interval '1 day',
+           count(*) <= most
+    INTO objects, bytes, deletable_after, complete
+    FROM (SELECT above.zoid FROM above LIMIT most::bigint + 1) AS met
+    CROSS JOIN LATERAL (
+        SELECT object.size, object.detached_tid, object.tid
+        FROM relpack.object
+        WHERE object.zoid = met.zoid
+        OFFSET 0
+    ) AS object;
+    objects := least(objects, most);
+    IF NOT complete THEN
+        deletable_after := NULL;
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.hangs_with(bigint, integer) IS
+    'Of an unreachable object: how many unreachable objects refer to it, directly or through others, itself included, '
+    'and their bytes. deletable_after: from when a pack with the default grace of one day deletes it: all of these '
+    'must be beyond it. complete: false where there are more than "most"; then nobody knows from when.';
