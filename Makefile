@@ -40,7 +40,7 @@ test-matrix: go ## run the suite on several versions of PostgreSQL (VERSIONS="15
 	@for version in $(VERSIONS); do \
 		echo "PostgreSQL $$version:"; \
 		$(WITHPG) -version $$version -- $(GO) test -count=1 -timeout 30m $(TESTFLAGS) \
-			./runner ./runner/internal/model ./runner/internal/commandtest ./runner/internal/pgtest ./runner/internal/zodbtest || exit 1; \
+			./runner ./runner/why ./runner/check ./runner/internal/model ./runner/internal/commandtest ./runner/internal/pgtest ./runner/internal/zodbtest || exit 1; \
 	done
 
 # The tests' own sessions live with it where they are opened by helpers, so that

@@ -20,7 +20,7 @@ const description = `Remove unreachable objects from a history-free RelStorage d
 
 CONFIG is the ZConfig file that zodbpack takes. Without it the database is that of --dsn, or of libpq's environment (PGHOST, PGSERVICE, ...).
 
-Exit codes: 0 done, 1 failure, 2 usage, 3 locked by another pack, 4 refused for safety, or verify found errors or damage, 130 interrupted. Of several storages the worst counts: 130, then 1, 4, 3, 0.`
+Exit codes: 0 done, 1 failure, 2 usage, 3 locked by another pack, 4 refused for safety, or verify or check found errors or damage, 130 interrupted. Of several storages the worst counts: 130, then 1, 4, 3, 0.`
 
 // grammar is the command line.
 type grammar struct {
@@ -28,6 +28,7 @@ type grammar struct {
 	Migrate migrateCommand `cmd:"" help:"Install relpack in a database, update or remove it."`
 	Verify  verifyCommand  `cmd:"" help:"Check the graph against every stored object; --repair fixes it."`
 	Status  statusCommand  `cmd:"" help:"Show what relpack knows about a storage."`
+	Check   checkCommand   `cmd:"" help:"Find what is broken: missing objects, states that can't be decoded, blobs without content."`
 	Why     whyCommand     `cmd:"" help:"Tell why an object is alive, or since when it is garbage."`
 
 	Version kong.VersionFlag `help:"Show the version of relpack and of Go."`

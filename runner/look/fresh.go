@@ -2,6 +2,7 @@ package look
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -22,7 +23,10 @@ type fresh struct {
 	refs map[int64][]int64 // of each such object; nil: it is not stored any more, or can't be decoded
 	by   map[int64][]int64 // who of them refers to an object
 	// revives is set when one of them refers to what the graph calls unreachable.
-	revives bool
+	revives  bool
+	problems map[int64]Problem // of those that can't be decoded
+	blobs    []Blob            // those that are blobs
+	gone     []int64           // those that are not stored any more
 }
 
 // has tells whether the graph's references of an object are outdated.
@@ -31,9 +35,12 @@ func (f *fresh) has(zoid int64) bool {
 	return known
 }
 
+// IsFresh tells whether an object was written since the last pack.
+func (g *Graph) IsFresh(zoid int64) bool { return g.fresh.has(zoid) }
+
 // readFresh reads what the next pack would.
 func (g *Graph) readFresh(ctx context.Context) error {
-	g.fresh = fresh{refs: map[int64][]int64{}, by: map[int64][]int64{}}
+	g.fresh = fresh{refs: map[int64][]int64{}, by: map[int64][]int64{}, problems: map[int64]Problem{}}
 	var truncated bool
 	if err := g.tx.QueryRow(ctx, `SELECT count(*), EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
 		FROM (SELECT FROM relpack.unapplied() LIMIT $1) AS few`, maxFresh+1).Scan(&g.Fresh, &truncated); err != nil {
@@ -61,26 +68,15 @@ func (g *Graph) tooFresh() {
 
 func (g *Graph) decodeFresh(ctx context.Context) error {
 	var scanner pickle.Scanner
-	var gone []int64
 	refs := 0
 	err := record.CopyQuery(ctx, g.conn, `SELECT fresh.zoid, stored.tid, stored.state
 		FROM relpack.unapplied() AS fresh (zoid)
 		LEFT JOIN LATERAL (SELECT tid, state FROM relpack.stored() WHERE stored.zoid = fresh.zoid OFFSET 0) AS stored ON true`,
 		func(row record.Row) error {
 			g.progress.Add(1)
-			if row.Tid == 0 {
-				gone = append(gone, row.Zoid)
+			if refs <= maxFreshRefs {
+				refs += g.decode(&scanner, row)
 			}
-			g.fresh.refs[row.Zoid] = nil
-			if len(row.State) == 0 || refs > maxFreshRefs {
-				return nil
-			}
-			if err := scanner.Scan(row.State); err != nil {
-				g.Uncertain = fmt.Sprintf("zoid %d was written since the last pack and can't be decoded (%v): what it refers to is unknown", row.Zoid, err)
-				return nil
-			}
-			refs += len(scanner.Refs())
-			g.fresh.refs[row.Zoid] = slices.Clone(scanner.Refs())
 			return nil
 		})
 	if err != nil {
@@ -90,7 +86,7 @@ func (g *Graph) decodeFresh(ctx context.Context) error {
 		g.tooFresh()
 		return nil
 	}
-	if err := g.keepHoles(ctx, gone); err != nil {
+	if err := g.keepHoles(ctx); err != nil {
 		return err
 	}
 	for zoid, targets := range g.fresh.refs {
@@ -112,15 +108,47 @@ func (g *Graph) decodeFresh(ctx context.Context) error {
 	return nil
 }
 
+// decode takes note of what an object is now, and returns how many references it
+// has.
+func (g *Graph) decode(scanner *pickle.Scanner, row record.Row) int {
+	f := &g.fresh
+	f.refs[row.Zoid] = nil
+	switch {
+	case row.Tid == 0:
+		f.gone = append(f.gone, row.Zoid)
+		return 0
+	case len(row.State) == 0:
+		f.problems[row.Zoid] = Problem{Zoid: row.Zoid, Kind: "empty", Reason: record.EmptyState, Offset: -1}
+		return 0
+	}
+	if err := scanner.Scan(row.State); err != nil {
+		p := Problem{Zoid: row.Zoid, Kind: "opaque", Reason: err.Error(), Offset: -1}
+		if e, ok := errors.AsType[*pickle.Error](err); ok {
+			p.Reason, p.Offset = e.Reason, e.Offset
+			if e.Kind == pickle.Odd {
+				p.Kind = "salvaged"
+			}
+		}
+		f.problems[row.Zoid] = p
+		g.Uncertain = fmt.Sprintf("zoid %d was written since the last pack and can't be decoded (%v): what it refers to is unknown", row.Zoid, err)
+		return 0
+	}
+	if module, name := scanner.Class(); string(module) == "ZODB.blob" && string(name) == "Blob" {
+		f.blobs = append(f.blobs, Blob{row.Zoid, row.Tid})
+	}
+	f.refs[row.Zoid] = slices.Clone(scanner.Refs())
+	return len(scanner.Refs())
+}
+
 // keepHoles leaves rows that vanished their references, if a live object refers to
 // them: so does the next pack, which takes nothing that hangs on them for garbage.
-func (g *Graph) keepHoles(ctx context.Context, gone []int64) error {
+func (g *Graph) keepHoles(ctx context.Context) error {
 	rows, err := g.tx.Query(ctx, `
 		SELECT object.zoid
 		FROM unnest($1::bigint[]) AS gone (zoid)
 		CROSS JOIN LATERAL (
 		    SELECT object.zoid FROM relpack.object WHERE object.zoid = gone.zoid AND object.parent IS NOT NULL OFFSET 0
-		) AS object`, gone)
+		) AS object`, g.fresh.gone)
 	if err != nil {
 		return fmt.Errorf("look which rows vanished: %w", err)
 	}

@@ -108,6 +108,7 @@ func TestUsageErrorsAreOneLineAndExitWith2(t *testing.T) {
 		"why some.conf 0x12 other.conf":     `"other.conf" is no object id`,
 		"why 7 --without 0":                 "because of the root",
 		"why 9223372036854775808":           "which object?",
+		"check --max 0":                     "--max",
 		"migrate":                           "expected one of",
 		"migrate sideways":                  "sideways",
 		"pack some.conf --dsn dbname=other": "--dsn and --blob-dir are for use without",

@@ -1,0 +1,100 @@
+package check_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"relpack/runner/fault"
+	"relpack/runner/internal/program"
+	"relpack/runner/internal/zodbtest"
+)
+
+// withBlobs has live blobs 2 and 3, and a dead one, 10, with their files.
+func withBlobs(t *testing.T) (s storage, tid int64) {
+	t.Helper()
+	blob := zodbtest.Record(zodbtest.Blob)
+	s = newStorage(t, map[int64][]byte{0: record(1), 1: record(2, 3), 2: blob, 3: blob, 10: blob})
+	if err := s.conn.QueryRow(t.Context(), "SELECT max(tid) FROM object_state").Scan(&tid); err != nil {
+		t.Fatal(err)
+	}
+	s.BlobDir = t.TempDir()
+	if err := zodbtest.NewBlobDir(s.BlobDir, zodbtest.Bushy); err != nil {
+		t.Fatal(err)
+	}
+	for _, zoid := range []int64{2, 3} {
+		s.write(t, zoid, tid)
+	}
+	return s, tid
+}
+
+func (s storage) write(t *testing.T, zoid, tid int64) {
+	t.Helper()
+	if err := zodbtest.WriteBlob(s.BlobDir, zodbtest.Bushy, zoid, tid, []byte("content")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestALiveBlobWithoutItsFileIsToldAndADeadOneIsNot(t *testing.T) {
+	t.Parallel()
+	s, tid := withBlobs(t)
+	if r := s.check(t, fault.ExitDone); !r.Blobs.Files || r.Blobs.Found != 2 {
+		t.Errorf("%+v", r.Blobs)
+	}
+	if err := os.Remove(zodbtest.BlobPath(s.BlobDir, zodbtest.Bushy, 3, tid)); err != nil {
+		t.Fatal(err)
+	}
+	r := s.check(t, fault.ExitRefused)
+	if r.Blobs.Missing != 1 || len(r.Blobs.First) != 1 || r.Blobs.First[0].Name != "root.ref0.ref1" || !strings.Contains(r.Error, "1 live blob has no file") {
+		t.Errorf("%+v: %s", r.Blobs, r.Error)
+	}
+}
+
+func TestABlobThatWasWrittenSinceTheLastPackIsLookedFor(t *testing.T) {
+	t.Parallel()
+	s, _ := withBlobs(t)
+	blob := zodbtest.Record(zodbtest.Blob)
+	// 3 has a new revision, 4 is new, 5 is new and garbage.
+	tid, err := zodbtest.CommitNow(t.Context(), s.conn, map[int64][]byte{1: record(2, 3, 4), 3: blob, 4: blob, 5: blob})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write(t, 3, tid)
+	r := s.check(t, fault.ExitRefused)
+	if r.Blobs.Missing != 1 || r.Blobs.Found != 2 || r.Blobs.First[0].Zoid != 4 {
+		t.Errorf("%+v", r.Blobs)
+	}
+	s.write(t, 4, tid)
+	s.check(t, fault.ExitDone)
+}
+
+func TestAnotherDirectoryIsNotTakenForLostFiles(t *testing.T) {
+	t.Parallel()
+	s, _ := withBlobs(t)
+	s.BlobDir = t.TempDir()
+	r := s.check(t, fault.ExitRefused)
+	var text strings.Builder
+	if err := r.Write(&text); err != nil || !strings.Contains(text.String(), "mount it") || r.Blobs.Found != 0 {
+		t.Errorf("%v: %s", err, text.String())
+	}
+	s.BlobDir += "/nowhere"
+	s.check(t, fault.ExitFailure)
+}
+
+func TestALiveBlobWithoutItsLargeObjectIsTold(t *testing.T) {
+	t.Parallel()
+	s, tid := withBlobs(t)
+	s.BlobDir = ""
+	for _, zoid := range []int64{2, 3, 10} {
+		if err := zodbtest.StoreBlobChunks(t.Context(), s.conn, zoid, tid, []byte("a")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program.Pack(t, s.DSN)
+	s.check(t, fault.ExitDone)
+	s.run(t, "SELECT lo_unlink(chunk) FROM blob_chunk WHERE zoid IN (3, 10)")
+	r := s.check(t, fault.ExitRefused)
+	if r.Blobs.LargeObjects != 1 || r.Blobs.FirstLarge[0].Name != "root.ref0.ref1" {
+		t.Errorf("%+v", r.Blobs)
+	}
+}

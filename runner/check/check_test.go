@@ -1,0 +1,194 @@
+package check_test
+
+import (
+	"strings"
+	"testing"
+
+	"relpack/runner/check"
+	"relpack/runner/fault"
+	"relpack/runner/internal/program"
+	"relpack/runner/internal/zodbtest"
+)
+
+func TestASoundStorageIsSound(t *testing.T) {
+	t.Parallel()
+	s := newStorage(t, garden())
+	if r := s.check(t, fault.ExitDone); r.Outcome != "sound" || r.LostCount+r.UndecodableCount+r.References != 0 || r.UpTo == nil {
+		t.Errorf("%+v", r)
+	}
+	s.commit(t, map[int64][]byte{2: record(5), 5: record()})
+	if r := s.check(t, fault.ExitDone); r.Outcome != "sound" || r.Fresh != 2 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// lost are the zoids that a report lists, with the number of their referrers.
+func lost(r *check.Report) map[int64]int64 {
+	found := map[int64]int64{}
+	for _, l := range r.Lost {
+		found[l.Zoid] = l.Holders
+	}
+	return found
+}
+
+func TestAMissingObjectIsOneLineHoweverManyReferToIt(t *testing.T) {
+	t.Parallel()
+	objects := garden()
+	var holders []int64
+	for zoid := int64(100); zoid < 160; zoid++ {
+		objects[zoid] = record(77)
+		holders = append(holders, zoid)
+	}
+	objects[3] = record(append(holders, 78)...)
+	objects[10] = record(79, 77) // garbage
+	s := newStorage(t, objects)
+	r := s.check(t, fault.ExitRefused)
+	if r.LostCount != 2 || r.References != 61 || len(r.Lost) != 2 || r.Lost[0].Zoid != 77 || r.Lost[0].Holders != 60 ||
+		len(r.Lost[0].First) != 3 || r.Lost[0].First[0].Name != "root.ref1.ref0.ref0" || r.Lost[1].First[0].Name != "root.ref1.ref60" {
+		t.Errorf("%+v", r)
+	}
+	if !strings.Contains(r.Error, "2 objects are not stored") || r.Outcome != "damage" || r.Lost[0].Oid != "0x4d" {
+		t.Errorf("%s: %s", r.Outcome, r.Error)
+	}
+}
+
+func TestWhatIsLostSinceTheLastPackIsFoundAndWhatIsBackIsNot(t *testing.T) {
+	t.Parallel()
+	objects := garden()
+	objects[2] = record(77, 78)
+	s := newStorage(t, objects)
+	for _, step := range []struct {
+		what string
+		do   func()
+		want map[int64]int64
+	}{
+		{"two were never there", func() {}, map[int64]int64{77: 1, 78: 1}},
+		{"one is stored", func() { s.commit(t, map[int64][]byte{77: record()}) }, map[int64]int64{78: 1}},
+		{"one more refers to the other", func() { s.commit(t, map[int64][]byte{1: record(2, 78)}) }, map[int64]int64{78: 2}},
+		{"a new one does", func() { s.commit(t, map[int64][]byte{3: record(2, 4), 4: record(78)}) }, map[int64]int64{78: 3}},
+		{"garbage does", func() { s.commit(t, map[int64][]byte{40: record(78, 79)}) }, map[int64]int64{78: 3}},
+		{"a row vanishes", func() { s.run(t, "DELETE FROM object_state WHERE zoid = 2") }, map[int64]int64{78: 2, 2: 2}},
+		{"it is cut off", func() { s.commit(t, map[int64][]byte{1: record(78), 3: record(4)}) }, map[int64]int64{78: 2}},
+		{"nobody refers to anything", func() { s.commit(t, map[int64][]byte{1: record(), 3: record()}) }, map[int64]int64{}},
+	} {
+		step.do()
+		code := fault.ExitRefused
+		if len(step.want) == 0 {
+			code = fault.ExitDone
+		}
+		got := lost(s.check(t, code))
+		for zoid, holders := range step.want {
+			if got[zoid] != holders {
+				t.Errorf("%s: %v, want %v", step.what, got, step.want)
+			}
+		}
+		if len(got) != len(step.want) {
+			t.Errorf("%s: %v, want %v", step.what, got, step.want)
+		}
+	}
+	program.Pack(t, s.DSN)
+	s.check(t, fault.ExitDone)
+}
+
+func TestAVanishedRowTellsSinceWhenAPackMissesIt(t *testing.T) {
+	t.Parallel()
+	s := newStorage(t, garden())
+	s.run(t, "DELETE FROM object_state WHERE zoid = 2")
+	program.Pack(t, s.DSN)
+	r := s.check(t, fault.ExitRefused)
+	if len(r.Lost) != 1 || r.Lost[0].Since == nil || r.Lost[0].Class != "zmodels.Document" || r.Lost[0].Holders != 2 {
+		t.Errorf("%+v", r.Lost)
+	}
+}
+
+func TestAnUndecodableStateIsToldWithItsByteAndARemedy(t *testing.T) {
+	t.Parallel()
+	objects := garden()
+	objects[2] = zodbtest.Truncated(record(5, 6, 7))
+	objects[3] = zodbtest.Odd(zodbtest.Document, 2)
+	objects[1] = record(2, 4)
+	objects[4] = nil
+	objects[10] = zodbtest.Truncated(record(5, 6, 7)) // garbage
+	s := newEmpty(t)
+	s.commit(t, objects)
+	s.tryPack(t)
+	for _, when := range []string{"by a pack", "since"} {
+		r := s.check(t, fault.ExitRefused)
+		kinds := map[string]string{}
+		for _, u := range r.Undecodable {
+			kinds[u.Kind] = u.Name
+			if u.Reason == "" || u.Remedy == "" || (u.Offset == nil) != (u.Kind == "empty") || strings.Contains(u.Reason, "at byte") {
+				t.Errorf("found %s: %+v", when, u)
+			}
+		}
+		if r.UndecodableCount != 3 || r.Blocking != 1 || kinds["opaque"] == "" || kinds["salvaged"] != "root.ref1" || kinds["empty"] != "root.ref0.ref1" {
+			t.Errorf("found %s: %d, %d blocking, %v", when, r.UndecodableCount, r.Blocking, kinds)
+		}
+		if when == "by a pack" && r.UndecodableGarbage != 1 {
+			t.Errorf("%d in garbage", r.UndecodableGarbage)
+		}
+		s = newStorage(t, garden())
+		s.commit(t, objects)
+	}
+}
+
+func TestOneThatWasMendedSinceIsNotTold(t *testing.T) {
+	t.Parallel()
+	objects := garden()
+	objects[2] = zodbtest.Truncated(record(5, 6, 7))
+	s := newEmpty(t)
+	s.commit(t, objects)
+	s.tryPack(t)
+	s.check(t, fault.ExitRefused)
+	s.commit(t, map[int64][]byte{2: record()})
+	if r := s.check(t, fault.ExitDone); r.UndecodableCount != 0 {
+		t.Errorf("%+v", r.Undecodable)
+	}
+}
+
+func TestReferencesToOtherDatabasesAreCountedByName(t *testing.T) {
+	t.Parallel()
+	objects := garden()
+	// ['n', ('other', oid)]
+	objects[2] = []byte("\x80\x03czmodels\nDocument\n.\x80\x03}U\x01x](U\x01n(U\x05otherU\x08\x00\x00\x00\x00\x00\x00\x00\x07teQs.")
+	s := newStorage(t, objects)
+	r := s.check(t, fault.ExitDone)
+	if len(r.Foreign) != 1 || r.Foreign[0].Database != "other" || r.Foreign[0].References != 1 || r.Foreign[0].Named || r.Foreign[0].First.Zoid != 2 {
+		t.Errorf("%+v", r.Foreign)
+	}
+}
+
+func TestMoreThanMaxAreCountedAndNotListed(t *testing.T) {
+	t.Parallel()
+	objects := garden()
+	var targets []int64
+	for zoid := int64(500); zoid < 2600; zoid++ { // several chunks
+		targets = append(targets, zoid)
+	}
+	objects[2] = record(targets...)
+	objects[3] = record(2599)
+	s := newStorage(t, objects)
+	r := s.check(t, fault.ExitRefused)
+	if r.LostCount != 2100 || len(r.Lost) != 5 || r.References != 2101 || r.Lost[0].Zoid != 2599 {
+		t.Errorf("%d, %d of them listed, %d references, %+v", r.LostCount, len(r.Lost), r.References, lost(r))
+	}
+}
+
+func TestWhileTheGraphIsBeingChangedNothingIsChecked(t *testing.T) {
+	t.Parallel()
+	s := newStorage(t, garden())
+	s.run(t, "INSERT INTO relpack.suspect (zoid, stage) VALUES (2, 'climb')")
+	if r := s.check(t, fault.ExitFailure); !strings.Contains(r.Error, "the graph is being changed") || r.Outcome != "failed" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What is not believed is not called sound.
+func TestAGraphInDoubtIsNotCalledSound(t *testing.T) {
+	t.Parallel()
+	s := newStorage(t, garden())
+	s.run(t, "VACUUM FULL object_state")
+	if r := s.check(t, fault.ExitDone); r.Outcome != "uncertain" || !strings.Contains(r.Uncertain, "rewritten") {
+		t.Errorf("%+v", r)
+	}
+}

@@ -1,0 +1,97 @@
+package check
+
+import (
+	"time"
+
+	"relpack/runner/figures"
+)
+
+// A Report says what is broken in one storage, and where. Of each kind all are
+// counted, and the first are listed. Sizes are in bytes.
+type Report struct {
+	Storage  string `json:"storage"`
+	Error    string `json:"error,omitempty"`
+	ExitCode int    `json:"exit_code"`
+	Version  string `json:"version"`
+	Outcome  string `json:"outcome"` // sound, uncertain, damage, interrupted, refused or failed
+	// UpTo is the last transaction that the last pack knew of, Fresh how many
+	// objects were written since: these were read again.
+	UpTo  *time.Time `json:"up_to"`
+	Fresh int64      `json:"written_since"`
+	// Uncertain says why not all may have been found.
+	Uncertain string `json:"uncertain,omitempty"`
+
+	// Lost are objects that are not stored and that live ones refer to; those with
+	// most referrers first.
+	Lost      []Lost `json:"lost"`
+	LostCount int64  `json:"lost_count"`
+	// References is how many live objects refer to them.
+	References int64 `json:"references_to_lost"`
+
+	// Undecodable are live objects whose state can't be decoded, or that have none.
+	Undecodable      []Undecodable `json:"undecodable"`
+	UndecodableCount int64         `json:"undecodable_count"`
+	Blocking         int64         `json:"blocking_count"` // of them: they keep relpack from deleting
+	// UndecodableGarbage is how many unreachable objects are so.
+	UndecodableGarbage int64 `json:"undecodable_garbage"`
+
+	Blobs   Blobs     `json:"blobs"`
+	Foreign []Foreign `json:"foreign_databases"`
+
+	Seconds    float64         `json:"seconds"`
+	Phases     []figures.Phase `json:"phases"`
+	PeakMemory int64           `json:"peak_memory"` // of this process
+}
+
+// Lost is an object that is not stored.
+type Lost struct {
+	Zoid  int64      `json:"zoid"`
+	Oid   string     `json:"oid"`
+	Class string     `json:"class,omitempty"` // as last read
+	Since *time.Time `json:"since,omitempty"` // a pack found that its row had vanished
+	// Holders is how many live objects refer to it.
+	Holders int64  `json:"holders_count"`
+	First   []Spot `json:"holders"`
+}
+
+// A Spot is where something is off.
+type Spot struct {
+	Zoid  int64  `json:"zoid"`
+	Class string `json:"class,omitempty"`
+	Name  string `json:"name,omitempty"` // how Python would reach it, or what it refers to
+}
+
+// Undecodable is an object whose state can't be decoded.
+type Undecodable struct {
+	Spot
+	Kind   string `json:"kind"` // opaque, salvaged or empty
+	Reason string `json:"reason"`
+	Offset *int   `json:"offset,omitempty"` // the byte at fault
+	Remedy string `json:"remedy"`
+}
+
+// Blobs are live ones whose content is gone.
+type Blobs struct {
+	// Files tells whether files were looked for, else Why says why not.
+	Files   bool   `json:"files_looked_for"`
+	Why     string `json:"why_not,omitempty"`
+	Found   int64  `json:"files_found"`
+	Missing int64  `json:"missing_count"`
+	First   []Spot `json:"missing"`
+	// LargeObjects is how many have rows in blob_chunk without a large object.
+	LargeObjects int64  `json:"missing_large_objects_count"`
+	FirstLarge   []Spot `json:"missing_large_objects"`
+}
+
+// Foreign counts references of live objects to another database.
+type Foreign struct {
+	Database   string `json:"database"`
+	References int64  `json:"references"`
+	Named      bool   `json:"named"` // the configuration file has it
+	First      Spot   `json:"first"`
+}
+
+// off tells whether something is broken.
+func (r *Report) off() bool {
+	return r.LostCount > 0 || r.UndecodableCount > 0 || r.Blobs.Missing > 0 || r.Blobs.LargeObjects > 0
+}

@@ -1,0 +1,132 @@
+package check
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"relpack/runner/figures"
+)
+
+// Write prints the report for people.
+func (r *Report) Write(w io.Writer) error {
+	s := figures.NewSheet(w, r.Storage)
+	if r.UpTo != nil {
+		text := figures.Moment(*r.UpTo, time.Now())
+		if r.Fresh > 0 {
+			text += fmt.Sprintf("; %s written since", figures.Plural(r.Fresh, "object"))
+		}
+		s.Line("graph up to", "%s", text)
+	}
+	if r.Uncertain != "" {
+		s.Line("uncertain", "%s", r.Uncertain)
+	}
+	s.Line("result", "%s", r.Outcome)
+	r.writeLost(s.Line)
+	r.writeUndecodable(s.Line)
+	r.Blobs.write(s.Line)
+	for i, f := range r.Foreign {
+		text := fmt.Sprintf("%s of live objects to %q, the first in zoid %d %s", figures.Plural(f.References, "reference"), f.Database, f.First.Zoid, f.First.Name)
+		if !f.Named {
+			text += "; no section of a configuration file has that name"
+		}
+		s.Line(figures.Once("other databases", i), "%s", text)
+	}
+	s.Spent(r.Seconds, r.Phases, r.PeakMemory)
+	return s.Flush()
+}
+
+func (r *Report) writeLost(line figures.LineWriter) {
+	if r.LostCount == 0 {
+		return
+	}
+	line("not stored", "%s: %s of live objects lead%s there, to a POSKeyError",
+		figures.Plural(r.LostCount, "object"), figures.Plural(r.References, "reference"), figures.VerbEnding(r.References))
+	for _, l := range r.Lost {
+		text := fmt.Sprintf("zoid %d (%s)", l.Zoid, l.Oid)
+		if l.Class != "" {
+			text += " " + l.Class
+		}
+		if l.Since != nil {
+			text += ", vanished before " + figures.Clock(*l.Since)
+		}
+		line("", "%s, from %s:", text, figures.Plural(l.Holders, "live object"))
+		for _, holder := range l.First {
+			line("", "    %s", holder)
+		}
+		if rest := l.Holders - int64(len(l.First)); rest > 0 {
+			line("", "    and %s more: relpack why %d", humanize.Comma(rest), l.Zoid)
+		}
+	}
+	if text := more(r.LostCount, len(r.Lost)); text != "" {
+		line("", "%s", text)
+	}
+	line("", `Restore their rows from a backup, or remove the references in the application.`)
+}
+
+// String is for people.
+func (s Spot) String() string {
+	text := s.Name
+	if text == "" {
+		text = "(no way to it was found)"
+	}
+	if s.Class == "" {
+		return fmt.Sprintf("%s  (zoid %d)", text, s.Zoid)
+	}
+	return fmt.Sprintf("%s  (zoid %d %s)", text, s.Zoid, s.Class)
+}
+
+func (r *Report) writeUndecodable(line figures.LineWriter) {
+	if r.UndecodableCount > 0 {
+		line("undecodable", "%s; %s of them keep%s relpack from deleting", figures.Plural(r.UndecodableCount, "live object"), humanize.Comma(r.Blocking), figures.VerbEnding(r.Blocking))
+	}
+	for _, u := range r.Undecodable {
+		at := ""
+		if u.Offset != nil {
+			at = fmt.Sprintf(" at byte %d", *u.Offset)
+		}
+		line("", "%s", u.Spot)
+		line("", "    %s: %s%s", u.Kind, u.Reason, at)
+		line("", "    %s.", u.Remedy)
+	}
+	if text := more(r.UndecodableCount, len(r.Undecodable)); text != "" {
+		line("", "%s", text)
+	}
+	if r.UndecodableGarbage > 0 {
+		line("in garbage", "%s can't be decoded or have no state: no harm, they will be deleted", figures.Plural(r.UndecodableGarbage, "object"))
+	}
+}
+
+func (b Blobs) write(line figures.LineWriter) {
+	switch {
+	case b.Missing > 0 && b.Found == 0:
+		line("blobs", "the directory holds the file of no live blob (%s): mount it, or name the right one", humanize.Comma(b.Missing))
+		return
+	case b.Missing > 0:
+		line("blobs", "%s without a file, %s found", figures.Plural(b.Missing, "live blob"), humanize.Comma(b.Found))
+	case b.Files:
+		line("blobs", "the files of all %s are there", figures.Plural(b.Found, "live blob"))
+	case b.LargeObjects == 0:
+		line("blobs", "no file was looked for: %s", b.Why)
+	}
+	for _, s := range b.First {
+		line("", "%s", s)
+	}
+	if text := more(b.Missing, len(b.First)); text != "" {
+		line("", "%s", text)
+	}
+	if b.LargeObjects > 0 {
+		line("large objects", "%s in blob_chunk without one", figures.Plural(b.LargeObjects, "live blob"))
+		for _, s := range b.FirstLarge {
+			line("", "%s", s)
+		}
+		if text := more(b.LargeObjects, len(b.FirstLarge)); text != "" {
+			line("", "%s", text)
+		}
+	}
+	if b.Missing+b.LargeObjects > 0 {
+		line("", "Restore them from a backup.")
+	}
+}
