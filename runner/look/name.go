@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -91,8 +92,9 @@ type Step struct {
 	Missing bool `json:"missing,omitempty"`
 }
 
-// maxNamed is how many steps of a way have names.
-const maxNamed = 1000
+// maxNamed is how many steps of a way have names: half of them from the root on,
+// half of them at the end.
+const maxNamed = 200
 
 // Steps describes a way.
 func (g *Graph) Steps(ctx context.Context, zoids []int64) ([]Step, error) {
@@ -103,7 +105,11 @@ func (g *Graph) Steps(ctx context.Context, zoids []int64) ([]Step, error) {
 	steps := make([]Step, len(objects))
 	for i, o := range objects {
 		steps[i] = Step{Zoid: o.Zoid, Class: o.Class, Missing: !o.Stored()}
-		if i == 0 || len(objects) > maxNamed && i > maxNamed/2 && i < len(objects)-maxNamed/2 {
+		if i == 0 {
+			continue
+		}
+		if len(objects) > maxNamed && i > maxNamed/2 && i < len(objects)-maxNamed/2 {
+			steps[i].Name.Name = unnamed
 			continue
 		}
 		if steps[i].Name, err = g.NameOf(ctx, objects[i-1].Zoid, o.Zoid); err != nil {
@@ -112,6 +118,9 @@ func (g *Graph) Steps(ctx context.Context, zoids []int64) ([]Step, error) {
 	}
 	return steps, nil
 }
+
+// unnamed stands for a name in the middle of a long way.
+const unnamed = "…"
 
 // Shown are the steps that a person sees: the parts of a BTree are one.
 func Shown(steps []Step) []Step {
@@ -135,6 +144,8 @@ func Expression(steps []Step) string {
 		case i == 0:
 			text = fmt.Sprintf("<zoid %d>", s.Zoid)
 		case s.Inner:
+		case s.Name.Name == unnamed:
+			text = strings.TrimSuffix(text, unnamed) + unnamed
 		case s.Name.Name == "" && s.Places == 0:
 			text += ".?"
 		default:

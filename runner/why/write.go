@@ -91,10 +91,19 @@ func (o Object) writeUnknown(line figures.LineWriter) {
 	line("not known", "%s", text)
 }
 
+// maxShown is how many steps of a way are printed.
+const maxShown = 100
+
 // writeSteps prints a way, a line for each step that a person sees.
 func writeSteps(line figures.LineWriter, label string, steps []look.Step) {
 	shown := look.Shown(steps)
 	for i, s := range shown {
+		if len(shown) > maxShown && i == maxShown/2 {
+			line("", "%s\t\t", fmt.Sprintf("%s more", humanize.Comma(int64(len(shown)-maxShown))))
+		}
+		if len(shown) > maxShown && i >= maxShown/2 && i < len(shown)-maxShown/2 {
+			continue
+		}
 		class := s.Class
 		if s.Missing {
 			class += ", whose row has vanished: what hangs on it is kept"
