@@ -25,6 +25,9 @@
 //	pack       finds and deletes what can't be reached
 //	verify     compares the graph with the storage, mends it
 //	status     what is known of a storage
+//	why        why an object is alive, or since when it is garbage
+//	check      what is broken in a storage
+//	look       the graph and the storage at one moment, for those who only read
 //	blobs      files of deleted blobs
 //	graph      a session that holds the pack lock: only through it the graph is written
 //	inventory  what relpack's tables say, as reports show it
@@ -36,6 +39,9 @@
 //	figures    counts, sizes and tables for people
 //	progress   how far a phase is: a bar, a log
 //	fault      errors: exit code, hint, one line
+//	naming     under which name an object holds another
+//	pickle/tree  a record as data, see pickle
+//	zoid       object ids as people write them
 //	pickle     references in records     zconfig   configuration files
 //	conninfo   libpq's connection words  blobdir   a shared blob directory
 //
@@ -57,6 +63,7 @@
 //	commit        one: waits for standbys before files go
 //	migrate       two: one works, the other looks who is in its way
 //	status        one, which only reads
+//	why, check    one, which only reads, in one transaction
 //
 // # Locks
 //

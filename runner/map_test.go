@@ -21,7 +21,7 @@ func packageMap(t *testing.T) (names []string, text string) {
 	_, after, _ := strings.Cut(string(bytes), "// # Packages\n")
 	list, _, _ := strings.Cut(after, "// An arrow")
 	for _, line := range strings.Split(list, "\n") {
-		for _, found := range regexp.MustCompile(`(?:^//\t| {2,})([a-z]+) {2,}[a-z]`).FindAllStringSubmatch(line, -1) {
+		for _, found := range regexp.MustCompile(`(?:^//\t| {2,})([a-z/]+) {2,}[a-z]`).FindAllStringSubmatch(line, -1) {
 			names = append(names, found[1])
 		}
 	}

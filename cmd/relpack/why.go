@@ -53,24 +53,13 @@ func (c *whyCommand) Validate() error {
 }
 
 // Run asks each storage in turn.
-func (c *whyCommand) Run(code *int) error {
+func (c *whyCommand) Run() error {
 	p := place{Config: c.config, DSN: c.DSN, Verbose: c.Verbose}
 	log, progress := p.outputs(false)
 	ctx := untilSignal()
-	var reports []*why.Report
-	var err error
-	*code, err = p.each("", log, func(target target.Target, log *slog.Logger) error {
-		report, err := why.Ask(ctx, target, why.Options{
+	return reports(p, style{JSON: c.JSON}, "", log, func(target target.Target, log *slog.Logger) (*why.Report, error) {
+		return why.Ask(ctx, target, why.Options{
 			Zoids: c.zoids, Without: c.without, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
 		}, log)
-		reports = append(reports, report)
-		if err != nil || c.JSON {
-			return err
-		}
-		return show(report, len(reports) == 1)
 	})
-	if err == nil && c.JSON {
-		err = showJSON(reports)
-	}
-	return err
 }

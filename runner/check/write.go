@@ -10,6 +10,9 @@ import (
 	"relpack/runner/figures"
 )
 
+// Empty is a report of a check that was refused outright.
+func (r *Report) Empty() bool { return len(r.Phases) == 0 }
+
 // Write prints the report for people.
 func (r *Report) Write(w io.Writer) error {
 	s := figures.NewSheet(w, r.Storage)

@@ -12,6 +12,9 @@ import (
 	"relpack/runner/look"
 )
 
+// Empty is a report of a question that was refused.
+func (r *Report) Empty() bool { return len(r.Objects) == 0 }
+
 // Write prints the report for people.
 func (r *Report) Write(w io.Writer) error {
 	s := figures.NewSheet(w, r.Storage)
