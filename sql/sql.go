@@ -7,3 +7,8 @@ import "embed"
 //
 //go:embed *.sql
 var Files embed.FS
+
+// MissingPrivilege is the definition of relpack.missing_privilege().
+//
+//go:embed missing_privilege.sql
+var MissingPrivilege string

@@ -11,6 +11,7 @@ import (
 	"relpack/runner/fault"
 	"relpack/runner/session"
 	"relpack/runner/target"
+	"relpack/sql"
 )
 
 // CheckInstalled returns nil when the session's database holds a storage that
@@ -42,110 +43,61 @@ func CheckInstalled(ctx context.Context, conn *pgx.Conn, t target.Target, files 
 // CheckMayPack refuses roles that would fail in the middle of a pack. relpack
 // has to be installed.
 func CheckMayPack(ctx context.Context, conn *pgx.Conn) error {
-	var role string
-	if err := conn.QueryRow(ctx, "SELECT current_user::text").Scan(&role); err != nil {
+	var role, owner string
+	if err := conn.QueryRow(ctx, `
+		SELECT current_user::text, pg_get_userbyid(relowner)::text
+		FROM pg_class
+		WHERE relname = 'object_state' AND relnamespace = 'public'::regnamespace`).Scan(&role, &owner); err != nil {
 		return fmt.Errorf("read the privileges of this role: %w", err)
 	}
-	lacks, err := session.Rows(ctx, conn, pgx.RowToStructByPos[lackedPrivilege], packPrivileges)
+	missing, err := session.Rows(ctx, conn, pgx.RowToStructByPos[missingPrivilege], missingPrivileges(), role)
 	if err != nil {
 		return fmt.Errorf("read the privileges of this role: %w", err)
 	}
-	if len(lacks) == 0 {
+	if len(missing) == 0 {
 		return nil
 	}
-	var names, grants []string
-	others := ""
-	for _, lack := range lacks {
-		names = append(names, lack.Privilege)
-		grant := strings.ReplaceAll(PackGrants[lack.On], "packer", quoteName(role))
-		if lack.Owner != "" {
-			others = fmt.Sprintf("Let %s, who owns %s, run: %s", lack.Owner, lack.On, grant)
+	var names, hints []string
+	said := map[string]bool{}
+	for _, m := range missing {
+		names = append(names, m.Privilege+" on "+m.Target)
+		if said[m.Remedy] {
 			continue
 		}
-		if len(grants) == 0 || grants[len(grants)-1] != grant { // they come sorted
-			grants = append(grants, grant)
+		said[m.Remedy] = true
+		hint := "Let the owner run: "
+		if m.Owner != owner {
+			hint = fmt.Sprintf("Let %s, who owns %s, run: ", m.Owner, m.Target)
 		}
+		if last := len(hints) - 1; last >= 0 && strings.HasPrefix(hints[last], hint) {
+			hints[last] += " " + m.Remedy
+			continue
+		}
+		hints = append(hints, hint+m.Remedy)
 	}
 	const few = 5
 	if more := len(names) - few; more > 0 {
 		names = append(names[:few], fmt.Sprintf("%d more", more))
 	}
-	var hints []string
-	if len(grants) > 0 {
-		hints = append(hints, "Let the owner run: "+strings.Join(grants, " "))
-	}
-	if others != "" {
-		hints = append(hints, others)
-	}
 	return fault.Refuse(strings.Join(hints, " "),
 		"role %s may not pack, it lacks %s", role, strings.Join(names, ", "))
 }
 
-// A lackedPrivilege is something that a role would need for a pack.
-type lackedPrivilege struct {
-	On        string // a key of packGrants
-	Privilege string // in words
-	Owner     string // of that, where it is not the owner of object_state
+// A missingPrivilege is a row of relpack.missing_privilege().
+type missingPrivilege struct {
+	Target    string
+	Privilege string
+	Remedy    string // the statements that grant it
+	Owner     string // who can
 }
 
-// PackGrants let a role pack that owns nothing. Not all privileges on relpack's
-// tables: with TRIGGER on one, code of the role's own would run in functions
-// that act with their owner's rights.
-var PackGrants = map[string]string{
-	"blob_chunk":   "GRANT SELECT ON public.blob_chunk TO packer;",
-	"object_state": "GRANT SELECT, DELETE ON public.object_state TO packer;",
-	"public":       "GRANT USAGE ON SCHEMA public TO packer;",
-	"relpack": "GRANT USAGE ON SCHEMA relpack TO packer; " +
-		"GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA relpack TO packer; " +
-		"REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON relpack.goose_db_version FROM packer; " +
-		"GRANT USAGE ON ALL SEQUENCES IN SCHEMA relpack TO packer; " +
-		"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA relpack TO packer;",
+// missingPrivileges is the query of relpack.missing_privilege($1): a role that lacks
+// them can't call the function.
+func missingPrivileges() string {
+	_, body, _ := strings.Cut(sql.MissingPrivilege, "\nAS $$\n")
+	body, _, _ = strings.Cut(body, "\n$$;\n")
+	return strings.Replace(body, "missing_privilege.packer", "$1::name", 1)
 }
-
-// packPrivileges lists what this role lacks. It goes by the catalogs, as names
-// in a schema that the role may not use can't be looked up.
-const packPrivileges = `
-	WITH wanted (target, relation, privilege) AS (
-	    SELECT class.relname::text, class.oid, unnest(CASE class.relname
-	               WHEN 'blob_chunk' THEN ARRAY['SELECT']
-	               ELSE ARRAY['SELECT', 'DELETE']
-	               END)
-	    FROM pg_class AS class
-	    WHERE class.relnamespace = 'public'::regnamespace
-	      AND class.relname IN ('object_state', 'blob_chunk')
-	    UNION ALL
-	    SELECT 'relpack', class.oid, unnest(CASE
-	               WHEN class.relkind = 'v' OR class.relname = 'goose_db_version' THEN ARRAY['SELECT']
-	               ELSE ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']
-	               END)
-	    FROM pg_class AS class
-	    WHERE class.relnamespace = 'relpack'::regnamespace AND class.relkind IN ('r', 'v')
-	)
-	SELECT nspname::text AS target, format('USAGE on schema %s', nspname) AS privilege, '' AS owner
-	FROM pg_namespace
-	WHERE nspname IN ('public', 'relpack') AND NOT has_schema_privilege(oid, 'USAGE')
-	UNION ALL
-	SELECT wanted.target, format('%s on %s.%s', wanted.privilege, class.relnamespace::regnamespace, class.relname),
-	       CASE WHEN wanted.target = 'blob_chunk'
-	                 AND class.relowner <> (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.object_state'))
-	            THEN pg_get_userbyid(class.relowner)::text ELSE '' END
-	FROM wanted
-	JOIN pg_class AS class ON class.oid = wanted.relation
-	WHERE NOT has_table_privilege(class.oid, wanted.privilege)
-	UNION ALL
-	SELECT 'relpack', format('USAGE on relpack.%s', class.relname), ''
-	FROM pg_class AS class
-	WHERE class.relnamespace = 'relpack'::regnamespace
-	  AND CASE WHEN class.relkind = 'S' AND class.relname = 'write_event_id_seq'
-	      THEN NOT has_sequence_privilege(class.oid, 'USAGE') END
-	UNION ALL
-	SELECT 'relpack', format('EXECUTE on relpack.%s', function.proname), ''
-	FROM pg_proc AS function
-	WHERE function.pronamespace = 'relpack'::regnamespace
-	  AND function.prorettype <> 'trigger'::regtype
-	  AND function.proname NOT IN ('create_triggers', 'drop_triggers', 'take_back')
-	  AND NOT has_function_privilege(function.oid, 'EXECUTE')
-	ORDER BY target, privilege`
 
 // checkMayMigrate refuses roles that can't install or remove relpack.
 func (d *Database) checkMayMigrate(ctx context.Context, conn Querier) error {
