@@ -310,10 +310,11 @@ COMMENT ON COLUMN relpack.problem.detail IS 'What could not be decoded, and at w
 CREATE TABLE relpack.storage (
     watermark        bigint  NOT NULL DEFAULT 0,
     applied_tid      bigint  NOT NULL DEFAULT 0,
-    listed_tid    bigint  NOT NULL DEFAULT 0,
+    listed_tid       bigint  NOT NULL DEFAULT 0,
     noticed_tid      bigint  NOT NULL DEFAULT 0,
     doomed_tid       bigint  NOT NULL DEFAULT 0,
     doomed_until     bigint  NOT NULL DEFAULT 0,
+    doomed_left      bigint  NOT NULL DEFAULT 0,
     begun_until      bigint  NOT NULL DEFAULT 0,
     settled_tid      bigint  NOT NULL DEFAULT 0,
     clock_tid        bigint,
@@ -351,6 +352,9 @@ COMMENT ON COLUMN relpack.storage.noticed_tid IS
     'What is cut off later is not called older.';
 COMMENT ON COLUMN relpack.storage.doomed_tid IS 'The applied_tid for which relpack.doomed was chosen; 0 when the graph has changed since.';
 COMMENT ON COLUMN relpack.storage.doomed_until IS 'The pack time, as a tid, with which relpack.doomed was chosen.';
+COMMENT ON COLUMN relpack.storage.doomed_left IS
+    'Rows in relpack.doomed: counted when they were chosen, less those that were deleted since. Of no meaning while '
+    'doomed_tid is 0.';
 COMMENT ON COLUMN relpack.storage.begun_until IS
     'The pack time, as a tid, of a deletion that has begun and is not finished: what is in relpack.doomed and no '
     'younger follows, whatever the grace. 0: none.';

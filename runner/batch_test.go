@@ -42,3 +42,35 @@ func TestABatchIsFilledWithWholeComponents(t *testing.T) {
 		t.Errorf("%d objects of a component that is too large are in a batch of %d", got, size/2)
 	}
 }
+
+// What is left is told with each batch. Counted each time, garbage would be read as
+// often as there are batches.
+func TestASweepTellsWhatIsLeftWithoutCountingIt(t *testing.T) {
+	t.Parallel()
+	target, conn := newStorage(t)
+	const garbage, batches = 10_000, 20
+	objects := links{0: {}}
+	for zoid := int64(1); zoid <= garbage; zoid++ {
+		objects[zoid] = []int64{}
+	}
+	load(t, conn, objects)
+	dryRun(t, target)
+	const read = `SELECT (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relid = 'relpack.doomed'::regclass)
+		+ (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relid = 'relpack.doomed'::regclass)`
+	if rows := rowsRead(t, target, read, func() {
+		for n := int64(1); n <= batches; n++ {
+			if left := get[int64](t, conn, "SELECT remaining FROM relpack.sweep(100, NULL)"); left != garbage-100*n {
+				t.Errorf("%d are left after %d batches", left, n)
+			}
+		}
+		run(t, conn, "SELECT pg_stat_force_next_flush()")
+	}); rows > 4*garbage {
+		t.Errorf("%d rows of relpack.doomed were read in %d batches", rows, batches)
+	}
+	// What somebody takes from the list is chosen again when it is empty.
+	run(t, conn, "DELETE FROM relpack.doomed WHERE zoid % 2 = 0; SELECT relpack.sweep(10000, NULL)")
+	if left := get[int64](t, conn, "SELECT remaining FROM relpack.sweep(10000, NULL)"); left != 0 {
+		t.Errorf("%d are left", left)
+	}
+	expectStored(t, conn, 0)
+}

@@ -74,6 +74,7 @@ BEGIN
         -- No garbage is younger than what was applied or noticed; what a first
         -- build found is as old as its tid, which may be ahead of the clock.
         doomed_until = least(v_tid, greatest(detach_tid, applied_tid)),
+        doomed_left = v_count,
         begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
     -- Captures that no open transaction can have begun before. Where those of
     -- others are not looked at, after a month.

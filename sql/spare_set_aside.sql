@@ -4,6 +4,8 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_spared bigint;
 BEGIN
     INSERT INTO relpack.spared (zoid, stage)
     SELECT set_aside.zoid, 'new'
@@ -13,6 +15,8 @@ BEGIN
     DELETE FROM relpack.doomed
     USING relpack.spared
     WHERE spared.zoid = doomed.zoid;
+    GET DIAGNOSTICS v_spared = ROW_COUNT;
+    UPDATE relpack.storage SET doomed_left = doomed_left - v_spared;
 END;
 $$;
 

@@ -36,10 +36,11 @@ BEGIN
         PERFORM relpack.doom(pack_time);
     END IF;
     LOOP
-        remaining := (SELECT count(*) FROM relpack.doomed);
+        remaining := (SELECT doomed_left FROM relpack.storage);
         v_batch := relpack.sweep_choose(v_limit);
         IF v_batch IS NULL THEN
             outcome := 'done';
+            remaining := 0;
             EXIT;
         END IF;
         v_start := clock_timestamp();
@@ -48,9 +49,15 @@ BEGIN
             SELECT done.outcome, done.objects, done.bytes, done.blobs
             INTO outcome, objects, bytes, blobs
             FROM relpack.sweep_batch(v_batch, v_saturated, decoder) AS done;
+            -- Counted for each batch, garbage would be read as often as there are
+            -- batches. Whether the deletion is over, the table itself tells.
             remaining := remaining - cardinality(v_batch);
+            IF remaining <= 0 THEN
+                remaining := (SELECT count(*) FROM relpack.doomed);
+            END IF;
             UPDATE relpack.storage
-            SET begun_until = CASE WHEN sweep.remaining > 0 THEN greatest(storage.begun_until, storage.doomed_until) ELSE 0 END;
+            SET doomed_left = sweep.remaining,
+                begun_until = CASE WHEN sweep.remaining > 0 THEN greatest(storage.begun_until, storage.doomed_until) ELSE 0 END;
             IF outcome = 'undecoded' THEN
                 -- Nobody can commit before this is taken away.
                 INSERT INTO relpack.undecoded DEFAULT VALUES;

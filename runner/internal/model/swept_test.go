@@ -30,6 +30,9 @@ func (h *modelHistory) sweepOnce(ctx context.Context, conn *pgx.Conn, batch int6
 	outcome = b.Outcome
 	h.w.counts["batch "+outcome]++
 	gone, err = h.afterSweep(ctx, packTid, batch)
+	if left := int64(len(h.doomed)); err == nil && outcome == "swept" && b.Remaining != left {
+		err = lossf("%d objects are left to delete, and a sweep says %d", left, b.Remaining)
+	}
 	if outcome == "swept" && b.Remaining == 0 {
 		outcome = "last"
 	}
