@@ -183,7 +183,7 @@ func TestWalksGoWithTheSettingsOfWhatCallsThem(t *testing.T) {
 			"reach_split", "reach_attach", "ways_up", "reshape"},
 		"spare_referred": {"doom_spare", "doom_spare_deep"},
 		"doom":           {"spare_young"},
-		"apply":          {"hold_missing", "note_dangling", "apply_foreign"},
+		"apply":          {"hold_missing", "apply_edges", "apply_nodes", "note_dangling", "apply_problems", "apply_foreign"},
 	} {
 		if head, _, _ := strings.Cut(read(t, sql.Files, entry+".sql"), "AS $$"); !strings.Contains(head, "SET enable_seqscan = off") {
 			t.Errorf("%s has no settings", entry)
