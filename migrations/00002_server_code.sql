@@ -120,7 +120,8 @@ COMMENT ON FUNCTION relpack.anyone_waits() IS
 -- those that it has now. With the old ones alone, what it came to refer to
 -- between the last capture and this one would count as cut off. An event asks
 -- to read it again, as its tid may come to be the recorded one again (an older
--- load). A chunk is small beside the graph: everything goes by index.
+-- load). A chunk is small beside the graph: everything goes by index, in the
+-- functions that are called from here too.
 CREATE OR REPLACE FUNCTION relpack.apply()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -134,13 +135,8 @@ DECLARE
     v_watermark bigint;
     v_detached bigint;
     v_clock bigint;
-    v_edges_gone bigint;
-    v_edges_new bigint;
-    v_nodes_gone bigint;
-    v_nodes_new bigint;
-    v_born bigint[];
-    v_named bigint[];
-    v_unnamed bigint[];
+    v_edges record;
+    v_nodes record;
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
@@ -179,127 +175,17 @@ BEGIN
     FROM relpack.examined_object
     WHERE tid > v_watermark;
 
-    -- Most references of a changed object are what they were: those recorded
-    -- (1) and those read (2) are laid side by side once, and only what differs
-    -- is looked up. Edges that are gone detach what hung on them. Every detached
-    -- target of any new edge is suspected, whoever the edge comes from.
-    WITH difference AS MATERIALIZED (
-        SELECT edge.zoid, edge.inref, bit_or(edge.side) AS side
-        FROM (
-            SELECT recorded.zoid, examined.zoid AS inref,
-                   CASE WHEN (examined.tid > v_watermark) IS NOT TRUE THEN 1 ELSE 3 END AS side
-            FROM relpack.examined_object AS examined
-            CROSS JOIN LATERAL (
-                SELECT object_inref.zoid
-                FROM relpack.object_inref
-                WHERE object_inref.inref = examined.zoid
-                OFFSET 0
-            ) AS recorded
-            UNION ALL
-            SELECT examined_inref.zoid, examined_inref.inref, 2
-            FROM relpack.examined_inref
-        ) AS edge
-        GROUP BY edge.zoid, edge.inref
-        HAVING bit_or(edge.side) <> 3
-    ), gone AS (
-        DELETE FROM relpack.object_inref
-        USING difference
-        WHERE object_inref.zoid = difference.zoid AND object_inref.inref = difference.inref AND difference.side = 1
-        RETURNING object_inref.zoid, object_inref.inref
-    ), detached AS (
-        UPDATE relpack.object
-        SET parent = NULL, detached_tid = v_detached
-        FROM gone
-        WHERE object.zoid = gone.zoid AND object.parent = gone.inref AND object.zoid <> 0
-        RETURNING object.zoid
-    ), born AS (
-        INSERT INTO relpack.object_inref (zoid, inref)
-        SELECT zoid, inref FROM difference WHERE side = 2 ORDER BY zoid, inref
-        RETURNING zoid
-    ), suspected AS (
-        INSERT INTO relpack.suspect (zoid, stage)
-        SELECT zoid, 'climb' FROM detached
-        UNION
-        SELECT object.zoid, 'climb'
-        FROM born
-        CROSS JOIN LATERAL (
-            SELECT object.zoid
-            FROM relpack.object
-            WHERE object.zoid = born.zoid AND object.parent IS NULL
-            OFFSET 0
-        ) AS object
-        ON CONFLICT DO NOTHING
-    )
-    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM born),
-           (SELECT array_agg(DISTINCT zoid) FROM born), (SELECT array_agg(DISTINCT zoid) FROM gone)
-    INTO v_edges_gone, v_edges_new, v_named, v_unnamed;
-
-    WITH gone AS (
-        DELETE FROM relpack.object
-        USING relpack.examined_object AS examined
-        WHERE object.zoid = examined.zoid AND examined.tid IS NULL
-        RETURNING object.zoid
-    ), unsuspected AS (
-        DELETE FROM relpack.suspect USING gone WHERE suspect.zoid = gone.zoid
-    ), undoomed AS (
-        DELETE FROM relpack.doomed USING gone WHERE doomed.zoid = gone.zoid
-    )
-    SELECT count(*) INTO v_nodes_gone FROM gone;
-
-    -- Garbage that somebody wrote anew is in use somewhere: a deletion that has
-    -- begun does not include it any more.
-    IF EXISTS (SELECT FROM relpack.doomed) THEN
-        DELETE FROM relpack.doomed
-        USING relpack.examined_object AS examined, relpack.object
-        WHERE doomed.zoid = examined.zoid AND object.zoid = examined.zoid AND object.tid <> examined.tid;
-    END IF;
-
-    -- Garbage that is written anew is as young as that, by the clock if the tid
-    -- is ahead of it.
-    WITH known AS (
-        UPDATE relpack.object
-        SET tid = examined.tid, class = examined.class, size = examined.size,
-            detached_tid = CASE
-                WHEN object.parent IS NOT NULL OR object.tid = examined.tid THEN object.detached_tid
-                ELSE greatest(object.detached_tid, least(examined.tid, v_clock))
-            END
-        FROM relpack.examined_object AS examined
-        WHERE object.zoid = examined.zoid AND examined.tid <= v_watermark
-        RETURNING object.zoid
-    ), born AS (
-        INSERT INTO relpack.object (zoid, tid, parent, detached_tid, class, size)
-        SELECT zoid, tid,
-               CASE zoid WHEN 0 THEN 0 END,
-               CASE WHEN zoid <> 0 THEN greatest(v_detached, CASE WHEN tid > v_watermark THEN least(tid, v_clock) END) END,
-               class, size
-        FROM relpack.examined_object
-        WHERE tid IS NOT NULL AND zoid NOT IN (SELECT zoid FROM known)
-        ORDER BY zoid
-        ON CONFLICT DO NOTHING
-        RETURNING zoid
-    ), suspected AS (
-        INSERT INTO relpack.suspect (zoid, stage)
-        SELECT zoid, 'climb' FROM born WHERE zoid <> 0
-        ON CONFLICT DO NOTHING
-    )
-    SELECT count(*), coalesce(array_agg(zoid), '{}') INTO v_nodes_new, v_born FROM born;
-    PERFORM relpack.note_dangling(v_named, v_unnamed, v_born);
-
-    IF EXISTS (SELECT FROM relpack.problem) THEN
-        DELETE FROM relpack.problem
-        USING relpack.examined_object AS examined
-        WHERE problem.zoid = examined.zoid;
-    END IF;
-    INSERT INTO relpack.problem (zoid, blocks, kind, detail)
-    SELECT zoid, kind = 'opaque', kind, detail FROM relpack.examined_problem;
-
+    v_edges := relpack.apply_edges(v_watermark, v_detached);
+    v_nodes := relpack.apply_nodes(v_watermark, v_detached, v_clock);
+    PERFORM relpack.note_dangling(v_edges.named, v_edges.unnamed, v_nodes.entered);
+    PERFORM relpack.apply_problems();
     PERFORM relpack.apply_foreign(v_watermark);
 
     -- Events change the graph without a higher applied_tid: what was chosen
     -- for deletion is chosen again in any case.
     UPDATE relpack.storage
-    SET objects = objects + v_nodes_new - v_nodes_gone,
-        inrefs = inrefs + v_edges_new - v_edges_gone,
+    SET objects = objects + v_nodes.added - v_nodes.removed,
+        inrefs = inrefs + v_edges.added - v_edges.removed,
         doomed_tid = 0;
     PERFORM relpack.apply_discard();
     RETURN relpack.apply_finish();
@@ -331,6 +217,77 @@ $$;
 
 COMMENT ON FUNCTION relpack.apply_discard() IS
     'Forgets what a chunk read and did not apply; relpack.pending still names it.';
+-- +goose StatementEnd
+
+-- sql/apply_edges.sql
+-- +goose StatementBegin
+-- Most references of a changed object are what they were: those recorded
+-- (1) and those read (2) are laid side by side once, and only what differs
+-- is looked up. Edges that are gone detach what hung on them. Every detached
+-- target of any new edge is suspected, whoever the edge comes from.
+CREATE OR REPLACE FUNCTION relpack.apply_edges(
+    watermark bigint, since bigint, OUT removed bigint, OUT added bigint, OUT named bigint[], OUT unnamed bigint[])
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    WITH difference AS MATERIALIZED (
+        SELECT edge.zoid, edge.inref, bit_or(edge.side) AS side
+        FROM (
+            SELECT recorded.zoid, examined.zoid AS inref,
+                   CASE WHEN (examined.tid > apply_edges.watermark) IS NOT TRUE THEN 1 ELSE 3 END AS side
+            FROM relpack.examined_object AS examined
+            CROSS JOIN LATERAL (
+                SELECT object_inref.zoid
+                FROM relpack.object_inref
+                WHERE object_inref.inref = examined.zoid
+                OFFSET 0
+            ) AS recorded
+            UNION ALL
+            SELECT examined_inref.zoid, examined_inref.inref, 2
+            FROM relpack.examined_inref
+        ) AS edge
+        GROUP BY edge.zoid, edge.inref
+        HAVING bit_or(edge.side) <> 3
+    ), gone AS (
+        DELETE FROM relpack.object_inref
+        USING difference
+        WHERE object_inref.zoid = difference.zoid AND object_inref.inref = difference.inref AND difference.side = 1
+        RETURNING object_inref.zoid, object_inref.inref
+    ), detached AS (
+        UPDATE relpack.object
+        SET parent = NULL, detached_tid = apply_edges.since
+        FROM gone
+        WHERE object.zoid = gone.zoid AND object.parent = gone.inref AND object.zoid <> 0
+        RETURNING object.zoid
+    ), born AS (
+        INSERT INTO relpack.object_inref (zoid, inref)
+        SELECT zoid, inref FROM difference WHERE side = 2 ORDER BY zoid, inref
+        RETURNING zoid
+    ), suspected AS (
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'climb' FROM detached
+        UNION
+        SELECT object.zoid, 'climb'
+        FROM born
+        CROSS JOIN LATERAL (
+            SELECT object.zoid
+            FROM relpack.object
+            WHERE object.zoid = born.zoid AND object.parent IS NULL
+            OFFSET 0
+        ) AS object
+        ON CONFLICT DO NOTHING
+    )
+    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM born),
+           (SELECT array_agg(DISTINCT zoid) FROM born), (SELECT array_agg(DISTINCT zoid) FROM gone)
+    INTO removed, added, named, unnamed;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.apply_edges(bigint, bigint) IS
+    'Step of relpack.apply(): references that are gone leave the graph, and what hung on them is detached, as of since; '
+    'new ones enter it. Returns how many, and what is referred to no longer (unnamed) and now (named).';
 -- +goose StatementEnd
 
 -- sql/apply_finish.sql
@@ -417,6 +374,97 @@ $$;
 COMMENT ON FUNCTION relpack.apply_join(integer) IS
     'Begins a transaction of a second session that sends what was read for the session packer, which must hold the '
     'pack lock: RP004 otherwise. Takes advisory lock (1919249520, 2) shared.';
+-- +goose StatementEnd
+
+-- sql/apply_nodes.sql
+-- +goose StatementBegin
+-- After the edges. A new node is detached until a climb has found it alive.
+CREATE OR REPLACE FUNCTION relpack.apply_nodes(
+    watermark bigint, since bigint, clock bigint, OUT removed bigint, OUT added bigint, OUT entered bigint[])
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    WITH gone AS (
+        DELETE FROM relpack.object
+        USING relpack.examined_object AS examined
+        WHERE object.zoid = examined.zoid AND examined.tid IS NULL
+        RETURNING object.zoid
+    ), unsuspected AS (
+        DELETE FROM relpack.suspect USING gone WHERE suspect.zoid = gone.zoid
+    ), undoomed AS (
+        DELETE FROM relpack.doomed USING gone WHERE doomed.zoid = gone.zoid
+    )
+    SELECT count(*) INTO removed FROM gone;
+
+    -- Garbage that somebody wrote again is in use somewhere: a deletion that has
+    -- begun does not include it any more.
+    IF EXISTS (SELECT FROM relpack.doomed) THEN
+        DELETE FROM relpack.doomed
+        USING relpack.examined_object AS examined, relpack.object
+        WHERE doomed.zoid = examined.zoid AND object.zoid = examined.zoid AND object.tid <> examined.tid;
+    END IF;
+
+    -- Garbage that is written again is as young as that, by the clock if the tid
+    -- is ahead of it.
+    WITH known AS (
+        UPDATE relpack.object
+        SET tid = examined.tid, class = examined.class, size = examined.size,
+            detached_tid = CASE
+                WHEN object.parent IS NOT NULL OR object.tid = examined.tid THEN object.detached_tid
+                ELSE greatest(object.detached_tid, least(examined.tid, apply_nodes.clock))
+            END
+        FROM relpack.examined_object AS examined
+        WHERE object.zoid = examined.zoid AND examined.tid <= apply_nodes.watermark
+        RETURNING object.zoid
+    ), born AS (
+        INSERT INTO relpack.object (zoid, tid, parent, detached_tid, class, size)
+        SELECT zoid, tid,
+               CASE zoid WHEN 0 THEN 0 END,
+               CASE WHEN zoid <> 0 THEN greatest(
+                   apply_nodes.since, CASE WHEN tid > apply_nodes.watermark THEN least(tid, apply_nodes.clock) END) END,
+               class, size
+        FROM relpack.examined_object
+        WHERE tid IS NOT NULL AND zoid NOT IN (SELECT zoid FROM known)
+        ORDER BY zoid
+        ON CONFLICT DO NOTHING
+        RETURNING zoid
+    ), suspected AS (
+        INSERT INTO relpack.suspect (zoid, stage)
+        SELECT zoid, 'climb' FROM born WHERE zoid <> 0
+        ON CONFLICT DO NOTHING
+    )
+    SELECT count(*), coalesce(array_agg(zoid), '{}') INTO added, entered FROM born;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.apply_nodes(bigint, bigint, bigint) IS
+    'Step of relpack.apply(): nodes of what is not stored leave the graph, those of what was written follow, and those of '
+    'what is new enter it, detached as of since. clock is a tid that no age is above. Returns how many, and which entered.';
+-- +goose StatementEnd
+
+-- sql/apply_problems.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.apply_problems()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM relpack.problem) THEN
+        DELETE FROM relpack.problem
+        USING relpack.examined_object AS examined
+        WHERE problem.zoid = examined.zoid;
+    END IF;
+    INSERT INTO relpack.problem (zoid, blocks, kind, detail)
+    SELECT zoid, kind = 'opaque', kind, detail FROM relpack.examined_problem;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.apply_problems() IS
+    'Step of relpack.apply(): what was examined has the problems that it has now, and no others.';
 -- +goose StatementEnd
 
 -- sql/audit_differs.sql
@@ -1140,6 +1188,47 @@ COMMENT ON FUNCTION relpack.build_enter() IS
     'A second session may call it too.';
 -- +goose StatementEnd
 
+-- sql/build_finish.sql
+-- +goose StatementBegin
+-- For relpack.build_step() alone, with its rights and lock_timeout.
+CREATE OR REPLACE FUNCTION relpack.build_finish()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF to_regclass('relpack.object_inref_pkey') IS NULL THEN
+        LOCK TABLE relpack.object_inref IN SHARE MODE;
+        PERFORM set_config('lock_timeout', '500ms', true);
+        ALTER TABLE relpack.object_inref
+            ADD CONSTRAINT object_inref_pkey PRIMARY KEY USING INDEX object_inref_zoid;
+    ELSIF to_regclass('relpack.object_pkey') IS NULL THEN
+        IF to_regclass('relpack.object_zoid') IS NULL THEN
+            CREATE UNIQUE INDEX object_zoid ON relpack.object (zoid);
+        ELSE
+            LOCK TABLE relpack.object IN SHARE MODE;
+            PERFORM set_config('lock_timeout', '500ms', true);
+            ALTER TABLE relpack.object ADD CONSTRAINT object_pkey PRIMARY KEY USING INDEX object_zoid;
+        END IF;
+    ELSE
+        ANALYZE relpack.object, relpack.object_inref;
+        PERFORM relpack.count_dangling();
+        PERFORM relpack.scratch_clear('relpack.staged_object'),
+                relpack.scratch_clear('relpack.reached');
+        UPDATE relpack.storage
+        SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'current' END,
+            applied_tid = watermark,
+            listed_tid = watermark,
+            scan_disturbed = false;
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.build_finish() IS
+    'Step of relpack.build_step(): attaches one primary key a call, and then the graph is built.';
+-- +goose StatementEnd
+
 -- sql/build_index_inref.sql
 -- +goose StatementBegin
 -- The walk from the root goes by this index. SECURITY DEFINER for the reason
@@ -1445,30 +1534,7 @@ BEGIN
             WHERE NOT EXISTS (SELECT FROM relpack.fill_range);
         END IF;
     WHEN 'finishing' THEN
-        IF to_regclass('relpack.object_inref_pkey') IS NULL THEN
-            LOCK TABLE relpack.object_inref IN SHARE MODE;
-            PERFORM set_config('lock_timeout', '500ms', true);
-            ALTER TABLE relpack.object_inref
-                ADD CONSTRAINT object_inref_pkey PRIMARY KEY USING INDEX object_inref_zoid;
-        ELSIF to_regclass('relpack.object_pkey') IS NULL THEN
-            IF to_regclass('relpack.object_zoid') IS NULL THEN
-                CREATE UNIQUE INDEX object_zoid ON relpack.object (zoid);
-            ELSE
-                LOCK TABLE relpack.object IN SHARE MODE;
-                PERFORM set_config('lock_timeout', '500ms', true);
-                ALTER TABLE relpack.object ADD CONSTRAINT object_pkey PRIMARY KEY USING INDEX object_zoid;
-            END IF;
-        ELSE
-            ANALYZE relpack.object, relpack.object_inref;
-            PERFORM relpack.count_dangling();
-            PERFORM relpack.scratch_clear('relpack.staged_object'),
-                    relpack.scratch_clear('relpack.reached');
-            UPDATE relpack.storage
-            SET graph = CASE WHEN scan_disturbed THEN 'doubtful' ELSE 'current' END,
-                applied_tid = watermark,
-                listed_tid = watermark,
-                scan_disturbed = false;
-        END IF;
+        PERFORM relpack.build_finish();
     ELSE
         step := NULL;
     END CASE;
@@ -1502,6 +1568,52 @@ $$;
 COMMENT ON FUNCTION relpack.capped_pack_time(timestamptz) IS
     'The pack time, but no later than now and than the start of the oldest open transaction of other clients of this '
     'database. NULL and infinity mean "up to the last commit" and are not capped.';
+-- +goose StatementEnd
+
+-- sql/capture_changes.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.capture_changes(applied bigint, compare boolean)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A missing row may be back without anybody having reported it.
+    INSERT INTO relpack.pending (zoid)
+    SELECT missing.zoid
+    FROM relpack.missing
+    WHERE EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = missing.zoid)
+    ON CONFLICT DO NOTHING;
+
+    IF compare THEN
+        PERFORM relpack.capture_recount();
+        PERFORM relpack.capture_compare();
+    ELSIF EXISTS (SELECT FROM relpack.pending) THEN
+        -- Of what an abandoned run had listed, a part may be applied.
+        INSERT INTO relpack.pending (zoid)
+        SELECT stored.zoid
+        FROM relpack.stored()
+        WHERE stored.tid > applied
+          AND NOT EXISTS (
+              SELECT
+              FROM relpack.object
+              WHERE object.zoid = stored.zoid AND object.tid = stored.tid)
+        ON CONFLICT DO NOTHING;
+    ELSE
+        -- Nothing is in the way, and in order it goes into the index fastest.
+        INSERT INTO relpack.pending (zoid)
+        SELECT zoid
+        FROM relpack.stored()
+        WHERE tid > applied
+        ORDER BY zoid;
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.capture_changes(bigint, boolean) IS
+    'Step of relpack.capture_list(): puts what was written since the transaction applied into relpack.pending, or all '
+    'that differs from the graph (compare).';
 -- +goose StatementEnd
 
 -- sql/capture_compare.sql
@@ -1539,6 +1651,33 @@ COMMENT ON FUNCTION relpack.capture_compare() IS
     'Reads all of object_state and relpack.object once.';
 -- +goose StatementEnd
 
+-- sql/capture_events.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.capture_events(OUT reported boolean, OUT truncated boolean)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    WITH taken AS (
+        DELETE FROM relpack.write_event
+        RETURNING zoid, kind
+    ), asked AS (
+        INSERT INTO relpack.pending (zoid)
+        SELECT DISTINCT zoid FROM taken WHERE zoid IS NOT NULL
+        ON CONFLICT DO NOTHING
+    )
+    SELECT count(*) > 0, coalesce(bool_or(kind = 'truncated'), false)
+    INTO reported, truncated
+    FROM taken;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.capture_events() IS
+    'Step of relpack.capture_list(): takes what triggers reported into relpack.pending. '
+    'reported: there was something; truncated: all rows were deleted at once.';
+-- +goose StatementEnd
+
 -- sql/capture_list.sql
 -- +goose StatementBegin
 -- Second half of a capture: what must be looked at again goes to pending, in
@@ -1570,18 +1709,7 @@ BEGIN
     END IF;
 
     v_abandoned := EXISTS (SELECT FROM relpack.pending);
-    WITH taken AS (
-        DELETE FROM relpack.write_event
-        RETURNING zoid, kind
-    ), asked AS (
-        INSERT INTO relpack.pending (zoid)
-        SELECT DISTINCT zoid FROM taken WHERE zoid IS NOT NULL
-        ON CONFLICT DO NOTHING
-    )
-    SELECT count(*) > 0, coalesce(bool_or(kind = 'truncated'), false)
-    INTO v_reported, v_truncated
-    FROM taken;
-
+    SELECT events.reported, events.truncated INTO v_reported, v_truncated FROM relpack.capture_events() AS events;
     IF v_reported OR v_storage.graph = 'doubtful' THEN
         -- What no tid dates (rows deleted in psql, an older load) may have
         -- happened just now, long after the last commit.
@@ -1599,49 +1727,8 @@ BEGIN
           AND object.detached_tid >= least(v_storage.settled_tid, v_storage.applied_tid);
     END IF;
 
-    -- A missing row may be back without anybody having reported it.
-    INSERT INTO relpack.pending (zoid)
-    SELECT missing.zoid
-    FROM relpack.missing
-    WHERE EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = missing.zoid)
-    ON CONFLICT DO NOTHING;
-
-    IF v_storage.graph = 'doubtful' OR v_truncated THEN
-        PERFORM relpack.capture_recount();
-        PERFORM relpack.capture_compare();
-    ELSIF EXISTS (SELECT FROM relpack.pending) THEN
-        -- Of what an abandoned run had listed, a part may be applied.
-        INSERT INTO relpack.pending (zoid)
-        SELECT stored.zoid
-        FROM relpack.stored()
-        WHERE stored.tid > v_storage.applied_tid
-          AND NOT EXISTS (
-              SELECT
-              FROM relpack.object
-              WHERE object.zoid = stored.zoid AND object.tid = stored.tid)
-        ON CONFLICT DO NOTHING;
-    ELSE
-        -- Nothing is in the way, and in order it goes into the index fastest.
-        INSERT INTO relpack.pending (zoid)
-        SELECT zoid
-        FROM relpack.stored()
-        WHERE tid > v_storage.applied_tid
-        ORDER BY zoid;
-    END IF;
-
-    -- What is odd may have come to name an object that is stored now: one that is
-    -- new, or that an event tells of, as it does when it was stored while the odd
-    -- record was read.
-    IF EXISTS (SELECT FROM relpack.problem WHERE kind = 'salvaged')
-       AND (v_reported OR EXISTS (
-           SELECT
-           FROM relpack.pending
-           WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = pending.zoid OFFSET 0))) THEN
-        INSERT INTO relpack.pending (zoid)
-        SELECT zoid FROM relpack.problem WHERE kind = 'salvaged'
-        ON CONFLICT DO NOTHING;
-    END IF;
-
+    PERFORM relpack.capture_changes(v_storage.applied_tid, v_storage.graph = 'doubtful' OR v_truncated);
+    PERFORM relpack.capture_salvaged(v_reported);
     UPDATE relpack.storage
     SET listed_tid = watermark,
         graph = 'current';
@@ -1706,6 +1793,34 @@ $$;
 
 COMMENT ON FUNCTION relpack.capture_recount() IS
     'Counts the rows of the graph again when it may not match the storage; with references missing, every object goes to relpack.pending.';
+-- +goose StatementEnd
+
+-- sql/capture_salvaged.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.capture_salvaged(reported boolean)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- What is odd may have come to name an object that is stored now: one that is
+    -- new, or that an event tells of, as it does when it was stored while the odd
+    -- record was read.
+    IF EXISTS (SELECT FROM relpack.problem WHERE kind = 'salvaged')
+       AND (reported OR EXISTS (
+           SELECT
+           FROM relpack.pending
+           WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = pending.zoid OFFSET 0))) THEN
+        INSERT INTO relpack.pending (zoid)
+        SELECT zoid FROM relpack.problem WHERE kind = 'salvaged'
+        ON CONFLICT DO NOTHING;
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.capture_salvaged(boolean) IS
+    'Step of relpack.capture_list(): has odd records read again where they may refer to more than they did.';
 -- +goose StatementEnd
 
 -- sql/capture_watermark.sql
@@ -2119,27 +2234,7 @@ BEGIN
     END IF;
 
     IF v_begun <> 0 OR EXISTS (SELECT FROM relpack.detached WHERE detached.since <= v_tid) THEN
-        PERFORM relpack.scratch_clear('relpack.spared');
-        PERFORM relpack.spare_young(v_tid);
-        IF v_begun = 0 THEN
-            INSERT INTO relpack.doomed (zoid)
-            SELECT detached.zoid
-            FROM relpack.detached
-            WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = detached.zoid);
-        ELSE
-            DELETE FROM relpack.doomed
-            WHERE EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = doomed.zoid)
-               OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid AND object.parent IS NULL);
-            INSERT INTO relpack.doomed (zoid)
-            SELECT detached.zoid
-            FROM relpack.detached
-            WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = detached.zoid)
-            ON CONFLICT DO NOTHING;
-        END IF;
-        PERFORM relpack.set_aside_blobs();
-        PERFORM relpack.require_cut_off();
-        PERFORM relpack.require_blob_owner();
-        PERFORM relpack.scratch_clear('relpack.spared');
+        PERFORM relpack.doom_choose(v_tid, v_begun <> 0);
     END IF;
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage
@@ -2147,6 +2242,7 @@ BEGIN
         -- No garbage is younger than what was applied or noticed; what a first
         -- build found is as old as its tid, which may be ahead of the clock.
         doomed_until = least(v_tid, greatest(detach_tid, applied_tid)),
+        doomed_left = v_count,
         begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
     -- Captures that no open transaction can have begun before. Where those of
     -- others are not looked at, after a month.
@@ -2181,6 +2277,45 @@ $$;
 
 COMMENT ON FUNCTION relpack.doom_analyze() IS
     'Step of relpack.doom(): statistics of relpack.spared, for every role that packs.';
+-- +goose StatementEnd
+
+-- sql/doom_choose.sql
+-- +goose StatementBegin
+-- Called with the settings of relpack.doom().
+CREATE OR REPLACE FUNCTION relpack.doom_choose(pack_tid bigint, begun boolean)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.scratch_clear('relpack.spared');
+    PERFORM relpack.spare_young(pack_tid);
+    IF NOT begun THEN
+        INSERT INTO relpack.doomed (zoid)
+        SELECT detached.zoid
+        FROM relpack.detached
+        WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = detached.zoid);
+    ELSE
+        DELETE FROM relpack.doomed
+        WHERE EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = doomed.zoid)
+           OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid AND object.parent IS NULL);
+        INSERT INTO relpack.doomed (zoid)
+        SELECT detached.zoid
+        FROM relpack.detached
+        WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = detached.zoid)
+        ON CONFLICT DO NOTHING;
+    END IF;
+    PERFORM relpack.set_aside_blobs();
+    PERFORM relpack.require_cut_off();
+    PERFORM relpack.require_blob_owner();
+    PERFORM relpack.scratch_clear('relpack.spared');
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.doom_choose(bigint, boolean) IS
+    'Step of relpack.doom(): fills relpack.doomed with what is unreachable and not spared; what a deletion that has begun '
+    'left there stays unless it is spared or reachable by now.';
 -- +goose StatementEnd
 
 -- sql/doom_outdated.sql
@@ -3185,6 +3320,76 @@ $$;
 COMMENT ON FUNCTION relpack.lock_storage() IS
     'Begins everything that reads object_state: locks it in ACCESS SHARE mode until the transaction ends, as every SELECT '
     'does, but before a snapshot is taken. Raises RP002 where there is no such table.';
+-- +goose StatementEnd
+
+-- sql/missing_privilege.sql
+-- +goose StatementBegin
+-- The one place that says what a role needs to pack that owns nothing. Not all
+-- privileges on relpack's tables: with TRIGGER on one, code of the role's own would
+-- run in functions that act with their owner's rights. The catalogs alone are read,
+-- since names in a schema that a role may not use can't be looked up. Nor can a role
+-- call this without rights: relpack executes the text itself before it packs.
+CREATE OR REPLACE FUNCTION relpack.missing_privilege(
+    packer name DEFAULT current_user, OUT target text, OUT privilege text, OUT remedy text, OUT owner name)
+RETURNS SETOF record
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH packer (role) AS (
+        VALUES (missing_privilege.packer)
+    ), relation AS (
+        SELECT class.oid, class.relname, class.relkind, class.relowner, class.relnamespace::regnamespace::text AS schema,
+               CASE
+                   WHEN class.relname = 'blob_chunk' THEN ARRAY['SELECT']
+                   WHEN class.relname = 'object_state' THEN ARRAY['SELECT', 'DELETE']
+                   WHEN class.relkind = 'v' OR class.relname = 'goose_db_version' THEN ARRAY['SELECT']
+                   ELSE ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']
+               END AS privileges
+        FROM pg_class AS class
+        WHERE class.relnamespace = 'public'::regnamespace AND class.relname IN ('object_state', 'blob_chunk')
+           OR class.relnamespace = 'relpack'::regnamespace AND class.relkind IN ('r', 'v')
+    ), needed AS (
+        SELECT format('schema %s', nspname) AS target, 'USAGE' AS privilege,
+               CASE WHEN pg_get_userbyid(nspowner) = 'pg_database_owner' THEN datdba ELSE nspowner END AS owner,
+               has_schema_privilege(role, pg_namespace.oid, 'USAGE') AS there,
+               format('GRANT USAGE ON SCHEMA %I TO %I;', nspname, role) AS remedy
+        FROM packer, pg_namespace, pg_database
+        WHERE nspname IN ('public', 'relpack') AND datname = current_database()
+        UNION ALL
+        SELECT format('%s.%s', schema, relname), one.privilege, relowner,
+               has_table_privilege(role, oid, one.privilege),
+               CASE schema
+                   WHEN 'public' THEN format('GRANT %s ON public.%I TO %I;', array_to_string(privileges, ', '), relname, role)
+                   ELSE format('GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA relpack TO %1$I; '
+                               'REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON relpack.goose_db_version FROM %1$I;', role)
+               END
+        FROM packer, relation, unnest(privileges) AS one (privilege)
+        UNION ALL
+        SELECT 'relpack.write_event_id_seq', 'USAGE', relowner,
+               has_sequence_privilege(role, oid, 'USAGE'),
+               format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA relpack TO %I;', role)
+        FROM packer, pg_class
+        WHERE oid = (SELECT oid FROM pg_class
+                     WHERE relnamespace = 'relpack'::regnamespace AND relname = 'write_event_id_seq' AND relkind = 'S')
+        UNION ALL
+        SELECT format('relpack.%s', proname), 'EXECUTE', proowner,
+               has_function_privilege(role, oid, 'EXECUTE'),
+               format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA relpack TO %I;', role)
+        FROM packer, pg_proc
+        WHERE pronamespace = 'relpack'::regnamespace
+          AND prorettype <> 'trigger'::regtype
+          AND proname NOT IN ('create_triggers', 'drop_triggers', 'take_back')
+    )
+    SELECT target, privilege, remedy, pg_get_userbyid(owner)
+    FROM needed
+    WHERE NOT there
+    ORDER BY target, privilege;
+$$;
+
+COMMENT ON FUNCTION relpack.missing_privilege(name) IS
+    'What a role lacks that is to pack: privilege on target, and as remedy the statements that its owner can run. '
+    'No row: it may pack.';
 -- +goose StatementEnd
 
 -- sql/missing_trigger.sql
@@ -5396,6 +5601,8 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_spared bigint;
 BEGIN
     INSERT INTO relpack.spared (zoid, stage)
     SELECT set_aside.zoid, 'new'
@@ -5405,6 +5612,8 @@ BEGIN
     DELETE FROM relpack.doomed
     USING relpack.spared
     WHERE spared.zoid = doomed.zoid;
+    GET DIAGNOSTICS v_spared = ROW_COUNT;
+    UPDATE relpack.storage SET doomed_left = doomed_left - v_spared;
 END;
 $$;
 
@@ -5617,35 +5826,16 @@ BEGIN
         PERFORM relpack.doom(pack_time);
     END IF;
     LOOP
-        remaining := (SELECT count(*) FROM relpack.doomed);
         v_batch := relpack.sweep_choose(v_limit);
         IF v_batch IS NULL THEN
             outcome := 'done';
+            remaining := 0;
             EXIT;
         END IF;
         v_start := clock_timestamp();
-        BEGIN
-            PERFORM set_config('relpack.sweeping', pg_current_xact_id()::text, true);
-            SELECT done.outcome, done.objects, done.bytes, done.blobs
-            INTO outcome, objects, bytes, blobs
-            FROM relpack.sweep_batch(v_batch, v_saturated, decoder) AS done;
-            remaining := remaining - cardinality(v_batch);
-            UPDATE relpack.storage
-            SET begun_until = CASE WHEN sweep.remaining > 0 THEN greatest(storage.begun_until, storage.doomed_until) ELSE 0 END;
-            IF outcome = 'undecoded' THEN
-                -- Nobody can commit before this is taken away.
-                INSERT INTO relpack.undecoded DEFAULT VALUES;
-            ELSE
-                outcome := 'swept';
-            END IF;
-        EXCEPTION
-            WHEN SQLSTATE 'RP003' THEN
-                outcome := SQLERRM;
-            WHEN lock_not_available OR deadlock_detected THEN
-                outcome := 'busy';
-            WHEN foreign_key_violation OR restrict_violation THEN
-                outcome := 'held';
-        END;
+        SELECT tried.outcome, tried.objects, tried.bytes, tried.blobs, tried.remaining
+        INTO outcome, objects, bytes, blobs, remaining
+        FROM relpack.sweep_try(v_batch, v_saturated, decoder) AS tried;
         CASE outcome
         WHEN 'held' THEN
             IF relpack.set_aside_held(v_batch) = 0 THEN
@@ -5670,13 +5860,7 @@ BEGIN
         blobs := 0;
         RETURN;
     END IF;
-    -- Outlive the function: a client that stops before the commit, or goes on
-    -- in an open transaction, lets go of the lock.
-    PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
-            set_config('statement_timeout', '2s', true);
-    IF current_setting('server_version_num')::int >= 170000 THEN
-        PERFORM set_config('transaction_timeout', '2s', true);
-    END IF;
+    PERFORM relpack.sweep_hurry();
 END;
 $$;
 
@@ -5696,10 +5880,8 @@ COMMENT ON FUNCTION relpack.sweep(integer, timestamptz, boolean) IS
 -- What takes long, and locks nothing of the site's, comes first. Then rows, in
 -- pieces: as long as one is deleted, whoever writes one of them waits for us, and
 -- the site for him if he commits. Pieces grow until they take what a commit may be
--- kept waiting, and small objects come first, so that a piece says something about
--- the next; blobs, whose large objects have no size that can be had, begin anew.
--- Those of about one size go in the order of their zoids: neighbours lie on the
--- same pages, of the tables and of their indexes.
+-- kept waiting; blobs, whose large objects have no size that can be had, begin with
+-- one.
 -- Locks are taken in one order: object_state, RelStorage's commit lock, the
 -- writers' lock, rows.
 CREATE OR REPLACE FUNCTION relpack.sweep_batch(
@@ -5716,8 +5898,8 @@ AS $$
 DECLARE
     v_last bigint := (SELECT max(tid) FROM relpack.stored());
     v_zoids bigint[];
-    v_weights bigint[];   -- a page of a state, or an object, is one; summed up
-    v_plain integer;      -- so many of them are no blobs
+    v_weights bigint[];
+    v_plain integer;
     v_room bigint := 20;  -- weight of the next piece
     v_from integer := 1;
     v_to integer;
@@ -5725,7 +5907,6 @@ DECLARE
     v_start timestamptz;
     v_piece bigint[];
     v_deleted record;
-    v_gone record;
     v_inrefs bigint;
 BEGIN
     -- On the disk, but not on that of a standby: see relpack.commit_locally().
@@ -5741,15 +5922,9 @@ BEGIN
     -- What another table's key holds back is to be found here, not by the COMMIT.
     SET CONSTRAINTS ALL IMMEDIATE;
     SET CONSTRAINTS relpack.what_was_written_meanwhile_must_be_decoded DEFERRED;
-    SELECT array_agg(sized.zoid), array_agg(sized.weight), count(*) FILTER (WHERE NOT sized.blob)
+    SELECT ordered.zoids, ordered.weights, ordered.plain
     INTO v_zoids, v_weights, v_plain
-    FROM (
-        SELECT object.zoid, object.class = 1 AS blob, sum(1 + object.size / 8192) OVER by_size AS weight
-        FROM relpack.object
-        WHERE object.zoid = ANY (chosen) AND object.parent IS NULL
-        WINDOW by_size AS (ORDER BY object.class = 1, object.size / 2048, object.zoid ROWS UNBOUNDED PRECEDING)
-        ORDER BY object.class = 1, object.size / 2048, object.zoid
-    ) AS sized;
+    FROM relpack.sweep_order(chosen) AS ordered;
     DELETE FROM relpack.object_inref WHERE inref = ANY (chosen);
     GET DIAGNOSTICS v_inrefs = ROW_COUNT;
     -- Of a component too large for a batch something may refer to what is
@@ -5770,35 +5945,10 @@ BEGIN
         END IF;
         v_piece := v_zoids[v_from:v_to];
         v_start := clock_timestamp();
-        v_deleted := relpack.sweep_delete(v_piece);
-        WITH gone AS (
-            DELETE FROM relpack.object WHERE zoid = ANY (v_piece) AND parent IS NULL RETURNING zoid, tid, size, class
-        ), files AS (
-            INSERT INTO relpack.blob_removal (zoid, tid)
-            SELECT zoid, tid FROM gone WHERE class = 1
-            ON CONFLICT DO NOTHING
-        )
-        SELECT count(gone.zoid) AS nodes, coalesce(sum(gone.size), 0) AS bytes,
-               count(*) FILTER (WHERE gone.class = 1) AS blobs,
-               count(deleted.zoid) AS rows,
-               count(*) FILTER (WHERE deleted.tid = gone.tid) AS known
-        INTO v_gone
-        FROM gone
-        FULL JOIN unnest(v_deleted.zoids, v_deleted.tids) AS deleted (zoid, tid) ON deleted.zoid = gone.zoid;
-        -- Nothing but what is unreachable, in the revision that is known.
-        IF v_gone.nodes <> cardinality(v_piece) OR v_gone.known <> v_gone.rows THEN
-            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
-        END IF;
-        objects := objects + v_gone.rows;
-        bytes := bytes + v_gone.bytes;
-        blobs := blobs + v_gone.blobs;
-        DELETE FROM relpack.doomed WHERE zoid = ANY (v_piece);
-        IF EXISTS (SELECT FROM relpack.problem) THEN
-            DELETE FROM relpack.problem WHERE zoid = ANY (v_piece);
-        END IF;
-        IF EXISTS (SELECT FROM relpack.foreign_reference) THEN
-            DELETE FROM relpack.foreign_reference WHERE inref = ANY (v_piece);
-        END IF;
+        v_deleted := relpack.sweep_piece(v_piece);
+        objects := objects + v_deleted.objects;
+        bytes := bytes + v_deleted.bytes;
+        blobs := blobs + v_deleted.blobs;
         -- Who is held up by the commit lock waits for the end in any case.
         IF NOT saturated AND relpack.anyone_waits() THEN
             RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
@@ -6051,6 +6201,109 @@ COMMENT ON FUNCTION relpack.sweep_fit(bigint[], integer, bigint) IS
     'large objects than there are locks; at least one.';
 -- +goose StatementEnd
 
+-- sql/sweep_hurry.sql
+-- +goose StatementBegin
+-- The settings outlive the function: a client that stops before the commit, or goes
+-- on in an open transaction, lets go of the lock.
+CREATE OR REPLACE FUNCTION relpack.sweep_hurry()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
+            set_config('statement_timeout', '2s', true);
+    IF current_setting('server_version_num')::int >= 170000 THEN
+        PERFORM set_config('transaction_timeout', '2s', true);
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep_hurry() IS
+    'Step of relpack.sweep(): what is left of this transaction may take 2 seconds.';
+-- +goose StatementEnd
+
+-- sql/sweep_order.sql
+-- +goose StatementBegin
+-- Small objects come first, so that a piece says something about the next. Those
+-- of about one size go in the order of their zoids: neighbours lie on the same
+-- pages, of the tables and of their indexes. Called with the settings of
+-- relpack.sweep_batch().
+CREATE OR REPLACE FUNCTION relpack.sweep_order(
+    chosen bigint[], OUT zoids bigint[], OUT weights bigint[], OUT plain integer)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT array_agg(sized.zoid), array_agg(sized.weight), count(*) FILTER (WHERE NOT sized.blob)
+    INTO zoids, weights, plain
+    FROM (
+        SELECT object.zoid, object.class = 1 AS blob, sum(1 + object.size / 8192) OVER by_size AS weight
+        FROM relpack.object
+        WHERE object.zoid = ANY (chosen) AND object.parent IS NULL
+        WINDOW by_size AS (ORDER BY object.class = 1, object.size / 2048, object.zoid ROWS UNBOUNDED PRECEDING)
+        ORDER BY object.class = 1, object.size / 2048, object.zoid
+    ) AS sized;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep_order(bigint[]) IS
+    'Step of relpack.sweep(): a batch in the order in which it is deleted, blobs last. '
+    'weights: what it takes up to each object; an object, or a page of its state, is one. plain: so many are no blobs.';
+-- +goose StatementEnd
+
+-- sql/sweep_piece.sql
+-- +goose StatementBegin
+-- Called with the settings of relpack.sweep_batch().
+CREATE OR REPLACE FUNCTION relpack.sweep_piece(
+    piece bigint[], OUT objects bigint, OUT bytes bigint, OUT blobs bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_deleted record;
+    v_gone record;
+BEGIN
+    v_deleted := relpack.sweep_delete(piece);
+    WITH gone AS (
+        DELETE FROM relpack.object WHERE zoid = ANY (piece) AND parent IS NULL RETURNING zoid, tid, size, class
+    ), files AS (
+        INSERT INTO relpack.blob_removal (zoid, tid)
+        SELECT zoid, tid FROM gone WHERE class = 1
+        ON CONFLICT DO NOTHING
+    )
+    SELECT count(gone.zoid) AS nodes, coalesce(sum(gone.size), 0) AS bytes,
+           count(*) FILTER (WHERE gone.class = 1) AS blobs,
+           count(deleted.zoid) AS rows,
+           count(*) FILTER (WHERE deleted.tid = gone.tid) AS known
+    INTO v_gone
+    FROM gone
+    FULL JOIN unnest(v_deleted.zoids, v_deleted.tids) AS deleted (zoid, tid) ON deleted.zoid = gone.zoid;
+    -- Nothing but what is unreachable, in the revision that is known.
+    IF v_gone.nodes <> cardinality(piece) OR v_gone.known <> v_gone.rows THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+    END IF;
+    DELETE FROM relpack.doomed WHERE zoid = ANY (piece);
+    IF EXISTS (SELECT FROM relpack.problem) THEN
+        DELETE FROM relpack.problem WHERE zoid = ANY (piece);
+    END IF;
+    IF EXISTS (SELECT FROM relpack.foreign_reference) THEN
+        DELETE FROM relpack.foreign_reference WHERE inref = ANY (piece);
+    END IF;
+    objects := v_gone.rows;
+    bytes := v_gone.bytes;
+    blobs := v_gone.blobs;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep_piece(bigint[]) IS
+    'Step of relpack.sweep(): deletes objects of a batch, and all that relpack knows of them but their references; blobs go to '
+    'relpack.blob_removal. Raises RP003 (stale) unless all are unreachable and stored as they are known.';
+-- +goose StatementEnd
+
 -- sql/sweep_recheck.sql
 -- +goose StatementBegin
 -- The last question of a sweep, asked with the writers' lock held: was anything
@@ -6098,6 +6351,54 @@ COMMENT ON FUNCTION relpack.sweep_recheck(bigint, boolean) IS
     'Step of relpack.sweep(): "nothing new" when nothing was written since the graph was settled; '
     'else stale, or undecoded where the caller decodes (decoder) and it is little: he looks at relpack.fresh_state() '
     'while the writers'' lock is held.';
+-- +goose StatementEnd
+
+-- sql/sweep_try.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.sweep_try(
+    chosen bigint[], saturated boolean, decoder boolean,
+    OUT outcome text, OUT objects bigint, OUT bytes bigint, OUT blobs bigint, OUT remaining bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    remaining := (SELECT doomed_left FROM relpack.storage);
+    BEGIN
+        PERFORM set_config('relpack.sweeping', pg_current_xact_id()::text, true);
+        SELECT done.outcome, done.objects, done.bytes, done.blobs
+        INTO outcome, objects, bytes, blobs
+        FROM relpack.sweep_batch(chosen, saturated, decoder) AS done;
+        -- Counted for each batch, garbage would be read as often as there are
+        -- batches. Whether the deletion is over, the table itself tells.
+        remaining := remaining - cardinality(chosen);
+        IF remaining <= 0 THEN
+            remaining := (SELECT count(*) FROM relpack.doomed);
+        END IF;
+        UPDATE relpack.storage
+        SET doomed_left = sweep_try.remaining,
+            begun_until = CASE WHEN sweep_try.remaining > 0 THEN greatest(storage.begun_until, storage.doomed_until) ELSE 0 END;
+        IF outcome = 'undecoded' THEN
+            -- Nobody can commit before this is taken away.
+            INSERT INTO relpack.undecoded DEFAULT VALUES;
+        ELSE
+            outcome := 'swept';
+        END IF;
+    EXCEPTION
+        WHEN SQLSTATE 'RP003' THEN
+            outcome := SQLERRM;
+        WHEN lock_not_available OR deadlock_detected THEN
+            outcome := 'busy';
+        WHEN foreign_key_violation OR restrict_violation THEN
+            outcome := 'held';
+    END;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep_try(bigint[], boolean, boolean) IS
+    'Step of relpack.sweep(): deletes a batch, or leaves everything as it was. '
+    'outcome: swept, undecoded, busy, stale or saturated as of relpack.sweep_batch(), or held where rows of another table '
+    'refer to one of its objects. remaining: of relpack.doomed.';
 -- +goose StatementEnd
 
 -- sql/take_back.sql
@@ -7843,7 +8144,11 @@ DROP FUNCTION relpack."time_to_tid";
 DROP FUNCTION relpack."tids_ahead";
 DROP FUNCTION relpack."tid_to_time";
 DROP FUNCTION relpack."take_back";
+DROP FUNCTION relpack."sweep_try";
 DROP FUNCTION relpack."sweep_recheck";
+DROP FUNCTION relpack."sweep_piece";
+DROP FUNCTION relpack."sweep_order";
+DROP FUNCTION relpack."sweep_hurry";
 DROP FUNCTION relpack."sweep_fit";
 DROP FUNCTION relpack."sweep_delete";
 DROP FUNCTION relpack."sweep_decoded";
@@ -7904,6 +8209,7 @@ DROP FUNCTION relpack."note_unread";
 DROP FUNCTION relpack."note_referrer";
 DROP FUNCTION relpack."note_dangling";
 DROP FUNCTION relpack."missing_trigger";
+DROP FUNCTION relpack."missing_privilege";
 DROP FUNCTION relpack."lock_storage";
 DROP FUNCTION relpack."lock_protocol";
 DROP FUNCTION relpack."live_blobs";
@@ -7929,6 +8235,7 @@ DROP FUNCTION relpack."doubt";
 DROP FUNCTION relpack."doom_spare_deep";
 DROP FUNCTION relpack."doom_spare";
 DROP FUNCTION relpack."doom_outdated";
+DROP FUNCTION relpack."doom_choose";
 DROP FUNCTION relpack."doom_analyze";
 DROP FUNCTION relpack."doom";
 DROP FUNCTION relpack."discard_blob_removals";
@@ -7939,16 +8246,20 @@ DROP FUNCTION relpack."commit_durably";
 DROP FUNCTION relpack."column_identity";
 DROP FUNCTION relpack."class_id";
 DROP FUNCTION relpack."capture_watermark";
+DROP FUNCTION relpack."capture_salvaged";
 DROP FUNCTION relpack."capture_recount";
 DROP FUNCTION relpack."capture_read_until";
 DROP FUNCTION relpack."capture_list";
+DROP FUNCTION relpack."capture_events";
 DROP FUNCTION relpack."capture_compare";
+DROP FUNCTION relpack."capture_changes";
 DROP FUNCTION relpack."capped_pack_time";
 DROP FUNCTION relpack."build_step";
 DROP FUNCTION relpack."build_reset";
 DROP FUNCTION relpack."build_mark";
 DROP FUNCTION relpack."build_index_keys";
 DROP FUNCTION relpack."build_index_inref";
+DROP FUNCTION relpack."build_finish";
 DROP FUNCTION relpack."build_enter";
 DROP FUNCTION relpack."build_drop_doubles";
 DROP FUNCTION relpack."build_begin";
@@ -7968,9 +8279,12 @@ DROP FUNCTION relpack."audit_kept";
 DROP FUNCTION relpack."audit_due";
 DROP FUNCTION relpack."audit_done";
 DROP FUNCTION relpack."audit_differs";
+DROP FUNCTION relpack."apply_problems";
+DROP FUNCTION relpack."apply_nodes";
 DROP FUNCTION relpack."apply_join";
 DROP FUNCTION relpack."apply_foreign";
 DROP FUNCTION relpack."apply_finish";
+DROP FUNCTION relpack."apply_edges";
 DROP FUNCTION relpack."apply_discard";
 DROP FUNCTION relpack."apply";
 DROP FUNCTION relpack."anyone_waits";

@@ -85,7 +85,7 @@ func TestWhatALiveObjectRefersToIsNamedByEveryChoice(t *testing.T) {
 func TestWithoutTheLastLookALiveObjectGoes(t *testing.T) {
 	t.Parallel()
 	_, conn := newHeld(t)
-	text, err := zodbtest.Mutated("doom", "PERFORM relpack.require_cut_off();", "NULL;")
+	text, err := zodbtest.Mutated("doom_choose", "PERFORM relpack.require_cut_off();", "NULL;")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -182,8 +182,9 @@ func TestWalksGoWithTheSettingsOfWhatCallsThem(t *testing.T) {
 		"reach_step": {"reach_flow", "reach_flow_deep", "reach_climb", "reach_cut", "reach_cut_deep",
 			"reach_split", "reach_attach", "ways_up", "reshape"},
 		"spare_referred": {"doom_spare", "doom_spare_deep"},
-		"doom":           {"spare_young"},
+		"doom":           {"doom_choose", "spare_young"},
 		"apply":          {"hold_missing", "apply_edges", "apply_nodes", "note_dangling", "apply_problems", "apply_foreign"},
+		"sweep_batch":    {"sweep_order", "sweep_piece"},
 	} {
 		if head, _, _ := strings.Cut(read(t, sql.Files, entry+".sql"), "AS $$"); !strings.Contains(head, "SET enable_seqscan = off") {
 			t.Errorf("%s has no settings", entry)

@@ -27,18 +27,7 @@ BEGIN
     END IF;
 
     v_abandoned := EXISTS (SELECT FROM relpack.pending);
-    WITH taken AS (
-        DELETE FROM relpack.write_event
-        RETURNING zoid, kind
-    ), asked AS (
-        INSERT INTO relpack.pending (zoid)
-        SELECT DISTINCT zoid FROM taken WHERE zoid IS NOT NULL
-        ON CONFLICT DO NOTHING
-    )
-    SELECT count(*) > 0, coalesce(bool_or(kind = 'truncated'), false)
-    INTO v_reported, v_truncated
-    FROM taken;
-
+    SELECT events.reported, events.truncated INTO v_reported, v_truncated FROM relpack.capture_events() AS events;
     IF v_reported OR v_storage.graph = 'doubtful' THEN
         -- What no tid dates (rows deleted in psql, an older load) may have
         -- happened just now, long after the last commit.
@@ -56,49 +45,8 @@ BEGIN
           AND object.detached_tid >= least(v_storage.settled_tid, v_storage.applied_tid);
     END IF;
 
-    -- A missing row may be back without anybody having reported it.
-    INSERT INTO relpack.pending (zoid)
-    SELECT missing.zoid
-    FROM relpack.missing
-    WHERE EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = missing.zoid)
-    ON CONFLICT DO NOTHING;
-
-    IF v_storage.graph = 'doubtful' OR v_truncated THEN
-        PERFORM relpack.capture_recount();
-        PERFORM relpack.capture_compare();
-    ELSIF EXISTS (SELECT FROM relpack.pending) THEN
-        -- Of what an abandoned run had listed, a part may be applied.
-        INSERT INTO relpack.pending (zoid)
-        SELECT stored.zoid
-        FROM relpack.stored()
-        WHERE stored.tid > v_storage.applied_tid
-          AND NOT EXISTS (
-              SELECT
-              FROM relpack.object
-              WHERE object.zoid = stored.zoid AND object.tid = stored.tid)
-        ON CONFLICT DO NOTHING;
-    ELSE
-        -- Nothing is in the way, and in order it goes into the index fastest.
-        INSERT INTO relpack.pending (zoid)
-        SELECT zoid
-        FROM relpack.stored()
-        WHERE tid > v_storage.applied_tid
-        ORDER BY zoid;
-    END IF;
-
-    -- What is odd may have come to name an object that is stored now: one that is
-    -- new, or that an event tells of, as it does when it was stored while the odd
-    -- record was read.
-    IF EXISTS (SELECT FROM relpack.problem WHERE kind = 'salvaged')
-       AND (v_reported OR EXISTS (
-           SELECT
-           FROM relpack.pending
-           WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = pending.zoid OFFSET 0))) THEN
-        INSERT INTO relpack.pending (zoid)
-        SELECT zoid FROM relpack.problem WHERE kind = 'salvaged'
-        ON CONFLICT DO NOTHING;
-    END IF;
-
+    PERFORM relpack.capture_changes(v_storage.applied_tid, v_storage.graph = 'doubtful' OR v_truncated);
+    PERFORM relpack.capture_salvaged(v_reported);
     UPDATE relpack.storage
     SET listed_tid = watermark,
         graph = 'current';

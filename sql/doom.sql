@@ -46,27 +46,7 @@ BEGIN
     END IF;
 
     IF v_begun <> 0 OR EXISTS (SELECT FROM relpack.detached WHERE detached.since <= v_tid) THEN
-        PERFORM relpack.scratch_clear('relpack.spared');
-        PERFORM relpack.spare_young(v_tid);
-        IF v_begun = 0 THEN
-            INSERT INTO relpack.doomed (zoid)
-            SELECT detached.zoid
-            FROM relpack.detached
-            WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = detached.zoid);
-        ELSE
-            DELETE FROM relpack.doomed
-            WHERE EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = doomed.zoid)
-               OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid AND object.parent IS NULL);
-            INSERT INTO relpack.doomed (zoid)
-            SELECT detached.zoid
-            FROM relpack.detached
-            WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = detached.zoid)
-            ON CONFLICT DO NOTHING;
-        END IF;
-        PERFORM relpack.set_aside_blobs();
-        PERFORM relpack.require_cut_off();
-        PERFORM relpack.require_blob_owner();
-        PERFORM relpack.scratch_clear('relpack.spared');
+        PERFORM relpack.doom_choose(v_tid, v_begun <> 0);
     END IF;
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage

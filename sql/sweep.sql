@@ -36,7 +36,6 @@ BEGIN
         PERFORM relpack.doom(pack_time);
     END IF;
     LOOP
-        remaining := (SELECT doomed_left FROM relpack.storage);
         v_batch := relpack.sweep_choose(v_limit);
         IF v_batch IS NULL THEN
             outcome := 'done';
@@ -44,34 +43,9 @@ BEGIN
             EXIT;
         END IF;
         v_start := clock_timestamp();
-        BEGIN
-            PERFORM set_config('relpack.sweeping', pg_current_xact_id()::text, true);
-            SELECT done.outcome, done.objects, done.bytes, done.blobs
-            INTO outcome, objects, bytes, blobs
-            FROM relpack.sweep_batch(v_batch, v_saturated, decoder) AS done;
-            -- Counted for each batch, garbage would be read as often as there are
-            -- batches. Whether the deletion is over, the table itself tells.
-            remaining := remaining - cardinality(v_batch);
-            IF remaining <= 0 THEN
-                remaining := (SELECT count(*) FROM relpack.doomed);
-            END IF;
-            UPDATE relpack.storage
-            SET doomed_left = sweep.remaining,
-                begun_until = CASE WHEN sweep.remaining > 0 THEN greatest(storage.begun_until, storage.doomed_until) ELSE 0 END;
-            IF outcome = 'undecoded' THEN
-                -- Nobody can commit before this is taken away.
-                INSERT INTO relpack.undecoded DEFAULT VALUES;
-            ELSE
-                outcome := 'swept';
-            END IF;
-        EXCEPTION
-            WHEN SQLSTATE 'RP003' THEN
-                outcome := SQLERRM;
-            WHEN lock_not_available OR deadlock_detected THEN
-                outcome := 'busy';
-            WHEN foreign_key_violation OR restrict_violation THEN
-                outcome := 'held';
-        END;
+        SELECT tried.outcome, tried.objects, tried.bytes, tried.blobs, tried.remaining
+        INTO outcome, objects, bytes, blobs, remaining
+        FROM relpack.sweep_try(v_batch, v_saturated, decoder) AS tried;
         CASE outcome
         WHEN 'held' THEN
             IF relpack.set_aside_held(v_batch) = 0 THEN
@@ -96,13 +70,7 @@ BEGIN
         blobs := 0;
         RETURN;
     END IF;
-    -- Outlive the function: a client that stops before the commit, or goes on
-    -- in an open transaction, lets go of the lock.
-    PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
-            set_config('statement_timeout', '2s', true);
-    IF current_setting('server_version_num')::int >= 170000 THEN
-        PERFORM set_config('transaction_timeout', '2s', true);
-    END IF;
+    PERFORM relpack.sweep_hurry();
 END;
 $$;
 

@@ -2,10 +2,8 @@
 -- What takes long, and locks nothing of the site's, comes first. Then rows, in
 -- pieces: as long as one is deleted, whoever writes one of them waits for us, and
 -- the site for him if he commits. Pieces grow until they take what a commit may be
--- kept waiting, and small objects come first, so that a piece says something about
--- the next; blobs, whose large objects have no size that can be had, begin anew.
--- Those of about one size go in the order of their zoids: neighbours lie on the
--- same pages, of the tables and of their indexes.
+-- kept waiting; blobs, whose large objects have no size that can be had, begin with
+-- one.
 -- Locks are taken in one order: object_state, RelStorage's commit lock, the
 -- writers' lock, rows.
 CREATE OR REPLACE FUNCTION relpack.sweep_batch(
@@ -22,8 +20,8 @@ AS $$
 DECLARE
     v_last bigint := (SELECT max(tid) FROM relpack.stored());
     v_zoids bigint[];
-    v_weights bigint[];   -- a page of a state, or an object, is one; summed up
-    v_plain integer;      -- so many of them are no blobs
+    v_weights bigint[];
+    v_plain integer;
     v_room bigint := 20;  -- weight of the next piece
     v_from integer := 1;
     v_to integer;
@@ -31,7 +29,6 @@ DECLARE
     v_start timestamptz;
     v_piece bigint[];
     v_deleted record;
-    v_gone record;
     v_inrefs bigint;
 BEGIN
     -- On the disk, but not on that of a standby: see relpack.commit_locally().
@@ -47,15 +44,9 @@ BEGIN
     -- What another table's key holds back is to be found here, not by the COMMIT.
     SET CONSTRAINTS ALL IMMEDIATE;
     SET CONSTRAINTS relpack.what_was_written_meanwhile_must_be_decoded DEFERRED;
-    SELECT array_agg(sized.zoid), array_agg(sized.weight), count(*) FILTER (WHERE NOT sized.blob)
+    SELECT ordered.zoids, ordered.weights, ordered.plain
     INTO v_zoids, v_weights, v_plain
-    FROM (
-        SELECT object.zoid, object.class = 1 AS blob, sum(1 + object.size / 8192) OVER by_size AS weight
-        FROM relpack.object
-        WHERE object.zoid = ANY (chosen) AND object.parent IS NULL
-        WINDOW by_size AS (ORDER BY object.class = 1, object.size / 2048, object.zoid ROWS UNBOUNDED PRECEDING)
-        ORDER BY object.class = 1, object.size / 2048, object.zoid
-    ) AS sized;
+    FROM relpack.sweep_order(chosen) AS ordered;
     DELETE FROM relpack.object_inref WHERE inref = ANY (chosen);
     GET DIAGNOSTICS v_inrefs = ROW_COUNT;
     -- Of a component too large for a batch something may refer to what is
@@ -76,35 +67,10 @@ BEGIN
         END IF;
         v_piece := v_zoids[v_from:v_to];
         v_start := clock_timestamp();
-        v_deleted := relpack.sweep_delete(v_piece);
-        WITH gone AS (
-            DELETE FROM relpack.object WHERE zoid = ANY (v_piece) AND parent IS NULL RETURNING zoid, tid, size, class
-        ), files AS (
-            INSERT INTO relpack.blob_removal (zoid, tid)
-            SELECT zoid, tid FROM gone WHERE class = 1
-            ON CONFLICT DO NOTHING
-        )
-        SELECT count(gone.zoid) AS nodes, coalesce(sum(gone.size), 0) AS bytes,
-               count(*) FILTER (WHERE gone.class = 1) AS blobs,
-               count(deleted.zoid) AS rows,
-               count(*) FILTER (WHERE deleted.tid = gone.tid) AS known
-        INTO v_gone
-        FROM gone
-        FULL JOIN unnest(v_deleted.zoids, v_deleted.tids) AS deleted (zoid, tid) ON deleted.zoid = gone.zoid;
-        -- Nothing but what is unreachable, in the revision that is known.
-        IF v_gone.nodes <> cardinality(v_piece) OR v_gone.known <> v_gone.rows THEN
-            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
-        END IF;
-        objects := objects + v_gone.rows;
-        bytes := bytes + v_gone.bytes;
-        blobs := blobs + v_gone.blobs;
-        DELETE FROM relpack.doomed WHERE zoid = ANY (v_piece);
-        IF EXISTS (SELECT FROM relpack.problem) THEN
-            DELETE FROM relpack.problem WHERE zoid = ANY (v_piece);
-        END IF;
-        IF EXISTS (SELECT FROM relpack.foreign_reference) THEN
-            DELETE FROM relpack.foreign_reference WHERE inref = ANY (v_piece);
-        END IF;
+        v_deleted := relpack.sweep_piece(v_piece);
+        objects := objects + v_deleted.objects;
+        bytes := bytes + v_deleted.bytes;
+        blobs := blobs + v_deleted.blobs;
         -- Who is held up by the commit lock waits for the end in any case.
         IF NOT saturated AND relpack.anyone_waits() THEN
             RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';

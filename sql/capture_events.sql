@@ -1,0 +1,23 @@
+CREATE OR REPLACE FUNCTION relpack.capture_events(OUT reported boolean, OUT truncated boolean)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    WITH taken AS (
+        DELETE FROM relpack.write_event
+        RETURNING zoid, kind
+    ), asked AS (
+        INSERT INTO relpack.pending (zoid)
+        SELECT DISTINCT zoid FROM taken WHERE zoid IS NOT NULL
+        ON CONFLICT DO NOTHING
+    )
+    SELECT count(*) > 0, coalesce(bool_or(kind = 'truncated'), false)
+    INTO reported, truncated
+    FROM taken;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.capture_events() IS
+    'Step of relpack.capture_list(): takes what triggers reported into relpack.pending. '
+    'reported: there was something; truncated: all rows were deleted at once.';
