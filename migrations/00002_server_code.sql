@@ -2913,17 +2913,17 @@ BEGIN
             OFFSET 0
         ) AS referrer
     )
-    SELECT count(*), coalesce(sum(object.size), 0),
-           relpack.tid_to_time(max(coalesce(object.detached_tid, object.tid))) + interval '1 day',
+    SELECT count(*), coalesce(sum(unreachable.size), 0),
+           relpack.tid_to_time(max(unreachable.since)) + interval '1 day',
            count(*) <= most
     INTO objects, bytes, deletable_after, complete
     FROM (SELECT above.zoid FROM above LIMIT most::bigint + 1) AS met
     CROSS JOIN LATERAL (
-        SELECT object.size, object.detached_tid, object.tid
-        FROM relpack.object
-        WHERE object.zoid = met.zoid
+        SELECT detached.size, detached.since
+        FROM relpack.detached
+        WHERE detached.zoid = met.zoid
         OFFSET 0
-    ) AS object;
+    ) AS unreachable;
     objects := least(objects, most);
     IF NOT complete THEN
         deletable_after := NULL;

@@ -182,7 +182,7 @@ func TestOneFunctionReadsObjectStateAndOneDeletesFromIt(t *testing.T) {
 // one place, beside the two that make the index.
 func TestOneViewTellsWhatIsDetached(t *testing.T) {
 	t.Parallel()
-	condition := regexp.MustCompile(`(?i)\bcoalesce\((\w+\.)?(parent, -1|detached_tid,)`)
+	condition := regexp.MustCompile(`(?i)\bcoalesce\((\w+\.)?(parent, -1\) = -1|detached_tid,)`)
 	var places []string
 	for name, text := range sqlCode(t) {
 		if condition.MatchString(text) {
