@@ -409,7 +409,7 @@ CREATE TABLE relpack.audit (
 );
 INSERT INTO relpack.audit DEFAULT VALUES;
 COMMENT ON TABLE relpack.audit IS
-    'One row: how far packs have read objects anew and compared them with the graph, a share of the storage each.';
+    'One row: how far packs have read objects again and compared them with the graph, a share of the storage each.';
 COMMENT ON COLUMN relpack.audit.met IS 'Up to when the share was read that the clock wants.';
 COMMENT ON COLUMN relpack.audit.difference IS 'What was found to differ, until it is mended: nothing is deleted until then. NULL: nothing.';
 COMMENT ON COLUMN relpack.audit.only_row IS 'Always true: there is one row.';
@@ -433,7 +433,7 @@ CREATE TABLE relpack.undecoded (
     decoded  boolean NOT NULL DEFAULT false,
     CONSTRAINT undecoded_pkey PRIMARY KEY (only_row),
     CONSTRAINT undecoded_only_row_check CHECK (only_row),
-    CONSTRAINT what_was_written_meanwhile_must_be_decoded FOREIGN KEY (decoded)
+    CONSTRAINT what_was_written_must_be_decoded FOREIGN KEY (decoded)
         REFERENCES relpack.undecoded (only_row) DEFERRABLE INITIALLY DEFERRED
 );
 COMMENT ON TABLE relpack.undecoded IS

@@ -882,7 +882,7 @@ COMMENT ON FUNCTION relpack.blobs_in_database() IS
 -- +goose StatementBegin
 -- Blob files go while no writer is in flight, a few at a time. An object that
 -- is stored again keeps them all: somebody restored it, or a RelStorage up to
--- 2.0 wrote it, whose commits delete a row and insert it anew. The file of a
+-- 2.0 wrote it, whose commits delete a row and insert it again. The file of a
 -- node that is attached stays: a live object refers to it, and the row may be put
 -- back. object_state comes before the writers' lock, as for everybody who writes:
 -- whoever wants the table for himself and then writes (TRUNCATE) would wait for
@@ -923,16 +923,16 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.blobs_next(bigint[], bigint[]) IS
-    'Which of these blobs of relpack.blob_removal may lose their files, with the writers'' lock held until the '
-    'transaction ends, which commits locally (raises lock_not_available when it can''t be had); '
-    'rows whose object is stored again are dropped, those whose object a live one refers to are left out. '
+    'Which of these blobs of relpack.blob_removal may lose their files. '
+    'Takes the writers'' lock until the transaction ends, which commits locally, or raises lock_not_available. '
+    'Rows whose object is stored again are dropped, those whose object a live one refers to are left out. '
     'relpack.blobs_removed() follows in the same transaction.';
 -- +goose StatementEnd
 
 -- sql/blobs_not_found.sql
 -- +goose StatementBegin
 -- Not found is not removed: the directory may be another one, laid out
--- otherwise, or not mounted. It is believed where the file of a live blob lies
+-- otherwise, or not mounted. It is trusted where the file of a live blob lies
 -- where it should, or where there is no live blob to look for.
 CREATE OR REPLACE FUNCTION relpack.blobs_not_found(
     zoids bigint[], tids bigint[], found_zoids bigint[], found_tids bigint[])
@@ -1826,8 +1826,8 @@ COMMENT ON FUNCTION relpack.capture_salvaged(boolean) IS
 -- sql/capture_watermark.sql
 -- +goose StatementBegin
 -- First half of a capture: the moment that separates what this run looks at
--- from what makes an event or has a higher tid. A graph that is doubted is
--- taken for doubtful here, together with the identity of what it will be
+-- from what makes an event or has a higher tid. A graph that is not
+-- trusted (relpack.doubt) becomes doubtful here, together with the identity of what it will be
 -- compared with: whatever is written afterwards is reported by triggers.
 CREATE OR REPLACE FUNCTION relpack.capture_watermark()
 RETURNS boolean
@@ -2685,10 +2685,11 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.grace_cap(timestamptz) IS
-    'Up to which tid a pack with this pack time deletes: that of relpack.capped_pack_time(), less than that of any '
-    'capture whose states were read after the oldest open transaction of other clients began, and less than that of '
-    'the last look at any storage in relpack.referred_by. 0 where another storage has ceased to refer to this one no '
-    'earlier than that.';
+    'Up to which tid a pack with this pack time deletes. '
+    'That is the tid of relpack.capped_pack_time(), but less than that of any capture whose states were read after '
+    'the oldest open transaction of other clients began, and less than that of the last look at any storage in '
+    'relpack.referred_by. '
+    '0 where another storage has ceased to refer to this one no earlier than that.';
 -- +goose StatementEnd
 
 -- sql/grace_oldest_transaction.sql
@@ -2932,9 +2933,10 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.hangs_with(bigint, integer) IS
-    'Of an unreachable object: how many unreachable objects refer to it, directly or through others, itself included, '
-    'and their bytes. deletable_after: from when a pack with the default grace of one day deletes it: all of these '
-    'must be beyond it. complete: false where there are more than "most"; then nobody knows from when.';
+    'How many unreachable objects refer to an unreachable one, directly or through others, itself included, and their '
+    'bytes. '
+    'deletable_after: from when a pack with the default grace of one day deletes it: all of these must be beyond it. '
+    'complete: false where there are more than "most"; then nobody knows from when.';
 -- +goose StatementEnd
 
 -- sql/held_by.sql
@@ -3513,8 +3515,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.note_referrer(text, text, bigint, bigint, interval) IS
-    'Records into relpack.referred_by how many objects of another storage (holder; '
-    'relpack.origin() there) refer to objects of this one, and how many can''t be decoded and may; '
+    'Records into relpack.referred_by how another storage refers to this one. '
+    'So many of the objects of holder (relpack.origin() there) refer to objects of this one, and so many can''t be '
+    'decoded and may. '
     'ago: since when other references may have been stored there, the oldest open transaction included.';
 -- +goose StatementEnd
 
@@ -3547,7 +3550,7 @@ COMMENT ON FUNCTION relpack.note_unread(text[]) IS
 -- Trigger function of relpack.referred_by. What only another storage referred to
 -- was in use until it was found not to be any more, and nobody knows since when:
 -- the grace of all that is unreachable begins now. What was chosen for deletion
--- before is chosen anew.
+-- before is chosen again.
 CREATE OR REPLACE FUNCTION relpack.note_unreferred()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -3832,8 +3835,8 @@ BEGIN
         -- A few referrers of each were tried, of which many may be garbage.
         v_left := ARRAY(
             SELECT zoid
-            FROM unnest(v_left) AS loose (zoid)
-            WHERE EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = loose.zoid OFFSET v_tries)
+            FROM unnest(v_left) AS detached (zoid)
+            WHERE EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = detached.zoid OFFSET v_tries)
               AND (zoid IN (SELECT unnest(v_ways.saved))) IS NOT TRUE);
         EXIT WHEN v_left = '{}';
         v_tries := NULL;
@@ -3850,8 +3853,8 @@ COMMENT ON FUNCTION relpack.reach_attach(bigint[]) IS
 -- Looks for a way up to the root for all suspects together, and attaches those
 -- that have one: the trees below them are alive again without being visited. A
 -- few referrers of each are tried first, as an object may have a million, which
--- are mostly alive or below it; then all. What is not saved is settled by cut,
--- sever, loosen and flow, which are exact. Batches can depend on each other: they
+-- are mostly alive or below it; then all. What is not saved is settled by the
+-- stages cut, attach and flow, which are exact. Batches can depend on each other: they
 -- are gone through until none gains anything. Where that is dearer than new
 -- parents for all objects, relpack.reshape() chooses these.
 CREATE OR REPLACE FUNCTION relpack.reach_climb()
@@ -4190,15 +4193,15 @@ DECLARE
     v_holders bigint[];
     v_saved bigint[];
 BEGIN
-    SELECT coalesce(array_agg(loose.zoid), '{}'), coalesce(array_agg(holder.inref), '{}')
+    SELECT coalesce(array_agg(below.zoid), '{}'), coalesce(array_agg(holder.inref), '{}')
     INTO v_held, v_holders
-    FROM unnest(cut_off) AS loose (zoid)
+    FROM unnest(cut_off) AS below (zoid)
     CROSS JOIN LATERAL (
         SELECT other.inref
         FROM (
             SELECT object_inref.inref
             FROM relpack.object_inref
-            WHERE object_inref.zoid = loose.zoid AND object_inref.inref NOT IN (SELECT unnest(cut_off))
+            WHERE object_inref.zoid = below.zoid AND object_inref.inref NOT IN (SELECT unnest(cut_off))
             OFFSET 0
         ) AS other
         CROSS JOIN LATERAL (
@@ -4270,7 +4273,7 @@ BEGIN
         PERFORM relpack.reach_attach(ARRAY(
             SELECT zoid FROM relpack.suspect WHERE stage = 'attach' LIMIT (relpack.walk_limits()).together));
     ELSIF (SELECT resettle FROM relpack.storage) THEN
-        -- What was suspected may be lost: nothing but the references is believed.
+        -- What was suspected may be lost: nothing but the references is trusted.
         -- Nobody knows what was alive between a dump and now: what was garbage then
         -- has its grace again, and no deletion had begun.
         UPDATE relpack.storage
@@ -4283,7 +4286,7 @@ BEGIN
         WHERE parent IS NULL;
         PERFORM relpack.begin_reshape('object_state or relpack''s own tables are others than before');
     ELSE
-        -- What is still detached is unreachable, in a graph that is believed. In a
+        -- What is still detached is unreachable, in a graph that is trusted. In a
         -- restored one what vanished since is held until that is known.
         IF EXISTS (SELECT FROM relpack.missing) AND relpack.doubt() IS NULL AND relpack.forget_missing() > 0 THEN
             RETURN true;
@@ -4542,7 +4545,7 @@ COMMENT ON FUNCTION relpack.require_deletable() IS
 -- +goose StatementBegin
 -- A BEFORE trigger that returns NULL, and a rule, leave a row where it is, and
 -- the server says no word. Without such a trigger, or in another revision, it is
--- one that was stored anew in the meantime.
+-- one that was stored in the meantime.
 CREATE OR REPLACE FUNCTION relpack.require_deleted(tablename regclass, remain bigint[])
 RETURNS void
 LANGUAGE plpgsql
@@ -4583,7 +4586,7 @@ COMMENT ON FUNCTION relpack.require_deleted(regclass, bigint[]) IS
 
 -- sql/require_no_holes.sql
 -- +goose StatementBegin
--- A graph that is built anew knows nothing of what hung on rows that vanished:
+-- A graph that is built again knows nothing of what hung on rows that vanished:
 -- it would be garbage. What was found missing stays known when the graph itself
 -- is lost. Rows that no pack has looked for yet are no better, whether or not
 -- anything told of their deletion: every node is looked up, which takes little
@@ -4670,7 +4673,7 @@ AS $$
 DECLARE
     v_foreign text;
 BEGIN
-    -- Without variables the plan is kept where those of a sweep are made anew.
+    -- Without variables the plan is kept where those of a sweep are made again.
     WITH storage AS MATERIALIZED (
         SELECT relowner AS owner FROM pg_class WHERE oid = to_regclass('public.object_state')
     ), own AS MATERIALIZED (
@@ -4755,7 +4758,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_own() IS
-    'Raises RP002 when a part of relpack belongs to another role than object_state, or somebody has put a rule, a '
+    'Raises RP002 when others may decide what relpack deletes. '
+    'That is where a part of relpack belongs to another role than object_state, or somebody has put a rule, a '
     'trigger, a foreign key, a policy or an heir on one of its tables, or may do so: has TRIGGER or REFERENCES on '
     'one, or CREATE on the schema.';
 -- +goose StatementEnd
@@ -4952,7 +4956,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_settled() IS
-    'Raises RP002 unless the graph is known, not in doubt, found to be right where it was audited, up to what was '
+    'Raises RP002 unless the graph is current, trusted, found to be right where it was audited, up to what was '
     'captured, settled, and free of undecodable live objects, and unless deleting an object changes nothing else.';
 -- +goose StatementEnd
 
@@ -5040,9 +5044,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_storage() IS
-    'Locks object_state as relpack.lock_storage() does, and raises RP002 when the storage has no root object, is no '
-    'plain table, has other columns or may not be seen whole, is one of two in the database, when relpack''s tables '
-    'are published or not its own, or its triggers are not in force.';
+    'Locks object_state as relpack.lock_storage() does, and raises RP002 where it can''t be packed. '
+    'The storage has no root object, is no plain table, has other columns or may not be seen whole, or is one of two '
+    'in the database; or relpack''s tables are published or not its own, or its triggers are not in force.';
 -- +goose StatementEnd
 
 -- sql/require_unreferred.sql
@@ -5286,7 +5290,7 @@ COMMENT ON FUNCTION relpack.run_begin(float8, text) IS
 
 -- sql/run_end.sql
 -- +goose StatementBegin
--- A row that a DBA deleted meanwhile stays so.
+-- A row that a DBA has deleted stays so.
 CREATE OR REPLACE FUNCTION relpack.run_end(
     run bigint, outcome text, message text, scanned bigint, unreachable bigint,
     deleted bigint, deleted_bytes bigint, blob_files bigint, blob_bytes bigint)
@@ -5396,9 +5400,10 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.scan_done(integer, bigint, bigint, bigint, bigint, bigint, bigint[], bigint[], text) IS
-    'Ends a range of the scan of a first build, whose objects and references were sent before in this transaction: so '
-    'many objects, references, and references to other databases (in relpack.examined_foreign), read from the file '
-    'filenode of object_state; undecoded are to be read again, empty have no state. '
+    'Ends a range of the scan of a first build. '
+    'Its objects and references were sent before in this transaction: so many objects, references, and references to '
+    'other databases (in relpack.examined_foreign), read from the file filenode of object_state. '
+    'undecoded are to be read again, empty have no state. '
     'Raises RP004 when the session packer has lost the pack lock.';
 -- +goose StatementEnd
 
@@ -5727,12 +5732,14 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.status() IS
-    'One row: how far the graph describes the storage and why it may not match it; '
-    'objects, references, unreachable objects (within_grace: by the default of one day) and bytes; '
-    'objects chosen for deletion, blob files waiting, undecodable objects; '
-    'objects whose rows vanished, and others that are not stored, that live ones refer to; '
-    'bytes that relpack''s own tables take; when a pack last ended well; '
-    'since when every object has been read again and compared with the graph (NULL: never).';
+    'One row: how far the graph describes the storage, and what it found. '
+    'doubt: why it may not match the storage. objects, inrefs: of the graph. '
+    'unreachable, with bytes of their states; within_grace: those of them that the default grace of one day protects. '
+    'doomed: chosen for deletion. blob_removals: blobs whose files wait to be removed. '
+    'problems: undecodable objects, of which blocking_problems keep relpack from deleting. '
+    'missing, dangling: what live objects refer to and is not stored, rows that vanished and others. '
+    'bytes: what relpack''s own tables take. last_pack: when one last ended well. '
+    'verified_since: every object has been read again since, and compared with the graph; NULL: never.';
 -- +goose StatementEnd
 
 -- sql/stored.sql
@@ -5865,13 +5872,14 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep(integer, timestamptz, boolean) IS
-    'Deletes up to batch unreachable objects that were last changed and cut off before pack_time (NULL: all '
-    'unreachable ones), and cleans the graph. outcome: swept; done: there is nothing to delete; '
-    'busy: a writer was in the way, try again; stale: something was written since the last capture, run "relpack '
-    'pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. '
+    'Deletes up to batch unreachable objects, and cleans the graph. '
+    'They were last changed and cut off before pack_time; NULL: all unreachable ones. '
+    'outcome: swept; done: there is nothing to delete; busy: a writer was in the way, try again; stale: something was '
+    'written since the last capture, run "relpack pack". Unless swept, everything is as it was. '
+    'bytes of states; remaining: chosen, not yet deleted. '
     'Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most. '
-    'decoder is for relpack itself, which decodes what was written in the meantime: undecoded can''t be committed until '
-    'relpack.sweep_decoded() has found that none of it refers to what is unreachable or gone.';
+    'decoder is for relpack itself, which decodes what was written in the meantime: undecoded can''t be committed '
+    'until relpack.sweep_decoded() has found that none of it refers to what is unreachable or gone.';
 -- +goose StatementEnd
 
 -- sql/sweep_batch.sql
@@ -5921,7 +5929,7 @@ BEGIN
     END IF;
     -- What another table's key holds back is to be found here, not by the COMMIT.
     SET CONSTRAINTS ALL IMMEDIATE;
-    SET CONSTRAINTS relpack.what_was_written_meanwhile_must_be_decoded DEFERRED;
+    SET CONSTRAINTS relpack.what_was_written_must_be_decoded DEFERRED;
     SELECT ordered.zoids, ordered.weights, ordered.plain
     INTO v_zoids, v_weights, v_plain
     FROM relpack.sweep_order(chosen) AS ordered;
@@ -5979,8 +5987,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep_batch(bigint[], boolean, boolean) IS
-    'Step of relpack.sweep(): deletes the chosen objects with their nodes and references, takes the writers'' lock, '
-    'and looks whether anything is new: outcome "nothing new" or undecoded. '
+    'Step of relpack.sweep(): deletes the chosen objects with their nodes and references. '
+    'Then it takes the writers'' lock, and looks whether anything is new: outcome "nothing new" or undecoded. '
     'All else is raised, as RP003: busy, stale, or saturated where the writers'' lock was not to be had in time: then '
     'call it with saturated, for what is deleted in some 30 ms, and it waits for RelStorage''s commit lock before it '
     'deletes.';
@@ -6079,8 +6087,8 @@ COMMENT ON FUNCTION relpack.sweep_choose(integer) IS
 
 -- sql/sweep_decoded.sql
 -- +goose StatementBegin
--- The rule of a sweep that decodes: all that was written meanwhile refers to is
--- reachable, or new. What is deleted by this transaction is neither. Any object
+-- The rule of a sweep that decodes: all that it refers to, what was written in the
+-- meantime, is reachable, or new. What is deleted by this transaction is neither. Any object
 -- that is unreachable counts, not only those of the batch: what is attached
 -- again may reach into it.
 CREATE OR REPLACE FUNCTION relpack.sweep_decoded(refs bigint[], undecodable bigint)
@@ -6125,7 +6133,7 @@ COMMENT ON FUNCTION relpack.sweep_decoded(bigint[], bigint) IS
 -- good as not waited for: whoever holds one may wait for us. RelStorage's trigger
 -- that unlinks large objects names blob_chunk without its schema, and triggers of
 -- others what the database's path has. Plans go by the index, however many the
--- objects: they need not be made anew each time, which takes as long as to delete
+-- objects: they need not be made each time, which takes as long as to delete
 -- a thousand objects. What triggers, policies and rules of others make of a DELETE
 -- is not asked beforehand: afterwards no row may be left, here or in blob_chunk,
 -- or nothing is deleted at all.
@@ -6348,9 +6356,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep_recheck(bigint, boolean) IS
-    'Step of relpack.sweep(): "nothing new" when nothing was written since the graph was settled; '
-    'else stale, or undecoded where the caller decodes (decoder) and it is little: he looks at relpack.fresh_state() '
-    'while the writers'' lock is held.';
+    'Step of relpack.sweep(): whether anything was written since the graph was settled. '
+    '"nothing new"; else stale, or undecoded where the caller decodes (decoder) and it is little, and looks at '
+    'relpack.fresh_state() while the writers'' lock is held.';
 -- +goose StatementEnd
 
 -- sql/sweep_try.sql
@@ -6446,10 +6454,10 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.take_back(text[]) IS
-    'Takes from all roles but their owner the rights on the relations and functions of these names, as default '
-    'privileges may have given; NULL: on all of relpack and its schema. '
-    'Takes TRIGGER and REFERENCES on any table of relpack and CREATE on its schema in either case. '
-    'The migrations call it with what they created.';
+    'Takes rights on what the migrations created from all roles but its owner. '
+    'Default privileges may have given these on the relations and functions of these names; NULL: on all of relpack '
+    'and its schema. '
+    'TRIGGER and REFERENCES on any table of relpack and CREATE on its schema are taken in either case.';
 -- +goose StatementEnd
 
 -- sql/tid_to_time.sql
@@ -6693,13 +6701,13 @@ COMMENT ON FUNCTION relpack.trigger_delete() IS
 -- sql/trigger_identity.sql
 -- +goose StatementBegin
 -- Disabling and enabling a trigger leaves a trace in xmin of its catalog row,
--- creating it anew in its oid; renaming a table or moving it to another schema in
--- xmin of its row type's, which nothing else but another owner changes; a table subscribed to a publication gets rows
--- without firing statement triggers (PostgreSQL manual, "Logical Replication:
--- Architecture").
+-- dropping and creating it in its oid; renaming a table or moving it to another
+-- schema in xmin of its row type's, which nothing else but another owner changes; a
+-- table subscribed to a publication gets rows without firing statement triggers
+-- (PostgreSQL manual, "Logical Replication: Architecture").
 -- Names are looked up once, not for each row of the catalogs, and rows go by
 -- index: every capture asks this, and every sweep while it holds up writers.
--- Without variables the plan is kept where those of a sweep are made anew.
+-- Without variables the plan is kept where those of a sweep are made again.
 CREATE OR REPLACE FUNCTION relpack.trigger_identity()
 RETURNS text
 LANGUAGE plpgsql
@@ -6999,7 +7007,7 @@ COMMENT ON FUNCTION relpack.unapplied() IS
 
 -- sql/verify.sql
 -- +goose StatementBegin
--- Proves, in one snapshot, what relpack believes of the storage. Nothing is
+-- Proves, in one snapshot, what relpack has recorded of the storage. Nothing is
 -- written, and commits go on: what they changed since the last capture has a
 -- higher tid or an event, and is left aside. VOLATILE, and the lock that every
 -- SELECT takes first of all: the snapshot of a statement that waited for a
@@ -7086,11 +7094,12 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify() IS
-    'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many '
-    'objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before '
-    'it is mended; damage: the graph is right, the storage is not: live objects that have no state or can''t be '
-    'decoded, or that refer to what is not stored; note: worth knowing, not wrong: work that a run has left open. '
-    'No row: sound. Reads everything once and writes nothing; states are not decoded ("relpack verify" does that).';
+    'Checks the graph against itself and against the tids in object_state. '
+    'A row per kind of finding, with how many objects it concerns and up to ten of them; no row: sound. '
+    'severity error: the graph is wrong, nothing should be deleted before it is mended; damage: the graph is right, '
+    'the storage is not: live objects that have no state or can''t be decoded, or that refer to what is not stored; '
+    'note: worth knowing, not wrong: work that a run has left open. '
+    'Reads everything once and writes nothing; states are not decoded ("relpack verify" does that).';
 -- +goose StatementEnd
 
 -- sql/verify_blobs.sql
@@ -7459,10 +7468,11 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify_nodes(bigint, integer) IS
-    'Step of "relpack verify": looks at the next so many nodes after a zoid; '
-    'last: the highest of them, NULL after the last node; missing: those that are not stored, though nothing reported '
-    'their deletion (nor relpack.missing has them); dangling, dangling_zoids: how many zoids up to there are referred '
-    'to by live objects and not stored, and ten of them.';
+    'Step of "relpack verify": looks at the next so many nodes after a zoid. '
+    'last: the highest of them, NULL after the last node. '
+    'missing: those that are not stored, though nothing reported their deletion (nor relpack.missing has them). '
+    'dangling, dangling_zoids: how many zoids up to there are referred to by live objects and not stored, and ten of '
+    'them.';
 -- +goose StatementEnd
 
 -- sql/verify_states.sql
@@ -7601,13 +7611,15 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.walk_limits() IS
-    'narrow: up to so many objects go many levels in one recursive query, more go level by level; '
-    'walk: where such a query stops; together: suspects looked at together; '
+    'Sizes at which one way of doing something gives way to another. '
+    'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a '
+    'query stops; together: suspects looked at together. '
     'climb_inrefs: how many referrers of each are tried first; climb_visits: how many objects relpack.ways_up() looks '
-    'at, or gives up; reshape_...: what share of all objects may be cut off, one in so many, and how many in any '
-    'case, before relpack.reshape() chooses all parents; grow_zoids: for how many objects relpack.build_mark() has a byte '
-    'each; grow_levels: what such a byte says at most; grow_wide: a level of more objects than the references divided '
-    'by this reads all of them.';
+    'at, or gives up. '
+    'reshape_share, reshape_least: what share of all objects may be cut off, one in so many, and how many in any '
+    'case, before relpack.reshape() chooses all parents. '
+    'grow_zoids: for how many objects relpack.build_mark() has a byte each; grow_levels: what such a byte says at '
+    'most; grow_wide: a level of more objects than the references divided by this reads all of them.';
 -- +goose StatementEnd
 
 -- sql/ways_up.sql
@@ -7797,8 +7809,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.ways_up(bigint[], bigint, bigint) IS
-    'Step of relpack.reach_climb() and relpack.reach_attach(): which of some detached objects have a referrer, among so many of '
-    'each (NULL: all), that hangs on the root, and the shallowest of these; '
+    'Step of relpack.reach_climb() and relpack.reach_attach(): which of some detached objects hang on the root by a '
+    'referrer. '
+    'Of so many referrers of each (NULL: all) the shallowest that does becomes the parent. '
     'visited: how many objects were looked at: with "most" of them it gave up, and nothing is said.';
 -- +goose StatementEnd
 

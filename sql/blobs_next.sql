@@ -1,6 +1,6 @@
 -- Blob files go while no writer is in flight, a few at a time. An object that
 -- is stored again keeps them all: somebody restored it, or a RelStorage up to
--- 2.0 wrote it, whose commits delete a row and insert it anew. The file of a
+-- 2.0 wrote it, whose commits delete a row and insert it again. The file of a
 -- node that is attached stays: a live object refers to it, and the row may be put
 -- back. object_state comes before the writers' lock, as for everybody who writes:
 -- whoever wants the table for himself and then writes (TRUNCATE) would wait for
@@ -41,7 +41,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.blobs_next(bigint[], bigint[]) IS
-    'Which of these blobs of relpack.blob_removal may lose their files, with the writers'' lock held until the '
-    'transaction ends, which commits locally (raises lock_not_available when it can''t be had); '
-    'rows whose object is stored again are dropped, those whose object a live one refers to are left out. '
+    'Which of these blobs of relpack.blob_removal may lose their files. '
+    'Takes the writers'' lock until the transaction ends, which commits locally, or raises lock_not_available. '
+    'Rows whose object is stored again are dropped, those whose object a live one refers to are left out. '
     'relpack.blobs_removed() follows in the same transaction.';

@@ -1,5 +1,5 @@
 -- Not found is not removed: the directory may be another one, laid out
--- otherwise, or not mounted. It is believed where the file of a live blob lies
+-- otherwise, or not mounted. It is trusted where the file of a live blob lies
 -- where it should, or where there is no live blob to look for.
 CREATE OR REPLACE FUNCTION relpack.blobs_not_found(
     zoids bigint[], tids bigint[], found_zoids bigint[], found_tids bigint[])

@@ -1,6 +1,6 @@
 -- First half of a capture: the moment that separates what this run looks at
--- from what makes an event or has a higher tid. A graph that is doubted is
--- taken for doubtful here, together with the identity of what it will be
+-- from what makes an event or has a higher tid. A graph that is not
+-- trusted (relpack.doubt) becomes doubtful here, together with the identity of what it will be
 -- compared with: whatever is written afterwards is reported by triggers.
 CREATE OR REPLACE FUNCTION relpack.capture_watermark()
 RETURNS boolean

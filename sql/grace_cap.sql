@@ -34,7 +34,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.grace_cap(timestamptz) IS
-    'Up to which tid a pack with this pack time deletes: that of relpack.capped_pack_time(), less than that of any '
-    'capture whose states were read after the oldest open transaction of other clients began, and less than that of '
-    'the last look at any storage in relpack.referred_by. 0 where another storage has ceased to refer to this one no '
-    'earlier than that.';
+    'Up to which tid a pack with this pack time deletes. '
+    'That is the tid of relpack.capped_pack_time(), but less than that of any capture whose states were read after '
+    'the oldest open transaction of other clients began, and less than that of the last look at any storage in '
+    'relpack.referred_by. '
+    '0 where another storage has ceased to refer to this one no earlier than that.';

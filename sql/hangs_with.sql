@@ -51,6 +51,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.hangs_with(bigint, integer) IS
-    'Of an unreachable object: how many unreachable objects refer to it, directly or through others, itself included, '
-    'and their bytes. deletable_after: from when a pack with the default grace of one day deletes it: all of these '
-    'must be beyond it. complete: false where there are more than "most"; then nobody knows from when.';
+    'How many unreachable objects refer to an unreachable one, directly or through others, itself included, and their '
+    'bytes. '
+    'deletable_after: from when a pack with the default grace of one day deletes it: all of these must be beyond it. '
+    'complete: false where there are more than "most"; then nobody knows from when.';

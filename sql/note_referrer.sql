@@ -34,6 +34,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.note_referrer(text, text, bigint, bigint, interval) IS
-    'Records into relpack.referred_by how many objects of another storage (holder; '
-    'relpack.origin() there) refer to objects of this one, and how many can''t be decoded and may; '
+    'Records into relpack.referred_by how another storage refers to this one. '
+    'So many of the objects of holder (relpack.origin() there) refer to objects of this one, and so many can''t be '
+    'decoded and may. '
     'ago: since when other references may have been stored there, the oldest open transaction included.';

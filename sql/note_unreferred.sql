@@ -1,7 +1,7 @@
 -- Trigger function of relpack.referred_by. What only another storage referred to
 -- was in use until it was found not to be any more, and nobody knows since when:
 -- the grace of all that is unreachable begins now. What was chosen for deletion
--- before is chosen anew.
+-- before is chosen again.
 CREATE OR REPLACE FUNCTION relpack.note_unreferred()
 RETURNS trigger
 LANGUAGE plpgsql

@@ -31,8 +31,8 @@ BEGIN
         -- A few referrers of each were tried, of which many may be garbage.
         v_left := ARRAY(
             SELECT zoid
-            FROM unnest(v_left) AS loose (zoid)
-            WHERE EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = loose.zoid OFFSET v_tries)
+            FROM unnest(v_left) AS detached (zoid)
+            WHERE EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = detached.zoid OFFSET v_tries)
               AND (zoid IN (SELECT unnest(v_ways.saved))) IS NOT TRUE);
         EXIT WHEN v_left = '{}';
         v_tries := NULL;

@@ -1,8 +1,8 @@
 -- Looks for a way up to the root for all suspects together, and attaches those
 -- that have one: the trees below them are alive again without being visited. A
 -- few referrers of each are tried first, as an object may have a million, which
--- are mostly alive or below it; then all. What is not saved is settled by cut,
--- sever, loosen and flow, which are exact. Batches can depend on each other: they
+-- are mostly alive or below it; then all. What is not saved is settled by the
+-- stages cut, attach and flow, which are exact. Batches can depend on each other: they
 -- are gone through until none gains anything. Where that is dearer than new
 -- parents for all objects, relpack.reshape() chooses these.
 CREATE OR REPLACE FUNCTION relpack.reach_climb()

@@ -15,15 +15,15 @@ DECLARE
     v_holders bigint[];
     v_saved bigint[];
 BEGIN
-    SELECT coalesce(array_agg(loose.zoid), '{}'), coalesce(array_agg(holder.inref), '{}')
+    SELECT coalesce(array_agg(below.zoid), '{}'), coalesce(array_agg(holder.inref), '{}')
     INTO v_held, v_holders
-    FROM unnest(cut_off) AS loose (zoid)
+    FROM unnest(cut_off) AS below (zoid)
     CROSS JOIN LATERAL (
         SELECT other.inref
         FROM (
             SELECT object_inref.inref
             FROM relpack.object_inref
-            WHERE object_inref.zoid = loose.zoid AND object_inref.inref NOT IN (SELECT unnest(cut_off))
+            WHERE object_inref.zoid = below.zoid AND object_inref.inref NOT IN (SELECT unnest(cut_off))
             OFFSET 0
         ) AS other
         CROSS JOIN LATERAL (

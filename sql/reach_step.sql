@@ -43,7 +43,7 @@ BEGIN
         PERFORM relpack.reach_attach(ARRAY(
             SELECT zoid FROM relpack.suspect WHERE stage = 'attach' LIMIT (relpack.walk_limits()).together));
     ELSIF (SELECT resettle FROM relpack.storage) THEN
-        -- What was suspected may be lost: nothing but the references is believed.
+        -- What was suspected may be lost: nothing but the references is trusted.
         -- Nobody knows what was alive between a dump and now: what was garbage then
         -- has its grace again, and no deletion had begun.
         UPDATE relpack.storage
@@ -56,7 +56,7 @@ BEGIN
         WHERE parent IS NULL;
         PERFORM relpack.begin_reshape('object_state or relpack''s own tables are others than before');
     ELSE
-        -- What is still detached is unreachable, in a graph that is believed. In a
+        -- What is still detached is unreachable, in a graph that is trusted. In a
         -- restored one what vanished since is held until that is known.
         IF EXISTS (SELECT FROM relpack.missing) AND relpack.doubt() IS NULL AND relpack.forget_missing() > 0 THEN
             RETURN true;

@@ -1,6 +1,6 @@
 -- A BEFORE trigger that returns NULL, and a rule, leave a row where it is, and
 -- the server says no word. Without such a trigger, or in another revision, it is
--- one that was stored anew in the meantime.
+-- one that was stored in the meantime.
 CREATE OR REPLACE FUNCTION relpack.require_deleted(tablename regclass, remain bigint[])
 RETURNS void
 LANGUAGE plpgsql

@@ -1,4 +1,4 @@
--- A graph that is built anew knows nothing of what hung on rows that vanished:
+-- A graph that is built again knows nothing of what hung on rows that vanished:
 -- it would be garbage. What was found missing stays known when the graph itself
 -- is lost. Rows that no pack has looked for yet are no better, whether or not
 -- anything told of their deletion: every node is looked up, which takes little

@@ -9,7 +9,7 @@ AS $$
 DECLARE
     v_foreign text;
 BEGIN
-    -- Without variables the plan is kept where those of a sweep are made anew.
+    -- Without variables the plan is kept where those of a sweep are made again.
     WITH storage AS MATERIALIZED (
         SELECT relowner AS owner FROM pg_class WHERE oid = to_regclass('public.object_state')
     ), own AS MATERIALIZED (
@@ -94,6 +94,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_own() IS
-    'Raises RP002 when a part of relpack belongs to another role than object_state, or somebody has put a rule, a '
+    'Raises RP002 when others may decide what relpack deletes. '
+    'That is where a part of relpack belongs to another role than object_state, or somebody has put a rule, a '
     'trigger, a foreign key, a policy or an heir on one of its tables, or may do so: has TRIGGER or REFERENCES on '
     'one, or CREATE on the schema.';

@@ -60,5 +60,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_settled() IS
-    'Raises RP002 unless the graph is known, not in doubt, found to be right where it was audited, up to what was '
+    'Raises RP002 unless the graph is current, trusted, found to be right where it was audited, up to what was '
     'captured, settled, and free of undecodable live objects, and unless deleting an object changes nothing else.';

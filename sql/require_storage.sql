@@ -80,6 +80,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_storage() IS
-    'Locks object_state as relpack.lock_storage() does, and raises RP002 when the storage has no root object, is no '
-    'plain table, has other columns or may not be seen whole, is one of two in the database, when relpack''s tables '
-    'are published or not its own, or its triggers are not in force.';
+    'Locks object_state as relpack.lock_storage() does, and raises RP002 where it can''t be packed. '
+    'The storage has no root object, is no plain table, has other columns or may not be seen whole, or is one of two '
+    'in the database; or relpack''s tables are published or not its own, or its triggers are not in force.';

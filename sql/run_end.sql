@@ -1,4 +1,4 @@
--- A row that a DBA deleted meanwhile stays so.
+-- A row that a DBA has deleted stays so.
 CREATE OR REPLACE FUNCTION relpack.run_end(
     run bigint, outcome text, message text, scanned bigint, unreachable bigint,
     deleted bigint, deleted_bytes bigint, blob_files bigint, blob_bytes bigint)

@@ -50,7 +50,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.scan_done(integer, bigint, bigint, bigint, bigint, bigint, bigint[], bigint[], text) IS
-    'Ends a range of the scan of a first build, whose objects and references were sent before in this transaction: so '
-    'many objects, references, and references to other databases (in relpack.examined_foreign), read from the file '
-    'filenode of object_state; undecoded are to be read again, empty have no state. '
+    'Ends a range of the scan of a first build. '
+    'Its objects and references were sent before in this transaction: so many objects, references, and references to '
+    'other databases (in relpack.examined_foreign), read from the file filenode of object_state. '
+    'undecoded are to be read again, empty have no state. '
     'Raises RP004 when the session packer has lost the pack lock.';

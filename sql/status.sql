@@ -58,9 +58,11 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.status() IS
-    'One row: how far the graph describes the storage and why it may not match it; '
-    'objects, references, unreachable objects (within_grace: by the default of one day) and bytes; '
-    'objects chosen for deletion, blob files waiting, undecodable objects; '
-    'objects whose rows vanished, and others that are not stored, that live ones refer to; '
-    'bytes that relpack''s own tables take; when a pack last ended well; '
-    'since when every object has been read again and compared with the graph (NULL: never).';
+    'One row: how far the graph describes the storage, and what it found. '
+    'doubt: why it may not match the storage. objects, inrefs: of the graph. '
+    'unreachable, with bytes of their states; within_grace: those of them that the default grace of one day protects. '
+    'doomed: chosen for deletion. blob_removals: blobs whose files wait to be removed. '
+    'problems: undecodable objects, of which blocking_problems keep relpack from deleting. '
+    'missing, dangling: what live objects refer to and is not stored, rows that vanished and others. '
+    'bytes: what relpack''s own tables take. last_pack: when one last ended well. '
+    'verified_since: every object has been read again since, and compared with the graph; NULL: never.';

@@ -88,3 +88,27 @@ func TestKeywordsAreInUpperCase(t *testing.T) {
 		}
 	}
 }
+
+// psql shows the comment of a function in one line: what it does comes first.
+func TestLongCommentsBeginWithAShortSentence(t *testing.T) {
+	t.Parallel()
+	comment := regexp.MustCompile(`COMMENT ON ([^;']*) IS\s+((?:'(?:[^']|'')*'\s*)+);`)
+	literal := regexp.MustCompile(`'((?:[^']|'')*)'`)
+	comments := 0
+	for file, text := range written(t) {
+		for _, found := range comment.FindAllStringSubmatch(text, -1) {
+			comments++
+			var said strings.Builder
+			for _, part := range literal.FindAllStringSubmatch(found[2], -1) {
+				said.WriteString(part[1])
+			}
+			first, _, _ := strings.Cut(said.String(), ". ")
+			if said.Len() > 300 && len(first) > 130 {
+				t.Errorf("%s: the comment on %s has %d characters, and its first sentence %d", file, found[1], said.Len(), len(first))
+			}
+		}
+	}
+	if comments < 200 {
+		t.Errorf("only %d comments", comments)
+	}
+}

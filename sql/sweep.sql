@@ -75,10 +75,11 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep(integer, timestamptz, boolean) IS
-    'Deletes up to batch unreachable objects that were last changed and cut off before pack_time (NULL: all '
-    'unreachable ones), and cleans the graph. outcome: swept; done: there is nothing to delete; '
-    'busy: a writer was in the way, try again; stale: something was written since the last capture, run "relpack '
-    'pack". Unless swept, everything is as it was. bytes of states; remaining: chosen, not yet deleted. '
+    'Deletes up to batch unreachable objects, and cleans the graph. '
+    'They were last changed and cut off before pack_time; NULL: all unreachable ones. '
+    'outcome: swept; done: there is nothing to delete; busy: a writer was in the way, try again; stale: something was '
+    'written since the last capture, run "relpack pack". Unless swept, everything is as it was. '
+    'bytes of states; remaining: chosen, not yet deleted. '
     'Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most. '
-    'decoder is for relpack itself, which decodes what was written in the meantime: undecoded can''t be committed until '
-    'relpack.sweep_decoded() has found that none of it refers to what is unreachable or gone.';
+    'decoder is for relpack itself, which decodes what was written in the meantime: undecoded can''t be committed '
+    'until relpack.sweep_decoded() has found that none of it refers to what is unreachable or gone.';

@@ -43,7 +43,7 @@ BEGIN
     END IF;
     -- What another table's key holds back is to be found here, not by the COMMIT.
     SET CONSTRAINTS ALL IMMEDIATE;
-    SET CONSTRAINTS relpack.what_was_written_meanwhile_must_be_decoded DEFERRED;
+    SET CONSTRAINTS relpack.what_was_written_must_be_decoded DEFERRED;
     SELECT ordered.zoids, ordered.weights, ordered.plain
     INTO v_zoids, v_weights, v_plain
     FROM relpack.sweep_order(chosen) AS ordered;
@@ -101,8 +101,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep_batch(bigint[], boolean, boolean) IS
-    'Step of relpack.sweep(): deletes the chosen objects with their nodes and references, takes the writers'' lock, '
-    'and looks whether anything is new: outcome "nothing new" or undecoded. '
+    'Step of relpack.sweep(): deletes the chosen objects with their nodes and references. '
+    'Then it takes the writers'' lock, and looks whether anything is new: outcome "nothing new" or undecoded. '
     'All else is raised, as RP003: busy, stale, or saturated where the writers'' lock was not to be had in time: then '
     'call it with saturated, for what is deleted in some 30 ms, and it waits for RelStorage''s commit lock before it '
     'deletes.';

@@ -1,5 +1,5 @@
--- The rule of a sweep that decodes: all that was written meanwhile refers to is
--- reachable, or new. What is deleted by this transaction is neither. Any object
+-- The rule of a sweep that decodes: all that it refers to, what was written in the
+-- meantime, is reachable, or new. What is deleted by this transaction is neither. Any object
 -- that is unreachable counts, not only those of the batch: what is attached
 -- again may reach into it.
 CREATE OR REPLACE FUNCTION relpack.sweep_decoded(refs bigint[], undecodable bigint)

@@ -3,7 +3,7 @@
 -- good as not waited for: whoever holds one may wait for us. RelStorage's trigger
 -- that unlinks large objects names blob_chunk without its schema, and triggers of
 -- others what the database's path has. Plans go by the index, however many the
--- objects: they need not be made anew each time, which takes as long as to delete
+-- objects: they need not be made each time, which takes as long as to delete
 -- a thousand objects. What triggers, policies and rules of others make of a DELETE
 -- is not asked beforehand: afterwards no row may be left, here or in blob_chunk,
 -- or nothing is deleted at all.

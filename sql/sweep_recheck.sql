@@ -40,6 +40,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.sweep_recheck(bigint, boolean) IS
-    'Step of relpack.sweep(): "nothing new" when nothing was written since the graph was settled; '
-    'else stale, or undecoded where the caller decodes (decoder) and it is little: he looks at relpack.fresh_state() '
-    'while the writers'' lock is held.';
+    'Step of relpack.sweep(): whether anything was written since the graph was settled. '
+    '"nothing new"; else stale, or undecoded where the caller decodes (decoder) and it is little, and looks at '
+    'relpack.fresh_state() while the writers'' lock is held.';

@@ -41,7 +41,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.take_back(text[]) IS
-    'Takes from all roles but their owner the rights on the relations and functions of these names, as default '
-    'privileges may have given; NULL: on all of relpack and its schema. '
-    'Takes TRIGGER and REFERENCES on any table of relpack and CREATE on its schema in either case. '
-    'The migrations call it with what they created.';
+    'Takes rights on what the migrations created from all roles but its owner. '
+    'Default privileges may have given these on the relations and functions of these names; NULL: on all of relpack '
+    'and its schema. '
+    'TRIGGER and REFERENCES on any table of relpack and CREATE on its schema are taken in either case.';

@@ -1,11 +1,11 @@
 -- Disabling and enabling a trigger leaves a trace in xmin of its catalog row,
--- creating it anew in its oid; renaming a table or moving it to another schema in
--- xmin of its row type's, which nothing else but another owner changes; a table subscribed to a publication gets rows
--- without firing statement triggers (PostgreSQL manual, "Logical Replication:
--- Architecture").
+-- dropping and creating it in its oid; renaming a table or moving it to another
+-- schema in xmin of its row type's, which nothing else but another owner changes; a
+-- table subscribed to a publication gets rows without firing statement triggers
+-- (PostgreSQL manual, "Logical Replication: Architecture").
 -- Names are looked up once, not for each row of the catalogs, and rows go by
 -- index: every capture asks this, and every sweep while it holds up writers.
--- Without variables the plan is kept where those of a sweep are made anew.
+-- Without variables the plan is kept where those of a sweep are made again.
 CREATE OR REPLACE FUNCTION relpack.trigger_identity()
 RETURNS text
 LANGUAGE plpgsql

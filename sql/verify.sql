@@ -1,4 +1,4 @@
--- Proves, in one snapshot, what relpack believes of the storage. Nothing is
+-- Proves, in one snapshot, what relpack has recorded of the storage. Nothing is
 -- written, and commits go on: what they changed since the last capture has a
 -- higher tid or an event, and is left aside. VOLATILE, and the lock that every
 -- SELECT takes first of all: the snapshot of a statement that waited for a
@@ -85,8 +85,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify() IS
-    'Checks the graph against itself and against the tids in object_state: a row per kind of finding, with how many '
-    'objects it concerns and up to ten of them. severity error: the graph is wrong, nothing should be deleted before '
-    'it is mended; damage: the graph is right, the storage is not: live objects that have no state or can''t be '
-    'decoded, or that refer to what is not stored; note: worth knowing, not wrong: work that a run has left open. '
-    'No row: sound. Reads everything once and writes nothing; states are not decoded ("relpack verify" does that).';
+    'Checks the graph against itself and against the tids in object_state. '
+    'A row per kind of finding, with how many objects it concerns and up to ten of them; no row: sound. '
+    'severity error: the graph is wrong, nothing should be deleted before it is mended; damage: the graph is right, '
+    'the storage is not: live objects that have no state or can''t be decoded, or that refer to what is not stored; '
+    'note: worth knowing, not wrong: work that a run has left open. '
+    'Reads everything once and writes nothing; states are not decoded ("relpack verify" does that).';

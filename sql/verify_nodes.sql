@@ -69,7 +69,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify_nodes(bigint, integer) IS
-    'Step of "relpack verify": looks at the next so many nodes after a zoid; '
-    'last: the highest of them, NULL after the last node; missing: those that are not stored, though nothing reported '
-    'their deletion (nor relpack.missing has them); dangling, dangling_zoids: how many zoids up to there are referred '
-    'to by live objects and not stored, and ten of them.';
+    'Step of "relpack verify": looks at the next so many nodes after a zoid. '
+    'last: the highest of them, NULL after the last node. '
+    'missing: those that are not stored, though nothing reported their deletion (nor relpack.missing has them). '
+    'dangling, dangling_zoids: how many zoids up to there are referred to by live objects and not stored, and ten of '
+    'them.';

@@ -16,10 +16,12 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.walk_limits() IS
-    'narrow: up to so many objects go many levels in one recursive query, more go level by level; '
-    'walk: where such a query stops; together: suspects looked at together; '
+    'Sizes at which one way of doing something gives way to another. '
+    'narrow: up to so many objects go many levels in one recursive query, more go level by level; walk: where such a '
+    'query stops; together: suspects looked at together. '
     'climb_inrefs: how many referrers of each are tried first; climb_visits: how many objects relpack.ways_up() looks '
-    'at, or gives up; reshape_...: what share of all objects may be cut off, one in so many, and how many in any '
-    'case, before relpack.reshape() chooses all parents; grow_zoids: for how many objects relpack.build_mark() has a byte '
-    'each; grow_levels: what such a byte says at most; grow_wide: a level of more objects than the references divided '
-    'by this reads all of them.';
+    'at, or gives up. '
+    'reshape_share, reshape_least: what share of all objects may be cut off, one in so many, and how many in any '
+    'case, before relpack.reshape() chooses all parents. '
+    'grow_zoids: for how many objects relpack.build_mark() has a byte each; grow_levels: what such a byte says at '
+    'most; grow_wide: a level of more objects than the references divided by this reads all of them.';

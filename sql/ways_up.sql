@@ -183,6 +183,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.ways_up(bigint[], bigint, bigint) IS
-    'Step of relpack.reach_climb() and relpack.reach_attach(): which of some detached objects have a referrer, among so many of '
-    'each (NULL: all), that hangs on the root, and the shallowest of these; '
+    'Step of relpack.reach_climb() and relpack.reach_attach(): which of some detached objects hang on the root by a '
+    'referrer. '
+    'Of so many referrers of each (NULL: all) the shallowest that does becomes the parent. '
     'visited: how many objects were looked at: with "most" of them it gave up, and nothing is said.';
