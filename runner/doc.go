@@ -10,7 +10,7 @@
 //	graph.Open           a session, is relpack installed, the pack lock              graph/packer.go
 //	Packer.Build         the first time: scan, index, reach, fill                    graph/build.go, scan.go, beside.go
 //	Packer.CatchUp       capture, apply, reach: what changed since the last run      graph/capture.go, examine.go, reach.go
-//	pack.survey          count the unreachable, choose what is to go                 pack/sweep.go
+//	pack.survey          count the unreachable, choose what is to go                 pack/choose.go
 //	Comparison.Sample    read some of the chosen again, and what they refer to       graph/sample.go
 //	Packer.SweepBatch    delete a batch; what is fresh is decoded before it commits  graph/sweep.go
 //	blobs.Remover        the files of deleted blobs                                  blobs/survey.go, remove.go, dir.go, durable.go

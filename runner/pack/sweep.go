@@ -5,12 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"relpack/runner/fault"
 	"relpack/runner/graph"
-	"relpack/runner/inventory"
-	"relpack/runner/session"
 	"relpack/runner/target"
 )
 
@@ -30,183 +26,38 @@ const (
 	longestOfTable    = 200 * time.Millisecond
 )
 
-// survey counts what is unreachable and chooses what may be deleted.
-func (p *pack) survey(ctx context.Context) error {
-	return p.Phase("choose", func() error {
-		if err := p.setPackTime(ctx); err != nil {
-			return err
-		}
-		r := p.report
-		var ahead *string
-		if err := p.Conn.QueryRow(ctx, "SELECT objects, inrefs, unreachable, unreachable_bytes, ahead FROM relpack.survey()").
-			Scan(&r.Objects, &r.References, &r.Unreachable.Objects, &r.Unreachable.Bytes, &ahead); err != nil {
-			return fmt.Errorf("count the unreachable: %w", err)
-		}
-		if ahead != nil {
-			r.Ahead = *ahead
-		}
-		var err error
-		if r.Damage, err = inventory.ReadDamage(ctx, p.Conn); err != nil {
-			return err
-		}
-		if missing, _ := r.Damage.Lines(); missing != "" {
-			p.Log.Error(missing) // with --quiet too
-		}
-		if r.Problems, err = inventory.ReadProblems(ctx, p.Conn, namedProblems); err != nil {
-			return err
-		}
-		if r.Unreachable.Objects == 0 {
-			p.sayBlocked()
-			r.chosen = true
-			return nil
-		}
-		if r.Unreachable.Objects < fewUnreachable {
-			// Workers take longer to start than there is work for them.
-			if _, err := p.Conn.Exec(ctx, "SET max_parallel_workers_per_gather = 0"); err != nil {
-				return fmt.Errorf("choose what to delete: %w", err)
-			}
-		}
-		if err := p.readGraceBegan(ctx); err != nil {
-			return err
-		}
-		if err := p.outlast(ctx); err != nil {
-			return err
-		}
-		if _, err := p.Conn.Exec(ctx, "SELECT relpack.doom($1)", p.report.PackTime); err != nil {
-			return fmt.Errorf("choose what to delete: %w", err)
-		}
-		if err := p.sawSetAside(ctx); err != nil {
-			return err
-		}
-		if r.ByClass, err = session.Rows(ctx, p.Conn, pgx.RowToStructByPos[inventory.ClassCount], `
-			SELECT class.label, chosen.objects, chosen.bytes
-			FROM (
-			    SELECT class, count(*) AS objects, sum(size)::bigint AS bytes
-			    FROM relpack.doomed
-			    CROSS JOIN LATERAL (
-			        SELECT class, size FROM relpack.object WHERE zoid = doomed.zoid OFFSET 0
-			    ) AS object
-			    GROUP BY class
-			) AS chosen
-			JOIN relpack.class ON class.id = chosen.class
-			ORDER BY bytes DESC`); err != nil {
-			return fmt.Errorf("count the chosen by class: %w", err)
-		}
-		for _, c := range r.ByClass {
-			r.Chosen.Objects += c.Objects
-			r.Chosen.Bytes += c.Bytes
-			if c.Class == blobClass {
-				r.chosenBlobs = c.Objects
-			}
-		}
-		r.ByClass = r.ByClass[:min(len(r.ByClass), 10)]
-		r.young = r.Unreachable.Less(r.Chosen).Less(r.HeldBack).Less(r.HangsOn)
-		r.chosen = true
-		return p.sawHolder(ctx)
-	})
+// A pace is how many objects are deleted at once.
+type pace struct {
+	batch   int
+	longest time.Duration // a batch is to take
 }
 
-const fewUnreachable = 50_000
-
-// sayBlocked tells what would keep relpack from deleting, where there is nothing to
-// delete that it could refuse.
-func (p *pack) sayBlocked() {
-	for _, problem := range p.report.Problems {
-		if problem.Blocks {
-			p.Log.Error(fmt.Sprintf("zoid %d is reachable and can't be decoded: relpack deletes nothing until it can be (%s)", problem.Zoid, problem.Detail))
-			return
-		}
+// pace asks how RelStorage locks, and begins.
+func (p *pack) pace(ctx context.Context) (*pace, error) {
+	var protocol string
+	if err := p.Conn.QueryRow(ctx, "SELECT relpack.lock_protocol()").Scan(&protocol); err != nil {
+		return nil, fmt.Errorf("look at RelStorage's locks: %w", err)
 	}
+	switch {
+	case protocol == "table":
+		return &pace{firstBatchOfTable, longestOfTable}, nil
+	case p.Target.BatchTimeout <= 0:
+		return &pace{firstBatch, target.DefaultBatchTimeout}, nil
+	}
+	return &pace{firstBatch, p.Target.BatchTimeout}, nil
 }
 
-// namedProblems is how many a report has.
-const namedProblems = 10
+// slower is for when somebody was in the way.
+func (c *pace) slower() { c.batch = max(c.batch/2, minBatch) }
 
-const blobClass = "ZODB.blob.Blob"
-
-// setPackTime fixes the pack time, or tells what it means to have none.
-func (p *pack) setPackTime(ctx context.Context) (err error) {
-	if p.report.PackTime, err = p.PackTime(ctx, p.options.Days); err != nil || p.report.PackTime != nil {
-		return err
+// took aims at the wanted duration, without jumps.
+func (c *pace) took(d time.Duration) {
+	switch {
+	case d > c.longest:
+		c.slower()
+	case d < c.longest/2:
+		c.batch = min(2*c.batch, maxBatch)
 	}
-	return p.warnOthers(ctx)
-}
-
-// A first build doesn't know since when its garbage is such: transactions that
-// were open while it read may see all of it attached.
-const readersPatience = 2 * time.Second
-
-// outlast waits for those to end, for a moment: on a busy site there is always
-// one, and hardly ever for long.
-func (p *pack) outlast(ctx context.Context) error {
-	if !p.report.FirstBuild || p.report.PackTime == nil || p.report.GraceBegan != nil {
-		return nil
-	}
-	for start := time.Now(); ; {
-		var nothing bool
-		if err := p.Conn.QueryRow(ctx, "SELECT relpack.grace_cap($1) = 0", p.report.PackTime).Scan(&nothing); err != nil {
-			return fmt.Errorf("look for open transactions: %w", err)
-		}
-		if !nothing {
-			return nil
-		}
-		if time.Since(start) > readersPatience {
-			var oldest string
-			if err := p.Conn.QueryRow(ctx, "SELECT coalesce(relpack.oldest_client(), 'none any more')").Scan(&oldest); err != nil {
-				return fmt.Errorf("look for open transactions: %w", err)
-			}
-			p.Log.Warn("this pack deletes nothing, the next one does: a transaction that was open during the scan may still use the garbage: " + oldest)
-			return nil
-		}
-		if err := p.Sleep(ctx, 50*time.Millisecond); err != nil {
-			return err
-		}
-	}
-}
-
-// sawHolder names who keeps what is beyond the grace: an open transaction.
-func (p *pack) sawHolder(ctx context.Context) error {
-	r := p.report
-	if r.young.Objects == 0 || r.PackTime == nil {
-		return nil
-	}
-	var holder *string
-	if err := p.Conn.QueryRow(ctx, "SELECT relpack.held_by($1)", r.PackTime).Scan(&holder); err != nil {
-		return fmt.Errorf("look for open transactions: %w", err)
-	}
-	if holder == nil {
-		return nil
-	}
-	r.HeldBy = *holder
-	if !r.FirstBuild { // else it was said
-		p.Log.Warn(r.heldBy())
-	}
-	return nil
-}
-
-// heldBy says for whom something stays; "" for nobody.
-func (r *Report) heldBy() string {
-	if r.HeldBy == "" {
-		return ""
-	}
-	return fmt.Sprintf("what an open transaction may still see stays until it ends (%s)", r.HeldBy)
-}
-
-// warnOthers tells that nothing protects what other clients hold in memory.
-func (p *pack) warnOthers(ctx context.Context) error {
-	var others int
-	err := p.Conn.QueryRow(ctx, "SELECT count(*) FROM relpack.other_clients()").Scan(&others)
-	if err != nil {
-		return fmt.Errorf("look for other clients: %w", err)
-	}
-	if others > 0 {
-		are := "clients are"
-		if others == 1 {
-			are = "client is"
-		}
-		p.Log.Warn(fmt.Sprintf("%d other %s connected: with a negative --days nothing protects the objects that they hold in memory", others, are))
-	}
-	return nil
 }
 
 // sweep deletes batch after batch.
@@ -216,34 +67,15 @@ func (p *pack) sweep(ctx context.Context) error {
 	}
 	p.Progress.Phase("delete", "objects", p.report.Chosen.Objects)
 	defer p.Progress.End()
-	batch, longest := firstBatch, p.Target.BatchTimeout
-	var protocol string
-	if err := p.Conn.QueryRow(ctx, "SELECT relpack.lock_protocol()").Scan(&protocol); err != nil {
-		return fmt.Errorf("look at RelStorage's locks: %w", err)
+	pace, err := p.pace(ctx)
+	if err != nil {
+		return err
 	}
-	if protocol == "table" {
-		batch, longest = firstBatchOfTable, longestOfTable
-	}
-	stale, decode := 0, false
-	for {
+	for stale, decode := 0, false; ; {
 		if p.Stopped() {
 			return fault.Interrupted
 		}
-		var b graph.Batch
-		start := time.Now()
-		err := p.Persist(ctx, "delete a batch", func() (bool, error) {
-			var err error
-			b, err = p.SweepBatch(ctx, p.report.PackTime, batch, decode)
-			if err == nil && b.Outcome == "busy" {
-				batch = max(batch/2, minBatch)
-				start = time.Now()
-				return false, nil
-			}
-			return true, err
-		})
-		if err != nil && p.Rewritten(ctx, err) {
-			b.Outcome, err = "stale", nil
-		}
+		b, err := p.sweepBatch(ctx, pace, decode)
 		if err != nil {
 			return err
 		}
@@ -256,7 +88,6 @@ func (p *pack) sweep(ctx context.Context) error {
 			p.report.Deleted.Bytes += b.Bytes
 			p.report.Blobs += b.Blobs
 			p.Progress.Add(b.Objects)
-			batch = nextBatch(batch, time.Since(start), longest)
 			if b.Remaining == 0 {
 				return nil
 			}
@@ -269,7 +100,7 @@ func (p *pack) sweep(ctx context.Context) error {
 				decode = true
 				continue
 			}
-			batch = max(batch/2, minBatch)
+			pace.slower()
 			if err := p.CatchUp(ctx); err != nil {
 				return err
 			}
@@ -277,23 +108,31 @@ func (p *pack) sweep(ctx context.Context) error {
 	}
 }
 
+// sweepBatch deletes one batch once nobody is in the way. It is stale, too, if
+// object_state was rewritten.
+func (p *pack) sweepBatch(ctx context.Context, pace *pace, decode bool) (b graph.Batch, err error) {
+	start := time.Now()
+	err = p.Persist(ctx, "delete a batch", func() (bool, error) {
+		b, err = p.SweepBatch(ctx, p.report.PackTime, pace.batch, decode)
+		if err == nil && b.Outcome == "busy" {
+			pace.slower()
+			start = time.Now()
+			return false, nil
+		}
+		return true, err
+	})
+	if err != nil && p.Rewritten(ctx, err) {
+		return graph.Batch{Outcome: "stale"}, nil
+	}
+	if b.Outcome == "swept" {
+		pace.took(time.Since(start))
+	}
+	return b, err
+}
+
 // maxStale is how often in a row a batch may find that the site wrote what may
 // refer to garbage.
 const maxStale = 100
-
-// nextBatch aims at the wanted duration, without jumps.
-func nextBatch(batch int, took, wanted time.Duration) int {
-	if wanted <= 0 {
-		wanted = target.DefaultBatchTimeout
-	}
-	switch {
-	case took > wanted:
-		batch /= 2
-	case took < wanted/2:
-		batch *= 2
-	}
-	return min(max(batch, minBatch), maxBatch)
-}
 
 // vacuum cleans relpack's own tables; RelStorage's are its DBA's.
 func (p *pack) vacuum(ctx context.Context) error {

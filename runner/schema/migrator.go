@@ -155,9 +155,7 @@ func (m *migrator) installed(ctx context.Context, function string) bool {
 
 // lockHolder makes an error of who holds one of these advisory locks.
 func (m *migrator) lockHolder(ctx context.Context, keys []int64, what string) error {
-	var pid int
-	var application string
-	if err := m.conn.QueryRow(ctx, `
+	return session.LockedBy(ctx, m.conn, what, `
 		SELECT locks.pid, coalesce(activity.application_name, '')
 		FROM pg_catalog.pg_locks AS locks
 		LEFT JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = locks.pid
@@ -168,11 +166,7 @@ func (m *migrator) lockHolder(ctx context.Context, keys []int64, what string) er
 		  AND locks.pid <> pg_backend_pid()
 		  AND (locks.classid::bigint << 32) | locks.objid::bigint = ANY ($1)
 		ORDER BY array_position($1, (locks.classid::bigint << 32) | locks.objid::bigint)
-		LIMIT 1`, keys).Scan(&pid, &application); err != nil {
-		return &fault.Error{Code: fault.ExitLocked, Err: errors.New(what), Hint: "Try again when it has ended"}
-	}
-	return &fault.Error{Code: fault.ExitLocked, Err: fmt.Errorf("%s: pid %d, application %q", what, pid, application),
-		Hint: "Try again when it has ended"}
+		LIMIT 1`, keys)
 }
 
 func (m *migrator) gooseUp(ctx context.Context) error {

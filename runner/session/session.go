@@ -34,14 +34,20 @@ func Rows[T any](ctx context.Context, db Querier, scan pgx.RowToFunc[T], sql str
 	return pgx.CollectRows(rows, scan)
 }
 
-// Locked says who holds the pack lock.
+// Locked is the error for a pack lock that another session holds.
 func Locked(ctx context.Context, conn *pgx.Conn) error {
+	return LockedBy(ctx, conn, "another pack is running",
+		"SELECT pid, coalesce(application, '') FROM relpack.pack_lock_holder() WHERE pid <> pg_backend_pid() LIMIT 1")
+}
+
+// LockedBy is the error for a lock; the query tells the process id and the
+// application of who holds it. Nobody may: the lock was let go, or is that of a
+// prepared transaction.
+func LockedBy(ctx context.Context, conn *pgx.Conn, what, query string, args ...any) error {
 	var pid int
 	var application string
-	err := conn.QueryRow(ctx, "SELECT pid, coalesce(application, '') FROM relpack.pack_lock_holder() WHERE pid <> pg_backend_pid() LIMIT 1").Scan(&pid, &application)
-	if err != nil {
-		return &fault.Error{Code: fault.ExitLocked, Err: errors.New("another pack is running"), Hint: "Try again when it has ended"}
+	if err := conn.QueryRow(ctx, query, args...).Scan(&pid, &application); err == nil {
+		what = fmt.Sprintf("%s: pid %d, application %q", what, pid, application)
 	}
-	return &fault.Error{Code: fault.ExitLocked, Err: fmt.Errorf("another pack is running: pid %d, application %q", pid, application),
-		Hint: "Try again when it has ended"}
+	return &fault.Error{Code: fault.ExitLocked, Err: errors.New(what), Hint: "Try again when it has ended"}
 }
