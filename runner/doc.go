@@ -7,14 +7,17 @@
 // # A pack, step by step
 //
 //	pack.Family.Pack     the storages of a file: all are brought up to date first     pack/pack.go, family.go, foreign.go
-//	graph.Open           a session, is relpack installed, the pack lock              graph/packer.go
+//	graph.Open           a session, is relpack installed, the pack lock until the end graph/packer.go
 //	Packer.Build         the first time: scan, index, reach, fill                    graph/build.go, scan.go, beside.go
 //	Packer.CatchUp       capture, apply, reach: what changed since the last run      graph/capture.go, examine.go, reach.go
 //	pack.survey          count the unreachable, choose what is to go                 pack/choose.go
+//	pack.mendDifference  mend what an audit before found; is another share due         pack/audit.go
+//	pack.noteReferrers   tell the server which storages refer to this one            pack/foreign.go
 //	Comparison.Sample    read some of the chosen again, and what they refer to       graph/sample.go
-//	Packer.SweepBatch    delete a batch; what is fresh is decoded before it commits  graph/sweep.go
+//	Packer.SweepBatch    delete a batch, which commits unless fresh states refer to it  graph/sweep.go
 //	blobs.Remover        the files of deleted blobs                                  blobs/survey.go, remove.go, dir.go, durable.go
 //	Comparison.Share     read a share of the storage again, compare                  graph/share.go
+//	pack.vacuum          relpack's own tables                                        pack/sweep.go
 //	verify.Repair        if that found a difference: read everything, mend           verify/verify.go
 //
 // [verify.Run] compares the graph with everything stored. [status.Look] tells what
@@ -32,9 +35,10 @@
 //	graph      a session that holds the pack lock: only through it the graph is written
 //	inventory  what relpack's tables say, as reports show it
 //	schema     what a database holds; migrations; privileges
-//	job        a command at work: phases, progress, stop, patience
+//	job        a command at work: phases, progress, stop
 //	record     rows of object_state in, decoded; rows for staging tables out
 //	session    one connection: settings, poolers, the log of statements
+//	patience   tries again what others keep from being done
 //	target     which storages: a configuration file or a DSN
 //	figures    counts, sizes and tables for people
 //	progress   how far a phase is: a bar, a log
@@ -46,33 +50,39 @@
 //	conninfo   libpq's connection words  blobdir   a shared blob directory
 //
 // An arrow runs from the top of this list to its end, never back; the last four
-// import nothing of relpack's. A new command is a package beside status, and a file
-// in cmd/relpack.
+// import nothing of relpack's. A new command is a package beside status whose report
+// has Write and Empty, a file in cmd/relpack that hands it to reports, and a line in
+// grammar (main.go).
 //
 // # Sessions
 //
-// Six at most (job.Job.Session), each with application_name "relpack " and what it is for. Whoever
-// opens one closes it.
+// Six at most (session.Open, job.Job.Session), each with application_name "relpack "
+// and what it is for. Whoever opens one closes it. Beside a pooler one more looks for
+// a moment whether it lends sessions.
 //
-//	pack, verify  one. It holds the pack lock; what writes to the graph runs in it
+//	pack, verify  one. It holds the pack lock; what writes to the graph runs in it. A family
+//	              asks each of its databases which it is, before
 //	scan, stage   two of each: a first build reads with one and writes with the other
 //	stage         one in later runs, where a chunk outgrows its buffer or has a new class
 //	build         one: creates indexes of a first build, and enters objects, beside the main one
-//	compare       two: verify compares what two sessions for scan read
+//	compare       two: verify compares what two sessions for scan read, and so does a pack
+//	              after an ALTER TABLE; one for a large share of an audit
 //	prove         one, where the sample has a class that nobody has met
 //	commit        one: waits for standbys before files go
-//	migrate       two: one works, the other looks who is in its way
+//	migrate       two: one works, the other looks who is in its way; "migrate status" one
 //	status        one, which only reads
 //	why, check    one, which only reads, in one transaction
 //
 // # Locks
 //
-// All advisory, and taken in this order where several are.
+// Taken in this order where several are, but -2 first; all but the first are advisory.
 //
 //	object_state         ACCESS SHARE, in a statement of its own before any that reads it (record.LockStorage)
-//	-2                   the pack lock, zodbpack's too: for the whole run (sql/try_pack_lock.sql; 1 and 23 before RelStorage 3.5)
+//	-2                   the pack lock, zodbpack's too: for the whole run (sql/try_pack_lock.sql, taken by graph.Open and
+//	                     schema/migrator.go; 1 and 23 as well before RelStorage 3.5)
 //	-1                   RelStorage's commit lock: by a sweep that gets the next one in no other way (sql/line_up.sql)
 //	1919249520, 1        the writers' lock: shared by each write to object_state, alone by a capture and a batch (sql/try_writers_lock.sql)
 //	1919249520, 2        shared by what sends examined objects beside the main session, alone by who discards them (sql/apply_join.sql)
 //	1919249520, 3        shared by all of relpack's sessions: tells them from the application's (sql/own_session.sql)
+//	goose's              a migration at work (schema/migrator.go)
 package runner

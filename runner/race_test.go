@@ -212,7 +212,7 @@ func TestWhatALostPackStillSendsIsNotAppliedByAnother(t *testing.T) {
 		t.Fatal("the pack lock is not to be had")
 	}
 	x := graph.NewExaminer(packing(t, target, packer), nil)
-	defer x.Close()
+	defer x.Second.Close()
 	read := func() error {
 		objects := record.NewBuffer("examined_object", "zoid, tid, class, size")
 		objects.Row(4)

@@ -122,7 +122,7 @@ func TestAnAlterTableThatWaitsForAChunkIsNotWaitedFor(t *testing.T) {
 	p := packing(t, target, sessionOn(t, target))
 	run(t, p.Conn, "SELECT relpack.try_pack_lock(), relpack.capture_watermark(), relpack.capture_list()")
 	x := graph.NewExaminer(p, record.NoClasses(nil))
-	defer x.Close()
+	defer x.Second.Close()
 	x.Classes.Open = func(ctx context.Context) (*pgx.Conn, error) {
 		once.Do(func() {
 			alter := sessionOn(t, target)
@@ -132,7 +132,7 @@ func TestAnAlterTableThatWaitsForAChunkIsNotWaitedFor(t *testing.T) {
 			}()
 			waiting(t, conn, alter.PgConn().PID())
 		})
-		return x.Aside(ctx)
+		return x.Second.Get(ctx)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -39,7 +39,7 @@ func Open(path string) (*Dir, error) {
 	return &Dir{Dir: dir, Path: path}, nil
 }
 
-// enoughFound is how many live blobs are found before the directory is believed:
+// enoughFound is how many live blobs are found before the directory is trusted:
 // one proves it, but that one may be written again until its word is needed.
 const enoughFound = 5
 
@@ -74,9 +74,9 @@ func (d *Dir) prove(live []Blob) error {
 		"blob directory %s: it holds the files of none of %s that were looked for (%s)", d.Path, figures.Plural(int64(d.tried), "live blob"), missed)
 }
 
-// believed tells whether a file that is not there is gone. Without live blobs
+// trusted tells whether a file that is not there is gone. Without live blobs
 // to look for, the marker has to do.
-func (d *Dir) believed() bool {
+func (d *Dir) trusted() bool {
 	return len(d.found) > 0 || (d.tried == 0 && d.Marked())
 }
 
@@ -85,7 +85,7 @@ func (d *Dir) unproved() string {
 	switch {
 	case d.failures > 0:
 		return "they could not be removed"
-	case !d.believed():
+	case !d.trusted():
 		return fmt.Sprintf("they were not found, and nothing shows that %s is this storage's blob directory: it has no .layout", d.Path)
 	}
 	return "they were not found, or were deleted in the meantime"

@@ -207,7 +207,7 @@ func (r *Remover) couldNot(blob Blob, err error) {
 // strikeMissing strikes off the list what is not in the directory, if that is
 // proved to be the storage's.
 func (r *Remover) strikeMissing(ctx context.Context, missing []Blob) error {
-	if len(missing) == 0 || !r.Dir.believed() {
+	if len(missing) == 0 || !r.Dir.trusted() {
 		return nil
 	}
 	return r.Retry(ctx, "strike blobs off relpack.blob_removal", func() error {

@@ -69,7 +69,11 @@ func (b *beside) call(sql string) {
 		defer session.Close(conn)
 		for more := true; more && !b.Stopped(); {
 			var added *int64
-			err := b.Retry(b.ctx, "build the graph", func() error { return conn.QueryRow(b.ctx, sql).Scan(&more, &added) })
+			// Who is in the way is asked here: the main session is at work.
+			err := b.Job.Persist(b.ctx, conn, "build the graph", func() (bool, error) {
+				err := conn.QueryRow(b.ctx, sql).Scan(&more, &added)
+				return err == nil, err
+			})
 			if err != nil {
 				return err
 			}

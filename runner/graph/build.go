@@ -106,15 +106,18 @@ var buildPhases = map[string]string{
 }
 
 func (p *Packer) beginBuild(ctx context.Context) error {
+	if _, err := p.Conn.Exec(ctx, "SELECT relpack.require_storage()"); err != nil {
+		return err
+	}
+	if err := p.announceBuild(ctx); err != nil {
+		return err
+	}
 	return p.Phase("prepare", func() error {
 		err := p.Retry(ctx, "prepare the first build", func() error {
 			_, err := p.Conn.Exec(ctx, "SELECT relpack.build_reset()")
 			return err
 		})
 		if err != nil {
-			return err
-		}
-		if err := p.announceBuild(ctx); err != nil {
 			return err
 		}
 		return p.Persist(ctx, "begin the first build", func() (bool, error) {

@@ -56,7 +56,7 @@ func (p *Packer) Update(ctx context.Context) error {
 // AskDoubt asks why the graph may not match the storage; "" when it does.
 func (p *Packer) AskDoubt(ctx context.Context) (doubt string, err error) {
 	if err := p.Conn.QueryRow(ctx, "SELECT coalesce(relpack.doubt(), '')").Scan(&doubt); err != nil {
-		return "", fmt.Errorf("ask whether the graph is believed: %w", err)
+		return "", fmt.Errorf("ask whether the graph is trusted: %w", err)
 	}
 	return doubt, nil
 }

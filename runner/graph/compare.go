@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/job"
 	"relpack/runner/record"
 	"relpack/runner/session"
 )
@@ -30,7 +31,7 @@ type Comparison struct {
 	Findings    *Findings
 	Mark        bool   // what differs goes to relpack.pending, as if it had been written
 	LockTimeout string // for object_state; "": none
-	RangeBlocks int64  // read in one transaction; 0: as many as a first build
+	Step        int64  // blocks read in one transaction; 0: as many as a first build
 }
 
 // AllStates reads every state, from the start again where rows were moved in the
@@ -65,7 +66,7 @@ func (c *Comparison) states(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	step := c.RangeBlocks
+	step := c.Step
 	if step == 0 {
 		step = compareBlocks
 	}
@@ -74,17 +75,17 @@ func (c *Comparison) states(ctx context.Context) error {
 		ranges = append(ranges, record.Blocks{First: first, Last: first + step - 1})
 	}
 	return c.readRanges(ctx, blocks, ranges, func(ctx context.Context) (rangeReader, error) {
-		w := &comparer{Comparison: c, Decoder: record.NewDecoder(classes), listed: listed, filenode: filenode}
+		w := &comparer{Comparison: c, second: c.Second("compare"), Decoder: record.NewDecoder(classes), listed: listed, filenode: filenode}
 		return w, w.open(ctx)
 	})
 }
 
-// comparer reads in one session and compares in another, which may be opened when
-// it is needed for the first time.
+// comparer reads in one session and compares in another.
 type comparer struct {
 	*Comparison
 	record.Decoder
-	reader, other    *pgx.Conn
+	reader           *pgx.Conn
+	second           *job.Second // for what can't wait until the reader is done
 	listed, filenode int64
 	chunk            stateChunk
 }
@@ -93,24 +94,15 @@ func (w *comparer) open(ctx context.Context) (err error) {
 	if w.reader, err = w.Session(ctx, "scan"); err != nil {
 		return err
 	}
-	_, err = w.beside(ctx)
+	_, err = w.second.Get(ctx)
 	return err
 }
 
-// beside is a session for what can't wait until the reader is done.
-func (w *comparer) beside(ctx context.Context) (_ *pgx.Conn, err error) {
-	if w.other == nil {
-		w.other, err = w.Session(ctx, "compare")
-	}
-	return w.other, err
-}
-
 func (w *comparer) close() {
-	for _, conn := range []*pgx.Conn{w.reader, w.other} {
-		if conn != nil && conn != w.Conn { // opened
-			session.Close(conn)
-		}
+	if w.reader != nil && w.reader != w.Conn { // opened
+		session.Close(w.reader)
 	}
+	w.second.Close()
 }
 
 // Read reads one range in a transaction of its own.
@@ -134,10 +126,10 @@ func (w *comparer) transaction(ctx context.Context, read func() error) error {
 	if err != nil {
 		return err
 	}
-	if w.other == nil {
+	if !w.second.Opened() {
 		return w.compare(ctx, w.reader)
 	}
-	return w.compare(ctx, w.other)
+	return w.compareSecond(ctx)
 }
 
 func (w *comparer) stage(ctx context.Context, rec record.Row) error {
@@ -149,13 +141,18 @@ func (w *comparer) stage(ctx context.Context, rec record.Row) error {
 	c := &w.chunk
 	c.add(rec, found)
 	if len(c.zoids) >= chunkObjects || len(c.refs)+len(c.foreign.zoids) >= chunkReferences {
-		comparer, err := w.beside(ctx)
-		if err != nil {
-			return err
-		}
-		return w.compare(ctx, comparer)
+		return w.compareSecond(ctx)
 	}
 	return nil
+}
+
+// compareSecond compares while the reader is busy.
+func (w *comparer) compareSecond(ctx context.Context) error {
+	conn, err := w.second.Get(ctx)
+	if err != nil {
+		return err
+	}
+	return w.compare(ctx, conn)
 }
 
 // compare has the server compare the chunk with the graph.

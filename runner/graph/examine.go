@@ -7,9 +7,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
+	"relpack/runner/job"
 	"relpack/runner/pickle"
 	"relpack/runner/record"
-	"relpack/runner/session"
 )
 
 // examineObjects is how many pending objects a chunk reads: one transaction on
@@ -20,10 +20,10 @@ const examineObjects = 10_000
 type Examiner struct {
 	*Packer
 	record.Decoder
-	Beside   *pgx.Conn // for what can't wait until a chunk is read; nil: not needed yet
-	Limit    int       // objects in a chunk
-	newest   int64     // highest zoid, stored or missing: nothing above it can be referred to
-	salvaged []int64   // complete records of the chunk that could not be decoded
+	Second   *job.Second // for what can't wait until a chunk is read
+	Limit    int         // objects in a chunk
+	newest   int64       // highest zoid, stored or missing: nothing above it can be referred to
+	salvaged []int64     // complete records of the chunk that could not be decoded
 	objects  *record.Buffer
 	inrefs   *record.Buffer
 	problems *record.Buffer
@@ -42,8 +42,8 @@ func (p *Packer) examine(ctx context.Context, pending int64) error {
 		return err
 	}
 	x := NewExaminer(p, classes)
-	classes.Open = x.Aside
-	defer x.Close()
+	classes.Open = x.Second.Get
+	defer x.Second.Close()
 	for pending > 0 {
 		if p.Stopped() {
 			return fault.Interrupted
@@ -61,28 +61,12 @@ func (p *Packer) examine(ctx context.Context, pending int64) error {
 // NewExaminer reads in the session that holds the pack lock.
 func NewExaminer(p *Packer, classes *record.Classes) *Examiner {
 	return &Examiner{
-		Packer: p, Limit: examineObjects,
+		Packer: p, Limit: examineObjects, Second: p.Second("stage"),
 		Decoder:  record.NewDecoder(classes),
 		objects:  record.NewBuffer("examined_object", "zoid, tid, class, size"),
 		inrefs:   record.NewBuffer("examined_inref", "zoid, inref, guessed"),
 		problems: record.NewBuffer("examined_problem", "zoid, kind, detail"),
 		foreign:  record.NewForeignBuffer(),
-	}
-}
-
-// Aside opens the second session on first use. Most chunks are so small that they
-// need none: to connect would take longer than to read them.
-func (x *Examiner) Aside(ctx context.Context) (conn *pgx.Conn, err error) {
-	if x.Beside == nil {
-		x.Beside, err = x.Session(ctx, "stage")
-	}
-	return x.Beside, err
-}
-
-// Close closes the second session.
-func (x *Examiner) Close() {
-	if x.Beside != nil {
-		session.Close(x.Beside)
 	}
 }
 
@@ -201,7 +185,7 @@ func (x *Examiner) send(ctx context.Context, all bool) error {
 // SendAside sends a buffer while the session that holds the pack lock reads. If
 // that one is lost, another pack must not take the rows for its own.
 func (x *Examiner) SendAside(ctx context.Context, b *record.Buffer) error {
-	conn, err := x.Aside(ctx)
+	conn, err := x.Second.Get(ctx)
 	if err != nil {
 		return err
 	}

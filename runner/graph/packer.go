@@ -51,18 +51,27 @@ func (c *Counter) Count() figures.Count {
 }
 
 // Open opens a session on a storage that relpack is installed in, and takes the
-// pack lock. Who opened it closes it.
-func Open(ctx context.Context, j *job.Job, seen *Seen, purpose string, migrations fs.FS) (*Packer, error) {
+// pack lock. release lets go of the lock and ends the session. Its end lets go of
+// the lock as well, but only some time after this process has gone on: to the next
+// pack, maybe.
+func Open(ctx context.Context, j *job.Job, seen *Seen, purpose string, migrations fs.FS) (_ *Packer, release func(context.Context), err error) {
 	conn, err := j.Session(ctx, purpose)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p := &Packer{Job: j, Seen: seen, Conn: conn}
 	if err := p.prepare(ctx, migrations); err != nil {
 		session.Close(conn)
-		return nil, err
+		return nil, nil, err
 	}
-	return p, nil
+	return p, func(ctx context.Context) {
+		if !conn.IsClosed() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			_, _ = conn.Exec(ctx, "SELECT relpack.release_pack_lock()")
+		}
+		session.Close(conn)
+	}, nil
 }
 
 func (p *Packer) prepare(ctx context.Context, migrations fs.FS) error {
@@ -82,25 +91,13 @@ func (p *Packer) prepare(ctx context.Context, migrations fs.FS) error {
 	return nil
 }
 
-// Close lets go of the pack lock and ends the session. Its end lets go of the
-// lock as well, but only some time after this process has gone on: to the next
-// pack, maybe.
-func (p *Packer) Close(ctx context.Context) {
-	if !p.Conn.IsClosed() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		_, _ = p.Conn.Exec(ctx, "SELECT relpack.release_pack_lock()")
-	}
-	session.Close(p.Conn)
-}
-
-// Apart is a Packer on the same session that counts for itself. Only the one it
-// came from is to be closed.
+// Apart is a Packer on the same session that counts for itself.
 func (p *Packer) Apart() *Packer {
 	return &Packer{Job: job.New(p.Target, p.Log, p.Progress, p.Stop), Seen: &Seen{}, Conn: p.Conn, PID: p.PID, RangeBlocks: p.RangeBlocks}
 }
 
-// Persist calls try until it succeeds or the target's lock timeout is over.
+// Persist calls try until it succeeds or the target's lock timeout is over. Only
+// who works with the main session may call it, or Retry: it asks who is in the way.
 func (p *Packer) Persist(ctx context.Context, what string, try func() (bool, error)) error {
 	return p.Job.Persist(ctx, p.Conn, what, try)
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/record"
-	"relpack/runner/session"
 )
 
 // What is proved the slow way before the first object of a run goes.
@@ -22,8 +21,7 @@ const (
 type prover struct {
 	*Comparison
 	record.Decoder
-	beside *pgx.Conn // for a class that nobody has met; nil: not needed yet
-	chunk  stateChunk
+	chunk stateChunk
 }
 
 // Sample reads some of what is chosen for deletion again, and what of the rest
@@ -36,17 +34,9 @@ func (c *Comparison) Sample(ctx context.Context) error {
 		return err
 	}
 	x := &prover{Comparison: c, Decoder: record.NewDecoder(classes)}
-	classes.Open = func(ctx context.Context) (_ *pgx.Conn, err error) {
-		if x.beside == nil {
-			x.beside, err = x.Session(ctx, "prove")
-		}
-		return x.beside, err
-	}
-	defer func() {
-		if x.beside != nil {
-			session.Close(x.beside)
-		}
-	}()
+	second := c.Second("prove") // for a class that nobody has met
+	classes.Open = second.Get
+	defer second.Close()
 	if err := c.Retry(ctx, "prove a sample of what is chosen for deletion", func() error {
 		x.chunk.reset()
 		return c.Looking(ctx, func() error { return x.read(ctx) })

@@ -28,7 +28,7 @@ func (c *Comparison) Share(ctx context.Context, due int64) error {
 	defer c.Progress.End()
 	var began time.Time
 	// Most shares are so small that to connect would take longer than to read them.
-	w := &comparer{Comparison: c, reader: c.Conn}
+	w := &comparer{Comparison: c, second: c.Second("compare"), reader: c.Conn}
 	if err := c.Conn.QueryRow(ctx, "SELECT clock_timestamp(), listed_tid FROM relpack.storage").Scan(&began, &w.listed); err != nil {
 		return fmt.Errorf("read relpack.storage: %w", err)
 	}
@@ -36,7 +36,7 @@ func (c *Comparison) Share(ctx context.Context, due int64) error {
 	if err != nil {
 		return err
 	}
-	classes.Open = w.beside
+	classes.Open = w.second.Get
 	w.Decoder = record.NewDecoder(classes)
 	defer w.close()
 	objects := firstShare

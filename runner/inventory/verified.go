@@ -1,9 +1,12 @@
 package inventory
 
 import (
+	"context"
+	"fmt"
 	"time"
 
 	"relpack/runner/figures"
+	"relpack/runner/session"
 )
 
 // VerifiedWithin is how long ago packs that run every night have read each
@@ -20,4 +23,13 @@ func VerifiedText(since *time.Time, now time.Time) string {
 		text += `: packs are behind, "relpack verify" does it at once`
 	}
 	return text
+}
+
+// VerifiedSince is since when every object has been compared with the graph; nil:
+// not all of them have.
+func VerifiedSince(ctx context.Context, db session.Querier) (since *time.Time, err error) {
+	if err = db.QueryRow(ctx, "SELECT nullif(min(since), '-infinity') FROM relpack.audited").Scan(&since); err != nil {
+		err = fmt.Errorf("read relpack.audited: %w", err)
+	}
+	return since, err
 }

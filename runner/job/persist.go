@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
+	"relpack/runner/patience"
 )
 
 // reminder is how often a wait is told of.
@@ -17,7 +18,7 @@ const reminder = 5 * time.Second
 // says who is in the way. The session conn asks that.
 func (j *Job) Persist(ctx context.Context, conn *pgx.Conn, what string, try func() (bool, error)) error {
 	said := time.Now()
-	patience := Patience{
+	return patience.Patience{
 		Limit: j.Target.CommitLockTimeout, First: 20 * time.Millisecond, Last: time.Second, Sleep: j.Sleep,
 		Retry: func(err error) bool { return fault.IsState(err, "55P03", "40P01") }, // lock_not_available, deadlock_detected
 		Waiting: func(ctx context.Context, waited time.Duration) {
@@ -29,8 +30,7 @@ func (j *Job) Persist(ctx context.Context, conn *pgx.Conn, what string, try func
 		GiveUp: func(ctx context.Context, waited time.Duration) error {
 			return gaveUp(what, waited, inTheWay(ctx, conn))
 		},
-	}
-	return patience.Persist(ctx, func(context.Context) (bool, error) {
+	}.Persist(ctx, func(context.Context) (bool, error) {
 		got, err := try()
 		if err != nil {
 			err = fmt.Errorf("%s: %w", what, err)

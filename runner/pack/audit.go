@@ -55,12 +55,12 @@ func (p *pack) prove(ctx context.Context) error {
 
 // sayVerified tells who is behind.
 func (p *pack) sayVerified(ctx context.Context) error {
-	since := &p.report.VerifiedSince
-	if err := p.Conn.QueryRow(ctx, "SELECT nullif(min(since), '-infinity') FROM relpack.audited").Scan(since); err != nil {
-		return fmt.Errorf("read relpack.audited: %w", err)
+	since, err := inventory.VerifiedSince(ctx, p.Conn)
+	if p.report.VerifiedSince = since; err != nil {
+		return err
 	}
-	if now := time.Now(); *since == nil || now.Sub(**since) > inventory.VerifiedWithin {
-		p.Log.Warn("verified against the storage: " + inventory.VerifiedText(*since, now))
+	if now := time.Now(); since == nil || now.Sub(*since) > inventory.VerifiedWithin {
+		p.Log.Warn("verified against the storage: " + inventory.VerifiedText(since, now))
 	}
 	return nil
 }
@@ -108,8 +108,10 @@ func (p *pack) unlessHeld(ctx context.Context, err error) error {
 // many objects this run has to audit.
 func (p *pack) mendDifference(ctx context.Context) (due int64, err error) {
 	var difference *string
-	if err := p.Conn.QueryRow(ctx, `SELECT objects, difference, (SELECT nullif(min(since), '-infinity') FROM relpack.audited)
-		FROM relpack.audit_due()`).Scan(&due, &difference, &p.report.VerifiedSince); err != nil {
+	if p.report.VerifiedSince, err = inventory.VerifiedSince(ctx, p.Conn); err != nil {
+		return 0, err
+	}
+	if err := p.Conn.QueryRow(ctx, "SELECT objects, difference FROM relpack.audit_due()").Scan(&due, &difference); err != nil {
 		return 0, fmt.Errorf("ask what is to be audited: %w", err)
 	}
 	if difference != nil {
@@ -124,10 +126,10 @@ func (p *pack) mendDifference(ctx context.Context) (due int64, err error) {
 func (p *pack) readAgain(ctx context.Context, difference string) error {
 	return p.Phase("repair", func() error {
 		found, err := verify.Repair(ctx, p.Apart())
+		p.report.Mended = append(p.report.Mended, found...)
 		if err != nil {
 			return err
 		}
-		p.report.Mended = append(p.report.Mended, found...)
 		return &fault.Error{Code: fault.ExitRefused, Err: errors.New("the graph did not describe the storage: " + difference + ". It is mended now"),
 			Hint: `Run "relpack pack" again: it deletes`}
 	})

@@ -3,12 +3,13 @@ package pack
 import (
 	"context"
 	"fmt"
-	"relpack/runner/figures"
-	"relpack/runner/inventory"
-	"relpack/runner/session"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/figures"
+	"relpack/runner/inventory"
+	"relpack/runner/session"
 )
 
 // survey counts what is unreachable and chooses what may be deleted.
@@ -90,7 +91,7 @@ func (p *pack) choose(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("count the chosen by class: %w", err)
 	}
-	r.Chosen = figures.Count{}
+	r.Chosen, r.chosenBlobs = figures.Count{}, 0
 	for _, c := range classes {
 		r.Chosen.Objects += c.Objects
 		r.Chosen.Bytes += c.Bytes

@@ -90,7 +90,7 @@ func (f *Family) gather(ctx context.Context, o Options, log *slog.Logger) error 
 	f.gathered = true
 	f.recognize(ctx, log)
 	f.keepApart()
-	for _, do := range []func(*pack, context.Context) error{(*pack).gather, (*pack).refresh} {
+	for _, do := range []func(*pack, context.Context) error{(*pack).start, (*pack).refresh} {
 		for _, m := range f.members {
 			if m.target.Foreign || m.err != nil {
 				continue
@@ -170,8 +170,8 @@ func originOf(ctx context.Context, t target.Target, log *slog.Logger) (origin st
 	return origin, err
 }
 
-// gather enters the run and brings the graph up to date, however long that takes.
-func (p *pack) gather(ctx context.Context) error {
+// start enters the run and brings the graph up to date, however long that takes.
+func (p *pack) start(ctx context.Context) error {
 	if err := p.begin(ctx); err != nil {
 		return err
 	}

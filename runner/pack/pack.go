@@ -35,14 +35,14 @@ type Options struct {
 // pack is one run on one storage. What it works with is there while it holds the
 // pack lock.
 type pack struct {
-	*graph.Packer
-	job     *job.Job
-	seen    graph.Seen
-	family  *Family
-	options Options
-	run     int64 // relpack.run.id
-	report  *Report
-	blobs   *blobs.Remover // from when the storage is up to date
+	*graph.Packer          // nil while the pack lock is not held
+	job           *job.Job // its job and what it has seen, in all of its sessions
+	seen          graph.Seen
+	family        *Family
+	options       Options
+	run           int64 // relpack.run.id
+	report        *Report
+	blobs         *blobs.Remover // from when the storage is up to date
 }
 
 // Run finds and deletes what can't be reached in one storage. The report is
@@ -111,10 +111,11 @@ func (p *pack) all(ctx context.Context) error {
 
 // locked works with the pack lock held.
 func (p *pack) locked(ctx context.Context, work func() error) (err error) {
-	if p.Packer, err = graph.Open(ctx, p.job, &p.seen, "pack", p.options.Migrations); err != nil {
+	var release func(context.Context)
+	if p.Packer, release, err = graph.Open(ctx, p.job, &p.seen, "pack", p.options.Migrations); err != nil {
 		return err
 	}
-	defer p.Close(ctx)
+	defer release(ctx)
 	p.RangeBlocks = p.options.RangeBlocks
 	return work()
 }

@@ -32,8 +32,8 @@ type pace struct {
 	longest time.Duration // a batch is to take
 }
 
-// pace asks how RelStorage locks, and begins.
-func (p *pack) pace(ctx context.Context) (*pace, error) {
+// speed asks how RelStorage locks, and begins.
+func (p *pack) speed(ctx context.Context) (*pace, error) {
 	var protocol string
 	if err := p.Conn.QueryRow(ctx, "SELECT relpack.lock_protocol()").Scan(&protocol); err != nil {
 		return nil, fmt.Errorf("look at RelStorage's locks: %w", err)
@@ -67,7 +67,7 @@ func (p *pack) sweep(ctx context.Context) error {
 	}
 	p.Progress.Phase("delete", "objects", p.report.Chosen.Objects)
 	defer p.Progress.End()
-	pace, err := p.pace(ctx)
+	speed, err := p.speed(ctx)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (p *pack) sweep(ctx context.Context) error {
 		if p.Stopped() {
 			return fault.Interrupted
 		}
-		b, err := p.sweepBatch(ctx, pace, decode)
+		b, err := p.sweepOne(ctx, speed, decode)
 		if err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (p *pack) sweep(ctx context.Context) error {
 				decode = true
 				continue
 			}
-			pace.slower()
+			speed.slower()
 			if err := p.CatchUp(ctx); err != nil {
 				return err
 			}
@@ -108,14 +108,14 @@ func (p *pack) sweep(ctx context.Context) error {
 	}
 }
 
-// sweepBatch deletes one batch once nobody is in the way. It is stale, too, if
+// sweepOne deletes one batch once nobody is in the way. It is stale, too, if
 // object_state was rewritten.
-func (p *pack) sweepBatch(ctx context.Context, pace *pace, decode bool) (b graph.Batch, err error) {
+func (p *pack) sweepOne(ctx context.Context, speed *pace, decode bool) (b graph.Batch, err error) {
 	start := time.Now()
 	err = p.Persist(ctx, "delete a batch", func() (bool, error) {
-		b, err = p.SweepBatch(ctx, p.report.PackTime, pace.batch, decode)
+		b, err = p.SweepBatch(ctx, p.report.PackTime, speed.batch, decode)
 		if err == nil && b.Outcome == "busy" {
-			pace.slower()
+			speed.slower()
 			start = time.Now()
 			return false, nil
 		}
@@ -125,7 +125,7 @@ func (p *pack) sweepBatch(ctx context.Context, pace *pace, decode bool) (b graph
 		return graph.Batch{Outcome: "stale"}, nil
 	}
 	if b.Outcome == "swept" {
-		pace.took(time.Since(start))
+		speed.took(time.Since(start))
 	}
 	return b, err
 }

@@ -80,7 +80,7 @@ func (b *Buffer) Flush(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // A Sender sends full buffers while the next ones are being filled. The
-// session is its own until end.
+// session is its own until End.
 type Sender struct {
 	Ctx    context.Context // done when sending has failed
 	cancel context.CancelCauseFunc

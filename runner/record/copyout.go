@@ -17,7 +17,7 @@ type Row struct {
 	State []byte // the record
 }
 
-// Reader takes what COPY (SELECT zoid, tid, state ...) TO STDOUT (FORMAT
+// A Reader takes what COPY (SELECT zoid, tid, state ...) TO STDOUT (FORMAT
 // binary) sends (PostgreSQL manual, "COPY", "Binary Format") and hands on row by
 // row. It is the io.Writer that pgconn.CopyTo writes to: a row is decoded out
 // of pgx's read buffer, and copied only if it came in pieces.

@@ -164,7 +164,7 @@ func (d *Decoded) StageForeign(b *Buffer, zoid int64) {
 	}
 }
 
-// NewForeignBuffer is for stageForeign.
+// NewForeignBuffer is for StageForeign.
 func NewForeignBuffer() *Buffer {
 	return NewBuffer("examined_foreign", "inref, zoid, database")
 }

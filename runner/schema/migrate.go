@@ -187,7 +187,7 @@ func Down(ctx context.Context, t target.Target, files fs.FS, log *slog.Logger) e
 }
 
 // CheckRemovable refuses what Down can't do.
-func (d *Database) CheckRemovable(ctx context.Context, conn Querier, files fs.FS) error {
+func (d *Database) CheckRemovable(ctx context.Context, conn session.Querier, files fs.FS) error {
 	if err := d.CheckSession(); err != nil {
 		return err
 	}

@@ -45,11 +45,6 @@ type migrator struct {
 	pids  []int32 // sessions of db
 }
 
-// Querier is what looking needs of a session.
-type Querier interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
 func openMigrator(ctx context.Context, t target.Target, files fs.FS, purpose string, log *slog.Logger) (*migrator, error) {
 	if err := t.Migratable(); err != nil {
 		return nil, err
@@ -104,7 +99,7 @@ func (m *migrator) close() {
 	// Neither has anything left to say.
 	_ = m.db.Close()
 	if !m.conn.IsClosed() {
-		// See pack.unlock: the pack that follows must not meet the lock.
+		// See graph.Open: the pack that follows must not meet the lock.
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		_, _ = m.conn.Exec(ctx, "SELECT pg_advisory_unlock_all()")

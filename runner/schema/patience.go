@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
-	"relpack/runner/job"
+	"relpack/runner/patience"
 )
 
 // lookEvery is how often a try is looked at; half of what a lock is waited for.
@@ -44,7 +44,7 @@ func (b blocker) String() string {
 func (m *migrator) patiently(ctx context.Context, what string, try func(context.Context) error) error {
 	said := waitLog{migrator: m, what: what}
 	var blockers, inTheWay []blocker
-	return job.Patience{
+	return patience.Patience{
 		Limit: m.target.CommitLockTimeout, First: 250 * time.Millisecond, Last: 5 * time.Second, // the site goes on in the meantime
 		Retry:   func(err error) bool { return fault.IsState(err, "55P03") }, // lock_not_available
 		Waiting: func(context.Context, time.Duration) { said.name(blockers) },

@@ -100,7 +100,7 @@ func missingPrivileges() string {
 }
 
 // checkMayMigrate refuses roles that can't install or remove relpack.
-func (d *Database) checkMayMigrate(ctx context.Context, conn Querier) error {
+func (d *Database) checkMayMigrate(ctx context.Context, conn session.Querier) error {
 	var owns, creates bool
 	if err := conn.QueryRow(ctx, `
 		SELECT pg_has_role(class.relowner, 'USAGE'), has_database_privilege(current_database(), 'CREATE')

@@ -11,10 +11,11 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"relpack/runner/fault"
+	"relpack/runner/session"
 )
 
 // CheckVersion compares the schema's version with that of this relpack.
-func (d *Database) CheckVersion(ctx context.Context, conn Querier, files fs.FS) error {
+func (d *Database) CheckVersion(ctx context.Context, conn session.Querier, files fs.FS) error {
 	latest, err := LatestMigration(files)
 	if err != nil {
 		return err
@@ -37,7 +38,7 @@ func (d *Database) CheckVersion(ctx context.Context, conn Querier, files fs.FS) 
 
 // newerHint names the relpack that packed last, if the schema still tells so in
 // a form that we understand.
-func newerHint(ctx context.Context, conn Querier) string {
+func newerHint(ctx context.Context, conn session.Querier) string {
 	const hint = "Install a newer relpack"
 	var version string
 	if err := conn.QueryRow(ctx, "SELECT version FROM relpack.run ORDER BY id DESC LIMIT 1").Scan(&version); err != nil {

@@ -191,7 +191,7 @@ func (r *Report) read(ctx context.Context, conn *pgx.Conn, how func(context.Cont
 }
 
 // advice is what keeps relpack from packing this storage; "" is nothing.
-func advice(ctx context.Context, conn schema.Querier, d *schema.Database, t target.Target, files fs.FS) string {
+func advice(ctx context.Context, conn session.Querier, d *schema.Database, t target.Target, files fs.FS) string {
 	err := d.CheckSession()
 	if err == nil && d.Standby && d.Version > 0 {
 		// All that can be read can be told, too.
@@ -211,8 +211,15 @@ func advice(ctx context.Context, conn schema.Querier, d *schema.Database, t targ
 	return fault.Message(err)
 }
 
+// newGraph has lists that are not null in JSON.
+func newGraph() *Graph {
+	return &Graph{Damage: inventory.NoDamage(), ByClass: []inventory.ClassCount{}, Problems: []inventory.Problem{},
+		SetAside: []inventory.SetAside{}, Leftovers: []inventory.Leftover{}, Runs: []Run{}, WritersLock: []LockHolder{},
+		KnownOfOthers: inventory.KnownOfOthers{Foreign: []inventory.ForeignCount{}, ReferredBy: []inventory.Referrer{}}}
+}
+
 func readGraph(ctx context.Context, tx pgx.Tx) (*Graph, error) {
-	g := &Graph{}
+	g := newGraph()
 	var unreachable, unreachableBytes, grace, graceBytes *int64
 	if err := tx.QueryRow(ctx, `
 		SELECT graph, doubt, applied_tid, applied_until, objects, inrefs,
@@ -275,7 +282,8 @@ func (g *Graph) readSessions(ctx context.Context, tx pgx.Tx) error {
 
 // readBusyGraph reads tables that no build locks.
 func readBusyGraph(ctx context.Context, tx pgx.Tx) (*Graph, error) {
-	g := &Graph{Busy: true, Damage: inventory.NoDamage()}
+	g := newGraph()
+	g.Busy = true
 	err := tx.QueryRow(ctx, "SELECT graph FROM relpack.storage").Scan(&g.State)
 	if err == nil {
 		err = g.readSessions(ctx, tx)

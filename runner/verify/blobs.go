@@ -27,6 +27,9 @@ func (v *verification) blobs(ctx context.Context) error {
 	if v.Target.BlobsInDatabase {
 		return nil
 	}
+	if v.dir == nil && v.forPack {
+		return nil
+	}
 	if v.dir == nil {
 		if err := v.Looking(ctx, func() error {
 			return v.Conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM relpack.live_blobs(1)) AND NOT relpack.blobs_in_database()").

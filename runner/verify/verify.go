@@ -40,6 +40,7 @@ const maxEvents = 1_000_000
 type verification struct {
 	*graph.Comparison
 	repair     bool
+	forPack    bool // a pack looks for the blob directory itself
 	maxEvents  int64
 	report     *Report
 	dir        *blobs.Dir // nil where it isn't known
@@ -59,7 +60,7 @@ func Run(ctx context.Context, t target.Target, o Options, log *slog.Logger) (*Re
 	if v.maxEvents == 0 {
 		v.maxEvents = maxEvents
 	}
-	err := fault.Explain(v.open(ctx, j, seen, o))
+	err := fault.Explain(v.run(ctx, j, seen, o))
 	if err != nil && (ctx.Err() != nil || fault.ExitCode(err) == fault.ExitInterrupted) {
 		err = fault.Interrupted
 		if !v.repair {
@@ -75,8 +76,8 @@ func Run(ctx context.Context, t target.Target, o Options, log *slog.Logger) (*Re
 var errInterrupted = &fault.Error{Code: fault.ExitInterrupted, Err: errors.New("interrupted"),
 	Hint: "Nothing was changed; the next verification starts over"}
 
-// open takes the pack lock and verifies.
-func (v *verification) open(ctx context.Context, j *job.Job, seen *graph.Seen, o Options) error {
+// run takes the pack lock and verifies.
+func (v *verification) run(ctx context.Context, j *job.Job, seen *graph.Seen, o Options) error {
 	if err := j.Target.Packable(); err != nil {
 		return err
 	}
@@ -87,19 +88,20 @@ func (v *verification) open(ctx context.Context, j *job.Job, seen *graph.Seen, o
 	if v.dir = dir; dir != nil {
 		defer func() { _ = dir.Close() }()
 	}
-	p, err := graph.Open(ctx, j, seen, "verify", o.Migrations)
+	p, release, err := graph.Open(ctx, j, seen, "verify", o.Migrations)
 	if err != nil {
 		return err
 	}
-	defer p.Close(ctx)
-	v.Comparison = &graph.Comparison{Packer: p, RangeBlocks: o.RangeBlocks}
+	defer release(ctx)
+	v.Comparison = &graph.Comparison{Packer: p, Step: o.RangeBlocks}
 	return v.all(ctx)
 }
 
 // Repair mends the graph of a pack that found it to be wrong, as a verification
-// with repair does. It returns what it found; all of the storage is verified then.
+// with repair does. It returns what it found and mended; all of the storage is
+// verified then. It looks for no blob.
 func Repair(ctx context.Context, p *graph.Packer) ([]graph.Finding, error) {
-	v := &verification{Comparison: &graph.Comparison{Packer: p}, maxEvents: maxEvents, report: &Report{}}
+	v := &verification{forPack: true, Comparison: &graph.Comparison{Packer: p}, maxEvents: maxEvents, report: &Report{}}
 	var began time.Time
 	if err := v.Conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&began); err != nil {
 		return nil, fmt.Errorf("ask for the time: %w", err)
@@ -117,6 +119,7 @@ func Repair(ctx context.Context, p *graph.Packer) ([]graph.Finding, error) {
 	if err := v.mend(ctx); err != nil {
 		return nil, err
 	}
+	// All was read since then, or mended.
 	return found, v.whole(ctx, began, nil)
 }
 
@@ -145,6 +148,7 @@ func (v *verification) all(ctx context.Context) error {
 	if err := v.mend(ctx); err != nil {
 		return err
 	}
+	v.report.Findings = []graph.Finding{}
 	v.report.Mended = slices.DeleteFunc(found, func(f graph.Finding) bool { return f.Severity == "damage" })
 	if found, err = v.compare(ctx, false); err != nil {
 		return err

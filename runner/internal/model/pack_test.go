@@ -13,6 +13,7 @@ import (
 	"relpack/runner/fault"
 	"relpack/runner/graph"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/job"
 	"relpack/runner/record"
 )
 
@@ -195,7 +196,7 @@ func (r *modelRun) catchUpModel(ctx context.Context) error {
 	}
 	x := graph.NewExaminer(r.Packer, record.NoClasses(r.w.class))
 	x.Limit = int(max(r.step.args["chunk"], 1))
-	x.Beside = r.w.reader
+	x.Second = job.Given(r.w.reader)
 	for pending > 0 {
 		if err := r.next(ctx, "chunk"); err != nil {
 			return err

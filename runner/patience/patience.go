@@ -1,4 +1,4 @@
-package job
+package patience
 
 import (
 	"context"
@@ -16,11 +16,12 @@ type Patience struct {
 }
 
 // Persist tries. A try that is not done, or whose error Retry wants to see again,
-// is followed by another one; the last begins when the limit is over.
+// is followed by another one; the last begins when the limit is over, after which
+// GiveUp, and not Waiting, is asked for the error.
 func (p Patience) Persist(ctx context.Context, try func(context.Context) (done bool, err error)) error {
 	sleep := p.Sleep
 	if sleep == nil {
-		sleep = (&Job{}).Sleep
+		sleep = untilDone
 	}
 	start := time.Now()
 	for pause := p.First; ; pause = min(2*pause, p.Last) {
@@ -42,5 +43,16 @@ func (p Patience) Persist(ctx context.Context, try func(context.Context) (done b
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
+	}
+}
+
+func untilDone(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
