@@ -155,37 +155,6 @@ const (
 	lockByRowLock       = `PERFORM 1 FROM object_state WHERE object_state.zoid = v_zoid FOR UPDATE;`
 )
 
-// historyPreserving is enough of such a storage to be known as one.
-const historyPreserving = `
-CREATE TABLE transaction (
-    tid bigint PRIMARY KEY CHECK (tid > 0),
-    packed boolean NOT NULL DEFAULT false,
-    username bytea NOT NULL,
-    description bytea NOT NULL,
-    extension bytea
-);
-CREATE TABLE object_state (
-    zoid bigint NOT NULL,
-    tid bigint NOT NULL REFERENCES transaction CHECK (tid > 0),
-    prev_tid bigint NOT NULL REFERENCES transaction (tid),
-    md5 char(32),
-    state_size bigint NOT NULL CHECK (state_size >= 0),
-    state bytea,
-    PRIMARY KEY (zoid, tid)
-);
-CREATE INDEX object_state_tid ON object_state (tid);
-CREATE TABLE current_object (
-    zoid bigint PRIMARY KEY,
-    tid bigint NOT NULL,
-    FOREIGN KEY (zoid, tid) REFERENCES object_state (zoid, tid)
-);
-CREATE TABLE pack_state (
-    zoid bigint PRIMARY KEY,
-    tid bigint NOT NULL
-);
-CREATE TABLE pack_state_tid (tid bigint PRIMARY KEY);
-`
-
 // CreateStorage creates an empty history-free storage as RelStorage of this
 // version lays it out, in the connection's first schema.
 func CreateStorage(ctx context.Context, conn *pgx.Conn, version Version) error {
@@ -201,13 +170,9 @@ func CreateStorage(ctx context.Context, conn *pgx.Conn, version Version) error {
 	return createAll(ctx, conn, "history-free storage of RelStorage "+version.String(), parts)
 }
 
-// CreateHistoryPreserving creates an empty history-preserving storage, which
-// relpack has to refuse.
+// CreateHistoryPreserving is CreateHistory of the newest version.
 func CreateHistoryPreserving(ctx context.Context, conn *pgx.Conn) error {
-	return createAll(ctx, conn, "history-preserving storage", []string{
-		historyPreserving, packScratch, commitRowLock,
-		fmt.Sprintf(lockFunction, shareByAdvisoryLock, lockByAdvisoryLock),
-	})
+	return CreateHistory(ctx, conn, V42)
 }
 
 func createAll(ctx context.Context, conn *pgx.Conn, what string, parts []string) error {
