@@ -1165,14 +1165,8 @@ BEGIN
         SELECT DISTINCT ON (edge.zoid) edge.zoid, edge.inref
         FROM relpack.object_inref AS edge
         WHERE edge.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
-          AND get_byte(v_reached.depths, CASE
-                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.zoid, v_reached.zoids)] = edge.zoid
-                                          THEN (width_bucket(edge.zoid, v_reached.zoids) - 1) # 7 END
-                  WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END)
-            = 1 + get_byte(v_reached.depths, CASE
-                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.inref, v_reached.zoids)] = edge.inref
-                                          THEN (width_bucket(edge.inref, v_reached.zoids) - 1) # 7 END
-                  WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END)
+          AND relpack.build_level(edge.zoid, v_reached.depths, v_sparse, v_reached.zoids, v_end)
+              = 1 + relpack.build_level(edge.inref, v_reached.depths, v_sparse, v_reached.zoids, v_end)
         ORDER BY edge.zoid, edge.inref
     ) AS above ON above.zoid = staged.zoid
     WHERE staged.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid;
@@ -1301,6 +1295,26 @@ COMMENT ON FUNCTION relpack.build_index_keys() IS
     'A second session may call it while relpack.build_mark() is at work.';
 -- +goose StatementEnd
 
+-- sql/build_level.sql
+-- +goose StatementBegin
+-- What relpack.build_mark() has noted of an object, where it says how: a byte for
+-- each place. A body parsed on creation that is one expression is put in the place
+-- of the call, and costs what it did there.
+CREATE OR REPLACE FUNCTION relpack.build_level(zoid bigint, depths bytea, sparse boolean, zoids bigint[], places bigint)
+RETURNS integer
+LANGUAGE sql
+IMMUTABLE PARALLEL SAFE
+RETURN get_byte(depths, CASE
+    WHEN sparse THEN
+        CASE WHEN zoids[width_bucket(zoid, zoids)] = zoid THEN (width_bucket(zoid, zoids) - 1) # 7 END
+    WHEN zoid BETWEEN 0 AND places - 1 THEN (zoid # 7)::integer
+    END);
+
+COMMENT ON FUNCTION relpack.build_level(bigint, bytea, boolean, bigint[], bigint) IS
+    'Step of relpack.build_mark(), and of what chooses parents by it: on which level an object is, 1 the root, 0: not reached. '
+    'NULL: it has no byte.';
+-- +goose StatementEnd
+
 -- sql/build_mark.sql
 -- +goose StatementBegin
 -- Walks from the root breadth-first and notes the level of each object: what is
@@ -1377,14 +1391,8 @@ BEGIN
             (SELECT edge.zoid, CASE WHEN v_sparse THEN width_bucket(edge.zoid, v_numbered.zoids) - 1 ELSE edge.zoid END
              FROM relpack.object_inref AS edge
              WHERE v_reading
-               AND get_byte(v_bytes, CASE
-                   WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.inref, v_numbered.zoids)] = edge.inref
-                                           THEN (width_bucket(edge.inref, v_numbered.zoids) - 1) # 7 END
-                   WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END) = v_level - 1
-               AND get_byte(v_bytes, CASE
-                   WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.zoid, v_numbered.zoids)] = edge.zoid
-                                           THEN (width_bucket(edge.zoid, v_numbered.zoids) - 1) # 7 END
-                   WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END) = 0)
+               AND relpack.build_level(edge.inref, v_bytes, v_sparse, v_numbered.zoids, v_end) = v_level - 1
+               AND relpack.build_level(edge.zoid, v_bytes, v_sparse, v_numbered.zoids, v_end) = 0)
             UNION ALL
             (SELECT target.zoid, CASE WHEN v_sparse THEN width_bucket(target.zoid, v_numbered.zoids) - 1 ELSE target.zoid END
              FROM unnest(v_frontier) AS frontier (zoid)
@@ -1415,14 +1423,8 @@ BEGIN
         INSERT INTO relpack.suspect (zoid, stage)
         SELECT DISTINCT edge.inref, 'flow'
         FROM relpack.object_inref AS edge
-        WHERE get_byte(v_bytes, CASE
-                  WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.inref, v_numbered.zoids)] = edge.inref
-                                          THEN (width_bucket(edge.inref, v_numbered.zoids) - 1) # 7 END
-                  WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END) > 0
-          AND coalesce(get_byte(v_bytes, CASE
-                  WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.zoid, v_numbered.zoids)] = edge.zoid
-                                          THEN (width_bucket(edge.zoid, v_numbered.zoids) - 1) # 7 END
-                  WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END), 0) = 0
+        WHERE relpack.build_level(edge.inref, v_bytes, v_sparse, v_numbered.zoids, v_end) > 0
+          AND coalesce(relpack.build_level(edge.zoid, v_bytes, v_sparse, v_numbered.zoids, v_end), 0) = 0
         ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
     END IF;
     -- Of what lies deeper than this saw nobody knows how deep it is.
@@ -5173,14 +5175,8 @@ BEGIN
         SELECT DISTINCT ON (edge.zoid) edge.zoid, edge.inref
         FROM relpack.object_inref AS edge
         WHERE edge.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
-          AND get_byte(v_reached.depths, CASE
-                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.zoid, v_reached.zoids)] = edge.zoid
-                                          THEN (width_bucket(edge.zoid, v_reached.zoids) - 1) # 7 END
-                  WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END)
-            = 1 + get_byte(v_reached.depths, CASE
-                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.inref, v_reached.zoids)] = edge.inref
-                                          THEN (width_bucket(edge.inref, v_reached.zoids) - 1) # 7 END
-                  WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END)
+          AND relpack.build_level(edge.zoid, v_reached.depths, v_sparse, v_reached.zoids, v_end)
+              = 1 + relpack.build_level(edge.inref, v_reached.depths, v_sparse, v_reached.zoids, v_end)
         ORDER BY edge.zoid, edge.inref
     ) AS above ON above.zoid = object.zoid
     WHERE object.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
@@ -8270,6 +8266,7 @@ DROP FUNCTION relpack."capped_pack_time";
 DROP FUNCTION relpack."build_step";
 DROP FUNCTION relpack."build_reset";
 DROP FUNCTION relpack."build_mark";
+DROP FUNCTION relpack."build_level";
 DROP FUNCTION relpack."build_index_keys";
 DROP FUNCTION relpack."build_index_inref";
 DROP FUNCTION relpack."build_finish";

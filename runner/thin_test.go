@@ -236,11 +236,11 @@ func TestWhatReadsObjectStateIsInlined(t *testing.T) {
 		run(t, watcher, sql)
 	}
 	until(t, "sessions have told what they called", func() bool {
-		return get[bool](t, s.conn, `SELECT count(*) = 5 FROM pg_stat_user_functions
-			WHERE schemaname = 'relpack' AND funcname IN ('capture_compare', 'sweep_delete', 'sweep_recheck', 'verify_nodes', 'spare_young')`)
+		return get[bool](t, s.conn, `SELECT count(*) = 6 FROM pg_stat_user_functions
+			WHERE schemaname = 'relpack' AND funcname IN ('capture_compare', 'sweep_delete', 'sweep_recheck', 'verify_nodes', 'spare_young', 'build_enter')`)
 	})
-	if calls := get[int64](t, s.conn, "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_user_functions WHERE schemaname = 'relpack' AND funcname = 'stored'"); calls > 0 {
-		t.Errorf("%d calls of relpack.stored()", calls)
+	if calls := get[int64](t, s.conn, "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_user_functions WHERE schemaname = 'relpack' AND funcname IN ('stored', 'build_level')"); calls > 0 {
+		t.Errorf("%d calls of relpack.stored() and relpack.build_level()", calls)
 	}
 	if parallel := get[string](t, s.conn, "SELECT proparallel::text FROM pg_proc WHERE oid = 'relpack.stored()'::regprocedure"); parallel != "s" {
 		t.Errorf("no worker may help to read relpack.stored(): it is %s", parallel)

@@ -48,14 +48,8 @@ BEGIN
         SELECT DISTINCT ON (edge.zoid) edge.zoid, edge.inref
         FROM relpack.object_inref AS edge
         WHERE edge.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid
-          AND get_byte(v_reached.depths, CASE
-                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.zoid, v_reached.zoids)] = edge.zoid
-                                          THEN (width_bucket(edge.zoid, v_reached.zoids) - 1) # 7 END
-                  WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END)
-            = 1 + get_byte(v_reached.depths, CASE
-                  WHEN v_sparse THEN CASE WHEN v_reached.zoids[width_bucket(edge.inref, v_reached.zoids)] = edge.inref
-                                          THEN (width_bucket(edge.inref, v_reached.zoids) - 1) # 7 END
-                  WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END)
+          AND relpack.build_level(edge.zoid, v_reached.depths, v_sparse, v_reached.zoids, v_end)
+              = 1 + relpack.build_level(edge.inref, v_reached.depths, v_sparse, v_reached.zoids, v_end)
         ORDER BY edge.zoid, edge.inref
     ) AS above ON above.zoid = staged.zoid
     WHERE staged.zoid BETWEEN v_range.first_zoid AND v_range.last_zoid;

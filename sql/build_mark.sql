@@ -72,14 +72,8 @@ BEGIN
             (SELECT edge.zoid, CASE WHEN v_sparse THEN width_bucket(edge.zoid, v_numbered.zoids) - 1 ELSE edge.zoid END
              FROM relpack.object_inref AS edge
              WHERE v_reading
-               AND get_byte(v_bytes, CASE
-                   WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.inref, v_numbered.zoids)] = edge.inref
-                                           THEN (width_bucket(edge.inref, v_numbered.zoids) - 1) # 7 END
-                   WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END) = v_level - 1
-               AND get_byte(v_bytes, CASE
-                   WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.zoid, v_numbered.zoids)] = edge.zoid
-                                           THEN (width_bucket(edge.zoid, v_numbered.zoids) - 1) # 7 END
-                   WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END) = 0)
+               AND relpack.build_level(edge.inref, v_bytes, v_sparse, v_numbered.zoids, v_end) = v_level - 1
+               AND relpack.build_level(edge.zoid, v_bytes, v_sparse, v_numbered.zoids, v_end) = 0)
             UNION ALL
             (SELECT target.zoid, CASE WHEN v_sparse THEN width_bucket(target.zoid, v_numbered.zoids) - 1 ELSE target.zoid END
              FROM unnest(v_frontier) AS frontier (zoid)
@@ -110,14 +104,8 @@ BEGIN
         INSERT INTO relpack.suspect (zoid, stage)
         SELECT DISTINCT edge.inref, 'flow'
         FROM relpack.object_inref AS edge
-        WHERE get_byte(v_bytes, CASE
-                  WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.inref, v_numbered.zoids)] = edge.inref
-                                          THEN (width_bucket(edge.inref, v_numbered.zoids) - 1) # 7 END
-                  WHEN edge.inref BETWEEN 0 AND v_end - 1 THEN (edge.inref # 7)::integer END) > 0
-          AND coalesce(get_byte(v_bytes, CASE
-                  WHEN v_sparse THEN CASE WHEN v_numbered.zoids[width_bucket(edge.zoid, v_numbered.zoids)] = edge.zoid
-                                          THEN (width_bucket(edge.zoid, v_numbered.zoids) - 1) # 7 END
-                  WHEN edge.zoid BETWEEN 0 AND v_end - 1 THEN (edge.zoid # 7)::integer END), 0) = 0
+        WHERE relpack.build_level(edge.inref, v_bytes, v_sparse, v_numbered.zoids, v_end) > 0
+          AND coalesce(relpack.build_level(edge.zoid, v_bytes, v_sparse, v_numbered.zoids, v_end), 0) = 0
         ON CONFLICT (zoid) DO UPDATE SET stage = excluded.stage;
     END IF;
     -- Of what lies deeper than this saw nobody knows how deep it is.
