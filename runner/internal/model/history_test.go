@@ -98,7 +98,7 @@ var modelMinimum = map[string]int{
 	"commit:heal": 70, "commit:mass": 250, "commit:modify": 400, "commit:move": 600, "commit:regain": 600,
 	"commit:rewrite": 350, "commit:self": 300, "commit:split": 550, "commit:swap": 300,
 	"crash before build_begin": 1, "crash before build_step": 15,
-	"crash before chunk": 85, "crash before collect": 3, "crash before doom": 15,
+	"crash before chunk": 85, "crash before capture_list": 3, "crash before doom": 15,
 	"crash before reach_step": 70, "crash before scan": 10, "crash before storage": 2,
 	"crash before reread": 4, "crash before sweep": 4, "crash before try_pack_lock": 1,
 	"days a fraction": 150, "days negative": 2550, "days up to a tid": 350, "days whole": 45,
@@ -173,7 +173,13 @@ func searchHistories(t testing.TB, prepare func(*modelWorker), seed uint64, hist
 				if err == nil {
 					continue
 				}
+				if w.lost() {
+					// The server is gone, or ended its sessions: no script fails for that.
+					t.Errorf("seed %d: a session ended: %v", seed+uint64(n), err)
+					break
+				}
 				if shorten {
+					t.Logf("seed %d fails: %v", seed+uint64(n), err)
 					script, err = shortenModelScript(t.Context(), w, script, err)
 					t.Logf("seed %d: %v\nRELPACK_SCRIPT plays this:\n%s", seed+uint64(n), err, formatModelScript(script))
 				}

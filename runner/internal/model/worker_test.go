@@ -63,6 +63,16 @@ func newModelWorker(t testing.TB, quick bool) *modelWorker {
 	return w
 }
 
+// lost tells whether a session has ended that nobody ended.
+func (w *modelWorker) lost() bool {
+	for _, conn := range []*pgx.Conn{w.app, w.other, w.alter, w.packer, w.reader, w.writer, w.class} {
+		if conn.IsClosed() {
+			return true
+		}
+	}
+	return false
+}
+
 // packing is a pack at work in a session, which holds the pack lock or ought to.
 func (w *modelWorker) packing(conn *pgx.Conn) *graph.Packer {
 	return &graph.Packer{Job: job.New(w.target, modelLog, nil, nil), Seen: &graph.Seen{}, Conn: conn, PID: conn.PgConn().PID()}
