@@ -43,6 +43,7 @@ func (w *site) expectSound() {
 		w.t.Errorf("zodbpack would delete %d objects more", n)
 	}
 	w.expectVerified()
+	w.expectNames(stored)
 	if w.shape.files && !spared && !w.strewn {
 		w.expectFilesOf(stored, revisions)
 	}
