@@ -21,20 +21,21 @@ FROM (VALUES
     ('objects_miscounted', 'error', 'relpack.storage.objects is off by this many', NULL),
     ('references_miscounted', 'error', 'relpack.storage.inrefs is off by this many', NULL),
     ('undecodable', 'damage', 'reachable objects can''t be decoded: what they refer to is unknown, and nothing is deleted',
-     'Restore these objects, or cut them off; to list them: SELECT * FROM relpack.problem WHERE blocks;'),
+     'Restore these objects, or cut them off: "relpack check" says where they are, and all of them are listed by '
+     'SELECT * FROM relpack.problem WHERE blocks;'),
     ('empty', 'damage', 'reachable objects without a state (NULL or empty), which nobody can load',
-     'SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
+     'Restore them, or remove the references: "relpack check" says where these are'),
     ('blob_without_file', 'damage', 'reachable blobs whose files are not in the blob directory',
-     'Restore these files from a backup; SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
+     'Restore these files from a backup: "relpack check" says where the blobs are'),
     ('blob_without_large_object', 'damage', 'reachable blobs with rows in blob_chunk whose large objects are gone',
-     'Restore these large objects from a backup; SELECT * FROM relpack.referrers(zoid); tells who refers to them'),
+     'Restore these large objects from a backup: "relpack check" says where the blobs are'),
     ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
     ('unfinished', 'note', 'the reachability of these objects is not settled yet', 'relpack pack'),
     ('missing', 'damage', 'the rows of these vanished though reachable objects refer to them; relpack keeps what they referred to',
      'Restore their rows, cut them off, or give them up with "relpack pack --accept-missing ZOID"; '
-     'SELECT * FROM relpack.missing_object; tells who refers to them'),
+     '"relpack check" says where the references are'),
     ('dangling', 'damage', 'reachable objects refer to these, which are not stored (POSKeyError)',
-     'SELECT * FROM relpack.referrers(zoid); tells who does')
+     'Restore them, or remove the references: "relpack check" says where these are')
 ) AS kind (kind, severity, meaning, remedy);
 
 COMMENT ON VIEW relpack.finding_kind IS

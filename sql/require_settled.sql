@@ -54,7 +54,8 @@ BEGIN
     IF v_problems IS NOT NULL THEN
         RAISE EXCEPTION 'reachable objects can''t be decoded: what they refer to is unknown'
             USING ERRCODE = 'RP002', DETAIL = v_problems,
-                  HINT = 'Restore these objects, or cut them off. To list them all: SELECT * FROM relpack.problem WHERE blocks;';
+                  HINT = 'Restore these objects, or cut them off: "relpack check" says where they are. '
+                         'To list them all: SELECT * FROM relpack.problem WHERE blocks;';
     END IF;
 END;
 $$;

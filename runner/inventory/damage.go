@@ -88,7 +88,7 @@ func (d Damage) Lines() (missing, dangling string) {
 			map[bool]string{true: "it", false: "they"}[d.MissingCount == 1], them, them)
 	}
 	if d.DanglingCount > 0 {
-		dangling = fmt.Sprintf("reachable objects refer to %s not stored (POSKeyError): %s",
+		dangling = fmt.Sprintf("reachable objects refer to %s not stored (POSKeyError): %s; \"relpack check\" says where",
 			map[bool]string{true: "1 object that is", false: humanize.Comma(d.DanglingCount) + " objects that are"}[d.DanglingCount == 1],
 			few(d.Dangling, d.DanglingCount))
 	}
