@@ -151,7 +151,7 @@ func TestWhoMayExecuteEverythingChangesNothing(t *testing.T) {
 	commitAt(t, h.as(t, h.app), 48*time.Hour, garden)
 	dryRun(t, as(h.target, h.owner))
 	watcher := newRole(t, h.admin)
-	h.grantFromHandbook(t, "dashboard", watcher)
+	h.letLook(t, watcher)
 	run(t, h.admin, "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA relpack TO PUBLIC; GRANT TRIGGER ON object_state TO "+watcher)
 	graph := func() []string {
 		return lines(t, h.admin, `SELECT to_jsonb(object)::text FROM relpack.object UNION ALL SELECT to_jsonb(object_inref)::text FROM relpack.object_inref

@@ -1,8 +1,6 @@
 package runner
 
 import (
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -12,21 +10,21 @@ import (
 	"relpack/runner/status"
 )
 
-// grantFromHandbook lets a role do what the handbook's role may do.
-func (h house) grantFromHandbook(t *testing.T, as, role string) {
+// letLook lets a role do what the handbook's dashboard may do.
+func (h house) letLook(t *testing.T, role string) {
 	t.Helper()
-	text, err := os.ReadFile(handbookFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	grants := regexp.MustCompile(`=> ((GRANT|REVOKE) [^;]* (TO|FROM) `+as+`);`).
-		FindAllStringSubmatch(strings.ReplaceAll(string(text), "\nsite->", "\n"), -1)
-	if len(grants) < 4 {
-		t.Fatalf("only %d grants in the handbook", len(grants))
+	h.grantMissing(t, "SELECT DISTINCT remedy FROM relpack.missing_privilege('dashboard', only_look => true)", "dashboard", role)
+}
+
+// grantMissing runs what the handbook's query for a role says, for another one.
+func (h house) grantMissing(t *testing.T, query, of, role string) {
+	t.Helper()
+	if !strings.Contains(readHandbook(t), "=> "+query+` \gexec`) {
+		t.Errorf("the handbook does not have %s", query)
 	}
 	owner := h.as(t, h.owner)
-	for _, grant := range grants {
-		run(t, owner, strings.ReplaceAll(grant[1], as, role))
+	for _, remedy := range lines(t, owner, strings.ReplaceAll(query, of, role)) {
+		run(t, owner, remedy)
 	}
 }
 
@@ -37,7 +35,7 @@ func TestARoleThatLooksSeesEverythingAndChangesNothing(t *testing.T) {
 	commitAt(t, app, 48*time.Hour, garden)
 	dryRun(t, as(h.target, h.owner))
 	watcher := newRole(t, h.admin)
-	h.grantFromHandbook(t, "dashboard", watcher)
+	h.letLook(t, watcher)
 	run(t, h.admin, "GRANT pg_monitor TO "+watcher)
 	conn := h.as(t, watcher)
 

@@ -126,11 +126,17 @@ func TestStatusIsShownToARoleThatMayOnlyRead(t *testing.T) {
 	target, admin := newStorage(t)
 	role := newRole(t, admin)
 	report, err := status.Look(t.Context(), as(target, role), migrations.Files, testLog(t))
-	expectRefusal(t, err, "role "+role, "GRANT USAGE ON SCHEMA relpack")
-	_, grants, _ := strings.Cut(report.Error, "Let its owner run: ")
-	run(t, admin, grants)
+	expectRefusal(t, err, "role "+role, "relpack.missing_privilege")
+	_, query, _ := strings.Cut(report.Error, "Let its owner run in psql: ")
+	query, gexec := strings.CutSuffix(query, ` \gexec`)
+	if !gexec {
+		t.Errorf("psql would not run what %s says", query)
+	}
+	for _, remedy := range lines(t, admin, query) {
+		run(t, admin, remedy)
+	}
 	expectWords(t, statusText(t, as(target, role, "default_transaction_read_only=on")), "not built", "schema version")
 	run(t, admin, "REVOKE EXECUTE ON FUNCTION relpack.status FROM "+role)
 	_, err = status.Look(t.Context(), as(target, role), migrations.Files, testLog(t))
-	expectRefusal(t, err, "permission denied for function status", "GRANT EXECUTE")
+	expectRefusal(t, err, "permission denied for function status", "relpack.missing_privilege")
 }

@@ -285,5 +285,6 @@ func (d *Database) CheckAgrees(t target.Target) error {
 }
 
 func (d *Database) MayNotLook(what string) error {
-	return fault.Refuse(fmt.Sprintf(statusGrants, quoteName(d.role)), "role %s %s", d.role, what)
+	return fault.Refuse(fmt.Sprintf("Let its owner run in psql: SELECT DISTINCT remedy FROM relpack.missing_privilege(%s, only_look => true) \\gexec",
+		quoteText(d.role)), "role %s %s", d.role, what)
 }

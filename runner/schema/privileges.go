@@ -91,12 +91,12 @@ type missingPrivilege struct {
 	Owner     string // who can
 }
 
-// missingPrivileges is the query of relpack.missing_privilege($1): a role that lacks
-// them can't call the function.
+// missingPrivileges is the query of relpack.missing_privilege($1, false): a role that
+// lacks them can't call the function.
 func missingPrivileges() string {
 	_, body, _ := strings.Cut(sql.MissingPrivilege, "\nAS $$\n")
 	body, _, _ = strings.Cut(body, "\n$$;\n")
-	return strings.Replace(body, "missing_privilege.packer", "$1::name", 1)
+	return strings.NewReplacer("missing_privilege.role", "$1::name", "missing_privilege.only_look", "false").Replace(body)
 }
 
 // checkMayMigrate refuses roles that can't install or remove relpack.
@@ -125,12 +125,4 @@ func (d *Database) checkMayMigrate(ctx context.Context, conn session.Querier) er
 
 func quoteName(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// statusGrants let a role look that may do nothing else.
-const statusGrants = "Let its owner run: " +
-	"GRANT USAGE ON SCHEMA relpack TO %[1]s; " +
-	"GRANT SELECT ON ALL TABLES IN SCHEMA relpack TO %[1]s; " +
-	"GRANT SELECT ON public.object_state TO %[1]s; " +
-	"GRANT EXECUTE ON FUNCTION relpack.status, relpack.doubt, " +
-	"relpack.trigger_identity, relpack.missing_trigger, relpack.column_identity, relpack.graph_identity, " +
-	"relpack.tid_to_time, relpack.time_to_tid, relpack.tids_ahead, relpack.pack_lock_holder, relpack.lock_protocol, relpack.stored, " +
-	"relpack.being_changed, relpack.unapplied, relpack.path_to_root, relpack.hangs_with TO %[1]s;"
+func quoteText(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
