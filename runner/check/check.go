@@ -25,6 +25,7 @@ type Options struct {
 	Version    string // relpack's own, for the report
 	Migrations fs.FS  // what the schema must be
 	Progress   progress.Meter
+	Limits     look.Limits // as a rule none: the defaults
 }
 
 // firstHolders is how many holders of a lost object are named.
@@ -61,7 +62,7 @@ func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog
 		defer func() { _ = dir.Close() }()
 	}
 	began := time.Now()
-	g, err := look.Open(ctx, t, "check", o.Migrations, o.Progress, log)
+	g, err := look.Open(ctx, t, "check", o.Migrations, o.Limits, o.Progress, log)
 	if err != nil {
 		return err
 	}

@@ -12,11 +12,9 @@ import (
 	"relpack/runner/record"
 )
 
-// What was written since the last pack is kept in memory up to these numbers.
-const (
-	maxFresh     = 100_000
-	maxFreshRefs = 500_000
-)
+// freshRefs is how many references of an object written since the last pack are kept
+// in memory on average.
+const freshRefs = 5
 
 // fresh is what was written since the graph was brought up to date.
 type fresh struct {
@@ -43,14 +41,14 @@ func (g *Graph) readFresh(ctx context.Context) error {
 	g.fresh = fresh{refs: map[int64][]int64{}, by: map[int64][]int64{}, problems: map[int64]Problem{}}
 	var truncated bool
 	if err := g.tx.QueryRow(ctx, `SELECT count(*), EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
-		FROM (SELECT FROM relpack.unapplied() LIMIT $1) AS few`, maxFresh+1).Scan(&g.Fresh, &truncated); err != nil {
+		FROM (SELECT FROM relpack.unapplied() LIMIT $1) AS few`, g.limits.Fresh+1).Scan(&g.Fresh, &truncated); err != nil {
 		return fmt.Errorf("look what was written since the last pack: %w", err)
 	}
 	switch {
 	case truncated:
 		g.Uncertain = "object_state was emptied since the last pack" + packFirst
 		return nil
-	case g.Fresh > maxFresh:
+	case g.Fresh > int64(g.limits.Fresh):
 		g.tooFresh()
 		return nil
 	case g.Fresh == 0:
@@ -62,7 +60,7 @@ func (g *Graph) readFresh(ctx context.Context) error {
 }
 
 func (g *Graph) tooFresh() {
-	g.Uncertain = fmt.Sprintf("more was written since the last pack than is read for an answer (%d objects)", maxFresh) + packFirst
+	g.Uncertain = fmt.Sprintf("more was written since the last pack than is read for an answer (%d objects)", g.limits.Fresh) + packFirst
 	g.fresh = fresh{}
 }
 
@@ -74,7 +72,7 @@ func (g *Graph) decodeFresh(ctx context.Context) error {
 		LEFT JOIN LATERAL (SELECT tid, state FROM relpack.stored() WHERE stored.zoid = fresh.zoid OFFSET 0) AS stored ON true`,
 		func(row record.Row) error {
 			g.progress.Add(1)
-			if refs <= maxFreshRefs {
+			if refs <= freshRefs*g.limits.Fresh {
 				refs += g.decode(&scanner, row)
 			}
 			return nil
@@ -82,7 +80,7 @@ func (g *Graph) decodeFresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read what was written since the last pack: %w", err)
 	}
-	if refs > maxFreshRefs {
+	if refs > freshRefs*g.limits.Fresh {
 		g.tooFresh()
 		return nil
 	}

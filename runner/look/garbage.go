@@ -63,7 +63,7 @@ func (g *Graph) HangsWith(ctx context.Context, zoid int64) (HangsWith, error) {
 	if err := g.tx.QueryRow(ctx, `
 		SELECT objects, bytes, deletable_after, complete,
 		       coalesce((SELECT reason || '. ' || remedy FROM relpack.set_aside WHERE set_aside.zoid = $1), '')
-		FROM relpack.hangs_with($1, $2)`, zoid, MaxLooked).
+		FROM relpack.hangs_with($1, $2)`, zoid, g.limits.Looked).
 		Scan(&w.Objects, &w.Bytes, &w.DeletableAfter, &w.Complete, &w.SetAside); err != nil {
 		return w, fmt.Errorf("look what zoid %d hangs with: %w", zoid, err)
 	}

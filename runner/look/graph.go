@@ -1,6 +1,7 @@
 package look
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ type Graph struct {
 	// it is not.
 	Uncertain string
 
+	limits   Limits
 	conn     *pgx.Conn
 	database *schema.Database
 	tx       pgx.Tx
@@ -39,9 +41,21 @@ type Graph struct {
 	names    map[[2]int64]Name
 }
 
+// Limits bound the memory and the time of an answer, in objects; 0 stands for what
+// is said here. Tests want less.
+type Limits struct {
+	Looked int // that a search for a way looks at: 100,000
+	Held   int // that are counted because they hang on one: a million, 100 MiB of memory
+	Fresh  int // written since the last pack that are read: 100,000, with 500,000 references
+}
+
+func (l Limits) orDefault() Limits {
+	return Limits{cmp.Or(l.Looked, 100_000), cmp.Or(l.Held, 1_000_000), cmp.Or(l.Fresh, 100_000)}
+}
+
 // Open opens the graph of a storage for a purpose, which its session is named
 // after. files are the migrations that this relpack knows.
-func Open(ctx context.Context, t target.Target, purpose string, files fs.FS, meter progress.Meter, log *slog.Logger) (*Graph, error) {
+func Open(ctx context.Context, t target.Target, purpose string, files fs.FS, limits Limits, meter progress.Meter, log *slog.Logger) (*Graph, error) {
 	if t.Foreign {
 		return nil, t.Migratable()
 	}
@@ -52,7 +66,7 @@ func Open(ctx context.Context, t target.Target, purpose string, files fs.FS, met
 	if meter == nil {
 		meter = progress.Silent{}
 	}
-	g := &Graph{conn: conn, progress: meter, parents: map[int64]int64{}, alive: map[int64]bool{}, names: map[[2]int64]Name{}}
+	g := &Graph{limits: limits.orDefault(), conn: conn, progress: meter, parents: map[int64]int64{}, alive: map[int64]bool{}, names: map[[2]int64]Name{}}
 	if err := g.open(ctx, t, files); err != nil {
 		g.Close()
 		return nil, g.Explain(err)

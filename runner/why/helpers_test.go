@@ -25,15 +25,16 @@ func TestMain(m *testing.M) {
 
 // A storage is a test's own.
 type storage struct {
-	dsn  string
-	conn *pgx.Conn
+	dsn    string
+	conn   *pgx.Conn
+	limits look.Limits
 }
 
 // newStorage has some objects and a graph of them.
 func newStorage(t *testing.T, objects map[int64][]byte) storage {
 	t.Helper()
 	db := pgtest.NewDatabase(t)
-	s := storage{db.DSN, db.Connect(t)}
+	s := storage{dsn: db.DSN, conn: db.Connect(t)}
 	s.commit(t, objects)
 	program.Pack(t, s.dsn)
 	return s
@@ -43,7 +44,7 @@ func newStorage(t *testing.T, objects map[int64][]byte) storage {
 func newSample(t *testing.T) storage {
 	t.Helper()
 	db := pgtest.NewDatabase(t)
-	s := storage{db.DSN, db.Connect(t)}
+	s := storage{dsn: db.DSN, conn: db.Connect(t)}
 	if err := zodbtest.LoadSmall(t.Context(), s.conn, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func (s storage) ask(t *testing.T, without int64, zoids ...int64) []why.Object {
 
 func (s storage) try(t *testing.T, without int64, zoids ...int64) (*why.Report, error) {
 	t.Helper()
-	o := why.Options{Zoids: zoids, Migrations: migrations.Files}
+	o := why.Options{Zoids: zoids, Migrations: migrations.Files, Limits: s.limits}
 	if without != 0 {
 		o.Without = &without
 	}

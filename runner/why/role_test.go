@@ -43,7 +43,7 @@ func TestARoleThatLooksMayAsk(t *testing.T) {
 	}
 	dsn := s.newLooker(t)
 	s.commit(t, map[int64][]byte{20: record(10)})
-	looker := storage{dsn + " options='-c default_transaction_read_only=on'", s.conn}
+	looker := storage{dsn: dsn + " options='-c default_transaction_read_only=on'", conn: s.conn}
 	a := looker.ask(t, 3, 2, 10)
 	if a[0].Without == nil || a[0].Without.Verdict != look.Alive || a[1].Garbage == nil || a[1].Garbage.With.Objects != 2 {
 		t.Errorf("%+v", a)

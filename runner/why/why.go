@@ -20,6 +20,7 @@ type Options struct {
 	Version    string // relpack's own, for the report
 	Migrations fs.FS  // what the schema must be
 	Progress   progress.Meter
+	Limits     look.Limits // as a rule none: the defaults
 }
 
 // How many referrers are named, and how many steps of a chain of garbage.
@@ -39,7 +40,7 @@ func Ask(ctx context.Context, t target.Target, o Options, log *slog.Logger) (*Re
 }
 
 func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog.Logger) error {
-	g, err := look.Open(ctx, t, "why", o.Migrations, o.Progress, log)
+	g, err := look.Open(ctx, t, "why", o.Migrations, o.Limits, o.Progress, log)
 	if err != nil {
 		return err
 	}

@@ -169,7 +169,7 @@ func (w Without) write(line figures.LineWriter, o Object) {
 		line(label, "unreachable: it is alive only because of that %s", cmp.Or(w.Class, "object"))
 	}
 	if w.Garbage == nil {
-		line("", "%s or more hang on that in the tree: what would be garbage was not counted", figures.Plural(look.MaxHeld, "object"))
+		line("", "what would be garbage was not counted: too much hangs on that in the tree")
 		return
 	}
 	line("", "%s, %s would be garbage, %d itself included", figures.Plural(w.Garbage.Objects, "object"), figures.Size(w.Garbage.Bytes), w.Zoid)

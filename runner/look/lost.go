@@ -1,0 +1,168 @@
+package look
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Lost is an object that is not stored, and that live ones refer to.
+type Lost struct {
+	Zoid    int64
+	Class   string     // as last read; "" where relpack never read it
+	Since   *time.Time // a pack found that its row had vanished; nil: relpack never saw the row, or not yet that it is gone
+	Holders int64      // live objects that refer to it
+	Some    []int64    // of them
+}
+
+// How many objects are looked up at once, and how many holders of each are looked
+// at one by one.
+const (
+	lostChunk   = 1_000
+	someHolders = 25
+)
+
+// EachLost hands on what live objects refer to and is not stored.
+func (g *Graph) EachLost(ctx context.Context, each func(Lost) error) error {
+	for after := int64(-1); ; {
+		rows, err := g.tx.Query(ctx, `
+			SELECT zoid FROM (
+			    (SELECT zoid FROM relpack.dangling WHERE zoid > $1 ORDER BY zoid LIMIT $2)
+			    UNION
+			    (SELECT zoid FROM relpack.missing WHERE zoid > $1 ORDER BY zoid LIMIT $2)
+			) AS lost
+			ORDER BY zoid
+			LIMIT $2`, after, lostChunk)
+		if err != nil {
+			return fmt.Errorf("look for references to what is not stored: %w", err)
+		}
+		zoids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		if err != nil {
+			return fmt.Errorf("look for references to what is not stored: %w", err)
+		}
+		if len(zoids) == 0 {
+			return g.eachFreshLost(ctx, each)
+		}
+		after = zoids[len(zoids)-1]
+		if err := g.lost(ctx, zoids, each); err != nil {
+			return fmt.Errorf("look for references to what is not stored: %w", err)
+		}
+	}
+}
+
+// eachFreshLost hands on what nobody missed at the last pack.
+func (g *Graph) eachFreshLost(ctx context.Context, each func(Lost) error) error {
+	targets := slices.Clone(g.fresh.gone)
+	for to := range g.fresh.by {
+		targets = append(targets, to)
+	}
+	slices.Sort(targets)
+	for chunk := range slices.Chunk(slices.Compact(targets), lostChunk) {
+		rows, err := g.tx.Query(ctx, `
+			SELECT target.zoid
+			FROM unnest($1::bigint[]) AS target (zoid)
+			WHERE NOT EXISTS (SELECT FROM relpack.dangling WHERE dangling.zoid = target.zoid OFFSET 0)
+			  AND NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = target.zoid OFFSET 0)`, chunk)
+		if err != nil {
+			return err
+		}
+		zoids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		if err != nil {
+			return err
+		}
+		if err := g.lost(ctx, zoids, each); err != nil {
+			return fmt.Errorf("look for references to what is not stored: %w", err)
+		}
+	}
+	return nil
+}
+
+// lost hands on those of some objects that are not stored, and that live ones refer
+// to.
+func (g *Graph) lost(ctx context.Context, zoids []int64, each func(Lost) error) error {
+	rows, err := g.tx.Query(ctx, `
+		SELECT lost.zoid, coalesce(class.label, ''), missing.since, holder.count, holder.some
+		FROM unnest($1::bigint[]) WITH ORDINALITY AS lost (zoid, place)
+		LEFT JOIN relpack.missing ON missing.zoid = lost.zoid
+		LEFT JOIN relpack.object ON object.zoid = lost.zoid
+		LEFT JOIN relpack.class ON class.id = object.class
+		CROSS JOIN LATERAL (
+		    SELECT count(*) AS count,
+		           coalesce(array_agg(live.inref) FILTER (WHERE live.place <= $2), '{}') AS some
+		    FROM (
+		        SELECT edge.inref, row_number() OVER () AS place
+		        FROM (
+		            SELECT object_inref.inref
+		            FROM relpack.object_inref
+		            WHERE object_inref.zoid = lost.zoid
+		            ORDER BY object_inref.inref
+		        ) AS edge
+		        CROSS JOIN LATERAL (
+		            SELECT FROM relpack.object WHERE object.zoid = edge.inref AND object.parent IS NOT NULL OFFSET 0
+		        ) AS alive
+		        WHERE NOT EXISTS (SELECT FROM relpack.missing AS other WHERE other.zoid = edge.inref)
+		    ) AS live
+		) AS holder
+		WHERE NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = lost.zoid)
+		ORDER BY lost.place`, zoids, someHolders)
+	if err != nil {
+		return err
+	}
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (l Lost, err error) {
+		err = row.Scan(&l.Zoid, &l.Class, &l.Since, &l.Holders, &l.Some)
+		return l, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, l := range found {
+		if err := g.holdersNow(ctx, &l); err != nil {
+			return err
+		}
+		if l.Holders == 0 {
+			continue
+		}
+		if err := each(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holdersNow has only those holders that are alive now, where few objects refer to
+// the lost one.
+func (g *Graph) holdersNow(ctx context.Context, l *Lost) error {
+	if g.Fresh == 0 || l.Holders > someHolders {
+		return nil
+	}
+	some := append(slices.DeleteFunc(l.Some, g.fresh.has), g.fresh.by[l.Zoid]...)
+	l.Some = nil
+	for _, zoid := range some {
+		alive, err := g.IsAlive(ctx, zoid)
+		if err != nil {
+			return err
+		}
+		if alive {
+			l.Some = append(l.Some, zoid)
+		}
+	}
+	l.Holders = int64(len(l.Some))
+	return nil
+}
+
+// IsAlive tells whether an object is stored and a way leads to it.
+func (g *Graph) IsAlive(ctx context.Context, zoid int64) (bool, error) {
+	objects, err := g.Objects(ctx, []int64{zoid})
+	if err != nil {
+		return false, err
+	}
+	verdicts, err := g.Judge(ctx, objects)
+	if err != nil || verdicts[0] != Unknown {
+		return err == nil && verdicts[0] == Alive, err
+	}
+	way, err := g.Way(ctx, zoid)
+	return way.Zoids != nil, err
+}

@@ -1,0 +1,118 @@
+package look
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Problem is a state that can't be decoded, or none.
+type Problem struct {
+	Zoid   int64
+	Class  string
+	Kind   string // opaque, salvaged or empty, as in relpack.problem
+	Reason string
+	Offset int // the byte, -1 where none is at fault
+}
+
+// EachProblem hands on the live objects whose state can't be decoded, those first
+// that keep relpack from deleting. It returns how many unreachable ones there are.
+func (g *Graph) EachProblem(ctx context.Context, each func(Problem) error) (dead int64, err error) {
+	for _, kind := range []string{"opaque", "salvaged", "empty"} {
+		for after := int64(-1); ; {
+			chunk, last, n, err := g.problems(ctx, kind, after)
+			if err != nil {
+				return dead, fmt.Errorf("read relpack.problem: %w", err)
+			}
+			dead += n
+			for _, p := range chunk {
+				if err := each(p); err != nil {
+					return dead, err
+				}
+			}
+			if last < 0 {
+				break
+			}
+			after = last
+		}
+		if err := g.freshProblems(ctx, kind, each); err != nil {
+			return dead, err
+		}
+	}
+	return dead, nil
+}
+
+// freshProblems hands on those of what was written since the last pack.
+func (g *Graph) freshProblems(ctx context.Context, kind string, each func(Problem) error) error {
+	for _, zoid := range slices.Sorted(maps.Keys(g.fresh.problems)) {
+		p := g.fresh.problems[zoid]
+		if p.Kind != kind {
+			continue
+		}
+		alive, err := g.IsAlive(ctx, zoid)
+		if err != nil {
+			return err
+		}
+		if !alive {
+			continue
+		}
+		objects, err := g.Objects(ctx, []int64{zoid})
+		if err != nil {
+			return err
+		}
+		p.Class = objects[0].Class
+		if err := each(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// problems reads a chunk of relpack.problem; last is -1 at the end.
+func (g *Graph) problems(ctx context.Context, kind string, after int64) (live []Problem, last, dead int64, err error) {
+	rows, err := g.tx.Query(ctx, `
+		SELECT problem.zoid, class.label, problem.detail, object.parent IS NOT NULL
+		FROM relpack.problem
+		JOIN relpack.object ON object.zoid = problem.zoid
+		JOIN relpack.class ON class.id = object.class
+		WHERE problem.kind = $1 AND problem.zoid > $2
+		ORDER BY problem.zoid
+		LIMIT $3`, kind, after, lostChunk)
+	if err != nil {
+		return nil, -1, 0, err
+	}
+	last = -1
+	count := 0
+	var alive bool
+	p := Problem{Kind: kind}
+	_, err = pgx.ForEachRow(rows, []any{&p.Zoid, &p.Class, &p.Reason, &alive}, func() error {
+		count, last = count+1, p.Zoid
+		switch p.Reason, p.Offset = cutOffset(p.Reason); {
+		case g.fresh.has(p.Zoid):
+		case alive:
+			live = append(live, p)
+		default:
+			dead++
+		}
+		return nil
+	})
+	if count < lostChunk {
+		last = -1
+	}
+	return live, last, dead, err
+}
+
+// cutOffset takes "reason at byte 12" apart.
+func cutOffset(detail string) (reason string, offset int) {
+	if i := strings.LastIndex(detail, " at byte "); i >= 0 {
+		if n, err := strconv.Atoi(detail[i+len(" at byte "):]); err == nil {
+			return detail[:i], n
+		}
+	}
+	return detail, -1
+}
