@@ -41,15 +41,15 @@ const maxRechecked = 100_000
 
 // blobs finds live blobs whose content is gone.
 func (c *checker) blobs(ctx context.Context) error {
-	count, first, seen, err := c.BlobsWithoutLargeObject(ctx, c.max)
+	large, err := c.LargeObjects(ctx, c.max)
 	if err != nil {
 		return err
 	}
-	if !seen {
+	c.Blobs.InDatabase, c.Blobs.LargeObjects = large.Any, large.Missing
+	if !large.Seen {
 		c.Blobs.Why += "; this role may not read blob_chunk"
 	}
-	c.Blobs.LargeObjects = count
-	for _, id := range first {
+	for _, id := range large.First {
 		s, err := c.spot(ctx, id)
 		if err != nil {
 			return err

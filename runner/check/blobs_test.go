@@ -91,7 +91,9 @@ func TestALiveBlobWithoutItsLargeObjectIsTold(t *testing.T) {
 		}
 	}
 	program.Pack(t, s.DSN)
-	s.check(t, fault.ExitDone)
+	if r := s.check(t, fault.ExitDone); !r.Blobs.InDatabase || r.Blobs.LargeObjects != 0 {
+		t.Errorf("%+v", r.Blobs)
+	}
 	s.run(t, "SELECT lo_unlink(chunk) FROM blob_chunk WHERE zoid IN (3, 10)")
 	r := s.check(t, fault.ExitRefused)
 	if r.Blobs.LargeObjects != 1 || r.Blobs.FirstLarge[0].Name != "root.ref0.ref1" {

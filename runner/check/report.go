@@ -78,7 +78,9 @@ type Blobs struct {
 	Found   int64  `json:"files_found"`
 	Missing int64  `json:"missing_count"`
 	First   []Spot `json:"missing"`
-	// LargeObjects is how many have rows in blob_chunk without a large object.
+	// InDatabase is set if blob_chunk has rows, LargeObjects is how many live blobs
+	// have rows there whose large object is gone.
+	InDatabase   bool   `json:"in_database"`
 	LargeObjects int64  `json:"missing_large_objects_count"`
 	FirstLarge   []Spot `json:"missing_large_objects"`
 }

@@ -111,6 +111,8 @@ func (b Blobs) write(line figures.LineWriter) {
 		line("blobs", "%s without a file, %s found", figures.Plural(b.Missing, "live blob"), humanize.Comma(b.Found))
 	case b.Files:
 		line("blobs", "the files of all %s are there", figures.Plural(b.Found, "live blob"))
+	case b.InDatabase && b.LargeObjects == 0:
+		line("blobs", "in the database; the large objects of all are there")
 	case b.LargeObjects == 0:
 		line("blobs", "no file was looked for: %s", b.Why)
 	}

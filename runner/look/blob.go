@@ -48,19 +48,27 @@ func (g *Graph) EachBlob(ctx context.Context, each func([]Blob) error) error {
 	}
 }
 
-// BlobsWithoutLargeObject are live blobs with rows in blob_chunk whose large
-// object is gone; seen is false where the role may not look.
-func (g *Graph) BlobsWithoutLargeObject(ctx context.Context, most int) (count int64, first []int64, seen bool, err error) {
-	if err := g.tx.QueryRow(ctx, "SELECT to_regclass('public.blob_chunk') IS NULL OR has_table_privilege(to_regclass('public.blob_chunk'), 'SELECT')").
-		Scan(&seen); err != nil || !seen {
-		return 0, nil, seen, err
+// LargeObjects are what blob_chunk says of live blobs.
+type LargeObjects struct {
+	Any     bool    // blob_chunk has rows
+	Seen    bool    // else the role may not look
+	Missing int64   // live blobs with rows whose large object is gone
+	First   []int64 // of them
+}
+
+// LargeObjects looks for the large objects of live blobs.
+func (g *Graph) LargeObjects(ctx context.Context, most int) (l LargeObjects, err error) {
+	var table bool
+	if err := g.tx.QueryRow(ctx, `
+		SELECT to_regclass('public.blob_chunk') IS NOT NULL,
+		       coalesce(has_table_privilege(to_regclass('public.blob_chunk'), 'SELECT'), true)`).Scan(&table, &l.Seen); err != nil || !l.Seen || !table {
+		return l, err
 	}
-	err = g.tx.QueryRow(ctx, `SELECT count(*), coalesce((array_agg(zoid ORDER BY zoid))[:$1], '{}')
-		FROM relpack.broken_blobs() AS broken (zoid)`, most).Scan(&count, &first)
-	if err != nil {
+	if err = g.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM public.blob_chunk), count(*), coalesce((array_agg(zoid ORDER BY zoid))[:$1], '{}')
+		FROM relpack.broken_blobs() AS broken (zoid)`, most).Scan(&l.Any, &l.Missing, &l.First); err != nil {
 		err = fmt.Errorf("look for the large objects of blobs: %w", err)
 	}
-	return count, first, seen, err
+	return l, err
 }
 
 // StoredNow tells which of some blobs are stored at this very moment as they were:
