@@ -7634,21 +7634,69 @@ COMMENT ON FUNCTION relpack.walk_limits() IS
     'most; grow_wide: a level of more objects than the references divided by this reads all of them.';
 -- +goose StatementEnd
 
+-- sql/ways_ends.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.ways_ends(up integer[], OUT ends integer[], OUT depths integer[])
+LANGUAGE plpgsql
+IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_from integer;
+    v_base integer;
+    i integer;
+    j integer;
+    k integer;
+BEGIN
+    ends := array_fill(0, ARRAY[cardinality(up)]);
+    depths := ends;
+    FOR i IN 1 .. cardinality(up) LOOP
+        -- Up to what is known, and down again with what follows from that.
+        j := i;
+        k := 0;
+        WHILE ends[j] = 0 LOOP
+            IF up[j] IS NULL THEN
+                ends[j] := j;
+            ELSE
+                j := up[j];
+                k := k + 1;
+                IF k > cardinality(up) THEN
+                    -- Parents form a circle.
+                    ends := NULL;
+                    RETURN;
+                END IF;
+            END IF;
+        END LOOP;
+        v_from := ends[j];
+        v_base := depths[j];
+        j := i;
+        FOR k IN REVERSE v_base + k .. v_base + 1 LOOP
+            ends[j] := v_from;
+            depths[j] := k;
+            j := up[j];
+        END LOOP;
+    END LOOP;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.ways_ends(integer[]) IS
+    'Step of relpack.ways_up(): where the way from each place ends, and how far up that is. '
+    'up: the place above each; NULL: a way ends here. ends is NULL where some way goes round in a circle.';
+-- +goose StatementEnd
+
 -- sql/ways_up.sql
 -- +goose StatementBegin
 -- For detached objects, each with the tree that hangs on it, all at once: which
--- of them have a referrer whose parents lead to the root. The ways up of many
--- referrers run together, and each object on them is visited once, however long
--- they are. A way ends at the root or at another detached object; where that is
--- one of those asked about and is saved by something else, it goes on from there.
+-- of them have a referrer whose parents lead to the root. A way ends at the root or
+-- at another detached object; where that is one of those asked about and is saved
+-- by something else, it goes on from there.
 --
 -- Those saved are settled in a queue from the root on. One may hang on what has
 -- left the queue, and may change to a shallower parent while it is in it: so a
 -- parent never hangs on its child.
 --
 -- Arrays are joined by hash, other than in the rest of relpack.reach_step(): in a
--- loop that would be quadratic. The recursive query holds what it visits in memory, and begins with a hash
--- table as large as work_mem (see relpack.reach_flow_deep()); hence the bound.
+-- loop that would be quadratic.
 CREATE OR REPLACE FUNCTION relpack.ways_up(
     asked bigint[], tries bigint, most bigint,
     OUT saved bigint[], OUT parents bigint[], OUT visited bigint)
@@ -7687,52 +7735,10 @@ DECLARE
     j integer;
     k integer;
 BEGIN
-    SELECT coalesce(array_agg(suspect.zoid), '{}')
-    INTO v_suspects
-    FROM unnest(asked) AS suspect (zoid)
-    CROSS JOIN LATERAL (
-        SELECT FROM relpack.object WHERE zoid = suspect.zoid AND parent IS NULL OFFSET 0
-    ) AS detached;
-    SELECT coalesce(array_agg(tried.place), '{}'), coalesce(array_agg(tried.inref), '{}')
-    INTO v_tried_for, v_tried
-    FROM (
-        SELECT suspect.place::integer, referrer.inref
-        FROM unnest(v_suspects) WITH ORDINALITY AS suspect (zoid, place)
-        CROSS JOIN LATERAL (
-            SELECT inref
-            FROM relpack.object_inref
-            WHERE object_inref.zoid = suspect.zoid AND inref <> suspect.zoid
-            ORDER BY inref
-            LIMIT tries
-        ) AS referrer
-        CROSS JOIN LATERAL (
-            SELECT
-            FROM relpack.object
-            WHERE object.zoid = referrer.inref
-              AND (object.parent <> suspect.zoid
-                   OR object.parent IS NULL AND (object.zoid IN (SELECT unnest(v_suspects))) IS TRUE)
-            OFFSET 0
-        ) AS attached
-        LIMIT most
-    ) AS tried;
-    visited := cardinality(v_tried);
+    SELECT walked.suspects, walked.tried_for, walked.tried, walked.zoids, walked.above, walked.visited
+    INTO v_suspects, v_tried_for, v_tried, v_zoids, v_above, visited
+    FROM relpack.ways_walk(asked, tries, most) AS walked;
     IF visited >= most OR visited = 0 THEN
-        RETURN;
-    END IF;
-    WITH RECURSIVE way (zoid, parent) AS (
-        SELECT object.zoid, object.parent
-        FROM unnest(v_tried) AS tried (zoid)
-        CROSS JOIN LATERAL (SELECT zoid, parent FROM relpack.object WHERE zoid = tried.zoid OFFSET 0) AS object
-        UNION
-        SELECT object.zoid, object.parent
-        FROM way
-        CROSS JOIN LATERAL (SELECT zoid, parent FROM relpack.object WHERE zoid = way.parent OFFSET 0) AS object
-    )
-    SELECT coalesce(array_agg(zoid), '{}'), coalesce(array_agg(parent), '{}')
-    INTO v_zoids, v_above
-    FROM (SELECT zoid, parent FROM way LIMIT most) AS bounded;
-    visited := cardinality(v_zoids);
-    IF visited >= most THEN
         RETURN;
     END IF;
 
@@ -7745,34 +7751,12 @@ BEGIN
     INTO v_place
     FROM unnest(v_suspects) WITH ORDINALITY AS suspect (zoid, place)
     LEFT JOIN unnest(v_zoids) WITH ORDINALITY AS way (zoid, place) ON way.zoid = suspect.zoid;
-    v_end := array_fill(0, ARRAY[visited::integer]);
-    v_depth := v_end;
-    FOR i IN 1 .. visited LOOP
-        -- Up to what is known, and down again with what follows from that.
-        j := i;
-        k := 0;
-        WHILE v_end[j] = 0 LOOP
-            IF v_up[j] IS NULL THEN
-                v_end[j] := j;
-            ELSE
-                j := v_up[j];
-                k := k + 1;
-                IF k > visited THEN
-                    -- The tree is damaged: parents form a circle.
-                    visited := most;
-                    RETURN;
-                END IF;
-            END IF;
-        END LOOP;
-        v_from := v_end[j];
-        v_base := v_depth[j];
-        j := i;
-        FOR k IN REVERSE v_base + k .. v_base + 1 LOOP
-            v_end[j] := v_from;
-            v_depth[j] := k;
-            j := v_up[j];
-        END LOOP;
-    END LOOP;
+    SELECT ways.ends, ways.depths INTO v_end, v_depth FROM relpack.ways_ends(v_up) AS ways;
+    IF v_end IS NULL THEN
+        -- The tree is damaged.
+        visited := most;
+        RETURN;
+    END IF;
     SELECT coalesce(array_agg(referrer.place ORDER BY way_end, depth), '{}'),
            coalesce(array_agg(referrer.zoid ORDER BY way_end, depth), '{}'),
            coalesce(array_agg(way_end ORDER BY way_end, depth), '{}'), coalesce(array_agg(depth ORDER BY way_end, depth), '{}')
@@ -7825,6 +7809,75 @@ COMMENT ON FUNCTION relpack.ways_up(bigint[], bigint, bigint) IS
     'referrer. '
     'Of so many referrers of each (NULL: all) the shallowest that does becomes the parent. '
     'visited: how many objects were looked at: with "most" of them it gave up, and nothing is said.';
+-- +goose StatementEnd
+
+-- sql/ways_walk.sql
+-- +goose StatementBegin
+-- The ways up of many referrers run together, and each object on them is visited
+-- once, however long they are. The recursive query holds what it visits in memory,
+-- and begins with a hash table as large as work_mem (see relpack.reach_flow_deep());
+-- hence the bound. Called with the settings of relpack.ways_up().
+CREATE OR REPLACE FUNCTION relpack.ways_walk(
+    asked bigint[], tries bigint, most bigint,
+    OUT suspects bigint[], OUT tried_for integer[], OUT tried bigint[],
+    OUT zoids bigint[], OUT above bigint[], OUT visited bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT coalesce(array_agg(suspect.zoid), '{}')
+    INTO suspects
+    FROM unnest(asked) AS suspect (zoid)
+    CROSS JOIN LATERAL (
+        SELECT FROM relpack.object WHERE zoid = suspect.zoid AND parent IS NULL OFFSET 0
+    ) AS detached;
+    SELECT coalesce(array_agg(hanging.place), '{}'), coalesce(array_agg(hanging.inref), '{}')
+    INTO tried_for, tried
+    FROM (
+        SELECT suspect.place::integer, referrer.inref
+        FROM unnest(suspects) WITH ORDINALITY AS suspect (zoid, place)
+        CROSS JOIN LATERAL (
+            SELECT inref
+            FROM relpack.object_inref
+            WHERE object_inref.zoid = suspect.zoid AND inref <> suspect.zoid
+            ORDER BY inref
+            LIMIT tries
+        ) AS referrer
+        CROSS JOIN LATERAL (
+            SELECT
+            FROM relpack.object
+            WHERE object.zoid = referrer.inref
+              AND (object.parent <> suspect.zoid
+                   OR object.parent IS NULL AND (object.zoid IN (SELECT unnest(suspects))) IS TRUE)
+            OFFSET 0
+        ) AS attached
+        LIMIT most
+    ) AS hanging;
+    visited := cardinality(tried);
+    IF visited >= most OR visited = 0 THEN
+        RETURN;
+    END IF;
+    WITH RECURSIVE way (zoid, parent) AS (
+        SELECT object.zoid, object.parent
+        FROM unnest(tried) AS referrer (zoid)
+        CROSS JOIN LATERAL (SELECT zoid, parent FROM relpack.object WHERE zoid = referrer.zoid OFFSET 0) AS object
+        UNION
+        SELECT object.zoid, object.parent
+        FROM way
+        CROSS JOIN LATERAL (SELECT zoid, parent FROM relpack.object WHERE zoid = way.parent OFFSET 0) AS object
+    )
+    SELECT coalesce(array_agg(zoid), '{}'), coalesce(array_agg(parent), '{}')
+    INTO zoids, above
+    FROM (SELECT zoid, parent FROM way LIMIT most) AS bounded;
+    visited := cardinality(zoids);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.ways_walk(bigint[], bigint, bigint) IS
+    'Step of relpack.ways_up(): the referrers of detached objects, and all that is above these in the tree. '
+    'suspects: those of the objects that are detached. tried: so many referrers of each; tried_for: the place of that suspect. '
+    'zoids and above: each object on the ways, and its parent. visited: how many; with "most" of them it gave up.';
 -- +goose StatementEnd
 
 -- sql/dangling_reference.sql
@@ -8145,7 +8198,9 @@ DROP VIEW relpack."garbage_by_class";
 DROP VIEW relpack."finding_kind";
 DROP VIEW relpack."detached";
 DROP VIEW relpack."dangling_reference";
+DROP FUNCTION relpack."ways_walk";
 DROP FUNCTION relpack."ways_up";
+DROP FUNCTION relpack."ways_ends";
 DROP FUNCTION relpack."walk_limits";
 DROP FUNCTION relpack."verify_tree";
 DROP FUNCTION relpack."verify_states";

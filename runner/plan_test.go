@@ -180,7 +180,7 @@ func TestWalksGoWithTheSettingsOfWhatCallsThem(t *testing.T) {
 	calls := realCalls(t)
 	for entry, steps := range map[string][]string{
 		"reach_step": {"reach_flow", "reach_flow_deep", "reach_climb", "reach_cut", "reach_cut_deep",
-			"reach_split", "reach_attach", "ways_up", "reshape"},
+			"reach_split", "reach_attach", "ways_up", "ways_walk", "reshape"},
 		"spare_referred": {"doom_spare", "doom_spare_deep"},
 		"doom":           {"doom_choose", "spare_young"},
 		"apply":          {"hold_missing", "apply_edges", "apply_nodes", "note_dangling", "apply_problems", "apply_foreign"},

@@ -1,16 +1,14 @@
 -- For detached objects, each with the tree that hangs on it, all at once: which
--- of them have a referrer whose parents lead to the root. The ways up of many
--- referrers run together, and each object on them is visited once, however long
--- they are. A way ends at the root or at another detached object; where that is
--- one of those asked about and is saved by something else, it goes on from there.
+-- of them have a referrer whose parents lead to the root. A way ends at the root or
+-- at another detached object; where that is one of those asked about and is saved
+-- by something else, it goes on from there.
 --
 -- Those saved are settled in a queue from the root on. One may hang on what has
 -- left the queue, and may change to a shallower parent while it is in it: so a
 -- parent never hangs on its child.
 --
 -- Arrays are joined by hash, other than in the rest of relpack.reach_step(): in a
--- loop that would be quadratic. The recursive query holds what it visits in memory, and begins with a hash
--- table as large as work_mem (see relpack.reach_flow_deep()); hence the bound.
+-- loop that would be quadratic.
 CREATE OR REPLACE FUNCTION relpack.ways_up(
     asked bigint[], tries bigint, most bigint,
     OUT saved bigint[], OUT parents bigint[], OUT visited bigint)
@@ -49,52 +47,10 @@ DECLARE
     j integer;
     k integer;
 BEGIN
-    SELECT coalesce(array_agg(suspect.zoid), '{}')
-    INTO v_suspects
-    FROM unnest(asked) AS suspect (zoid)
-    CROSS JOIN LATERAL (
-        SELECT FROM relpack.object WHERE zoid = suspect.zoid AND parent IS NULL OFFSET 0
-    ) AS detached;
-    SELECT coalesce(array_agg(tried.place), '{}'), coalesce(array_agg(tried.inref), '{}')
-    INTO v_tried_for, v_tried
-    FROM (
-        SELECT suspect.place::integer, referrer.inref
-        FROM unnest(v_suspects) WITH ORDINALITY AS suspect (zoid, place)
-        CROSS JOIN LATERAL (
-            SELECT inref
-            FROM relpack.object_inref
-            WHERE object_inref.zoid = suspect.zoid AND inref <> suspect.zoid
-            ORDER BY inref
-            LIMIT tries
-        ) AS referrer
-        CROSS JOIN LATERAL (
-            SELECT
-            FROM relpack.object
-            WHERE object.zoid = referrer.inref
-              AND (object.parent <> suspect.zoid
-                   OR object.parent IS NULL AND (object.zoid IN (SELECT unnest(v_suspects))) IS TRUE)
-            OFFSET 0
-        ) AS attached
-        LIMIT most
-    ) AS tried;
-    visited := cardinality(v_tried);
+    SELECT walked.suspects, walked.tried_for, walked.tried, walked.zoids, walked.above, walked.visited
+    INTO v_suspects, v_tried_for, v_tried, v_zoids, v_above, visited
+    FROM relpack.ways_walk(asked, tries, most) AS walked;
     IF visited >= most OR visited = 0 THEN
-        RETURN;
-    END IF;
-    WITH RECURSIVE way (zoid, parent) AS (
-        SELECT object.zoid, object.parent
-        FROM unnest(v_tried) AS tried (zoid)
-        CROSS JOIN LATERAL (SELECT zoid, parent FROM relpack.object WHERE zoid = tried.zoid OFFSET 0) AS object
-        UNION
-        SELECT object.zoid, object.parent
-        FROM way
-        CROSS JOIN LATERAL (SELECT zoid, parent FROM relpack.object WHERE zoid = way.parent OFFSET 0) AS object
-    )
-    SELECT coalesce(array_agg(zoid), '{}'), coalesce(array_agg(parent), '{}')
-    INTO v_zoids, v_above
-    FROM (SELECT zoid, parent FROM way LIMIT most) AS bounded;
-    visited := cardinality(v_zoids);
-    IF visited >= most THEN
         RETURN;
     END IF;
 
@@ -107,34 +63,12 @@ BEGIN
     INTO v_place
     FROM unnest(v_suspects) WITH ORDINALITY AS suspect (zoid, place)
     LEFT JOIN unnest(v_zoids) WITH ORDINALITY AS way (zoid, place) ON way.zoid = suspect.zoid;
-    v_end := array_fill(0, ARRAY[visited::integer]);
-    v_depth := v_end;
-    FOR i IN 1 .. visited LOOP
-        -- Up to what is known, and down again with what follows from that.
-        j := i;
-        k := 0;
-        WHILE v_end[j] = 0 LOOP
-            IF v_up[j] IS NULL THEN
-                v_end[j] := j;
-            ELSE
-                j := v_up[j];
-                k := k + 1;
-                IF k > visited THEN
-                    -- The tree is damaged: parents form a circle.
-                    visited := most;
-                    RETURN;
-                END IF;
-            END IF;
-        END LOOP;
-        v_from := v_end[j];
-        v_base := v_depth[j];
-        j := i;
-        FOR k IN REVERSE v_base + k .. v_base + 1 LOOP
-            v_end[j] := v_from;
-            v_depth[j] := k;
-            j := v_up[j];
-        END LOOP;
-    END LOOP;
+    SELECT ways.ends, ways.depths INTO v_end, v_depth FROM relpack.ways_ends(v_up) AS ways;
+    IF v_end IS NULL THEN
+        -- The tree is damaged.
+        visited := most;
+        RETURN;
+    END IF;
     SELECT coalesce(array_agg(referrer.place ORDER BY way_end, depth), '{}'),
            coalesce(array_agg(referrer.zoid ORDER BY way_end, depth), '{}'),
            coalesce(array_agg(way_end ORDER BY way_end, depth), '{}'), coalesce(array_agg(depth ORDER BY way_end, depth), '{}')
