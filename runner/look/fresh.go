@@ -22,6 +22,8 @@ type fresh struct {
 	by   map[int64][]int64 // who of them refers to an object
 	// revives is set when one of them refers to what the graph calls unreachable.
 	revives  bool
+	classes  map[int64]string  // of those that can be decoded
+	labels   map[string]string // each class once
 	problems map[int64]Problem // of those that can't be decoded
 	blobs    []Blob            // those that are blobs
 	gone     []int64           // those that are not stored any more
@@ -38,7 +40,7 @@ func (g *Graph) IsFresh(zoid int64) bool { return g.fresh.has(zoid) }
 
 // readFresh reads what the next pack would.
 func (g *Graph) readFresh(ctx context.Context) error {
-	g.fresh = fresh{refs: map[int64][]int64{}, by: map[int64][]int64{}, problems: map[int64]Problem{}}
+	g.fresh = fresh{refs: map[int64][]int64{}, by: map[int64][]int64{}, problems: map[int64]Problem{}, classes: map[int64]string{}, labels: map[string]string{}}
 	var truncated bool
 	if err := g.tx.QueryRow(ctx, `SELECT count(*), EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
 		FROM (SELECT FROM relpack.unapplied() LIMIT $1) AS few`, g.limits.Fresh+1).Scan(&g.Fresh, &truncated); err != nil {
@@ -131,11 +133,31 @@ func (g *Graph) decode(scanner *pickle.Scanner, row record.Row) int {
 		g.Uncertain = fmt.Sprintf("zoid %d was written since the last pack and can't be decoded (%v): what it refers to is unknown", row.Zoid, err)
 		return 0
 	}
-	if module, name := scanner.Class(); string(module) == "ZODB.blob" && string(name) == "Blob" {
+	f.classes[row.Zoid] = f.label(scanner.Class())
+	if f.classes[row.Zoid] == "ZODB.blob.Blob" {
 		f.blobs = append(f.blobs, Blob{row.Zoid, row.Tid})
 	}
 	f.refs[row.Zoid] = slices.Clone(scanner.Refs())
 	return len(scanner.Refs())
+}
+
+// label is the name of a class, as relpack.class.label has it.
+func (f *fresh) label(module, name []byte) string {
+	key := string(module) + "." + string(name)
+	label, known := f.labels[key]
+	if known {
+		return label
+	}
+	switch {
+	case len(name) == 0:
+		label = ""
+	case len(module) == 0:
+		label = pickle.Plain(name)
+	default:
+		label = pickle.Plain(module) + "." + pickle.Plain(name)
+	}
+	f.labels[key] = label
+	return label
 }
 
 // keepHoles leaves rows that vanished their references, if a live object refers to

@@ -84,7 +84,7 @@ func (g *Graph) eachFreshLost(ctx context.Context, each func(Lost) error) error 
 // to.
 func (g *Graph) lost(ctx context.Context, zoids []int64, each func(Lost) error) error {
 	rows, err := g.tx.Query(ctx, `
-		SELECT lost.zoid, coalesce(class.label, ''), missing.since, holder.count, holder.some
+		SELECT lost.zoid, coalesce(nullif(class.label, '(unknown)'), ''), missing.since, holder.count, holder.some
 		FROM unnest($1::bigint[]) WITH ORDINALITY AS lost (zoid, place)
 		LEFT JOIN relpack.missing ON missing.zoid = lost.zoid
 		LEFT JOIN relpack.object ON object.zoid = lost.zoid
@@ -118,9 +118,14 @@ func (g *Graph) lost(ctx context.Context, zoids []int64, each func(Lost) error) 
 	if err != nil {
 		return err
 	}
+	alive, err := g.aliveHolders(ctx, found)
+	if err != nil {
+		return err
+	}
 	for _, l := range found {
-		if err := g.holdersNow(ctx, &l); err != nil {
-			return err
+		if g.Fresh > 0 && l.Holders <= someHolders {
+			l.Some = slices.DeleteFunc(g.holders(l), func(zoid int64) bool { return !alive[zoid] })
+			l.Holders = int64(len(l.Some))
 		}
 		if l.Holders == 0 {
 			continue
@@ -132,25 +137,44 @@ func (g *Graph) lost(ctx context.Context, zoids []int64, each func(Lost) error) 
 	return nil
 }
 
-// holdersNow has only those holders that are alive now, where few objects refer to
-// the lost one.
-func (g *Graph) holdersNow(ctx context.Context, l *Lost) error {
-	if g.Fresh == 0 || l.Holders > someHolders {
-		return nil
+// holders are the objects that refer to a lost one now.
+func (g *Graph) holders(l Lost) []int64 {
+	return append(slices.DeleteFunc(slices.Clone(l.Some), g.fresh.has), g.fresh.by[l.Zoid]...)
+}
+
+// aliveHolders are those that are alive now: what was written since the last pack may
+// have cut them off.
+func (g *Graph) aliveHolders(ctx context.Context, lost []Lost) (map[int64]bool, error) {
+	alive := map[int64]bool{}
+	if g.Fresh == 0 {
+		return alive, nil
 	}
-	some := append(slices.DeleteFunc(l.Some, g.fresh.has), g.fresh.by[l.Zoid]...)
-	l.Some = nil
-	for _, zoid := range some {
-		alive, err := g.IsAlive(ctx, zoid)
-		if err != nil {
-			return err
-		}
-		if alive {
-			l.Some = append(l.Some, zoid)
+	var zoids []int64
+	for _, l := range lost {
+		if l.Holders <= someHolders {
+			zoids = append(zoids, g.holders(l)...)
 		}
 	}
-	l.Holders = int64(len(l.Some))
-	return nil
+	slices.Sort(zoids)
+	objects, err := g.Objects(ctx, slices.Compact(zoids))
+	if err != nil {
+		return nil, err
+	}
+	verdicts, err := g.Judge(ctx, objects)
+	if err != nil {
+		return nil, err
+	}
+	for i, o := range objects {
+		alive[o.Zoid] = verdicts[i] == Alive
+		if verdicts[i] == Unknown {
+			way, err := g.Way(ctx, o.Zoid)
+			if err != nil {
+				return nil, err
+			}
+			alive[o.Zoid] = way.Zoids != nil
+		}
+	}
+	return alive, nil
 }
 
 // IsAlive tells whether an object is stored and a way leads to it.

@@ -6,9 +6,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"relpack/runner/pickle"
-	"relpack/runner/pickle/tree"
 )
 
 // An Object is what is known of one.
@@ -32,7 +29,7 @@ func (o Object) Stored() bool { return o.Tid != 0 }
 // Objects looks some up, in their order.
 func (g *Graph) Objects(ctx context.Context, zoids []int64) ([]Object, error) {
 	rows, err := g.tx.Query(ctx, `
-		SELECT wanted.zoid, coalesce(class.label, ''), coalesce(stored.size, object.size, 0)::bigint,
+		SELECT wanted.zoid, coalesce(nullif(class.label, '(unknown)'), ''), coalesce(stored.size, object.size, 0)::bigint,
 		       relpack.tid_to_time(stored.tid), coalesce(stored.tid, 0), object.zoid IS NOT NULL, missing.since,
 		       relpack.tid_to_time(object.detached_tid), object.zoid IS NOT NULL AND object.parent IS NULL
 		FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (zoid, place)
@@ -62,23 +59,11 @@ func (g *Graph) Objects(ctx context.Context, zoids []int64) ([]Object, error) {
 		return nil, fmt.Errorf("look objects up: %w", err)
 	}
 	for i := range objects {
-		if o := &objects[i]; o.Stored() && g.fresh.has(o.Zoid) {
-			r, _ := g.Record(ctx, o.Zoid)
-			o.Class = className(r)
+		if class, known := g.fresh.classes[objects[i].Zoid]; known {
+			objects[i].Class = class
 		}
 	}
 	return objects, nil
-}
-
-func className(r tree.Record) string {
-	module, name := r.ClassName()
-	switch {
-	case name == "":
-		return ""
-	case module == "":
-		return pickle.Plain([]byte(name))
-	}
-	return pickle.Plain([]byte(module)) + "." + pickle.Plain([]byte(name))
 }
 
 // A Verdict says whether an object is alive.

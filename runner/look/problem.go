@@ -76,7 +76,7 @@ func (g *Graph) freshProblems(ctx context.Context, kind string, each func(Proble
 // problems reads a chunk of relpack.problem; last is -1 at the end.
 func (g *Graph) problems(ctx context.Context, kind string, after int64) (live []Problem, last, dead int64, err error) {
 	rows, err := g.tx.Query(ctx, `
-		SELECT problem.zoid, class.label, problem.detail, object.parent IS NOT NULL
+		SELECT problem.zoid, coalesce(nullif(class.label, '(unknown)'), ''), problem.detail, object.parent IS NOT NULL
 		FROM relpack.problem
 		JOIN relpack.object ON object.zoid = problem.zoid
 		JOIN relpack.class ON class.id = object.class

@@ -11,7 +11,7 @@ import (
 // tell is the demo itself.
 func (s *site) tell(ctx context.Context) error {
 	for _, chapter := range []func(context.Context) error{
-		s.install, s.rehearse, s.lookAround, s.firstPack, s.laterPack, s.packMoreBlobs, s.farewell,
+		s.install, s.rehearse, s.lookAround, s.askWhy, s.firstPack, s.laterPack, s.packMoreBlobs, s.farewell,
 	} {
 		if err := chapter(ctx); err != nil {
 			return err
@@ -65,6 +65,11 @@ func (s *site) lookAround(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (s *site) askWhy(ctx context.Context) error {
+	s.screen.title("Why is object 4648 alive? The same with the names that it has in Python; and what was 1982?")
+	return s.run(ctx, "relpack why site.conf 4648 1982")
 }
 
 func (s *site) firstPack(ctx context.Context) error {

@@ -1,0 +1,46 @@
+package commandtest
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"relpack/runner/check"
+	"relpack/runner/fault"
+	"relpack/runner/internal/pgtest"
+	"relpack/runner/look"
+	"relpack/runner/why"
+)
+
+func TestWhyAndCheckAnswerForEachStorageOfAFile(t *testing.T) {
+	t.Parallel()
+	db, bare := pgtest.NewDatabase(t), pgtest.NewDatabase(t)
+	if strings.Contains(db.DSN, "://") {
+		t.Skip("keywords can't be added to a URI")
+	}
+	relpack(t, "migrate", "up", "-q", "--dsn", db.DSN).expect(t, 0)
+	relpack(t, "why", "7", "--dsn", db.DSN).expect(t, fault.ExitFailure, "the graph is not built yet", "relpack pack --dry-run")
+	relpack(t, "pack", "-q", "--dry-run", "--days", "-1", "--dsn", db.DSN).expect(t, 0)
+	config := configuration(t, "", map[string]string{"bare": bare.DSN, "good": db.DSN, "again": db.DSN}, "bare", "good", "again")
+	relpack(t, "why", config, "0x1228").expect(t, fault.ExitRefused, "relpack: bare: relpack is not installed", "good", "again", "._blob")
+	r := relpack(t, "why", `b'\x00\x00\x00\x00\x00\x00\x12('`, config, "1982", "--json")
+	r.expect(t, fault.ExitRefused, "not installed")
+	var answers []why.Report
+	if err := json.Unmarshal([]byte(r.stdout), &answers); err != nil || len(answers) != 3 || answers[0].ExitCode != fault.ExitRefused ||
+		len(answers[1].Objects) != 2 || answers[1].Objects[0].Verdict != look.Alive || answers[2].Objects[1].Verdict != look.Unreachable {
+		t.Errorf("%v: %s", err, r.stdout)
+	}
+	r = relpack(t, "check", config, "--json")
+	r.expect(t, fault.ExitRefused, "not installed")
+	var found []check.Report
+	if err := json.Unmarshal([]byte(r.stdout), &found); err != nil || len(found) != 3 || found[1].Outcome != "sound" || found[0].Outcome != "refused" {
+		t.Errorf("%v: %s", err, r.stdout)
+	}
+	relpack(t, "check", "-q", "--dsn", db.DSN).expect(t, 0)
+	conn := db.Connect(t)
+	if _, err := conn.Exec(t.Context(), "DELETE FROM object_state WHERE zoid = 4648"); err != nil {
+		t.Fatal(err)
+	}
+	relpack(t, "check", "-q", "--dsn", db.DSN).expect(t, fault.ExitRefused, "1 object is not stored")
+	relpack(t, "check", "--dsn", db.DSN).expect(t, fault.ExitRefused, "zoid 4648 (0x1228)", ".file._blob")
+}
