@@ -1,0 +1,94 @@
+package check_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/migrations"
+	"relpack/runner/fault"
+	"relpack/runner/internal/pgtest"
+	"relpack/runner/internal/program"
+	"relpack/runner/internal/zodbtest"
+	"relpack/runner/look"
+	"relpack/runner/target"
+	"relpack/runner/why"
+)
+
+// A standby has no temporary tables, and writes nothing at all.
+func TestAHotStandbyAnswers(t *testing.T) {
+	t.Parallel()
+	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: map[string]string{"shared_buffers": "32MB"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := storage{Target: target.Target{DSN: server.DSN("postgres")}}
+	s.connect(t)
+	if err := zodbtest.CreateStorage(t.Context(), s.conn, zodbtest.V42); err != nil {
+		t.Fatal(err)
+	}
+	objects := garden()
+	objects[2] = record(77)
+	s.commit(t, objects)
+	if r := program.Run(t, "migrate", "up", "-q", "--dsn", s.DSN); r.Code != 0 {
+		t.Fatal(r)
+	}
+	program.Pack(t, s.DSN)
+	s.commit(t, map[int64][]byte{3: record(2, 10, 78)})
+
+	if err := server.StopImmediate(); err != nil {
+		t.Fatal(err)
+	}
+	makeStandby(t, filepath.Join(server.Dir(), "data"))
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.check(t, fault.ExitRefused); lost(r)[77] != 1 || lost(r)[78] != 1 || r.LostCount != 2 {
+		t.Errorf("%+v", r)
+	}
+	without := int64(3)
+	report, err := why.Ask(t.Context(), s.Target, why.Options{Zoids: []int64{2, 11, 77}, Without: &without, Migrations: migrations.Files},
+		slog.New(slog.DiscardHandler))
+	if err != nil || report.Objects[0].Without.Verdict != look.Alive || report.Objects[1].Verdict != look.Alive ||
+		report.Objects[1].Without.Verdict != look.Unreachable || report.Objects[2].Verdict != look.NotStored {
+		t.Errorf("%v: %+v", err, report)
+	}
+}
+
+// connect opens the test's own session.
+func (s *storage) connect(t *testing.T) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), s.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) }) // the server has closed it
+	s.conn = conn
+}
+
+// makeStandby lets a stopped server start as a standby without a primary.
+func makeStandby(t *testing.T, dir string) {
+	t.Helper()
+	file := filepath.Join(dir, "standby.signal")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	if err := os.Chown(file, int(owner.Uid), int(owner.Gid)); err != nil {
+		t.Fatal(err)
+	}
+}
