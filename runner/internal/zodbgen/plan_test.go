@@ -31,6 +31,26 @@ func graphOf(t testing.TB, p *Plan) map[int64][]int64 {
 	return refs
 }
 
+// One row of the highest tid stays, whatever it is: not all garbage would go.
+func TestTheLastCommitIsOfALiveObject(t *testing.T) {
+	t.Parallel()
+	p := NewPlan(MinObjects, 1)
+	var last, highest int64
+	if err := p.Write(func(zoid, tid int64, _ []byte) error {
+		if tid > highest {
+			last, highest = zoid, tid
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range p.garbageRanges() {
+		if last >= part[0] && last < part[1] {
+			t.Errorf("it is of object %d, which is garbage", last)
+		}
+	}
+}
+
 func TestTheGarbageIsWhatNothingReaches(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int64{MinObjects, 5000, 20_000} {

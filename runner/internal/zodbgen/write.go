@@ -48,8 +48,9 @@ func (p *Plan) tidOf(zoid int64) int64 { return p.tid + zoid*p.step }
 
 func (w *writer) writeHead() {
 	p, c := w.plan, &w.plan.catalogs
-	w.tid = p.tid
+	w.tid = p.tidOf(p.Objects)
 	w.row(zoidRoot, w.rec.root(zoidSite))
+	w.tid = p.tid
 	all := make([]int64, users)
 	for i := range all {
 		all[i] = int64(zoidUsers + i)
