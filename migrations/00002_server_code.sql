@@ -878,6 +878,63 @@ COMMENT ON FUNCTION relpack.blobs_in_database() IS
     'Whether blobs are kept in the database: all of some reachable and some unreachable blobs have their chunks in blob_chunk.';
 -- +goose StatementEnd
 
+-- sql/blobs_judge.sql
+-- +goose StatementBegin
+-- What is to be said of files in a blob directory, by the rows and the graph. Only
+-- a file whose object has a later revision, or is not stored at all, may be one
+-- that nobody needs. A file of an object that live ones refer to although its row
+-- vanished is needed when the row is put back. Later tids than those stored come
+-- with an older backup, or from another storage.
+CREATE OR REPLACE FUNCTION relpack.blobs_judge(
+    zoids bigint[], tids bigint[],
+    OUT zoid bigint, OUT tid bigint, OUT verdict text, OUT since bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+DECLARE
+    v_highest bigint;
+BEGIN
+    PERFORM relpack.lock_storage();
+    v_highest := (SELECT max(newest.tid) FROM relpack.stored() AS newest);
+    RETURN QUERY
+    SELECT file.zoid, file.tid,
+           CASE
+           WHEN stored.tid = file.tid THEN 'stored'
+           WHEN v_highest IS NULL OR file.tid > v_highest THEN 'above'
+           WHEN stored.tid < file.tid THEN 'newer'
+           WHEN stored.tid > file.tid THEN 'superseded'
+           WHEN EXISTS (
+               SELECT
+               FROM relpack.object_inref
+               JOIN relpack.object AS holder ON holder.zoid = object_inref.inref
+               WHERE object_inref.zoid = file.zoid AND holder.parent IS NOT NULL) THEN 'missing'
+           WHEN EXISTS (
+               SELECT
+               FROM relpack.blob_removal AS removal
+               WHERE removal.zoid = file.zoid AND removal.tid = file.tid) THEN 'listed'
+           ELSE 'gone'
+           END,
+           coalesce(stored.tid, file.tid)
+    FROM unnest(zoids, tids) AS file (zoid, tid)
+    LEFT JOIN LATERAL (
+        SELECT row.tid FROM relpack.stored() AS row WHERE row.zoid = file.zoid OFFSET 0
+    ) AS stored ON true;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[]) IS
+    'What is to be said of the files of these revisions of blobs. verdict: '
+    'stored: the row has this tid; superseded: the row has a later one, since; gone: there is no row; '
+    'missing: there is none, but live objects refer to it; listed: in relpack.blob_removal; '
+    'newer: the row has an earlier tid; above: no row of the storage is as late.';
+-- +goose StatementEnd
+
 -- sql/blobs_next.sql
 -- +goose StatementBegin
 -- Blob files go while no writer is in flight, a few at a time. An object that
@@ -974,6 +1031,42 @@ COMMENT ON FUNCTION relpack.blobs_not_found(bigint[], bigint[], bigint[], bigint
     'Strikes blobs off relpack.blob_removal whose files are not in the blob directory: only if one of those found '
     'there is a reachable blob as it is stored now, or if none was found and no blob is reachable. '
     'Returns how many rows were struck off.';
+-- +goose StatementEnd
+
+-- sql/blobs_orphaned.sql
+-- +goose StatementBegin
+-- As relpack.blobs_next(), for files that no list names: what was judged before is
+-- judged again while no writer is in flight.
+CREATE OR REPLACE FUNCTION relpack.blobs_orphaned(
+    zoids bigint[], tids bigint[], until bigint,
+    OUT zoid bigint, OUT tid bigint, OUT newest_zoid bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    PERFORM relpack.require_settled();
+    PERFORM relpack.lock_storage();
+    IF NOT relpack.try_writers_lock() THEN
+        RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
+    END IF;
+    PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
+            set_config('synchronous_commit', 'local', true);
+    RETURN QUERY
+    SELECT judged.zoid, judged.tid, (SELECT max(newest.zoid) FROM relpack.stored() AS newest)
+    FROM relpack.blobs_judge(zoids, tids) AS judged
+    WHERE judged.verdict IN ('superseded', 'gone') AND judged.since <= until
+    ORDER BY judged.zoid, judged.tid;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint) IS
+    'Which of these revisions of blobs nobody needs, and were superseded, or written if they are gone, up to a tid. '
+    'Takes the writers'' lock until the transaction ends, which commits locally, or raises lock_not_available. '
+    'Their files may go until then, if no transaction is open that began before they were judged for the first time.';
 -- +goose StatementEnd
 
 -- sql/blobs_removed.sql
@@ -7017,6 +7110,30 @@ COMMENT ON FUNCTION relpack.unapplied() IS
     'After a TRUNCATE of object_state more may have changed: see relpack.write_event.';
 -- +goose StatementEnd
 
+-- sql/unnamed_large_object.sql
+-- +goose StatementBegin
+-- Their sizes are in a table that a superuser may read only, unless it was granted.
+CREATE OR REPLACE FUNCTION relpack.unnamed_large_object()
+RETURNS SETOF oid
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET work_mem = '64MB'
+AS $$
+BEGIN
+    IF coalesce(has_table_privilege(to_regclass('public.blob_chunk'), 'SELECT'), false) THEN
+        RETURN QUERY
+        SELECT known.oid
+        FROM pg_largeobject_metadata AS known
+        WHERE NOT EXISTS (SELECT FROM public.blob_chunk WHERE blob_chunk.chunk = known.oid);
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.unnamed_large_object() IS
+    'Large objects of this database that no row of blob_chunk names. Another application may use them.';
+-- +goose StatementEnd
+
 -- sql/verify.sql
 -- +goose StatementBegin
 -- Proves, in one snapshot, what relpack has recorded of the storage. Nothing is
@@ -8210,6 +8327,7 @@ DROP FUNCTION relpack."verify_graph";
 DROP FUNCTION relpack."verify_foreign";
 DROP FUNCTION relpack."verify_blobs";
 DROP FUNCTION relpack."verify";
+DROP FUNCTION relpack."unnamed_large_object";
 DROP FUNCTION relpack."unapplied";
 DROP FUNCTION relpack."try_writers_lock";
 DROP FUNCTION relpack."try_pack_lock";
@@ -8347,8 +8465,10 @@ DROP FUNCTION relpack."build_drop_doubles";
 DROP FUNCTION relpack."build_begin";
 DROP FUNCTION relpack."broken_blobs";
 DROP FUNCTION relpack."blobs_removed";
+DROP FUNCTION relpack."blobs_orphaned";
 DROP FUNCTION relpack."blobs_not_found";
 DROP FUNCTION relpack."blobs_next";
+DROP FUNCTION relpack."blobs_judge";
 DROP FUNCTION relpack."blobs_in_database";
 DROP FUNCTION relpack."being_changed";
 DROP FUNCTION relpack."begin_reshape";

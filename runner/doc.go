@@ -28,6 +28,7 @@
 //	pack       finds and deletes what can't be reached
 //	verify     compares the graph with the storage, mends it
 //	status     what is known of a storage
+//	orphans    files in a blob directory that nobody needs
 //	why        why an object is alive, or since when it is garbage
 //	check      what is broken in a storage
 //	look       the graph and the storage at one moment, for those who only read
@@ -71,6 +72,7 @@
 //	commit        one: waits for standbys before files go
 //	migrate       two: one works, the other looks who is in its way; "migrate status" one
 //	status        one, which only reads
+//	blobs         one; with --remove it holds the pack lock
 //	why, check    one, which only reads, in one transaction
 //
 // # Locks

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+
+	"relpack/migrations"
+	"relpack/runner/orphans"
+	"relpack/runner/target"
+)
+
+type blobsCommand struct {
+	place   `embed:""`
+	style   `embed:""`
+	BlobDir string  `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
+	Remove  bool    `help:"Remove the files that no live blob needs."`
+	Days    float64 `short:"d" default:"1" placeholder:"D" help:"Keep files that were superseded, or written, within D days (default 1; fractions are allowed)."`
+	Max     int     `default:"10" placeholder:"N" help:"Name so many files of each kind (default 10)."`
+}
+
+// Validate is called by kong.
+func (c *blobsCommand) Validate() error {
+	if math.IsNaN(c.Days) || c.Days < 0 || c.Days > maxDays {
+		return fmt.Errorf("--days takes a number of days, from 0 to %d", maxDays)
+	}
+	return nil
+}
+
+// Run looks at each storage's blobs in turn.
+func (c *blobsCommand) Run() error {
+	log, progress := c.outputs(c.Quiet)
+	ctx := untilSignal()
+	return reports(c.place, c.style, c.BlobDir, log, func(target target.Target, log *slog.Logger) (*orphans.Report, error) {
+		return orphans.Storage(ctx, target, orphans.Options{
+			Remove: c.Remove, Days: c.Days, Max: c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
+		}, log)
+	})
+}

@@ -1,0 +1,170 @@
+package blobdir
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// An Entry is a file in a blob directory.
+type Entry struct {
+	Kind      EntryKind
+	Path      string // below the blob directory
+	Zoid, Tid int64  // of a revision
+	Layout    Layout // in which a revision lies
+	Size      int64
+	Time      time.Time // it was last written
+}
+
+// An EntryKind says what a file is.
+type EntryKind int
+
+// The kinds of files. What ZODB locks with is passed over.
+const (
+	Revision  EntryKind = iota // of a blob
+	Temporary                  // being written, or left behind by somebody who was
+	Other                      // of unknown purpose, or a link, which is not followed
+)
+
+// tmpDir is where ZODB writes before it knows a blob's oid.
+const tmpDir = "tmp"
+
+// atOnce is how many names of a directory are read at once: a lawn can be wide.
+const atOnce = 512
+
+// Walk calls yield with every file, whatever its layout. The directories come in no
+// order. A file that vanishes meanwhile is passed over.
+func (d *Dir) Walk(yield func(Entry) error) error {
+	return walk(level{d.root, d.path}, nil, yield)
+}
+
+func walk(l level, parts []string, yield func(Entry) error) error {
+	dir, err := l.root.Open(".")
+	if err != nil {
+		return l.named(err)
+	}
+	defer dir.Close()
+	for {
+		entries, err := dir.ReadDir(atOnce)
+		for _, entry := range entries {
+			if err := visit(l, parts, entry, yield); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return l.named(err)
+		}
+	}
+}
+
+func visit(l level, parts []string, entry fs.DirEntry, yield func(Entry) error) error {
+	name := entry.Name()
+	path := append(append(make([]string, 0, len(parts)+1), parts...), name)
+	if entry.IsDir() && (isID(name) && len(path) <= oidBytes || len(parts) == 0 && name == tmpDir) {
+		below, err := l.open(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		defer func() { _ = below.root.Close() }()
+		return walk(below, path, yield)
+	}
+	if name == dirLock || strings.HasSuffix(name, lockSuffix) || len(parts) == 0 && name == marker {
+		return nil
+	}
+	info, err := entry.Info()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return l.named(err)
+	}
+	found := Entry{Kind: Other, Path: filepath.Join(path...), Size: info.Size(), Time: info.ModTime()}
+	tid, revision := parseRevision(name)
+	zoid, layout, object := parseObject(parts)
+	switch {
+	case !info.Mode().IsRegular():
+	case len(parts) > 0 && (parts[0] == tmpDir || strings.Contains(name, ".tmp")):
+		found.Kind = Temporary
+	case revision && object:
+		found.Kind, found.Zoid, found.Tid, found.Layout = Revision, zoid, tid, layout
+	}
+	return yield(found)
+}
+
+// isID tells whether a directory may be one of either layout.
+func isID(name string) bool {
+	digits, found := strings.CutPrefix(name, idPrefix)
+	_, err := hex.DecodeString(digits)
+	return found && err == nil && digits != ""
+}
+
+// parseObject reads the oid out of the directories down to a file. Only the one
+// spelling that ZODB writes is taken.
+func parseObject(parts []string) (zoid int64, layout Layout, ok bool) {
+	switch len(parts) {
+	case 1:
+		layout = Lawn
+	case oidBytes:
+		layout = Bushy
+	default:
+		return 0, "", false
+	}
+	var value uint64
+	for _, part := range parts {
+		decoded, err := hex.DecodeString(strings.TrimPrefix(part, idPrefix))
+		if err != nil || len(decoded) > oidBytes {
+			return 0, "", false
+		}
+		for _, b := range decoded {
+			value = value<<8 | uint64(b)
+		}
+	}
+	zoid = int64(value)
+	if zoid < 0 || filepath.Join(levelNames(layout, zoid)...) != filepath.Join(parts...) {
+		return 0, "", false
+	}
+	return zoid, layout, true
+}
+
+// RemoveTemporary unlinks a temporary file that was last written before a moment.
+// It tells whether it did.
+func (d *Dir) RemoveTemporary(e Entry, before time.Time) (bool, error) {
+	if e.Kind != Temporary {
+		return false, fmt.Errorf("remove %s: not a temporary file", e.Path)
+	}
+	at := level{d.root, d.path}
+	parts := strings.Split(e.Path, string(filepath.Separator))
+	for _, part := range parts[:len(parts)-1] {
+		below, err := at.open(part)
+		if err != nil {
+			return false, err
+		}
+		defer func() { _ = below.root.Close() }()
+		at = below
+	}
+	name := parts[len(parts)-1]
+	info, err := at.root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, at.named(err)
+	case !info.Mode().IsRegular() || !info.ModTime().Before(before):
+		return false, nil
+	}
+	if err := at.root.Remove(name); err != nil {
+		return false, at.named(err)
+	}
+	return true, nil
+}

@@ -1,0 +1,159 @@
+package orphans
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"relpack/runner/fault"
+	"relpack/runner/figures"
+)
+
+// A Report says what lies in a blob directory, and what was removed. Sizes are in
+// bytes.
+type Report struct {
+	Storage   string    `json:"storage"`
+	Outcome   string    `json:"outcome"` // listed, removed, or as that of a pack
+	Error     string    `json:"error,omitempty"`
+	ExitCode  int       `json:"exit_code"`
+	Version   string    `json:"version"`
+	Started   time.Time `json:"started"`
+	Seconds   float64   `json:"seconds"`
+	Days      float64   `json:"days"`
+	Remove    bool      `json:"remove"`
+	Directory string    `json:"directory,omitempty"`
+	Layout    string    `json:"layout,omitempty"`
+
+	Files []Kind `json:"files"` // in the blob directory, by kind
+	// Orphans are those that --remove removes.
+	Orphans Files `json:"orphans"`
+	Removed Files `json:"removed"`
+	// Skipped are files that could not be removed, and why; at most 10.
+	Skipped []string `json:"skipped"`
+	// Missing are live blobs without a file; -1: not looked for.
+	Missing      int64   `json:"missing"`
+	FirstMissing []int64 `json:"first_missing"` // zoids, at most 10
+
+	LargeObjects LargeObjects `json:"large_objects"`
+
+	Phases     []figures.Phase `json:"phases"`
+	PeakMemory int64           `json:"peak_memory"` // of this process
+}
+
+// Files are some files.
+type Files struct {
+	Files int64 `json:"files"`
+	Bytes int64 `json:"bytes"`
+}
+
+func (f *Files) add(bytes int64) {
+	f.Files++
+	f.Bytes += bytes
+}
+
+// String is for people.
+func (f Files) String() string {
+	return fmt.Sprintf("%s, %s", figures.Plural(f.Files, "file"), figures.Size(f.Bytes))
+}
+
+// A Kind is what is to be said of some files.
+type Kind struct {
+	Kind    string `json:"kind"`
+	Meaning string `json:"meaning"`
+	Orphan  bool   `json:"orphan"` // --remove removes them
+	Files
+	First []string `json:"first"` // paths below the blob directory
+}
+
+// LargeObjects are those that no row of blob_chunk names.
+type LargeObjects struct {
+	Unnamed int64    `json:"unnamed"`
+	Bytes   *int64   `json:"bytes"` // nil: this role may not see it
+	First   []uint32 `json:"first"` // at most 10
+}
+
+// kinds of files, in the order of a report.
+var kinds = []Kind{
+	{Kind: "stored", Meaning: "stored revisions"},
+	{Kind: "superseded", Meaning: "superseded revisions", Orphan: true},
+	{Kind: "gone", Meaning: "of objects that are gone", Orphan: true},
+	{Kind: "temporary", Meaning: "temporary, older than a day", Orphan: true},
+	{Kind: "young", Meaning: "superseded or gone, within the grace"},
+	{Kind: "fresh", Meaning: "temporary, of the last day"},
+	{Kind: "listed", Meaning: "the next pack removes them"},
+	{Kind: "missing", Meaning: "of rows that vanished, kept"},
+	{Kind: "other_layout", Meaning: "stored revisions, in the other layout"},
+	{Kind: "newer", Meaning: "later than the stored revision, left alone"},
+	{Kind: "above", Meaning: "later than all that is stored, left alone"},
+	{Kind: "other", Meaning: "not understood, left alone"},
+}
+
+func newReport(name string, o Options) *Report {
+	r := &Report{Storage: name, Version: o.Version, Started: time.Now(), Days: o.Days, Remove: o.Remove,
+		Files: make([]Kind, len(kinds)), Skipped: []string{}, Missing: -1, FirstMissing: []int64{},
+		LargeObjects: LargeObjects{First: []uint32{}}, Phases: []figures.Phase{}}
+	copy(r.Files, kinds)
+	for i := range r.Files {
+		r.Files[i].First = []string{}
+	}
+	return r
+}
+
+func (r *Report) finish(err error) {
+	r.Seconds, r.PeakMemory = time.Since(r.Started).Seconds(), figures.PeakMemory()
+	well := "listed"
+	if r.Remove {
+		well = "removed"
+	}
+	r.ExitCode, r.Outcome = fault.ExitCode(err), fault.Outcome(err, well)
+	if err != nil {
+		r.Error = fault.Message(err)
+	}
+}
+
+// Empty tells whether there is nothing to tell: what was refused outright has no
+// phases.
+func (r *Report) Empty() bool { return len(r.Phases) == 0 }
+
+// Write prints the report for people.
+func (r *Report) Write(w io.Writer) error {
+	s := figures.NewSheet(w, r.Storage)
+	if r.Directory != "" {
+		s.Line("blob directory", "%s (%s)", r.Directory, r.Layout)
+	} else {
+		s.Line("blob directory", "none: blobs are in the database, or it is not named")
+	}
+	shown := 0
+	for _, k := range r.Files {
+		if k.Files.Files == 0 {
+			continue
+		}
+		s.Line(figures.Once("files", shown), "%s: %s", k.Meaning, k.Files)
+		shown++
+		for _, path := range k.First {
+			s.Line("", "    %s", path)
+		}
+	}
+	if r.Missing > 0 {
+		s.Line("without a file", "%s; \"relpack check\" names them", figures.Plural(r.Missing, "live blob"))
+	}
+	if n := r.LargeObjects.Unnamed; n > 0 {
+		size := "size not known"
+		if r.LargeObjects.Bytes != nil {
+			size = figures.Size(*r.LargeObjects.Bytes)
+		}
+		s.Line("large objects", "%s that no row of blob_chunk names, %s", figures.Plural(n, "large object"), size)
+	}
+	if r.Directory != "" {
+		if r.Remove {
+			s.Line("removed", "%s", r.Removed)
+		} else {
+			s.Line("nobody needs", "%s", r.Orphans)
+		}
+	}
+	for i, skipped := range r.Skipped {
+		s.Line(figures.Once("not removed", i), "%s", skipped)
+	}
+	s.Spent(r.Seconds, r.Phases, r.PeakMemory)
+	return s.Flush()
+}
