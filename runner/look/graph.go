@@ -152,6 +152,7 @@ func (g *Graph) lookAtGraph(ctx context.Context) error {
 	// Nobody knows what these refer to.
 	if err := g.tx.QueryRow(ctx, `
 		SELECT coalesce(
+		    (SELECT 'the graph does not describe the storage: ' || difference || $1 FROM relpack.audit),
 		    (SELECT format('reachable objects can''t be decoded, zoid %s for instance, and what they refer to is unknown: '
 		                   'restore them, or cut them off', min(problem.zoid))
 		     FROM relpack.problem
@@ -162,8 +163,8 @@ func (g *Graph) lookAtGraph(ctx context.Context) error {
 		     FROM relpack.referred_by
 		     WHERE refs > 0 OR unreadable > 0 OR looked IS NULL
 		     HAVING count(*) > 0),
-		    '')`).Scan(&g.Uncertain); err != nil {
-		return fmt.Errorf("read relpack.problem and relpack.referred_by: %w", err)
+		    '')`, packFirst).Scan(&g.Uncertain); err != nil {
+		return fmt.Errorf("look what keeps relpack from being certain: %w", err)
 	}
 	return nil
 }
