@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pickle"
 	"relpack/runner/pickle/tree"
 )
@@ -144,6 +145,34 @@ func TestWhatContainsItselfHasNoEndlessName(t *testing.T) {
 		}
 		if place, count := Find(r, 1); count != 0 {
 			t.Errorf("%q: %+v", record, place)
+		}
+	}
+}
+
+func TestRecordsOfPython2AndCompressedOnesHaveNamesToo(t *testing.T) {
+	t.Parallel()
+	for name, data := range map[string][]byte{
+		"Python 2":   zodbtest.RecordPy2(zodbtest.Document, 7, 8),
+		"compressed": zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 7, 8)),
+		"odd":        zodbtest.Odd(zodbtest.Document, 7, 8),
+	} {
+		record, err := tree.Read(data)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if place, count := Find(record, 8); place.Name != ".ref1" || count != 1 {
+			t.Errorf("%s: %+v, %d times", name, place, count)
+		}
+	}
+	// An old mapping of Python 2, whose keys are str.
+	old := "(cPersistence\nPersistentMapping\nNt.}U\x0a_container}(U\x04newsU\x08\x00\x00\x00\x00\x00\x00\x00\x07QU\x02\xff\x00U\x08\x00\x00\x00\x00\x00\x00\x00\x08Qus."
+	record, err := tree.Read([]byte(old))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for zoid, want := range map[int64]string{7: "['news']", 8: `[b'\xff\x00']`} {
+		if place, _ := Find(record, zoid); place.Name != want {
+			t.Errorf("%s, want %s", place.Name, want)
 		}
 	}
 }
