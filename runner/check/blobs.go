@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"relpack/runner/blobdir"
 	"relpack/runner/fault"
@@ -59,34 +60,40 @@ func (c *checker) blobs(ctx context.Context) error {
 	if c.dir == nil {
 		return nil
 	}
+	var missing []look.Blob
 	c.Progress().Phase("look for blob files", "objects", 0)
 	defer c.Progress().End()
-	missing, err := c.missingFiles(ctx)
+	if err := c.Pause(ctx, func() error {
+		return c.EachBlob(ctx, func(some []look.Blob) error { return c.find(some, &missing) })
+	}); err != nil {
+		return err
+	}
+	fresh, err := c.NewBlobs(ctx)
 	if err != nil {
+		return err
+	}
+	if err := c.find(fresh, &missing); err != nil {
 		return err
 	}
 	return c.describeMissing(ctx, missing)
 }
 
-// missingFiles looks for the file of each live blob.
-func (c *checker) missingFiles(ctx context.Context) (missing []look.Blob, err error) {
-	err = c.EachBlob(ctx, func(some []look.Blob) error {
-		for _, b := range some {
-			there, err := c.dir.there(b)
-			switch {
-			case err != nil:
-				return err
-			case there:
-				c.Blobs.Found++
-				continue
-			}
-			if c.Blobs.Missing++; len(missing) < maxRechecked {
-				missing = append(missing, b)
-			}
+// find looks for the files of blobs.
+func (c *checker) find(some []look.Blob, missing *[]look.Blob) error {
+	for _, b := range some {
+		there, err := c.dir.there(b)
+		switch {
+		case err != nil:
+			return err
+		case there:
+			c.Blobs.Found++
+			continue
 		}
-		return nil
-	})
-	return missing, err
+		if c.Blobs.Missing++; len(*missing) < maxRechecked {
+			*missing = append(*missing, b)
+		}
+	}
+	return nil
 }
 
 // there tells whether a blob's file is. The application follows links.
@@ -101,48 +108,46 @@ func (d *blobs) there(b look.Blob) (bool, error) {
 	return layout != "", nil
 }
 
-// describeMissing names blobs without a file, and then looks at them once more: what
-// was deleted or written again since the check began has no such file any more.
+// describeMissing looks once more at blobs without a file, and names some: what was
+// deleted, written again or cut off since its file was looked for needs none any more.
 func (c *checker) describeMissing(ctx context.Context, missing []look.Blob) error {
-	spots := map[int64]Spot{}
-	var live []look.Blob
-	for _, b := range missing {
-		// Of what was written since the last pack nobody has asked yet.
-		if c.IsFresh(b.Zoid) || len(spots) < c.max {
-			alive, err := c.IsAlive(ctx, b.Zoid)
-			if err != nil {
-				return err
-			}
-			if !alive {
-				continue
-			}
+	for chunk := range slices.Chunk(missing, 1000) {
+		zoids := make([]int64, len(chunk))
+		for i, b := range chunk {
+			zoids[i] = b.Zoid
 		}
-		if live = append(live, b); len(spots) < c.max {
-			s, err := c.spot(ctx, b.Zoid)
-			if err != nil {
-				return err
-			}
-			spots[b.Zoid] = s
-		}
-	}
-	still, err := c.StoredNow(ctx, live)
-	if err != nil {
-		return fmt.Errorf("look once more at blobs without a file: %w", err)
-	}
-	gone := int64(0)
-	for _, b := range still {
-		there, err := c.dir.there(b)
+		objects, err := c.Objects(ctx, zoids)
 		if err != nil {
 			return err
 		}
-		if there {
-			continue
+		verdicts, err := c.Judge(ctx, objects)
+		if err != nil {
+			return err
 		}
-		gone++
-		if s, named := spots[b.Zoid]; named {
+		for i, o := range objects {
+			there, err := c.dir.there(chunk[i])
+			if err != nil {
+				return err
+			}
+			alive := verdicts[i] == look.Alive
+			if verdicts[i] == look.Unknown {
+				if alive, err = c.IsAlive(ctx, o.Zoid); err != nil {
+					return err
+				}
+			}
+			if there || o.Tid != chunk[i].Tid || !alive {
+				c.Blobs.Missing--
+				continue
+			}
+			if len(c.Blobs.First) >= c.max {
+				continue
+			}
+			s, err := c.spot(ctx, o.Zoid)
+			if err != nil {
+				return err
+			}
 			c.Blobs.First = append(c.Blobs.First, s)
 		}
 	}
-	c.Blobs.Missing -= int64(len(missing)) - gone
 	return nil
 }

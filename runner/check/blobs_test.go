@@ -64,7 +64,14 @@ func TestABlobThatWasWrittenSinceTheLastPackIsLookedFor(t *testing.T) {
 	if r.Blobs.Missing != 1 || r.Blobs.Found != 2 || r.Blobs.First[0].Zoid != 4 {
 		t.Errorf("%+v", r.Blobs)
 	}
-	s.write(t, 4, tid)
+	// What was cut off needs no file any more.
+	s.commit(t, map[int64][]byte{1: record(2, 3)})
+	s.check(t, fault.ExitDone)
+	if err := os.Remove(zodbtest.BlobPath(s.BlobDir, zodbtest.Bushy, 3, tid)); err != nil {
+		t.Fatal(err)
+	}
+	s.check(t, fault.ExitRefused)
+	s.commit(t, map[int64][]byte{1: record(2)})
 	s.check(t, fault.ExitDone)
 }
 

@@ -5,17 +5,44 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/record"
 )
 
 // A Blob is a revision of one.
 type Blob struct{ Zoid, Tid int64 }
 
-// EachBlob hands on live blobs, some at a time.
+// blobNodes is how many nodes of the graph are looked through for blobs in one
+// transaction.
+const blobNodes = 50_000
+
+// EachBlob hands on the live blobs of the graph, some at a time, with the tids that are
+// stored. Call it in [Graph.Pause]: to look for a million files takes a while.
 func (g *Graph) EachBlob(ctx context.Context, each func([]Blob) error) error {
 	for after := int64(-1); ; {
-		var last *int64
+		blobs, last, err := g.nextBlobs(ctx, after)
+		if err != nil {
+			return fmt.Errorf("look for live blobs: %w", err)
+		}
+		if last == nil {
+			return nil
+		}
+		if err := each(blobs); err != nil {
+			return err
+		}
+		g.progress.Add(blobNodes)
+		after = *last
+	}
+}
+
+// nextBlobs reads those among the next nodes; last is the highest of these.
+func (g *Graph) nextBlobs(ctx context.Context, after int64) (blobs []Blob, last *int64, err error) {
+	err = pgx.BeginTxFunc(ctx, g.conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '5s'; "+record.LockStorage); err != nil {
+			return err
+		}
 		var zoids, tids []int64
-		if err := g.tx.QueryRow(ctx, `
+		err := tx.QueryRow(ctx, `
 			WITH few AS MATERIALIZED (
 			    SELECT object.zoid, object.class = 1 AND object.parent IS NOT NULL AS live
 			    FROM relpack.object
@@ -28,24 +55,38 @@ func (g *Graph) EachBlob(ctx context.Context, each func([]Blob) error) error {
 			FROM few
 			LEFT JOIN LATERAL (
 			    SELECT stored.tid FROM relpack.stored() WHERE few.live AND stored.zoid = few.zoid OFFSET 0
-			) AS stored ON true`, after, 50*lostChunk).Scan(&last, &zoids, &tids); err != nil {
-			return fmt.Errorf("look for live blobs: %w", err)
-		}
-		if last == nil {
-			return each(g.fresh.blobs)
-		}
-		var blobs []Blob
+			) AS stored ON true`, after, blobNodes).Scan(&last, &zoids, &tids)
 		for i, zoid := range zoids {
-			if !g.fresh.has(zoid) {
-				blobs = append(blobs, Blob{zoid, tids[i]})
-			}
+			blobs = append(blobs, Blob{zoid, tids[i]})
 		}
-		if err := each(blobs); err != nil {
-			return err
-		}
-		g.progress.Add(50 * lostChunk)
-		after = *last
+		return err
+	})
+	return blobs, last, err
+}
+
+// NewBlobs are live ones that the graph does not have for live: they were stored, or
+// attached again, since the last pack.
+func (g *Graph) NewBlobs(ctx context.Context) ([]Blob, error) {
+	zoids := make([]int64, len(g.fresh.blobs))
+	for i, b := range g.fresh.blobs {
+		zoids[i] = b.Zoid
 	}
+	objects, err := g.Objects(ctx, zoids)
+	if err != nil {
+		return nil, err
+	}
+	var blobs []Blob
+	for _, o := range objects {
+		if o.Known && !o.dead {
+			continue
+		}
+		if alive, err := g.IsAlive(ctx, o.Zoid); err != nil {
+			return nil, err
+		} else if alive {
+			blobs = append(blobs, Blob{o.Zoid, o.Tid})
+		}
+	}
+	return blobs, nil
 }
 
 // LargeObjects are what blob_chunk says of live blobs.
@@ -69,24 +110,4 @@ func (g *Graph) LargeObjects(ctx context.Context, most int) (l LargeObjects, err
 		err = fmt.Errorf("look for the large objects of blobs: %w", err)
 	}
 	return l, err
-}
-
-// StoredNow tells which of some blobs are stored at this very moment as they were:
-// the transaction of the graph is over then.
-func (g *Graph) StoredNow(ctx context.Context, blobs []Blob) ([]Blob, error) {
-	if err := g.tx.Rollback(ctx); err != nil {
-		return nil, err
-	}
-	zoids, tids := make([]int64, len(blobs)), make([]int64, len(blobs))
-	for i, b := range blobs {
-		zoids[i], tids[i] = b.Zoid, b.Tid
-	}
-	rows, err := g.conn.Query(ctx, `
-		SELECT blob.zoid, blob.tid
-		FROM unnest($1::bigint[], $2::bigint[]) AS blob (zoid, tid)
-		WHERE EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = blob.zoid AND stored.tid = blob.tid OFFSET 0)`, zoids, tids)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Blob])
 }

@@ -4,7 +4,8 @@
 //
 // A [Graph] is one transaction, READ ONLY and REPEATABLE READ, on a primary or a
 // standby: it takes no pack lock, makes no temporary table, and sees the graph and
-// the storage at one moment. While a pack changes the graph it refuses to open.
+// the storage at one moment. While a pack changes the graph it refuses to open. What
+// takes long and needs the graph little is done in [Graph.Pause].
 //
 // The graph describes the storage as of the last pack. What was written since is
 // read and decoded when the Graph opens (fresh.go), so that answers hold for the

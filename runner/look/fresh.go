@@ -35,9 +35,6 @@ func (f *fresh) has(zoid int64) bool {
 	return known
 }
 
-// IsFresh tells whether an object was written since the last pack.
-func (g *Graph) IsFresh(zoid int64) bool { return g.fresh.has(zoid) }
-
 // readFresh reads what the next pack would.
 func (g *Graph) readFresh(ctx context.Context) error {
 	g.fresh = fresh{refs: map[int64][]int64{}, by: map[int64][]int64{}, problems: map[int64]Problem{}, classes: map[int64]string{}, labels: map[string]string{}}

@@ -66,7 +66,7 @@ func Open(ctx context.Context, t target.Target, purpose string, files fs.FS, lim
 	if meter == nil {
 		meter = progress.Silent{}
 	}
-	g := &Graph{limits: limits.orDefault(), conn: conn, progress: meter, parents: map[int64]int64{}, alive: map[int64]bool{}, names: map[[2]int64]Name{}}
+	g := &Graph{limits: limits.orDefault(), conn: conn, progress: meter}
 	if err := g.open(ctx, t, files); err != nil {
 		g.Close()
 		return nil, g.Explain(err)
@@ -99,6 +99,12 @@ func (g *Graph) open(ctx context.Context, t target.Target, files fs.FS) error {
 			return err
 		}
 	}
+	return g.begin(ctx)
+}
+
+// begin begins the transaction in which all is read.
+func (g *Graph) begin(ctx context.Context) (err error) {
+	g.parents, g.alive, g.names, g.records = map[int64]int64{}, map[int64]bool{}, map[[2]int64]Name{}, recordCache{}
 	if g.tx, err = g.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}); err != nil {
 		return err
 	}
@@ -111,6 +117,19 @@ func (g *Graph) open(ctx context.Context, t target.Target, files fs.FS) error {
 	return g.readFresh(ctx)
 }
 
+// Pause ends the transaction, which would keep others from what they have to do, for
+// as long as something takes that needs the graph now and then only, and begins
+// another one afterwards. Then the graph may be another.
+func (g *Graph) Pause(ctx context.Context, do func() error) error {
+	if err := g.tx.Rollback(ctx); err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	return g.begin(ctx)
+}
+
 // lock keeps the tables as they are: a snapshot that is older than a TRUNCATE
 // shows them empty. No statement of this one transaction has a snapshot before.
 func (g *Graph) lock(ctx context.Context) error {
@@ -119,9 +138,6 @@ func (g *Graph) lock(ctx context.Context) error {
 		    relpack.suspect, relpack.missing, relpack.dangling, relpack.problem, relpack.foreign_reference,
 		    relpack.pending, relpack.write_event
 		IN ACCESS SHARE MODE`)
-	if fault.IsState(err, "55P03") { // lock_not_available
-		return changing("the graph is being changed: somebody has a table locked")
-	}
 	return err
 }
 
@@ -180,6 +196,8 @@ func (g *Graph) Explain(err error) error {
 		return nil
 	case fault.ExitCode(err) == fault.ExitInterrupted:
 		return &fault.Error{Code: fault.ExitInterrupted, Err: errors.New("interrupted")}
+	case fault.IsState(err, "55P03") && fault.ExitCode(err) == fault.ExitFailure: // lock_not_available
+		return changing("the graph is being changed: somebody has a table locked")
 	case errors.As(err, &server) && server.Code == "42501" && g.database != nil: // insufficient_privilege
 		return g.database.MayNotLook("got " + server.Message)
 	case fault.IsState(err, "40001"): // serialization_failure: the standby had to go on
