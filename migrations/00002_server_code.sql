@@ -884,7 +884,8 @@ COMMENT ON FUNCTION relpack.blobs_in_database() IS
 -- a file whose object has a later revision, or is not stored at all, may be one
 -- that nobody needs. A file of an object that live ones refer to although its row
 -- vanished is needed when the row is put back. Later tids than those stored come
--- with an older backup, or from another storage.
+-- with an older backup, or from another storage; from another one comes a file of
+-- an object that is no blob.
 CREATE OR REPLACE FUNCTION relpack.blobs_judge(
     zoids bigint[], tids bigint[],
     OUT zoid bigint, OUT tid bigint, OUT verdict text, OUT since bigint)
@@ -899,6 +900,9 @@ SET enable_seqscan = off
 AS $$
 DECLARE
     v_highest bigint;
+    v_settled boolean := (
+        SELECT storage.graph = 'current' AND NOT EXISTS (SELECT FROM relpack.suspect)
+        FROM relpack.storage);
 BEGIN
     PERFORM relpack.lock_storage();
     v_highest := (SELECT max(newest.tid) FROM relpack.stored() AS newest);
@@ -908,7 +912,8 @@ BEGIN
            WHEN stored.tid = file.tid THEN 'stored'
            WHEN v_highest IS NULL OR file.tid > v_highest THEN 'above'
            WHEN stored.tid < file.tid THEN 'newer'
-           WHEN stored.tid > file.tid THEN 'superseded'
+           WHEN stored.tid > file.tid THEN
+               CASE WHEN NOT v_settled OR object.class IS NULL THEN 'unjudged' WHEN object.class = 1 THEN 'superseded' ELSE 'foreign' END
            WHEN EXISTS (
                SELECT
                FROM relpack.object_inref
@@ -918,19 +923,24 @@ BEGIN
                SELECT
                FROM relpack.blob_removal AS removal
                WHERE removal.zoid = file.zoid AND removal.tid = file.tid) THEN 'listed'
+           WHEN NOT v_settled THEN 'unjudged'
            ELSE 'gone'
            END,
            coalesce(stored.tid, file.tid)
     FROM unnest(zoids, tids) AS file (zoid, tid)
     LEFT JOIN LATERAL (
         SELECT row.tid FROM relpack.stored() AS row WHERE row.zoid = file.zoid OFFSET 0
-    ) AS stored ON true;
+    ) AS stored ON true
+    LEFT JOIN LATERAL (
+        SELECT node.class FROM relpack.object AS node WHERE node.zoid = file.zoid OFFSET 0
+    ) AS object ON true;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[]) IS
     'What is to be said of the files of these revisions of blobs. verdict: '
     'stored: the row has this tid; superseded: the row has a later one, since; gone: there is no row; '
+    'unjudged: a pack has to look first; foreign: the object is no blob; '
     'missing: there is none, but live objects refer to it; listed: in relpack.blob_removal; '
     'newer: the row has an earlier tid; above: no row of the storage is as late.';
 -- +goose StatementEnd
@@ -1031,42 +1041,6 @@ COMMENT ON FUNCTION relpack.blobs_not_found(bigint[], bigint[], bigint[], bigint
     'Strikes blobs off relpack.blob_removal whose files are not in the blob directory: only if one of those found '
     'there is a reachable blob as it is stored now, or if none was found and no blob is reachable. '
     'Returns how many rows were struck off.';
--- +goose StatementEnd
-
--- sql/blobs_orphaned.sql
--- +goose StatementBegin
--- As relpack.blobs_next(), for files that no list names: what was judged before is
--- judged again while no writer is in flight.
-CREATE OR REPLACE FUNCTION relpack.blobs_orphaned(
-    zoids bigint[], tids bigint[], until bigint,
-    OUT zoid bigint, OUT tid bigint, OUT newest_zoid bigint)
-RETURNS SETOF record
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '100ms'
-AS $$
-BEGIN
-    PERFORM relpack.require_pack_lock();
-    PERFORM relpack.require_settled();
-    PERFORM relpack.lock_storage();
-    IF NOT relpack.try_writers_lock() THEN
-        RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
-    END IF;
-    PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
-            set_config('synchronous_commit', 'local', true);
-    RETURN QUERY
-    SELECT judged.zoid, judged.tid, (SELECT max(newest.zoid) FROM relpack.stored() AS newest)
-    FROM relpack.blobs_judge(zoids, tids) AS judged
-    WHERE judged.verdict IN ('superseded', 'gone') AND judged.since <= until
-    ORDER BY judged.zoid, judged.tid;
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint) IS
-    'Which of these revisions of blobs nobody needs, and were superseded, or written if they are gone, up to a tid. '
-    'Takes the writers'' lock until the transaction ends, which commits locally, or raises lock_not_available. '
-    'Their files may go until then, if no transaction is open that began before they were judged for the first time.';
 -- +goose StatementEnd
 
 -- sql/blobs_removed.sql
@@ -3010,7 +2984,7 @@ BEGIN
         ) AS referrer
     )
     SELECT count(*), coalesce(sum(unreachable.size), 0),
-           relpack.tid_to_time(max(unreachable.since)) + interval '1 day',
+           greatest(relpack.tid_to_time(max(unreachable.since)), (SELECT unreferred FROM relpack.storage)) + interval '1 day',
            count(*) <= most
     INTO objects, bytes, deletable_after, complete
     FROM (SELECT above.zoid FROM above LIMIT most::bigint + 1) AS met
@@ -3441,7 +3415,7 @@ AS $$
         VALUES (ARRAY['status', 'doubt', 'trigger_identity', 'missing_trigger', 'column_identity', 'graph_identity',
                       'lock_protocol', 'pack_lock_holder', 'path_to_root', 'referrers', 'referents',
                       'tid_to_time', 'time_to_tid', 'tids_ahead', 'verify', 'verify_graph', 'verify_tree',
-                      'broken_blobs', 'stored', 'being_changed', 'unapplied', 'hangs_with'])
+                      'broken_blobs', 'verify_blobs', 'blobs_judge', 'unnamed_large_object', 'lock_storage', 'stored', 'being_changed', 'unapplied', 'hangs_with'])
     ), relation AS (
         SELECT class.oid, class.relname, class.relkind, class.relowner, class.relnamespace::regnamespace::text AS schema,
                CASE
@@ -5792,7 +5766,9 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 DECLARE
-    v_day_ago bigint := relpack.time_to_tid(now() - interval '1 day');
+    v_day_ago bigint := (
+        SELECT CASE WHEN unreferred > now() - interval '1 day' THEN -1 ELSE relpack.time_to_tid(now() - interval '1 day') END
+        FROM relpack.storage);
 BEGIN
     SELECT storage.graph,
            CASE WHEN storage.graph IN ('current', 'doubtful') THEN relpack.doubt() END,
@@ -8236,8 +8212,9 @@ SELECT detached.zoid,
        class.label AS class,
        detached.size,
        relpack.tid_to_time(detached.detached_tid) AS unreachable_since,
-       relpack.tid_to_time(detached.since) + interval '1 day' AS deletable_after
+       greatest(relpack.tid_to_time(detached.since), storage.unreferred) + interval '1 day' AS deletable_after
 FROM relpack.detached
+CROSS JOIN relpack.storage
 JOIN relpack.class ON class.id = detached.class;
 
 COMMENT ON VIEW relpack.unreachable_object IS
@@ -8252,7 +8229,8 @@ COMMENT ON COLUMN relpack.unreachable_object.unreachable_since IS
     'if rows were deleted or restored in the meantime, when that was noticed. '
     'NULL: the first build found it so, nobody knows since when.';
 COMMENT ON COLUMN relpack.unreachable_object.deletable_after IS
-    'From when a pack with the default grace of one day deletes it, if nothing that stays refers to it.';
+    'From when a pack with the default grace of one day deletes it, if nothing that stays refers to it. '
+    'A grace that began when another storage ceased to refer to this one counts.';
 -- +goose StatementEnd
 
 -- sql/writer.sql
@@ -8465,7 +8443,6 @@ DROP FUNCTION relpack."build_drop_doubles";
 DROP FUNCTION relpack."build_begin";
 DROP FUNCTION relpack."broken_blobs";
 DROP FUNCTION relpack."blobs_removed";
-DROP FUNCTION relpack."blobs_orphaned";
 DROP FUNCTION relpack."blobs_not_found";
 DROP FUNCTION relpack."blobs_next";
 DROP FUNCTION relpack."blobs_judge";

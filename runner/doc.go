@@ -72,7 +72,7 @@
 //	commit        one: waits for standbys before files go
 //	migrate       two: one works, the other looks who is in its way; "migrate status" one
 //	status        one, which only reads
-//	blobs         one; with --remove it holds the pack lock
+//	blobs         one, which only reads
 //	why, check    one, which only reads, in one transaction
 //
 // # Locks

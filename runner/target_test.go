@@ -158,7 +158,7 @@ func TestABlobDirectoryThatMayBeACacheIsNamedBeforeThePack(t *testing.T) {
 	dir := t.TempDir()
 	for keys, noted := range map[string]bool{"": true, "shared-blob-dir true\n": false, "shared-blob-dir false\n": false} {
 		target := targetsOf(t, "<relstorage>\nblob-dir "+dir+"\n"+keys+"<postgresql>\n</postgresql>\n</relstorage>\n")[0]
-		notes := strings.Join(target.Notes, "\n")
+		notes := strings.Join(target.Warnings, "\n")
 		if strings.Contains(notes, `"shared-blob-dir true" is missing`) != noted {
 			t.Errorf("%q: %s", keys, notes)
 		}

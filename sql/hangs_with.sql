@@ -33,7 +33,7 @@ BEGIN
         ) AS referrer
     )
     SELECT count(*), coalesce(sum(unreachable.size), 0),
-           relpack.tid_to_time(max(unreachable.since)) + interval '1 day',
+           greatest(relpack.tid_to_time(max(unreachable.since)), (SELECT unreferred FROM relpack.storage)) + interval '1 day',
            count(*) <= most
     INTO objects, bytes, deletable_after, complete
     FROM (SELECT above.zoid FROM above LIMIT most::bigint + 1) AS met

@@ -13,7 +13,9 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 DECLARE
-    v_day_ago bigint := relpack.time_to_tid(now() - interval '1 day');
+    v_day_ago bigint := (
+        SELECT CASE WHEN unreferred > now() - interval '1 day' THEN -1 ELSE relpack.time_to_tid(now() - interval '1 day') END
+        FROM relpack.storage);
 BEGIN
     SELECT storage.graph,
            CASE WHEN storage.graph IN ('current', 'doubtful') THEN relpack.doubt() END,

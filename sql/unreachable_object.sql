@@ -4,8 +4,9 @@ SELECT detached.zoid,
        class.label AS class,
        detached.size,
        relpack.tid_to_time(detached.detached_tid) AS unreachable_since,
-       relpack.tid_to_time(detached.since) + interval '1 day' AS deletable_after
+       greatest(relpack.tid_to_time(detached.since), storage.unreferred) + interval '1 day' AS deletable_after
 FROM relpack.detached
+CROSS JOIN relpack.storage
 JOIN relpack.class ON class.id = detached.class;
 
 COMMENT ON VIEW relpack.unreachable_object IS
@@ -20,4 +21,5 @@ COMMENT ON COLUMN relpack.unreachable_object.unreachable_since IS
     'if rows were deleted or restored in the meantime, when that was noticed. '
     'NULL: the first build found it so, nobody knows since when.';
 COMMENT ON COLUMN relpack.unreachable_object.deletable_after IS
-    'From when a pack with the default grace of one day deletes it, if nothing that stays refers to it.';
+    'From when a pack with the default grace of one day deletes it, if nothing that stays refers to it. '
+    'A grace that began when another storage ceased to refer to this one counts.';

@@ -14,8 +14,7 @@ type blobsCommand struct {
 	place   `embed:""`
 	style   `embed:""`
 	BlobDir string  `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
-	Remove  bool    `help:"Remove the files that no live blob needs."`
-	Days    float64 `short:"d" default:"1" placeholder:"D" help:"Keep files that were superseded, or written, within D days (default 1; fractions are allowed)."`
+	Days    float64 `short:"d" default:"1" placeholder:"D" help:"Take files for needed that were superseded, or came there, within D days (default 1; fractions are allowed)."`
 	Max     int     `default:"10" placeholder:"N" help:"Name so many files of each kind (default 10)."`
 }
 
@@ -33,7 +32,7 @@ func (c *blobsCommand) Run() error {
 	ctx := untilSignal()
 	return reports(c.place, c.style, c.BlobDir, log, func(target target.Target, log *slog.Logger) (*orphans.Report, error) {
 		return orphans.Storage(ctx, target, orphans.Options{
-			Remove: c.Remove, Days: c.Days, Max: c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
+			Days: c.Days, Max: c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
 		}, log)
 	})
 }

@@ -29,7 +29,7 @@ type grammar struct {
 	Verify  verifyCommand  `cmd:"" help:"Check the graph against every stored object; --repair fixes it."`
 	Status  statusCommand  `cmd:"" help:"Show what relpack knows about a storage."`
 	Check   checkCommand   `cmd:"" help:"Find what is broken: missing objects, states that can't be decoded, blobs without content."`
-	Blobs   blobsCommand   `cmd:"" help:"List blob files that no live blob needs; --remove removes them."`
+	Blobs   blobsCommand   `cmd:"" help:"List blob files that no live blob needs."`
 	Why     whyCommand     `cmd:"" help:"Tell why an object is alive, or since when it is garbage."`
 
 	Version kong.VersionFlag `help:"Show the version of relpack and of Go."`
@@ -72,6 +72,9 @@ func usage(err error, first string) string {
 	text := strings.TrimPrefix(err.Error(), "pack: ")
 	if text == "unexpected argument "+first {
 		return "there is no command " + first
+	}
+	if strings.HasPrefix(text, "--accept-missing: expected") {
+		return "--accept-missing takes the id of an object as a number: --accept-missing 6699"
 	}
 	return noNumber.ReplaceAllString(text, "--days takes a number of days, not $1")
 }

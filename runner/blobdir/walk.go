@@ -3,11 +3,11 @@ package blobdir
 import (
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -18,7 +18,7 @@ type Entry struct {
 	Zoid, Tid int64  // of a revision
 	Layout    Layout // in which a revision lies
 	Size      int64
-	Time      time.Time // it was last written
+	Time      time.Time // it was last written, renamed or put here
 }
 
 // An EntryKind says what a file is.
@@ -89,12 +89,12 @@ func visit(l level, parts []string, entry fs.DirEntry, yield func(Entry) error) 
 	if err != nil {
 		return l.named(err)
 	}
-	found := Entry{Kind: Other, Path: filepath.Join(path...), Size: info.Size(), Time: info.ModTime()}
+	found := Entry{Kind: Other, Path: filepath.Join(path...), Size: info.Size(), Time: changed(info)}
 	tid, revision := parseRevision(name)
 	zoid, layout, object := parseObject(parts)
 	switch {
 	case !info.Mode().IsRegular():
-	case len(parts) > 0 && (parts[0] == tmpDir || strings.Contains(name, ".tmp")):
+	case len(parts) > 0 && (parts[0] == tmpDir || (strings.HasSuffix(name, ".tmp") || strings.HasSuffix(name, ".tmp-"))):
 		found.Kind = Temporary
 	case revision && object:
 		found.Kind, found.Zoid, found.Tid, found.Layout = Revision, zoid, tid, layout
@@ -137,34 +137,14 @@ func parseObject(parts []string) (zoid int64, layout Layout, ok bool) {
 	return zoid, layout, true
 }
 
-// RemoveTemporary unlinks a temporary file that was last written before a moment.
-// It tells whether it did.
-func (d *Dir) RemoveTemporary(e Entry, before time.Time) (bool, error) {
-	if e.Kind != Temporary {
-		return false, fmt.Errorf("remove %s: not a temporary file", e.Path)
-	}
-	at := level{d.root, d.path}
-	parts := strings.Split(e.Path, string(filepath.Separator))
-	for _, part := range parts[:len(parts)-1] {
-		below, err := at.open(part)
-		if err != nil {
-			return false, err
+// changed is when a file was last written, or came to where it is: cp -a, rsync and
+// a rename keep the one, but not the other.
+func changed(info fs.FileInfo) time.Time {
+	at := info.ModTime()
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		if put := time.Unix(stat.Ctim.Unix()); put.After(at) {
+			return put
 		}
-		defer func() { _ = below.root.Close() }()
-		at = below
 	}
-	name := parts[len(parts)-1]
-	info, err := at.root.Lstat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
-	case err != nil:
-		return false, at.named(err)
-	case !info.Mode().IsRegular() || !info.ModTime().Before(before):
-		return false, nil
-	}
-	if err := at.root.Remove(name); err != nil {
-		return false, at.named(err)
-	}
-	return true, nil
+	return at
 }

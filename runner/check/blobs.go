@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"relpack/runner/blobdir"
+	packed "relpack/runner/blobs"
 	"relpack/runner/fault"
 	"relpack/runner/look"
 	"relpack/runner/target"
@@ -28,10 +29,11 @@ func (r *Report) openBlobs(t target.Target) (*blobs, error) {
 		r.Blobs.Why = "the blob directory is not known"
 		return nil, nil
 	}
-	dir, err := blobdir.Open(t.BlobDir)
+	opened, err := packed.Open(t.BlobDir)
 	if err != nil {
-		return nil, &fault.Error{Code: fault.ExitFailure, Err: err}
+		return nil, err
 	}
+	dir := opened.Dir
 	r.Blobs.Files = true
 	return &blobs{dir, t.BlobDir}, nil
 }

@@ -45,7 +45,7 @@ func Storage(ctx context.Context, t target.Target, o Options, log *slog.Logger) 
 	}
 	if err == nil && r.off() {
 		r.Outcome = "damage"
-		err = &fault.Error{Code: fault.ExitRefused, Err: fmt.Errorf("damage: %s", r.summary()), Hint: "relpack repairs none of it: see what it prints, or --json"}
+		err = &fault.Error{Code: fault.ExitRefused, Err: fmt.Errorf("damage: %s", r.summary()), Hint: `relpack repairs none of it: "relpack check" without --quiet, or with --json, names the places`}
 	}
 	if r.ExitCode = fault.ExitCode(err); err != nil {
 		r.Error = fault.Message(err)

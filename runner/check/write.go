@@ -60,7 +60,7 @@ func (r *Report) writeLost(line figures.LineWriter) {
 			line("", "    %s", holder)
 		}
 		if rest := l.Holders - int64(len(l.First)); rest > 0 {
-			line("", "    and %s more: relpack why %d", humanize.Comma(rest), l.Zoid)
+			line("", "    and %s more; SELECT * FROM relpack.referrers(%d) has all", humanize.Comma(rest), l.Zoid)
 		}
 	}
 	if text := more(r.LostCount, len(r.Lost)); text != "" {

@@ -25,7 +25,7 @@ func (p *Packer) announceBuild(ctx context.Context) error {
 		return fmt.Errorf("estimate the number of objects: %w", err)
 	}
 	need := uint64(objects) * bytesPerObject
-	text := fmt.Sprintf("first build: about %s objects; needs about %s of disk for the graph, plus about the same for WAL",
+	text := fmt.Sprintf("building the graph: about %s objects; it takes about %s of disk for the graph, plus about the same for WAL",
 		humanize.Comma(objects), humanize.IBytes(need))
 	if free, known := p.freeDisk(ctx); known {
 		text += fmt.Sprintf("; free: %s", humanize.IBytes(free))

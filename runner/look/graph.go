@@ -85,19 +85,8 @@ func (g *Graph) open(ctx context.Context, t target.Target, files fs.FS) error {
 		return err
 	}
 	g.database = d
-	for _, check := range []func() error{
-		func() error { return d.CheckAgrees(t) },
-		d.CheckReadable,
-		func() error {
-			if d.Versioned && !d.MayLook {
-				return d.MayNotLook("may not read the schema relpack")
-			}
-			return d.CheckVersion(ctx, g.conn, files)
-		},
-	} {
-		if err := check(); err != nil {
-			return err
-		}
+	if err := d.MayRead(ctx, g.conn, t, files); err != nil {
+		return err
 	}
 	return g.begin(ctx)
 }

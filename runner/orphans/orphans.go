@@ -2,17 +2,18 @@ package orphans
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"relpack/runner/blobdir"
+	"relpack/runner/blobs"
 	"relpack/runner/fault"
-	"relpack/runner/graph"
 	"relpack/runner/job"
 	"relpack/runner/progress"
 	"relpack/runner/schema"
@@ -22,11 +23,11 @@ import (
 
 // Options say what to do.
 type Options struct {
-	Remove     bool    // what nobody needs
-	Days       float64 // the grace of what is removed; not negative
-	Max        int     // of each kind so many are named
-	Version    string  // relpack's own, for the report
-	Migrations fs.FS   // what the schema must be
+	Days       float64   // superseded or written since then, a file may be needed; not negative
+	Max        int       // of each kind so many are named
+	Now        time.Time // by which files have an age; zero: by this machine's clock
+	Version    string    // relpack's own, for the report
+	Migrations fs.FS     // what the schema must be
 	Progress   progress.Meter
 	Stop       <-chan struct{} // closed: stop between two files
 }
@@ -49,15 +50,16 @@ type look struct {
 	dir     *blobdir.Dir
 	files   map[string]*Kind
 
-	until   int64     // tid: superseded or written later is within the grace
-	day     time.Time // a day ago, by this machine's clock, which wrote no file's time
-	judged  []blobdir.Entry
-	orphans *spool // nil: nothing is to be removed
-	skipped int
+	until  int64     // tid: superseded or written later is within the grace
+	day    time.Time // a day ago, by this machine's clock, which wrote no file's time
+	judged []blobdir.Entry
 }
 
 // Storage looks at one storage. The report is never nil.
 func Storage(ctx context.Context, t target.Target, o Options, log *slog.Logger) (*Report, error) {
+	if o.Now.IsZero() {
+		o.Now = time.Now()
+	}
 	l := &look{Job: job.New(t, log, o.Progress, o.Stop), options: o, report: newReport(t.Name, o), files: map[string]*Kind{}}
 	for i := range l.report.Files {
 		l.files[l.report.Files[i].Kind] = &l.report.Files[i]
@@ -72,91 +74,47 @@ func (l *look) all(ctx context.Context) (err error) {
 	if err := l.Target.Packable(); err != nil {
 		return err
 	}
-	if l.options.Remove && l.Target.BlobDir == "" {
-		return fault.Refuse(`It is named by blob-dir with "shared-blob-dir true", or by --blob-dir`,
-			"nothing can be removed: the blob directory is not known, or is but a cache of blobs in the database")
-	}
-	if l.options.Remove {
-		if err := l.alone(); err != nil {
+	if l.Target.BlobDir != "" {
+		opened, err := blobs.Open(l.Target.BlobDir)
+		if err != nil {
 			return err
 		}
-	}
-	if l.Target.BlobDir != "" {
-		if l.dir, err = blobdir.Open(l.Target.BlobDir); err != nil {
-			return &fault.Error{Code: fault.ExitFailure, Err: err, Hint: "Nothing was changed"}
-		}
+		l.dir = opened.Dir
 		defer func() { _ = l.dir.Close() }()
 		l.report.Directory, l.report.Layout = l.Target.BlobDir, string(l.dir.Layout())
 	}
-	if l.options.Remove {
-		return l.remove(ctx)
+	switch {
+	case l.Target.BlobsInDatabase:
+		l.report.None = "none: blobs are in the database"
+	case l.Target.BlobDir == "":
+		l.report.None = `none is named: blob-dir with "shared-blob-dir true", or --blob-dir`
 	}
 	if l.conn, err = l.Session(ctx, "blobs"); err != nil {
 		return err
 	}
 	defer session.Close(l.conn)
-	if err := schema.CheckInstalled(ctx, l.conn, l.Target, l.options.Migrations); err != nil {
+	d, err := schema.LookAt(ctx, l.conn)
+	if err != nil {
 		return err
 	}
+	if err := d.MayRead(ctx, l.conn, l.Target, l.options.Migrations); err != nil {
+		return err
+	}
+	err = l.lookOnly(ctx)
+	var server *pgconn.PgError
+	if errors.As(err, &server) && server.Code == "42501" { // insufficient_privilege
+		return d.MayNotLook("got " + server.Message)
+	}
+	return err
+}
+
+// lookOnly lists for a role that may only look.
+func (l *look) lookOnly(ctx context.Context) error {
 	if err := l.conn.QueryRow(ctx, "SELECT relpack.time_to_tid(now() - make_interval(secs => $1::float8 * 86400))", l.options.Days).
 		Scan(&l.until); err != nil {
 		return fmt.Errorf("determine the grace: %w", err)
 	}
 	return l.list(ctx)
-}
-
-// alone refuses a directory that another storage of the file uses as well: both have
-// blobs of the same oids.
-func (l *look) alone() error {
-	mine, err := os.Stat(l.Target.BlobDir)
-	if err != nil || l.Target.File == nil {
-		return nil // to open it fails, or there is no other
-	}
-	for _, other := range l.Target.File.Targets {
-		if theirs, err := os.Stat(other.BlobDir); other.Name != l.Target.Name && err == nil && os.SameFile(mine, theirs) {
-			return fault.Refuse("Give each storage a blob-dir of its own; a copy will do",
-				"nothing can be removed: %s uses the blob directory %s, too", other.Name, l.Target.BlobDir)
-		}
-	}
-	return nil
-}
-
-// remove lists with the pack lock held, and removes what nobody needs.
-func (l *look) remove(ctx context.Context) error {
-	p, release, err := graph.Open(ctx, l.Job, &graph.Seen{}, "blobs", l.options.Migrations)
-	if err != nil {
-		return err
-	}
-	defer release(ctx)
-	l.conn = p.Conn
-	if err := l.prove(ctx, p); err != nil {
-		return err
-	}
-	// What is referred to is known then, where a row has vanished.
-	if err := l.Phase("reach", func() error { return p.Reach(ctx) }); err != nil {
-		return err
-	}
-	if err := p.CatchUp(ctx); err != nil {
-		return err
-	}
-	if _, err := l.conn.Exec(ctx, "SELECT relpack.require_settled()"); err != nil {
-		return err
-	}
-	if l.orphans, err = newSpool(); err != nil {
-		return err
-	}
-	defer l.orphans.close()
-	packTime, err := p.PackTime(ctx, l.options.Days)
-	if err != nil {
-		return err
-	}
-	if err := l.conn.QueryRow(ctx, "SELECT relpack.grace_cap($1)", packTime).Scan(&l.until); err != nil {
-		return fmt.Errorf("look for open transactions: %w", err)
-	}
-	if err := l.list(ctx); err != nil {
-		return err
-	}
-	return l.removeOrphans(ctx, p)
 }
 
 // list reads the directory, and what the database has besides.
@@ -168,14 +126,30 @@ func (l *look) list(ctx context.Context) error {
 		if err := l.Phase("blobs", func() error { return l.findMissing(ctx) }); err != nil {
 			return err
 		}
+		l.doubt()
 	}
 	return l.Phase("large objects", func() error { return l.listLargeObjects(ctx) })
+}
+
+// doubt says why what looks like an orphan may be needed.
+func (l *look) doubt() {
+	r := l.report
+	switch {
+	case l.files["foreign"].Files.Files > 0:
+		r.Doubt = "another storage uses this directory: it has files of objects that are no blobs here"
+	case l.files["newer"].Files.Files+l.files["above"].Files.Files > 0:
+		r.Doubt = "there are files later than what is stored: an older backup was restored, this is a copy, or another storage uses the directory"
+	case r.Missing > 0 && r.Found == 0:
+		r.Doubt = "it holds the file of no live blob: is it the right directory, and mounted?"
+	case r.Found == 0:
+		r.Doubt = "no file of a live blob shows that the directory is this storage's"
+	}
 }
 
 func (l *look) listFiles(ctx context.Context) error {
 	l.Progress.Phase("list blob files", "files", 0)
 	defer l.Progress.End()
-	l.day = time.Now().Add(-temporaryFor)
+	l.day = l.options.Now.Add(-temporaryFor)
 	err := l.dir.Walk(func(e blobdir.Entry) error {
 		if l.Stopped() {
 			return fault.Interrupted
@@ -193,7 +167,6 @@ func (l *look) listFiles(ctx context.Context) error {
 				return nil
 			}
 			l.found("temporary", e)
-			return l.orphan(e)
 		default:
 			if l.judged = append(l.judged, e); len(l.judged) == judgedAtOnce {
 				return l.judge(ctx)
@@ -256,33 +229,41 @@ func (l *look) classify(e blobdir.Entry, v verdict) error {
 	case v.Since > l.until || !e.Time.Before(l.graceBegan()):
 		l.found("young", e)
 	default:
-		l.found(v.Verdict, e)
-		return l.orphan(e)
+		return l.orphan(e, v)
 	}
 	return nil
 }
 
-// graceBegan is since when a file is within the grace, by the clock that wrote it,
-// which may not be ours.
+// orphan is a file that nobody needs, unless it is the last one of its blob.
+func (l *look) orphan(e blobdir.Entry, v verdict) error {
+	if v.Verdict == "superseded" {
+		layout, err := l.dir.Find(v.Zoid, v.Since)
+		if err != nil && !errors.Is(err, blobdir.ErrLink) {
+			return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", err)}
+		}
+		if layout == "" {
+			l.found("last_copy", e)
+			return nil
+		}
+	}
+	l.found(v.Verdict, e)
+	return nil
+}
+
+// graceBegan is since when a file is within the grace.
 func (l *look) graceBegan() time.Time {
-	return time.Now().Add(-time.Duration(l.options.Days * float64(24*time.Hour)))
+	return l.options.Now.Add(-time.Duration(l.options.Days * float64(24*time.Hour)))
 }
 
 func (l *look) found(kind string, e blobdir.Entry) {
 	k := l.files[kind]
 	k.add(e.Size)
+	if k.Orphan {
+		l.report.Orphans.add(e.Size)
+	}
 	if len(k.First) < l.options.Max && kind != "stored" {
 		k.First = append(k.First, e.Path)
 	}
-}
-
-// orphan notes a file that nobody needs.
-func (l *look) orphan(e blobdir.Entry) error {
-	l.report.Orphans.add(e.Size)
-	if l.orphans == nil {
-		return nil
-	}
-	return l.orphans.add(e)
 }
 
 // findMissing looks for the file of each live blob, as far as it is known which
@@ -304,10 +285,15 @@ func (l *look) findMissing(ctx context.Context) error {
 		}
 		for i, zoid := range zoids {
 			layout, err := l.dir.Find(zoid, tids[i])
+			if errors.Is(err, blobdir.ErrLink) { // the application follows it
+				l.report.Found++
+				continue
+			}
 			if err != nil {
 				return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", err)}
 			}
 			if layout != "" {
+				l.report.Found++
 				continue
 			}
 			if l.report.Missing++; len(l.report.FirstMissing) < named {

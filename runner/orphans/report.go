@@ -3,35 +3,35 @@ package orphans
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"relpack/runner/fault"
 	"relpack/runner/figures"
 )
 
-// A Report says what lies in a blob directory, and what was removed. Sizes are in
-// bytes.
+// A Report says what lies in a blob directory. Sizes are in bytes.
 type Report struct {
 	Storage   string    `json:"storage"`
-	Outcome   string    `json:"outcome"` // listed, removed, or as that of a pack
+	Outcome   string    `json:"outcome"` // listed, or as that of a pack
 	Error     string    `json:"error,omitempty"`
 	ExitCode  int       `json:"exit_code"`
 	Version   string    `json:"version"`
 	Started   time.Time `json:"started"`
 	Seconds   float64   `json:"seconds"`
 	Days      float64   `json:"days"`
-	Remove    bool      `json:"remove"`
 	Directory string    `json:"directory,omitempty"`
 	Layout    string    `json:"layout,omitempty"`
+	None      string    `json:"none,omitempty"` // why there is no directory
 
 	Files []Kind `json:"files"` // in the blob directory, by kind
-	// Orphans are those that --remove removes.
+	// Orphans are those that nobody needs, if the directory is this storage's alone.
 	Orphans Files `json:"orphans"`
-	Removed Files `json:"removed"`
-	// Skipped are files that could not be removed, and why; at most 10.
-	Skipped []string `json:"skipped"`
+	// Doubt is why Orphans are not to be removed: "" is no reason.
+	Doubt string `json:"doubt,omitempty"`
 	// Missing are live blobs without a file; -1: not looked for.
 	Missing      int64   `json:"missing"`
+	Found        int64   `json:"found"`
 	FirstMissing []int64 `json:"first_missing"` // zoids, at most 10
 
 	LargeObjects LargeObjects `json:"large_objects"`
@@ -60,7 +60,7 @@ func (f Files) String() string {
 type Kind struct {
 	Kind    string `json:"kind"`
 	Meaning string `json:"meaning"`
-	Orphan  bool   `json:"orphan"` // --remove removes them
+	Orphan  bool   `json:"orphan"` // nobody needs them
 	Files
 	First []string `json:"first"` // paths below the blob directory
 }
@@ -78,19 +78,22 @@ var kinds = []Kind{
 	{Kind: "superseded", Meaning: "superseded revisions", Orphan: true},
 	{Kind: "gone", Meaning: "of objects that are gone", Orphan: true},
 	{Kind: "temporary", Meaning: "temporary, older than a day", Orphan: true},
-	{Kind: "young", Meaning: "superseded or gone, within the grace"},
+	{Kind: "young", Meaning: "superseded or gone, within the grace or open to a transaction"},
 	{Kind: "fresh", Meaning: "temporary, of the last day"},
+	{Kind: "unjudged", Meaning: "not stored, or just written: a pack has to look first"},
+	{Kind: "last_copy", Meaning: "superseded, but the stored revision has no file"},
 	{Kind: "listed", Meaning: "the next pack removes them"},
 	{Kind: "missing", Meaning: "of rows that vanished, kept"},
 	{Kind: "other_layout", Meaning: "stored revisions, in the other layout"},
-	{Kind: "newer", Meaning: "later than the stored revision, left alone"},
-	{Kind: "above", Meaning: "later than all that is stored, left alone"},
-	{Kind: "other", Meaning: "not understood, left alone"},
+	{Kind: "newer", Meaning: "later than the stored revision"},
+	{Kind: "above", Meaning: "later than all that is stored"},
+	{Kind: "foreign", Meaning: "of objects that are no blobs here"},
+	{Kind: "other", Meaning: "not understood"},
 }
 
 func newReport(name string, o Options) *Report {
-	r := &Report{Storage: name, Version: o.Version, Started: time.Now(), Days: o.Days, Remove: o.Remove,
-		Files: make([]Kind, len(kinds)), Skipped: []string{}, Missing: -1, FirstMissing: []int64{},
+	r := &Report{Storage: name, Version: o.Version, Started: time.Now(), Days: o.Days,
+		Files: make([]Kind, len(kinds)), Missing: -1, FirstMissing: []int64{},
 		LargeObjects: LargeObjects{First: []uint32{}}, Phases: []figures.Phase{}}
 	copy(r.Files, kinds)
 	for i := range r.Files {
@@ -101,11 +104,7 @@ func newReport(name string, o Options) *Report {
 
 func (r *Report) finish(err error) {
 	r.Seconds, r.PeakMemory = time.Since(r.Started).Seconds(), figures.PeakMemory()
-	well := "listed"
-	if r.Remove {
-		well = "removed"
-	}
-	r.ExitCode, r.Outcome = fault.ExitCode(err), fault.Outcome(err, well)
+	r.ExitCode, r.Outcome = fault.ExitCode(err), fault.Outcome(err, "listed")
 	if err != nil {
 		r.Error = fault.Message(err)
 	}
@@ -121,7 +120,7 @@ func (r *Report) Write(w io.Writer) error {
 	if r.Directory != "" {
 		s.Line("blob directory", "%s (%s)", r.Directory, r.Layout)
 	} else {
-		s.Line("blob directory", "none: blobs are in the database, or it is not named")
+		s.Line("blob directory", "%s", r.None)
 	}
 	shown := 0
 	for _, k := range r.Files {
@@ -131,7 +130,7 @@ func (r *Report) Write(w io.Writer) error {
 		s.Line(figures.Once("files", shown), "%s: %s", k.Meaning, k.Files)
 		shown++
 		for _, path := range k.First {
-			s.Line("", "    %s", path)
+			s.Line("", "    %s", printable(path))
 		}
 	}
 	if r.Missing > 0 {
@@ -144,16 +143,23 @@ func (r *Report) Write(w io.Writer) error {
 		}
 		s.Line("large objects", "%s that no row of blob_chunk names, %s", figures.Plural(n, "large object"), size)
 	}
-	if r.Directory != "" {
-		if r.Remove {
-			s.Line("removed", "%s", r.Removed)
-		} else {
-			s.Line("nobody needs", "%s", r.Orphans)
-		}
-	}
-	for i, skipped := range r.Skipped {
-		s.Line(figures.Once("not removed", i), "%s", skipped)
+	switch {
+	case r.Directory == "":
+	case r.Doubt != "":
+		s.Line("in doubt", "%s", r.Doubt)
+	default:
+		s.Line("nobody needs", "%s", r.Orphans)
 	}
 	s.Spent(r.Seconds, r.Phases, r.PeakMemory)
 	return s.Flush()
+}
+
+// printable quotes a name that would do something to a terminal.
+func printable(path string) string {
+	for _, r := range path {
+		if !strconv.IsPrint(r) {
+			return strconv.Quote(path)
+		}
+	}
+	return path
 }

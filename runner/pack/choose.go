@@ -64,6 +64,9 @@ func (p *pack) choose(ctx context.Context) error {
 			return fmt.Errorf("choose what to delete: %w", err)
 		}
 	}
+	if err := p.sayBegun(ctx); err != nil {
+		return err
+	}
 	if err := p.readGraceBegan(ctx); err != nil {
 		return err
 	}
@@ -105,6 +108,20 @@ func (p *pack) choose(ctx context.Context) error {
 }
 
 const fewUnreachable = 50_000
+
+// sayBegun tells of a deletion that was interrupted: what was chosen hangs together,
+// and a part of it is gone.
+func (p *pack) sayBegun(ctx context.Context) error {
+	var left int64
+	if err := p.Conn.QueryRow(ctx, "SELECT CASE WHEN begun_until > 0 THEN (SELECT count(*) FROM relpack.doomed) ELSE 0 END FROM relpack.storage").
+		Scan(&left); err != nil {
+		return fmt.Errorf("read relpack.storage: %w", err)
+	}
+	if left > 0 {
+		p.Log.Warn(fmt.Sprintf("a deletion was interrupted: %s chosen by it go first, whatever --days is now", figures.Plural(left, "object")))
+	}
+	return nil
+}
 
 // sayBlocked tells what would keep relpack from deleting, where there is nothing to
 // delete that it could refuse.

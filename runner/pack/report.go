@@ -143,7 +143,7 @@ func (r *Report) Notes() []string {
 		note("%s", skipped)
 	}
 	if r.BlobFiles.Others > 0 {
-		note("%s of other revisions stay%s beside those removed: overwritten revisions, or another storage's that shares the blob directory (%s).",
+		note("%s of other revisions stay%s beside those removed: overwritten revisions, which \"relpack blobs\" lists, or another storage's that shares the blob directory (%s).",
 			figures.Plural(r.BlobFiles.Others, "file"), figures.VerbEnding(r.BlobFiles.Others), strings.Join(r.BlobFiles.OtherFiles, ", "))
 	}
 	notes = append(notes, r.Warnings...)

@@ -2,10 +2,12 @@ package pack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"relpack/runner/fault"
+	"relpack/runner/figures"
 	"relpack/runner/graph"
 	"relpack/runner/target"
 )
@@ -73,7 +75,7 @@ func (p *pack) sweep(ctx context.Context) error {
 	}
 	for stale, decode := 0, false; ; {
 		if p.Stopped() {
-			return fault.Interrupted
+			return p.interrupted()
 		}
 		b, err := p.sweepOne(ctx, speed, decode)
 		if err != nil {
@@ -106,6 +108,17 @@ func (p *pack) sweep(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// interrupted says what becomes of the rest.
+func (p *pack) interrupted() error {
+	left := p.report.Chosen.Objects - p.report.Deleted.Objects
+	if p.report.Deleted.Objects == 0 || left <= 0 {
+		return fault.Interrupted
+	}
+	return &fault.Error{Code: fault.ExitInterrupted, Err: errors.New("interrupted"),
+		Hint: fmt.Sprintf("Finished work is kept. The next pack deletes the other %s that this one chose, whatever its --days",
+			figures.Plural(left, "object"))}
 }
 
 // sweepOne deletes one batch once nobody is in the way. It is stale, too, if

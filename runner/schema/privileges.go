@@ -40,6 +40,21 @@ func CheckInstalled(ctx context.Context, conn *pgx.Conn, t target.Target, files 
 	return d.CheckVersion(ctx, conn, files)
 }
 
+// MayRead refuses a storage, or a role, of which a command that only looks can't
+// tell anything.
+func (d *Database) MayRead(ctx context.Context, conn session.Querier, t target.Target, files fs.FS) error {
+	if err := d.CheckAgrees(t); err != nil {
+		return err
+	}
+	if err := d.CheckReadable(); err != nil {
+		return err
+	}
+	if d.Versioned && !d.MayLook {
+		return d.MayNotLook("may not read the schema relpack")
+	}
+	return d.CheckVersion(ctx, conn, files)
+}
+
 // CheckMayPack refuses roles that would fail in the middle of a pack. relpack
 // has to be installed.
 func CheckMayPack(ctx context.Context, conn *pgx.Conn) error {

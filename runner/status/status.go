@@ -56,6 +56,7 @@ type Graph struct {
 	References      int64                  `json:"references"`
 	Unreachable     *figures.Count         `json:"unreachable"`  // nil while nobody knows
 	WithinGrace     *figures.Count         `json:"within_grace"` // of them, by the default of one day
+	Begun           bool                   `json:"begun"`        // a deletion was interrupted; the doomed go whatever --days
 	Doomed          int64                  `json:"doomed"`
 	BlobRemovals    int64                  `json:"blob_removals"`
 	ProblemCount    int64                  `json:"problem_count"`
@@ -225,6 +226,7 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*Graph, error) {
 		SELECT graph, doubt, applied_tid, applied_until, objects, inrefs,
 		       unreachable, unreachable_bytes, within_grace, within_grace_bytes,
 		       doomed, blob_removals, problems, blocking_problems, bytes, verified_since,
+		       (SELECT begun_until > 0 FROM relpack.storage),
 		       (SELECT relpack.tid_to_time(max(tid)) FROM relpack.stored()), coalesce(relpack.tids_ahead(), ''),
 		       CASE
 		       WHEN EXISTS (SELECT FROM relpack.missing_trigger()) THEN
@@ -237,7 +239,7 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*Graph, error) {
 		FROM relpack.status()`).
 		Scan(&g.State, &g.Doubt, &g.AppliedTid, &g.AppliedUntil, &g.Objects, &g.References,
 			&unreachable, &unreachableBytes, &grace, &graceBytes,
-			&g.Doomed, &g.BlobRemovals, &g.ProblemCount, &g.BlockingCount, &g.Bytes, &g.VerifiedSince, &g.LastTransaction, &g.Ahead, &g.Refusal); err != nil {
+			&g.Doomed, &g.BlobRemovals, &g.ProblemCount, &g.BlockingCount, &g.Bytes, &g.VerifiedSince, &g.Begun, &g.LastTransaction, &g.Ahead, &g.Refusal); err != nil {
 		return nil, err
 	}
 	if unreachable != nil {

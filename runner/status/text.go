@@ -61,7 +61,11 @@ func (g *Graph) write(line figures.LineWriter, now time.Time) {
 	line("relpack's tables", "%s", figures.Size(g.Bytes))
 	g.writeUnreachable(line)
 	if g.Doomed > 0 {
-		line("chosen", "%s objects for deletion, by the last pack or dry run", humanize.Comma(g.Doomed))
+		by := "by the last pack or dry run"
+		if g.Begun {
+			by = "by a pack that was interrupted: the next one deletes them, whatever its --days"
+		}
+		line("chosen", "%s objects for deletion, %s", humanize.Comma(g.Doomed), by)
 	}
 	if g.BlobRemovals > 0 {
 		line("blob files", "those of %s wait to be removed", figures.Plural(g.BlobRemovals, "blob"))

@@ -18,7 +18,7 @@ var harmless = map[string]bool{
 // unharmless say of sections that are known what speaks against a pack.
 var unharmless = map[string]struct{ reason, hint string }{
 	"demostorage": {"one of the two storages in it may refer to objects that look like garbage in the other",
-		"Pack the database without <demostorage>, when nobody uses it with"},
+		"Pack the database from a file without <demostorage>, while no client has one around it"},
 	"encryptingstorage": {"its states are encrypted, so that relpack can't see what they refer to", "Use zodbpack"},
 	"relstorage":        {"a database has one storage", "Give each a <zodb> of its own"},
 }

@@ -142,8 +142,6 @@ func fromConfig(s zconfig.Storage) Target {
 			t.Notes = append(t.Notes, fmt.Sprintf("%s: %s %s", at(key), key, text))
 		}
 	}
-	note(s.BlobDir != "" && !s.SharedBlobDir && s.LineOf("shared-blob-dir") == 0, "blob-dir",
-		`is not used: "shared-blob-dir true" is missing, without which it may be a cache; files of deleted blobs stay`)
 	note(s.PackSkipPrepack, "pack-skip-prepack", "is ignored: relpack has no prepack state: it always brings the graph up to date")
 	note(s.ReplicaConf != "", "replica-conf", "is ignored: relpack works on the primary that the dsn names")
 	note(s.ROReplicaConf != "", "ro-replica-conf", "is ignored: relpack works on the primary that the dsn names")
@@ -155,6 +153,12 @@ func fromConfig(s zconfig.Storage) Target {
 	}
 	var wrapped error
 	t.Warnings, wrapped = judgeSurroundings(s)
+	switch {
+	case s.BlobDir != "" && !s.SharedBlobDir && s.LineOf("shared-blob-dir") == 0:
+		t.Warnings = append(t.Warnings, at("blob-dir")+`: blob-dir is not used: "shared-blob-dir true" is missing, without which it may be a cache. Files of deleted blobs stay.`)
+	case s.SharedBlobDir && s.BlobDir == "":
+		t.Warnings = append(t.Warnings, at("shared-blob-dir")+": blob-dir is missing. Files of deleted blobs stay.")
+	}
 	switch {
 	case s.Adapter != "postgresql":
 		what := "has no database"
