@@ -38,7 +38,7 @@ const tmpDir = "tmp"
 const atOnce = 512
 
 // Walk calls yield with every file, whatever its layout. The directories come in no
-// order. A file that vanishes meanwhile is passed over.
+// order. A file that vanishes in between is passed over.
 func (d *Dir) Walk(yield func(Entry) error) error {
 	return walk(level{d.root, d.path}, nil, yield)
 }

@@ -9,7 +9,7 @@
 //
 // The graph describes the storage as of the last pack. What was written since is
 // read and decoded when the Graph opens (fresh.go), so that answers hold for the
-// moment at which it opened: an object that was attached again meanwhile is alive.
+// moment at which it opened: an object that was attached again since is alive.
 // Where that is not possible (too much was written, the graph may not match the
 // storage) [Graph.Uncertain] says why, and nothing is called unreachable.
 //

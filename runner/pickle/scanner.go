@@ -12,7 +12,7 @@ type Scanner struct {
 	// class is what the first pickle leaves on the stack.
 	class value
 
-	// The pickle machine. The stack begins anew with the second pickle, the
+	// The pickle machine. The stack is empty again at the second pickle, the
 	// memo and the nodes don't.
 	stack []value
 	fence int   // the items of the stack above the topmost mark begin here

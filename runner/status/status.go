@@ -46,7 +46,7 @@ type Graph struct {
 	inventory.KnownOfOthers
 
 	State           string                 `json:"state"`             // relpack.storage.graph
-	Doubt           *string                `json:"doubt"`             // why it is not believed
+	Doubt           *string                `json:"doubt"`             // why it is not trusted
 	Refusal         string                 `json:"refusal,omitempty"` // why each pack is refused until somebody acts
 	AppliedTid      *int64                 `json:"applied_tid"`
 	AppliedUntil    *time.Time             `json:"applied_until"`
