@@ -13,7 +13,7 @@ type Scanner struct {
 	class value
 
 	// The pickle machine. The stack is empty again at the second pickle, the
-	// memo and the nodes don't.
+	// memo and the nodes are not.
 	stack []value
 	fence int   // the items of the stack above the topmost mark begin here
 	marks []int // the fences below
