@@ -929,7 +929,7 @@ BEGIN
            coalesce(stored.tid, file.tid)
     FROM unnest(zoids, tids) AS file (zoid, tid)
     LEFT JOIN LATERAL (
-        SELECT row.tid FROM relpack.stored() AS row WHERE row.zoid = file.zoid OFFSET 0
+        SELECT latest.tid FROM relpack.stored() AS latest WHERE latest.zoid = file.zoid OFFSET 0
     ) AS stored ON true
     LEFT JOIN LATERAL (
         SELECT node.class FROM relpack.object AS node WHERE node.zoid = file.zoid OFFSET 0
