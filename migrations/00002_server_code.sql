@@ -1251,7 +1251,8 @@ COMMENT ON FUNCTION relpack.build_enter() IS
 
 -- sql/build_finish.sql
 -- +goose StatementBegin
--- For relpack.build_step() alone, with its rights and lock_timeout.
+-- For relpack.build_step() alone, with its rights and lock_timeout. Out of turn it
+-- would call a graph current that nobody has compared.
 CREATE OR REPLACE FUNCTION relpack.build_finish()
 RETURNS void
 LANGUAGE plpgsql
@@ -1259,6 +1260,10 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM relpack.require_pack_lock();
+    IF NOT EXISTS (SELECT FROM relpack.storage WHERE graph = 'finishing') THEN
+        RAISE EXCEPTION 'no first build is at its end' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
     IF to_regclass('relpack.object_inref_pkey') IS NULL THEN
         LOCK TABLE relpack.object_inref IN SHARE MODE;
         PERFORM set_config('lock_timeout', '500ms', true);
@@ -1287,7 +1292,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.build_finish() IS
-    'Step of relpack.build_step(): attaches one primary key a call, and then the graph is built.';
+    'Step of relpack.build_step(): attaches one primary key a call, and then the graph is built. '
+    'Raises RP002 in any other state of the graph.';
 -- +goose StatementEnd
 
 -- sql/build_index_inref.sql
@@ -1739,6 +1745,13 @@ BEGIN
     SELECT count(*) > 0, coalesce(bool_or(kind = 'truncated'), false)
     INTO reported, truncated
     FROM taken;
+    IF reported THEN
+        -- What no tid dates (rows deleted in psql, an older load) may have
+        -- happened just now, long after the last commit.
+        UPDATE relpack.storage
+        SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp())),
+            graph = CASE WHEN truncated THEN 'doubtful' ELSE graph END;
+    END IF;
 END;
 $$;
 
@@ -1779,13 +1792,11 @@ BEGIN
 
     v_abandoned := EXISTS (SELECT FROM relpack.pending);
     SELECT events.reported, events.truncated INTO v_reported, v_truncated FROM relpack.capture_events() AS events;
-    IF v_reported OR v_storage.graph = 'doubtful' THEN
-        -- What no tid dates (rows deleted in psql, an older load) may have
-        -- happened just now, long after the last commit.
+    IF v_storage.graph = 'doubtful' THEN -- as capture_events() does for what was reported
         UPDATE relpack.storage
-        SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp()))
-        RETURNING detach_tid INTO v_storage.detach_tid;
+        SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp()));
     END IF;
+    SELECT storage.detach_tid INTO STRICT v_storage.detach_tid FROM relpack.storage;
     IF v_abandoned THEN
         -- A run was abandoned when it had applied a part of its changes. What it
         -- found cut off may have hung on what it did not come to, and may have
@@ -2303,6 +2314,7 @@ BEGIN
     END IF;
 
     IF v_begun <> 0 OR EXISTS (SELECT FROM relpack.detached WHERE detached.since <= v_tid) THEN
+        PERFORM set_config('relpack.dooming', pg_current_xact_id()::text, true);
         PERFORM relpack.doom_choose(v_tid, v_begun <> 0);
     END IF;
     SELECT count(*) INTO v_count FROM relpack.doomed;
@@ -2350,7 +2362,8 @@ COMMENT ON FUNCTION relpack.doom_analyze() IS
 
 -- sql/doom_choose.sql
 -- +goose StatementBegin
--- Called with the settings of relpack.doom().
+-- For relpack.doom() alone, with its settings: what is chosen here while a deletion
+-- has begun is not asked for its age again.
 CREATE OR REPLACE FUNCTION relpack.doom_choose(pack_tid bigint, begun boolean)
 RETURNS void
 LANGUAGE plpgsql
@@ -2358,6 +2371,10 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM relpack.require_pack_lock();
+    IF current_setting('relpack.dooming', true) IS DISTINCT FROM pg_current_xact_id()::text THEN
+        RAISE EXCEPTION 'relpack.doom_choose() is a step of relpack.doom()' USING ERRCODE = 'RP002', HINT = 'Call relpack.doom().';
+    END IF;
     PERFORM relpack.scratch_clear('relpack.spared');
     PERFORM relpack.spare_young(pack_tid);
     IF NOT begun THEN

@@ -1,4 +1,5 @@
--- For relpack.build_step() alone, with its rights and lock_timeout.
+-- For relpack.build_step() alone, with its rights and lock_timeout. Out of turn it
+-- would call a graph current that nobody has compared.
 CREATE OR REPLACE FUNCTION relpack.build_finish()
 RETURNS void
 LANGUAGE plpgsql
@@ -6,6 +7,10 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM relpack.require_pack_lock();
+    IF NOT EXISTS (SELECT FROM relpack.storage WHERE graph = 'finishing') THEN
+        RAISE EXCEPTION 'no first build is at its end' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
     IF to_regclass('relpack.object_inref_pkey') IS NULL THEN
         LOCK TABLE relpack.object_inref IN SHARE MODE;
         PERFORM set_config('lock_timeout', '500ms', true);
@@ -34,4 +39,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.build_finish() IS
-    'Step of relpack.build_step(): attaches one primary key a call, and then the graph is built.';
+    'Step of relpack.build_step(): attaches one primary key a call, and then the graph is built. '
+    'Raises RP002 in any other state of the graph.';

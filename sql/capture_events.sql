@@ -15,6 +15,13 @@ BEGIN
     SELECT count(*) > 0, coalesce(bool_or(kind = 'truncated'), false)
     INTO reported, truncated
     FROM taken;
+    IF reported THEN
+        -- What no tid dates (rows deleted in psql, an older load) may have
+        -- happened just now, long after the last commit.
+        UPDATE relpack.storage
+        SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp())),
+            graph = CASE WHEN truncated THEN 'doubtful' ELSE graph END;
+    END IF;
 END;
 $$;
 

@@ -28,13 +28,11 @@ BEGIN
 
     v_abandoned := EXISTS (SELECT FROM relpack.pending);
     SELECT events.reported, events.truncated INTO v_reported, v_truncated FROM relpack.capture_events() AS events;
-    IF v_reported OR v_storage.graph = 'doubtful' THEN
-        -- What no tid dates (rows deleted in psql, an older load) may have
-        -- happened just now, long after the last commit.
+    IF v_storage.graph = 'doubtful' THEN -- as capture_events() does for what was reported
         UPDATE relpack.storage
-        SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp()))
-        RETURNING detach_tid INTO v_storage.detach_tid;
+        SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp()));
     END IF;
+    SELECT storage.detach_tid INTO STRICT v_storage.detach_tid FROM relpack.storage;
     IF v_abandoned THEN
         -- A run was abandoned when it had applied a part of its changes. What it
         -- found cut off may have hung on what it did not come to, and may have

@@ -46,6 +46,7 @@ BEGIN
     END IF;
 
     IF v_begun <> 0 OR EXISTS (SELECT FROM relpack.detached WHERE detached.since <= v_tid) THEN
+        PERFORM set_config('relpack.dooming', pg_current_xact_id()::text, true);
         PERFORM relpack.doom_choose(v_tid, v_begun <> 0);
     END IF;
     SELECT count(*) INTO v_count FROM relpack.doomed;

@@ -1,4 +1,5 @@
--- Called with the settings of relpack.doom().
+-- For relpack.doom() alone, with its settings: what is chosen here while a deletion
+-- has begun is not asked for its age again.
 CREATE OR REPLACE FUNCTION relpack.doom_choose(pack_tid bigint, begun boolean)
 RETURNS void
 LANGUAGE plpgsql
@@ -6,6 +7,10 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM relpack.require_pack_lock();
+    IF current_setting('relpack.dooming', true) IS DISTINCT FROM pg_current_xact_id()::text THEN
+        RAISE EXCEPTION 'relpack.doom_choose() is a step of relpack.doom()' USING ERRCODE = 'RP002', HINT = 'Call relpack.doom().';
+    END IF;
     PERFORM relpack.scratch_clear('relpack.spared');
     PERFORM relpack.spare_young(pack_tid);
     IF NOT begun THEN

@@ -20,8 +20,9 @@ const modelLimits = "SELECT 1000, 100000, 50000,\n           64, 1000000, 16, 10
 // from tables: to replace functions for every history would make all sessions
 // forget their plans.
 var modelReplaced = map[string][]string{
-	"capture_list": {"clock_timestamp()", "(SELECT moment FROM public.model_clock)"},
-	"reach_step":   {"clock_timestamp()", "(SELECT moment FROM public.model_clock)"},
+	"capture_events": {"clock_timestamp()", "(SELECT moment FROM public.model_clock)"},
+	"capture_list":   {"clock_timestamp()", "(SELECT moment FROM public.model_clock)"},
+	"reach_step":     {"clock_timestamp()", "(SELECT moment FROM public.model_clock)"},
 	"walk_limits": {"LANGUAGE sql", "LANGUAGE plpgsql", modelLimits, `
 		BEGIN
 			SELECT drawn.narrow, drawn.walk, drawn.together,
