@@ -33,7 +33,9 @@ BEGIN
         ) AS referrer
     )
     SELECT count(*), coalesce(sum(unreachable.size), 0),
-           greatest(relpack.tid_to_time(max(unreachable.since)), (SELECT unreferred FROM relpack.storage)) + interval '1 day',
+           CASE WHEN count(*) > 0 THEN
+               greatest(relpack.tid_to_time(max(unreachable.since)), (SELECT unreferred FROM relpack.storage)) + interval '1 day'
+           END,
            count(*) <= most
     INTO objects, bytes, deletable_after, complete
     FROM (SELECT above.zoid FROM above LIMIT most::bigint + 1) AS met
