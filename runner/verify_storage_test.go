@@ -123,7 +123,7 @@ func TestALiveObjectWithoutAStateIsNamed(t *testing.T) {
 				t.Errorf("garbage is named:\n%s", notes)
 			}
 			verified, err := verify.Run(t.Context(), target, verifyOptions(true), testLog(t))
-			expectError(t, err, fault.ExitRefused, "without a state", "zoid 1 2", "relpack.referrers")
+			expectError(t, err, fault.ExitRefused, "without a state", "zoid 1 2", "relpack check")
 			if got := kinds(verified.Findings); strings.Join(got, " ") != "empty" {
 				t.Errorf("findings %q", got)
 			}
