@@ -7757,7 +7757,6 @@ AS $$
 DECLARE
     v_from integer;
     v_base integer;
-    i integer;
     j integer;
     k integer;
 BEGIN
