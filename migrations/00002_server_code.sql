@@ -5252,6 +5252,11 @@ DECLARE
     v_zoids bigint[];
     v_inrefs bigint[];
 BEGIN
+    PERFORM relpack.require_pack_lock();
+    IF NOT EXISTS (SELECT FROM relpack.storage WHERE graph = 'reshaping') THEN
+        -- At its end this calls a graph current that may not have been compared.
+        RAISE EXCEPTION 'no new parents are being chosen' USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
+    END IF;
     IF NOT EXISTS (SELECT FROM relpack.reached) THEN
         PERFORM relpack.build_mark();
         PERFORM relpack.list_ranges();

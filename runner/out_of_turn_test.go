@@ -19,6 +19,11 @@ func TestAStepOutOfTurnIsRefusedOrDoesNoHarm(t *testing.T) {
 		run(t, conn, "UPDATE relpack.storage SET graph = $1", graph)
 		_, err := conn.Exec(t.Context(), "SELECT relpack.build_finish()")
 		expectState(t, err, fault.StateRefused)
+		if graph == "reshaping" {
+			continue
+		}
+		_, err = conn.Exec(t.Context(), "SELECT relpack.reshape()")
+		expectState(t, err, fault.StateRefused)
 	}
 	run(t, conn, "UPDATE relpack.storage SET graph = 'current'")
 	if after := get[string](t, conn, state); after != before {
