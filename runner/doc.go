@@ -6,19 +6,20 @@
 //
 // # A pack, step by step
 //
-//	pack.Family.Pack     the storages of a file: all are brought up to date first     pack/pack.go, family.go, foreign.go
-//	graph.Open           a session, is relpack installed, the pack lock until the end graph/packer.go
-//	Packer.Build         the first time: scan, index, reach, fill                    graph/build.go, scan.go, beside.go
-//	Packer.CatchUp       capture, apply, reach: what changed since the last run      graph/capture.go, examine.go, reach.go
-//	pack.survey          count the unreachable, choose what is to go                 pack/choose.go
-//	pack.mendDifference  mend what an audit before found; is another share due         pack/audit.go
-//	pack.noteReferrers   tell the server which storages refer to this one            pack/foreign.go
-//	Comparison.Sample    read some of the chosen again, and what they refer to       graph/sample.go
+//	pack.Family.Pack     the storages of a file: all are brought up to date first       pack/pack.go, family.go, foreign.go
+//	graph.Open           a session, is relpack installed, the pack lock until the end   graph/packer.go
+//	Packer.Build         the first time: scan, index, reach, fill                       graph/build.go, scan.go, beside.go
+//	Packer.CatchUp       capture, apply, reach: what changed since the last run         graph/capture.go, examine.go, reach.go
+//	pack.mendDifference  mend what an audit before found; is another share due          pack/audit.go
+//	pack.noteReferrers   tell the server which storages refer to this one               pack/foreign.go
+//	pack.survey          count objects, what is unreachable, what is damaged            pack/survey.go
+//	pack.choose          choose what of the unreachable is to go                        pack/choose.go
+//	Comparison.Sample    read some of the chosen again, and what they refer to          graph/sample.go
 //	Packer.SweepBatch    delete a batch, which commits unless fresh states refer to it  graph/sweep.go
-//	blobs.Remover        the files of deleted blobs                                  blobs/survey.go, remove.go, dir.go, durable.go
-//	Comparison.Share     read a share of the storage again, compare                  graph/share.go
-//	pack.vacuum          relpack's own tables                                        pack/sweep.go
-//	verify.Repair        if that found a difference: read everything, mend           verify/verify.go
+//	blobs.Remover        the files of deleted blobs                                     blobs/survey.go, remove.go, dir.go, durable.go
+//	Comparison.Share     read a share of the storage again, compare                     graph/share.go
+//	pack.vacuum          relpack's own tables                                           pack/sweep.go
+//	verify.Repair        if that found a difference: read everything, mend              verify/verify.go
 //
 // [verify.Run] compares the graph with everything stored. [status.Look] tells what
 // is known without reading a state.

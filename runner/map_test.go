@@ -91,3 +91,22 @@ func TestTheMapOfStepsNamesFilesAndFunctionsThatExist(t *testing.T) {
 		}
 	}
 }
+
+// A phase that wrote into the report could not be read alone.
+func TestOnlyTheFlowOfAPackFillsItsReport(t *testing.T) {
+	t.Parallel()
+	paths, err := filepath.Glob("pack/*.go")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("%d files, %v", len(paths), err)
+	}
+	for _, path := range paths {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flow := path == "pack/pack.go" || path == "pack/family.go"
+		if found := strings.Count(string(source), "p.report"); !flow && found > 0 {
+			t.Errorf("%s mentions p.report %d times: return what was found instead", path, found)
+		}
+	}
+}

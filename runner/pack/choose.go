@@ -12,73 +12,84 @@ import (
 	"relpack/runner/session"
 )
 
-// survey counts what is unreachable and chooses what may be deleted.
-func (p *pack) survey(ctx context.Context) error {
-	return p.Phase("choose", func() error {
-		if err := p.setPackTime(ctx); err != nil {
-			return err
-		}
-		if err := p.look(ctx); err != nil {
-			return err
-		}
-		if p.report.Unreachable.Objects == 0 {
-			p.sayBlocked()
-			p.report.chosen = true
-			return nil
-		}
-		if err := p.choose(ctx); err != nil {
-			return err
-		}
-		p.report.chosen = true
-		return p.sawHolder(ctx)
-	})
+// Choice is the part of a report about what may be deleted.
+type Choice struct {
+	// PackTime is until when an object must have been left alone to be chosen, by the
+	// server's clock; nil: before that was asked, or with a negative Days.
+	PackTime *time.Time             `json:"pack_time"`
+	Chosen   figures.Count          `json:"chosen"`   // of the unreachable, beyond the grace
+	ByClass  []inventory.ClassCount `json:"by_class"` // of the chosen, the largest
+	Held
+	HeldBy string `json:"held_by,omitempty"` // an open transaction, for which something older than the grace stays
+	// GraceBegan is when another storage ceased to refer to this one, if that is
+	// why nothing can be deleted.
+	GraceBegan *time.Time `json:"grace_began,omitempty"`
+
+	made  bool          // what may be deleted is known
+	young figures.Count // unreachable, and neither chosen nor held back
+	blobs int64         // of the chosen
 }
 
-// look counts objects and damage.
-func (p *pack) look(ctx context.Context) (err error) {
-	r := p.report
-	var ahead *string
-	if err := p.Conn.QueryRow(ctx, "SELECT objects, inrefs, unreachable, unreachable_bytes, ahead FROM relpack.survey()").
-		Scan(&r.Objects, &r.References, &r.Unreachable.Objects, &r.Unreachable.Bytes, &ahead); err != nil {
-		return fmt.Errorf("count the unreachable: %w", err)
-	}
-	if ahead != nil {
-		r.Ahead = *ahead
-	}
-	if r.Damage, err = inventory.ReadDamage(ctx, p.Conn); err != nil {
-		return err
-	}
-	if missing, _ := r.Damage.Lines(); missing != "" {
-		p.Log.Error(missing) // with --quiet too
-	}
-	r.Problems, err = inventory.ReadProblems(ctx, p.Conn, namedProblems)
-	return err
+func noChoice() Choice {
+	return Choice{ByClass: []inventory.ClassCount{}, Held: Held{SetAside: []inventory.SetAside{}}}
 }
 
-// choose has the server choose what may be deleted, and counts it by class.
-func (p *pack) choose(ctx context.Context) error {
-	r := p.report
-	if r.Unreachable.Objects < fewUnreachable {
+const (
+	fewUnreachable = 50_000
+	namedClasses   = 10 // so many a report has
+	blobClass      = "ZODB.blob.Blob"
+)
+
+// choose has the server choose what may be deleted of what is unreachable, with the
+// pack time given. firstBuild: nobody knows since when it is unreachable.
+func (p *pack) choose(ctx context.Context, unreachable figures.Count, packTime *time.Time, firstBuild bool) (c Choice, err error) {
+	c = noChoice()
+	c.PackTime = packTime
+	if unreachable.Objects == 0 {
+		c.made = true
+		return c, nil
+	}
+	if unreachable.Objects < fewUnreachable {
 		// Workers take longer to start than there is work for them.
 		if _, err := p.Conn.Exec(ctx, "SET max_parallel_workers_per_gather = 0"); err != nil {
-			return fmt.Errorf("choose what to delete: %w", err)
+			return c, fmt.Errorf("choose what to delete: %w", err)
 		}
 	}
 	if err := p.sayBegun(ctx); err != nil {
-		return err
+		return c, err
 	}
-	if err := p.readGraceBegan(ctx); err != nil {
-		return err
+	// Another storage may have referred to this one until lately.
+	if err := p.Conn.QueryRow(ctx, "SELECT relpack.grace_began($1)", packTime).Scan(&c.GraceBegan); err != nil {
+		return c, fmt.Errorf("look when the grace began: %w", err)
 	}
-	if err := p.outlast(ctx); err != nil {
-		return err
+	if firstBuild && packTime != nil && c.GraceBegan == nil {
+		if err := p.outlast(ctx, packTime); err != nil {
+			return c, err
+		}
 	}
-	if _, err := p.Conn.Exec(ctx, "SELECT relpack.doom($1)", r.PackTime); err != nil {
-		return fmt.Errorf("choose what to delete: %w", err)
+	if _, err := p.Conn.Exec(ctx, "SELECT relpack.doom($1)", packTime); err != nil {
+		return c, fmt.Errorf("choose what to delete: %w", err)
 	}
-	if err := p.sawSetAside(ctx); err != nil {
-		return err
+	if c.Held, err = p.held(ctx); err != nil {
+		return c, err
 	}
+	if err := p.countChosen(ctx, &c); err != nil {
+		return c, err
+	}
+	c.young = unreachable.Less(c.Chosen).Less(c.HeldBack).Less(c.HangsOn)
+	c.made = true
+	if c.young.Objects == 0 || packTime == nil {
+		return c, nil
+	}
+	c.HeldBy, err = p.holder(ctx, packTime)
+	if c.HeldBy != "" && !firstBuild { // else outlast said so
+		p.Log.Warn(c.heldBy())
+	}
+	return c, err
+}
+
+// countChosen counts what was chosen, by class.
+func (p *pack) countChosen(ctx context.Context, c *Choice) error {
 	classes, err := session.Rows(ctx, p.Conn, pgx.RowToStructByPos[inventory.ClassCount], `
 		SELECT class.label, chosen.objects, chosen.bytes
 		FROM (
@@ -94,20 +105,16 @@ func (p *pack) choose(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("count the chosen by class: %w", err)
 	}
-	r.Chosen, r.chosenBlobs = figures.Count{}, 0
-	for _, c := range classes {
-		r.Chosen.Objects += c.Objects
-		r.Chosen.Bytes += c.Bytes
-		if c.Class == blobClass {
-			r.chosenBlobs = c.Objects
+	for _, class := range classes {
+		c.Chosen.Objects += class.Objects
+		c.Chosen.Bytes += class.Bytes
+		if class.Class == blobClass {
+			c.blobs = class.Objects
 		}
 	}
-	r.ByClass = classes[:min(len(classes), namedClasses)]
-	r.young = r.Unreachable.Less(r.Chosen).Less(r.HeldBack).Less(r.HangsOn)
+	c.ByClass = classes[:min(len(classes), namedClasses)]
 	return nil
 }
-
-const fewUnreachable = 50_000
 
 // sayBegun tells of a deletion that was interrupted: what was chosen hangs together,
 // and a part of it is gone.
@@ -123,31 +130,13 @@ func (p *pack) sayBegun(ctx context.Context) error {
 	return nil
 }
 
-// sayBlocked tells what would keep relpack from deleting, where there is nothing to
-// delete that it could refuse.
-func (p *pack) sayBlocked() {
-	for _, problem := range p.report.Problems {
-		if problem.Blocks {
-			p.Log.Error(fmt.Sprintf("zoid %d is reachable and can't be decoded: relpack deletes nothing until it can be (%s)", problem.Zoid, problem.Detail))
-			return
-		}
+// packTime fixes the pack time, or tells what it means to have none.
+func (p *pack) packTime(ctx context.Context) (*time.Time, error) {
+	packTime, err := p.PackTime(ctx, p.options.Days)
+	if err == nil && packTime == nil {
+		err = p.warnOthers(ctx)
 	}
-}
-
-// So many a report has.
-const (
-	namedProblems = 10
-	namedClasses  = 10
-)
-
-const blobClass = "ZODB.blob.Blob"
-
-// setPackTime fixes the pack time, or tells what it means to have none.
-func (p *pack) setPackTime(ctx context.Context) (err error) {
-	if p.report.PackTime, err = p.PackTime(ctx, p.options.Days); err != nil || p.report.PackTime != nil {
-		return err
-	}
-	return p.warnOthers(ctx)
+	return packTime, err
 }
 
 // A first build doesn't know since when its garbage is such: transactions that
@@ -156,13 +145,10 @@ const readersPatience = 2 * time.Second
 
 // outlast waits for those to end, for a moment: on a busy site there is always
 // one, and hardly ever for long.
-func (p *pack) outlast(ctx context.Context) error {
-	if !p.report.FirstBuild || p.report.PackTime == nil || p.report.GraceBegan != nil {
-		return nil
-	}
+func (p *pack) outlast(ctx context.Context, packTime *time.Time) error {
 	for start := time.Now(); ; {
 		var nothing bool
-		if err := p.Conn.QueryRow(ctx, "SELECT relpack.grace_cap($1) = 0", p.report.PackTime).Scan(&nothing); err != nil {
+		if err := p.Conn.QueryRow(ctx, "SELECT relpack.grace_cap($1) = 0", packTime).Scan(&nothing); err != nil {
 			return fmt.Errorf("look for open transactions: %w", err)
 		}
 		if !nothing {
@@ -182,32 +168,24 @@ func (p *pack) outlast(ctx context.Context) error {
 	}
 }
 
-// sawHolder names who keeps what is beyond the grace: an open transaction.
-func (p *pack) sawHolder(ctx context.Context) error {
-	r := p.report
-	if r.young.Objects == 0 || r.PackTime == nil {
-		return nil
-	}
+// holder names the open transaction that keeps what is beyond the grace, or nobody.
+func (p *pack) holder(ctx context.Context, packTime *time.Time) (string, error) {
 	var holder *string
-	if err := p.Conn.QueryRow(ctx, "SELECT relpack.held_by($1)", r.PackTime).Scan(&holder); err != nil {
-		return fmt.Errorf("look for open transactions: %w", err)
+	if err := p.Conn.QueryRow(ctx, "SELECT relpack.held_by($1)", packTime).Scan(&holder); err != nil {
+		return "", fmt.Errorf("look for open transactions: %w", err)
 	}
 	if holder == nil {
-		return nil
+		return "", nil
 	}
-	r.HeldBy = *holder
-	if !r.FirstBuild { // else it was said
-		p.Log.Warn(r.heldBy())
-	}
-	return nil
+	return *holder, nil
 }
 
 // heldBy says for whom something stays; "" for nobody.
-func (r *Report) heldBy() string {
-	if r.HeldBy == "" {
+func (c Choice) heldBy() string {
+	if c.HeldBy == "" {
 		return ""
 	}
-	return fmt.Sprintf("what an open transaction may still see stays until it ends (%s)", r.HeldBy)
+	return fmt.Sprintf("what an open transaction may still see stays until it ends (%s)", c.HeldBy)
 }
 
 // warnOthers tells that nothing protects what other clients hold in memory.

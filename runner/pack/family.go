@@ -194,7 +194,7 @@ func (p *pack) refresh(ctx context.Context) error {
 	}
 	var mended error // ends this storage's run
 	if err == nil {
-		_, mended = p.mendDifference(ctx)
+		_, p.report.Audit, mended = p.mendDifference(ctx)
 		err = p.readForeign(ctx, refs)
 	}
 	if err == nil {

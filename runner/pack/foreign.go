@@ -14,14 +14,10 @@ type OtherDatabases struct {
 	ForeignReferences int64                    `json:"foreign_references"` // to other databases
 	ForeignDatabases  []inventory.ForeignCount `json:"foreign_databases"`
 	ReferredBy        []inventory.Referrer     `json:"referred_by"` // other storages that refer to this one, or may
-	// GraceBegan is when another storage ceased to refer to this one, if that is
-	// why nothing can be deleted.
-	GraceBegan *time.Time `json:"grace_began,omitempty"`
-	Warnings   []string   `json:"warnings"` // about the configuration
 }
 
-func noOthers(t target.Target) OtherDatabases {
-	return OtherDatabases{ForeignDatabases: []inventory.ForeignCount{}, ReferredBy: []inventory.Referrer{}, Warnings: append([]string{}, t.Warnings...)}
+func noOthers() OtherDatabases {
+	return OtherDatabases{ForeignDatabases: []inventory.ForeignCount{}, ReferredBy: []inventory.Referrer{}}
 }
 
 // readForeign counts what the storage refers to in other databases.
@@ -73,14 +69,14 @@ func (p *pack) noteUnread(ctx context.Context) error {
 
 // noteReferrers writes down which storages of the file refer to this one, itself
 // included: a database may have got the name of another.
-func (p *pack) noteReferrers(ctx context.Context) error {
-	own := &foreignRefs{}
+func (p *pack) noteReferrers(ctx context.Context) (OtherDatabases, error) {
+	own, others := &foreignRefs{}, noOthers()
 	if err := p.readForeign(ctx, own); err != nil {
-		return err
+		return others, err
 	}
-	p.report.ForeignDatabases = append([]inventory.ForeignCount{}, own.databases...)
+	others.ForeignDatabases = append(others.ForeignDatabases, own.databases...)
 	for _, found := range own.databases {
-		p.report.ForeignReferences += found.References
+		others.ForeignReferences += found.References
 	}
 	err := p.noteUnread(ctx)
 	looked := map[string]bool{}
@@ -95,11 +91,11 @@ func (p *pack) noteReferrers(ctx context.Context) error {
 		err = p.noteReferrer(ctx, p.Target.Name, own, true)
 	}
 	if err != nil {
-		return fmt.Errorf("note which storages refer to this one: %w", err)
+		return others, fmt.Errorf("note which storages refer to this one: %w", err)
 	}
 	found, err := inventory.ReadReferrers(ctx, p.Conn)
 	if err != nil {
-		return err
+		return others, err
 	}
 	for _, r := range found {
 		if !r.Blocks() && looked[r.Origin] {
@@ -108,13 +104,13 @@ func (p *pack) noteReferrers(ctx context.Context) error {
 		if r.Storage == p.Target.Name && toItself == 0 {
 			// It did once.
 			if _, err := p.Conn.Exec(ctx, "SELECT relpack.forget_referrer($1, relpack.origin())", r.Storage); err != nil {
-				return fmt.Errorf("note which storages refer to this one: %w", err)
+				return others, fmt.Errorf("note which storages refer to this one: %w", err)
 			}
 			continue
 		}
-		p.report.ReferredBy = append(p.report.ReferredBy, r)
+		others.ReferredBy = append(others.ReferredBy, r)
 	}
-	return nil
+	return others, nil
 }
 
 func (p *pack) noteReferrer(ctx context.Context, holder string, refs *foreignRefs, self bool) error {
@@ -128,7 +124,7 @@ func (p *pack) noteReferrer(ctx context.Context, holder string, refs *foreignRef
 // deleted: the storages that follow need not be held up by them.
 func (p *pack) refsLeft(ctx context.Context) error {
 	m := p.family.member(p.Target)
-	if m == nil || m.refs == nil || p.report.Deleted.Objects == 0 || len(m.refs.databases) == 0 {
+	if m == nil || m.refs == nil || len(m.refs.databases) == 0 {
 		return nil
 	}
 	left := &foreignRefs{at: m.refs.at, open: m.refs.open}
@@ -164,13 +160,4 @@ func (r *foreignRefs) ago() time.Duration {
 		return 0
 	}
 	return time.Since(r.at) + r.open
-}
-
-// readGraceBegan finds out whether nothing can be deleted because another storage
-// referred to this one until lately.
-func (p *pack) readGraceBegan(ctx context.Context) error {
-	if err := p.Conn.QueryRow(ctx, "SELECT relpack.grace_began($1)", p.report.PackTime).Scan(&p.report.GraceBegan); err != nil {
-		return fmt.Errorf("look when the grace began: %w", err)
-	}
-	return nil
 }

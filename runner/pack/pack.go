@@ -75,8 +75,8 @@ func (f *Family) Pack(ctx context.Context, t target.Target, o Options, log *slog
 func newPack(f *Family, t target.Target, o Options, log *slog.Logger) *pack {
 	return &pack{job: job.New(t, log, o.Progress, o.Stop), family: f, options: o, report: &Report{
 		Storage: t.Name, Days: o.Days, DryRun: o.DryRun || t.PrepackOnly, Version: o.Version, Started: time.Now(),
-		ByClass: []inventory.ClassCount{}, OtherDatabases: noOthers(t), Damage: inventory.NoDamage(), SetAside: []inventory.SetAside{},
-		Problems: []inventory.Problem{}, Leftovers: []inventory.Leftover{}}}
+		Warnings: append([]string{}, t.Warnings...), OtherDatabases: noOthers(), Survey: noSurvey(), Choice: noChoice(),
+		Leftovers: []inventory.Leftover{}}}
 }
 
 func (p *pack) all(ctx context.Context) error {
@@ -138,28 +138,34 @@ func (p *pack) work(ctx context.Context) error {
 		}
 	}
 	p.sayNotMissing()
-	due, err := p.mendDifference(ctx)
+	due, audited, err := p.mendDifference(ctx)
+	p.report.Audit = audited
 	if err != nil {
 		return err
 	}
-	if err := p.noteReferrers(ctx); err != nil {
+	if p.report.OtherDatabases, err = p.noteReferrers(ctx); err != nil {
 		return err
 	}
-	err = p.unlessHeld(ctx, p.removeGarbage(ctx))
+	mended, err := p.unlessHeld(ctx, p.removeGarbage(ctx))
+	p.report.Mended = append(p.report.Mended, mended...)
 	// What is refused may be so because the graph is wrong.
 	if err != nil && (fault.ExitCode(err) != fault.ExitRefused || p.Conn.IsClosed() || len(p.report.Mended) > 0) {
 		return err
 	}
-	audited := p.audit(ctx, due)
-	if err == nil || fault.ExitCode(audited) == fault.ExitRefused {
-		return audited
+	if due == 0 {
+		return err
+	}
+	var auditErr error
+	p.report.Audit, auditErr = p.audit(ctx, due, p.report.Audit)
+	if err == nil || fault.ExitCode(auditErr) == fault.ExitRefused {
+		return auditErr
 	}
 	return err
 }
 
 // removeGarbage chooses and deletes.
 func (p *pack) removeGarbage(ctx context.Context) error {
-	if err := p.UnlessRewritten(ctx, func() error { return p.survey(ctx) }); err != nil {
+	if err := p.UnlessRewritten(ctx, func() error { return p.find(ctx) }); err != nil {
 		return err
 	}
 	if err := p.surveyBlobs(ctx); err != nil {
@@ -170,13 +176,18 @@ func (p *pack) removeGarbage(ctx context.Context) error {
 		return err
 	}
 	if p.report.DryRun {
-		return errors.Join(p.lookBack(ctx), p.unreferred(ctx))
+		return errors.Join(p.lookBack(ctx), p.unreferred(ctx, p.report.Choice))
 	}
-	err = p.prove(ctx)
-	if err == nil {
-		err = p.Phase("sweep", func() error { return p.sweep(ctx) })
+	if p.report.Chosen.Objects > 0 && !p.Stopped() {
+		p.report.Mended, err = p.prove(ctx)
 	}
 	if err == nil {
+		err = p.Phase("sweep", func() (err error) {
+			p.report.Deletion, err = p.sweep(ctx, p.report.Choice)
+			return err
+		})
+	}
+	if err == nil && p.report.Deleted.Objects > 0 {
 		err = p.refsLeft(ctx)
 	}
 	// Files of what is deleted can go even when the rest can't.
@@ -186,16 +197,37 @@ func (p *pack) removeGarbage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.Phase("vacuum", func() error { return p.vacuum(ctx) }); err != nil {
+	if err := p.Phase("vacuum", func() error { return p.vacuum(ctx, p.report.Deleted.Objects) }); err != nil {
 		return err
 	}
 	return p.lookBack(ctx)
 }
 
-// lookBack tells what can't be deleted.
-func (p *pack) lookBack(ctx context.Context) error {
-	if err := p.sawSetAside(ctx); err != nil {
+// find counts what is unreachable and chooses what may be deleted.
+func (p *pack) find(ctx context.Context) error {
+	return p.Phase("choose", func() error {
+		packTime, err := p.packTime(ctx)
+		p.report.PackTime = packTime
+		if err != nil {
+			return err
+		}
+		if p.report.Survey, err = p.survey(ctx); err != nil {
+			return err
+		}
+		if p.report.Unreachable.Objects == 0 {
+			p.sayBlocked(p.report.Survey)
+		}
+		p.report.Choice, err = p.choose(ctx, p.report.Unreachable, packTime, p.report.FirstBuild)
 		return err
+	})
+}
+
+// lookBack tells what can't be deleted.
+func (p *pack) lookBack(ctx context.Context) (err error) {
+	if p.report.Unreachable.Objects > 0 {
+		if p.report.Held, err = p.held(ctx); err != nil {
+			return err
+		}
 	}
 	return p.report.setAside()
 }
@@ -217,8 +249,8 @@ func (p *pack) bringUpToDate(ctx context.Context) error {
 }
 
 // unreferred refuses what a sweep would refuse, where there is none.
-func (p *pack) unreferred(ctx context.Context) error {
-	if p.report.Chosen.Objects == 0 && p.report.GraceBegan == nil {
+func (p *pack) unreferred(ctx context.Context, c Choice) error {
+	if c.Chosen.Objects == 0 && c.GraceBegan == nil {
 		return nil
 	}
 	_, err := p.Conn.Exec(ctx, "SELECT relpack.require_unreferred()")
@@ -270,7 +302,7 @@ func (p *pack) finish(err error) {
 
 // surveyBlobs finds out where blobs are, before any go.
 func (p *pack) surveyBlobs(ctx context.Context) (err error) {
-	p.report.MissingIndex, err = p.blobs.Survey(ctx, p.report.chosenBlobs)
+	p.report.MissingIndex, err = p.blobs.Survey(ctx, p.report.Choice.blobs)
 	if p.report.MissingIndex != "" {
 		p.Log.Warn(inventory.SlowWithoutIndex + p.report.MissingIndex)
 	}

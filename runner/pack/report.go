@@ -17,53 +17,35 @@ import (
 
 // A Report says what a pack found and did. Sizes are in bytes.
 type Report struct {
-	Storage  string    `json:"storage"`
-	Outcome  string    `json:"outcome"` // packed, dry_run, interrupted, refused, locked or failed
-	Error    string    `json:"error,omitempty"`
-	ExitCode int       `json:"exit_code"`
-	Version  string    `json:"version"`
-	Started  time.Time `json:"started"`
-	Seconds  float64   `json:"seconds"`
-	Days     float64   `json:"days"`
-	DryRun   bool      `json:"dry_run"`
-	// PackTime is until when an object must have been left alone to be chosen, by the
-	// server's clock; nil: before that was asked, or with a negative Days.
-	PackTime   *time.Time `json:"pack_time"`
-	FirstBuild bool       `json:"first_build"`     // the graph was built by this run
-	Compared   bool       `json:"compared"`        // the graph was doubted and compared
-	Doubt      string     `json:"doubt,omitempty"` // why
-	Ahead      string     `json:"ahead,omitempty"` // what it means that tids are ahead of the clock
+	Storage    string    `json:"storage"`
+	Outcome    string    `json:"outcome"` // packed, dry_run, interrupted, refused, locked or failed
+	Error      string    `json:"error,omitempty"`
+	ExitCode   int       `json:"exit_code"`
+	Version    string    `json:"version"`
+	Started    time.Time `json:"started"`
+	Seconds    float64   `json:"seconds"`
+	Days       float64   `json:"days"`
+	DryRun     bool      `json:"dry_run"`
+	FirstBuild bool      `json:"first_build"`     // the graph was built by this run
+	Compared   bool      `json:"compared"`        // the graph was doubted and compared
+	Doubt      string    `json:"doubt,omitempty"` // why
+	Warnings   []string  `json:"warnings"`        // about the configuration
 
+	// What the phases found.
 	OtherDatabases
+	Survey
+	Choice
+	Deletion
+	Audit
 
-	Scanned       figures.Count          `json:"scanned"`     // states read and decoded
-	Objects       int64                  `json:"objects"`     // in the storage, before the deletion
-	References    int64                  `json:"references"`  // between them
-	Unreachable   figures.Count          `json:"unreachable"` // before the deletion
-	Chosen        figures.Count          `json:"chosen"`      // of them, beyond the grace
-	ByClass       []inventory.ClassCount `json:"by_class"`    // of the chosen, the largest
-	Deleted       figures.Count          `json:"deleted"`
-	Blobs         int64                  `json:"deleted_blobs"` // of the deleted objects
-	BlobFiles     blobs.Count            `json:"blob_files"`
-	Damage        inventory.Damage       `json:"damage"`
-	HeldBack      figures.Count          `json:"held_back"`         // of the unreachable, can't be deleted
-	HangsOn       figures.Count          `json:"hangs_on"`          // what is held back refers to these, so that they stay
-	HeldBy        string                 `json:"held_by,omitempty"` // an open transaction, for which something older than the grace stays
-	SetAside      []inventory.SetAside   `json:"set_aside"`         // of these at most 10
-	Problems      []inventory.Problem    `json:"problems"`          // states that could not be decoded, or are none, at most 10
-	Leftovers     []inventory.Leftover   `json:"leftovers"`         // of other packers
-	Audited       figures.Count          `json:"audited"`           // states read again at the end and compared with the graph
-	VerifiedSince *time.Time             `json:"verified_since"`    // every object has been since then; nil: never
-	Mended        []graph.Finding        `json:"mended,omitempty"`  // what was wrong with the graph, and was mended
-	Phases        []figures.Phase        `json:"phases"`
-	PeakMemory    int64                  `json:"peak_memory"` // of this process
+	Scanned    figures.Count        `json:"scanned"` // states read and decoded
+	BlobFiles  blobs.Count          `json:"blob_files"`
+	Leftovers  []inventory.Leftover `json:"leftovers"` // of other packers
+	Phases     []figures.Phase      `json:"phases"`
+	PeakMemory int64                `json:"peak_memory"` // of this process
 
 	// MissingIndex creates what a deletion of blobs would have needed.
 	MissingIndex string `json:"missing_index,omitempty"`
-
-	chosen      bool          // what may be deleted is known
-	young       figures.Count // unreachable, and neither chosen nor held back
-	chosenBlobs int64
 }
 
 // outcome is how a run ended that ended with err.
@@ -78,7 +60,7 @@ func (r *Report) outcome(err error) string {
 func (r *Report) Write(w io.Writer) error {
 	s := figures.NewSheet(w, r.Storage)
 	s.Line("scanned", "%s", r.Scanned)
-	if r.chosen {
+	if r.made {
 		r.writeFindings(s.Line)
 	}
 	if r.Audited.Objects > 0 {

@@ -12,21 +12,22 @@ import (
 // namedSetAside is how many objects that can't be deleted a report has.
 const namedSetAside = 10
 
-// sawSetAside reads what can't be deleted. That is an error at the end of a run
-// that has deleted all the rest.
-func (p *pack) sawSetAside(ctx context.Context) (err error) {
-	r := p.report
-	if r.Unreachable.Objects == 0 {
-		return nil
+// Held is the part of a report about what can't be deleted.
+type Held struct {
+	HeldBack figures.Count        `json:"held_back"` // of the unreachable
+	HangsOn  figures.Count        `json:"hangs_on"`  // what is held back refers to these, so that they stay
+	SetAside []inventory.SetAside `json:"set_aside"` // of what is held back at most 10
+}
+
+// held reads what can't be deleted. That is an error at the end of a run that has
+// deleted all the rest.
+func (p *pack) held(ctx context.Context) (h Held, err error) {
+	if h.HeldBack, h.SetAside, err = inventory.ReadSetAside(ctx, p.Conn, namedSetAside); err != nil || h.HeldBack.Objects == 0 {
+		h.SetAside = []inventory.SetAside{}
+		return h, err
 	}
-	r.HangsOn, r.SetAside = figures.Count{}, []inventory.SetAside{}
-	var some []inventory.SetAside
-	if r.HeldBack, some, err = inventory.ReadSetAside(ctx, p.Conn, namedSetAside); err != nil || r.HeldBack.Objects == 0 {
-		return err
-	}
-	r.SetAside = some
-	r.HangsOn, err = inventory.CountHanging(ctx, p.Conn)
-	return err
+	h.HangsOn, err = inventory.CountHanging(ctx, p.Conn)
+	return h, err
 }
 
 // setAside is the error for what can't be deleted, or nil.

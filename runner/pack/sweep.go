@@ -12,6 +12,12 @@ import (
 	"relpack/runner/target"
 )
 
+// Deletion is the part of a report about what went.
+type Deletion struct {
+	Deleted figures.Count `json:"deleted"`
+	Blobs   int64         `json:"deleted_blobs"` // of the deleted objects
+}
+
 // A batch is as many objects as take about the target's BatchTimeout, within
 // these bounds: rows of a batch are locked while it runs, and all of it is
 // rolled back when a writer is in the way.
@@ -62,40 +68,40 @@ func (c *pace) took(d time.Duration) {
 	}
 }
 
-// sweep deletes batch after batch.
-func (p *pack) sweep(ctx context.Context) error {
-	if p.report.Chosen.Objects == 0 {
-		return p.unreferred(ctx)
+// sweep deletes what was chosen, batch after batch.
+func (p *pack) sweep(ctx context.Context, c Choice) (d Deletion, err error) {
+	if c.Chosen.Objects == 0 {
+		return d, p.unreferred(ctx, c)
 	}
-	p.Progress.Phase("delete", "objects", p.report.Chosen.Objects)
+	p.Progress.Phase("delete", "objects", c.Chosen.Objects)
 	defer p.Progress.End()
 	speed, err := p.speed(ctx)
 	if err != nil {
-		return err
+		return d, err
 	}
 	for stale, decode := 0, false; ; {
 		if p.Stopped() {
-			return p.interrupted()
+			return d, interrupted(c, d)
 		}
-		b, err := p.sweepOne(ctx, speed, decode)
+		b, err := p.sweepOne(ctx, c.PackTime, speed, decode)
 		if err != nil {
-			return err
+			return d, err
 		}
 		switch b.Outcome {
 		case "done":
-			return nil
+			return d, nil
 		case "swept":
 			stale = 0
-			p.report.Deleted.Objects += b.Objects
-			p.report.Deleted.Bytes += b.Bytes
-			p.report.Blobs += b.Blobs
+			d.Deleted.Objects += b.Objects
+			d.Deleted.Bytes += b.Bytes
+			d.Blobs += b.Blobs
 			p.Progress.Add(b.Objects)
 			if b.Remaining == 0 {
-				return nil
+				return d, nil
 			}
 		case "stale":
 			if stale++; stale > maxStale {
-				return fmt.Errorf("delete a batch: gave up after %d attempts, in each of which writers may have referred to garbage; the rest is left to the next run", stale)
+				return d, fmt.Errorf("delete a batch: gave up after %d attempts, in each of which writers may have referred to garbage; the rest is left to the next run", stale)
 			}
 			if !decode {
 				// Something was written: it may be harmless.
@@ -104,16 +110,16 @@ func (p *pack) sweep(ctx context.Context) error {
 			}
 			speed.slower()
 			if err := p.CatchUp(ctx); err != nil {
-				return err
+				return d, err
 			}
 		}
 	}
 }
 
 // interrupted says what becomes of the rest.
-func (p *pack) interrupted() error {
-	left := p.report.Chosen.Objects - p.report.Deleted.Objects
-	if p.report.Deleted.Objects == 0 || left <= 0 {
+func interrupted(c Choice, d Deletion) error {
+	left := c.Chosen.Objects - d.Deleted.Objects
+	if d.Deleted.Objects == 0 || left <= 0 {
 		return fault.Interrupted
 	}
 	return &fault.Error{Code: fault.ExitInterrupted, Err: errors.New("interrupted"),
@@ -123,10 +129,10 @@ func (p *pack) interrupted() error {
 
 // sweepOne deletes one batch once nobody is in the way. It is stale, too, if
 // object_state was rewritten.
-func (p *pack) sweepOne(ctx context.Context, speed *pace, decode bool) (b graph.Batch, err error) {
+func (p *pack) sweepOne(ctx context.Context, packTime *time.Time, speed *pace, decode bool) (b graph.Batch, err error) {
 	start := time.Now()
 	err = p.Persist(ctx, "delete a batch", func() (bool, error) {
-		b, err = p.SweepBatch(ctx, p.report.PackTime, speed.batch, decode)
+		b, err = p.SweepBatch(ctx, packTime, speed.batch, decode)
 		if err == nil && b.Outcome == "busy" {
 			speed.slower()
 			start = time.Now()
@@ -148,8 +154,8 @@ func (p *pack) sweepOne(ctx context.Context, speed *pace, decode bool) (b graph.
 const maxStale = 100
 
 // vacuum cleans relpack's own tables; RelStorage's are its DBA's.
-func (p *pack) vacuum(ctx context.Context) error {
-	changed := p.Scanned.Count().Objects + p.report.Deleted.Objects
+func (p *pack) vacuum(ctx context.Context, deleted int64) error {
+	changed := p.Scanned.Count().Objects + deleted
 	var tables *string
 	err := p.Conn.QueryRow(ctx, "SELECT relpack.to_vacuum($1)", changed).Scan(&tables)
 	if err == nil && tables != nil {
