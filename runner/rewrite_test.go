@@ -121,9 +121,10 @@ func TestAnAlterTableThatWaitsForAChunkIsNotWaitedFor(t *testing.T) {
 	altered := make(chan error, 1)
 	p := packing(t, target, sessionOn(t, target))
 	run(t, p.Conn, "SELECT relpack.try_pack_lock(), relpack.capture_watermark(), relpack.capture_list()")
-	x := graph.NewExaminer(p, record.NoClasses(nil))
+	classes := record.NoClasses(nil)
+	x := graph.NewExaminer(p, classes)
 	defer x.Second.Close()
-	x.Classes.Open = func(ctx context.Context) (*pgx.Conn, error) {
+	classes.Open = func(ctx context.Context) (*pgx.Conn, error) {
 		once.Do(func() {
 			alter := sessionOn(t, target)
 			go func() {

@@ -260,3 +260,17 @@ func TestNothingDependsOnObjectState(t *testing.T) {
 	}
 	run(t, conn, "DROP TABLE object_state; DROP TABLE put_aside CASCADE")
 }
+
+// A reference is decoded in one place, whatever is then done with it.
+func TestOneReaderDecodesReferences(t *testing.T) {
+	t.Parallel()
+	goFiles(t, func(path string) {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dir := filepath.Dir(path); regexp.MustCompile(`[^\[]pickle\.Scanner`).Match(source) && dir != "record" {
+			t.Errorf("%s has a scanner of its own: give record.Reader another sink", path)
+		}
+	})
+}

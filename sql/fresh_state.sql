@@ -2,7 +2,7 @@
 -- of who asks: states are shown to nobody who may not read them in object_state.
 -- No view, which would keep its owner from altering or dropping the table.
 CREATE OR REPLACE FUNCTION relpack.fresh_state()
-RETURNS TABLE (zoid bigint, state bytea)
+RETURNS TABLE (zoid bigint, tid bigint, state bytea)
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -13,11 +13,11 @@ SET enable_bitmapscan = off
 AS $$
 BEGIN
     RETURN QUERY
-    SELECT stored.zoid, stored.state
+    SELECT stored.zoid, stored.tid, stored.state
     FROM relpack.stored()
     WHERE stored.tid > (SELECT storage.applied_tid FROM relpack.storage)
     UNION ALL
-    SELECT stored.zoid, stored.state
+    SELECT stored.zoid, stored.tid, stored.state
     FROM relpack.write_event
     JOIN relpack.stored() ON stored.zoid = write_event.zoid;
 END;

@@ -75,7 +75,8 @@ func (c *Comparison) states(ctx context.Context) error {
 		ranges = append(ranges, record.Blocks{First: first, Last: first + step - 1})
 	}
 	return c.readRanges(ctx, blocks, ranges, func(ctx context.Context) (rangeReader, error) {
-		w := &comparer{Comparison: c, second: c.Second("compare"), Decoder: record.NewDecoder(classes), listed: listed, filenode: filenode}
+		w := newComparer(c, classes)
+		w.listed, w.filenode = listed, filenode
 		return w, w.open(ctx)
 	})
 }
@@ -83,11 +84,17 @@ func (c *Comparison) states(ctx context.Context) error {
 // comparer reads in one session and compares in another.
 type comparer struct {
 	*Comparison
-	record.Decoder
+	states           *record.Reader
 	reader           *pgx.Conn
 	second           *job.Second // for what can't wait until the reader is done
 	listed, filenode int64
 	chunk            stateChunk
+}
+
+func newComparer(c *Comparison, classes *record.Classes) *comparer {
+	w := &comparer{Comparison: c, second: c.Second("compare")}
+	w.states = record.NewReader(classes, w.stage)
+	return w
 }
 
 func (w *comparer) open(ctx context.Context) (err error) {
@@ -115,7 +122,7 @@ func (w *comparer) Read(ctx context.Context, r record.Blocks) error {
 		if filenode != w.filenode {
 			return errRewritten
 		}
-		return record.CopyBlocks(ctx, w.reader, r, w.listed, func(rec record.Row) error { return w.stage(ctx, rec) })
+		return w.states.Blocks(ctx, w.reader, r, w.listed)
 	})
 }
 
@@ -132,11 +139,7 @@ func (w *comparer) transaction(ctx context.Context, read func() error) error {
 	return w.compareSecond(ctx)
 }
 
-func (w *comparer) stage(ctx context.Context, rec record.Row) error {
-	found, err := w.Decode(ctx, rec.State)
-	if err != nil {
-		return fmt.Errorf("zoid %d: %w", rec.Zoid, err)
-	}
+func (w *comparer) stage(ctx context.Context, rec record.Row, found record.Decoded) error {
 	w.Scanned.Add(1, int64(len(rec.State)))
 	c := &w.chunk
 	c.add(rec, found)

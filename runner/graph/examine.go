@@ -19,7 +19,7 @@ const examineObjects = 10_000
 // An Examiner reads and decodes pending objects and applies them to the graph.
 type Examiner struct {
 	*Packer
-	record.Decoder
+	states   *record.Reader
 	Second   *job.Second // for what can't wait until a chunk is read
 	Limit    int         // objects in a chunk
 	newest   int64       // highest zoid, stored or missing: nothing above it can be referred to
@@ -60,14 +60,15 @@ func (p *Packer) examine(ctx context.Context, pending int64) error {
 
 // NewExaminer reads in the session that holds the pack lock.
 func NewExaminer(p *Packer, classes *record.Classes) *Examiner {
-	return &Examiner{
+	x := &Examiner{
 		Packer: p, Limit: examineObjects, Second: p.Second("stage"),
-		Decoder:  record.NewDecoder(classes),
 		objects:  record.NewBuffer("examined_object", "zoid, tid, class, size"),
 		inrefs:   record.NewBuffer("examined_inref", "zoid, inref, guessed"),
 		problems: record.NewBuffer("examined_problem", "zoid, kind, detail"),
 		foreign:  record.NewForeignBuffer(),
 	}
+	x.states = record.NewReader(classes, x.stage)
+	return x
 }
 
 // Chunk examines the next pending objects; it returns how many are left.
@@ -104,7 +105,7 @@ func (x *Examiner) read(ctx context.Context) error {
 		query := fmt.Sprintf("SELECT pending.zoid, stored.tid, stored.state"+
 			" FROM (SELECT zoid FROM relpack.pending ORDER BY zoid LIMIT %d) AS pending"+
 			" LEFT JOIN LATERAL (SELECT tid, state FROM relpack.stored() WHERE stored.zoid = pending.zoid OFFSET 0) AS stored ON true", x.Limit)
-		if err := record.CopyQuery(ctx, x.Conn, query, func(rec record.Row) error { return x.stage(ctx, rec) }); err != nil {
+		if err := x.states.Query(ctx, x.Conn, query); err != nil {
 			return err
 		}
 		for _, zoid := range x.salvaged {
@@ -116,7 +117,7 @@ func (x *Examiner) read(ctx context.Context) error {
 	})
 }
 
-func (x *Examiner) stage(ctx context.Context, rec record.Row) error {
+func (x *Examiner) stage(ctx context.Context, rec record.Row, found record.Decoded) error {
 	x.objects.Row(4)
 	x.objects.Bigint(rec.Zoid)
 	if rec.Tid == 0 {
@@ -124,10 +125,6 @@ func (x *Examiner) stage(ctx context.Context, rec record.Row) error {
 		x.objects.Integer(record.ClassUnknown)
 		x.objects.Integer(0)
 		return x.send(ctx, false)
-	}
-	found, err := x.Decode(ctx, rec.State)
-	if err != nil {
-		return fmt.Errorf("zoid %d: %w", rec.Zoid, err)
 	}
 	x.Scanned.Add(1, int64(len(rec.State)))
 	x.objects.Bigint(rec.Tid)

@@ -26,13 +26,14 @@ const (
 // way of the others.
 func (x *Examiner) salvage(ctx context.Context, zoid int64) error {
 	var state []byte
-	if err := record.CopyQuery(ctx, x.Conn, fmt.Sprintf("SELECT zoid, tid, state FROM relpack.stored() WHERE zoid = %d", zoid), func(rec record.Row) error {
+	again := record.NewReader(nil, func(_ context.Context, rec record.Row, _ record.Decoded) error {
 		state = bytes.Clone(rec.State)
 		return nil
-	}); err != nil {
+	})
+	if err := again.Query(ctx, x.Conn, fmt.Sprintf("SELECT zoid, tid, state FROM relpack.stored() WHERE zoid = %d", zoid)); err != nil {
 		return err
 	}
-	if err := x.Scanner.Scan(state); err == nil {
+	if again.Scanner.Scan(state) == nil { // the copy, which is the scanner's from here on
 		return fmt.Errorf("it was read twice in one transaction, with different results")
 	}
 	asked := map[int64]struct{}{}
@@ -54,7 +55,7 @@ func (x *Examiner) salvage(ctx context.Context, zoid int64) error {
 		}
 		return nil
 	}
-	for candidate := range x.Scanner.Candidates(x.newest) {
+	for candidate := range again.Scanner.Candidates(x.newest) {
 		if _, known := asked[candidate]; known {
 			continue
 		}

@@ -20,8 +20,8 @@ const (
 // prover reads and decodes states apart from the graph.
 type prover struct {
 	*Comparison
-	record.Decoder
-	chunk stateChunk
+	states *record.Reader
+	chunk  stateChunk
 }
 
 // Sample reads some of what is chosen for deletion again, and what of the rest
@@ -33,7 +33,11 @@ func (c *Comparison) Sample(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x := &prover{Comparison: c, Decoder: record.NewDecoder(classes)}
+	x := &prover{Comparison: c}
+	x.states = record.NewReader(classes, func(_ context.Context, rec record.Row, found record.Decoded) error {
+		x.chunk.add(rec, found)
+		return nil
+	})
 	second := c.Second("prove") // for a class that nobody has met
 	classes.Open = second.Get
 	defer second.Close()
@@ -71,14 +75,7 @@ func (x *prover) copy(ctx context.Context, zoids []int64, listed int64) error {
 		return nil
 	}
 	list := strings.ReplaceAll(strings.Trim(fmt.Sprint(zoids), "[]"), " ", ",")
-	return record.CopyStored(ctx, x.Conn, "zoid = ANY ('{"+list+"}')", listed, func(rec record.Row) error {
-		found, err := x.Decode(ctx, rec.State)
-		if err != nil {
-			return fmt.Errorf("zoid %d: %w", rec.Zoid, err)
-		}
-		x.chunk.add(rec, found)
-		return nil
-	})
+	return x.states.Stored(ctx, x.Conn, "zoid = ANY ('{"+list+"}')", listed)
 }
 
 // judge asks whether anything that stays refers to what is to go.

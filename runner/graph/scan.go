@@ -34,7 +34,7 @@ func (p *Packer) scan(ctx context.Context) error {
 		return err
 	}
 	return p.readRanges(ctx, math.MaxInt64, ranges, func(ctx context.Context) (rangeReader, error) {
-		w := NewStager(p, watermark, record.NewDecoder(classes))
+		w := NewStager(p, watermark, classes)
 		return w, w.open(ctx)
 	})
 }
@@ -42,7 +42,7 @@ func (p *Packer) scan(ctx context.Context) error {
 // A Stager reads in one session and stages in another.
 type Stager struct {
 	*Packer
-	record.Decoder
+	states            *record.Reader
 	Reader, Writer    *pgx.Conn
 	watermark         int64
 	filenode          int64 // of object_state, when the range was read
@@ -55,13 +55,15 @@ type Stager struct {
 }
 
 // NewStager reads what is no later than the watermark. Its sessions are missing yet.
-func NewStager(p *Packer, watermark int64, decoder record.Decoder) *Stager {
-	return &Stager{
-		Packer: p, Decoder: decoder, watermark: watermark,
+func NewStager(p *Packer, watermark int64, classes *record.Classes) *Stager {
+	w := &Stager{
+		Packer: p, watermark: watermark,
 		objects: record.NewBuffer("staged_object", "zoid, tid, class, size"),
 		inrefs:  record.NewBuffer("object_inref", "zoid, inref"),
 		foreign: record.NewForeignBuffer(),
 	}
+	w.states = record.NewReader(classes, w.stage)
+	return w
 }
 
 func (w *Stager) open(ctx context.Context) (err error) {
@@ -106,14 +108,10 @@ func (w *Stager) copyOut(ctx context.Context, r record.Blocks) (err error) {
 	if w.filenode, err = record.LockBlocks(ctx, w.Reader); err != nil {
 		return err
 	}
-	return record.CopyBlocks(ctx, w.Reader, r, w.watermark, func(rec record.Row) error { return w.stage(ctx, rec) })
+	return w.states.Blocks(ctx, w.Reader, r, w.watermark)
 }
 
-func (w *Stager) stage(ctx context.Context, rec record.Row) error {
-	found, err := w.Decode(ctx, rec.State)
-	if err != nil {
-		return fmt.Errorf("zoid %d: %w", rec.Zoid, err)
-	}
+func (w *Stager) stage(_ context.Context, rec record.Row, found record.Decoded) error {
 	w.records++
 	w.bytes += int64(len(rec.State))
 	if found.Problem != nil {

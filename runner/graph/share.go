@@ -27,17 +27,16 @@ func (c *Comparison) Share(ctx context.Context, due int64) error {
 	c.Progress.Phase("audit", "objects", due)
 	defer c.Progress.End()
 	var began time.Time
-	// Most shares are so small that to connect would take longer than to read them.
-	w := &comparer{Comparison: c, second: c.Second("compare"), reader: c.Conn}
-	if err := c.Conn.QueryRow(ctx, "SELECT clock_timestamp(), listed_tid FROM relpack.storage").Scan(&began, &w.listed); err != nil {
-		return fmt.Errorf("read relpack.storage: %w", err)
-	}
 	classes, err := record.NewClasses(ctx, c.Conn)
 	if err != nil {
 		return err
 	}
-	classes.Open = w.second.Get
-	w.Decoder = record.NewDecoder(classes)
+	// Most shares are so small that to connect would take longer than to read them.
+	w := newComparer(c, classes)
+	w.reader, classes.Open = c.Conn, w.second.Get
+	if err := c.Conn.QueryRow(ctx, "SELECT clock_timestamp(), listed_tid FROM relpack.storage").Scan(&began, &w.listed); err != nil {
+		return fmt.Errorf("read relpack.storage: %w", err)
+	}
 	defer w.close()
 	objects := firstShare
 	for done, start := int64(0), time.Now(); done < due && time.Since(start) < auditTime && c.Findings.None(); {
@@ -82,8 +81,7 @@ func (w *comparer) piece(ctx context.Context, began time.Time, objects int) (mor
 		if _, err := w.reader.Exec(ctx, w.lockStorage()); err != nil {
 			return err
 		}
-		return record.CopyStored(ctx, w.reader, fmt.Sprintf("zoid BETWEEN %d AND %d", *first, *last), w.listed,
-			func(rec record.Row) error { return w.stage(ctx, rec) })
+		return w.states.Stored(ctx, w.reader, fmt.Sprintf("zoid BETWEEN %d AND %d", *first, *last), w.listed)
 	}); err != nil {
 		return false, 0, err
 	}

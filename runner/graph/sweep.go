@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
-	"relpack/runner/pickle"
+	"relpack/runner/record"
 )
 
 // A Batch is what relpack.sweep() says of a batch: done, swept, busy or stale, what
@@ -41,7 +41,7 @@ func (p *Packer) SweepBatch(ctx context.Context, packTime *time.Time, batch int,
 		if err := tx.QueryRow(ctx, sweepCall, batch, packTime, true).Scan(b.columns()...); err != nil || b.Outcome != "undecoded" {
 			return err
 		}
-		refs, undecodable, err := decodeFresh(ctx, tx)
+		refs, undecodable, err := decodeFresh(ctx, p.Conn)
 		if err != nil {
 			return err
 		}
@@ -65,23 +65,15 @@ func (p *Packer) SweepBatch(ctx context.Context, packTime *time.Time, batch int,
 
 // decodeFresh decodes what was written since the graph was brought up to date:
 // all that it refers to, and how many states can't be decoded.
-func decodeFresh(ctx context.Context, tx pgx.Tx) (refs []int64, undecodable int64, err error) {
-	rows, err := tx.Query(ctx, "SELECT state FROM relpack.fresh_state()")
-	if err != nil {
-		return nil, 0, err
-	}
-	var scanner pickle.Scanner
-	var state []byte
-	_, err = pgx.ForEachRow(rows, []any{&state}, func() error {
-		if len(state) == 0 {
-			return nil
-		}
-		if scanner.Scan(state) != nil {
+func decodeFresh(ctx context.Context, conn *pgx.Conn) (refs []int64, undecodable int64, err error) {
+	states := record.NewReader(nil, func(_ context.Context, _ record.Row, found record.Decoded) error {
+		if found.Problem != nil {
 			undecodable++
 		}
-		refs = append(refs, scanner.Refs()...)
+		refs = append(refs, found.Refs...)
 		return nil
 	})
+	err = states.Query(ctx, conn, "SELECT zoid, tid, state FROM relpack.fresh_state()")
 	return refs, undecodable, err
 }
 

@@ -2,7 +2,6 @@ package look
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -64,18 +63,18 @@ func (g *Graph) tooFresh() {
 }
 
 func (g *Graph) decodeFresh(ctx context.Context) error {
-	var scanner pickle.Scanner
 	refs := 0
-	err := record.CopyQuery(ctx, g.conn, `SELECT fresh.zoid, stored.tid, stored.state
+	states := record.NewReader(nil, func(_ context.Context, row record.Row, found record.Decoded) error {
+		g.progress.Add(1)
+		if refs <= freshRefs*g.limits.Fresh {
+			g.note(row, found)
+			refs += len(g.fresh.refs[row.Zoid])
+		}
+		return nil
+	})
+	err := states.Query(ctx, g.conn, `SELECT fresh.zoid, stored.tid, stored.state
 		FROM relpack.unapplied() AS fresh (zoid)
-		LEFT JOIN LATERAL (SELECT tid, state FROM relpack.stored() WHERE stored.zoid = fresh.zoid OFFSET 0) AS stored ON true`,
-		func(row record.Row) error {
-			g.progress.Add(1)
-			if refs <= freshRefs*g.limits.Fresh {
-				refs += g.decode(&scanner, row)
-			}
-			return nil
-		})
+		LEFT JOIN LATERAL (SELECT tid, state FROM relpack.stored() WHERE stored.zoid = fresh.zoid OFFSET 0) AS stored ON true`)
 	if err != nil {
 		return fmt.Errorf("read what was written since the last pack: %w", err)
 	}
@@ -105,37 +104,28 @@ func (g *Graph) decodeFresh(ctx context.Context) error {
 	return nil
 }
 
-// decode takes note of what an object is now, and returns how many references it
-// has.
-func (g *Graph) decode(scanner *pickle.Scanner, row record.Row) int {
+// note takes note of what an object is now.
+func (g *Graph) note(row record.Row, found record.Decoded) {
 	f := &g.fresh
 	f.refs[row.Zoid] = nil
 	switch {
 	case row.Tid == 0:
 		f.gone = append(f.gone, row.Zoid)
-		return 0
-	case len(row.State) == 0:
-		f.problems[row.Zoid] = Problem{Zoid: row.Zoid, Kind: "empty", Reason: record.EmptyState, Offset: -1}
-		return 0
+		return
+	case found.Empty:
+		f.problems[row.Zoid] = Problem{Zoid: row.Zoid, Kind: found.Kind(), Reason: record.EmptyState, Offset: -1}
+		return
+	case found.Problem != nil:
+		f.problems[row.Zoid] = Problem{Zoid: row.Zoid, Kind: found.Kind(), Reason: found.Problem.Reason, Offset: found.Problem.Offset}
+		g.Uncertain = fmt.Sprintf("zoid %d was written since the last pack and can't be decoded (%v): what it refers to is unknown",
+			row.Zoid, found.Problem)
+		return
 	}
-	if err := scanner.Scan(row.State); err != nil {
-		p := Problem{Zoid: row.Zoid, Kind: "opaque", Reason: err.Error(), Offset: -1}
-		if e, ok := errors.AsType[*pickle.Error](err); ok {
-			p.Reason, p.Offset = e.Reason, e.Offset
-			if e.Kind == pickle.Odd {
-				p.Kind = "salvaged"
-			}
-		}
-		f.problems[row.Zoid] = p
-		g.Uncertain = fmt.Sprintf("zoid %d was written since the last pack and can't be decoded (%v): what it refers to is unknown", row.Zoid, err)
-		return 0
-	}
-	f.classes[row.Zoid] = f.label(scanner.Class())
+	f.classes[row.Zoid] = f.label(found.Module, found.Name)
 	if f.classes[row.Zoid] == "ZODB.blob.Blob" {
 		f.blobs = append(f.blobs, Blob{row.Zoid, row.Tid})
 	}
-	f.refs[row.Zoid] = slices.Clone(scanner.Refs())
-	return len(scanner.Refs())
+	f.refs[row.Zoid] = slices.Clone(found.Refs)
 }
 
 // label is the name of a class, as relpack.class.label has it.

@@ -17,12 +17,12 @@ type Row struct {
 	State []byte // the record
 }
 
-// A Reader takes what COPY (SELECT zoid, tid, state ...) TO STDOUT (FORMAT
+// A copyReader takes what COPY (SELECT zoid, tid, state ...) TO STDOUT (FORMAT
 // binary) sends (PostgreSQL manual, "COPY", "Binary Format") and hands on row by
 // row. It is the io.Writer that pgconn.CopyTo writes to: a row is decoded out
 // of pgx's read buffer, and copied only if it came in pieces.
-type Reader struct {
-	Row     func(Row) error // is called for each
+type copyReader struct {
+	row     func(Row) error // is called for each
 	started bool
 	ended   bool
 	rest    []byte
@@ -35,7 +35,7 @@ const copyHeader = 11 + 4 + 4 // signature, flags, length of the extension
 var errShort = errors.New("cut off")
 
 // Write is part of io.Writer.
-func (r *Reader) Write(p []byte) (int, error) {
+func (r *copyReader) Write(p []byte) (int, error) {
 	data := p
 	if len(r.rest) > 0 {
 		r.rest = append(r.rest, p...)
@@ -53,7 +53,7 @@ func (r *Reader) Write(p []byte) (int, error) {
 }
 
 // consume decodes all complete rows and returns how many bytes they took.
-func (r *Reader) consume(data []byte) (int, error) {
+func (r *copyReader) consume(data []byte) (int, error) {
 	used := 0
 	if !r.started {
 		if len(data) < copyHeader {
@@ -81,7 +81,7 @@ func (r *Reader) consume(data []byte) (int, error) {
 	return used, nil
 }
 
-func (r *Reader) one(data []byte) (int, error) {
+func (r *copyReader) one(data []byte) (int, error) {
 	if len(data) < 2 {
 		return 0, errShort
 	}
@@ -117,7 +117,7 @@ func (r *Reader) one(data []byte) (int, error) {
 	if values[1] != nil {
 		rec.Tid = int64(binary.BigEndian.Uint64(values[1]))
 	}
-	return at, r.Row(rec)
+	return at, r.row(rec)
 }
 
 // Blocks is a row of relpack.scan_range.
@@ -137,22 +137,4 @@ func LockBlocks(ctx context.Context, reader *pgx.Conn) (filenode int64, err erro
 	}
 	err = reader.QueryRow(ctx, "SELECT pg_relation_filenode('public.object_state')::bigint").Scan(&filenode)
 	return filenode, err
-}
-
-// CopyBlocks reads the rows of a range up to a tid. Blocks are the table's:
-// relpack.stored() has none.
-func CopyBlocks(ctx context.Context, reader *pgx.Conn, r Blocks, last int64, row func(Row) error) error {
-	return CopyQuery(ctx, reader, fmt.Sprintf("SELECT zoid, tid, state FROM public.object_state"+
-		" WHERE ctid >= '(%d,0)' AND ctid < '(%d,0)' AND tid <= %d", r.First, r.Last+1, last), row)
-}
-
-// CopyStored reads objects up to a tid.
-func CopyStored(ctx context.Context, reader *pgx.Conn, where string, last int64, row func(Row) error) error {
-	return CopyQuery(ctx, reader, fmt.Sprintf("SELECT zoid, tid, state FROM relpack.stored() WHERE %s AND tid <= %d", where, last), row)
-}
-
-// CopyQuery reads what a query finds, in the columns of a row.
-func CopyQuery(ctx context.Context, reader *pgx.Conn, query string, row func(Row) error) error {
-	_, err := reader.PgConn().CopyTo(ctx, &Reader{Row: row}, "COPY ("+query+") TO STDOUT (FORMAT binary)")
-	return err
 }

@@ -2,7 +2,6 @@ package record
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -80,22 +79,11 @@ func (c *Classes) lookup(ctx context.Context, module, name string) (int32, error
 	return id, nil
 }
 
-// Decoder turns records into graph rows, one worker's.
-type Decoder struct {
-	Scanner pickle.Scanner // of the last state decoded
-	Classes *Classes
-	ids     map[string]int32 // what this worker has asked classes for
-	key     []byte
-}
-
-// NewDecoder shares its classes with others.
-func NewDecoder(classes *Classes) Decoder {
-	return Decoder{Classes: classes, ids: map[string]int32{}}
-}
-
-// Decoded is what a record says; refs and foreign are valid until the next record.
+// Decoded is what a record says; it is valid until the next record.
 type Decoded struct {
-	Class   int32            // its number in relpack.class
+	Module  []byte           // of its class
+	Name    []byte           // of its class in there; empty: the record does not say
+	Class   int32            // its number in relpack.class; ClassUnknown if the reader has no classes
 	Refs    []int64          // the zoids that it refers to
 	Foreign []pickle.Foreign // what it refers to in other databases
 	Problem *pickle.Error    // why it could not be read, or not all of it
@@ -111,47 +99,6 @@ func (d Decoded) Kind() string {
 		return ""
 	}
 	return problemKind(d.Problem)
-}
-
-// Decode reads one state.
-func (d *Decoder) Decode(ctx context.Context, state []byte) (Decoded, error) {
-	if len(state) == 0 {
-		// It refers to nothing.
-		return Decoded{Class: ClassUnknown, Empty: true}, nil
-	}
-	var found Decoded
-	if err := d.Scanner.Scan(state); err != nil {
-		var problem *pickle.Error
-		if !errors.As(err, &problem) {
-			return found, err
-		}
-		found.Problem = problem
-	}
-	found.Refs = d.Scanner.Refs()
-	found.Foreign = d.Scanner.Foreign()
-	var err error
-	found.Class, err = d.class(ctx)
-	return found, err
-}
-
-func (d *Decoder) class(ctx context.Context) (int32, error) {
-	module, name := d.Scanner.Class()
-	if len(name) == 0 {
-		return ClassUnknown, nil
-	}
-	d.key = append(append(append(d.key[:0], module...), '\n'), name...)
-	if id, known := d.ids[string(d.key)]; known {
-		return id, nil
-	}
-	id, err := d.Classes.lookup(ctx, pickle.Plain(module), pickle.Plain(name))
-	if err != nil {
-		return 0, err
-	}
-	if len(d.ids) >= classCacheLimit {
-		clear(d.ids)
-	}
-	d.ids[string(d.key)] = id
-	return id, nil
 }
 
 // StageForeign collects references to other databases.

@@ -84,7 +84,7 @@ func (r *modelRun) scanRanges(ctx context.Context) error {
 	if err := r.w.packer.QueryRow(ctx, "SELECT watermark FROM relpack.storage").Scan(&watermark); err != nil {
 		return err
 	}
-	w := graph.NewStager(r.Packer, watermark, record.NewDecoder(record.NoClasses(r.w.class)))
+	w := graph.NewStager(r.Packer, watermark, record.NoClasses(r.w.class))
 	w.Reader, w.Writer = r.w.reader, r.w.writer
 	for _, blocks := range ranges {
 		if err := r.next(ctx, "scan"); err != nil {

@@ -1,0 +1,98 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/pickle"
+)
+
+// A Sink takes an object that was read and decoded. Both are valid until it returns.
+type Sink func(context.Context, Row, Decoded) error
+
+// A Reader reads rows of object_state, decodes them and hands each to its sink. One
+// worker has it.
+type Reader struct {
+	Scanner pickle.Scanner // of the state that was decoded last
+	sink    Sink
+	classes *Classes
+	ids     map[string]int32 // what this worker has asked classes for
+	key     []byte
+}
+
+// NewReader shares its classes with others; nil: each object's class is unknown.
+func NewReader(classes *Classes, sink Sink) *Reader {
+	return &Reader{sink: sink, classes: classes, ids: map[string]int32{}}
+}
+
+// Blocks reads the rows of a range up to a tid. Blocks are the table's:
+// relpack.stored() has none.
+func (r *Reader) Blocks(ctx context.Context, conn *pgx.Conn, b Blocks, last int64) error {
+	return r.Query(ctx, conn, fmt.Sprintf("SELECT zoid, tid, state FROM public.object_state"+
+		" WHERE ctid >= '(%d,0)' AND ctid < '(%d,0)' AND tid <= %d", b.First, b.Last+1, last))
+}
+
+// Stored reads objects up to a tid.
+func (r *Reader) Stored(ctx context.Context, conn *pgx.Conn, where string, last int64) error {
+	return r.Query(ctx, conn, fmt.Sprintf("SELECT zoid, tid, state FROM relpack.stored() WHERE %s AND tid <= %d", where, last))
+}
+
+// Query reads what a query finds, in the columns of a row. An object whose tid is
+// NULL is not stored: there is nothing to decode.
+func (r *Reader) Query(ctx context.Context, conn *pgx.Conn, query string) error {
+	rows := &copyReader{row: func(row Row) (err error) {
+		var found Decoded
+		if row.Tid != 0 {
+			if found, err = r.decode(ctx, row.State); err != nil {
+				return fmt.Errorf("zoid %d: %w", row.Zoid, err)
+			}
+		}
+		return r.sink(ctx, row, found)
+	}}
+	_, err := conn.PgConn().CopyTo(ctx, rows, "COPY ("+query+") TO STDOUT (FORMAT binary)")
+	return err
+}
+
+// decode reads one state.
+func (r *Reader) decode(ctx context.Context, state []byte) (Decoded, error) {
+	if len(state) == 0 {
+		// It refers to nothing.
+		return Decoded{Class: ClassUnknown, Empty: true}, nil
+	}
+	var found Decoded
+	if err := r.Scanner.Scan(state); err != nil {
+		var problem *pickle.Error
+		if !errors.As(err, &problem) {
+			return found, err
+		}
+		found.Problem = problem
+	}
+	found.Refs = r.Scanner.Refs()
+	found.Foreign = r.Scanner.Foreign()
+	found.Module, found.Name = r.Scanner.Class()
+	var err error
+	found.Class, err = r.class(ctx, found.Module, found.Name)
+	return found, err
+}
+
+func (r *Reader) class(ctx context.Context, module, name []byte) (int32, error) {
+	if len(name) == 0 || r.classes == nil {
+		return ClassUnknown, nil
+	}
+	r.key = append(append(append(r.key[:0], module...), '\n'), name...)
+	if id, known := r.ids[string(r.key)]; known {
+		return id, nil
+	}
+	id, err := r.classes.lookup(ctx, pickle.Plain(module), pickle.Plain(name))
+	if err != nil {
+		return 0, err
+	}
+	if len(r.ids) >= classCacheLimit {
+		clear(r.ids)
+	}
+	r.ids[string(r.key)] = id
+	return id, nil
+}
