@@ -37,12 +37,17 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = dangling.zoid);
     SELECT begun_until INTO v_begun FROM relpack.storage;
     DELETE FROM relpack.set_aside;
-    IF v_begun = 0 THEN
-        PERFORM relpack.scratch_clear('relpack.doomed');
-    ELSE
+    IF v_begun <> 0 THEN
         DELETE FROM relpack.doomed
         USING relpack.object
         WHERE object.zoid = doomed.zoid AND coalesce(object.detached_tid, object.tid) > v_begun;
+        -- Nothing is left of that deletion, or a DBA emptied its list: it is over.
+        IF NOT EXISTS (SELECT FROM relpack.doomed) THEN
+            v_begun := 0;
+        END IF;
+    END IF;
+    IF v_begun = 0 THEN
+        PERFORM relpack.scratch_clear('relpack.doomed');
     END IF;
 
     IF v_begun <> 0 OR EXISTS (SELECT FROM relpack.detached WHERE detached.since <= v_tid) THEN
@@ -56,7 +61,7 @@ BEGIN
         -- build found is as old as its tid, which may be ahead of the clock.
         doomed_until = least(v_tid, greatest(detach_tid, applied_tid)),
         doomed_left = v_count,
-        begun_until = CASE WHEN v_count > 0 THEN begun_until ELSE 0 END;
+        begun_until = CASE WHEN v_count > 0 THEN v_begun ELSE 0 END;
     -- Captures that no open transaction can have begun before. Where those of
     -- others are not looked at, after a month.
     IF pack_time < 'infinity' THEN

@@ -38,6 +38,8 @@ BEGIN
     LOOP
         v_batch := relpack.sweep_choose(v_limit);
         IF v_batch IS NULL THEN
+            -- The last ones may have been set aside.
+            UPDATE relpack.storage SET begun_until = 0 WHERE storage.begun_until > 0;
             outcome := 'done';
             remaining := 0;
             EXIT;
