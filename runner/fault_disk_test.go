@@ -81,7 +81,7 @@ func TestAPackThatFillsTheDiskOfTheLogIsFinishedByTheNext(t *testing.T) {
 			})
 			free()
 			expectFailed(t, err, "the connection to the server was lost")
-			s.restart(server)
+			restart(s, server)
 		}
 	})
 }

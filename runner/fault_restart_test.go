@@ -34,7 +34,7 @@ func newSampleOn(t *testing.T, server *pgtest.Server, created string) *sample {
 }
 
 // restart starts a server that was stopped, as a DBA would, and goes on.
-func (s *sample) restart(server *pgtest.Server) {
+func restart(s *sample, server *pgtest.Server) {
 	s.t.Helper()
 	if err := server.Restart(s.t.Context()); err != nil {
 		s.t.Fatal(err)
@@ -66,15 +66,15 @@ func TestAPackWhoseServerStopsInAnyPhaseIsFinishedByTheNext(t *testing.T) {
 				expectFailed(t, err)
 				_, err = pack.Run(t.Context(), s.target, everything, testLog(t))
 				expectFailed(t, err, "can't connect to ")
-				s.restart(server)
+				restart(s, server)
 			}
 		})
 	}
-	t.Run("and comes back as a standby", func(t *testing.T) { s.comesBackAsStandby(t, server) })
+	t.Run("and comes back as a standby", func(t *testing.T) { comesBackAsStandby(t, s, server) })
 }
 
 // comesBackAsStandby ends with a promotion.
-func (s *sample) comesBackAsStandby(t *testing.T, server *pgtest.Server) {
+func comesBackAsStandby(t *testing.T, s *sample, server *pgtest.Server) {
 	s.survive(zodbtest.MoreChanges, func() {
 		run(t, s.conn, "ALTER SYSTEM SET hot_standby = off")
 		_, err := packWith(t, s.target, "sweep", func() {
@@ -99,7 +99,7 @@ func (s *sample) comesBackAsStandby(t *testing.T, server *pgtest.Server) {
 		if err := os.WriteFile(auto, nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		s.restart(server)
+		restart(s, server)
 		all := stored(t, s.conn)
 		_, err = pack.Run(t.Context(), s.target, everything, testLog(t))
 		expectExit(t, err, fault.ExitRefused, "the server is a standby", "Name the primary")

@@ -21,10 +21,10 @@ func TestACommitOfEachReleaseInTheMiddleOfAPackGoesOn(t *testing.T) {
 			t.Run(version.String()+" "+phase, func(t *testing.T) {
 				t.Parallel()
 				target, conn := newVersion(t, version)
-				commitOld(t, conn, version, 48*time.Hour, garden.mixed())
+				commitOld(t, conn, version, 48*time.Hour, mixed(garden))
 				if phase == "apply" {
 					dryRun(t, target)
-					commitOld(t, conn, version, 0, links{1: {2, 3}, 3: nil}.mixed())
+					commitOld(t, conn, version, 0, mixed(links{1: {2, 3}, 3: nil}))
 				}
 				app := sessionOn(t, target)
 				var commit *zodbtest.Transaction
@@ -37,7 +37,7 @@ func TestACommitOfEachReleaseInTheMiddleOfAPackGoesOn(t *testing.T) {
 						commit, err = zodbtest.BeginCommit(t.Context(), app, version)
 						for _, step := range []func() error{
 							// 12 is garbage until now.
-							func() error { return commit.Store(t.Context(), links{1: {2, 12}}.mixed()) },
+							func() error { return commit.Store(t.Context(), mixed(links{1: {2, 12}})) },
 							func() error { return commit.Vote(t.Context()) },
 							func() error { return commit.LockCommits(t.Context()) },
 							func() error {
@@ -100,7 +100,7 @@ func TestACommitOfEachReleaseThatComesUponRowsBeingDeletedCommits(t *testing.T) 
 		t.Run(version.String(), func(t *testing.T) {
 			t.Parallel()
 			target, conn := newVersion(t, version)
-			commitOld(t, conn, version, 48*time.Hour, garden.mixed())
+			commitOld(t, conn, version, 48*time.Hour, mixed(garden))
 			dryRun(t, target)
 			slowSweep(t, conn)
 			run(t, conn, "SELECT pg_advisory_lock(4711, 4711)")
@@ -116,7 +116,7 @@ func TestACommitOfEachReleaseThatComesUponRowsBeingDeletedCommits(t *testing.T) 
 			app := sessionOn(t, target)
 			committed := make(chan error, 1)
 			go func() {
-				_, err := zodbtest.CommitAs(t.Context(), app, version, 0, links{1: {2, 20}, 20: nil}.mixed())
+				_, err := zodbtest.CommitAs(t.Context(), app, version, 0, mixed(links{1: {2, 20}, 20: nil}))
 				committed <- err
 			}()
 			if waits {

@@ -51,7 +51,7 @@ func commitOld(t *testing.T, conn *pgx.Conn, version zodbtest.Version, age time.
 }
 
 // mixed are records that Python 2 wrote, but for every third.
-func (l links) mixed() map[int64][]byte {
+func mixed(l links) map[int64][]byte {
 	records := l.records()
 	for zoid, refs := range l {
 		if zoid%3 != 0 {
@@ -104,7 +104,7 @@ func TestAStorageOfEachReleaseIsPackedAndLeftAsItWas(t *testing.T) {
 			target, conn := newOldStorage(t, test.version)
 			l := maps.Clone(garden)
 			l[0] = []int64{1, 23}
-			records := l.mixed()
+			records := mixed(l)
 			blobs := []int64{13, 23} // the first is garbage
 			for _, zoid := range blobs {
 				records[zoid] = zodbtest.Record(zodbtest.Blob)
@@ -128,8 +128,8 @@ func TestAStorageOfEachReleaseIsPackedAndLeftAsItWas(t *testing.T) {
 			expectStored(t, conn, 0, 1, 2, 23)
 
 			// 2 is cut off, a pair of Python 2 and 3 comes and goes.
-			commitOld(t, conn, test.version, 0, links{1: {4, 5}, 4: {6}, 5: nil, 6: {4}}.mixed())
-			commitOld(t, conn, test.version, 0, links{1: {5}}.mixed())
+			commitOld(t, conn, test.version, 0, mixed(links{1: {4, 5}, 4: {6}, 5: nil, 6: {4}}))
+			commitOld(t, conn, test.version, 0, mixed(links{1: {5}}))
 			report := packStorage(t, target, everything)
 			if report.FirstBuild || report.Compared {
 				t.Error("the second pack began from the start")
@@ -153,7 +153,7 @@ func TestAStorageOfEachReleaseIsPackedAndLeftAsItWas(t *testing.T) {
 			if after := lines(t, conn, rows); !slices.Equal(after, kept) {
 				t.Errorf("rows changed from %q to %q", kept, after)
 			}
-			commitOld(t, conn, test.version, 0, links{7: nil}.mixed())
+			commitOld(t, conn, test.version, 0, mixed(links{7: nil}))
 		})
 	}
 }
@@ -168,7 +168,7 @@ func TestNoMigrationWhileAPackOfAnOlderReleaseRuns(t *testing.T) {
 			t.Run(fmt.Sprintf("%s lock %d", version, key), func(t *testing.T) {
 				t.Parallel()
 				target, conn := newOldStorage(t, version)
-				commitOld(t, conn, version, 48*time.Hour, garden.mixed())
+				commitOld(t, conn, version, 48*time.Hour, mixed(garden))
 				run(t, conn, "SET application_name = 'zodbpack'")
 				lock := func(function string) { run(t, conn, "SELECT "+function+"($1)", key) }
 				catalogBefore := catalog(t, conn)

@@ -139,7 +139,7 @@ func TestWhereMuchIsCutOffAllParentsAreChosenAgain(t *testing.T) {
 		t.Errorf("the log says %s", said)
 	}
 	expectExact(t, conn)
-	if got, want := treeLevels(t, conn), graph.levels(); !maps.Equal(got, want) {
+	if got, want := treeLevels(t, conn), levels(graph); !maps.Equal(got, want) {
 		t.Errorf("the levels are %v, and should be %v", got, want)
 	}
 	if get[string](t, conn, ages) != old {

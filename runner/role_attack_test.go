@@ -131,7 +131,7 @@ func TestASchemaThatSomebodyElsePlantedIsRefused(t *testing.T) {
 			_, err := pack.Run(t.Context(), owner, everything, testLog(t))
 			expectRefusal(t, err, says...)
 			expectRefusal(t, schema.Down(t.Context(), owner, migrations.Files, testLog(t)), "does not own the schema relpack")
-			h.expectUntouched(t, h.target, "is a superuser, and object_state belongs to "+h.owner)
+			expectUntouched(t, h, h.target, "is a superuser, and object_state belongs to "+h.owner)
 			if after := catalog(t, h.admin); after != before {
 				t.Errorf("the catalogs changed from\n%s\nto\n%s", before, after)
 			}
@@ -151,7 +151,7 @@ func TestWhoMayExecuteEverythingChangesNothing(t *testing.T) {
 	commitAt(t, h.as(t, h.app), 48*time.Hour, garden)
 	dryRun(t, as(h.target, h.owner))
 	watcher := newRole(t, h.admin)
-	h.letLook(t, watcher)
+	letLook(t, h, watcher)
 	run(t, h.admin, "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA relpack TO PUBLIC; GRANT TRIGGER ON object_state TO "+watcher)
 	graph := func() []string {
 		return lines(t, h.admin, `SELECT to_jsonb(object)::text FROM relpack.object UNION ALL SELECT to_jsonb(object_inref)::text FROM relpack.object_inref

@@ -97,7 +97,7 @@ func TestAnUpdateTakesBackOnlyRightsToRunCode(t *testing.T) {
 	t.Parallel()
 	h := newGenerousHouse(t)
 	packer, watcher := h.newPacker(t), newRole(t, h.admin)
-	h.letLook(t, watcher)
+	letLook(t, h, watcher)
 	before := [2]string{strings.Join(ofRole(t, h.admin, packer), "\n"), strings.Join(ofRole(t, h.admin, watcher), "\n")}
 	run(t, h.as(t, h.owner), "GRANT ALL ON SCHEMA relpack TO "+h.app+"; GRANT ALL ON ALL TABLES IN SCHEMA relpack TO "+h.app+` WITH GRANT OPTION;
 		GRANT TRIGGER ON relpack.run TO PUBLIC; GRANT REFERENCES (zoid) ON relpack.object TO `+h.app)

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,15 +12,19 @@ import (
 )
 
 // letLook lets a role do what the handbook's dashboard may do.
-func (h house) letLook(t *testing.T, role string) {
+func letLook(t *testing.T, h house, role string) {
 	t.Helper()
-	h.grantMissing(t, "SELECT DISTINCT remedy FROM relpack.missing_privilege('dashboard', only_look => true)", "dashboard", role)
+	grantMissing(t, h, "SELECT DISTINCT remedy FROM relpack.missing_privilege('dashboard', only_look => true)", "dashboard", role)
 }
 
 // grantMissing runs what the handbook's query for a role says, for another one.
-func (h house) grantMissing(t *testing.T, query, of, role string) {
+func grantMissing(t *testing.T, h house, query, of, role string) {
 	t.Helper()
-	if !strings.Contains(readHandbook(t), "=> "+query+` \gexec`) {
+	handbook, err := os.ReadFile("../sql/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(handbook), "=> "+query+` \gexec`) {
 		t.Errorf("the handbook does not have %s", query)
 	}
 	owner := h.as(t, h.owner)
@@ -35,7 +40,7 @@ func TestARoleThatLooksSeesEverythingAndChangesNothing(t *testing.T) {
 	commitAt(t, app, 48*time.Hour, garden)
 	dryRun(t, as(h.target, h.owner))
 	watcher := newRole(t, h.admin)
-	h.letLook(t, watcher)
+	letLook(t, h, watcher)
 	run(t, h.admin, "GRANT pg_monitor TO "+watcher)
 	conn := h.as(t, watcher)
 

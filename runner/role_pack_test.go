@@ -54,7 +54,7 @@ func TestTheDocumentedGrantsLetARolePack(t *testing.T) {
 	h := newHouse(t)
 	commitAt(t, h.as(t, h.app), 48*time.Hour, garden)
 	packer := newRole(t, h.admin)
-	h.grantMissing(t, "SELECT DISTINCT remedy FROM relpack.missing_privilege('packer')", "packer", packer)
+	grantMissing(t, h, "SELECT DISTINCT remedy FROM relpack.missing_privilege('packer')", "packer", packer)
 	packStorage(t, as(h.target, packer), everything)
 	expectStored(t, h.admin, 0, 1, 2)
 

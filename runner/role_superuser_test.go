@@ -79,7 +79,7 @@ func everyCommand(t *testing.T, target target.Target) map[string]error {
 
 // expectUntouched wants every command to be refused with these words, and the
 // role to have become nothing.
-func (h house) expectUntouched(t *testing.T, target target.Target, says ...string) {
+func expectUntouched(t *testing.T, h house, target target.Target, says ...string) {
 	t.Helper()
 	before := catalog(t, h.admin)
 	for command, err := range everyCommand(t, target) {
@@ -98,7 +98,7 @@ func (h house) expectUntouched(t *testing.T, target target.Target, says ...strin
 }
 
 // lay has the owner prepare an ambush.
-func (h house) lay(t *testing.T, statement string) {
+func lay(t *testing.T, h house, statement string) {
 	t.Helper()
 	run(t, h.admin, "GRANT CREATE ON DATABASE "+h.admin.Config().Database+" TO "+h.owner)
 	owner := h.as(t, h.owner)
@@ -117,12 +117,12 @@ func TestNoSuperuserRunsCodeOfTheOwnersOfTheStorage(t *testing.T) {
 				commitAt(t, h.as(t, h.app), 0, garden)
 				dryRun(t, as(h.target, h.owner))
 			}
-			h.lay(t, c.statement)
+			lay(t, h, c.statement)
 			says := []string{"is a superuser, and object_state belongs to " + h.owner, "code of " + h.owner + "'s would run as a superuser",
 				"Run relpack as " + h.owner + ", or as a role with the grants of the handbook"}
-			h.expectUntouched(t, h.target, says...)
+			expectUntouched(t, h, h.target, says...)
 			// Whoever has taken another role can take his own back.
-			h.expectUntouched(t, set(h.target, "options", "-c role="+h.owner), says...)
+			expectUntouched(t, h, set(h.target, "options", "-c role="+h.owner), says...)
 		})
 	}
 }
@@ -133,7 +133,7 @@ func TestWhoMayBecomeASuperuserCountsAsOne(t *testing.T) {
 	commitAt(t, h.as(t, h.app), 48*time.Hour, garden)
 	boss, dba := newRole(t, h.admin), newRole(t, h.admin)
 	run(t, h.admin, "ALTER ROLE "+boss+" SUPERUSER; ALTER ROLE "+dba+" NOINHERIT; GRANT "+boss+", "+h.owner+" TO "+dba)
-	h.expectUntouched(t, as(h.target, dba), "role "+dba+" may become the superuser "+boss, "object_state belongs to "+h.owner)
+	expectUntouched(t, h, as(h.target, dba), "role "+dba+" may become the superuser "+boss, "object_state belongs to "+h.owner)
 	// The owner can gain nothing then.
 	run(t, h.admin, "GRANT "+boss+" TO "+h.owner)
 	for _, target := range []target.Target{as(h.target, h.owner), h.target} {
@@ -166,8 +166,8 @@ func TestNoSuperuserRunsCodeThatOthersHungOnHisTables(t *testing.T) {
 				t.Fatal(err)
 			}
 			run(t, admin, strings.NewReplacer("OWNER TO ANOTHER", "OWNER TO "+h.owner, "OWNER", h.owner).Replace(c.before))
-			h.lay(t, c.statement)
-			h.expectUntouched(t, target, "is a superuser, and "+strings.ReplaceAll(c.says, "OWNER", h.owner), "Give it to")
+			lay(t, h, c.statement)
+			expectUntouched(t, h, target, "is a superuser, and "+strings.ReplaceAll(c.says, "OWNER", h.owner), "Give it to")
 		})
 	}
 }
@@ -176,9 +176,9 @@ func TestNoSuperuserRunsCodeThatOthersHungOnHisTables(t *testing.T) {
 func TestASearchPathOfOthersIsNotUsedBeforeRelpackHasItsOwn(t *testing.T) {
 	t.Parallel()
 	h := newLand(t)
-	h.lay(t, "CREATE FUNCTION ambush.pg_backend_pid() RETURNS integer LANGUAGE plpgsql AS 'BEGIN PERFORM ambush.spring(); RETURN pg_catalog.pg_backend_pid(); END'")
+	lay(t, h, "CREATE FUNCTION ambush.pg_backend_pid() RETURNS integer LANGUAGE plpgsql AS 'BEGIN PERFORM ambush.spring(); RETURN pg_catalog.pg_backend_pid(); END'")
 	run(t, h.admin, "ALTER DATABASE "+h.admin.Config().Database+" SET search_path = ambush, pg_catalog, public")
-	h.expectUntouched(t, h.target, "object_state belongs to "+h.owner)
+	expectUntouched(t, h, h.target, "object_state belongs to "+h.owner)
 }
 
 // The owner's own sessions don't read or write a table of versions that others
@@ -192,7 +192,7 @@ func TestATableOfVersionsThatGooseDidNotMakeIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newLand(t)
-			h.lay(t, c.statement)
+			lay(t, h, c.statement)
 			err := schema.Up(t.Context(), as(h.target, h.owner), migrations.Files, testLog(t))
 			expectRefusal(t, err, "relpack.goose_db_version", "is not as goose makes it", "DROP SCHEMA relpack CASCADE")
 		})
@@ -200,7 +200,7 @@ func TestATableOfVersionsThatGooseDidNotMakeIsRefused(t *testing.T) {
 	t.Run("goose's own", func(t *testing.T) {
 		t.Parallel()
 		h := newLand(t)
-		h.lay(t, versions)
+		lay(t, h, versions)
 		up(t, as(h.target, h.owner))
 		up(t, as(h.target, h.owner))
 	})

@@ -46,8 +46,8 @@ func TestTheTreeOfASiteIsShallowAndStaysSo(t *testing.T) {
 		[]string{"zoid", "tid", "state_size", "state"}, pgx.CopyFromRows(rows)); err != nil {
 		t.Fatal(err)
 	}
-	near, nearest := depthOf(graph.levels())
-	if old, _ := depthOf(graph.levelsByOldest()); old < 10*near {
+	near, nearest := depthOf(levels(graph))
+	if old, _ := depthOf(levelsByOldest(graph)); old < 10*near {
 		t.Fatalf("the oldest referrers make a tree of %.1f levels on average, breadth-first it has %.1f: this graph shows nothing", old, near)
 	}
 	packStorage(t, target, everything)
@@ -67,7 +67,7 @@ func TestTheTreeOfASiteIsShallowAndStaysSo(t *testing.T) {
 		run(t, conn, "SELECT pg_stat_force_next_flush()")
 		read := rowsRead(t, target, readInGraph, func() { packStorage(t, target, everything) })
 		expectExact(t, conn)
-		near, nearest := depthOf(graph.levels())
+		near, nearest := depthOf(levels(graph))
 		mean, most := depthOf(treeLevels(t, conn))
 		t.Logf("%d objects written: %.2f levels on average and %d at most, breadth-first %.2f and %d; %d rows read",
 			len(change.Rows), mean, most, near, nearest, read)
@@ -107,9 +107,9 @@ func depthOf(level map[int64]int64) (mean float64, most int64) {
 }
 
 // levelsByOldest is how deep a tree of the lowest referrers would be.
-func (l links) levelsByOldest() map[int64]int64 {
+func levelsByOldest(l links) map[int64]int64 {
 	oldest := map[int64]int64{}
-	for from := range l.levels() {
+	for from := range levels(l) {
 		for _, to := range l[from] {
 			if parent, met := oldest[to]; !met || from < parent {
 				oldest[to] = from

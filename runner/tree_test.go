@@ -12,7 +12,7 @@ import (
 
 // levels is how many references each object is away from the root, by a walk
 // in the memory of the test.
-func (l links) levels() map[int64]int64 {
+func levels(l links) map[int64]int64 {
 	level := map[int64]int64{0: 0}
 	for frontier, depth := []int64{0}, int64(1); len(frontier) > 0; depth++ {
 		var next []int64
@@ -80,7 +80,7 @@ func TestTheTreeOfAFirstBuildIsBreadthFirst(t *testing.T) {
 				load(t, conn, graph)
 				dryRun(t, target)
 				expectExact(t, conn)
-				if got, want := treeLevels(t, conn), graph.levels(); !maps.Equal(got, want) {
+				if got, want := treeLevels(t, conn), levels(graph); !maps.Equal(got, want) {
 					t.Errorf("the levels are %v, and should be %v", got, want)
 				}
 			})
@@ -121,7 +121,7 @@ func TestAChainDeeperThanAByteIsReachedToItsEnd(t *testing.T) {
 	load(t, conn, graph)
 	dryRun(t, target)
 	expectExact(t, conn)
-	if got, want := treeLevels(t, conn), graph.levels(); !maps.Equal(got, want) {
+	if got, want := treeLevels(t, conn), levels(graph); !maps.Equal(got, want) {
 		t.Errorf("the levels are %v, and should be %v", got, want)
 	}
 }
