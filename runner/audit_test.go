@@ -14,6 +14,7 @@ import (
 
 	"relpack/runner/fault"
 	"relpack/runner/figures"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/pack"
 	"relpack/runner/target"
 )
@@ -21,20 +22,20 @@ import (
 // verifiedSo pretends that everything was verified so long ago.
 func verifiedSo(t *testing.T, conn *pgx.Conn, ago string) {
 	t.Helper()
-	run(t, conn, "UPDATE relpack.audit SET met = now() - $1::interval", ago)
-	run(t, conn, "UPDATE relpack.audited SET since = now() - $1::interval", ago)
+	packtest.Run(t, conn, "UPDATE relpack.audit SET met = now() - $1::interval", ago)
+	packtest.Run(t, conn, "UPDATE relpack.audited SET since = now() - $1::interval", ago)
 }
 
 // newVerified is a storage of 5,000 live objects that was verified so long ago.
 func newVerified(t *testing.T, ago string) (target.Target, *pgx.Conn) {
 	t.Helper()
-	target, conn := newStorage(t)
-	chain := links{}
+	target, conn := packtest.NewStorage(t)
+	chain := packtest.Links{}
 	for zoid := range int64(5_000) {
 		chain[zoid] = []int64{(zoid + 1) % 5_000}
 	}
-	load(t, conn, chain)
-	dryRun(t, target)
+	packtest.Load(t, conn, chain)
+	packtest.DryRun(t, target)
 	verifiedSo(t, conn, ago)
 	return target, conn
 }
@@ -42,14 +43,14 @@ func newVerified(t *testing.T, ago string) (target.Target, *pgx.Conn) {
 // ranges are what was verified, and how many hours ago.
 func ranges(t *testing.T, conn *pgx.Conn) []string {
 	t.Helper()
-	return lines(t, conn, `SELECT format('%s to %s: %s', greatest(first_zoid, 0), least(last_zoid, 5000),
+	return packtest.Lines(t, conn, `SELECT format('%s to %s: %s', greatest(first_zoid, 0), least(last_zoid, 5000),
 		round(extract(epoch FROM now() - since) / 3600)) FROM relpack.audited ORDER BY first_zoid`)
 }
 
 func TestAPackVerifiesTheShareOfTheStorageThatTheClockWants(t *testing.T) {
 	t.Parallel()
 	target, conn := newVerified(t, "1 day")
-	report := packStorage(t, target, everything)
+	report := packtest.Pack(t, target, packtest.Everything)
 	if n := report.Audited.Objects; n < 5_000/28 || n > 1_000 {
 		t.Errorf("audited %d objects", n)
 	}
@@ -60,14 +61,14 @@ func TestAPackVerifiesTheShareOfTheStorageThatTheClockWants(t *testing.T) {
 		t.Errorf("verified %q", got)
 	}
 	// An hour has not passed since.
-	if report := packStorage(t, target, everything); report.Audited.Objects != 0 {
+	if report := packtest.Pack(t, target, packtest.Everything); report.Audited.Objects != 0 {
 		t.Errorf("audited %d objects again", report.Audited.Objects)
 	}
 	// After a week the next quarter, and so on until all is done, dry runs included.
 	for round := range 4 {
-		run(t, conn, "UPDATE relpack.audit SET met = met - interval '7 days'")
-		run(t, conn, "UPDATE relpack.audited SET since = since - interval '7 days'")
-		if report := dryRun(t, target); report.Audited.Objects < 5_000/4 {
+		packtest.Run(t, conn, "UPDATE relpack.audit SET met = met - interval '7 days'")
+		packtest.Run(t, conn, "UPDATE relpack.audited SET since = since - interval '7 days'")
+		if report := packtest.DryRun(t, target); report.Audited.Objects < 5_000/4 {
 			t.Errorf("week %d: audited %d objects", round, report.Audited.Objects)
 		}
 	}
@@ -78,7 +79,7 @@ func TestAPackVerifiesTheShareOfTheStorageThatTheClockWants(t *testing.T) {
 	if age := time.Since(since); age > 28*24*time.Hour {
 		t.Errorf("everything was verified within %v; %q", age, ranges(t, conn))
 	}
-	if total := get[string](t, conn, `SELECT format('%s gaps', count(*)) FROM (
+	if total := packtest.Get[string](t, conn, `SELECT format('%s gaps', count(*)) FROM (
 		SELECT first_zoid <> lag(last_zoid) OVER (ORDER BY first_zoid) + 1 AS gap FROM relpack.audited) AS g WHERE gap`); total != "0 gaps" {
 		t.Errorf("%s: %q", total, ranges(t, conn))
 	}
@@ -95,14 +96,14 @@ func TestAnAuditThatIsOverdueReadsEverythingOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			target, conn := newVerified(t, "60 days")
-			run(t, conn, spoil)
-			if report := packStorage(t, target, everything); report.Audited.Objects != 5_000 || report.VerifiedSince == nil || time.Since(*report.VerifiedSince) > time.Hour {
+			packtest.Run(t, conn, spoil)
+			if report := packtest.Pack(t, target, packtest.Everything); report.Audited.Objects != 5_000 || report.VerifiedSince == nil || time.Since(*report.VerifiedSince) > time.Hour {
 				t.Errorf("audited %d objects, since %v", report.Audited.Objects, report.VerifiedSince)
 			}
 			if got := ranges(t, conn); !slices.Equal(got, []string{"0 to 5000: 0"}) {
 				t.Errorf("verified %q", got)
 			}
-			if report := packStorage(t, target, everything); report.Audited.Objects != 0 {
+			if report := packtest.Pack(t, target, packtest.Everything); report.Audited.Objects != 0 {
 				t.Errorf("audited %d objects again", report.Audited.Objects)
 			}
 		})
@@ -112,58 +113,58 @@ func TestAnAuditThatIsOverdueReadsEverythingOnce(t *testing.T) {
 // Each is what nothing but reading the states again can tell.
 func TestADifferenceThatAnAuditFindsIsMendedAndStopsTheNextDeletionUntilThen(t *testing.T) {
 	t.Parallel()
-	for name, c := range spoilt {
+	for name, c := range packtest.Spoilt {
 		if slices.Contains([]string{"parents_in_a_circle", "objects_miscounted", "references_miscounted", "work_for_no_node",
-			"referrer_is_no_node", "live_but_doomed", "attached_with_detached_tid"}, c.kind) || name == "the root lost" || name == "the root detached" {
+			"referrer_is_no_node", "live_but_doomed", "attached_with_detached_tid"}, c.Kind) || name == "the root lost" || name == "the root detached" {
 			continue // those are for verify; with the root lost no pack comes so far
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newGarden(t)
-			c.spoil(t, conn)
+			target, conn := packtest.NewGarden(t)
+			c.Spoil(t, conn)
 			verifiedSo(t, conn, "30 days")
-			o := everything
+			o := packtest.Everything
 			o.DryRun = true
-			report, err := pack.Run(t.Context(), target, o, testLog(t))
+			report, err := pack.Run(t.Context(), target, o, packtest.Log(t))
 			if fault.ExitCode(err) != fault.ExitRefused || !strings.Contains(fault.Message(err), "It is mended now") || len(report.Mended) == 0 {
 				t.Fatalf("pack: %v, mended %v", err, report.Mended)
 			}
-			expectExact(t, conn)
-			expectSound(t, target)
-			want := without(stored(t, conn), unreachable(t, conn))
-			packStorage(t, target, everything)
-			expectStored(t, conn, want...)
+			packtest.ExpectExact(t, conn)
+			packtest.ExpectSound(t, target)
+			want := packtest.Without(packtest.Stored(t, conn), packtest.Unreachable(t, conn))
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.ExpectStored(t, conn, want...)
 		})
 	}
 }
 
 func TestADifferenceThatNobodyHasMendedYetStopsEveryDeletion(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
-	all := stored(t, conn)
-	unnoticed(t, conn, rewrite, 2, document(10))
+	target, conn := packtest.NewGarden(t)
+	all := packtest.Stored(t, conn)
+	packtest.Unnoticed(t, conn, packtest.Rewrite, 2, packtest.Document(10))
 	verifiedSo(t, conn, "30 days")
 	// The run ends when it is about to mend what it found.
-	o := before("verify", func() {
-		run(t, conn, "SELECT pg_terminate_backend(pid) FROM relpack.pack_lock_holder()")
+	o := packtest.Before("verify", func() {
+		packtest.Run(t, conn, "SELECT pg_terminate_backend(pid) FROM relpack.pack_lock_holder()")
 	})
 	o.DryRun = true
-	if _, err := pack.Run(t.Context(), target, o, testLog(t)); err == nil {
+	if _, err := pack.Run(t.Context(), target, o, packtest.Log(t)); err == nil {
 		t.Fatal("it came to its end")
 	}
-	until(t, "the session has ended", func() bool {
-		return get[int](t, conn, "SELECT count(*) FROM relpack.pack_lock_holder()") == 0
+	packtest.Until(t, "the session has ended", func() bool {
+		return packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.pack_lock_holder()") == 0
 	})
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectState(t, err, fault.StateRefused)
+	packtest.ExpectState(t, err, fault.StateRefused)
 	if !strings.Contains(fmt.Sprint(err), "zoid 2") {
 		t.Errorf("sweep: %v", err)
 	}
-	expectRefused(t, target)
-	expectExact(t, conn)
-	want := without(all, unreachable(t, conn))
-	packStorage(t, target, everything)
-	expectStored(t, conn, want...)
+	packtest.ExpectNothingDeleted(t, target)
+	packtest.ExpectExact(t, conn)
+	want := packtest.Without(all, packtest.Unreachable(t, conn))
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, want...)
 }
 
 func TestASampleOfTheDoomedIsReadAgainBeforeTheFirstGoes(t *testing.T) {
@@ -176,23 +177,23 @@ func TestASampleOfTheDoomedIsReadAgainBeforeTheFirstGoes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newStorage(t)
+			target, conn := packtest.NewStorage(t)
 			// Each refers back to what holds it.
-			commit(t, conn, links{0: {1}, 1: {0, 2, 3}, 2: {1}, 3: {1, 2}, 10: {11}, 11: {10}})
-			dryRun(t, target)
-			spoil(t, conn, lose)
-			run(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid IN (2, 3)")
-			run(t, conn, "UPDATE relpack.storage SET objects = (SELECT count(*) FROM relpack.object), inrefs = (SELECT count(*) FROM relpack.object_inref), doomed_tid = 0")
-			report, err := pack.Run(t.Context(), target, everything, testLog(t))
-			expectError(t, err, fault.ExitRefused, "It is mended now", "zoid", "relpack pack")
+			packtest.Commit(t, conn, packtest.Links{0: {1}, 1: {0, 2, 3}, 2: {1}, 3: {1, 2}, 10: {11}, 11: {10}})
+			packtest.DryRun(t, target)
+			packtest.Spoil(t, conn, lose)
+			packtest.Run(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid IN (2, 3)")
+			packtest.Run(t, conn, "UPDATE relpack.storage SET objects = (SELECT count(*) FROM relpack.object), inrefs = (SELECT count(*) FROM relpack.object_inref), doomed_tid = 0")
+			report, err := pack.Run(t.Context(), target, packtest.Everything, packtest.Log(t))
+			packtest.ExpectError(t, err, fault.ExitRefused, "It is mended now", "zoid", "relpack pack")
 			if report.Deleted.Objects > 0 {
 				t.Errorf("deleted %d objects", report.Deleted.Objects)
 			}
-			expectStored(t, conn, 0, 1, 2, 3, 10, 11)
-			expectExact(t, conn)
-			packStorage(t, target, everything)
-			expectStored(t, conn, 0, 1, 2, 3)
-			expectSound(t, target)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 3, 10, 11)
+			packtest.ExpectExact(t, conn)
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 3)
+			packtest.ExpectSound(t, target)
 		})
 	}
 }
@@ -220,20 +221,20 @@ func (h *afterStatement) WithGroup(string) slog.Handler      { return h }
 func TestWhatIsReferredToAgainAfterItWasChosenIsNoDifference(t *testing.T) {
 	t.Parallel()
 	for name, write := range map[string]func(t *testing.T, conn *pgx.Conn){
-		"by a commit":              func(t *testing.T, conn *pgx.Conn) { commit(t, conn, links{2: {10}}) },
-		"by a row with an old tid": func(t *testing.T, conn *pgx.Conn) { restore(t, conn, 2, 5, document(10)) },
+		"by a commit":              func(t *testing.T, conn *pgx.Conn) { packtest.Commit(t, conn, packtest.Links{2: {10}}) },
+		"by a row with an old tid": func(t *testing.T, conn *pgx.Conn) { packtest.Restore(t, conn, 2, 5, packtest.Document(10)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newStorage(t)
-			commit(t, conn, links{0: {2}, 2: nil, 10: {2, 11}, 11: {2}, 12: {2}})
+			target, conn := packtest.NewStorage(t)
+			packtest.Commit(t, conn, packtest.Links{0: {2}, 2: nil, 10: {2, 11}, 11: {2}, 12: {2}})
 			acted := false
 			log := slog.New(&afterStatement{text: "relpack.doom(", act: func() { acted = true; write(t, conn) }})
-			if _, err := pack.Run(t.Context(), target, everything, log); err != nil || !acted {
+			if _, err := pack.Run(t.Context(), target, packtest.Everything, log); err != nil || !acted {
 				t.Fatalf("pack: %v, acted: %v", err, acted)
 			}
-			expectStored(t, conn, 0, 2, 10, 11)
-			expectExact(t, conn)
+			packtest.ExpectStored(t, conn, 0, 2, 10, 11)
+			packtest.ExpectExact(t, conn)
 		})
 	}
 }
@@ -241,14 +242,14 @@ func TestWhatIsReferredToAgainAfterItWasChosenIsNoDifference(t *testing.T) {
 func TestStatusSaysSinceWhenEverythingIsVerified(t *testing.T) {
 	t.Parallel()
 	target, conn := newVerified(t, "3 days")
-	expectWords(t, statusText(t, target), "verified", "each object since", "(3 days ago)")
+	packtest.ExpectWords(t, packtest.Status(t, target), "verified", "each object since", "(3 days ago)")
 	verifiedSo(t, conn, "29 days")
-	expectWords(t, statusText(t, target), "packs are behind", "relpack verify")
-	expectSound(t, target)
-	expectWords(t, statusText(t, target), "each object since")
-	if text := statusText(t, target); strings.Contains(text, "behind") {
+	packtest.ExpectWords(t, packtest.Status(t, target), "packs are behind", "relpack verify")
+	packtest.ExpectSound(t, target)
+	packtest.ExpectWords(t, packtest.Status(t, target), "each object since")
+	if text := packtest.Status(t, target); strings.Contains(text, "behind") {
 		t.Error(text)
 	}
-	run(t, conn, "DELETE FROM relpack.audited")
-	expectWords(t, statusText(t, target), "not all of it yet")
+	packtest.Run(t, conn, "DELETE FROM relpack.audited")
+	packtest.ExpectWords(t, packtest.Status(t, target), "not all of it yet")
 }

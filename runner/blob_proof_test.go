@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
 	"relpack/runner/target"
@@ -17,7 +18,7 @@ import (
 
 func listed(t *testing.T, conn *pgx.Conn, want ...int64) {
 	t.Helper()
-	expectZoids(t, "listed in relpack.blob_removal", zoids(t, conn, "SELECT zoid FROM relpack.blob_removal ORDER BY zoid"), want)
+	packtest.ExpectZoids(t, "listed in relpack.blob_removal", packtest.Zoids(t, conn, "SELECT zoid FROM relpack.blob_removal ORDER BY zoid"), want)
 }
 
 func markLayout(t *testing.T, dir, layout string) {
@@ -52,15 +53,15 @@ func TestBlobFilesGoWhateverTheMarkerOfTheLayoutSays(t *testing.T) {
 		for _, marker := range []string{zodbtest.Bushy, zodbtest.Lawn, ""} {
 			t.Run(layout+" marked "+marker, func(t *testing.T) {
 				t.Parallel()
-				target, conn, tid := newAlbum(t, layout)
+				target, conn, tid := packtest.NewAlbum(t, layout)
 				markLayout(t, target.BlobDir, marker)
-				report := packStorage(t, target, everything)
+				report := packtest.Pack(t, target, packtest.Everything)
 				if report.BlobFiles.Files != 2 {
 					t.Errorf("%d files removed, want 2", report.BlobFiles.Files)
 				}
-				expectBlob(t, target, layout, 2, tid, true)
-				expectBlob(t, target, layout, 3, tid, false)
-				expectBlob(t, target, layout, 4, tid, false)
+				packtest.ExpectBlob(t, target, layout, 2, tid, true)
+				packtest.ExpectBlob(t, target, layout, 3, tid, false)
+				packtest.ExpectBlob(t, target, layout, 4, tid, false)
 				listed(t, conn)
 			})
 		}
@@ -69,12 +70,12 @@ func TestBlobFilesGoWhateverTheMarkerOfTheLayoutSays(t *testing.T) {
 
 func TestBlobFilesGoFromADirectoryWithBothLayouts(t *testing.T) {
 	t.Parallel()
-	target, conn, tid := newAlbum(t, zodbtest.Bushy)
+	target, conn, tid := packtest.NewAlbum(t, zodbtest.Bushy)
 	move(t, target, 3, zodbtest.Bushy, zodbtest.Lawn)
-	packStorage(t, target, everything)
-	expectBlob(t, target, zodbtest.Lawn, 3, tid, false)
-	expectBlob(t, target, zodbtest.Bushy, 4, tid, false)
-	expectBlob(t, target, zodbtest.Bushy, 2, tid, true)
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectBlob(t, target, zodbtest.Lawn, 3, tid, false)
+	packtest.ExpectBlob(t, target, zodbtest.Bushy, 4, tid, false)
+	packtest.ExpectBlob(t, target, zodbtest.Bushy, 2, tid, true)
 	listed(t, conn)
 }
 
@@ -98,26 +99,26 @@ func TestABlobDirectoryWithoutALiveBlobIsRefusedBeforeAnythingIsDeleted(t *testi
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn, tid := newAlbum(t, zodbtest.Bushy)
+			target, conn, tid := packtest.NewAlbum(t, zodbtest.Bushy)
 			wrong := target
 			wrong.BlobDir = t.TempDir()
 			spoil(t, wrong.BlobDir)
-			dry := everything
+			dry := packtest.Everything
 			dry.DryRun = true
-			for _, o := range []pack.Options{everything, dry} {
-				_, err := pack.Run(t.Context(), wrong, o, testLog(t))
-				expectError(t, err, fault.ExitRefused, wrong.BlobDir, "none of 1 live blob ")
+			for _, o := range []pack.Options{packtest.Everything, dry} {
+				_, err := pack.Run(t.Context(), wrong, o, packtest.Log(t))
+				packtest.ExpectError(t, err, fault.ExitRefused, wrong.BlobDir, "none of 1 live blob ")
 			}
-			expectStored(t, conn, 0, 1, 2, 3, 4)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 3, 4)
 			// What a run without the directory has listed stays listed.
 			wrong.BlobDir, spoil = "", nil
-			packStorage(t, wrong, everything)
+			packtest.Pack(t, wrong, packtest.Everything)
 			wrong.BlobDir = t.TempDir()
-			_, err := pack.Run(t.Context(), wrong, everything, testLog(t))
-			expectError(t, err, fault.ExitRefused, wrong.BlobDir)
+			_, err := pack.Run(t.Context(), wrong, packtest.Everything, packtest.Log(t))
+			packtest.ExpectError(t, err, fault.ExitRefused, wrong.BlobDir)
 			listed(t, conn, 3, 4)
-			packStorage(t, target, everything)
-			expectBlob(t, target, zodbtest.Bushy, 3, tid, false)
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.ExpectBlob(t, target, zodbtest.Bushy, 3, tid, false)
 			listed(t, conn)
 		})
 	}
@@ -125,27 +126,27 @@ func TestABlobDirectoryWithoutALiveBlobIsRefusedBeforeAnythingIsDeleted(t *testi
 
 func TestABlobFileThatIsNotThereIsGoneWhereALiveOneIs(t *testing.T) {
 	t.Parallel()
-	target, conn, tid := newAlbum(t, zodbtest.Bushy)
+	target, conn, tid := packtest.NewAlbum(t, zodbtest.Bushy)
 	if err := os.RemoveAll(zodbtest.ObjectDir(target.BlobDir, zodbtest.Bushy, 3)); err != nil {
 		t.Fatal(err)
 	}
-	report := packStorage(t, target, everything)
+	report := packtest.Pack(t, target, packtest.Everything)
 	if report.BlobFiles.Files != 1 || report.BlobFiles.Waiting != 0 {
 		t.Errorf("%+v", report.BlobFiles)
 	}
-	expectBlob(t, target, zodbtest.Bushy, 2, tid, true)
+	packtest.ExpectBlob(t, target, zodbtest.Bushy, 2, tid, true)
 	listed(t, conn)
 }
 
 func TestWithoutALiveBlobTheMarkerHasToDo(t *testing.T) {
 	t.Parallel()
-	target, conn, _ := newAlbum(t, zodbtest.Bushy)
-	commit(t, conn, links{1: nil})
+	target, conn, _ := packtest.NewAlbum(t, zodbtest.Bushy)
+	packtest.Commit(t, conn, packtest.Links{1: nil})
 	markLayout(t, target.BlobDir, "")
 	if err := os.RemoveAll(zodbtest.ObjectDir(target.BlobDir, zodbtest.Bushy, 3)); err != nil {
 		t.Fatal(err)
 	}
-	report := packStorage(t, target, everything)
+	report := packtest.Pack(t, target, packtest.Everything)
 	notes := strings.Join(report.Notes(), "\n")
 	if report.BlobFiles.Waiting != 1 || !strings.Contains(notes, target.BlobDir) || strings.Contains(notes, "run relpack with the blob directory") {
 		t.Errorf("%+v, notes %s", report.BlobFiles, notes)
@@ -154,27 +155,27 @@ func TestWithoutALiveBlobTheMarkerHasToDo(t *testing.T) {
 	if err := zodbtest.NewBlobDir(target.BlobDir, zodbtest.Bushy); err != nil {
 		t.Fatal(err)
 	}
-	packStorage(t, target, everything)
+	packtest.Pack(t, target, packtest.Everything)
 	listed(t, conn)
 }
 
 // The server has the last word, whatever the directory seemed to be.
 func TestWhatWasNotFoundIsStruckOffOnlyByTheWordOfALiveBlob(t *testing.T) {
 	t.Parallel()
-	target, conn, tid := newAlbum(t, zodbtest.Bushy)
+	target, conn, tid := packtest.NewAlbum(t, zodbtest.Bushy)
 	target.BlobDir = ""
-	packStorage(t, target, everything)
-	run(t, conn, "SELECT relpack.try_pack_lock()")
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.Run(t, conn, "SELECT relpack.try_pack_lock()")
 	const notFound = "SELECT relpack.blobs_not_found('{3}', ARRAY[$1::bigint], $2::bigint[], $3::bigint[])"
 	for _, proof := range []struct{ zoids, tids []int64 }{
 		{[]int64{}, []int64{}}, {[]int64{2}, []int64{tid - 1}}, {[]int64{1}, []int64{tid}}, {[]int64{3}, []int64{tid}},
 	} {
-		if n := get[int64](t, conn, notFound, tid, proof.zoids, proof.tids); n != 0 {
+		if n := packtest.Get[int64](t, conn, notFound, tid, proof.zoids, proof.tids); n != 0 {
 			t.Errorf("proof %v: %d rows struck off", proof, n)
 		}
 	}
 	listed(t, conn, 3, 4)
-	if n := get[int64](t, conn, notFound, tid, []int64{9, 2}, []int64{9, tid}); n != 1 {
+	if n := packtest.Get[int64](t, conn, notFound, tid, []int64{9, 2}, []int64{9, tid}); n != 1 {
 		t.Errorf("%d rows struck off, want 1", n)
 	}
 	listed(t, conn, 4)
@@ -185,7 +186,7 @@ func TestABlobBehindALinkIsSkippedAndNamedAndTheOthersGo(t *testing.T) {
 	for _, layout := range []string{zodbtest.Bushy, zodbtest.Lawn} {
 		t.Run(layout, func(t *testing.T) {
 			t.Parallel()
-			target, conn, tid := newAlbum(t, layout)
+			target, conn, tid := packtest.NewAlbum(t, layout)
 			place, outside := zodbtest.ObjectDir(target.BlobDir, layout, 3), filepath.Join(t.TempDir(), "moved")
 			if err := os.Rename(place, outside); err != nil {
 				t.Fatal(err)
@@ -193,14 +194,14 @@ func TestABlobBehindALinkIsSkippedAndNamedAndTheOthersGo(t *testing.T) {
 			if err := os.Symlink(outside, place); err != nil {
 				t.Fatal(err)
 			}
-			report := packStorage(t, target, everything)
+			report := packtest.Pack(t, target, packtest.Everything)
 			if notes := report.Notes(); !slices.ContainsFunc(notes, func(note string) bool {
 				return strings.Contains(note, "blob 3") && strings.Contains(note, place+" is a symbolic link")
 			}) {
 				t.Errorf("notes %q", notes)
 			}
-			expectBlob(t, target, layout, 3, tid, true)
-			expectBlob(t, target, layout, 4, tid, false)
+			packtest.ExpectBlob(t, target, layout, 3, tid, true)
+			packtest.ExpectBlob(t, target, layout, 4, tid, false)
 			listed(t, conn, 3)
 		})
 	}
@@ -208,25 +209,25 @@ func TestABlobBehindALinkIsSkippedAndNamedAndTheOthersGo(t *testing.T) {
 
 func TestBlobsAreInTheDatabaseWhereTheirChunksAre(t *testing.T) {
 	t.Parallel()
-	target, conn, tid := newAlbum(t, zodbtest.Bushy)
+	target, conn, tid := packtest.NewAlbum(t, zodbtest.Bushy)
 	target.BlobDir = ""
 	for _, zoid := range []int64{2, 3, 4} {
 		if err := zodbtest.StoreBlobChunks(t.Context(), conn, zoid, tid, []byte("content")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	run(t, conn, "DELETE FROM object_state WHERE zoid = 4") // the triggers list it
-	report := packStorage(t, target, everything)
+	packtest.Run(t, conn, "DELETE FROM object_state WHERE zoid = 4") // the triggers list it
+	report := packtest.Pack(t, target, packtest.Everything)
 	if notes := strings.Join(report.Notes(), "\n"); report.BlobFiles.Waiting != 0 || strings.Contains(notes, "blob directory") {
 		t.Errorf("%+v, notes %s", report.BlobFiles, notes)
 	}
-	expectStored(t, conn, 0, 1, 2)
+	packtest.ExpectStored(t, conn, 0, 1, 2)
 	listed(t, conn)
 }
 
 func TestOldChunksOfAStorageWithFilesProveNothing(t *testing.T) {
 	t.Parallel()
-	target, conn, tid := newAlbum(t, zodbtest.Bushy)
+	target, conn, tid := packtest.NewAlbum(t, zodbtest.Bushy)
 	dir := target.BlobDir
 	target.BlobDir = ""
 	// Blob 2 was in the database once, in another revision; blob 3 still is.
@@ -235,10 +236,10 @@ func TestOldChunksOfAStorageWithFilesProveNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	packStorage(t, target, everything)
+	packtest.Pack(t, target, packtest.Everything)
 	listed(t, conn, 3, 4)
 	target.BlobDir = dir
-	packStorage(t, target, everything)
-	expectBlob(t, target, zodbtest.Bushy, 3, tid, false)
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectBlob(t, target, zodbtest.Bushy, 3, tid, false)
 	listed(t, conn)
 }

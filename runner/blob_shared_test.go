@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
 	"relpack/runner/target"
@@ -20,12 +21,12 @@ import (
 // whose files lie in a directory that others may use as well.
 func inAlbum(t *testing.T, dir string, tid int64, three ...int64) (target.Target, *pgx.Conn) {
 	t.Helper()
-	target, conn := newStorage(t)
+	target, conn := packtest.NewStorage(t)
 	target.BlobDir = dir
-	records := links{0: {1}, 1: append([]int64{2}, three...)}.records()
+	records := packtest.Links{0: {1}, 1: append([]int64{2}, three...)}.Records()
 	for _, zoid := range []int64{2, 3} {
 		records[zoid] = zodbtest.Record(zodbtest.Blob)
-		writeBlob(t, target, zodbtest.Bushy, zoid, tid)
+		packtest.WriteBlob(t, target, zodbtest.Bushy, zoid, tid)
 	}
 	if err := zodbtest.Commit(t.Context(), conn, tid, records); err != nil {
 		t.Fatal(err)
@@ -50,16 +51,16 @@ func TestALiveFileOfAnotherStorageInTheSameDirectoryStays(t *testing.T) {
 		dir := newBlobDir(t)
 		inAlbum(t, dir, other, 3)
 		target, conn := inAlbum(t, dir, tid)
-		report := packStorage(t, target, everything)
-		expectBlob(t, target, zodbtest.Bushy, 2, other, true)
-		expectBlob(t, target, zodbtest.Bushy, 3, other, true)
-		expectBlob(t, target, zodbtest.Bushy, 2, tid, true)
-		expectBlob(t, target, zodbtest.Bushy, 3, tid, false)
+		report := packtest.Pack(t, target, packtest.Everything)
+		packtest.ExpectBlob(t, target, zodbtest.Bushy, 2, other, true)
+		packtest.ExpectBlob(t, target, zodbtest.Bushy, 3, other, true)
+		packtest.ExpectBlob(t, target, zodbtest.Bushy, 2, tid, true)
+		packtest.ExpectBlob(t, target, zodbtest.Bushy, 3, tid, false)
 		listed(t, conn)
 		if report.BlobFiles.Files != 1 || report.BlobFiles.Others != 1 {
 			t.Errorf("%+v, want 1 file removed and 1 beside it", report.BlobFiles)
 		}
-		expectWords(t, strings.Join(report.Notes(), "\n"),
+		packtest.ExpectWords(t, strings.Join(report.Notes(), "\n"),
 			"1 file of other revisions", "another storage", zodbtest.BlobPath(dir, zodbtest.Bushy, 3, other))
 	}
 }
@@ -75,14 +76,14 @@ func postgresql(dsn string) string { return "<postgresql>\ndsn " + dsn + "\n</po
 // expects that everything is as it was.
 func expectShared(t *testing.T, text string, target target.Target, conn *pgx.Conn, tid int64, words ...string) map[string]error {
 	t.Helper()
-	dry := everything
+	dry := packtest.Everything
 	dry.DryRun = true
 	var failed map[string]error
-	for _, o := range []pack.Options{dry, everything, everything} {
-		failed, _ = packFile(t, text, o)
-		expectError(t, failed["b"], fault.ExitRefused, append(words, "blob-dir of its own")...)
-		expectBlob(t, target, zodbtest.Bushy, 3, tid, true)
-		expectStored(t, conn, 0, 1, 2, 3)
+	for _, o := range []pack.Options{dry, packtest.Everything, packtest.Everything} {
+		failed, _ = packtest.PackFile(t, text, o)
+		packtest.ExpectError(t, failed["b"], fault.ExitRefused, append(words, "blob-dir of its own")...)
+		packtest.ExpectBlob(t, target, zodbtest.Bushy, 3, tid, true)
+		packtest.ExpectStored(t, conn, 0, 1, 2, 3)
 	}
 	return failed
 }
@@ -108,16 +109,16 @@ func TestStoragesOfAFileThatShareABlobDirectoryAreRefused(t *testing.T) {
 			dir := newBlobDir(t)
 			first, _ := inAlbum(t, dir, tid-1000, 3)
 			target, conn := inAlbum(t, dir, tid)
-			third, _ := newKin(t, "c")
+			third, _ := packtest.NewKin(t, "c")
 			other := again(t, dir)
 			text := sharing("a", postgresql(first.DSN), other) + sharing("b", postgresql(target.DSN), dir) +
-				section("c", third[0].target.DSN)
+				packtest.Section("c", third[0].Target.DSN)
 			failed := expectShared(t, text, target, conn, tid, dir, "a uses it, too")
-			expectError(t, failed["a"], fault.ExitRefused, other, "b uses it, too")
+			packtest.ExpectError(t, failed["a"], fault.ExitRefused, other, "b uses it, too")
 			// The others are packed: what the two refer to is known.
-			expectFine(t, failed, "c")
-			expectStored(t, third[0].conn, 0, 1)
-			if open := get[int](t, conn, "SELECT count(*) FROM relpack.run WHERE outcome IS DISTINCT FROM 'refused'"); open != 0 {
+			packtest.ExpectFine(t, failed, "c")
+			packtest.ExpectStored(t, third[0].Conn, 0, 1)
+			if open := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.run WHERE outcome IS DISTINCT FROM 'refused'"); open != 0 {
 				t.Errorf("%d runs did not end as refused", open)
 			}
 		})
@@ -141,9 +142,9 @@ func TestSectionsOfOneDatabaseShareItsBlobDirectory(t *testing.T) {
 	dir := newBlobDir(t)
 	target, conn := inAlbum(t, dir, tid)
 	text := sharing("a", postgresql(target.DSN), dir) + sharing("b", postgresql(target.DSN+" application_name=again"), dir)
-	failed, _ := packFile(t, text, everything)
-	expectFine(t, failed, "a")
-	expectError(t, failed["b"], fault.ExitRefused, "b is the same database as a")
-	expectBlob(t, target, zodbtest.Bushy, 3, tid, false)
-	expectStored(t, conn, 0, 1, 2)
+	failed, _ := packtest.PackFile(t, text, packtest.Everything)
+	packtest.ExpectFine(t, failed, "a")
+	packtest.ExpectError(t, failed["b"], fault.ExitRefused, "b is the same database as a")
+	packtest.ExpectBlob(t, target, zodbtest.Bushy, 3, tid, false)
+	packtest.ExpectStored(t, conn, 0, 1, 2)
 }

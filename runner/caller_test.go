@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 )
 
 // What a pack writes by functions, in whichever of its sessions, is refused to
@@ -12,14 +13,14 @@ import (
 // has lost it.
 func TestWhatAPackWritesIsWrittenForTheHolderOfThePackLockAlone(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
-	dryRun(t, target)
-	holder := sessionOn(t, target)
-	if !get[bool](t, holder, "SELECT relpack.try_pack_lock()") {
+	target, conn := packtest.NewGarden(t)
+	packtest.DryRun(t, target)
+	holder := packtest.Session(t, target)
+	if !packtest.Get[bool](t, holder, "SELECT relpack.try_pack_lock()") {
 		t.Fatal("the pack lock is not to be had")
 	}
-	run(t, conn, "INSERT INTO relpack.scan_range (first_block, last_block) VALUES (7, 8)")
-	before := get[string](t, conn, writtenByPacks)
+	packtest.Run(t, conn, "INSERT INTO relpack.scan_range (first_block, last_block) VALUES (7, 8)")
+	before := packtest.Get[string](t, conn, writtenByPacks)
 	for call, state := range map[string]string{
 		"scan_resume()":                                     fault.StateLocked,
 		"reread_done()":                                     fault.StateLocked,
@@ -38,7 +39,7 @@ func TestWhatAPackWritesIsWrittenForTheHolderOfThePackLockAlone(t *testing.T) {
 			t.Errorf("%s: %v, want SQLSTATE %s", call, err, state)
 		}
 	}
-	if after := get[string](t, conn, writtenByPacks); after != before {
+	if after := packtest.Get[string](t, conn, writtenByPacks); after != before {
 		t.Errorf("%s\nbecame\n%s", before, after)
 	}
 }

@@ -8,27 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/internal/packtest"
 	"relpack/sql"
 )
 
-// lines reads rows of one text column.
-func lines(t testing.TB, conn *pgx.Conn, query string) []string {
-	t.Helper()
-	rows, err := conn.Query(t.Context(), query)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	return found
-}
-
 func TestEverythingInTheSchemaHasAComment(t *testing.T) {
 	t.Parallel()
-	_, conn := newStorage(t)
-	for _, silent := range lines(t, conn, `
+	_, conn := packtest.NewStorage(t)
+	for _, silent := range packtest.Lines(t, conn, `
 		SELECT format('%s %s.%s', class.relkind, class.relname, attribute.attname)
 		FROM pg_class AS class
 		LEFT JOIN pg_attribute AS attribute
@@ -53,15 +40,15 @@ func TestEverythingInTheSchemaHasAComment(t *testing.T) {
 		WHERE obj_description('relpack'::regnamespace, 'pg_namespace') IS NULL`) {
 		t.Errorf("no comment: %s", silent)
 	}
-	if triggers := get[int](t, conn, "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'relpack%'"); triggers != 18 {
+	if triggers := packtest.Get[int](t, conn, "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'relpack%'"); triggers != 18 {
 		t.Errorf("%d triggers", triggers)
 	}
 }
 
 func TestEveryFunctionHasAFixedSearchPathAndIsClosedToThePublic(t *testing.T) {
 	t.Parallel()
-	_, conn := newStorage(t)
-	for _, open := range lines(t, conn, `
+	_, conn := packtest.NewStorage(t)
+	for _, open := range packtest.Lines(t, conn, `
 		SELECT function.oid::regprocedure || ': ' || problem.text
 		FROM pg_proc AS function
 		CROSS JOIN LATERAL (
@@ -92,7 +79,7 @@ func TestEveryFunctionHasAFixedSearchPathAndIsClosedToThePublic(t *testing.T) {
 		WHERE function.pronamespace = 'relpack'::regnamespace`) {
 		t.Error(open)
 	}
-	if get[bool](t, conn, "SELECT has_schema_privilege('public', 'relpack', 'USAGE')") {
+	if packtest.Get[bool](t, conn, "SELECT has_schema_privilege('public', 'relpack', 'USAGE')") {
 		t.Error("PUBLIC may use the schema")
 	}
 }
@@ -100,8 +87,8 @@ func TestEveryFunctionHasAFixedSearchPathAndIsClosedToThePublic(t *testing.T) {
 // RelStorage looks for its own names in every schema.
 func TestNoNameIsOneOfRelStorages(t *testing.T) {
 	t.Parallel()
-	_, conn := newStorage(t)
-	for _, taken := range lines(t, conn, `
+	_, conn := packtest.NewStorage(t)
+	for _, taken := range packtest.Lines(t, conn, `
 		WITH theirs (name) AS (
 		    SELECT unnest(ARRAY[
 		        'object_state', 'object_ref', 'object_refs_added', 'object_inrefs', 'pack_object', 'pack_state',
@@ -147,11 +134,11 @@ const code = `
 
 func TestTheMigrationsEndAtWhatTheDirectorySQLDefines(t *testing.T) {
 	t.Parallel()
-	target, migrated := newBareStorage(t)
-	up(t, target)
-	_, loaded := newBareStorage(t)
+	target, migrated := packtest.NewBareStorage(t)
+	packtest.MigrateUp(t, target)
+	_, loaded := packtest.NewBareStorage(t)
 	loadSQL(t, loaded)
-	want, got := lines(t, loaded, code), lines(t, migrated, code)
+	want, got := packtest.Lines(t, loaded, code), packtest.Lines(t, migrated, code)
 	if len(want) < 40 {
 		t.Fatalf("only %d definitions in sql/", len(want))
 	}
@@ -174,7 +161,7 @@ func TestTheMigrationsEndAtWhatTheDirectorySQLDefines(t *testing.T) {
 // all else from sql/.
 func loadSQL(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
-	run(t, conn, "CREATE SCHEMA relpack; SET check_function_bodies = off")
+	packtest.Run(t, conn, "CREATE SCHEMA relpack; SET check_function_bodies = off")
 	files, err := fs.Glob(migrations.Files, "*.sql")
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +169,7 @@ func loadSQL(t *testing.T, conn *pgx.Conn) {
 	for _, file := range files {
 		text := read(t, migrations.Files, file)
 		if up, _, _ := strings.Cut(text, "-- +goose Down"); !strings.HasPrefix(text, "-- A snapshot of server code") {
-			run(t, conn, up)
+			packtest.Run(t, conn, up)
 		}
 	}
 	if files, err = fs.Glob(sql.Files, "*.sql"); err != nil {
@@ -192,11 +179,11 @@ func loadSQL(t *testing.T, conn *pgx.Conn) {
 		for _, file := range files {
 			text := read(t, sql.Files, file)
 			if strings.Contains(text, "CREATE OR REPLACE VIEW") == views {
-				run(t, conn, text)
+				packtest.Run(t, conn, text)
 			}
 		}
 	}
-	run(t, conn, "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA relpack FROM PUBLIC; SELECT relpack.create_triggers()")
+	packtest.Run(t, conn, "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA relpack FROM PUBLIC; SELECT relpack.create_triggers()")
 }
 
 func read(t *testing.T, files fs.FS, name string) string {

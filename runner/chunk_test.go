@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/graph"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/progress"
 	"relpack/runner/session"
 	"relpack/runner/verify"
@@ -32,7 +33,7 @@ func newWatch(t *testing.T, conn *pgx.Conn, allowed int) *watch {
 }
 
 func (w *watch) progress(phase string) progress.Meter {
-	return &hooks{add: func(name string, _ int64) {
+	return &packtest.Hooks{OnAdd: func(name string, _ int64) {
 		if name == phase {
 			w.look()
 		}
@@ -89,22 +90,22 @@ const otherWorkers = 2 * (graph.Readers - 1)
 
 func TestNoTransactionOfAFirstBuildOutlastsItsChunk(t *testing.T) {
 	t.Parallel()
-	target, conn := newOrchard(t)
+	target, conn := packtest.NewOrchard(t)
 	w := newWatch(t, conn, otherWorkers)
-	o := everything
+	o := packtest.Everything
 	o.RangeBlocks, o.DryRun, o.Progress = 1, true, w.progress("scan")
-	packStorage(t, target, o)
+	packtest.Pack(t, target, o)
 	w.expect(40)
 }
 
 func TestNoTransactionOfAVerificationOutlastsItsChunk(t *testing.T) {
 	t.Parallel()
-	target, conn := newOrchard(t)
-	dryRun(t, target)
+	target, conn := packtest.NewOrchard(t)
+	packtest.DryRun(t, target)
 	w := newWatch(t, conn, otherWorkers)
-	o := verifyOptions(true)
+	o := packtest.VerifyOptions(true)
 	o.RangeBlocks, o.Progress = 1, w.progress("verify")
-	if _, err := verify.Run(t.Context(), target, o, testLog(t)); err != nil {
+	if _, err := verify.Run(t.Context(), target, o, packtest.Log(t)); err != nil {
 		t.Error(err)
 	}
 	w.expect(40)
@@ -112,13 +113,13 @@ func TestNoTransactionOfAVerificationOutlastsItsChunk(t *testing.T) {
 
 func TestNoTransactionOfALaterRunOutlastsItsChunk(t *testing.T) {
 	t.Parallel()
-	target, conn := newOrchard(t)
-	dryRun(t, target)
-	run(t, conn, "UPDATE object_state SET state = state")
+	target, conn := packtest.NewOrchard(t)
+	packtest.DryRun(t, target)
+	packtest.Run(t, conn, "UPDATE object_state SET state = state")
 	w := newWatch(t, conn, 0)
-	o := everything
+	o := packtest.Everything
 	o.DryRun, o.Progress = true, w.progress("apply")
-	packStorage(t, target, o)
+	packtest.Pack(t, target, o)
 	w.expect(1)
 }
 
@@ -127,40 +128,40 @@ func TestNoTransactionOfALaterRunOutlastsItsChunk(t *testing.T) {
 // not read yet; nothing else.
 func TestAKilledScanLosesTheChunksThatWereInFlight(t *testing.T) {
 	t.Parallel()
-	program := buildCommand(t)
-	target, conn := newTown(t)
+	program := packtest.BuildCommand(t)
+	target, conn := packtest.NewTown(t)
 	const blocks = 16
-	p := startPack(t, program, target)
-	until(t, "the scan has begun", func() bool {
-		return get[bool](t, conn, "SELECT EXISTS (SELECT FROM relpack.scan_range)")
+	p := packtest.StartPack(t, program, target)
+	packtest.Until(t, "the scan has begun", func() bool {
+		return packtest.Get[bool](t, conn, "SELECT EXISTS (SELECT FROM relpack.scan_range)")
 	})
 	// The workers read four more ranges, and are held at the end of the next.
-	run(t, conn, "BEGIN")
-	done := get[int64](t, conn, `SELECT min(first_block) FROM (
+	packtest.Run(t, conn, "BEGIN")
+	done := packtest.Get[int64](t, conn, `SELECT min(first_block) FROM (
 		SELECT first_block FROM relpack.scan_range
 		WHERE first_block >= (SELECT first_block FROM relpack.scan_range ORDER BY first_block OFFSET 4 LIMIT 1)
 		FOR UPDATE) AS held`) / blocks
-	until(t, "both workers are held", func() bool {
+	packtest.Until(t, "both workers are held", func() bool {
 		// pg_stat_activity would be the same throughout the transaction.
-		return get[int](t, conn, `SELECT count(DISTINCT held.pid) FROM pg_locks AS held
+		return packtest.Get[int](t, conn, `SELECT count(DISTINCT held.pid) FROM pg_locks AS held
 			WHERE NOT held.granted AND EXISTS (SELECT FROM pg_locks WHERE pid = held.pid AND relation = 'relpack.scan_range'::regclass)`) == graph.Readers
 	})
-	_ = p.cmd.Process.Kill()
-	<-p.ended
-	run(t, conn, "ROLLBACK")
-	relpackGone(t, conn)
-	all := get[int64](t, conn, "SELECT count(*) FROM object_state")
-	kept := get[int64](t, conn, "SELECT count(*) FROM relpack.staged_object")
-	if finished := get[int64](t, conn, fmt.Sprintf("SELECT count(*) FROM object_state WHERE ctid < '(%d,0)'", done*blocks)); kept != finished || kept == 0 {
+	_ = p.Cmd.Process.Kill()
+	<-p.Ended
+	packtest.Run(t, conn, "ROLLBACK")
+	packtest.UntilGone(t, conn)
+	all := packtest.Get[int64](t, conn, "SELECT count(*) FROM object_state")
+	kept := packtest.Get[int64](t, conn, "SELECT count(*) FROM relpack.staged_object")
+	if finished := packtest.Get[int64](t, conn, fmt.Sprintf("SELECT count(*) FROM object_state WHERE ctid < '(%d,0)'", done*blocks)); kept != finished || kept == 0 {
 		t.Errorf("of %d objects in ranges that were done, %d are kept", finished, kept)
 	}
-	ranges := get[int64](t, conn, "SELECT pg_relation_size('object_state') / 8192 / $1 + 1", blocks)
-	if left := get[int64](t, conn, "SELECT count(*) FROM relpack.scan_range"); left != ranges-done {
+	ranges := packtest.Get[int64](t, conn, "SELECT pg_relation_size('object_state') / 8192 / $1 + 1", blocks)
+	if left := packtest.Get[int64](t, conn, "SELECT count(*) FROM relpack.scan_range"); left != ranges-done {
 		t.Errorf("%d ranges are left of %d", left, ranges)
 	}
-	report := packStorage(t, target, everything)
+	report := packtest.Pack(t, target, packtest.Everything)
 	if again := report.Scanned.Objects - (all - kept); again != 0 || !report.FirstBuild {
 		t.Errorf("%d objects of %d were read, %d of them again", report.Scanned.Objects, all, again)
 	}
-	expectExact(t, conn)
+	packtest.ExpectExact(t, conn)
 }

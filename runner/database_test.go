@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
-	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/schema"
@@ -22,52 +21,6 @@ import (
 	"relpack/runner/status"
 	"relpack/runner/target"
 )
-
-// catalog is all that somebody created in a database, one object a line.
-func catalog(t testing.TB, conn *pgx.Conn) string {
-	t.Helper()
-	return get[string](t, conn, `
-		SELECT coalesce(string_agg(entry, E'\n' ORDER BY entry), '')
-		FROM (
-		    SELECT 'schema ' || nspname || coalesce(' ' || obj_description(oid, 'pg_namespace'), '')
-		    FROM pg_namespace
-		    WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
-		    UNION ALL
-		    SELECT 'relation ' || oid::regclass
-		    FROM pg_class
-		    WHERE oid >= 16384 AND relnamespace::regnamespace::text !~ '^pg_'
-		    UNION ALL
-		    SELECT 'trigger ' || tgname || ' ' || tgrelid::regclass
-		    FROM pg_trigger
-		    WHERE NOT tgisinternal
-		    UNION ALL
-		    SELECT 'function ' || oid::regprocedure
-		    FROM pg_proc
-		    WHERE oid >= 16384
-		) AS created (entry)`)
-}
-
-// expectRefusal wants the exit code of a refusal, one line, and these words.
-func expectRefusal(t testing.TB, err error, words ...string) {
-	t.Helper()
-	expectError(t, err, fault.ExitRefused, words...)
-}
-
-func expectError(t testing.TB, err error, code int, words ...string) {
-	t.Helper()
-	if got := fault.ExitCode(err); got != code {
-		t.Fatalf("exit code %d, want %d: %v", got, code, err)
-	}
-	text := fault.Message(err)
-	if strings.Contains(text, "\n") {
-		t.Errorf("more than one line: %q", text)
-	}
-	for _, word := range words {
-		if !strings.Contains(text, word) {
-			t.Errorf("%q does not say %q", text, word)
-		}
-	}
-}
 
 func TestADatabaseThatIsNotFitForRelpackIsRefusedAndLeftAlone(t *testing.T) {
 	t.Parallel()
@@ -105,16 +58,16 @@ func TestADatabaseThatIsNotFitForRelpackIsRefusedAndLeftAlone(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newEmptyDatabase(t)
+			target, conn := packtest.NewEmptyDatabase(t)
 			if test.prepare != nil {
 				if err := test.prepare(t.Context(), conn); err != nil {
 					t.Fatal(err)
 				}
 			}
-			before := catalog(t, conn)
-			expectRefusal(t, schema.Up(t.Context(), target, migrations.Files, testLog(t)), test.says...)
-			expectRefusal(t, schema.CheckInstalled(t.Context(), conn, target, migrations.Files), test.says...)
-			if after := catalog(t, conn); after != before {
+			before := packtest.Catalog(t, conn)
+			packtest.ExpectRefusal(t, schema.Up(t.Context(), target, migrations.Files, packtest.Log(t)), test.says...)
+			packtest.ExpectRefusal(t, schema.CheckInstalled(t.Context(), conn, target, migrations.Files), test.says...)
+			if after := packtest.Catalog(t, conn); after != before {
 				t.Errorf("the catalogs changed from\n%s\nto\n%s", before, after)
 			}
 		})
@@ -124,8 +77,8 @@ func TestADatabaseThatIsNotFitForRelpackIsRefusedAndLeftAlone(t *testing.T) {
 func TestAnOldServerIsRefused(t *testing.T) {
 	t.Parallel()
 	d := schema.Database{Major: 14, Server: "14.9 (Debian 14.9-1)", Name: "plone", Storage: true}
-	expectRefusal(t, d.CheckStorage(), "PostgreSQL 14.9", "15 or newer")
-	expectRefusal(t, d.CheckRemovable(t.Context(), nil, migrations.Files), "15 or newer")
+	packtest.ExpectRefusal(t, d.CheckStorage(), "PostgreSQL 14.9", "15 or newer")
+	packtest.ExpectRefusal(t, d.CheckRemovable(t.Context(), nil, migrations.Files), "15 or newer")
 }
 
 func TestAStandbyIsRefusedAndItsStatusShown(t *testing.T) {
@@ -149,7 +102,7 @@ func TestAStandbyIsRefusedAndItsStatusShown(t *testing.T) {
 		if err := zodbtest.CreateStorage(t.Context(), conn, zodbtest.V42); err != nil {
 			t.Fatal(err)
 		}
-		if err := schema.Up(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+		if err := schema.Up(t.Context(), target, migrations.Files, packtest.Log(t)); err != nil {
 			t.Fatal(err)
 		}
 	}()
@@ -160,9 +113,9 @@ func TestAStandbyIsRefusedAndItsStatusShown(t *testing.T) {
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	expectRefusal(t, schema.Up(t.Context(), target, migrations.Files, testLog(t)), "standby")
-	expectRefusal(t, schema.Down(t.Context(), target, migrations.Files, testLog(t)), "standby")
-	report, err := status.Look(t.Context(), target, migrations.Files, testLog(t))
+	packtest.ExpectRefusal(t, schema.Up(t.Context(), target, migrations.Files, packtest.Log(t)), "standby")
+	packtest.ExpectRefusal(t, schema.Down(t.Context(), target, migrations.Files, packtest.Log(t)), "standby")
+	report, err := status.Look(t.Context(), target, migrations.Files, packtest.Log(t))
 	if err != nil || !report.Standby || report.Graph == nil || !strings.Contains(report.Advice, "primary") {
 		t.Errorf("%+v, %v", report, err)
 	}
@@ -187,75 +140,32 @@ func makeStandby(t *testing.T, dir string) {
 
 func TestAMissingPrivilegeIsNamedWithTheRole(t *testing.T) {
 	t.Parallel()
-	bare, admin := newBareStorage(t)
-	role := newRole(t, admin)
-	before := catalog(t, admin)
-	expectRefusal(t, schema.Up(t.Context(), as(bare, role), migrations.Files, testLog(t)),
+	bare, admin := packtest.NewBareStorage(t)
+	role := packtest.NewRole(t, admin)
+	before := packtest.Catalog(t, admin)
+	packtest.ExpectRefusal(t, schema.Up(t.Context(), packtest.As(bare, role), migrations.Files, packtest.Log(t)),
 		"role "+role, "own public.object_state")
-	run(t, admin, "ALTER TABLE object_state OWNER TO "+role)
-	expectRefusal(t, schema.Up(t.Context(), as(bare, role), migrations.Files, testLog(t)),
+	packtest.Run(t, admin, "ALTER TABLE object_state OWNER TO "+role)
+	packtest.ExpectRefusal(t, schema.Up(t.Context(), packtest.As(bare, role), migrations.Files, packtest.Log(t)),
 		"role "+role, "GRANT CREATE ON DATABASE")
-	if after := catalog(t, admin); after != before {
+	if after := packtest.Catalog(t, admin); after != before {
 		t.Errorf("the catalogs changed from\n%s\nto\n%s", before, after)
 	}
-	run(t, admin, "GRANT CREATE ON DATABASE "+admin.Config().Database+" TO "+role)
-	if err := schema.Up(t.Context(), as(bare, role), migrations.Files, testLog(t)); err != nil {
+	packtest.Run(t, admin, "GRANT CREATE ON DATABASE "+admin.Config().Database+" TO "+role)
+	if err := schema.Up(t.Context(), packtest.As(bare, role), migrations.Files, packtest.Log(t)); err != nil {
 		t.Fatalf("the owner of object_state can't install relpack: %v", err)
 	}
-	run(t, admin, "GRANT SELECT ON blob_chunk TO "+role)
+	packtest.Run(t, admin, "GRANT SELECT ON blob_chunk TO "+role)
 	if err := schema.CheckMayPack(t.Context(), connectAs(t, bare, role)); err != nil {
 		t.Error(err)
 	}
-	other := newRole(t, admin)
-	expectRefusal(t, schema.Down(t.Context(), as(bare, other), migrations.Files, testLog(t)), "role "+other, "schema relpack")
-}
-
-// newRole makes a role that may connect and nothing else.
-func newRole(t *testing.T, admin *pgx.Conn) string {
-	t.Helper()
-	role := get[string](t, admin, "SELECT 'role_' || md5(random()::text)")
-	run(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD '"+role+"'")
-	t.Cleanup(func() {
-		ctx := context.Background()
-		conn, err := pgx.ConnectConfig(ctx, admin.Config())
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer session.Close(conn)
-		if _, err := conn.Exec(ctx, "DROP OWNED BY "+role+" CASCADE; DROP ROLE "+role); err != nil {
-			t.Error(err)
-		}
-	})
-	return role
-}
-
-// as is the target with another role, which begins the session, and more
-// settings: one that a superuser takes with SET ROLE is still his.
-func as(t target.Target, role string, settings ...string) target.Target {
-	t = set(set(t, "user", role), "password", role)
-	if len(settings) > 0 {
-		t = set(t, "options", "-c "+strings.Join(settings, " -c "))
-	}
-	return t
-}
-
-// set gives a keyword of the connection string another value.
-func set(t target.Target, keyword, value string) target.Target {
-	switch {
-	case !strings.Contains(t.DSN, "://"):
-		t.DSN += " " + keyword + "='" + value + "'"
-	case strings.Contains(t.DSN, "?"):
-		t.DSN += "&" + keyword + "=" + url.PathEscape(value)
-	default:
-		t.DSN += "?" + keyword + "=" + url.PathEscape(value)
-	}
-	return t
+	other := packtest.NewRole(t, admin)
+	packtest.ExpectRefusal(t, schema.Down(t.Context(), packtest.As(bare, other), migrations.Files, packtest.Log(t)), "role "+other, "schema relpack")
 }
 
 func connectAs(t *testing.T, target target.Target, role string) *pgx.Conn {
 	t.Helper()
-	conn, err := session.Open(t.Context(), as(target, role), "test", testLog(t))
+	conn, err := session.Open(t.Context(), packtest.As(target, role), "test", packtest.Log(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +175,7 @@ func connectAs(t *testing.T, target target.Target, role string) *pgx.Conn {
 
 func TestAnotherVersionOfTheSchemaIsNamedWithTheRemedy(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
+	target, conn := packtest.NewStorage(t)
 	check := func() error { return schema.CheckInstalled(t.Context(), conn, target, migrations.Files) }
 	if err := check(); err != nil {
 		t.Fatal(err)
@@ -274,21 +184,21 @@ func TestAnotherVersionOfTheSchemaIsNamedWithTheRemedy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, conn, "DELETE FROM relpack.goose_db_version WHERE version_id = $1", latest)
-	expectRefusal(t, check(), `"relpack migrate up"`)
-	run(t, conn, "INSERT INTO relpack.goose_db_version (version_id, is_applied) VALUES ($1, true), ($2, true)", latest, latest+7)
-	run(t, conn, "INSERT INTO relpack.run (version) VALUES ('9.8.7')")
+	packtest.Run(t, conn, "DELETE FROM relpack.goose_db_version WHERE version_id = $1", latest)
+	packtest.ExpectRefusal(t, check(), `"relpack migrate up"`)
+	packtest.Run(t, conn, "INSERT INTO relpack.goose_db_version (version_id, is_applied) VALUES ($1, true), ($2, true)", latest, latest+7)
+	packtest.Run(t, conn, "INSERT INTO relpack.run (version) VALUES ('9.8.7')")
 	for name, err := range map[string]error{
 		"check": check(),
-		"up":    schema.Up(t.Context(), target, migrations.Files, testLog(t)),
-		"down":  schema.Down(t.Context(), target, migrations.Files, testLog(t)),
+		"up":    schema.Up(t.Context(), target, migrations.Files, packtest.Log(t)),
+		"down":  schema.Down(t.Context(), target, migrations.Files, packtest.Log(t)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			expectRefusal(t, err, "older than the schema", "relpack >= 9.8.7")
+			packtest.ExpectRefusal(t, err, "older than the schema", "relpack >= 9.8.7")
 		})
 	}
-	_, conn = newBareStorage(t)
-	expectRefusal(t, schema.CheckInstalled(t.Context(), conn, target, migrations.Files), "not installed", conn.Config().Database, `"relpack migrate up"`)
+	_, conn = packtest.NewBareStorage(t)
+	packtest.ExpectRefusal(t, schema.CheckInstalled(t.Context(), conn, target, migrations.Files), "not installed", conn.Config().Database, `"relpack migrate up"`)
 }
 
 // withMore is the migrations of a newer relpack.

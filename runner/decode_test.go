@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
@@ -21,84 +22,77 @@ import (
 // 10 to 12 garbage, all of two days ago.
 func newMixed(t *testing.T, records map[int64][]byte) (target.Target, *pgx.Conn) {
 	t.Helper()
-	target, conn := newStorage(t)
-	all := links{0: {1}, 1: {2}, 2: nil, 10: {11}, 11: {12}, 12: nil}.records()
+	target, conn := packtest.NewStorage(t)
+	all := packtest.Links{0: {1}, 1: {2}, 2: nil, 10: {11}, 11: {12}, 12: nil}.Records()
 	for zoid, record := range records {
 		all[zoid] = record
 	}
 	if err := zodbtest.Commit(t.Context(), conn, zodbtest.TimeTid(time.Now().Add(-48*time.Hour)), all); err != nil {
 		t.Fatal(err)
 	}
-	commitRecords(t, conn, map[int64][]byte{0: zodbtest.Record(zodbtest.Document, 1)})
+	packtest.CommitRecords(t, conn, map[int64][]byte{0: zodbtest.Record(zodbtest.Document, 1)})
 	return target, conn
 }
 
 func expectProblem(t *testing.T, conn *pgx.Conn, zoid int64, kind string) {
 	t.Helper()
-	if got := get[string](t, conn, "SELECT coalesce((SELECT kind FROM relpack.problem WHERE zoid = $1), 'none')", zoid); got != kind {
+	if got := packtest.Get[string](t, conn, "SELECT coalesce((SELECT kind FROM relpack.problem WHERE zoid = $1), 'none')", zoid); got != kind {
 		t.Errorf("problem of object %d: %s, want %s", zoid, got, kind)
 	}
 }
 
-var opaque = map[string][]byte{
-	"truncated":            zodbtest.Truncated(zodbtest.Record(zodbtest.Document, 10)),
-	"encrypted":            zodbtest.Encrypted(zodbtest.Record(zodbtest.Document, 10)),
-	"cut off compressed":   zodbtest.Truncated(zodbtest.Compressed(zodbtest.PaddedRecord(zodbtest.Document, 500, 10))),
-	"truncated compressed": zodbtest.Compressed(zodbtest.Truncated(zodbtest.Record(zodbtest.Document, 10))),
-}
-
 func TestAnOpaqueLiveObjectStopsEveryDeletion(t *testing.T) {
 	t.Parallel()
-	for name, record := range opaque {
+	for name, record := range packtest.Opaque {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			target, conn := newMixed(t, map[int64][]byte{2: record})
-			_, err := pack.Run(t.Context(), target, everything, testLog(t))
+			_, err := pack.Run(t.Context(), target, packtest.Everything, packtest.Log(t))
 			if fault.ExitCode(err) != fault.ExitRefused || !strings.Contains(fault.Message(err), "zoid 2") {
 				t.Errorf("error %q, want a refusal that names zoid 2", err)
 			}
 			expectProblem(t, conn, 2, "opaque")
 			_, err = conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-			expectState(t, err, fault.StateRefused)
-			expectStored(t, conn, 0, 1, 2, 10, 11, 12)
+			packtest.ExpectState(t, err, fault.StateRefused)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12)
 			// Mended, it says what it refers to.
-			commit(t, conn, links{2: {11}})
-			packStorage(t, target, everything)
+			packtest.Commit(t, conn, packtest.Links{2: {11}})
+			packtest.Pack(t, target, packtest.Everything)
 			expectProblem(t, conn, 2, "none")
-			expectStored(t, conn, 0, 1, 2, 11, 12)
-			expectExact(t, conn)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 11, 12)
+			packtest.ExpectExact(t, conn)
 		})
 	}
 }
 
 func TestALiveObjectThatBecomesOpaqueStopsEveryDeletion(t *testing.T) {
 	t.Parallel()
-	for name, record := range opaque {
+	for name, record := range packtest.Opaque {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			target, conn := newMixed(t, nil)
-			dryRun(t, target)
-			commitRecords(t, conn, map[int64][]byte{1: record})
-			expectRefused(t, target)
+			packtest.DryRun(t, target)
+			packtest.CommitRecords(t, conn, map[int64][]byte{1: record})
+			packtest.ExpectNothingDeleted(t, target)
 			// 2 hung on it, and is not for deletion.
-			expectStored(t, conn, 0, 1, 2, 10, 11, 12)
-			run(t, conn, "DELETE FROM object_state WHERE zoid = 1")
-			commit(t, conn, links{0: {2}})
-			packStorage(t, target, everything)
-			expectStored(t, conn, 0, 2)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12)
+			packtest.Run(t, conn, "DELETE FROM object_state WHERE zoid = 1")
+			packtest.Commit(t, conn, packtest.Links{0: {2}})
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.ExpectStored(t, conn, 0, 2)
 		})
 	}
 }
 
 func TestOpaqueGarbageStopsNothing(t *testing.T) {
 	t.Parallel()
-	for name, record := range opaque {
+	for name, record := range packtest.Opaque {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			target, conn := newMixed(t, map[int64][]byte{11: record})
-			packStorage(t, target, everything)
-			expectStored(t, conn, 0, 1, 2)
-			if n := get[int](t, conn, "SELECT count(*) FROM relpack.problem"); n != 0 {
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.ExpectStored(t, conn, 0, 1, 2)
+			if n := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.problem"); n != 0 {
 				t.Errorf("%d problems are left", n)
 			}
 		})
@@ -108,13 +102,13 @@ func TestOpaqueGarbageStopsNothing(t *testing.T) {
 func TestOpaqueGarbageThatStaysStopsEveryDeletion(t *testing.T) {
 	t.Parallel()
 	target, conn := newMixed(t, nil)
-	commitRecords(t, conn, map[int64][]byte{20: opaque["truncated"], 1: zodbtest.Record(zodbtest.Document, 2)})
-	o := everything
+	packtest.CommitRecords(t, conn, map[int64][]byte{20: packtest.Opaque["truncated"], 1: zodbtest.Record(zodbtest.Document, 2)})
+	o := packtest.Everything
 	o.Days = 1
-	if _, err := pack.Run(t.Context(), target, o, testLog(t)); fault.ExitCode(err) != fault.ExitRefused || !strings.Contains(fault.Message(err), "zoid 20") {
+	if _, err := pack.Run(t.Context(), target, o, packtest.Log(t)); fault.ExitCode(err) != fault.ExitRefused || !strings.Contains(fault.Message(err), "zoid 20") {
 		t.Errorf("error %v, want a refusal that names zoid 20", err)
 	}
-	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 20)
+	packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12, 20)
 }
 
 func TestAnOddRecordKeepsWhateverItsBytesName(t *testing.T) {
@@ -126,15 +120,15 @@ func TestAnOddRecordKeepsWhateverItsBytesName(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			target, conn := newMixed(t, map[int64][]byte{2: record, 10: zodbtest.Record(zodbtest.Document), 11: zodbtest.Record(zodbtest.Document, 12)})
-			packStorage(t, target, everything)
+			packtest.Pack(t, target, packtest.Everything)
 			expectProblem(t, conn, 2, "salvaged")
-			expectStored(t, conn, 0, 1, 2, 10, 12)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 10, 12)
 			// What it names may come to be stored later.
-			run(t, conn, "DELETE FROM object_state WHERE zoid = 12")
-			packStorage(t, target, everything)
-			commit(t, conn, links{9: nil, 12: nil, 0: {1}})
-			packStorage(t, target, everything)
-			expectStored(t, conn, 0, 1, 2, 9, 10, 12)
+			packtest.Run(t, conn, "DELETE FROM object_state WHERE zoid = 12")
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.Commit(t, conn, packtest.Links{9: nil, 12: nil, 0: {1}})
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 9, 10, 12)
 		})
 	}
 }
@@ -152,12 +146,12 @@ func TestALongOddRecordCostsWhatItNames(t *testing.T) {
 	odd = binary.LittleEndian.AppendUint32(odd, uint32(len(body)))
 	odd = append(append(odd, body...), "u."...)
 	target, conn := newMixed(t, map[int64][]byte{2: odd, 12: zodbtest.Record(zodbtest.Document), 1<<63 - 1: zodbtest.Record(zodbtest.Document)})
-	packStorage(t, target, everything)
+	packtest.Pack(t, target, packtest.Everything)
 	expectProblem(t, conn, 2, "salvaged")
-	expectStored(t, conn, 0, 1, 2, 10, 11, 12)
+	packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12)
 	var guesses int
 	for start := time.Now(); guesses == 0 && time.Since(start) < time.Minute; {
-		guesses = get[int](t, conn, "SELECT coalesce(max(n_tup_ins), 0) FROM pg_stat_user_tables WHERE relid = 'relpack.examined_inref'::regclass")
+		guesses = packtest.Get[int](t, conn, "SELECT coalesce(max(n_tup_ins), 0) FROM pg_stat_user_tables WHERE relid = 'relpack.examined_inref'::regclass")
 	}
 	if guesses > 100 {
 		t.Errorf("%d guesses were stored", guesses)
@@ -165,33 +159,33 @@ func TestALongOddRecordCostsWhatItNames(t *testing.T) {
 	for what, read := range map[string]int64{"nothing": 0, "a known object": 1, "a new object": 2} {
 		switch read {
 		case 1:
-			commit(t, conn, links{12: nil})
+			packtest.Commit(t, conn, packtest.Links{12: nil})
 		case 2:
-			commit(t, conn, links{999: nil})
+			packtest.Commit(t, conn, packtest.Links{999: nil})
 		}
-		if report := packStorage(t, target, everything); report.Scanned.Objects != read {
+		if report := packtest.Pack(t, target, packtest.Everything); report.Scanned.Objects != read {
 			t.Errorf("%d objects were read where %s was written", report.Scanned.Objects, what)
 		}
 	}
-	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 999)
+	packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12, 999)
 }
 
 func TestWeakReferencesKeepNothing(t *testing.T) {
 	t.Parallel()
 	target, conn := newMixed(t, map[int64][]byte{2: zodbtest.WeakRecord(zodbtest.Document, 10, 11)})
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1, 2)
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1, 2)
 }
 
 func TestNullAndEmptyStatesReferToNothing(t *testing.T) {
 	t.Parallel()
 	target, conn := newMixed(t, map[int64][]byte{2: nil, 1: zodbtest.Record(zodbtest.Document, 2, 3), 3: {}, 11: nil, 12: {}})
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1, 2, 3)
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1, 2, 3)
 	// An undone creation cuts what hung on it.
-	commitRecords(t, conn, map[int64][]byte{1: nil, 0: zodbtest.Record(zodbtest.Document, 1)})
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1)
+	packtest.CommitRecords(t, conn, map[int64][]byte{1: nil, 0: zodbtest.Record(zodbtest.Document, 1)})
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1)
 }
 
 // encodings are ways in which a storage writes all of its records.
@@ -208,22 +202,22 @@ func TestAStorageOfOneEncodingIsSwept(t *testing.T) {
 	for name, encode := range encodings {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newStorage(t)
+			target, conn := packtest.NewStorage(t)
 			records := map[int64][]byte{}
-			for zoid, refs := range garden {
+			for zoid, refs := range packtest.Garden {
 				records[zoid] = encode(refs...)
 			}
-			commitRecords(t, conn, records)
-			dryRun(t, target)
+			packtest.CommitRecords(t, conn, records)
+			packtest.DryRun(t, target)
 			// Attached after the choice: whatever the state looks like, it is noticed.
-			packStorage(t, target, before("delete", func() {
-				commitRecords(t, conn, map[int64][]byte{2: encode(12)})
+			packtest.Pack(t, target, packtest.Before("delete", func() {
+				packtest.CommitRecords(t, conn, map[int64][]byte{2: encode(12)})
 			}))
-			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
-			commitRecords(t, conn, map[int64][]byte{2: encode(13)})
-			packStorage(t, target, everything)
-			expectStored(t, conn, 0, 1, 2, 13)
-			expectExact(t, conn)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+			packtest.CommitRecords(t, conn, map[int64][]byte{2: encode(13)})
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 13)
+			packtest.ExpectExact(t, conn)
 		})
 	}
 }
@@ -250,18 +244,18 @@ func TestASweepByRelpackDecodesWhatWasWrittenMeanwhile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newGarden(t)
-			all := stored(t, conn)
-			commitRecords(t, conn, map[int64][]byte{1: c.state, 78: zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 2))})
-			b, err := packing(t, target, sessionOn(t, target)).SweepBatch(t.Context(), nil, c.batch, true)
+			target, conn := packtest.NewGarden(t)
+			all := packtest.Stored(t, conn)
+			packtest.CommitRecords(t, conn, map[int64][]byte{1: c.state, 78: zodbtest.Compressed(zodbtest.Record(zodbtest.Document, 2))})
+			b, err := packtest.Packer(t, target, packtest.Session(t, target)).SweepBatch(t.Context(), nil, c.batch, true)
 			if err != nil {
 				t.Fatal(err)
 			}
-			gone := len(without(append(all, 78), stored(t, conn)))
+			gone := len(packtest.Without(append(all, 78), packtest.Stored(t, conn)))
 			if b.Outcome != c.want || (gone > 0) != (c.want == "swept") || int64(gone) != b.Objects {
 				t.Errorf("outcome %s with %d objects, want %s; %d are gone", b.Outcome, b.Objects, c.want, gone)
 			}
-			if n := get[int](t, conn, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1919249520 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"); n > 0 {
+			if n := packtest.Get[int](t, conn, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1919249520 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"); n > 0 {
 				t.Error("the writers' lock is still held")
 			}
 		})
@@ -274,26 +268,28 @@ func TestASweepInPsqlDeletesNothingOnceAnythingWasWritten(t *testing.T) {
 	t.Parallel()
 	escaped := []byte("\x80\x02czmodels\nDocument\n.\x80\x02}X\x01\x00\x00\x00aS'\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x0b'\nQs.")
 	for name, write := range map[string]func(*pgx.Conn){
-		"a commit":             func(conn *pgx.Conn) { commit(t, conn, links{1: {2}}) },
-		"an escaped oid":       func(conn *pgx.Conn) { commitRecords(t, conn, map[int64][]byte{1: escaped}) },
-		"a compressed state":   func(conn *pgx.Conn) { commitRecords(t, conn, map[int64][]byte{1: zodbtest.Compressed(escaped)}) },
-		"a row without state":  func(conn *pgx.Conn) { commitRecords(t, conn, map[int64][]byte{1: nil}) },
-		"a restored row":       func(conn *pgx.Conn) { restore(t, conn, 40, 5, zodbtest.Record(zodbtest.Document)) },
-		"a row rewritten":      func(conn *pgx.Conn) { run(t, conn, "UPDATE object_state SET state = state WHERE zoid = 1") },
-		"garbage deleted":      func(conn *pgx.Conn) { run(t, conn, "DELETE FROM object_state WHERE zoid = 12") },
-		"everything but roots": func(conn *pgx.Conn) { run(t, conn, "DELETE FROM object_state WHERE zoid > 9") },
+		"a commit":       func(conn *pgx.Conn) { packtest.Commit(t, conn, packtest.Links{1: {2}}) },
+		"an escaped oid": func(conn *pgx.Conn) { packtest.CommitRecords(t, conn, map[int64][]byte{1: escaped}) },
+		"a compressed state": func(conn *pgx.Conn) {
+			packtest.CommitRecords(t, conn, map[int64][]byte{1: zodbtest.Compressed(escaped)})
+		},
+		"a row without state":  func(conn *pgx.Conn) { packtest.CommitRecords(t, conn, map[int64][]byte{1: nil}) },
+		"a restored row":       func(conn *pgx.Conn) { packtest.Restore(t, conn, 40, 5, zodbtest.Record(zodbtest.Document)) },
+		"a row rewritten":      func(conn *pgx.Conn) { packtest.Run(t, conn, "UPDATE object_state SET state = state WHERE zoid = 1") },
+		"garbage deleted":      func(conn *pgx.Conn) { packtest.Run(t, conn, "DELETE FROM object_state WHERE zoid = 12") },
+		"everything but roots": func(conn *pgx.Conn) { packtest.Run(t, conn, "DELETE FROM object_state WHERE zoid > 9") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newGarden(t)
+			target, conn := packtest.NewGarden(t)
 			write(conn)
-			all := stored(t, conn)
-			if got := outcome(t, conn); got != "stale" {
+			all := packtest.Stored(t, conn)
+			if got := packtest.Outcome(t, conn); got != "stale" {
 				t.Errorf("outcome %s, want stale", got)
 			}
-			expectStored(t, conn, all...)
-			dryRun(t, target)
-			if got := outcome(t, conn); got == "stale" {
+			packtest.ExpectStored(t, conn, all...)
+			packtest.DryRun(t, target)
+			if got := packtest.Outcome(t, conn); got == "stale" {
 				t.Error("it is stale after a capture")
 			}
 		})
@@ -303,13 +299,13 @@ func TestASweepInPsqlDeletesNothingOnceAnythingWasWritten(t *testing.T) {
 // Who asks for it in psql, and decodes nothing, has deleted nothing.
 func TestABatchThatNobodyDecodedForCantBeCommitted(t *testing.T) {
 	t.Parallel()
-	_, conn := newGarden(t)
-	all := stored(t, conn)
-	commitRecords(t, conn, map[int64][]byte{1: zodbtest.Record(zodbtest.Document, 2, 12)})
+	_, conn := packtest.NewGarden(t)
+	all := packtest.Stored(t, conn)
+	packtest.CommitRecords(t, conn, map[int64][]byte{1: zodbtest.Record(zodbtest.Document, 2, 12)})
 	_, err := conn.Exec(t.Context(), "SELECT outcome FROM relpack.sweep(1000, NULL, true)")
-	expectState(t, err, "23503")
-	expectStored(t, conn, all...)
-	if n := get[int](t, conn, "SELECT count(*) FROM relpack.undecoded"); n > 0 {
+	packtest.ExpectState(t, err, "23503")
+	packtest.ExpectStored(t, conn, all...)
+	if n := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.undecoded"); n > 0 {
 		t.Error("the mark is left")
 	}
 }
@@ -318,13 +314,13 @@ func TestABatchThatNobodyDecodedForCantBeCommitted(t *testing.T) {
 // deleting.
 func TestWhatKeepsRelpackFromDeletingIsToldWithoutGarbageToo(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	commitRecords(t, conn, map[int64][]byte{0: zodbtest.Record(zodbtest.Document, 1), 1: zodbtest.Record(zodbtest.Document)})
+	target, conn := packtest.NewStorage(t)
+	packtest.CommitRecords(t, conn, map[int64][]byte{0: zodbtest.Record(zodbtest.Document, 1), 1: zodbtest.Record(zodbtest.Document)})
 	told := func() string {
 		t.Helper()
 		log := &pgtest.Log{}
 		quiet := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelError}))
-		if _, err := pack.Run(t.Context(), target, everything, quiet); err != nil {
+		if _, err := pack.Run(t.Context(), target, packtest.Everything, quiet); err != nil {
 			t.Fatal(err)
 		}
 		return log.String()
@@ -332,9 +328,9 @@ func TestWhatKeepsRelpackFromDeletingIsToldWithoutGarbageToo(t *testing.T) {
 	if text := told(); text != "" {
 		t.Errorf("a sound storage: %s", text)
 	}
-	commitRecords(t, conn, map[int64][]byte{1: []byte(".enc no pickle")})
-	expectWords(t, told(), "zoid 1 is reachable and can't be decoded: relpack deletes nothing until it can be")
-	commitRecords(t, conn, map[int64][]byte{1: zodbtest.Record(zodbtest.Document)})
-	run(t, conn, "DELETE FROM object_state WHERE zoid = 1")
-	expectWords(t, told(), "the row of 1 object vanished though reachable objects refer to it: zoid 1")
+	packtest.CommitRecords(t, conn, map[int64][]byte{1: []byte(".enc no pickle")})
+	packtest.ExpectWords(t, told(), "zoid 1 is reachable and can't be decoded: relpack deletes nothing until it can be")
+	packtest.CommitRecords(t, conn, map[int64][]byte{1: zodbtest.Record(zodbtest.Document)})
+	packtest.Run(t, conn, "DELETE FROM object_state WHERE zoid = 1")
+	packtest.ExpectWords(t, told(), "the row of 1 object vanished though reachable objects refer to it: zoid 1")
 }

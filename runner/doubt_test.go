@@ -10,6 +10,7 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
@@ -28,38 +29,38 @@ var doubts = map[string]struct {
 	"triggers disabled": {
 		"relpack's triggers were disabled or replaced for a while",
 		func(t *testing.T, conn *pgx.Conn, write func()) {
-			setTriggers(t, conn, "DISABLE")
+			packtest.SetTriggers(t, conn, "DISABLE")
 			write()
-			setTriggers(t, conn, "ENABLE ALWAYS")
+			packtest.SetTriggers(t, conn, "ENABLE ALWAYS")
 		},
 	},
 	"triggers dropped": {
 		"relpack's triggers were disabled or replaced for a while",
 		func(t *testing.T, conn *pgx.Conn, write func()) {
-			run(t, conn, "SELECT relpack.drop_triggers()")
+			packtest.Run(t, conn, "SELECT relpack.drop_triggers()")
 			write()
-			run(t, conn, "SELECT relpack.create_triggers()")
+			packtest.Run(t, conn, "SELECT relpack.create_triggers()")
 		},
 	},
 	"another table": {
 		"object_state is another table than before",
 		func(t *testing.T, conn *pgx.Conn, write func()) {
-			run(t, conn, `ALTER TABLE object_state RENAME TO older;
+			packtest.Run(t, conn, `ALTER TABLE object_state RENAME TO older;
 				CREATE TABLE object_state (LIKE older INCLUDING ALL);
 				INSERT INTO object_state SELECT * FROM older`)
 			write()
-			run(t, conn, "SELECT relpack.create_triggers()")
+			packtest.Run(t, conn, "SELECT relpack.create_triggers()")
 		},
 	},
 	"an earlier transaction": {
 		"the storage has gone back to an earlier transaction",
 		func(t *testing.T, conn *pgx.Conn, write func()) {
 			// As if the server were restored to an earlier moment, but for our tables.
-			setTriggers(t, conn, "DISABLE")
-			run(t, conn, "UPDATE object_state SET tid = tid - 1")
+			packtest.SetTriggers(t, conn, "DISABLE")
+			packtest.Run(t, conn, "UPDATE object_state SET tid = tid - 1")
 			write()
-			setTriggers(t, conn, "ENABLE ALWAYS")
-			run(t, conn, "UPDATE relpack.storage SET trigger_identity = relpack.trigger_identity()")
+			packtest.SetTriggers(t, conn, "ENABLE ALWAYS")
+			packtest.Run(t, conn, "UPDATE relpack.storage SET trigger_identity = relpack.trigger_identity()")
 		},
 	},
 }
@@ -69,11 +70,11 @@ func TestADoubtIsNamedAndHealedByComparing(t *testing.T) {
 	for name, doubt := range doubts {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newGarden(t)
-			doubt.arise(t, conn, func() { restore(t, conn, 2, 5, document(10)) })
+			target, conn := packtest.NewGarden(t)
+			doubt.arise(t, conn, func() { packtest.Restore(t, conn, 2, 5, packtest.Document(10)) })
 			expectDoubt(t, target, conn, doubt.message)
 			log := &pgtest.Log{}
-			report, err := pack.Run(t.Context(), target, everything, log.Logger())
+			report, err := pack.Run(t.Context(), target, packtest.Everything, log.Logger())
 			if err != nil || !report.Compared || report.Doubt != doubt.message {
 				t.Errorf("%v, compared %v, doubt %q", err, report.Compared, report.Doubt)
 			}
@@ -81,13 +82,13 @@ func TestADoubtIsNamedAndHealedByComparing(t *testing.T) {
 			if name == "another table" { // with other columns
 				how = "every state is read again and compared"
 			}
-			expectWords(t, log.String(), doubt.message+": "+how)
+			packtest.ExpectWords(t, log.String(), doubt.message+": "+how)
 			if report.FirstBuild {
 				t.Error("it was built anew")
 			}
-			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
-			expectExact(t, conn)
-			if report := packStorage(t, target, everything); report.Compared || report.Scanned.Objects > 0 {
+			packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+			packtest.ExpectExact(t, conn)
+			if report := packtest.Pack(t, target, packtest.Everything); report.Compared || report.Scanned.Objects > 0 {
 				t.Errorf("compared again: %v, %d states read", report.Compared, report.Scanned.Objects)
 			}
 		})
@@ -97,14 +98,14 @@ func TestADoubtIsNamedAndHealedByComparing(t *testing.T) {
 // expectDoubt wants everybody who could delete or look to be told.
 func expectDoubt(t *testing.T, target target.Target, conn *pgx.Conn, message string) {
 	t.Helper()
-	if got := get[string](t, conn, "SELECT coalesce(relpack.doubt(), 'none')"); got != message {
+	if got := packtest.Get[string](t, conn, "SELECT coalesce(relpack.doubt(), 'none')"); got != message {
 		t.Errorf("doubt %q, want %q", got, message)
 	}
-	before := stored(t, conn)
+	before := packtest.Stored(t, conn)
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectError(t, err, fault.ExitRefused, "the graph may not match the storage: "+message, "relpack pack")
-	expectStored(t, conn, before...)
-	status, err := status.Look(t.Context(), target, migrations.Files, testLog(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "the graph may not match the storage: "+message, "relpack pack")
+	packtest.ExpectStored(t, conn, before...)
+	status, err := status.Look(t.Context(), target, migrations.Files, packtest.Log(t))
 	if err != nil || status.Graph.Doubt == nil || *status.Graph.Doubt != message {
 		t.Errorf("status %+v, %v", status.Graph, err)
 	}
@@ -115,20 +116,20 @@ func TestASubscribedTableIsDoubtedUntilItIsOneNoMore(t *testing.T) {
 	publisher, subscriber, target := newSubscriber(t)
 	received := func(zoid int64) { received(t, subscriber, zoid) }
 	received(13)
-	_, err := pack.Run(t.Context(), target, everything, testLog(t))
-	expectError(t, err, fault.ExitRefused, "the graph may not match the storage: object_state receives rows by logical replication, which fires no triggers")
-	restore(t, publisher, 2, 5, document(11))
-	commit(t, publisher, links{30: nil})
+	_, err := pack.Run(t.Context(), target, packtest.Everything, packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "the graph may not match the storage: object_state receives rows by logical replication, which fires no triggers")
+	packtest.Restore(t, publisher, 2, 5, packtest.Document(11))
+	packtest.Commit(t, publisher, packtest.Links{30: nil})
 	received(30)
 	_, err = subscriber.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectError(t, err, fault.ExitRefused, "by logical replication")
-	run(t, subscriber, "DROP SUBSCRIPTION zodb")
-	if report := packStorage(t, target, everything); !report.Compared {
+	packtest.ExpectError(t, err, fault.ExitRefused, "by logical replication")
+	packtest.Run(t, subscriber, "DROP SUBSCRIPTION zodb")
+	if report := packtest.Pack(t, target, packtest.Everything); !report.Compared {
 		t.Error("nothing was compared")
 	}
-	expectStored(t, subscriber, 0, 1, 2, 10, 11, 12, 13, 30)
-	expectExact(t, subscriber)
-	if report := packStorage(t, target, everything); report.Compared {
+	packtest.ExpectStored(t, subscriber, 0, 1, 2, 10, 11, 12, 13, 30)
+	packtest.ExpectExact(t, subscriber)
+	if report := packtest.Pack(t, target, packtest.Everything); report.Compared {
 		t.Error("compared again")
 	}
 }
@@ -139,7 +140,7 @@ func storageOn(t *testing.T, server *pgtest.Server, name string) *pgx.Conn {
 	if _, _, err := pgtest.CreateDatabase(t.Context(), server.DSN("postgres"), name); err != nil {
 		t.Fatal(err)
 	}
-	conn := sessionOn(t, target.Target{DSN: server.DSN(name)})
+	conn := packtest.Session(t, target.Target{DSN: server.DSN(name)})
 	if err := zodbtest.CreateStorage(t.Context(), conn, zodbtest.V42); err != nil {
 		t.Fatal(err)
 	}
@@ -163,8 +164,8 @@ func TestADumpWithoutPartsOfTheGraphIsNotBelieved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newGarden(t)
-			spoil(t, conn, "TRUNCATE relpack."+c.lose)
+			target, conn := packtest.NewGarden(t)
+			packtest.Spoil(t, conn, "TRUNCATE relpack."+c.lose)
 			// A restored table has another oid, and its triggers are new.
 			doubts["another table"].arise(t, conn, func() {})
 			_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
@@ -172,20 +173,20 @@ func TestADumpWithoutPartsOfTheGraphIsNotBelieved(t *testing.T) {
 				t.Error("a sweep believes it")
 			}
 			log := &pgtest.Log{}
-			report, err := pack.Run(t.Context(), target, everything, log.Logger())
+			report, err := pack.Run(t.Context(), target, packtest.Everything, log.Logger())
 			if err != nil || report.FirstBuild != c.firstBuild {
 				t.Fatalf("%v, first build %v\n%s", err, report.FirstBuild, log)
 			}
-			expectWords(t, log.String(), c.says)
-			expectStored(t, conn, 0, 1, 2)
-			expectExact(t, conn)
+			packtest.ExpectWords(t, log.String(), c.says)
+			packtest.ExpectStored(t, conn, 0, 1, 2)
+			packtest.ExpectExact(t, conn)
 		})
 	}
 }
 
 func TestAConfigurationWithoutGarbageCollectionIsRefused(t *testing.T) {
 	t.Parallel()
-	stored, conn := newGarden(t)
+	stored, conn := packtest.NewGarden(t)
 	file := filepath.Join(t.TempDir(), "site.conf")
 	text := "<relstorage>\nkeep-history false\npack-gc false\n<postgresql>\ndsn " + stored.DSN + "\n</postgresql>\n</relstorage>\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -195,23 +196,23 @@ func TestAConfigurationWithoutGarbageCollectionIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = pack.Run(t.Context(), targets[0], everything, testLog(t))
-	expectError(t, err, fault.ExitRefused, "site.conf:3: pack-gc is false", "only other databases refer to")
-	_, err = verify.Run(t.Context(), targets[0], verifyOptions(true), testLog(t))
-	expectError(t, err, fault.ExitRefused, "pack-gc is false")
-	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+	_, err = pack.Run(t.Context(), targets[0], packtest.Everything, packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "site.conf:3: pack-gc is false", "only other databases refer to")
+	_, err = verify.Run(t.Context(), targets[0], packtest.VerifyOptions(true), packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "pack-gc is false")
+	packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 }
 
 func TestReferencesToOtherDatabasesAreCountedAndTold(t *testing.T) {
 	t.Parallel()
 	target, conn := newMixed(t, map[int64][]byte{2: foreign(10), 11: foreign(12)})
-	report := packStorage(t, target, everything)
+	report := packtest.Pack(t, target, packtest.Everything)
 	if report.ForeignReferences != 2 {
 		t.Errorf("%d foreign references", report.ForeignReferences)
 	}
-	expectWords(t, strings.Join(report.Notes(), "\n"), `2 references lead to database "other", which no section`)
+	packtest.ExpectWords(t, strings.Join(report.Notes(), "\n"), `2 references lead to database "other", which no section`)
 	// One to zoid 10 of another database keeps none of this one.
-	expectStored(t, conn, 0, 1, 2)
+	packtest.ExpectStored(t, conn, 0, 1, 2)
 }
 
 // foreign is a record with a reference to an object of a database "other".

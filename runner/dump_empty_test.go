@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"relpack/migrations"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/pack"
 	"relpack/runner/schema"
 )
@@ -16,18 +17,18 @@ func TestARestoreThatLeftRelpacksDataOutIsToldFromOneThatNeverHadIt(t *testing.T
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			source, _ := newGarden(t)
-			target, conn := restored(t, source, c.option)
+			source, _ := packtest.NewGarden(t)
+			target, conn := packtest.Restored(t, source, c.option)
 			for range 2 {
-				_, err := pack.Run(t.Context(), target, everything, testLog(t))
-				expectRefusal(t, err, c.says, "DROP SCHEMA relpack CASCADE", "relpack migrate up")
-				expectRefusal(t, schema.Up(t.Context(), target, migrations.Files, testLog(t)), c.says, "DROP SCHEMA relpack CASCADE", "relpack migrate up")
-				expectRefusal(t, schema.Down(t.Context(), target, migrations.Files, testLog(t)), c.says, "DROP SCHEMA relpack CASCADE")
+				_, err := pack.Run(t.Context(), target, packtest.Everything, packtest.Log(t))
+				packtest.ExpectRefusal(t, err, c.says, "DROP SCHEMA relpack CASCADE", "relpack migrate up")
+				packtest.ExpectRefusal(t, schema.Up(t.Context(), target, migrations.Files, packtest.Log(t)), c.says, "DROP SCHEMA relpack CASCADE", "relpack migrate up")
+				packtest.ExpectRefusal(t, schema.Down(t.Context(), target, migrations.Files, packtest.Log(t)), c.says, "DROP SCHEMA relpack CASCADE")
 			}
-			run(t, conn, "DROP SCHEMA relpack CASCADE")
-			up(t, target)
-			packStorage(t, target, everything)
-			expectStored(t, conn, 0, 1, 2)
+			packtest.Run(t, conn, "DROP SCHEMA relpack CASCADE")
+			packtest.MigrateUp(t, target)
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.ExpectStored(t, conn, 0, 1, 2)
 		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"relpack/runner/internal/packtest"
 	"relpack/runner/pack"
 	"relpack/runner/target"
 )
@@ -97,12 +98,12 @@ func TestAPackWhoseConnectionIsCutIsFinishedByTheNext(t *testing.T) {
 	// Most of a first pack's traffic is its scan; some more cuts come after it.
 	const rounds, late = 6, 2
 	traffic := map[string]int64{}
-	reference := newSample(t)
-	w, via := newWire(t, reference.target)
-	for _, stage := range stages {
-		reference.survive(stage, func() {
+	reference := packtest.NewSample(t)
+	w, via := newWire(t, reference.Target)
+	for _, stage := range packtest.Stages {
+		reference.Survive(stage, func() {
 			w.whole()
-			packStorage(t, via, ranged())
+			packtest.Pack(t, via, packtest.Ranged())
 			traffic[stage] = w.passed()
 		})
 	}
@@ -112,19 +113,19 @@ func TestAPackWhoseConnectionIsCutIsFinishedByTheNext(t *testing.T) {
 			t.Run(fmt.Sprint(round), func(t *testing.T) {
 				t.Parallel()
 				random := rand.New(rand.NewPCG(7, uint64(round)))
-				s := newSample(t)
-				w, via := newWire(t, s.target)
-				for _, stage := range stages {
+				s := packtest.NewSample(t)
+				w, via := newWire(t, s.Target)
+				for _, stage := range packtest.Stages {
 					all := traffic[stage]
 					after := (int64(round)*all + random.Int64N(all)) / rounds
 					if round >= rounds {
 						after = all - random.Int64N(all/100)
 					}
-					s.survive(stage, func() {
+					s.Survive(stage, func() {
 						w.cutAfter(after)
-						if _, err := pack.Run(t.Context(), via, ranged(), testLog(t)); err != nil {
+						if _, err := pack.Run(t.Context(), via, packtest.Ranged(), packtest.Log(t)); err != nil {
 							t.Logf("%s, cut after %d of %d bytes", stage, after, all)
-							expectFailed(t, err)
+							packtest.ExpectFailed(t, err)
 							cuts.Add(1)
 						}
 						w.whole()
@@ -135,6 +136,6 @@ func TestAPackWhoseConnectionIsCutIsFinishedByTheNext(t *testing.T) {
 	})
 	// Two runs differ in what they send: a late cut may find nothing left.
 	if got := cuts.Load(); got < rounds*2 {
-		t.Errorf("%d of %d packs were cut off", got, (rounds+late)*len(stages))
+		t.Errorf("%d of %d packs were cut off", got, (rounds+late)*len(packtest.Stages))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
@@ -29,21 +30,21 @@ func give(t testing.TB, server *pgtest.Server, dir string) {
 
 func TestAPackThatFillsTheServersDiskIsFinishedByTheNext(t *testing.T) {
 	t.Parallel()
-	server := newServer(t)
+	server := packtest.NewServer(t)
 	small := filepath.Join(server.Dir(), "small")
 	mountSmall(t, small, "48m")
 	give(t, server, small)
-	run(t, sessionOn(t, target.Target{DSN: server.DSN("postgres")}), "CREATE TABLESPACE small LOCATION '"+small+"'")
-	s := newSampleOn(t, server, "TABLESPACE small")
+	packtest.Run(t, packtest.Session(t, target.Target{DSN: server.DSN("postgres")}), "CREATE TABLESPACE small LOCATION '"+small+"'")
+	s := packtest.NewSampleOn(t, server, "TABLESPACE small")
 	full := 0
-	s.survive(zodbtest.Small, func() {
+	s.Survive(zodbtest.Small, func() {
 		for _, phase := range []string{"prepare", "scan", "during scan", "index", "fill", "reach", "choose", "sweep", "vacuum"} {
 			free := func() {}
-			_, err := packWith(t, s.target, phase, func() { free = fillUp(t, small) })
+			_, err := packtest.PackWith(t, s.Target, phase, func() { free = fillUp(t, small) })
 			free()
 			if err != nil {
 				// By its code: the sentence differs where part of a page was written.
-				expectFailed(t, err, "(SQLSTATE 53100)")
+				packtest.ExpectFailed(t, err, "(SQLSTATE 53100)")
 				full++
 			}
 		}
@@ -55,7 +56,7 @@ func TestAPackThatFillsTheServersDiskIsFinishedByTheNext(t *testing.T) {
 
 func TestAPackThatFillsTheDiskOfTheLogIsFinishedByTheNext(t *testing.T) {
 	t.Parallel()
-	server := newServer(t)
+	server := packtest.NewServer(t)
 	wal, small := filepath.Join(server.Dir(), "data", "pg_wal"), filepath.Join(server.Dir(), "small")
 	mountSmall(t, small, "160m")
 	give(t, server, small)
@@ -69,48 +70,48 @@ func TestAPackThatFillsTheDiskOfTheLogIsFinishedByTheNext(t *testing.T) {
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s := newSampleOn(t, server, "")
-	s.survive(zodbtest.Small, func() {
+	s := packtest.NewSampleOn(t, server, "")
+	s.Survive(zodbtest.Small, func() {
 		for _, phase := range []string{"index", "sweep"} {
 			free := func() {}
-			_, err := packWith(t, s.target, phase, func() {
+			_, err := packtest.PackWith(t, s.Target, phase, func() {
 				free = fillUp(t, small)
 				// More than there is room for: the server panics.
-				_, _ = s.conn.Exec(t.Context(), `SELECT pg_logical_emit_message(false, 'filler', repeat('.', 1000000))
+				_, _ = s.Conn.Exec(t.Context(), `SELECT pg_logical_emit_message(false, 'filler', repeat('.', 1000000))
 					FROM generate_series(1, 200)`)
 			})
 			free()
-			expectFailed(t, err, "the connection to the server was lost")
+			packtest.ExpectFailed(t, err, "the connection to the server was lost")
 			restart(s, server)
 		}
 	})
 }
 
 // newMountedSample is the sample with its blobs in a file system of their own.
-func newMountedSample(t *testing.T) *sample {
+func newMountedSample(t *testing.T) *packtest.Sample {
 	t.Helper()
-	target, conn := newStorage(t)
+	target, conn := packtest.NewStorage(t)
 	target.BlobDir = filepath.Join(t.TempDir(), "blobs")
 	mountSmall(t, target.BlobDir, "4m")
-	loadSmall(t, conn, target.BlobDir)
-	return &sample{t, target, conn}
+	packtest.LoadSmall(t, conn, target.BlobDir)
+	return &packtest.Sample{T: t, Target: target, Conn: conn}
 }
 
 func TestBlobFilesGoFromAFullDisk(t *testing.T) {
 	t.Parallel()
 	s := newMountedSample(t)
-	free := fillUp(t, s.target.BlobDir)
-	s.expectPacked(zodbtest.Small, func() { s.pack() })
-	if n := get[int](t, s.conn, "SELECT count(*) FROM relpack.blob_removal"); n != 0 {
+	free := fillUp(t, s.Target.BlobDir)
+	s.ExpectPacked(zodbtest.Small, func() { s.Pack() })
+	if n := packtest.Get[int](t, s.Conn, "SELECT count(*) FROM relpack.blob_removal"); n != 0 {
 		t.Errorf("%d blobs are still to be removed", n)
 	}
-	expectVerified(t, s)
+	packtest.ExpectVerified(t, s)
 	free()
 }
 
 func TestBlobFilesThatCannotBeRemovedWaitForTheNextPack(t *testing.T) {
 	t.Parallel()
-	var s *sample
+	var s *packtest.Sample
 	lock, unlock := []string{"chmod", "-R", "a-w"}, []string{"chmod", "-R", "u+w"}
 	says := "permission denied"
 	if os.Geteuid() == 0 { // for whom permissions mean nothing
@@ -118,32 +119,71 @@ func TestBlobFilesThatCannotBeRemovedWaitForTheNextPack(t *testing.T) {
 		lock, unlock = []string{"mount", "-o", "remount,ro"}, []string{"mount", "-o", "remount,rw"}
 		says = "read-only file system"
 	} else {
-		s = newSample(t)
+		s = packtest.NewSample(t)
 	}
 	do := func(command []string) {
 		t.Helper()
-		if out, err := exec.Command(command[0], append(command[1:], s.target.BlobDir)...).CombinedOutput(); err != nil {
+		if out, err := exec.Command(command[0], append(command[1:], s.Target.BlobDir)...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v: %s", command, err, out)
 		}
 	}
-	s.survive(zodbtest.Small, func() {
+	s.Survive(zodbtest.Small, func() {
 		do(lock)
-		files := allFiles(t, s.target.BlobDir)
-		report, err := pack.Run(t.Context(), s.target, everything, testLog(t))
-		expectFailed(t, err, says, s.target.BlobDir, "stay listed in relpack.blob_removal for the next run")
-		expectZoids(t, "unreachable and left", unreachable(t, s.conn), nil)
-		if report.Deleted.Objects != int64(len(garbage(t, zodbtest.Small))) || report.BlobFiles.Waiting == 0 {
+		files := packtest.Files(t, s.Target.BlobDir)
+		report, err := pack.Run(t.Context(), s.Target, packtest.Everything, packtest.Log(t))
+		packtest.ExpectFailed(t, err, says, s.Target.BlobDir, "stay listed in relpack.blob_removal for the next run")
+		packtest.ExpectZoids(t, "unreachable and left", packtest.Unreachable(t, s.Conn), nil)
+		if report.Deleted.Objects != int64(len(packtest.Garbage(t, zodbtest.Small))) || report.BlobFiles.Waiting == 0 {
 			t.Errorf("deleted %d objects, %d blobs wait", report.Deleted.Objects, report.BlobFiles.Waiting)
 		}
 		if notes := strings.Join(report.Notes(), "\n"); !strings.Contains(notes, "could not be removed") || strings.Contains(notes, "run relpack with the blob directory") {
 			t.Errorf("notes %s", notes)
 		}
-		if left := allFiles(t, s.target.BlobDir); strings.Join(left, "\n") != strings.Join(files, "\n") {
+		if left := packtest.Files(t, s.Target.BlobDir); strings.Join(left, "\n") != strings.Join(files, "\n") {
 			t.Error("files have changed")
 		}
 		do(unlock)
 	})
-	if n := get[int](t, s.conn, "SELECT count(*) FROM relpack.blob_removal"); n != 0 {
+	if n := packtest.Get[int](t, s.Conn, "SELECT count(*) FROM relpack.blob_removal"); n != 0 {
 		t.Errorf("%d blobs are still to be removed", n)
+	}
+}
+
+// mountSmall puts a file system of so many megabytes at dir until the test ends.
+// Only root may, and not everywhere.
+func mountSmall(t testing.TB, dir, size string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "relpack-test", dir).CombinedOutput(); err != nil {
+		t.Skipf("a file system of %s can't be mounted here: %v: %s", size, err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", "--lazy", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount %s: %v: %s", dir, err, out)
+		}
+	})
+}
+
+// fillUp leaves no room in a directory's file system. The returned function
+// makes room again.
+func fillUp(t testing.TB, dir string) (free func()) {
+	t.Helper()
+	file, err := os.CreateTemp(dir, ".filler-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := make([]byte, 1<<20)
+	for size := len(block); size >= 512; {
+		if _, err := file.Write(block[:size]); err != nil {
+			size /= 2
+		}
+	}
+	return func() {
+		if err := os.Remove(file.Name()); err != nil {
+			t.Error(err)
+		}
+		_ = file.Close()
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
@@ -138,7 +139,7 @@ default_pool_size = %d
 		}
 	})
 	target.DSN = fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=%s sslmode=disable", port, server.User, server.Database)
-	until(t, "the pooler answers", func() bool {
+	packtest.Until(t, "the pooler answers", func() bool {
 		conn, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			_ = conn.Close()
@@ -151,19 +152,19 @@ default_pool_size = %d
 func TestAPoolerThatLendsSessionsForAsLongAsAClientStaysIsFine(t *testing.T) {
 	t.Parallel()
 	program := pgbouncer(t)
-	s := newSample(t)
-	direct := s.target
-	s.target = newPool(t, program, direct, "session", 20)
-	s.expectPacked(zodbtest.Small, func() {
-		s.pack()
+	s := packtest.NewSample(t)
+	direct := s.Target
+	s.Target = newPool(t, program, direct, "session", 20)
+	s.ExpectPacked(zodbtest.Small, func() {
+		s.Pack()
 		// The second one gets the sessions of the first.
-		s.pack()
+		s.Pack()
 	})
-	expectVerified(t, s)
-	if n := get[int](t, s.conn, "SELECT count(*) FROM relpack.pack_lock_holder()"); n != 0 {
+	packtest.ExpectVerified(t, s)
+	if n := packtest.Get[int](t, s.Conn, "SELECT count(*) FROM relpack.pack_lock_holder()"); n != 0 {
 		t.Error("the pack lock stayed behind")
 	}
-	if err := schema.Up(t.Context(), s.target, migrations.Files, testLog(t)); err != nil {
+	if err := schema.Up(t.Context(), s.Target, migrations.Files, packtest.Log(t)); err != nil {
 		t.Errorf("migrate: %s", fault.Message(err))
 	}
 }
@@ -176,35 +177,35 @@ func TestAPoolerThatLendsSessionsForATransactionIsRefused(t *testing.T) {
 	for _, sessions := range []int{1, 20} {
 		t.Run(fmt.Sprint(sessions), func(t *testing.T) {
 			t.Parallel()
-			s := newSample(t)
-			all := stored(t, s.conn)
-			pooled := newPool(t, program, s.target, "transaction", sessions)
-			_, err := pack.Run(t.Context(), pooled, everything, testLog(t))
-			expectExit(t, err, fault.ExitRefused, lends, "pool_mode = session")
-			expectExit(t, schema.Up(t.Context(), pooled, migrations.Files, testLog(t)), fault.ExitRefused, lends)
-			_, err = status.Look(t.Context(), pooled, migrations.Files, testLog(t))
-			expectExit(t, err, fault.ExitRefused, lends)
-			expectZoids(t, "stored", stored(t, s.conn), all)
-			if n := get[int](t, s.conn, "SELECT count(*) FROM relpack.pack_lock_holder()"); n != 0 {
+			s := packtest.NewSample(t)
+			all := packtest.Stored(t, s.Conn)
+			pooled := newPool(t, program, s.Target, "transaction", sessions)
+			_, err := pack.Run(t.Context(), pooled, packtest.Everything, packtest.Log(t))
+			packtest.ExpectExit(t, err, fault.ExitRefused, lends, "pool_mode = session")
+			packtest.ExpectExit(t, schema.Up(t.Context(), pooled, migrations.Files, packtest.Log(t)), fault.ExitRefused, lends)
+			_, err = status.Look(t.Context(), pooled, migrations.Files, packtest.Log(t))
+			packtest.ExpectExit(t, err, fault.ExitRefused, lends)
+			packtest.ExpectZoids(t, "stored", packtest.Stored(t, s.Conn), all)
+			if n := packtest.Get[int](t, s.Conn, "SELECT count(*) FROM relpack.pack_lock_holder()"); n != 0 {
 				t.Error("the pack lock stayed behind")
 			}
-			s.survive(zodbtest.Small, func() {})
+			s.Survive(zodbtest.Small, func() {})
 		})
 	}
 }
 
 func TestAPoolerThatLendsSessionsForAStatementIsRefused(t *testing.T) {
 	t.Parallel()
-	s := newSample(t)
-	pooled := newPool(t, pgbouncer(t), s.target, "statement", 5)
-	_, err := pack.Run(t.Context(), pooled, everything, testLog(t))
-	expectExit(t, err, fault.ExitRefused, lends, "pool_mode = session")
+	s := packtest.NewSample(t)
+	pooled := newPool(t, pgbouncer(t), s.Target, "statement", 5)
+	_, err := pack.Run(t.Context(), pooled, packtest.Everything, packtest.Log(t))
+	packtest.ExpectExit(t, err, fault.ExitRefused, lends, "pool_mode = session")
 }
 
 func TestAPoolerWithTooFewSessionsIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	s := newSample(t)
-	pooled := newPool(t, pgbouncer(t), s.target, "session", 1)
-	_, err := pack.Run(t.Context(), pooled, everything, testLog(t))
-	expectFailed(t, err, "gave no second session", "make the pool larger")
+	s := packtest.NewSample(t)
+	pooled := newPool(t, pgbouncer(t), s.Target, "session", 1)
+	_, err := pack.Run(t.Context(), pooled, packtest.Everything, packtest.Log(t))
+	packtest.ExpectFailed(t, err, "gave no second session", "make the pool larger")
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/pack"
 	"relpack/runner/verify"
 )
@@ -24,14 +25,14 @@ func TestAPackWhoseSessionIsTerminatedIsFinishedByTheNext(t *testing.T) {
 	t.Parallel()
 	const rounds = 6
 	statements := map[string]int{}
-	reference := newSample(t)
-	for _, stage := range stages {
-		reference.survive(stage, func() {
-			counter := &crasher{left: math.MaxInt}
-			if _, err := pack.Run(t.Context(), reference.target, ranged(), slog.New(counter)); err != nil {
+	reference := packtest.NewSample(t)
+	for _, stage := range packtest.Stages {
+		reference.Survive(stage, func() {
+			counter := &packtest.Crasher{Left: math.MaxInt}
+			if _, err := pack.Run(t.Context(), reference.Target, packtest.Ranged(), slog.New(counter)); err != nil {
 				t.Fatal(err)
 			}
-			statements[stage] = math.MaxInt - counter.left
+			statements[stage] = math.MaxInt - counter.Left
 		})
 	}
 	var ended atomic.Int64
@@ -40,31 +41,31 @@ func TestAPackWhoseSessionIsTerminatedIsFinishedByTheNext(t *testing.T) {
 			t.Run(fmt.Sprint(round), func(t *testing.T) {
 				t.Parallel()
 				random := rand.New(rand.NewPCG(11, uint64(round)))
-				s := newSample(t)
-				killer := sessionOn(t, s.target)
-				for _, stage := range stages {
+				s := packtest.NewSample(t)
+				killer := packtest.Session(t, s.Target)
+				for _, stage := range packtest.Stages {
 					after := 1 + (round*statements[stage]+random.IntN(statements[stage]))/rounds
-					s.survive(stage, func() {
+					s.Survive(stage, func() {
 						// Every other time in the middle of the next statement.
 						done := make(chan struct{})
 						act := func() {
 							_, _ = killer.Exec(t.Context(), terminate, fmt.Sprint(round))
 							close(done)
 						}
-						c := &crasher{left: after, cancel: func() {
+						c := &packtest.Crasher{Left: after, Cancel: func() {
 							if round%2 == 0 {
 								act()
 							} else {
 								go act()
 							}
 						}}
-						_, err := pack.Run(t.Context(), s.target, ranged(), slog.New(c))
-						if c.left <= 0 {
+						_, err := pack.Run(t.Context(), s.Target, packtest.Ranged(), slog.New(c))
+						if c.Left <= 0 {
 							<-done
 						}
 						if err != nil {
-							t.Logf("%s, terminated after %s", stage, fault.OneLine(c.last))
-							expectFailed(t, err, "the connection to the server was lost", "the next run continues")
+							t.Logf("%s, terminated after %s", stage, fault.OneLine(c.Last))
+							packtest.ExpectFailed(t, err, "the connection to the server was lost", "the next run continues")
 							ended.Add(1)
 						}
 					})
@@ -80,45 +81,45 @@ func TestAPackWhoseSessionIsTerminatedIsFinishedByTheNext(t *testing.T) {
 // The scan's own sessions must not go on when another pack may begin.
 func TestAScanEndsWithTheSessionThatHoldsThePackLock(t *testing.T) {
 	t.Parallel()
-	target, conn := newTown(t) // all of one class: a new one is looked up by that session
-	want := without(stored(t, conn), unreachable(t, conn))
-	watcher := sessionOn(t, target)
+	target, conn := packtest.NewTown(t) // all of one class: a new one is looked up by that session
+	want := packtest.Without(packtest.Stored(t, conn), packtest.Unreachable(t, conn))
+	watcher := packtest.Session(t, target)
 	adds, left := 0, -1
-	o := everything
+	o := packtest.Everything
 	o.RangeBlocks = 2
-	o.Progress = &hooks{add: func(name string, _ int64) {
+	o.Progress = &packtest.Hooks{OnAdd: func(name string, _ int64) {
 		if adds++; name != "scan" || adds != 3 {
 			return
 		}
-		run(t, watcher, `SELECT pg_terminate_backend(pid) FROM relpack.pack_lock_holder()`)
-		until(t, "the pack lock is free", func() bool {
-			return get[int](t, watcher, "SELECT count(*) FROM relpack.pack_lock_holder()") == 0
+		packtest.Run(t, watcher, `SELECT pg_terminate_backend(pid) FROM relpack.pack_lock_holder()`)
+		packtest.Until(t, "the pack lock is free", func() bool {
+			return packtest.Get[int](t, watcher, "SELECT count(*) FROM relpack.pack_lock_holder()") == 0
 		})
-		left = get[int](t, watcher, "SELECT count(*) FROM relpack.scan_range")
+		left = packtest.Get[int](t, watcher, "SELECT count(*) FROM relpack.scan_range")
 	}}
-	_, err := pack.Run(t.Context(), target, o, testLog(t))
-	expectFailed(t, err, "the session that holds the pack lock has ended", "the next run continues")
+	_, err := pack.Run(t.Context(), target, o, packtest.Log(t))
+	packtest.ExpectFailed(t, err, "the session that holds the pack lock has ended", "the next run continues")
 	// The other worker may have looked just before.
-	if now := get[int](t, conn, "SELECT count(*) FROM relpack.scan_range"); left < 10 || now < left-1 {
+	if now := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.scan_range"); left < 10 || now < left-1 {
 		t.Errorf("%d ranges were left when the pack lock was lost, %d are", left, now)
 	}
-	relpackGone(t, conn)
-	packStorage(t, target, everything)
-	expectStored(t, conn, want...)
-	expectExact(t, conn)
+	packtest.UntilGone(t, conn)
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, want...)
+	packtest.ExpectExact(t, conn)
 }
 
 func TestAVerificationWhoseSessionIsTerminatedSaysSo(t *testing.T) {
 	t.Parallel()
-	s := newSample(t)
-	dryRun(t, s.target)
-	o := verifyOptions(false)
-	o.Progress = &hooks{phase: func(name string) {
+	s := packtest.NewSample(t)
+	packtest.DryRun(t, s.Target)
+	o := packtest.VerifyOptions(false)
+	o.Progress = &packtest.Hooks{OnPhase: func(name string) {
 		if name == "verify" {
-			run(t, s.conn, "SELECT pg_terminate_backend(pid, 60000) FROM relpack.pack_lock_holder()")
+			packtest.Run(t, s.Conn, "SELECT pg_terminate_backend(pid, 60000) FROM relpack.pack_lock_holder()")
 		}
 	}}
-	_, err := verify.Run(t.Context(), s.target, o, testLog(t))
-	expectFailed(t, err, "the connection to the server was lost")
-	expectVerified(t, s)
+	_, err := verify.Run(t.Context(), s.Target, o, packtest.Log(t))
+	packtest.ExpectFailed(t, err, "the connection to the server was lost")
+	packtest.ExpectVerified(t, s)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/target"
 )
@@ -14,15 +15,15 @@ import (
 // everything. Below 1 hangs a subtree, below 20 a wide one.
 func newQuiet(t *testing.T) (target.Target, *pgx.Conn) {
 	t.Helper()
-	target, conn := newStorage(t)
-	l := links{0: {1, 20, 40}, 1: {2}, 2: {3}, 3: {2}, 20: nil, 40: nil}
+	target, conn := packtest.NewStorage(t)
+	l := packtest.Links{0: {1, 20, 40}, 1: {2}, 2: {3}, 3: {2}, 20: nil, 40: nil}
 	for zoid := int64(21); zoid < 40; zoid++ {
 		l[20] = append(l[20], zoid)
 		l[zoid] = []int64{20}
 	}
-	commitAt(t, conn, 240*time.Hour, l)
-	commitAt(t, conn, 72*time.Hour, links{40: nil})
-	withGrace(t, target, 1)
+	packtest.CommitAt(t, conn, 240*time.Hour, l)
+	packtest.CommitAt(t, conn, 72*time.Hour, packtest.Links{40: nil})
+	packtest.PackWithGrace(t, target, 1)
 	return target, conn
 }
 
@@ -34,50 +35,50 @@ func TestWhatLosesItsReferrerInPsqlHasItsGrace(t *testing.T) {
 	restored := zodbtest.TimeTid(time.Now().Add(-200 * time.Hour))
 	for name, act := range map[string]func(target.Target, *pgx.Conn){
 		"a row is deleted": func(_ target.Target, conn *pgx.Conn) {
-			run(t, conn, "DELETE FROM object_state WHERE zoid IN (1, 20)")
+			packtest.Run(t, conn, "DELETE FROM object_state WHERE zoid IN (1, 20)")
 		},
 		"an older revision is restored": func(_ target.Target, conn *pgx.Conn) {
-			restore(t, conn, 1, restored, record(zodbtest.Document))
-			restore(t, conn, 20, restored, record(zodbtest.Document))
+			packtest.Restore(t, conn, 1, restored, record(zodbtest.Document))
+			packtest.Restore(t, conn, 20, restored, record(zodbtest.Document))
 		},
 		"an older revision is loaded behind relpack's back": func(_ target.Target, conn *pgx.Conn) {
-			run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER ALL")
-			restore(t, conn, 1, restored, record(zodbtest.Document))
-			restore(t, conn, 20, restored, record(zodbtest.Document))
-			run(t, conn, "SELECT relpack.create_triggers()")
+			packtest.Run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER ALL")
+			packtest.Restore(t, conn, 1, restored, record(zodbtest.Document))
+			packtest.Restore(t, conn, 20, restored, record(zodbtest.Document))
+			packtest.Run(t, conn, "SELECT relpack.create_triggers()")
 		},
 		"the storage is emptied and loaded": func(_ target.Target, conn *pgx.Conn) {
-			run(t, conn, `CREATE TABLE dump AS SELECT * FROM object_state; TRUNCATE object_state CASCADE;
+			packtest.Run(t, conn, `CREATE TABLE dump AS SELECT * FROM object_state; TRUNCATE object_state CASCADE;
 				INSERT INTO object_state SELECT * FROM dump WHERE zoid NOT IN (1, 20)`)
 		},
 		"and the pack that notices is interrupted": func(target target.Target, conn *pgx.Conn) {
-			run(t, conn, "DELETE FROM object_state WHERE zoid IN (1, 20)")
-			run(t, conn, "SELECT relpack.capture_watermark(); SELECT relpack.capture_list()")
+			packtest.Run(t, conn, "DELETE FROM object_state WHERE zoid IN (1, 20)")
+			packtest.Run(t, conn, "SELECT relpack.capture_watermark(); SELECT relpack.capture_list()")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			target, conn := newQuiet(t)
 			act(target, conn)
-			withGrace(t, target, 1)
-			giveUpMissing(t, conn)
-			withGrace(t, target, 1)
+			packtest.PackWithGrace(t, target, 1)
+			packtest.GiveUpMissing(t, conn)
+			packtest.PackWithGrace(t, target, 1)
 			kept := append(zoidRange(21, 40), 0, 2, 3, 40)
 			for _, zoid := range []int64{1, 20} {
-				if get[bool](t, conn, "SELECT EXISTS (SELECT FROM object_state WHERE zoid = $1)", zoid) {
+				if packtest.Get[bool](t, conn, "SELECT EXISTS (SELECT FROM object_state WHERE zoid = $1)", zoid) {
 					kept = append(kept, zoid)
 				}
 			}
-			expectStored(t, conn, kept...)
+			packtest.ExpectStored(t, conn, kept...)
 			// Nor later, while the storage is as quiet as before.
-			withGrace(t, target, 1)
-			expectStored(t, conn, kept...)
-			expectExact(t, conn)
+			packtest.PackWithGrace(t, target, 1)
+			packtest.ExpectStored(t, conn, kept...)
+			packtest.ExpectExact(t, conn)
 			// It is over after a day. Here the clock stays, and the graph is older.
-			run(t, conn, "UPDATE relpack.object SET detached_tid = relpack.time_to_tid(now() - interval '25 hours') WHERE parent IS NULL")
-			withGrace(t, target, 1)
-			expectExact(t, conn)
-			if n := get[int](t, conn, "SELECT count(*) FROM relpack.unreachable_object"); n != 0 {
+			packtest.Run(t, conn, "UPDATE relpack.object SET detached_tid = relpack.time_to_tid(now() - interval '25 hours') WHERE parent IS NULL")
+			packtest.PackWithGrace(t, target, 1)
+			packtest.ExpectExact(t, conn)
+			if n := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.unreachable_object"); n != 0 {
 				t.Errorf("%d unreachable objects are left after the grace", n)
 			}
 		})
@@ -89,13 +90,13 @@ func TestWhatLosesItsReferrerInPsqlHasItsGrace(t *testing.T) {
 func TestARestoredRowThatNothingRefersToYetHasItsGrace(t *testing.T) {
 	t.Parallel()
 	target, conn := newQuiet(t)
-	restore(t, conn, 50, 5, zodbtest.Record(zodbtest.Document, 51))
-	restore(t, conn, 51, 5, zodbtest.Record(zodbtest.Document))
-	withGrace(t, target, 1)
-	commit(t, conn, links{40: {50}})
-	packStorage(t, target, everything)
-	expectNothingDangles(t, conn)
-	if found := findings(t, conn); len(found) > 0 {
+	packtest.Restore(t, conn, 50, 5, zodbtest.Record(zodbtest.Document, 51))
+	packtest.Restore(t, conn, 51, 5, zodbtest.Record(zodbtest.Document))
+	packtest.PackWithGrace(t, target, 1)
+	packtest.Commit(t, conn, packtest.Links{40: {50}})
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectNothingDangles(t, conn)
+	if found := packtest.Findings(t, conn); len(found) > 0 {
 		t.Errorf("relpack.verify(): %q", found)
 	}
 }
@@ -104,19 +105,11 @@ func TestARestoredRowThatNothingRefersToYetHasItsGrace(t *testing.T) {
 func TestWithoutDaysWhatIsCutInPsqlGoesAtOnce(t *testing.T) {
 	t.Parallel()
 	target, conn := newQuiet(t)
-	run(t, conn, "DELETE FROM object_state WHERE zoid = 1")
-	withGrace(t, target, 0)
-	giveUpMissing(t, conn)
-	withGrace(t, target, 0)
-	expectStored(t, conn, append(zoidRange(20, 41), 0)...)
-}
-
-// giveUpMissing cuts off what hangs on rows that vanished.
-func giveUpMissing(t *testing.T, conn *pgx.Conn) {
-	t.Helper()
-	run(t, conn, `SELECT relpack.try_pack_lock();
-		SELECT relpack.accept_missing(zoid) FROM relpack.missing;
-		SELECT relpack.release_pack_lock()`)
+	packtest.Run(t, conn, "DELETE FROM object_state WHERE zoid = 1")
+	packtest.PackWithGrace(t, target, 0)
+	packtest.GiveUpMissing(t, conn)
+	packtest.PackWithGrace(t, target, 0)
+	packtest.ExpectStored(t, conn, append(zoidRange(20, 41), 0)...)
 }
 
 func zoidRange(from, to int64) (zoids []int64) {
@@ -130,15 +123,15 @@ func zoidRange(from, to int64) (zoids []int64) {
 // batch has gone: 30 of 50, beyond a grace of a day.
 func newTorn(t *testing.T) (target.Target, *pgx.Conn) {
 	t.Helper()
-	target, conn := newStorage(t)
-	l := links{0: {1}, 1: nil}
+	target, conn := packtest.NewStorage(t)
+	l := packtest.Links{0: {1}, 1: nil}
 	for zoid := int64(10); zoid < 60; zoid++ {
 		l[zoid] = []int64{10 + (zoid+1-10)%50, 10 + (zoid+49-10)%50}
 	}
-	commitAt(t, conn, 48*time.Hour, l)
-	commitAt(t, conn, time.Hour, links{1: nil})
-	dryRun(t, target)
-	if n := get[int](t, conn, "SELECT objects FROM relpack.sweep(30)"); n != 30 {
+	packtest.CommitAt(t, conn, 48*time.Hour, l)
+	packtest.CommitAt(t, conn, time.Hour, packtest.Links{1: nil})
+	packtest.DryRun(t, target)
+	if n := packtest.Get[int](t, conn, "SELECT objects FROM relpack.sweep(30)"); n != 30 {
 		t.Fatalf("%d objects were swept", n)
 	}
 	return target, conn
@@ -150,9 +143,9 @@ func newTorn(t *testing.T) (target.Target, *pgx.Conn) {
 func TestTheRestOfATornGroupGoesFirst(t *testing.T) {
 	t.Parallel()
 	target, conn := newTorn(t)
-	expectNothingDangles(t, conn)
-	withGrace(t, target, 1000)
-	expectStored(t, conn, 0, 1)
+	packtest.ExpectNothingDangles(t, conn)
+	packtest.PackWithGrace(t, target, 1000)
+	packtest.ExpectStored(t, conn, 0, 1)
 }
 
 // Who takes up a part of it beyond the grace keeps what is left, and is told of
@@ -160,16 +153,16 @@ func TestTheRestOfATornGroupGoesFirst(t *testing.T) {
 func TestTheRestOfATornGroupStaysIfItIsUsedAgain(t *testing.T) {
 	t.Parallel()
 	target, conn := newTorn(t)
-	left := stored(t, conn)
-	commit(t, conn, links{1: {left[len(left)-1]}})
-	withGrace(t, target, 0)
-	expectZoids(t, "stored", stored(t, conn), left)
-	expectExact(t, conn)
-	found := findings(t, conn)
+	left := packtest.Stored(t, conn)
+	packtest.Commit(t, conn, packtest.Links{1: {left[len(left)-1]}})
+	packtest.PackWithGrace(t, target, 0)
+	packtest.ExpectZoids(t, "stored", packtest.Stored(t, conn), left)
+	packtest.ExpectExact(t, conn)
+	found := packtest.Findings(t, conn)
 	if len(found) != 1 || found[0][:7] != "damage:" {
 		t.Errorf("relpack.verify(): %q", found)
 	}
-	if n := get[int](t, conn, "SELECT count(*) FROM relpack.doomed"); n != 0 {
+	if n := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.doomed"); n != 0 {
 		t.Errorf("%d objects are doomed", n)
 	}
 }

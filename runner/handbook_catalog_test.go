@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/internal/packtest"
 	"relpack/runner/session"
 )
 
@@ -49,7 +50,7 @@ func readHandbook(t testing.TB) string {
 
 func attributes(t *testing.T) []attribute {
 	t.Helper()
-	_, conn := newStorage(t)
+	_, conn := packtest.NewStorage(t)
 	all, err := session.Rows(t.Context(), conn, pgx.RowToStructByPos[attribute], readAttributes)
 	if err != nil {
 		t.Fatal(err)
@@ -134,8 +135,8 @@ func TestTheHandbooksSignaturesAreThoseOfTheDatabase(t *testing.T) {
 // are in its map.
 func TestTheHandbookNamesEveryTable(t *testing.T) {
 	t.Parallel()
-	_, conn := newStorage(t)
-	tables := lines(t, conn, `
+	_, conn := packtest.NewStorage(t)
+	tables := packtest.Lines(t, conn, `
 		SELECT relname::text
 		FROM pg_class
 		WHERE relnamespace = 'relpack'::regnamespace AND relkind = 'r' AND relname <> 'goose_db_version'

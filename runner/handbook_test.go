@@ -14,6 +14,7 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/schema"
@@ -93,8 +94,8 @@ const handbookOwner = "zodb"
 
 func newHandbook(t testing.TB, psql string) *handbook {
 	t.Helper()
-	target, super := newEmptyDatabase(t)
-	run(t, super, fmt.Sprintf(`
+	target, super := packtest.NewEmptyDatabase(t)
+	packtest.Run(t, super, fmt.Sprintf(`
 		DO $$ BEGIN
 			CREATE ROLE %[1]s;
 		EXCEPTION WHEN duplicate_object THEN NULL;
@@ -106,7 +107,7 @@ func newHandbook(t testing.TB, psql string) *handbook {
 		CREATE ROLE packer;
 		GRANT dashboard, packer TO %[1]s`, handbookOwner))
 	config := super.Config()
-	run(t, super, "ALTER DATABASE "+pgx.Identifier{config.Database}.Sanitize()+" OWNER TO "+handbookOwner)
+	packtest.Run(t, super, "ALTER DATABASE "+pgx.Identifier{config.Database}.Sanitize()+" OWNER TO "+handbookOwner)
 	t.Cleanup(func() {
 		// Roles outlive their database.
 		_, err := super.Exec(context.Background(), "DROP OWNED BY dashboard, packer; DROP ROLE dashboard, packer")
@@ -124,11 +125,11 @@ func newHandbook(t testing.TB, psql string) *handbook {
 	if err := zodbtest.CreateStorage(t.Context(), conn, zodbtest.V42); err != nil {
 		t.Fatal(err)
 	}
-	loadSmall(t, conn, "")
+	packtest.LoadSmall(t, conn, "")
 	// A month earlier: beyond the grace on whatever day this runs.
-	run(t, conn, "UPDATE object_state SET tid = tid - (44640::bigint << 32)")
-	run(t, conn, "VACUUM (ANALYZE) object_state")
-	if err := schema.Up(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+	packtest.Run(t, conn, "UPDATE object_state SET tid = tid - (44640::bigint << 32)")
+	packtest.Run(t, conn, "VACUUM (ANALYZE) object_state")
+	if err := schema.Up(t.Context(), target, migrations.Files, packtest.Log(t)); err != nil {
 		t.Fatal(fault.Message(err))
 	}
 	return &handbook{t: t, target: target, psql: psql, conn: conn}
@@ -144,7 +145,7 @@ func (h *handbook) meanwhile(what string) {
 		}
 		return
 	}
-	run(h.t, h.conn, what)
+	packtest.Run(h.t, h.conn, what)
 }
 
 // play executes the steps of a block and returns the block as it then reads.
@@ -206,7 +207,7 @@ func (h *handbook) session(steps []step) []string {
 // relpack is the command: with --quiet, for what it prints isn't the handbook's.
 func (h *handbook) relpack(command string) {
 	h.t.Helper()
-	o := everything
+	o := packtest.Everything
 	o.Days = 1
 	switch command {
 	case "relpack pack --quiet":
@@ -215,5 +216,5 @@ func (h *handbook) relpack(command string) {
 	default:
 		h.t.Fatalf("the test doesn't know how to run %q", command)
 	}
-	packStorage(h.t, h.target, o)
+	packtest.Pack(h.t, h.target, o)
 }

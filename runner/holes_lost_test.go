@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/pack"
 	"relpack/runner/verify"
 )
@@ -21,25 +22,25 @@ func TestAHoleIsKnownWhenTheGraphIsLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			target, conn := newHole(t)
-			packStorage(t, target, everything)
+			packtest.Pack(t, target, packtest.Everything)
 			lose(t, conn, lost...)
 			for _, init := range []bool{false, true} {
-				o := everything
+				o := packtest.Everything
 				o.Init = init
-				_, err := pack.Run(t.Context(), target, o, testLog(t))
-				expectError(t, err, fault.ExitRefused, "zoid 1", "--accept-missing")
+				_, err := pack.Run(t.Context(), target, o, packtest.Log(t))
+				packtest.ExpectError(t, err, fault.ExitRefused, "zoid 1", "--accept-missing")
 			}
-			if _, err := verify.Run(t.Context(), target, verifyOptions(true), testLog(t)); err == nil {
+			if _, err := verify.Run(t.Context(), target, packtest.VerifyOptions(true), packtest.Log(t)); err == nil {
 				t.Error("verify --repair finds nothing wrong")
 			}
-			_, err := pack.Run(t.Context(), target, everything, testLog(t))
-			expectError(t, err, fault.ExitRefused, "zoid 1", "--accept-missing")
-			expectStored(t, conn, 0, 2, 3, 5)
-			restore(t, conn, 1, 5, document(2))
-			packStorage(t, target, everything)
-			expectStored(t, conn, 0, 1, 2, 3, 5)
+			_, err := pack.Run(t.Context(), target, packtest.Everything, packtest.Log(t))
+			packtest.ExpectError(t, err, fault.ExitRefused, "zoid 1", "--accept-missing")
+			packtest.ExpectStored(t, conn, 0, 2, 3, 5)
+			packtest.Restore(t, conn, 1, 5, packtest.Document(2))
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 3, 5)
 			expectMissing(t, conn, "")
-			expectExact(t, conn)
+			packtest.ExpectExact(t, conn)
 		})
 	}
 }
@@ -47,11 +48,11 @@ func TestAHoleIsKnownWhenTheGraphIsLost(t *testing.T) {
 func TestAHoleInALostGraphCanBeGivenUp(t *testing.T) {
 	t.Parallel()
 	target, conn := newHole(t)
-	packStorage(t, target, everything)
+	packtest.Pack(t, target, packtest.Everything)
 	lose(t, conn, "TRUNCATE relpack.object, relpack.object_inref")
-	packStorage(t, target, accepting(1))
-	expectStored(t, conn, 0, 5)
-	expectExact(t, conn)
+	packtest.Pack(t, target, accepting(1))
+	packtest.ExpectStored(t, conn, 0, 5)
+	packtest.ExpectExact(t, conn)
 }
 
 // Whoever builds the graph anew need not have looked at what is gone.
@@ -63,40 +64,40 @@ func TestNoGraphIsBuiltAnewBeforeItWasAskedForWhatIsGone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newStorage(t)
-			commit(t, conn, links{0: {1}, 1: {2}, 2: {3}, 3: {4}, 4: {2}})
-			packStorage(t, target, everything)
+			target, conn := packtest.NewStorage(t)
+			packtest.Commit(t, conn, packtest.Links{0: {1}, 1: {2}, 2: {3}, 3: {4}, 4: {2}})
+			packtest.Pack(t, target, packtest.Everything)
 			switch vanish {
 			case "doubt":
-				setTriggers(t, conn, "DISABLE")
-				run(t, conn, remove)
-				setTriggers(t, conn, "ENABLE ALWAYS")
+				packtest.SetTriggers(t, conn, "DISABLE")
+				packtest.Run(t, conn, remove)
+				packtest.SetTriggers(t, conn, "ENABLE ALWAYS")
 			case "unnoticed":
-				unnoticed(t, conn, remove)
+				packtest.Unnoticed(t, conn, remove)
 			case "reload":
-				run(t, conn, `CREATE TABLE dumped AS SELECT * FROM object_state WHERE zoid <> 2;
+				packtest.Run(t, conn, `CREATE TABLE dumped AS SELECT * FROM object_state WHERE zoid <> 2;
 					TRUNCATE object_state CASCADE; INSERT INTO object_state SELECT * FROM dumped`)
 			}
 			remedy := "relpack pack --dry-run"
 			if vanish == "unnoticed" {
 				remedy = "relpack verify --repair"
 			}
-			o := everything
+			o := packtest.Everything
 			o.Init = true
-			_, err := pack.Run(t.Context(), target, o, testLog(t))
-			expectError(t, err, fault.ExitRefused, "zoid 2", remedy)
+			_, err := pack.Run(t.Context(), target, o, packtest.Log(t))
+			packtest.ExpectError(t, err, fault.ExitRefused, "zoid 2", remedy)
 			if vanish != "unnoticed" {
-				dryRun(t, target)
-			} else if _, err := verify.Run(t.Context(), target, verifyOptions(true), testLog(t)); fault.ExitCode(err) != fault.ExitRefused {
+				packtest.DryRun(t, target)
+			} else if _, err := verify.Run(t.Context(), target, packtest.VerifyOptions(true), packtest.Log(t)); fault.ExitCode(err) != fault.ExitRefused {
 				t.Errorf("verify: %v", err)
 			}
-			_, err = pack.Run(t.Context(), target, o, testLog(t))
-			expectError(t, err, fault.ExitRefused, "zoid 2", "--accept-missing")
-			packStorage(t, target, everything)
-			expectStored(t, conn, 0, 1, 3, 4)
+			_, err = pack.Run(t.Context(), target, o, packtest.Log(t))
+			packtest.ExpectError(t, err, fault.ExitRefused, "zoid 2", "--accept-missing")
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.ExpectStored(t, conn, 0, 1, 3, 4)
 			o.AcceptMissing = []int64{2}
-			packStorage(t, target, o)
-			expectStored(t, conn, 0, 1)
+			packtest.Pack(t, target, o)
+			packtest.ExpectStored(t, conn, 0, 1)
 		})
 	}
 }
@@ -104,18 +105,18 @@ func TestNoGraphIsBuiltAnewBeforeItWasAskedForWhatIsGone(t *testing.T) {
 // A storage of other objects is no storage with holes, once a pack has seen it.
 func TestAnotherStorageInPlaceOfTheOldOneIsBuiltAnew(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	commit(t, conn, links{0: {1}, 1: {2}, 2: {3}, 3: {1}})
-	packStorage(t, target, everything)
-	run(t, conn, "TRUNCATE object_state CASCADE")
-	commit(t, conn, links{0: {11}, 11: {12}, 12: {11}})
-	dryRun(t, target)
-	o := everything
+	target, conn := packtest.NewStorage(t)
+	packtest.Commit(t, conn, packtest.Links{0: {1}, 1: {2}, 2: {3}, 3: {1}})
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.Run(t, conn, "TRUNCATE object_state CASCADE")
+	packtest.Commit(t, conn, packtest.Links{0: {11}, 11: {12}, 12: {11}})
+	packtest.DryRun(t, target)
+	o := packtest.Everything
 	o.Init = true
-	packStorage(t, target, o)
-	expectStored(t, conn, 0, 11, 12)
+	packtest.Pack(t, target, o)
+	packtest.ExpectStored(t, conn, 0, 11, 12)
 	expectMissing(t, conn, "")
-	expectExact(t, conn)
+	packtest.ExpectExact(t, conn)
 }
 
 // No pack has looked at the row that vanished, and none can any more: references
@@ -131,16 +132,16 @@ func TestAHoleThatNobodyLookedForInALostGraphCanBeGivenUp(t *testing.T) {
 			target, conn := newHole(t)
 			lose(t, conn, lost, "UPDATE relpack.storage SET graph_identity = ''")
 			for _, init := range []bool{false, true} {
-				o := everything
+				o := packtest.Everything
 				o.Init = init
-				_, err := pack.Run(t.Context(), target, o, testLog(t))
-				expectError(t, err, fault.ExitRefused, "zoid 1", "--accept-missing ZOID")
+				_, err := pack.Run(t.Context(), target, o, packtest.Log(t))
+				packtest.ExpectError(t, err, fault.ExitRefused, "zoid 1", "--accept-missing ZOID")
 			}
-			expectStored(t, conn, 0, 2, 3, 4, 5, 6)
-			packStorage(t, target, accepting(1))
-			expectStored(t, conn, 0, 5)
+			packtest.ExpectStored(t, conn, 0, 2, 3, 4, 5, 6)
+			packtest.Pack(t, target, accepting(1))
+			packtest.ExpectStored(t, conn, 0, 5)
 			expectMissing(t, conn, "")
-			expectExact(t, conn)
+			packtest.ExpectExact(t, conn)
 		})
 	}
 }

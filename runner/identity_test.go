@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/pack"
 	"relpack/runner/target"
@@ -17,11 +18,11 @@ import (
 // nothing left that could tell of it but the tables themselves.
 func lose(t *testing.T, conn *pgx.Conn, statements ...string) {
 	t.Helper()
-	run(t, conn, "ALTER TABLE relpack.object DISABLE TRIGGER USER; ALTER TABLE relpack.object_inref DISABLE TRIGGER USER")
+	packtest.Run(t, conn, "ALTER TABLE relpack.object DISABLE TRIGGER USER; ALTER TABLE relpack.object_inref DISABLE TRIGGER USER")
 	for _, statement := range statements {
-		run(t, conn, statement)
+		packtest.Run(t, conn, statement)
 	}
-	run(t, conn, `ALTER TABLE relpack.object ENABLE ALWAYS TRIGGER relpack_guard_object;
+	packtest.Run(t, conn, `ALTER TABLE relpack.object ENABLE ALWAYS TRIGGER relpack_guard_object;
 		ALTER TABLE relpack.object_inref ENABLE ALWAYS TRIGGER relpack_guard_inref;
 		UPDATE relpack.storage SET trigger_identity = relpack.trigger_identity()`)
 }
@@ -48,26 +49,26 @@ func TestAGraphThatIsNotThereIsBuiltAnew(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newGarden(t)
+			target, conn := packtest.NewGarden(t)
 			lose(t, conn, c.statements...)
 			expectDoubt(t, target, conn, c.doubt)
 			log := &pgtest.Log{}
-			report, err := pack.Run(t.Context(), target, everything, log.Logger())
+			report, err := pack.Run(t.Context(), target, packtest.Everything, log.Logger())
 			if err != nil || !report.FirstBuild {
 				t.Errorf("%v, first build %v", err, report.FirstBuild)
 			}
-			expectWords(t, log.String(), "the graph is built again, as with --init")
-			expectStored(t, conn, 0, 1, 2)
-			expectExact(t, conn)
+			packtest.ExpectWords(t, log.String(), "the graph is built again, as with --init")
+			packtest.ExpectStored(t, conn, 0, 1, 2)
+			packtest.ExpectExact(t, conn)
 		})
 	}
 }
 
 func TestTheGraphIsEmptiedByItsPackerOnly(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
+	target, conn := packtest.NewGarden(t)
 	for _, settings := range []string{"SELECT 1", "SET session_replication_role = replica"} {
-		run(t, conn, settings)
+		packtest.Run(t, conn, settings)
 		for _, statement := range []string{
 			"DELETE FROM relpack.object WHERE zoid = 1",
 			"DELETE FROM relpack.object_inref",
@@ -75,28 +76,28 @@ func TestTheGraphIsEmptiedByItsPackerOnly(t *testing.T) {
 			"TRUNCATE relpack.object_inref, relpack.object CASCADE",
 		} {
 			_, err := conn.Exec(t.Context(), statement)
-			expectError(t, err, fault.ExitRefused, "only the session that holds the pack lock may do that", "relpack pack --init")
+			packtest.ExpectError(t, err, fault.ExitRefused, "only the session that holds the pack lock may do that", "relpack pack --init")
 		}
 	}
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1, 2)
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1, 2)
 }
 
 // Rows and columns may be rewritten in place, by nobody who fires a trigger.
 func TestStatesRewrittenByAnAlterTableAreReadAgain(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
-	run(t, conn, fmt.Sprintf(`ALTER TABLE object_state ALTER state TYPE bytea USING CASE zoid WHEN 2 THEN '\x%x'::bytea ELSE state END`, document(10)))
+	target, conn := packtest.NewGarden(t)
+	packtest.Run(t, conn, fmt.Sprintf(`ALTER TABLE object_state ALTER state TYPE bytea USING CASE zoid WHEN 2 THEN '\x%x'::bytea ELSE state END`, packtest.Document(10)))
 	expectDoubt(t, target, conn, "columns of object_state were altered")
 	log := &pgtest.Log{}
-	report, err := pack.Run(t.Context(), target, everything, log.Logger())
+	report, err := pack.Run(t.Context(), target, packtest.Everything, log.Logger())
 	if err != nil || !report.Compared || report.FirstBuild {
 		t.Errorf("%v, compared %v, first build %v", err, report.Compared, report.FirstBuild)
 	}
-	expectWords(t, log.String(), "columns of object_state were altered: every state is read again and compared")
-	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
-	expectExact(t, conn)
-	if report := packStorage(t, target, everything); report.Compared {
+	packtest.ExpectWords(t, log.String(), "columns of object_state were altered: every state is read again and compared")
+	packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+	packtest.ExpectExact(t, conn)
+	if report := packtest.Pack(t, target, packtest.Everything); report.Compared {
 		t.Error("compared again")
 	}
 }
@@ -104,16 +105,16 @@ func TestStatesRewrittenByAnAlterTableAreReadAgain(t *testing.T) {
 // A run that ends between the capture and the last state read leaves it to the next.
 func TestWhatWasNotReadAgainIsReadAgainByTheNextRun(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
-	run(t, conn, fmt.Sprintf(`ALTER TABLE object_state ALTER state TYPE bytea USING CASE zoid WHEN 2 THEN '\x%x'::bytea ELSE state END`, document(10)))
-	run(t, conn, "SELECT relpack.capture_watermark()")
+	target, conn := packtest.NewGarden(t)
+	packtest.Run(t, conn, fmt.Sprintf(`ALTER TABLE object_state ALTER state TYPE bytea USING CASE zoid WHEN 2 THEN '\x%x'::bytea ELSE state END`, packtest.Document(10)))
+	packtest.Run(t, conn, "SELECT relpack.capture_watermark()")
 	_, err := conn.Exec(t.Context(), "SELECT relpack.capture_list()")
-	expectError(t, err, fault.ExitRefused, "every state must be read again first")
+	packtest.ExpectError(t, err, fault.ExitRefused, "every state must be read again first")
 	_, err = conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectState(t, err, fault.StateRefused)
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
-	expectExact(t, conn)
+	packtest.ExpectState(t, err, fault.StateRefused)
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+	packtest.ExpectExact(t, conn)
 }
 
 func TestATableThatWasRewrittenIsCompared(t *testing.T) {
@@ -124,14 +125,14 @@ func TestATableThatWasRewrittenIsCompared(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newGarden(t)
-			run(t, conn, statement)
+			target, conn := packtest.NewGarden(t)
+			packtest.Run(t, conn, statement)
 			expectDoubt(t, target, conn, "object_state was rewritten")
-			if report := packStorage(t, target, everything); !report.Compared || report.Scanned.Objects != 0 {
+			if report := packtest.Pack(t, target, packtest.Everything); !report.Compared || report.Scanned.Objects != 0 {
 				t.Errorf("compared %v, %d states read", report.Compared, report.Scanned.Objects)
 			}
-			expectStored(t, conn, 0, 1, 2)
-			expectExact(t, conn)
+			packtest.ExpectStored(t, conn, 0, 1, 2)
+			packtest.ExpectExact(t, conn)
 		})
 	}
 }
@@ -139,27 +140,27 @@ func TestATableThatWasRewrittenIsCompared(t *testing.T) {
 // What doesn't rewrite anything is no reason to compare.
 func TestFurtherColumnsAndStatisticsRaiseNoDoubt(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
-	run(t, conn, "ALTER TABLE object_state ADD COLUMN note text DEFAULT 'x'")
-	run(t, conn, "VACUUM (FREEZE, ANALYZE) object_state")
-	run(t, conn, "VACUUM (FREEZE) pg_attribute")
-	run(t, conn, "VACUUM (FREEZE) pg_trigger")
-	if report := packStorage(t, target, everything); report.Compared {
+	target, conn := packtest.NewGarden(t)
+	packtest.Run(t, conn, "ALTER TABLE object_state ADD COLUMN note text DEFAULT 'x'")
+	packtest.Run(t, conn, "VACUUM (FREEZE, ANALYZE) object_state")
+	packtest.Run(t, conn, "VACUUM (FREEZE) pg_attribute")
+	packtest.Run(t, conn, "VACUUM (FREEZE) pg_trigger")
+	if report := packtest.Pack(t, target, packtest.Everything); report.Compared {
 		t.Errorf("compared: %s", report.Doubt)
 	}
-	expectStored(t, conn, 0, 1, 2)
+	packtest.ExpectStored(t, conn, 0, 1, 2)
 }
 
 // A table that is rewritten in the middle of a pack does not end it.
 func TestATableRewrittenBeforeTheSweepIsComparedInTheSameRun(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
-	o := before("delete", func() { run(t, conn, "VACUUM FULL object_state") })
-	if report := packStorage(t, target, o); !report.Compared {
+	target, conn := packtest.NewGarden(t)
+	o := packtest.Before("delete", func() { packtest.Run(t, conn, "VACUUM FULL object_state") })
+	if report := packtest.Pack(t, target, o); !report.Compared {
 		t.Error("nothing was compared")
 	}
-	expectStored(t, conn, 0, 1, 2)
-	expectExact(t, conn)
+	packtest.ExpectStored(t, conn, 0, 1, 2)
+	packtest.ExpectExact(t, conn)
 }
 
 // newSubscriber is a storage that receives all rows of another one.
@@ -176,13 +177,13 @@ func newSubscriber(t *testing.T) (publisher, subscriber *pgx.Conn, on target.Tar
 	})
 	// Publisher and subscriber are on one server: the slot has to be made beforehand.
 	publisher = storageOn(t, server, "publisher")
-	commit(t, publisher, garden)
-	run(t, publisher, "CREATE PUBLICATION zodb FOR TABLE object_state")
-	run(t, publisher, "SELECT pg_create_logical_replication_slot('zodb', 'pgoutput')")
+	packtest.Commit(t, publisher, packtest.Garden)
+	packtest.Run(t, publisher, "CREATE PUBLICATION zodb FOR TABLE object_state")
+	packtest.Run(t, publisher, "SELECT pg_create_logical_replication_slot('zodb', 'pgoutput')")
 	subscriber = storageOn(t, server, "subscriber")
 	on = target.Target{Name: "main", DSN: server.DSN("subscriber"), CommitLockTimeout: target.DefaultLockTimeout, BatchTimeout: target.DefaultBatchTimeout}
-	up(t, on)
-	run(t, subscriber, fmt.Sprintf("CREATE SUBSCRIPTION zodb CONNECTION '%s' PUBLICATION zodb WITH (create_slot = false, slot_name = 'zodb')",
+	packtest.MigrateUp(t, on)
+	packtest.Run(t, subscriber, fmt.Sprintf("CREATE SUBSCRIPTION zodb CONNECTION '%s' PUBLICATION zodb WITH (create_slot = false, slot_name = 'zodb')",
 		strings.ReplaceAll(server.DSN("publisher"), "'", "''")))
 	return publisher, subscriber, on
 }
@@ -190,8 +191,8 @@ func newSubscriber(t *testing.T) (publisher, subscriber *pgx.Conn, on target.Tar
 // received waits for an object that was replicated.
 func received(t *testing.T, subscriber *pgx.Conn, zoid int64) {
 	t.Helper()
-	until(t, fmt.Sprintf("object %d arrives", zoid), func() bool {
-		return get[bool](t, subscriber, "SELECT EXISTS (SELECT FROM object_state WHERE zoid = $1)", zoid)
+	packtest.Until(t, fmt.Sprintf("object %d arrives", zoid), func() bool {
+		return packtest.Get[bool](t, subscriber, "SELECT EXISTS (SELECT FROM object_state WHERE zoid = $1)", zoid)
 	})
 }
 
@@ -202,28 +203,28 @@ func TestRowsAppliedByASubscriptionThatIsGoneAreReported(t *testing.T) {
 	publisher, subscriber, target := newSubscriber(t)
 	received(t, subscriber, 13)
 	// As if there had been no subscription at the last capture.
-	run(t, subscriber, "ALTER SUBSCRIPTION zodb DISABLE; ALTER SUBSCRIPTION zodb SET (slot_name = NONE)")
-	until(t, "the subscriber rests", func() bool {
-		return !get[bool](t, publisher, "SELECT active FROM pg_replication_slots WHERE slot_name = 'zodb'")
+	packtest.Run(t, subscriber, "ALTER SUBSCRIPTION zodb DISABLE; ALTER SUBSCRIPTION zodb SET (slot_name = NONE)")
+	packtest.Until(t, "the subscriber rests", func() bool {
+		return !packtest.Get[bool](t, publisher, "SELECT active FROM pg_replication_slots WHERE slot_name = 'zodb'")
 	})
-	run(t, subscriber, "DROP SUBSCRIPTION zodb")
-	dryRun(t, target)
-	run(t, subscriber, fmt.Sprintf("CREATE SUBSCRIPTION zodb CONNECTION '%s' PUBLICATION zodb WITH (create_slot = false, slot_name = 'zodb', copy_data = false)",
+	packtest.Run(t, subscriber, "DROP SUBSCRIPTION zodb")
+	packtest.DryRun(t, target)
+	packtest.Run(t, subscriber, fmt.Sprintf("CREATE SUBSCRIPTION zodb CONNECTION '%s' PUBLICATION zodb WITH (create_slot = false, slot_name = 'zodb', copy_data = false)",
 		strings.ReplaceAll(publisherDSN(target), "'", "''")))
-	restore(t, publisher, 2, 5, document(11))
-	run(t, publisher, "DELETE FROM object_state WHERE zoid = 13")
-	commit(t, publisher, links{30: nil})
+	packtest.Restore(t, publisher, 2, 5, packtest.Document(11))
+	packtest.Run(t, publisher, "DELETE FROM object_state WHERE zoid = 13")
+	packtest.Commit(t, publisher, packtest.Links{30: nil})
 	received(t, subscriber, 30)
-	run(t, subscriber, "DROP SUBSCRIPTION zodb")
-	events := lines(t, subscriber, "SELECT kind || ' ' || zoid FROM relpack.write_event ORDER BY 1")
+	packtest.Run(t, subscriber, "DROP SUBSCRIPTION zodb")
+	events := packtest.Lines(t, subscriber, "SELECT kind || ' ' || zoid FROM relpack.write_event ORDER BY 1")
 	if got := strings.Join(events, ", "); got != "deleted 13, written 2" {
 		t.Errorf("events: %s", got)
 	}
-	if report := packStorage(t, target, everything); report.Compared {
+	if report := packtest.Pack(t, target, packtest.Everything); report.Compared {
 		t.Error("compared")
 	}
-	expectStored(t, subscriber, 0, 1, 2, 10, 11, 12, 30) // 30 bears the highest tid
-	expectExact(t, subscriber)
+	packtest.ExpectStored(t, subscriber, 0, 1, 2, 10, 11, 12, 30) // 30 bears the highest tid
+	packtest.ExpectExact(t, subscriber)
 }
 
 func publisherDSN(target target.Target) string {

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/pack"
 	"relpack/runner/session"
 )
@@ -16,7 +17,7 @@ import (
 func losing(t *testing.T, conn *pgx.Conn, table string) {
 	t.Helper()
 	trigger := "relpack_guard_" + strings.TrimPrefix(table, "object_")
-	run(t, conn, "ALTER TABLE relpack."+table+" DISABLE TRIGGER "+trigger+"; TRUNCATE relpack."+table+
+	packtest.Run(t, conn, "ALTER TABLE relpack."+table+" DISABLE TRIGGER "+trigger+"; TRUNCATE relpack."+table+
 		"; ALTER TABLE relpack."+table+" ENABLE ALWAYS TRIGGER "+trigger+
 		"; UPDATE relpack.storage SET trigger_identity = relpack.trigger_identity()")
 }
@@ -24,20 +25,20 @@ func losing(t *testing.T, conn *pgx.Conn, table string) {
 // Live objects have no parent while it is open which are alive.
 func TestSuspectsThatAreLostAreFoundAgain(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	commit(t, conn, links{0: {1, 5}, 1: {2}, 2: {3}, 3: {}, 5: {}})
-	dryRun(t, target)
-	commit(t, conn, links{0: {5}, 5: {2}})
-	dryRun(t, target)
+	target, conn := packtest.NewStorage(t)
+	packtest.Commit(t, conn, packtest.Links{0: {1, 5}, 1: {2}, 2: {3}, 3: {}, 5: {}})
+	packtest.DryRun(t, target)
+	packtest.Commit(t, conn, packtest.Links{0: {5}, 5: {2}})
+	packtest.DryRun(t, target)
 	// As after a crash: what is cut off is applied, and nothing is settled.
-	spoil(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid IN (2, 3); INSERT INTO relpack.suspect VALUES (2, 'climb'), (3, 'climb')")
+	packtest.Spoil(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid IN (2, 3); INSERT INTO relpack.suspect VALUES (2, 'climb'), (3, 'climb')")
 	losing(t, conn, "suspect")
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectState(t, err, fault.StateRefused)
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 2, 3, 5)
-	expectExact(t, conn)
-	if report := packStorage(t, target, everything); report.Compared {
+	packtest.ExpectState(t, err, fault.StateRefused)
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 2, 3, 5)
+	packtest.ExpectExact(t, conn)
+	if report := packtest.Pack(t, target, packtest.Everything); report.Compared {
 		t.Error("compared again")
 	}
 }
@@ -48,19 +49,19 @@ func TestWhatIsPendingAndLostIsFoundAgain(t *testing.T) {
 	for _, table := range []string{"pending", "write_event"} {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newGarden(t)
-			tid := get[int64](t, conn, "SELECT tid FROM object_state WHERE zoid = 2")
-			restore(t, conn, 2, tid, document(10)) // no tid tells of it
+			target, conn := packtest.NewGarden(t)
+			tid := packtest.Get[int64](t, conn, "SELECT tid FROM object_state WHERE zoid = 2")
+			packtest.Restore(t, conn, 2, tid, packtest.Document(10)) // no tid tells of it
 			if table == "pending" {
-				run(t, conn, "SELECT relpack.capture_watermark()")
-				run(t, conn, "SELECT relpack.capture_list()")
+				packtest.Run(t, conn, "SELECT relpack.capture_watermark()")
+				packtest.Run(t, conn, "SELECT relpack.capture_list()")
 			}
 			losing(t, conn, table)
 			_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-			expectState(t, err, fault.StateRefused)
-			packStorage(t, target, everything)
-			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
-			expectExact(t, conn)
+			packtest.ExpectState(t, err, fault.StateRefused)
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+			packtest.ExpectExact(t, conn)
 		})
 	}
 }
@@ -69,31 +70,31 @@ func TestWhatIsPendingAndLostIsFoundAgain(t *testing.T) {
 // to sweep that.
 func TestWhatForbidsToDeleteAndIsLostIsFoundAgain(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	commit(t, conn, links{0: {1}, 2: {}, 3: {}})
-	commitRecords(t, conn, map[int64][]byte{1: []byte("\x80")})
-	commit(t, conn, links{0: {1}})
-	expectRefused(t, target)
+	target, conn := packtest.NewStorage(t)
+	packtest.Commit(t, conn, packtest.Links{0: {1}, 2: {}, 3: {}})
+	packtest.CommitRecords(t, conn, map[int64][]byte{1: []byte("\x80")})
+	packtest.Commit(t, conn, packtest.Links{0: {1}})
+	packtest.ExpectNothingDeleted(t, target)
 	losing(t, conn, "problem")
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectState(t, err, fault.StateRefused)
+	packtest.ExpectState(t, err, fault.StateRefused)
 	for range 2 {
-		expectRefused(t, target)
+		packtest.ExpectNothingDeleted(t, target)
 	}
-	expectStored(t, conn, 0, 1, 2, 3)
+	packtest.ExpectStored(t, conn, 0, 1, 2, 3)
 }
 
 func TestTablesThatKeepSomethingAliveAreEmptiedByThePackerOnly(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
+	target, conn := packtest.NewGarden(t)
 	for _, table := range []string{"missing", "write_event", "pending", "suspect", "problem", "foreign_reference", "capture"} {
 		for _, statement := range []string{"DELETE FROM relpack." + table, "TRUNCATE relpack." + table} {
 			_, err := conn.Exec(t.Context(), statement)
-			expectError(t, err, fault.ExitRefused, "only the session that holds the pack lock may do that")
+			packtest.ExpectError(t, err, fault.ExitRefused, "only the session that holds the pack lock may do that")
 		}
 	}
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1, 2)
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1, 2)
 }
 
 // A table that is renamed, or moved to another schema, takes relpack's triggers
@@ -107,22 +108,22 @@ func TestATableThatIsRenamedOrMovedIsWrittenAsIfRelpackWereNotThere(t *testing.T
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newGarden(t)
-			run(t, conn, c.away)
-			run(t, conn, "INSERT INTO "+c.table+" (zoid, tid, state_size, state) SELECT 77, tid, state_size, state FROM "+c.table+" WHERE zoid = 2")
-			run(t, conn, "UPDATE "+c.table+" SET tid = 5, state = $1 WHERE zoid = 2", document(10))
-			run(t, conn, "UPDATE "+c.table+" SET zoid = 78 WHERE zoid = 77")
-			run(t, conn, "DELETE FROM "+c.table+" WHERE zoid = 78")
-			_, err := pack.Run(t.Context(), target, everything, testLog(t))
+			target, conn := packtest.NewGarden(t)
+			packtest.Run(t, conn, c.away)
+			packtest.Run(t, conn, "INSERT INTO "+c.table+" (zoid, tid, state_size, state) SELECT 77, tid, state_size, state FROM "+c.table+" WHERE zoid = 2")
+			packtest.Run(t, conn, "UPDATE "+c.table+" SET tid = 5, state = $1 WHERE zoid = 2", packtest.Document(10))
+			packtest.Run(t, conn, "UPDATE "+c.table+" SET zoid = 78 WHERE zoid = 77")
+			packtest.Run(t, conn, "DELETE FROM "+c.table+" WHERE zoid = 78")
+			_, err := pack.Run(t.Context(), target, packtest.Everything, packtest.Log(t))
 			if err == nil {
 				t.Error("a storage without its table was packed")
 			}
 			// It is back, and has reported nothing of that.
-			run(t, conn, c.back)
+			packtest.Run(t, conn, c.back)
 			expectDoubt(t, target, conn, "relpack's triggers were disabled or replaced for a while")
-			packStorage(t, target, everything)
-			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
-			expectExact(t, conn)
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+			packtest.ExpectExact(t, conn)
 		})
 	}
 }
@@ -130,21 +131,21 @@ func TestATableThatIsRenamedOrMovedIsWrittenAsIfRelpackWereNotThere(t *testing.T
 // Whoever calls his session as relpack calls its own holds objects all the same.
 func TestASessionIsRelpacksByMoreThanItsName(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
-	reader := sessionOn(t, target)
-	run(t, reader, "SET application_name = 'relpack pack'; BEGIN; SELECT 1")
-	since := get[string](t, reader, "SELECT now()::text")
-	if oldest := get[string](t, conn, "SELECT relpack.grace_oldest_transaction()::text"); oldest != since {
+	target, conn := packtest.NewGarden(t)
+	reader := packtest.Session(t, target)
+	packtest.Run(t, reader, "SET application_name = 'relpack pack'; BEGIN; SELECT 1")
+	since := packtest.Get[string](t, reader, "SELECT now()::text")
+	if oldest := packtest.Get[string](t, conn, "SELECT relpack.grace_oldest_transaction()::text"); oldest != since {
 		t.Errorf("the oldest transaction began at %q, and should at %q", oldest, since)
 	}
-	own, err := session.Open(t.Context(), target, "pack", testLog(t))
+	own, err := session.Open(t.Context(), target, "pack", packtest.Log(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer session.Close(own)
-	run(t, reader, "COMMIT")
-	run(t, own, "BEGIN; SELECT 1")
-	if oldest := get[string](t, conn, "SELECT coalesce(relpack.grace_oldest_transaction()::text, 'none')"); oldest != "none" {
+	packtest.Run(t, reader, "COMMIT")
+	packtest.Run(t, own, "BEGIN; SELECT 1")
+	if oldest := packtest.Get[string](t, conn, "SELECT coalesce(relpack.grace_oldest_transaction()::text, 'none')"); oldest != "none" {
 		t.Errorf("relpack's own transaction counts: %s", oldest)
 	}
 }

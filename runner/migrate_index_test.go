@@ -10,6 +10,7 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/schema"
 	"relpack/runner/target"
@@ -18,12 +19,12 @@ import (
 // newGallery has so many unreachable blobs in the database, and no relpack.
 func newGallery(t *testing.T, blobs int) (target.Target, *pgx.Conn) {
 	t.Helper()
-	target, conn := newBareStorage(t)
-	tid := commitAt(t, conn, time.Hour, links{0: {1}, 1: nil})
-	run(t, conn, `INSERT INTO object_state SELECT zoid, $1, length($2::bytea), $2 FROM generate_series(1001, 1000 + $3::int) AS zoid`,
+	target, conn := packtest.NewBareStorage(t)
+	tid := packtest.CommitAt(t, conn, time.Hour, packtest.Links{0: {1}, 1: nil})
+	packtest.Run(t, conn, `INSERT INTO object_state SELECT zoid, $1, length($2::bytea), $2 FROM generate_series(1001, 1000 + $3::int) AS zoid`,
 		tid-1, zodbtest.Record(zodbtest.Blob), blobs)
-	run(t, conn, "INSERT INTO blob_chunk SELECT zoid, 0, tid, lo_from_bytea(0, 'x') FROM object_state WHERE zoid > 1000")
-	run(t, conn, "ANALYZE blob_chunk")
+	packtest.Run(t, conn, "INSERT INTO blob_chunk SELECT zoid, 0, tid, lo_from_bytea(0, 'x') FROM object_state WHERE zoid > 1000")
+	packtest.Run(t, conn, "ANALYZE blob_chunk")
 	return target, conn
 }
 
@@ -33,7 +34,7 @@ const indexes = `SELECT coalesce(string_agg(indexrelid::regclass::text || CASE W
 
 func expectIndex(t *testing.T, conn *pgx.Conn, want string) {
 	t.Helper()
-	if got := get[string](t, conn, indexes); got != want {
+	if got := packtest.Get[string](t, conn, indexes); got != want {
 		t.Errorf("indexes on chunk: %q, want %q", got, want)
 	}
 }
@@ -63,9 +64,9 @@ func TestMigrateUpIndexesChunksWhereBlobsAreInTheDatabase(t *testing.T) {
 			if c.target != nil {
 				c.target(&target)
 			}
-			run(t, conn, "SELECT 1;"+c.before)
+			packtest.Run(t, conn, "SELECT 1;"+c.before)
 			for range 2 {
-				up(t, target)
+				packtest.MigrateUp(t, target)
 				expectIndex(t, conn, c.want)
 			}
 			down(t, target)
@@ -78,13 +79,13 @@ func TestTheIndexOnChunksWaitsForATransactionNoLongerThanForALock(t *testing.T) 
 	t.Parallel()
 	target, conn := newGallery(t, 1)
 	target.CommitLockTimeout = time.Second
-	reader := sessionOn(t, target)
-	run(t, reader, "BEGIN")
-	run(t, reader, "UPDATE blob_chunk SET chunk_num = chunk_num")
-	err := schema.Up(t.Context(), target, migrations.Files, testLog(t))
-	expectError(t, err, fault.ExitFailure, "blob_chunk (chunk)", "a transaction was open")
-	run(t, reader, "COMMIT")
-	up(t, target)
+	reader := packtest.Session(t, target)
+	packtest.Run(t, reader, "BEGIN")
+	packtest.Run(t, reader, "UPDATE blob_chunk SET chunk_num = chunk_num")
+	err := schema.Up(t.Context(), target, migrations.Files, packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitFailure, "blob_chunk (chunk)", "a transaction was open")
+	packtest.Run(t, reader, "COMMIT")
+	packtest.MigrateUp(t, target)
 	expectIndex(t, conn, schema.BlobIndex)
 }
 
@@ -92,22 +93,22 @@ func TestAMissingIndexOnChunksIsNamedBeforeADeletion(t *testing.T) {
 	t.Parallel()
 	target, conn := newGallery(t, 2000)
 	target.NoBlobIndex = true
-	up(t, target)
+	packtest.MigrateUp(t, target)
 	named := func(text string) bool { return strings.Contains(text, schema.CreateBlobIndex) }
-	if text := statusText(t, target); !named(text) {
+	if text := packtest.Status(t, target); !named(text) {
 		t.Errorf("status:\n%s", text)
 	}
-	o := everything
+	o := packtest.Everything
 	o.DryRun = true
-	if report := packStorage(t, target, o); !named(fmt.Sprint(report.Notes())) {
+	if report := packtest.Pack(t, target, o); !named(fmt.Sprint(report.Notes())) {
 		t.Errorf("notes %q", report.Notes())
 	}
-	run(t, conn, schema.CreateBlobIndex)
-	if text := statusText(t, target); named(text) {
+	packtest.Run(t, conn, schema.CreateBlobIndex)
+	if text := packtest.Status(t, target); named(text) {
 		t.Errorf("status:\n%s", text)
 	}
-	if report := packStorage(t, target, everything); named(fmt.Sprint(report.Notes())) {
+	if report := packtest.Pack(t, target, packtest.Everything); named(fmt.Sprint(report.Notes())) {
 		t.Errorf("notes %q", report.Notes())
 	}
-	expectStored(t, conn, 0, 1)
+	packtest.ExpectStored(t, conn, 0, 1)
 }

@@ -14,46 +14,40 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/schema"
 	"relpack/runner/target"
 )
 
-func up(t testing.TB, target target.Target) {
-	t.Helper()
-	if err := schema.Up(t.Context(), target, migrations.Files, testLog(t)); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func down(t testing.TB, target target.Target) {
 	t.Helper()
-	if err := schema.Down(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+	if err := schema.Down(t.Context(), target, migrations.Files, packtest.Log(t)); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestDownLeavesNothingAndUpWorksAgain(t *testing.T) {
 	t.Parallel()
-	target, conn := newBareStorage(t)
-	before := catalog(t, conn)
-	up(t, target)
-	installed := catalog(t, conn)
+	target, conn := packtest.NewBareStorage(t)
+	before := packtest.Catalog(t, conn)
+	packtest.MigrateUp(t, target)
+	installed := packtest.Catalog(t, conn)
 	if installed == before {
 		t.Fatal("up created nothing")
 	}
-	run(t, conn, "INSERT INTO object_state VALUES (0, 1, 1, 'x')")
+	packtest.Run(t, conn, "INSERT INTO object_state VALUES (0, 1, 1, 'x')")
 	down(t, target)
-	if after := catalog(t, conn); after != before {
+	if after := packtest.Catalog(t, conn); after != before {
 		t.Errorf("down leaves\n%s\nof\n%s", after, before)
 	}
 	down(t, target) // nothing to do
-	up(t, target)
-	if again := catalog(t, conn); again != installed {
+	packtest.MigrateUp(t, target)
+	if again := packtest.Catalog(t, conn); again != installed {
 		t.Errorf("up again creates\n%s\nnot\n%s", again, installed)
 	}
-	up(t, target) // nothing to do
+	packtest.MigrateUp(t, target) // nothing to do
 	if err := schema.CheckInstalled(t.Context(), conn, target, migrations.Files); err != nil {
 		t.Error(err)
 	}
@@ -61,54 +55,54 @@ func TestDownLeavesNothingAndUpWorksAgain(t *testing.T) {
 
 func TestDownWarnsOfBlobFilesThatNobodyWillRemove(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	run(t, conn, "INSERT INTO relpack.blob_removal (zoid, tid) VALUES (5, 5), (6, 5)")
+	target, conn := packtest.NewStorage(t)
+	packtest.Run(t, conn, "INSERT INTO relpack.blob_removal (zoid, tid) VALUES (5, 5), (6, 5)")
 	var said bytes.Buffer
 	if err := schema.Down(t.Context(), target, migrations.Files, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
 		t.Fatal(err)
 	}
-	expectWords(t, said.String(), "the files of 2 deleted blobs stay", "relpack pack")
+	packtest.ExpectWords(t, said.String(), "the files of 2 deleted blobs stay", "relpack pack")
 }
 
 func TestDownWorksWhenTheStorageIsGone(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	run(t, conn, "DROP TABLE object_state CASCADE")
+	target, conn := packtest.NewStorage(t)
+	packtest.Run(t, conn, "DROP TABLE object_state CASCADE")
 	down(t, target)
-	if get[int](t, conn, "SELECT count(*) FROM pg_namespace WHERE nspname = 'relpack'") != 0 {
+	if packtest.Get[int](t, conn, "SELECT count(*) FROM pg_namespace WHERE nspname = 'relpack'") != 0 {
 		t.Error("the schema relpack is left")
 	}
 }
 
 func TestDownKeepsWhatSomebodyElsePutIntoTheSchema(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	run(t, conn, "CREATE TABLE relpack.report_of_a_dba AS SELECT 1 AS one")
-	expectRefusal(t, schema.Down(t.Context(), target, migrations.Files, testLog(t)), "report_of_a_dba")
-	run(t, conn, "DROP TABLE relpack.report_of_a_dba")
+	target, conn := packtest.NewStorage(t)
+	packtest.Run(t, conn, "CREATE TABLE relpack.report_of_a_dba AS SELECT 1 AS one")
+	packtest.ExpectRefusal(t, schema.Down(t.Context(), target, migrations.Files, packtest.Log(t)), "report_of_a_dba")
+	packtest.Run(t, conn, "DROP TABLE relpack.report_of_a_dba")
 	down(t, target)
-	if strings.Contains(catalog(t, conn), "relpack") {
-		t.Error(catalog(t, conn))
+	if strings.Contains(packtest.Catalog(t, conn), "relpack") {
+		t.Error(packtest.Catalog(t, conn))
 	}
 }
 
 func TestDownThatFailsKeepsRelpackAtWork(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	run(t, conn, "INSERT INTO object_state VALUES (0, 1, 1, 'x'); CREATE VIEW public.of_a_dba AS SELECT * FROM relpack.writer")
-	installed := catalog(t, conn)
-	expectRefusal(t, schema.Down(t.Context(), target, migrations.Files, testLog(t)), "view public.of_a_dba depends on")
-	if after := catalog(t, conn); after != installed {
+	target, conn := packtest.NewStorage(t)
+	packtest.Run(t, conn, "INSERT INTO object_state VALUES (0, 1, 1, 'x'); CREATE VIEW public.of_a_dba AS SELECT * FROM relpack.writer")
+	installed := packtest.Catalog(t, conn)
+	packtest.ExpectRefusal(t, schema.Down(t.Context(), target, migrations.Files, packtest.Log(t)), "view public.of_a_dba depends on")
+	if after := packtest.Catalog(t, conn); after != installed {
 		t.Errorf("half of relpack is gone, left is\n%s", after)
 	}
-	run(t, conn, "SELECT relpack.require_storage()")
+	packtest.Run(t, conn, "SELECT relpack.require_storage()")
 }
 
 func TestStockGooseInstallsAndRemovesTheSameSchema(t *testing.T) {
 	t.Parallel()
-	target, conn := newBareStorage(t)
-	up(t, target)
-	ours := catalog(t, conn)
+	target, conn := packtest.NewBareStorage(t)
+	packtest.MigrateUp(t, target)
+	ours := packtest.Catalog(t, conn)
 	db := stdlib.OpenDB(*conn.Config())
 	defer func() { _ = db.Close() }()
 	stock := func() *goose.Provider {
@@ -125,14 +119,14 @@ func TestStockGooseInstallsAndRemovesTheSameSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	down(t, target)
-	run(t, conn, "CREATE SCHEMA relpack")
+	packtest.Run(t, conn, "CREATE SCHEMA relpack")
 	if _, err := stock().Up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if theirs := catalog(t, conn); theirs != ours {
+	if theirs := packtest.Catalog(t, conn); theirs != ours {
 		t.Errorf("goose creates\n%s\nrelpack\n%s", theirs, ours)
 	}
-	up(t, target)
+	packtest.MigrateUp(t, target)
 }
 
 func TestNoMigrationWhileAPackRuns(t *testing.T) {
@@ -140,22 +134,22 @@ func TestNoMigrationWhileAPackRuns(t *testing.T) {
 	for _, version := range []zodbtest.Version{zodbtest.V15, zodbtest.V30, zodbtest.V42} {
 		t.Run(version.String(), func(t *testing.T) {
 			t.Parallel()
-			target, conn := newEmptyDatabase(t)
+			target, conn := packtest.NewEmptyDatabase(t)
 			if err := zodbtest.CreateStorage(t.Context(), conn, version); err != nil {
 				t.Fatal(err)
 			}
-			up(t, target)
-			run(t, conn, "SET application_name = 'zodbpack'; SELECT pg_advisory_lock("+fmt.Sprint(version.PackLock())+")")
+			packtest.MigrateUp(t, target)
+			packtest.Run(t, conn, "SET application_name = 'zodbpack'; SELECT pg_advisory_lock("+fmt.Sprint(version.PackLock())+")")
 			pid := fmt.Sprintf("pid %d", conn.PgConn().PID())
-			expectError(t, schema.Up(t.Context(), target, migrations.Files, testLog(t)), fault.ExitLocked, pid, "zodbpack")
-			expectError(t, schema.Down(t.Context(), target, migrations.Files, testLog(t)), fault.ExitLocked, pid, "zodbpack")
-			run(t, conn, "SELECT pg_advisory_unlock_all()")
+			packtest.ExpectError(t, schema.Up(t.Context(), target, migrations.Files, packtest.Log(t)), fault.ExitLocked, pid, "zodbpack")
+			packtest.ExpectError(t, schema.Down(t.Context(), target, migrations.Files, packtest.Log(t)), fault.ExitLocked, pid, "zodbpack")
+			packtest.Run(t, conn, "SELECT pg_advisory_unlock_all()")
 			down(t, target)
 		})
 	}
-	bare, conn := newBareStorage(t)
-	run(t, conn, "SELECT pg_advisory_lock(-2)")
-	expectError(t, schema.Up(t.Context(), bare, migrations.Files, testLog(t)), fault.ExitLocked, fmt.Sprint(conn.PgConn().PID()))
+	bare, conn := packtest.NewBareStorage(t)
+	packtest.Run(t, conn, "SELECT pg_advisory_lock(-2)")
+	packtest.ExpectError(t, schema.Up(t.Context(), bare, migrations.Files, packtest.Log(t)), fault.ExitLocked, fmt.Sprint(conn.PgConn().PID()))
 }
 
 func TestMigrateUpPutsTriggersBackInForce(t *testing.T) {
@@ -168,15 +162,15 @@ func TestMigrateUpPutsTriggersBackInForce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newStorage(t)
-			run(t, conn, "INSERT INTO object_state VALUES (0, 1, 1, 'x')")
-			run(t, conn, "SELECT relpack.require_storage()")
-			run(t, conn, damage)
+			target, conn := packtest.NewStorage(t)
+			packtest.Run(t, conn, "INSERT INTO object_state VALUES (0, 1, 1, 'x')")
+			packtest.Run(t, conn, "SELECT relpack.require_storage()")
+			packtest.Run(t, conn, damage)
 			log := &pgtest.Log{}
 			if err := schema.Up(t.Context(), target, migrations.Files, log.Logger()); err != nil {
 				t.Fatal(err)
 			}
-			run(t, conn, "SELECT relpack.require_storage()")
+			packtest.Run(t, conn, "SELECT relpack.require_storage()")
 			log.Wait(t, "installed again")
 		})
 	}
@@ -184,40 +178,40 @@ func TestMigrateUpPutsTriggersBackInForce(t *testing.T) {
 
 func TestAnUpdateFromAnOlderVersionThatFailsKeepsTheOldOne(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	before := catalog(t, conn)
+	target, conn := packtest.NewStorage(t)
+	before := packtest.Catalog(t, conn)
 	newer := withMore(t, "99999_broken.sql", "-- +goose Up\nCREATE TABLE relpack.half ();\nSELECT 1/0;\n-- +goose Down\nDROP TABLE relpack.half;\n")
-	err := schema.Up(t.Context(), target, newer, testLog(t))
-	expectError(t, err, fault.ExitFailure, "99999_broken.sql", "division by zero")
-	if after := catalog(t, conn); after != before {
+	err := schema.Up(t.Context(), target, newer, packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitFailure, "99999_broken.sql", "division by zero")
+	if after := packtest.Catalog(t, conn); after != before {
 		t.Errorf("it left\n%s", after)
 	}
 	if err := schema.CheckInstalled(t.Context(), conn, target, migrations.Files); err != nil {
 		t.Error(err)
 	}
 	good := withMore(t, "99999_more.sql", "-- +goose Up\nCREATE TABLE relpack.more ();\n-- +goose Down\nDROP TABLE relpack.more;\n")
-	if err := schema.Up(t.Context(), target, good, testLog(t)); err != nil {
+	if err := schema.Up(t.Context(), target, good, packtest.Log(t)); err != nil {
 		t.Fatal(err)
 	}
-	expectRefusal(t, schema.CheckInstalled(t.Context(), conn, target, migrations.Files), "older than the schema")
-	if err := schema.Down(t.Context(), target, good, testLog(t)); err != nil {
+	packtest.ExpectRefusal(t, schema.CheckInstalled(t.Context(), conn, target, migrations.Files), "older than the schema")
+	if err := schema.Down(t.Context(), target, good, packtest.Log(t)); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestMigrateStatusLooksWithoutATrace(t *testing.T) {
 	t.Parallel()
-	target, conn := newBareStorage(t)
-	before := catalog(t, conn)
-	status, err := schema.ReadStatus(t.Context(), target, migrations.Files, testLog(t))
+	target, conn := packtest.NewBareStorage(t)
+	before := packtest.Catalog(t, conn)
+	status, err := schema.ReadStatus(t.Context(), target, migrations.Files, packtest.Log(t))
 	if err != nil || status.Version != 0 || len(status.Migrations) == 0 || status.Migrations[0].Applied != nil {
 		t.Fatalf("%+v, %v", status, err)
 	}
-	if after := catalog(t, conn); after != before {
+	if after := packtest.Catalog(t, conn); after != before {
 		t.Errorf("it left\n%s", after)
 	}
-	up(t, target)
-	if status, err = schema.ReadStatus(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+	packtest.MigrateUp(t, target)
+	if status, err = schema.ReadStatus(t.Context(), target, migrations.Files, packtest.Log(t)); err != nil {
 		t.Fatal(err)
 	}
 	var text bytes.Buffer
@@ -236,10 +230,10 @@ func TestMigrateStatusLooksWithoutATrace(t *testing.T) {
 // sessions of relpack are known, which they share: it keeps nobody out.
 func TestAMigrationThatIsOverHoldsNoLock(t *testing.T) {
 	t.Parallel()
-	target, conn := newBareStorage(t)
+	target, conn := packtest.NewBareStorage(t)
 	for range 50 {
-		up(t, target)
-		if held := lines(t, conn, `SELECT format('%s/%s %s of %s', classid, objid, mode, application_name)
+		packtest.MigrateUp(t, target)
+		if held := packtest.Lines(t, conn, `SELECT format('%s/%s %s of %s', classid, objid, mode, application_name)
 			FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
 			WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 			  AND (classid, objid) IS DISTINCT FROM (1919249520::oid, 3::oid)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
 )
@@ -20,24 +21,24 @@ func TestACommitOfEachReleaseInTheMiddleOfAPackGoesOn(t *testing.T) {
 		for _, phase := range []string{"scan", "apply", "delete"} {
 			t.Run(version.String()+" "+phase, func(t *testing.T) {
 				t.Parallel()
-				target, conn := newVersion(t, version)
-				commitOld(t, conn, version, 48*time.Hour, mixed(garden))
+				target, conn := packtest.NewVersion(t, version)
+				commitOld(t, conn, version, 48*time.Hour, mixed(packtest.Garden))
 				if phase == "apply" {
-					dryRun(t, target)
-					commitOld(t, conn, version, 0, mixed(links{1: {2, 3}, 3: nil}))
+					packtest.DryRun(t, target)
+					commitOld(t, conn, version, 0, mixed(packtest.Links{1: {2, 3}, 3: nil}))
 				}
-				app := sessionOn(t, target)
+				app := packtest.Session(t, target)
 				var commit *zodbtest.Transaction
 				begun := make(chan struct{})
 				done := make(chan error, 1)
 				go func() {
-					_, err := pack.Run(t.Context(), target, before(phase, func() {
+					_, err := pack.Run(t.Context(), target, packtest.Before(phase, func() {
 						defer close(begun)
 						var err error
 						commit, err = zodbtest.BeginCommit(t.Context(), app, version)
 						for _, step := range []func() error{
 							// 12 is garbage until now.
-							func() error { return commit.Store(t.Context(), mixed(links{1: {2, 12}})) },
+							func() error { return commit.Store(t.Context(), mixed(packtest.Links{1: {2, 12}})) },
 							func() error { return commit.Vote(t.Context()) },
 							func() error { return commit.LockCommits(t.Context()) },
 							func() error {
@@ -56,7 +57,7 @@ func TestACommitOfEachReleaseInTheMiddleOfAPackGoesOn(t *testing.T) {
 						if err != nil {
 							t.Error(err)
 						}
-					}), testLog(t))
+					}), packtest.Log(t))
 					done <- err
 				}()
 				select {
@@ -65,13 +66,13 @@ func TestACommitOfEachReleaseInTheMiddleOfAPackGoesOn(t *testing.T) {
 					t.Fatalf("the pack has no phase %s: %v", phase, err)
 				}
 				if phase == "delete" {
-					until(t, "relpack deletes", func() bool {
-						return get[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+					packtest.Until(t, "relpack deletes", func() bool {
+						return packtest.Get[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
 							AND application_name = 'relpack pack' AND query LIKE '%relpack.sweep%')`)
 					})
 					if version < zodbtest.V30 {
 						// Does relpack wait for the commit while that waits for relpack?
-						run(t, app, impatient)
+						packtest.Run(t, app, packtest.Impatient)
 						if _, err := commit.Move(t.Context(), 0); err != nil {
 							t.Fatal(err)
 						}
@@ -83,10 +84,10 @@ func TestACommitOfEachReleaseInTheMiddleOfAPackGoesOn(t *testing.T) {
 				if err := <-done; err != nil {
 					t.Fatal(err)
 				}
-				expectNothingDangles(t, conn)
-				packStorage(t, target, everything)
-				expectExact(t, conn)
-				expectNothingDangles(t, conn)
+				packtest.ExpectNothingDangles(t, conn)
+				packtest.Pack(t, target, packtest.Everything)
+				packtest.ExpectExact(t, conn)
+				packtest.ExpectNothingDangles(t, conn)
 			})
 		}
 	}
@@ -99,32 +100,32 @@ func TestACommitOfEachReleaseThatComesUponRowsBeingDeletedCommits(t *testing.T) 
 	for version, waits := range map[zodbtest.Version]bool{zodbtest.V15: true, zodbtest.V21: true, zodbtest.V30: false, zodbtest.V42: false} {
 		t.Run(version.String(), func(t *testing.T) {
 			t.Parallel()
-			target, conn := newVersion(t, version)
-			commitOld(t, conn, version, 48*time.Hour, mixed(garden))
-			dryRun(t, target)
-			slowSweep(t, conn)
-			run(t, conn, "SELECT pg_advisory_lock(4711, 4711)")
+			target, conn := packtest.NewVersion(t, version)
+			commitOld(t, conn, version, 48*time.Hour, mixed(packtest.Garden))
+			packtest.DryRun(t, target)
+			packtest.SlowSweep(t, conn)
+			packtest.Run(t, conn, "SELECT pg_advisory_lock(4711, 4711)")
 			packed := make(chan error, 1)
 			go func() {
-				_, err := pack.Run(t.Context(), target, everything, testLog(t))
+				_, err := pack.Run(t.Context(), target, packtest.Everything, packtest.Log(t))
 				packed <- err
 			}()
-			until(t, "rows are deleted", func() bool {
-				return get[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND classid = 4711
+			packtest.Until(t, "rows are deleted", func() bool {
+				return packtest.Get[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND classid = 4711
 					AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
 			})
-			app := sessionOn(t, target)
+			app := packtest.Session(t, target)
 			committed := make(chan error, 1)
 			go func() {
-				_, err := zodbtest.CommitAs(t.Context(), app, version, 0, mixed(links{1: {2, 20}, 20: nil}))
+				_, err := zodbtest.CommitAs(t.Context(), app, version, 0, mixed(packtest.Links{1: {2, 20}, 20: nil}))
 				committed <- err
 			}()
 			if waits {
-				waiting(t, conn, app.PgConn().PID())
+				packtest.UntilWaiting(t, conn, app.PgConn().PID())
 			} else if err := <-committed; err != nil {
 				t.Error(err)
 			}
-			run(t, conn, "SELECT pg_advisory_unlock(4711, 4711)")
+			packtest.Run(t, conn, "SELECT pg_advisory_unlock(4711, 4711)")
 			if waits {
 				if err := <-committed; err != nil {
 					t.Error(err)
@@ -133,7 +134,7 @@ func TestACommitOfEachReleaseThatComesUponRowsBeingDeletedCommits(t *testing.T) 
 			if err := <-packed; err != nil {
 				t.Error(err)
 			}
-			expectStored(t, conn, 0, 1, 2, 20)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 20)
 		})
 	}
 }
@@ -145,10 +146,10 @@ func TestBatchesAreSmallWhereCommitsLockTheTable(t *testing.T) {
 	for version, want := range map[zodbtest.Version]string{zodbtest.V15: "500", zodbtest.V21: "500", zodbtest.V30: "5000", zodbtest.V42: "5000"} {
 		t.Run(version.String(), func(t *testing.T) {
 			t.Parallel()
-			target, conn := newVersion(t, version)
-			commitOld(t, conn, version, 48*time.Hour, garden.records())
+			target, conn := packtest.NewVersion(t, version)
+			commitOld(t, conn, version, 48*time.Hour, packtest.Garden.Records())
 			log := &statements{}
-			if _, err := pack.Run(t.Context(), target, everything, log.logger()); err != nil {
+			if _, err := pack.Run(t.Context(), target, packtest.Everything, log.logger()); err != nil {
 				t.Fatal(err)
 			}
 			if got := log.args("relpack.sweep("); len(got) == 0 || !strings.HasPrefix(got[0], "["+want+" ") {
@@ -161,22 +162,22 @@ func TestBatchesAreSmallWhereCommitsLockTheTable(t *testing.T) {
 // Up to 2.0 a commit deletes the rows that it replaces.
 func TestABlobThatAnOldReleaseOverwritesKeepsItsOlderFiles(t *testing.T) {
 	t.Parallel()
-	target, conn, tid := newAlbum(t, zodbtest.Bushy)
-	run(t, conn, "CREATE TABLE commit_lock ()")
-	dryRun(t, target)
+	target, conn, tid := packtest.NewAlbum(t, zodbtest.Bushy)
+	packtest.Run(t, conn, "CREATE TABLE commit_lock ()")
+	packtest.DryRun(t, target)
 	newer := commitOld(t, conn, zodbtest.V15, 0, map[int64][]byte{2: zodbtest.Record(zodbtest.Blob)})
-	writeBlob(t, target, zodbtest.Bushy, 2, newer)
-	packStorage(t, target, everything)
+	packtest.WriteBlob(t, target, zodbtest.Bushy, 2, newer)
+	packtest.Pack(t, target, packtest.Everything)
 	for _, revision := range []int64{tid - 1000, tid, newer} {
-		expectBlob(t, target, zodbtest.Bushy, 2, revision, true)
+		packtest.ExpectBlob(t, target, zodbtest.Bushy, 2, revision, true)
 	}
-	expectBlob(t, target, zodbtest.Bushy, 3, tid, false)
+	packtest.ExpectBlob(t, target, zodbtest.Bushy, 3, tid, false)
 
 	// With the object the last one goes.
-	commitOld(t, conn, zodbtest.V15, 0, links{1: nil}.records())
-	packStorage(t, target, everything)
+	commitOld(t, conn, zodbtest.V15, 0, packtest.Links{1: nil}.Records())
+	packtest.Pack(t, target, packtest.Everything)
 	for _, revision := range []int64{tid - 1000, tid, newer} {
-		expectBlob(t, target, zodbtest.Bushy, 2, revision, revision < newer)
+		packtest.ExpectBlob(t, target, zodbtest.Bushy, 2, revision, revision < newer)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/schema"
@@ -28,7 +29,7 @@ import (
 // never seen.
 func newOldStorage(t *testing.T, version zodbtest.Version) (target.Target, *pgx.Conn) {
 	t.Helper()
-	target, conn := newEmptyDatabase(t)
+	target, conn := packtest.NewEmptyDatabase(t)
 	if err := zodbtest.CreateStorage(t.Context(), conn, version); err != nil {
 		t.Fatal(err)
 	}
@@ -51,8 +52,8 @@ func commitOld(t *testing.T, conn *pgx.Conn, version zodbtest.Version, age time.
 }
 
 // mixed are records that Python 2 wrote, but for every third.
-func mixed(l links) map[int64][]byte {
-	records := l.records()
+func mixed(l packtest.Links) map[int64][]byte {
+	records := l.Records()
 	for zoid, refs := range l {
 		if zoid%3 != 0 {
 			records[zoid] = zodbtest.RecordPy2(zodbtest.Document, refs...)
@@ -102,7 +103,7 @@ func TestAStorageOfEachReleaseIsPackedAndLeftAsItWas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			target, conn := newOldStorage(t, test.version)
-			l := maps.Clone(garden)
+			l := maps.Clone(packtest.Garden)
 			l[0] = []int64{1, 23}
 			records := mixed(l)
 			blobs := []int64{13, 23} // the first is garbage
@@ -119,41 +120,41 @@ func TestAStorageOfEachReleaseIsPackedAndLeftAsItWas(t *testing.T) {
 					}
 				}
 			} else {
-				run(t, conn, "DROP TABLE "+test.without)
+				packtest.Run(t, conn, "DROP TABLE "+test.without)
 			}
 			before := schemaDump(t, target)
 
-			up(t, target)
-			packStorage(t, target, everything)
-			expectStored(t, conn, 0, 1, 2, 23)
+			packtest.MigrateUp(t, target)
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 23)
 
 			// 2 is cut off, a pair of Python 2 and 3 comes and goes.
-			commitOld(t, conn, test.version, 0, mixed(links{1: {4, 5}, 4: {6}, 5: nil, 6: {4}}))
-			commitOld(t, conn, test.version, 0, mixed(links{1: {5}}))
-			report := packStorage(t, target, everything)
+			commitOld(t, conn, test.version, 0, mixed(packtest.Links{1: {4, 5}, 4: {6}, 5: nil, 6: {4}}))
+			commitOld(t, conn, test.version, 0, mixed(packtest.Links{1: {5}}))
+			report := packtest.Pack(t, target, packtest.Everything)
 			if report.FirstBuild || report.Compared {
 				t.Error("the second pack began from the start")
 			}
-			expectStored(t, conn, 0, 1, 5, 23)
-			expectExact(t, conn)
-			if n := get[int](t, conn, "SELECT count(*) FROM pg_largeobject_metadata"); n != large {
+			packtest.ExpectStored(t, conn, 0, 1, 5, 23)
+			packtest.ExpectExact(t, conn)
+			if n := packtest.Get[int](t, conn, "SELECT count(*) FROM pg_largeobject_metadata"); n != large {
 				t.Errorf("%d large objects, want %d", n, large)
 			}
-			status, err := status.Look(t.Context(), target, migrations.Files, testLog(t))
+			status, err := status.Look(t.Context(), target, migrations.Files, packtest.Log(t))
 			if err != nil || !status.Packable || status.Graph == nil || status.Graph.State != "current" ||
 				status.Graph.Unreachable.Objects != 0 || status.Graph.Objects != 4 {
 				t.Errorf("status %+v, %v", status, err)
 			}
 
-			kept := lines(t, conn, rows)
+			kept := packtest.Lines(t, conn, rows)
 			down(t, target)
 			if after := schemaDump(t, target); after != before {
 				t.Errorf("pg_dump tells of\n%s\nbefore it was\n%s", after, before)
 			}
-			if after := lines(t, conn, rows); !slices.Equal(after, kept) {
+			if after := packtest.Lines(t, conn, rows); !slices.Equal(after, kept) {
 				t.Errorf("rows changed from %q to %q", kept, after)
 			}
-			commitOld(t, conn, test.version, 0, mixed(links{7: nil}))
+			commitOld(t, conn, test.version, 0, mixed(packtest.Links{7: nil}))
 		})
 	}
 }
@@ -168,22 +169,22 @@ func TestNoMigrationWhileAPackOfAnOlderReleaseRuns(t *testing.T) {
 			t.Run(fmt.Sprintf("%s lock %d", version, key), func(t *testing.T) {
 				t.Parallel()
 				target, conn := newOldStorage(t, version)
-				commitOld(t, conn, version, 48*time.Hour, mixed(garden))
-				run(t, conn, "SET application_name = 'zodbpack'")
-				lock := func(function string) { run(t, conn, "SELECT "+function+"($1)", key) }
-				catalogBefore := catalog(t, conn)
+				commitOld(t, conn, version, 48*time.Hour, mixed(packtest.Garden))
+				packtest.Run(t, conn, "SET application_name = 'zodbpack'")
+				lock := func(function string) { packtest.Run(t, conn, "SELECT "+function+"($1)", key) }
+				catalogBefore := packtest.Catalog(t, conn)
 				lock("pg_advisory_lock")
-				err := schema.Up(t.Context(), target, migrations.Files, testLog(t))
-				expectError(t, err, fault.ExitLocked, "zodbpack")
-				if after := catalog(t, conn); after != catalogBefore {
+				err := schema.Up(t.Context(), target, migrations.Files, packtest.Log(t))
+				packtest.ExpectError(t, err, fault.ExitLocked, "zodbpack")
+				if after := packtest.Catalog(t, conn); after != catalogBefore {
 					t.Errorf("it left\n%s", after)
 				}
 				lock("pg_advisory_unlock")
-				up(t, target)
+				packtest.MigrateUp(t, target)
 				lock("pg_advisory_lock")
-				err = schema.Down(t.Context(), target, migrations.Files, testLog(t))
-				expectError(t, err, fault.ExitLocked, "zodbpack")
-				report, err := status.Look(t.Context(), target, migrations.Files, testLog(t))
+				err = schema.Down(t.Context(), target, migrations.Files, packtest.Log(t))
+				packtest.ExpectError(t, err, fault.ExitLocked, "zodbpack")
+				report, err := status.Look(t.Context(), target, migrations.Files, packtest.Log(t))
 				if err != nil || report.Graph.Packer == nil || report.Graph.Packer.Application != "zodbpack" {
 					t.Errorf("status %+v, %v", report.Graph, err)
 				}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/pack"
 	"relpack/runner/target"
 )
@@ -15,18 +16,18 @@ func TestReportTableAndExitCodeAgreeHowAPackEnded(t *testing.T) {
 		code    int
 		prepare func(*testing.T, target.Target) pack.Options
 	}{
-		"packed": {fault.ExitDone, func(t *testing.T, _ target.Target) pack.Options { return everything }},
+		"packed": {fault.ExitDone, func(t *testing.T, _ target.Target) pack.Options { return packtest.Everything }},
 		"dry_run": {fault.ExitDone, func(t *testing.T, _ target.Target) pack.Options {
-			o := everything
+			o := packtest.Everything
 			o.DryRun = true
 			return o
 		}},
 		"refused": {fault.ExitRefused, func(t *testing.T, stored target.Target) pack.Options {
-			commitRecords(t, sessionOn(t, stored), map[int64][]byte{2: []byte("no pickle")})
-			return everything
+			packtest.CommitRecords(t, packtest.Session(t, stored), map[int64][]byte{2: []byte("no pickle")})
+			return packtest.Everything
 		}},
 		"interrupted": {fault.ExitInterrupted, func(t *testing.T, _ target.Target) pack.Options {
-			o, stop := everything, make(chan struct{})
+			o, stop := packtest.Everything, make(chan struct{})
 			close(stop)
 			o.Stop = stop
 			return o
@@ -34,13 +35,13 @@ func TestReportTableAndExitCodeAgreeHowAPackEnded(t *testing.T) {
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
-			stored, conn := newGarden(t)
+			stored, conn := packtest.NewGarden(t)
 			o := c.prepare(t, stored)
-			report, err := pack.Run(t.Context(), stored, o, testLog(t))
+			report, err := pack.Run(t.Context(), stored, o, packtest.Log(t))
 			if got := fault.ExitCode(err); got != c.code || report.ExitCode != c.code {
 				t.Errorf("exit code %d, in the report %d, want %d: %v", got, report.ExitCode, c.code, err)
 			}
-			if in := get[string](t, conn, "SELECT outcome FROM relpack.run ORDER BY id DESC LIMIT 1"); report.Outcome != want || in != want {
+			if in := packtest.Get[string](t, conn, "SELECT outcome FROM relpack.run ORDER BY id DESC LIMIT 1"); report.Outcome != want || in != want {
 				t.Errorf("the report says %s, relpack.run %s, want %s", report.Outcome, in, want)
 			}
 		})

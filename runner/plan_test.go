@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/target"
 	"relpack/sql"
@@ -24,15 +25,15 @@ func TestNoPlanReadsATableForEachObject(t *testing.T) {
 	t.Parallel()
 	for name, shape := range map[string]struct {
 		refs func(zoid int64) []int64
-		cut  links
+		cut  packtest.Links
 	}{
 		"a chain": {
 			func(zoid int64) []int64 { return []int64{zoid + 1} },
-			links{100: nil},
+			packtest.Links{100: nil},
 		},
 		"a chain whose objects refer to its first": {
 			func(zoid int64) []int64 { return []int64{1, zoid + 1} },
-			links{100: {1}},
+			packtest.Links{100: {1}},
 		},
 		"an object that refers to all others": {
 			func(zoid int64) (refs []int64) {
@@ -44,17 +45,17 @@ func TestNoPlanReadsATableForEachObject(t *testing.T) {
 				}
 				return refs
 			},
-			links{1: nil},
+			packtest.Links{1: nil},
 		},
 		"an object that all others refer to": {
 			func(zoid int64) []int64 { return []int64{1, 4*zoid + 2, 4*zoid + 3, 4*zoid + 4, 4*zoid + 5} },
-			links{0: nil},
+			packtest.Links{0: nil},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newStorage(t)
-			graph := links{}
+			target, conn := packtest.NewStorage(t)
+			graph := packtest.Links{}
 			for zoid := range int64(planObjects) {
 				for _, ref := range shape.refs(zoid) {
 					if ref < planObjects {
@@ -65,12 +66,12 @@ func TestNoPlanReadsATableForEachObject(t *testing.T) {
 					graph[zoid] = []int64{}
 				}
 			}
-			load(t, conn, graph)
+			packtest.Load(t, conn, graph)
 			shortWalks(t, conn)
 			expectFewReads(t, target, "the first build")
-			commit(t, conn, shape.cut)
+			packtest.Commit(t, conn, shape.cut)
 			expectFewReads(t, target, "the cut")
-			if left := get[int64](t, conn, "SELECT count(*) FROM object_state"); left > 101 {
+			if left := packtest.Get[int64](t, conn, "SELECT count(*) FROM object_state"); left > 101 {
 				t.Errorf("%d objects are left", left)
 			}
 		})
@@ -84,16 +85,16 @@ func shortWalks(t *testing.T, conn *pgx.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, conn, limits)
+	packtest.Run(t, conn, limits)
 }
 
 // Statistics from before there was garbage call it one row: to look for it
 // first, once for each object that is attached again, takes minutes.
 func TestWhatIsDetachedIsNotLookedForFirst(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
+	target, conn := packtest.NewStorage(t)
 	// 1 refers to everything, 2 to one half of it.
-	graph := links{0: {1, 2}}
+	graph := packtest.Links{0: {1, 2}}
 	var all, even []int64
 	for zoid := int64(10); zoid < 10+2*planObjects; zoid++ {
 		graph[zoid] = []int64{}
@@ -103,18 +104,18 @@ func TestWhatIsDetachedIsNotLookedForFirst(t *testing.T) {
 		}
 	}
 	graph[1], graph[2] = all, even
-	load(t, conn, graph)
-	packStorage(t, target, everything)
-	run(t, conn, "VACUUM ANALYZE relpack.object, relpack.object_inref")
-	commit(t, conn, links{1: nil})
+	packtest.Load(t, conn, graph)
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.Run(t, conn, "VACUUM ANALYZE relpack.object, relpack.object_inref")
+	packtest.Commit(t, conn, packtest.Links{1: nil})
 	start := time.Now()
-	packStorage(t, target, everything)
+	packtest.Pack(t, target, packtest.Everything)
 	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("a pack took %v", took)
 	} else {
 		t.Logf("a pack took %v", took)
 	}
-	if left := get[int](t, conn, "SELECT count(*) FROM object_state"); left != 3+len(even) {
+	if left := packtest.Get[int](t, conn, "SELECT count(*) FROM object_state"); left != 3+len(even) {
 		t.Errorf("%d objects are left of %d", left, 3+len(even))
 	}
 }
@@ -123,17 +124,17 @@ func TestWhatIsDetachedIsNotLookedForFirst(t *testing.T) {
 // filter, in relpack's tables.
 func expectFewReads(t *testing.T, target target.Target, what string) {
 	t.Helper()
-	conn := sessionOn(t, target)
+	conn := packtest.Session(t, target)
 	const read = `SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint
 		FROM pg_stat_user_tables WHERE schemaname = 'relpack'`
-	run(t, conn, "SELECT pg_stat_reset()")
-	packStorage(t, target, everything)
+	packtest.Run(t, conn, "SELECT pg_stat_reset()")
+	packtest.Pack(t, target, packtest.Everything)
 	// A session's counts arrive when it ends.
 	var rows int64
-	until(t, "the statistics", func() bool {
+	packtest.Until(t, "the statistics", func() bool {
 		last := rows
 		time.Sleep(300 * time.Millisecond)
-		rows = get[int64](t, conn, read)
+		rows = packtest.Get[int64](t, conn, read)
 		return rows > planObjects && rows == last
 	})
 	if limit := int64(100 * planObjects); rows > limit {
@@ -147,25 +148,25 @@ func expectFewReads(t *testing.T, target target.Target, what string) {
 // that remember that make no plan read the storage, or the graph, as a whole.
 func TestNoStatisticsMakeASmallChangeReadAllThatIsStored(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	graph := links{0: {}}
+	target, conn := packtest.NewStorage(t)
+	graph := packtest.Links{0: {}}
 	for zoid := int64(1); zoid < planObjects; zoid++ {
 		graph[zoid] = []int64{}
 		graph[0] = append(graph[0], zoid)
 	}
-	load(t, conn, graph)
-	packStorage(t, target, everything)
-	run(t, conn, "VACUUM ANALYZE")
-	run(t, conn, `UPDATE pg_class SET reltuples = 1000000, relpages = 5000
+	packtest.Load(t, conn, graph)
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.Run(t, conn, "VACUUM ANALYZE")
+	packtest.Run(t, conn, `UPDATE pg_class SET reltuples = 1000000, relpages = 5000
 		WHERE relnamespace = 'relpack'::regnamespace AND relkind = 'r'
 		  AND relname NOT IN ('object', 'object_inref', 'storage')`)
-	small := links{}
+	small := packtest.Links{}
 	for zoid := int64(1); zoid < 100; zoid++ {
 		small[zoid] = []int64{zoid + 1}
 	}
-	commit(t, conn, small)
-	run(t, conn, "SELECT pg_stat_force_next_flush()")
-	if read := rowsRead(t, target, readWhole, func() { packStorage(t, target, everything) }); read > 1000 {
+	packtest.Commit(t, conn, small)
+	packtest.Run(t, conn, "SELECT pg_stat_force_next_flush()")
+	if read := packtest.RowsRead(t, target, readWhole, func() { packtest.Pack(t, target, packtest.Everything) }); read > 1000 {
 		t.Errorf("%d rows were read for 99 changes, in scans of whole tables", read)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"relpack/runner/fault"
 	"relpack/runner/graph"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
 	"relpack/runner/record"
@@ -45,8 +46,8 @@ func (r *rambler) step(ctx context.Context) error {
 			return err
 		}
 		r.newest++
-		for zoid, refs := range (links{r.own: append(targets, r.newest), r.newest: {r.newest + 1}, r.newest + 1: {r.newest}}) {
-			if _, err := tx.Exec(ctx, restoreRow, zoid, tid, zodbtest.Record(zodbtest.Document, refs...)); err != nil {
+		for zoid, refs := range (packtest.Links{r.own: append(targets, r.newest), r.newest: {r.newest + 1}, r.newest + 1: {r.newest}}) {
+			if _, err := tx.Exec(ctx, packtest.RestoreRow, zoid, tid, zodbtest.Record(zodbtest.Document, refs...)); err != nil {
 				return err
 			}
 		}
@@ -70,17 +71,17 @@ func (r *rambler) step(ctx context.Context) error {
 
 func TestNoReferenceEverDanglesWhileClientsTakeUpGarbage(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	l := links{0: {1, 2, 3}, 1: nil, 2: nil, 3: nil}
+	target, conn := packtest.NewStorage(t)
+	l := packtest.Links{0: {1, 2, 3}, 1: nil, 2: nil, 3: nil}
 	for zoid := int64(101); zoid < 160; zoid++ {
 		l[zoid] = []int64{zoid + 1, zoid + 2}
 	}
 	l[160], l[161] = nil, nil
-	commit(t, conn, l)
+	packtest.Commit(t, conn, l)
 	ctx, cancel := context.WithCancel(t.Context())
 	var clients, packers sync.WaitGroup
 	for own := int64(1); own <= 3; own++ {
-		r := &rambler{sessionOn(t, target), rand.New(rand.NewPCG(7, uint64(own))), own, own * 100_000}
+		r := &rambler{packtest.Session(t, target), rand.New(rand.NewPCG(7, uint64(own))), own, own * 100_000}
 		clients.Go(func() {
 			for range 60 {
 				if err := r.step(ctx); err != nil {
@@ -93,11 +94,11 @@ func TestNoReferenceEverDanglesWhileClientsTakeUpGarbage(t *testing.T) {
 	packers.Go(func() {
 		for packs := 0; ctx.Err() == nil; packs++ {
 			// Interrupted or given up: the next one goes on.
-			_, _ = pack.Run(ctx, target, everything, testLog(t))
+			_, _ = pack.Run(ctx, target, packtest.Everything, packtest.Log(t))
 		}
 	})
 	packers.Go(func() {
-		reader := sessionOn(t, target)
+		reader := packtest.Session(t, target)
 		for ctx.Err() == nil {
 			refs, err := zodbtest.Load(ctx, reader)
 			if err != nil {
@@ -116,12 +117,12 @@ func TestNoReferenceEverDanglesWhileClientsTakeUpGarbage(t *testing.T) {
 	clients.Wait()
 	cancel()
 	packers.Wait()
-	relpackGone(t, conn)
-	want := without(stored(t, conn), unreachable(t, conn))
-	packStorage(t, target, everything)
-	expectStored(t, conn, want...)
-	expectNothingDangles(t, conn)
-	expectExact(t, conn)
+	packtest.UntilGone(t, conn)
+	want := packtest.Without(packtest.Stored(t, conn), packtest.Unreachable(t, conn))
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, want...)
+	packtest.ExpectNothingDangles(t, conn)
+	packtest.ExpectExact(t, conn)
 }
 
 func TestAReferrerGoesNoLaterThanWhatItRefersToWhereThatFitsABatch(t *testing.T) {
@@ -142,21 +143,21 @@ func TestAReferrerGoesNoLaterThanWhatItRefersToWhereThatFitsABatch(t *testing.T)
 		for _, blobs := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, blobs in the database %v", name, blobs), func(t *testing.T) {
 				t.Parallel()
-				target, conn := newStorage(t)
+				target, conn := packtest.NewStorage(t)
 				target.BlobsInDatabase = blobs
-				l := links{0: {1}, 1: nil}
+				l := packtest.Links{0: {1}, 1: nil}
 				for zoid := int64(100); zoid < 200; zoid++ {
 					l[zoid] = slices.DeleteFunc(next(zoid), func(ref int64) bool { return ref < 100 || ref > 199 })
 				}
-				commit(t, conn, l)
+				packtest.Commit(t, conn, l)
 				batch := 20
 				if blobs {
 					// So many chunks that eight chains fill the lock table's share.
 					batch = 200
-					run(t, conn, `INSERT INTO blob_chunk SELECT zoid, chunk, tid, lo_from_bytea(0, 'x')
+					packtest.Run(t, conn, `INSERT INTO blob_chunk SELECT zoid, chunk, tid, lo_from_bytea(0, 'x')
 						FROM object_state, generate_series(1, 200) AS chunk WHERE zoid > 189`)
 				}
-				dryRun(t, target)
+				packtest.DryRun(t, target)
 				for remaining, batches := int64(1), 0; remaining > 0; batches++ {
 					if batches > 20 {
 						t.Fatalf("%d objects remain after %d batches", remaining, batches)
@@ -176,7 +177,7 @@ func TestAReferrerGoesNoLaterThanWhatItRefersToWhereThatFitsABatch(t *testing.T)
 						}
 					}
 				}
-				expectStored(t, conn, 0, 1)
+				packtest.ExpectStored(t, conn, 0, 1)
 			})
 		}
 	}
@@ -184,8 +185,8 @@ func TestAReferrerGoesNoLaterThanWhatItRefersToWhereThatFitsABatch(t *testing.T)
 
 func TestADeletionWaitsForTheDiskWhateverTheSession(t *testing.T) {
 	t.Parallel()
-	_, conn := newGarden(t)
-	run(t, conn, `
+	_, conn := packtest.NewGarden(t)
+	packtest.Run(t, conn, `
 		CREATE TABLE seen (setting text);
 		CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN
@@ -194,10 +195,10 @@ func TestADeletionWaitsForTheDiskWhateverTheSession(t *testing.T) {
 		END $$;
 		CREATE TRIGGER see AFTER DELETE ON object_state FOR EACH STATEMENT EXECUTE FUNCTION see();
 		SET synchronous_commit = off`)
-	if got := outcome(t, conn); got != "swept" {
+	if got := packtest.Outcome(t, conn); got != "swept" {
 		t.Fatalf("outcome %s, want swept", got)
 	}
-	if got := get[string](t, conn, "SELECT setting FROM seen"); got != "local" {
+	if got := packtest.Get[string](t, conn, "SELECT setting FROM seen"); got != "local" {
 		t.Errorf("synchronous_commit is %s", got)
 	}
 }
@@ -206,12 +207,12 @@ func TestADeletionWaitsForTheDiskWhateverTheSession(t *testing.T) {
 // on to send what it had read: another pack must not apply it.
 func TestWhatALostPackStillSendsIsNotAppliedByAnother(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
-	packer := sessionOn(t, target)
-	if !get[bool](t, packer, "SELECT relpack.try_pack_lock()") {
+	target, conn := packtest.NewGarden(t)
+	packer := packtest.Session(t, target)
+	if !packtest.Get[bool](t, packer, "SELECT relpack.try_pack_lock()") {
 		t.Fatal("the pack lock is not to be had")
 	}
-	x := graph.NewExaminer(packing(t, target, packer), nil)
+	x := graph.NewExaminer(packtest.Packer(t, target, packer), nil)
 	defer x.Second.Close()
 	read := func() error {
 		objects := record.NewBuffer("examined_object", "zoid, tid, class, size")
@@ -227,16 +228,16 @@ func TestWhatALostPackStillSendsIsNotAppliedByAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	const sent = "SELECT count(*) FROM relpack.examined_object"
-	if n := get[int](t, conn, sent); n != 1 {
+	if n := packtest.Get[int](t, conn, sent); n != 1 {
 		t.Fatalf("%d rows were sent", n)
 	}
-	run(t, conn, "SELECT pg_terminate_backend($1, 5000)", x.PID)
-	expectState(t, read(), fault.StateLost)
-	commit(t, conn, links{2: nil})
-	packStorage(t, target, everything)
-	if n := get[int](t, conn, sent); n != 0 {
+	packtest.Run(t, conn, "SELECT pg_terminate_backend($1, 5000)", x.PID)
+	packtest.ExpectState(t, read(), fault.StateLost)
+	packtest.Commit(t, conn, packtest.Links{2: nil})
+	packtest.Pack(t, target, packtest.Everything)
+	if n := packtest.Get[int](t, conn, sent); n != 0 {
 		t.Errorf("%d rows are left", n)
 	}
-	expectExact(t, conn)
-	expectStored(t, conn, 0, 1, 2)
+	packtest.ExpectExact(t, conn)
+	packtest.ExpectStored(t, conn, 0, 1, 2)
 }

@@ -13,6 +13,7 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
 	"relpack/runner/session"
@@ -28,14 +29,14 @@ func setLimits(t testing.TB, conn *pgx.Conn, share, least int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, conn, text)
+	packtest.Run(t, conn, text)
 }
 
 // packSaying packs without deleting and returns what the log says.
 func packSaying(t testing.TB, target target.Target) string {
 	t.Helper()
 	var said bytes.Buffer
-	o := everything
+	o := packtest.Everything
 	o.DryRun = true
 	if _, err := pack.Run(t.Context(), target, o, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
 		t.Fatal(err)
@@ -45,8 +46,8 @@ func packSaying(t testing.TB, target target.Target) string {
 
 // chains are two of so many objects each that hang on the root: 1, 2, 3, ...,
 // and from length+1 on.
-func chains(length int64) links {
-	l := links{0: {1, length + 1}}
+func chains(length int64) packtest.Links {
+	l := packtest.Links{0: {1, length + 1}}
 	for zoid := int64(1); zoid <= 2*length; zoid++ {
 		l[zoid] = []int64{}
 		if zoid%length != 0 {
@@ -62,19 +63,19 @@ const written = "SELECT string_agg(xmin::text, ' ' ORDER BY zoid) FROM relpack.o
 // that hangs on it.
 func TestWhatHangsFarDownMovesWithoutBeingWritten(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	load(t, conn, chains(2000))
-	dryRun(t, target)
-	before := get[string](t, conn, written, 1500, 2000)
-	commit(t, conn, links{1499: nil, 3000: {3001, 1500}})
+	target, conn := packtest.NewStorage(t)
+	packtest.Load(t, conn, chains(2000))
+	packtest.DryRun(t, target)
+	before := packtest.Get[string](t, conn, written, 1500, 2000)
+	packtest.Commit(t, conn, packtest.Links{1499: nil, 3000: {3001, 1500}})
 	if said := packSaying(t, target); strings.Contains(said, "new parents for all") {
 		t.Error(said)
 	}
-	expectExact(t, conn)
-	if parent := get[int64](t, conn, "SELECT parent FROM relpack.object WHERE zoid = 1500"); parent != 3000 {
+	packtest.ExpectExact(t, conn)
+	if parent := packtest.Get[int64](t, conn, "SELECT parent FROM relpack.object WHERE zoid = 1500"); parent != 3000 {
 		t.Errorf("its parent is %d", parent)
 	}
-	if get[string](t, conn, written, 1500, 2000) != before {
+	if packtest.Get[string](t, conn, written, 1500, 2000) != before {
 		t.Error("what hangs on it was written")
 	}
 }
@@ -83,15 +84,15 @@ func TestWhatHangsFarDownMovesWithoutBeingWritten(t *testing.T) {
 // moved, or saved by something that is new.
 func TestWhatIsAttachedHangsOnTheShallowestReferrer(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	load(t, conn, chains(100))
-	dryRun(t, target)
+	target, conn := packtest.NewStorage(t)
+	packtest.Load(t, conn, chains(100))
+	packtest.DryRun(t, target)
 	// 50 moves, 300 is new and refers to 301; those with a lower zoid are deeper.
-	commit(t, conn, links{49: nil, 90: {91, 50, 300, 301}, 120: {121, 50}, 105: {106, 300}, 130: {131, 50}, 300: {301}, 301: nil})
-	dryRun(t, target)
-	expectExact(t, conn)
+	packtest.Commit(t, conn, packtest.Links{49: nil, 90: {91, 50, 300, 301}, 120: {121, 50}, 105: {106, 300}, 130: {131, 50}, 300: {301}, 301: nil})
+	packtest.DryRun(t, target)
+	packtest.ExpectExact(t, conn)
 	for zoid, want := range map[int64]int64{50: 120, 300: 105, 301: 300} {
-		if parent := get[int64](t, conn, "SELECT parent FROM relpack.object WHERE zoid = $1", zoid); parent != want {
+		if parent := packtest.Get[int64](t, conn, "SELECT parent FROM relpack.object WHERE zoid = $1", zoid); parent != want {
 			t.Errorf("%d hangs on %d, and should on %d", zoid, parent, want)
 		}
 	}
@@ -101,19 +102,19 @@ func TestWhatIsAttachedHangsOnTheShallowestReferrer(t *testing.T) {
 // but what only the last of them saves is saved.
 func TestMoreReferrersThanAreTriedAtFirstAreTriedInTheEnd(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	graph := links{0: {1, 900}, 1: {2}, 2: {}, 900: {}}
+	target, conn := packtest.NewStorage(t)
+	graph := packtest.Links{0: {1, 900}, 1: {2}, 2: {}, 900: {}}
 	for zoid := int64(10); zoid < 200; zoid++ {
 		graph[2] = append(graph[2], zoid)
 		graph[zoid] = []int64{2}
 	}
-	load(t, conn, graph)
-	dryRun(t, target)
-	before := get[string](t, conn, written, 9, 199)
-	commit(t, conn, links{1: nil, 900: {2}})
-	dryRun(t, target)
-	expectExact(t, conn)
-	if get[string](t, conn, written, 9, 199) != before {
+	packtest.Load(t, conn, graph)
+	packtest.DryRun(t, target)
+	before := packtest.Get[string](t, conn, written, 9, 199)
+	packtest.Commit(t, conn, packtest.Links{1: nil, 900: {2}})
+	packtest.DryRun(t, target)
+	packtest.ExpectExact(t, conn)
+	if packtest.Get[string](t, conn, written, 9, 199) != before {
 		t.Error("what hangs on it was written")
 	}
 }
@@ -122,30 +123,30 @@ func TestMoreReferrersThanAreTriedAtFirstAreTriedInTheEnd(t *testing.T) {
 // is as shallow as it can be, and nothing gets another age than it should.
 func TestWhereMuchIsCutOffAllParentsAreChosenAgain(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
+	target, conn := packtest.NewStorage(t)
 	setLimits(t, conn, 16, 100)
 	graph := chains(1000)
-	load(t, conn, graph)
-	commit(t, conn, links{3000: {1500}, 990: nil})
+	packtest.Load(t, conn, graph)
+	packtest.Commit(t, conn, packtest.Links{3000: {1500}, 990: nil})
 	graph[3000], graph[990] = []int64{1500}, []int64{}
-	dryRun(t, target)
-	expectExact(t, conn)
+	packtest.DryRun(t, target)
+	packtest.ExpectExact(t, conn)
 	const ages = "SELECT string_agg(coalesce(detached_tid, 0)::text, ' ' ORDER BY zoid) FROM relpack.object WHERE zoid > 990 AND zoid <= 1000 OR zoid = 3000"
-	old := get[string](t, conn, ages)
+	old := packtest.Get[string](t, conn, ages)
 	// The first chain is cut after 10; 800 on hang on the second now.
-	commit(t, conn, links{10: nil, 1300: {1301, 800}})
+	packtest.Commit(t, conn, packtest.Links{10: nil, 1300: {1301, 800}})
 	graph[10], graph[1300] = []int64{}, []int64{1301, 800}
 	if said := packSaying(t, target); !strings.Contains(said, "choosing new parents for all objects") {
 		t.Errorf("the log says %s", said)
 	}
-	expectExact(t, conn)
+	packtest.ExpectExact(t, conn)
 	if got, want := treeLevels(t, conn), levels(graph); !maps.Equal(got, want) {
 		t.Errorf("the levels are %v, and should be %v", got, want)
 	}
-	if get[string](t, conn, ages) != old {
+	if packtest.Get[string](t, conn, ages) != old {
 		t.Error("what was garbage has another age")
 	}
-	if n := get[int](t, conn, "SELECT count(*) FROM relpack.object WHERE detached_tid = (SELECT detach_tid FROM relpack.storage)"); n != 789 {
+	if n := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.object WHERE detached_tid = (SELECT detach_tid FROM relpack.storage)"); n != 789 {
 		t.Errorf("%d objects are cut off as of this run", n)
 	}
 }
@@ -154,45 +155,45 @@ func TestWhereMuchIsCutOffAllParentsAreChosenAgain(t *testing.T) {
 // refuses, and the next run goes on with it.
 func TestWhoeverReliesOnParentsRefusesWhileTheyAreChosenAgain(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
+	target, conn := packtest.NewStorage(t)
 	setLimits(t, conn, 16, 100)
-	load(t, conn, chains(1000))
-	locked := untilLocked(t, target)
-	commit(t, conn, links{10: nil})
+	packtest.Load(t, conn, chains(1000))
+	locked := packtest.StatementsUntilLocked(t, target)
+	packtest.Commit(t, conn, packtest.Links{10: nil})
 	const state = "SELECT graph FROM relpack.storage"
-	for n := locked; get[int](t, conn, "SELECT count(*) FROM relpack.suspect") == 0; n++ {
-		if crashAfter(t, target, everything, n) == "" {
+	for n := locked; packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.suspect") == 0; n++ {
+		if packtest.CrashAfter(t, target, packtest.Everything, n) == "" {
 			t.Fatal("nothing is suspected")
 		}
 	}
-	for get[string](t, conn, state) != "reshaping" {
-		if !get[bool](t, conn, "SELECT relpack.reach_step()") {
+	for packtest.Get[string](t, conn, state) != "reshaping" {
+		if !packtest.Get[bool](t, conn, "SELECT relpack.reach_step()") {
 			t.Fatal("all parents were not chosen again")
 		}
 	}
 	for range 3 {
 		for _, call := range []string{"doom(now())", "sweep(10)", "capture_list()", "apply()"} {
 			_, err := conn.Exec(t.Context(), "SELECT * FROM relpack."+call)
-			expectState(t, err, fault.StateRefused)
+			packtest.ExpectState(t, err, fault.StateRefused)
 		}
 		found, err := session.Rows(t.Context(), conn, pgx.RowTo[string], "SELECT finding FROM relpack.verify()")
 		if err != nil || !slices.Equal(found, []string{"new parents are being chosen for all objects: there is nothing to verify"}) {
 			t.Errorf("verify finds %v, %v", found, err)
 		}
-		if get[*int64](t, conn, "SELECT unreachable FROM relpack.status()") != nil {
+		if packtest.Get[*int64](t, conn, "SELECT unreachable FROM relpack.status()") != nil {
 			t.Error("status counts what is unreachable")
 		}
-		_, err = verify.Run(t.Context(), target, verify.Options{Migrations: migrations.Files}, testLog(t))
-		expectRefusal(t, err, "chose new parents for all objects")
+		_, err = verify.Run(t.Context(), target, verify.Options{Migrations: migrations.Files}, packtest.Log(t))
+		packtest.ExpectRefusal(t, err, "chose new parents for all objects")
 		// A step on: the levels, and a range each.
-		run(t, conn, "SELECT relpack.reach_step()")
+		packtest.Run(t, conn, "SELECT relpack.reach_step()")
 	}
-	if graph := get[string](t, conn, state); graph != "reshaping" {
+	if graph := packtest.Get[string](t, conn, state); graph != "reshaping" {
 		t.Errorf("after three steps the graph is %s", graph)
 	}
-	packStorage(t, target, everything)
-	expectExact(t, conn)
-	if left := get[int](t, conn, "SELECT count(*) FROM object_state"); left != 1011 {
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectExact(t, conn)
+	if left := packtest.Get[int](t, conn, "SELECT count(*) FROM object_state"); left != 1011 {
 		t.Errorf("%d objects are left", left)
 	}
 }
@@ -200,38 +201,38 @@ func TestWhoeverReliesOnParentsRefusesWhileTheyAreChosenAgain(t *testing.T) {
 // A tree that changes have made deep is made shallow again, at most once a day.
 func TestATreeThatBecameDeepIsMadeShallowOnceADay(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	graph := links{0: {1}, 1: {}}
+	target, conn := packtest.NewStorage(t)
+	graph := packtest.Links{0: {1}, 1: {}}
 	for zoid := int64(2); zoid < 400; zoid++ {
 		graph[1] = append(graph[1], zoid)
 		graph[zoid] = []int64{}
 	}
-	load(t, conn, graph)
-	dryRun(t, target)
+	packtest.Load(t, conn, graph)
+	packtest.DryRun(t, target)
 	for range 2 {
 		// One hangs on the other, until the first refers to all again.
 		for zoid := int64(2); zoid < 399; zoid++ {
 			graph[zoid] = []int64{zoid + 1}
 		}
 		graph[1] = []int64{2}
-		commit(t, conn, graph)
-		dryRun(t, target)
+		packtest.Commit(t, conn, graph)
+		packtest.DryRun(t, target)
 		for zoid := int64(2); zoid < 400; zoid++ {
 			graph[1] = append(graph[1], zoid)
 		}
-		commit(t, conn, graph)
-		dryRun(t, target)
-		expectExact(t, conn)
+		packtest.Commit(t, conn, graph)
+		packtest.DryRun(t, target)
+		packtest.ExpectExact(t, conn)
 		deepest := func() int64 { return slices.Max(slices.Collect(maps.Values(treeLevels(t, conn)))) }
 		if depth := deepest(); depth < 200 {
 			t.Errorf("it is %d deep, too early", depth)
 		}
-		run(t, conn, "UPDATE relpack.storage SET depth_looked_at = depth_looked_at - interval '25 hours'")
-		commit(t, conn, links{399: nil})
+		packtest.Run(t, conn, "UPDATE relpack.storage SET depth_looked_at = depth_looked_at - interval '25 hours'")
+		packtest.Commit(t, conn, packtest.Links{399: nil})
 		if said := packSaying(t, target); !strings.Contains(said, "twice as deep") {
 			t.Errorf("the log says %s", said)
 		}
-		expectExact(t, conn)
+		packtest.ExpectExact(t, conn)
 		if depth := deepest(); depth != 2 {
 			t.Errorf("it is %d deep", depth)
 		}
@@ -242,8 +243,8 @@ func TestATreeThatBecameDeepIsMadeShallowOnceADay(t *testing.T) {
 // they call: the arrays of a climb would be joined in a loop.
 func TestTheArraysOfAClimbAreJoinedByHashWhoeverCalls(t *testing.T) {
 	t.Parallel()
-	_, conn := newStorage(t)
-	settings := get[[]string](t, conn, "SELECT proconfig FROM pg_proc WHERE proname = 'ways_up' AND pronamespace = 'relpack'::regnamespace")
+	_, conn := packtest.NewStorage(t)
+	settings := packtest.Get[[]string](t, conn, "SELECT proconfig FROM pg_proc WHERE proname = 'ways_up' AND pronamespace = 'relpack'::regnamespace")
 	if !slices.Contains(settings, "enable_hashjoin=on") {
 		t.Errorf("it has %v", settings)
 	}

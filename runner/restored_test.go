@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
@@ -22,31 +23,31 @@ func TestARestoredRunThatLostWhatItSuspectedLosesNothing(t *testing.T) {
 	for _, table := range []string{"suspect", "pending", "write_event", "doomed", "problem", "class"} {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
-			source, conn := newStorage(t)
-			commit(t, conn, links{0: {1, 3}, 1: {2}, 2: {}, 3: {1}, 9: {}})
-			dryRun(t, source)
-			commit(t, conn, links{0: {3}})
+			source, conn := packtest.NewStorage(t)
+			packtest.Commit(t, conn, packtest.Links{0: {1, 3}, 1: {2}, 2: {}, 3: {1}, 9: {}})
+			packtest.DryRun(t, source)
+			packtest.Commit(t, conn, packtest.Links{0: {3}})
 			text, err := zodbtest.Mutated("reach_step", "PERFORM relpack.require_pack_lock();", "RAISE 'killed';")
 			if err != nil {
 				t.Fatal(err)
 			}
-			run(t, conn, "CREATE TABLE killing AS SELECT pg_get_functiondef('relpack.reach_step()'::regprocedure) AS text")
-			o := before("apply", func() { run(t, conn, text) })
+			packtest.Run(t, conn, "CREATE TABLE killing AS SELECT pg_get_functiondef('relpack.reach_step()'::regprocedure) AS text")
+			o := packtest.Before("apply", func() { packtest.Run(t, conn, text) })
 			o.DryRun = true
-			if _, err := pack.Run(t.Context(), source, o, testLog(t)); err == nil {
+			if _, err := pack.Run(t.Context(), source, o, packtest.Log(t)); err == nil {
 				t.Fatal("it came to its end")
 			}
-			run(t, conn, get[string](t, conn, "SELECT text FROM killing"))
-			if got := get[int](t, conn, "SELECT count(*) FROM relpack.suspect"); got != 1 {
+			packtest.Run(t, conn, packtest.Get[string](t, conn, "SELECT text FROM killing"))
+			if got := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.suspect"); got != 1 {
 				t.Fatalf("%d suspects", got)
 			}
-			target, copied := restored(t, source, "--exclude-table-data=relpack."+table)
+			target, copied := packtest.Restored(t, source, "--exclude-table-data=relpack."+table)
 			_, err = copied.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-			expectState(t, err, fault.StateRefused)
-			packStorage(t, target, everything)
-			expectStored(t, copied, 0, 1, 2, 3)
-			expectExact(t, copied)
-			expectSound(t, target)
+			packtest.ExpectState(t, err, fault.StateRefused)
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.ExpectStored(t, copied, 0, 1, 2, 3)
+			packtest.ExpectExact(t, copied)
+			packtest.ExpectSound(t, target)
 		})
 	}
 }
@@ -75,65 +76,65 @@ func restoredOver(t *testing.T, target target.Target, conn *pgx.Conn) (again fun
 	call("pg_dump", "-Fc", "--schema=relpack", "--file", file, "--dbname", target.DSN)
 	return func() {
 		t.Helper()
-		run(t, conn, "SET client_min_messages = warning; DROP SCHEMA relpack CASCADE; RESET client_min_messages")
+		packtest.Run(t, conn, "SET client_min_messages = warning; DROP SCHEMA relpack CASCADE; RESET client_min_messages")
 		call("pg_restore", "--dbname", target.DSN, file)
-		up(t, target)
+		packtest.MigrateUp(t, target)
 	}
 }
 
 func TestAnOlderGraphThatIsRestoredIsNotBelieved(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	commit(t, conn, links{0: {1, 3}, 1: {}, 3: {}, 7: {8}, 8: {}})
-	dryRun(t, target)
+	target, conn := packtest.NewStorage(t)
+	packtest.Commit(t, conn, packtest.Links{0: {1, 3}, 1: {}, 3: {}, 7: {8}, 8: {}})
+	packtest.DryRun(t, target)
 	again := restoredOver(t, target, conn)
 	// Under its old tid: an event tells of it, and is worked off.
-	tid := get[int64](t, conn, "SELECT tid FROM object_state WHERE zoid = 3")
-	restore(t, conn, 3, tid, document(7))
-	dryRun(t, target)
+	tid := packtest.Get[int64](t, conn, "SELECT tid FROM object_state WHERE zoid = 3")
+	packtest.Restore(t, conn, 3, tid, packtest.Document(7))
+	packtest.DryRun(t, target)
 	again()
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-	expectState(t, err, fault.StateRefused)
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1, 3, 7, 8)
-	expectExact(t, conn)
-	if report := packStorage(t, target, everything); report.Compared {
+	packtest.ExpectState(t, err, fault.StateRefused)
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1, 3, 7, 8)
+	packtest.ExpectExact(t, conn)
+	if report := packtest.Pack(t, target, packtest.Everything); report.Compared {
 		t.Error("compared again")
 	}
-	expectSound(t, target)
+	packtest.ExpectSound(t, target)
 }
 
 // What was garbage when the dump was made may have been alive since, and was cut
 // off a moment ago.
 func TestGarbageOfARestoredGraphHasItsGraceAgain(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	old := commitAt(t, conn, 100*24*time.Hour, links{0: {1}, 1: {}, 7: {8}, 8: {}})
-	dryRun(t, target)
+	target, conn := packtest.NewStorage(t)
+	old := packtest.CommitAt(t, conn, 100*24*time.Hour, packtest.Links{0: {1}, 1: {}, 7: {8}, 8: {}})
+	packtest.DryRun(t, target)
 	again := restoredOver(t, target, conn)
-	restore(t, conn, 1, old, document(7))
-	dryRun(t, target)
-	restore(t, conn, 1, old, document())
+	packtest.Restore(t, conn, 1, old, packtest.Document(7))
+	packtest.DryRun(t, target)
+	packtest.Restore(t, conn, 1, old, packtest.Document())
 	again()
-	o := everything
+	o := packtest.Everything
 	o.Days = 1
-	packStorage(t, target, o)
-	expectStored(t, conn, 0, 1, 7, 8)
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1)
+	packtest.Pack(t, target, o)
+	packtest.ExpectStored(t, conn, 0, 1, 7, 8)
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1)
 }
 
 // A row that vanished is held, and what hung on it, although the restored list of
 // suspects is empty.
 func TestWhatHangsOnAMissingRowOfARestoredRunStays(t *testing.T) {
 	t.Parallel()
-	source, conn := newStorage(t)
-	commit(t, conn, links{0: {1, 3}, 1: {2}, 2: {}, 3: {1}, 9: {}})
-	dryRun(t, source)
-	run(t, conn, "DELETE FROM object_state WHERE zoid = 1")
-	dryRun(t, source)
-	run(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid IN (1, 2); INSERT INTO relpack.suspect VALUES (1, 'climb'), (2, 'climb')")
-	target, copied := restored(t, source, "--exclude-table-data=relpack.suspect")
-	packStorage(t, target, everything)
-	expectStored(t, copied, 0, 2, 3)
+	source, conn := packtest.NewStorage(t)
+	packtest.Commit(t, conn, packtest.Links{0: {1, 3}, 1: {2}, 2: {}, 3: {1}, 9: {}})
+	packtest.DryRun(t, source)
+	packtest.Run(t, conn, "DELETE FROM object_state WHERE zoid = 1")
+	packtest.DryRun(t, source)
+	packtest.Run(t, conn, "UPDATE relpack.object SET parent = NULL WHERE zoid IN (1, 2); INSERT INTO relpack.suspect VALUES (1, 'climb'), (2, 'climb')")
+	target, copied := packtest.Restored(t, source, "--exclude-table-data=relpack.suspect")
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, copied, 0, 2, 3)
 }

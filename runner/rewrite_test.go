@@ -11,6 +11,7 @@ import (
 
 	"relpack/runner/fault"
 	"relpack/runner/graph"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/record"
 	"relpack/runner/target"
@@ -27,16 +28,16 @@ var rewrites = map[string]string{
 // rewriting rewrites object_state, and ends as soon as relpack waits for it.
 func rewriting(t *testing.T, target target.Target, sql string) (done <-chan struct{}) {
 	t.Helper()
-	rewriter, watcher := sessionOn(t, target), sessionOn(t, target)
-	run(t, rewriter, "BEGIN; "+sql)
+	rewriter, watcher := packtest.Session(t, target), packtest.Session(t, target)
+	packtest.Run(t, rewriter, "BEGIN; "+sql)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		until(t, "relpack waits for object_state", func() bool {
-			return get[bool](t, watcher, `SELECT EXISTS (
+		packtest.Until(t, "relpack waits for object_state", func() bool {
+			return packtest.Get[bool](t, watcher, `SELECT EXISTS (
 				SELECT FROM pg_locks WHERE relation = 'object_state'::regclass AND NOT granted)`)
 		})
-		run(t, rewriter, "COMMIT")
+		packtest.Run(t, rewriter, "COMMIT")
 	}()
 	return ended
 }
@@ -46,14 +47,14 @@ func TestAPackThatMeetsARewriteOfTheTableLosesNothing(t *testing.T) {
 	for name, sql := range rewrites {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newGarden(t)
-			commit(t, conn, links{1: {2, 30, 31}, 2: {32}, 30: {33}, 31: nil, 32: nil, 33: nil})
+			target, conn := packtest.NewGarden(t)
+			packtest.Commit(t, conn, packtest.Links{1: {2, 30, 31}, 2: {32}, 30: {33}, 31: nil, 32: nil, 33: nil})
 			var done <-chan struct{}
-			packStorage(t, target, before("apply", func() { done = rewriting(t, target, sql) }))
+			packtest.Pack(t, target, packtest.Before("apply", func() { done = rewriting(t, target, sql) }))
 			<-done
-			expectStored(t, conn, 0, 1, 2, 30, 31, 32, 33)
-			dryRun(t, target)
-			expectExact(t, conn)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 30, 31, 32, 33)
+			packtest.DryRun(t, target)
+			packtest.ExpectExact(t, conn)
 		})
 	}
 }
@@ -69,20 +70,20 @@ func TestNoStepTakesATableThatIsBeingRewrittenForEmpty(t *testing.T) {
 	} {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newGarden(t)
+			target, conn := packtest.NewGarden(t)
 			all := []int64{0, 1, 2}
 			if step == "relpack.apply()" {
 				// Read as not stored, and as what a salvaged record may name.
-				run(t, conn, "INSERT INTO relpack.pending VALUES (1), (2); INSERT INTO relpack.examined_object VALUES (1, NULL, 0, 0)")
+				packtest.Run(t, conn, "INSERT INTO relpack.pending VALUES (1), (2); INSERT INTO relpack.examined_object VALUES (1, NULL, 0, 0)")
 			}
-			packer := sessionOn(t, target)
+			packer := packtest.Session(t, target)
 			done := rewriting(t, target, rewrites["a new column"])
 			var got *string
 			err := packer.QueryRow(t.Context(), "SELECT "+step+"::text").Scan(&got)
 			<-done
 			switch step {
 			case "relpack.doom(NULL)", "relpack.sweep(1000, NULL)":
-				expectError(t, err, fault.ExitRefused, "the graph may not match the storage: object_state was rewritten")
+				packtest.ExpectError(t, err, fault.ExitRefused, "the graph may not match the storage: object_state was rewritten")
 			case "relpack.doubt()":
 				if got == nil || *got != "object_state was rewritten" {
 					t.Errorf("doubt: %v, %v", got, err)
@@ -92,7 +93,7 @@ func TestNoStepTakesATableThatIsBeingRewrittenForEmpty(t *testing.T) {
 					t.Errorf("%s: %v", step, err)
 				}
 			}
-			if n := get[int](t, conn, "SELECT count(*) FROM relpack.object WHERE zoid = ANY ($1)", all); n != len(all) {
+			if n := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.object WHERE zoid = ANY ($1)", all); n != len(all) {
 				t.Errorf("%d nodes of %d are there", n, len(all))
 			}
 			if counts := strings.Contains(step, "count(*)") || step == "relpack.capture_compare()"; counts && *got != "0" {
@@ -101,9 +102,9 @@ func TestNoStepTakesATableThatIsBeingRewrittenForEmpty(t *testing.T) {
 			if step == "(relpack.verify_nodes(-1, 1000)).missing" && got != nil {
 				t.Errorf("missing: %s", *got)
 			}
-			packStorage(t, target, everything)
-			expectStored(t, conn, all...)
-			expectExact(t, conn)
+			packtest.Pack(t, target, packtest.Everything)
+			packtest.ExpectStored(t, conn, all...)
+			packtest.ExpectExact(t, conn)
 		})
 	}
 }
@@ -112,26 +113,26 @@ func TestNoStepTakesATableThatIsBeingRewrittenForEmpty(t *testing.T) {
 // reads, would have waited for ever, and the site with it.
 func TestAnAlterTableThatWaitsForAChunkIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
-	commitRecords(t, conn, map[int64][]byte{
+	target, conn := packtest.NewGarden(t)
+	packtest.CommitRecords(t, conn, map[int64][]byte{
 		1: zodbtest.Record(zodbtest.Class{Module: "met", Name: "First"}, 2),
 		2: zodbtest.Odd(zodbtest.Document, 30), 30: zodbtest.Record(zodbtest.Document),
 	})
 	var once sync.Once
 	altered := make(chan error, 1)
-	p := packing(t, target, sessionOn(t, target))
-	run(t, p.Conn, "SELECT relpack.try_pack_lock(), relpack.capture_watermark(), relpack.capture_list()")
+	p := packtest.Packer(t, target, packtest.Session(t, target))
+	packtest.Run(t, p.Conn, "SELECT relpack.try_pack_lock(), relpack.capture_watermark(), relpack.capture_list()")
 	classes := record.NoClasses(nil)
 	x := graph.NewExaminer(p, classes)
 	defer x.Second.Close()
 	classes.Open = func(ctx context.Context) (*pgx.Conn, error) {
 		once.Do(func() {
-			alter := sessionOn(t, target)
+			alter := packtest.Session(t, target)
 			go func() {
 				_, err := alter.Exec(t.Context(), rewrites["a new column"])
 				altered <- err
 			}()
-			waiting(t, conn, alter.PgConn().PID())
+			packtest.UntilWaiting(t, conn, alter.PgConn().PID())
 		})
 		return x.Second.Get(ctx)
 	}
@@ -143,9 +144,9 @@ func TestAnAlterTableThatWaitsForAChunkIsNotWaitedFor(t *testing.T) {
 	if err := <-altered; err != nil {
 		t.Error(err)
 	}
-	run(t, p.Conn, "SELECT relpack.reach(), relpack.release_pack_lock()")
-	expectTree(t, conn)
-	if cut := zoids(t, conn, "SELECT zoid FROM relpack.object WHERE zoid < 10 OR zoid = 30 AND parent IS NULL"); len(cut) != 3 {
+	packtest.Run(t, p.Conn, "SELECT relpack.reach(), relpack.release_pack_lock()")
+	packtest.ExpectTree(t, conn)
+	if cut := packtest.Zoids(t, conn, "SELECT zoid FROM relpack.object WHERE zoid < 10 OR zoid = 30 AND parent IS NULL"); len(cut) != 3 {
 		t.Errorf("what the odd record names is not attached: %v", cut)
 	}
 }

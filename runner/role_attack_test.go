@@ -9,6 +9,7 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
 	"relpack/runner/schema"
@@ -16,22 +17,22 @@ import (
 )
 
 // newLand is a storage of a role that is no superuser, without relpack.
-func newLand(t *testing.T) house {
+func newLand(t *testing.T) packtest.House {
 	t.Helper()
-	target, admin := newEmptyDatabase(t)
-	h := house{target: target, admin: admin, owner: newRole(t, admin), app: newRole(t, admin)}
-	run(t, admin, "GRANT CREATE ON SCHEMA public TO "+h.owner)
-	if err := zodbtest.CreateStorage(t.Context(), h.as(t, h.owner), zodbtest.V42); err != nil {
+	target, admin := packtest.NewEmptyDatabase(t)
+	h := packtest.House{Target: target, Admin: admin, Owner: packtest.NewRole(t, admin), App: packtest.NewRole(t, admin)}
+	packtest.Run(t, admin, "GRANT CREATE ON SCHEMA public TO "+h.Owner)
+	if err := zodbtest.CreateStorage(t.Context(), h.As(t, h.Owner), zodbtest.V42); err != nil {
 		t.Fatal(err)
 	}
-	run(t, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "+h.app)
+	packtest.Run(t, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "+h.App)
 	return h
 }
 
 // ofOthers lists what in the schema belongs to another role.
 func ofOthers(t *testing.T, conn *pgx.Conn, owner string) []string {
 	t.Helper()
-	return lines(t, conn, `
+	return packtest.Lines(t, conn, `
 		SELECT 'schema' FROM pg_namespace WHERE nspname = 'relpack' AND nspowner <> '`+owner+`'::regrole
 		UNION ALL
 		SELECT relname::text FROM pg_class WHERE relnamespace = 'relpack'::regnamespace AND relowner <> '`+owner+`'::regrole
@@ -58,25 +59,25 @@ func TestTypesOfTheOwnersRunWithNobodyElsesRights(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newLand(t)
-			run(t, h.admin, "GRANT CREATE ON DATABASE "+h.admin.Config().Database+" TO "+h.owner)
-			migrated := as(h.target, h.owner)
+			packtest.Run(t, h.Admin, "GRANT CREATE ON DATABASE "+h.Admin.Config().Database+" TO "+h.Owner)
+			migrated := packtest.As(h.Target, h.Owner)
 			if given {
-				run(t, h.admin, "ALTER TABLE object_state OWNER TO CURRENT_USER; ALTER TABLE blob_chunk OWNER TO CURRENT_USER; ALTER FUNCTION blob_chunk_delete_trigger() OWNER TO CURRENT_USER")
-				migrated = h.target
+				packtest.Run(t, h.Admin, "ALTER TABLE object_state OWNER TO CURRENT_USER; ALTER TABLE blob_chunk OWNER TO CURRENT_USER; ALTER FUNCTION blob_chunk_delete_trigger() OWNER TO CURRENT_USER")
+				migrated = h.Target
 			}
-			up(t, migrated)
-			commitAt(t, h.admin, 48*time.Hour, garden)
-			dryRun(t, migrated)
+			packtest.MigrateUp(t, migrated)
+			packtest.CommitAt(t, h.Admin, 48*time.Hour, packtest.Garden)
+			packtest.DryRun(t, migrated)
 			if given {
-				run(t, h.admin, "ALTER TABLE object_state OWNER TO "+h.owner)
+				packtest.Run(t, h.Admin, "ALTER TABLE object_state OWNER TO "+h.Owner)
 			}
-			owner := h.as(t, h.owner)
-			run(t, owner, bait)
-			run(t, owner, `DROP TRIGGER relpack_report_move ON object_state;
+			owner := h.As(t, h.Owner)
+			packtest.Run(t, owner, bait)
+			packtest.Run(t, owner, `DROP TRIGGER relpack_report_move ON object_state;
 				ALTER TABLE object_state RENAME tid TO tid_before;
 				ALTER TABLE object_state ALTER tid_before SET DEFAULT 1, ADD tid bait.number NOT NULL DEFAULT '1'`)
-			run(t, h.admin, "GRANT INSERT, UPDATE, DELETE ON object_state TO "+h.app)
-			for _, conn := range []*pgx.Conn{owner, h.as(t, h.app)} {
+			packtest.Run(t, h.Admin, "GRANT INSERT, UPDATE, DELETE ON object_state TO "+h.App)
+			for _, conn := range []*pgx.Conn{owner, h.As(t, h.App)} {
 				for _, begin := range []string{"BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ"} {
 					for _, statement := range []string{
 						"INSERT INTO object_state (zoid, tid, state_size) VALUES (77, '2', 0)",
@@ -84,20 +85,20 @@ func TestTypesOfTheOwnersRunWithNobodyElsesRights(t *testing.T) {
 						"DELETE FROM object_state WHERE zoid = 2",
 					} {
 						// Whether it is refused or done does not matter.
-						run(t, conn, begin)
+						packtest.Run(t, conn, begin)
 						_, _ = conn.Exec(t.Context(), statement)
 						_, _ = conn.Exec(t.Context(), "COMMIT")
 					}
 				}
 			}
-			if get[bool](t, h.admin, "SELECT is_called FROM bait.caught") {
+			if packtest.Get[bool](t, h.Admin, "SELECT is_called FROM bait.caught") {
 				t.Error("the owner's code ran with the rights of a superuser")
 			}
-			for _, target := range []target.Target{h.target, as(h.target, h.owner)} {
-				_, err := pack.Run(t.Context(), target, everything, testLog(t))
-				expectError(t, err, fault.ExitRefused, "object_state")
+			for _, target := range []target.Target{h.Target, packtest.As(h.Target, h.Owner)} {
+				_, err := pack.Run(t.Context(), target, packtest.Everything, packtest.Log(t))
+				packtest.ExpectError(t, err, fault.ExitRefused, "object_state")
 			}
-			if n := get[int](t, h.admin, "SELECT count(*) FROM object_state"); n < 6 {
+			if n := packtest.Get[int](t, h.Admin, "SELECT count(*) FROM object_state"); n < 6 {
 				t.Errorf("%d objects are left", n)
 			}
 		})
@@ -121,22 +122,22 @@ func TestASchemaThatSomebodyElsePlantedIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newLand(t)
-			attacker := newRole(t, h.admin)
-			run(t, h.admin, "GRANT CREATE ON DATABASE "+h.admin.Config().Database+" TO "+attacker+", "+h.owner)
-			run(t, h.as(t, attacker), planted)
-			before := catalog(t, h.admin)
-			says := []string{"belongs to " + attacker, "object_state of database", "belongs to " + h.owner, "DROP SCHEMA relpack CASCADE"}
-			owner := as(h.target, h.owner)
-			expectRefusal(t, schema.Up(t.Context(), owner, migrations.Files, testLog(t)), says...)
-			_, err := pack.Run(t.Context(), owner, everything, testLog(t))
-			expectRefusal(t, err, says...)
-			expectRefusal(t, schema.Down(t.Context(), owner, migrations.Files, testLog(t)), "does not own the schema relpack")
-			expectUntouched(t, h, h.target, "is a superuser, and object_state belongs to "+h.owner)
-			if after := catalog(t, h.admin); after != before {
+			attacker := packtest.NewRole(t, h.Admin)
+			packtest.Run(t, h.Admin, "GRANT CREATE ON DATABASE "+h.Admin.Config().Database+" TO "+attacker+", "+h.Owner)
+			packtest.Run(t, h.As(t, attacker), planted)
+			before := packtest.Catalog(t, h.Admin)
+			says := []string{"belongs to " + attacker, "object_state of database", "belongs to " + h.Owner, "DROP SCHEMA relpack CASCADE"}
+			owner := packtest.As(h.Target, h.Owner)
+			packtest.ExpectRefusal(t, schema.Up(t.Context(), owner, migrations.Files, packtest.Log(t)), says...)
+			_, err := pack.Run(t.Context(), owner, packtest.Everything, packtest.Log(t))
+			packtest.ExpectRefusal(t, err, says...)
+			packtest.ExpectRefusal(t, schema.Down(t.Context(), owner, migrations.Files, packtest.Log(t)), "does not own the schema relpack")
+			expectUntouched(t, h, h.Target, "is a superuser, and object_state belongs to "+h.Owner)
+			if after := packtest.Catalog(t, h.Admin); after != before {
 				t.Errorf("the catalogs changed from\n%s\nto\n%s", before, after)
 			}
 			if strings.Contains(before, "relpack.caught") {
-				for _, role := range lines(t, h.admin, "SELECT role FROM relpack.caught") {
+				for _, role := range packtest.Lines(t, h.Admin, "SELECT role FROM relpack.caught") {
 					t.Errorf("planted code ran with the rights of %s", role)
 				}
 			}
@@ -147,21 +148,21 @@ func TestASchemaThatSomebodyElsePlantedIsRefused(t *testing.T) {
 // pg_restore -x forgets what was revoked, and a GRANT may say ALL FUNCTIONS.
 func TestWhoMayExecuteEverythingChangesNothing(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	commitAt(t, h.as(t, h.app), 48*time.Hour, garden)
-	dryRun(t, as(h.target, h.owner))
-	watcher := newRole(t, h.admin)
+	h := packtest.NewHouse(t)
+	packtest.CommitAt(t, h.As(t, h.App), 48*time.Hour, packtest.Garden)
+	packtest.DryRun(t, packtest.As(h.Target, h.Owner))
+	watcher := packtest.NewRole(t, h.Admin)
 	letLook(t, h, watcher)
-	run(t, h.admin, "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA relpack TO PUBLIC; GRANT TRIGGER ON object_state TO "+watcher)
+	packtest.Run(t, h.Admin, "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA relpack TO PUBLIC; GRANT TRIGGER ON object_state TO "+watcher)
 	graph := func() []string {
-		return lines(t, h.admin, `SELECT to_jsonb(object)::text FROM relpack.object UNION ALL SELECT to_jsonb(object_inref)::text FROM relpack.object_inref
+		return packtest.Lines(t, h.Admin, `SELECT to_jsonb(object)::text FROM relpack.object UNION ALL SELECT to_jsonb(object_inref)::text FROM relpack.object_inref
 			UNION ALL SELECT to_jsonb(storage)::text FROM relpack.storage UNION ALL SELECT 'file ' || pg_relation_filenode('relpack.object') ORDER BY 1`)
 	}
-	before, catalogBefore := graph(), catalog(t, h.admin)
-	for _, role := range []string{watcher, h.app} {
-		conn := h.as(t, role)
-		run(t, conn, "SET lock_timeout = '2s'")
-		for _, call := range lines(t, h.admin, `
+	before, catalogBefore := graph(), packtest.Catalog(t, h.Admin)
+	for _, role := range []string{watcher, h.App} {
+		conn := h.As(t, role)
+		packtest.Run(t, conn, "SET lock_timeout = '2s'")
+		for _, call := range packtest.Lines(t, h.Admin, `
 			SELECT CASE WHEN prosecdef THEN '/* closed */ ' ELSE '' END || format('SELECT relpack.%I(%s)', proname, (SELECT string_agg('NULL::' || format_type(type, NULL), ', ') FROM unnest(proargtypes) AS type))
 			FROM pg_proc
 			WHERE pronamespace = 'relpack'::regnamespace AND prokind = 'f' AND prorettype <> 'trigger'::regtype AND provolatile = 'v'`) {
@@ -170,17 +171,17 @@ func TestWhoMayExecuteEverythingChangesNothing(t *testing.T) {
 				t.Errorf("%s: %v", call, err)
 			}
 		}
-		run(t, conn, "SELECT pg_advisory_unlock_all()")
+		packtest.Run(t, conn, "SELECT pg_advisory_unlock_all()")
 	}
 	if after := graph(); strings.Join(after, "\n") != strings.Join(before, "\n") {
 		t.Errorf("the graph changed from\n%s\nto\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
 	}
-	if after := catalog(t, h.admin); after != catalogBefore {
+	if after := packtest.Catalog(t, h.Admin); after != catalogBefore {
 		t.Errorf("the catalogs changed from\n%s\nto\n%s", catalogBefore, after)
 	}
-	expectStored(t, h.admin, 0, 1, 2, 10, 11, 12, 13)
-	packStorage(t, as(h.target, h.owner), everything)
-	expectStored(t, h.admin, 0, 1, 2)
+	packtest.ExpectStored(t, h.Admin, 0, 1, 2, 10, 11, 12, 13)
+	packtest.Pack(t, packtest.As(h.Target, h.Owner), packtest.Everything)
+	packtest.ExpectStored(t, h.Admin, 0, 1, 2)
 }
 
 // Whatever sits on relpack's own tables sees, and may change, what decides about
@@ -196,17 +197,17 @@ func TestNothingOfOthersOnRelpacksTablesIsTolerated(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newGarden(t)
+			target, conn := packtest.NewGarden(t)
 			if name == "another role" {
-				role := newRole(t, conn)
+				role := packtest.NewRole(t, conn)
 				c.statement, c.says = "ALTER TABLE relpack.doomed OWNER TO "+role, "relpack.doomed belongs to "+role
 			}
-			run(t, conn, c.statement)
+			packtest.Run(t, conn, c.statement)
 			_, err := conn.Exec(t.Context(), "SELECT relpack.sweep(1000, NULL)")
-			expectError(t, err, fault.ExitRefused, c.says)
-			_, err = pack.Run(t.Context(), target, everything, testLog(t))
-			expectError(t, err, fault.ExitRefused, c.says)
-			expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+			packtest.ExpectError(t, err, fault.ExitRefused, c.says)
+			_, err = pack.Run(t.Context(), target, packtest.Everything, packtest.Log(t))
+			packtest.ExpectError(t, err, fault.ExitRefused, c.says)
+			packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 		})
 	}
 }

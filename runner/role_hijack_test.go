@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"relpack/migrations"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/schema"
 	"relpack/runner/status"
@@ -60,38 +61,38 @@ const traps = `
 // A role that may create things in public can't have its code run by relpack.
 func TestNothingInPublicIsTakenForTheServersOwn(t *testing.T) {
 	t.Parallel()
-	target, admin := newBareStorage(t)
-	attacker := newRole(t, admin)
-	run(t, admin, "GRANT CREATE ON SCHEMA public TO "+attacker+"; GRANT SELECT, INSERT, UPDATE, DELETE ON object_state TO "+attacker)
-	commitAt(t, admin, 48*time.Hour, garden)
-	run(t, sessionOn(t, as(target, attacker)), traps)
+	target, admin := packtest.NewBareStorage(t)
+	attacker := packtest.NewRole(t, admin)
+	packtest.Run(t, admin, "GRANT CREATE ON SCHEMA public TO "+attacker+"; GRANT SELECT, INSERT, UPDATE, DELETE ON object_state TO "+attacker)
+	packtest.CommitAt(t, admin, 48*time.Hour, packtest.Garden)
+	packtest.Run(t, packtest.Session(t, packtest.As(target, attacker)), traps)
 	caught := func() []string {
-		return lines(t, admin, "SELECT DISTINCT role || ': ' || trap FROM public.caught WHERE role <> '"+attacker+"'")
+		return packtest.Lines(t, admin, "SELECT DISTINCT role || ': ' || trap FROM public.caught WHERE role <> '"+attacker+"'")
 	}
-	run(t, admin, "SELECT now() - make_interval(secs => 2::float8 * 3)")
+	packtest.Run(t, admin, "SELECT now() - make_interval(secs => 2::float8 * 3)")
 	if len(caught()) == 0 {
 		t.Fatal("the traps catch nobody: the test proves nothing")
 	}
-	run(t, admin, "TRUNCATE public.caught")
+	packtest.Run(t, admin, "TRUNCATE public.caught")
 
-	up(t, target)
-	o := everything
+	packtest.MigrateUp(t, target)
+	o := packtest.Everything
 	o.Days = 0.5
 	for range 2 {
-		packStorage(t, target, o)
-		commitAt(t, sessionOn(t, as(target, attacker)), 36*time.Hour, links{1: {20}, 20: nil, 21: {22}, 22: {21}})
-		if _, err := status.Look(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+		packtest.Pack(t, target, o)
+		packtest.CommitAt(t, packtest.Session(t, packtest.As(target, attacker)), 36*time.Hour, packtest.Links{1: {20}, 20: nil, 21: {22}, 22: {21}})
+		if _, err := status.Look(t.Context(), target, migrations.Files, packtest.Log(t)); err != nil {
 			t.Error(err)
 		}
 		// As a DBA would, with the usual search path.
-		for _, view := range lines(t, admin, "SELECT relname::text FROM pg_class WHERE relnamespace = 'relpack'::regnamespace AND relkind = 'v'") {
-			lines(t, admin, "SELECT to_jsonb(shown)::text FROM relpack."+view+" AS shown")
+		for _, view := range packtest.Lines(t, admin, "SELECT relname::text FROM pg_class WHERE relnamespace = 'relpack'::regnamespace AND relkind = 'v'") {
+			packtest.Lines(t, admin, "SELECT to_jsonb(shown)::text FROM relpack."+view+" AS shown")
 		}
-		lines(t, admin, "SELECT outcome FROM relpack.sweep(10, now())")
-		lines(t, admin, "SELECT to_jsonb(shown)::text FROM relpack.path_to_root(1) AS shown")
-		lines(t, admin, "SELECT finding FROM relpack.verify()")
+		packtest.Lines(t, admin, "SELECT outcome FROM relpack.sweep(10, now())")
+		packtest.Lines(t, admin, "SELECT to_jsonb(shown)::text FROM relpack.path_to_root(1) AS shown")
+		packtest.Lines(t, admin, "SELECT finding FROM relpack.verify()")
 	}
-	if _, err := schema.ReadStatus(t.Context(), target, migrations.Files, testLog(t)); err != nil {
+	if _, err := schema.ReadStatus(t.Context(), target, migrations.Files, packtest.Log(t)); err != nil {
 		t.Error(err)
 	}
 	down(t, target)
@@ -104,11 +105,11 @@ func TestNothingInPublicIsTakenForTheServersOwn(t *testing.T) {
 // acts with the rights of relpack's owner.
 func TestTemporaryTablesDoNotStandInForRelpacks(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	app := h.as(t, h.app)
-	tid := commitAt(t, app, 48*time.Hour, garden)
-	dryRun(t, as(h.target, h.owner))
-	run(t, app, `
+	h := packtest.NewHouse(t)
+	app := h.As(t, h.App)
+	tid := packtest.CommitAt(t, app, 48*time.Hour, packtest.Garden)
+	packtest.DryRun(t, packtest.As(h.Target, h.Owner))
+	packtest.Run(t, app, `
 		CREATE TEMPORARY TABLE written (zoid text, tid text);
 		CREATE TEMPORARY TABLE deleted (zoid text, tid text, state text);
 		CREATE TEMPORARY TABLE write_event (kind text, zoid bigint, tid bigint);
@@ -121,19 +122,19 @@ func TestTemporaryTablesDoNotStandInForRelpacks(t *testing.T) {
 		CREATE FUNCTION pg_temp.pg_advisory_xact_lock_shared(integer, integer) RETURNS void LANGUAGE sql AS '';
 		CREATE FUNCTION pg_temp.current_setting(text) RETURNS text LANGUAGE sql AS 'SELECT ''none''';
 		SET search_path = pg_temp, public`)
-	restore(t, app, 2, tid-1, zodbtest.Record(zodbtest.Blob))
-	run(t, app, "DELETE FROM public.object_state WHERE zoid = 2")
-	run(t, app, "BEGIN")
-	run(t, app, "DELETE FROM public.object_state WHERE zoid = 1")
-	if n := get[int](t, h.admin, "SELECT count(*) FROM relpack.writer WHERE pid = $1", app.PgConn().PID()); n != 1 {
+	packtest.Restore(t, app, 2, tid-1, zodbtest.Record(zodbtest.Blob))
+	packtest.Run(t, app, "DELETE FROM public.object_state WHERE zoid = 2")
+	packtest.Run(t, app, "BEGIN")
+	packtest.Run(t, app, "DELETE FROM public.object_state WHERE zoid = 1")
+	if n := packtest.Get[int](t, h.Admin, "SELECT count(*) FROM relpack.writer WHERE pid = $1", app.PgConn().PID()); n != 1 {
 		t.Error("the writer does not hold the writers' lock")
 	}
-	run(t, app, "COMMIT")
-	events := lines(t, h.admin, "SELECT kind || ' ' || zoid FROM relpack.write_event ORDER BY 1")
+	packtest.Run(t, app, "COMMIT")
+	events := packtest.Lines(t, h.Admin, "SELECT kind || ' ' || zoid FROM relpack.write_event ORDER BY 1")
 	if got := strings.Join(events, ", "); got != "deleted 1, deleted 2, written 2" {
 		t.Errorf("events: %s", got)
 	}
-	if n := get[int](t, h.admin, "SELECT count(*) FROM relpack.blob_removal WHERE zoid = 2"); n != 1 {
+	if n := packtest.Get[int](t, h.Admin, "SELECT count(*) FROM relpack.blob_removal WHERE zoid = 2"); n != 1 {
 		t.Errorf("%d rows in the outbox", n)
 	}
 }
@@ -142,15 +143,15 @@ func TestTemporaryTablesDoNotStandInForRelpacks(t *testing.T) {
 // triggers of a commit have no search path of their own.
 func TestAWritersSearchPathIsNotThatOfTheTriggers(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	app := h.as(t, h.app)
-	tid := commitAt(t, app, 48*time.Hour, garden)
-	dryRun(t, as(h.target, h.owner))
-	run(t, h.admin, "CREATE SCHEMA bait AUTHORIZATION "+h.app+`;
+	h := packtest.NewHouse(t)
+	app := h.As(t, h.App)
+	tid := packtest.CommitAt(t, app, 48*time.Hour, packtest.Garden)
+	packtest.DryRun(t, packtest.As(h.Target, h.Owner))
+	packtest.Run(t, h.Admin, "CREATE SCHEMA bait AUTHORIZATION "+h.App+`;
 		CREATE TABLE bait.caught (role text, trap text);
 		GRANT USAGE ON SCHEMA bait TO PUBLIC;
 		GRANT INSERT ON bait.caught TO PUBLIC`)
-	run(t, app, `
+	packtest.Run(t, app, `
 		DO $$
 		DECLARE
 		    v_trap record;
@@ -178,21 +179,21 @@ func TestAWritersSearchPathIsNotThatOfTheTriggers(t *testing.T) {
 		CREATE TABLE bait.written (zoid bigint, tid bigint);
 		CREATE TABLE bait.write_event (kind text, zoid bigint, tid bigint);
 		SET search_path = bait, pg_catalog, public`)
-	run(t, app, "SELECT 1::bigint > 0::bigint AND current_setting('x') = 'none'")
-	if n := get[int](t, h.admin, "SELECT count(DISTINCT trap) FROM bait.caught"); n != 3 {
+	packtest.Run(t, app, "SELECT 1::bigint > 0::bigint AND current_setting('x') = 'none'")
+	if n := packtest.Get[int](t, h.Admin, "SELECT count(DISTINCT trap) FROM bait.caught"); n != 3 {
 		t.Fatalf("%d kinds of traps catch: the test proves nothing", n)
 	}
 	record := zodbtest.Record(zodbtest.Document)
-	restore(t, app, 2, tid-1, record)
-	restore(t, app, 2, tid+1<<32, record)
-	run(t, app, "BEGIN ISOLATION LEVEL REPEATABLE READ")
-	restore(t, app, 3, tid+1<<32, record)
-	run(t, app, "COMMIT")
-	run(t, app, "DELETE FROM public.object_state WHERE zoid OPERATOR(pg_catalog.=) 1")
-	for _, trap := range lines(t, h.admin, "SELECT DISTINCT role || ': ' || trap FROM bait.caught WHERE role <> '"+h.app+"'") {
+	packtest.Restore(t, app, 2, tid-1, record)
+	packtest.Restore(t, app, 2, tid+1<<32, record)
+	packtest.Run(t, app, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+	packtest.Restore(t, app, 3, tid+1<<32, record)
+	packtest.Run(t, app, "COMMIT")
+	packtest.Run(t, app, "DELETE FROM public.object_state WHERE zoid OPERATOR(pg_catalog.=) 1")
+	for _, trap := range packtest.Lines(t, h.Admin, "SELECT DISTINCT role || ': ' || trap FROM bait.caught WHERE role <> '"+h.App+"'") {
 		t.Errorf("caught %s", trap)
 	}
-	events := lines(t, h.admin, "SELECT kind || ' ' || zoid FROM relpack.write_event ORDER BY 1")
+	events := packtest.Lines(t, h.Admin, "SELECT kind || ' ' || zoid FROM relpack.write_event ORDER BY 1")
 	if got := strings.Join(events, ", "); got != "deleted 1, written 2, written 3" {
 		t.Errorf("events: %s", got)
 	}
@@ -203,11 +204,11 @@ func TestAWritersSearchPathIsNotThatOfTheTriggers(t *testing.T) {
 // relpack's owner.
 func TestTriggerFunctionsServeNoOtherTable(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	packer := h.newPacker(t)
-	run(t, h.admin, "CREATE SCHEMA bait AUTHORIZATION "+packer+"; CREATE TABLE public.caught (role text); GRANT INSERT ON public.caught TO PUBLIC")
-	conn := h.as(t, packer)
-	run(t, conn, `
+	h := packtest.NewHouse(t)
+	packer := h.NewPacker(t)
+	packtest.Run(t, h.Admin, "CREATE SCHEMA bait AUTHORIZATION "+packer+"; CREATE TABLE public.caught (role text); GRANT INSERT ON public.caught TO PUBLIC")
+	conn := h.As(t, packer)
+	packtest.Run(t, conn, `
 		CREATE TYPE bait.number AS (value bigint);
 		CREATE FUNCTION bait.to_bigint(bait.number) RETURNS bigint LANGUAGE plpgsql AS
 		    'BEGIN INSERT INTO public.caught VALUES (current_user); RETURN 1; END';
@@ -220,16 +221,16 @@ func TestTriggerFunctionsServeNoOtherTable(t *testing.T) {
 		"trigger_delete":   "AFTER DELETE ON bait.object_state REFERENCING OLD TABLE AS deleted",
 		"trigger_truncate": "AFTER TRUNCATE ON bait.object_state",
 	} {
-		run(t, conn, "CREATE TRIGGER "+function+" "+trigger+" FOR EACH STATEMENT EXECUTE FUNCTION relpack."+function+"()")
+		packtest.Run(t, conn, "CREATE TRIGGER "+function+" "+trigger+" FOR EACH STATEMENT EXECUTE FUNCTION relpack."+function+"()")
 	}
-	run(t, conn, "INSERT INTO bait.object_state SELECT row(1)::bait.number, row(1)::bait.number, '.' FROM generate_series(1, 3)")
-	run(t, conn, "DELETE FROM bait.object_state")
-	run(t, conn, "TRUNCATE bait.object_state")
-	if n := get[int](t, h.admin, "SELECT count(*) FROM relpack.write_event"); n > 0 {
+	packtest.Run(t, conn, "INSERT INTO bait.object_state SELECT row(1)::bait.number, row(1)::bait.number, '.' FROM generate_series(1, 3)")
+	packtest.Run(t, conn, "DELETE FROM bait.object_state")
+	packtest.Run(t, conn, "TRUNCATE bait.object_state")
+	if n := packtest.Get[int](t, h.Admin, "SELECT count(*) FROM relpack.write_event"); n > 0 {
 		t.Errorf("%d writes to another table are reported", n)
 	}
-	for _, role := range lines(t, h.admin, "SELECT role FROM public.caught") {
+	for _, role := range packtest.Lines(t, h.Admin, "SELECT role FROM public.caught") {
 		t.Errorf("code of the packer's ran with the rights of %s", role)
 	}
-	denied(t, h.as(t, h.app), "CREATE TEMPORARY TABLE mine (); CREATE TRIGGER mine AFTER TRUNCATE ON mine EXECUTE FUNCTION relpack.trigger_truncate()")
+	denied(t, h.As(t, h.App), "CREATE TEMPORARY TABLE mine (); CREATE TRIGGER mine AFTER TRUNCATE ON mine EXECUTE FUNCTION relpack.trigger_truncate()")
 }

@@ -8,6 +8,7 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/pack"
 	"relpack/runner/status"
 )
@@ -22,17 +23,17 @@ func TestWhoHoldsTheWritersLockIsNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t)
-			commitAt(t, h.as(t, h.app), 48*time.Hour, garden)
-			dryRun(t, as(h.target, h.owner))
-			mischief := newRole(t, h.admin)
-			run(t, h.admin, "GRANT pg_read_all_stats TO "+h.owner)
-			monitor := as(h.target, h.owner)
-			conn := h.as(t, mischief)
-			run(t, conn, "SET application_name = 'mischief'")
-			run(t, conn, c.statement)
+			h := packtest.NewHouse(t)
+			packtest.CommitAt(t, h.As(t, h.App), 48*time.Hour, packtest.Garden)
+			packtest.DryRun(t, packtest.As(h.Target, h.Owner))
+			mischief := packtest.NewRole(t, h.Admin)
+			packtest.Run(t, h.Admin, "GRANT pg_read_all_stats TO "+h.Owner)
+			monitor := packtest.As(h.Target, h.Owner)
+			conn := h.As(t, mischief)
+			packtest.Run(t, conn, "SET application_name = 'mischief'")
+			packtest.Run(t, conn, c.statement)
 			pid := conn.PgConn().PID()
-			seen, err := status.Look(t.Context(), monitor, migrations.Files, testLog(t))
+			seen, err := status.Look(t.Context(), monitor, migrations.Files, packtest.Log(t))
 			if err != nil || len(seen.Graph.WritersLock) != 1 {
 				t.Fatalf("%+v, %v", seen.Graph, err)
 			}
@@ -40,20 +41,20 @@ func TestWhoHoldsTheWritersLockIsNamed(t *testing.T) {
 			if err := seen.Write(&text); err != nil {
 				t.Fatal(err)
 			}
-			expectWords(t, text.String(), "writers' lock", fmt.Sprintf("pid %d, application \"mischief\" of role %s, %s", pid, mischief, c.says))
+			packtest.ExpectWords(t, text.String(), "writers' lock", fmt.Sprintf("pid %d, application \"mischief\" of role %s, %s", pid, mischief, c.says))
 
-			impatient := as(h.target, h.owner)
+			impatient := packtest.As(h.Target, h.Owner)
 			impatient.CommitLockTimeout = time.Second
-			_, err = pack.Run(t.Context(), impatient, everything, testLog(t))
-			expectError(t, err, fault.ExitFailure, "gave up", fmt.Sprintf("pid %d (mischief", pid))
-			expectStored(t, h.admin, 0, 1, 2, 10, 11, 12, 13)
-			run(t, conn, "SELECT pg_advisory_unlock_all()")
-			seen, err = status.Look(t.Context(), monitor, migrations.Files, testLog(t))
+			_, err = pack.Run(t.Context(), impatient, packtest.Everything, packtest.Log(t))
+			packtest.ExpectError(t, err, fault.ExitFailure, "gave up", fmt.Sprintf("pid %d (mischief", pid))
+			packtest.ExpectStored(t, h.Admin, 0, 1, 2, 10, 11, 12, 13)
+			packtest.Run(t, conn, "SELECT pg_advisory_unlock_all()")
+			seen, err = status.Look(t.Context(), monitor, migrations.Files, packtest.Log(t))
 			if err != nil || len(seen.Graph.WritersLock) != 0 {
 				t.Errorf("%+v, %v", seen.Graph, err)
 			}
-			packStorage(t, as(h.target, h.owner), everything)
-			expectStored(t, h.admin, 0, 1, 2)
+			packtest.Pack(t, packtest.As(h.Target, h.Owner), packtest.Everything)
+			packtest.ExpectStored(t, h.Admin, 0, 1, 2)
 		})
 	}
 }

@@ -7,18 +7,19 @@ import (
 	"time"
 
 	"relpack/migrations"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/pack"
 	"relpack/runner/status"
 )
 
 // letLook lets a role do what the handbook's dashboard may do.
-func letLook(t *testing.T, h house, role string) {
+func letLook(t *testing.T, h packtest.House, role string) {
 	t.Helper()
 	grantMissing(t, h, "SELECT DISTINCT remedy FROM relpack.missing_privilege('dashboard', only_look => true)", "dashboard", role)
 }
 
 // grantMissing runs what the handbook's query for a role says, for another one.
-func grantMissing(t *testing.T, h house, query, of, role string) {
+func grantMissing(t *testing.T, h packtest.House, query, of, role string) {
 	t.Helper()
 	handbook, err := os.ReadFile("../sql/README.md")
 	if err != nil {
@@ -27,27 +28,27 @@ func grantMissing(t *testing.T, h house, query, of, role string) {
 	if !strings.Contains(string(handbook), "=> "+query+` \gexec`) {
 		t.Errorf("the handbook does not have %s", query)
 	}
-	owner := h.as(t, h.owner)
-	for _, remedy := range lines(t, owner, strings.ReplaceAll(query, of, role)) {
-		run(t, owner, remedy)
+	owner := h.As(t, h.Owner)
+	for _, remedy := range packtest.Lines(t, owner, strings.ReplaceAll(query, of, role)) {
+		packtest.Run(t, owner, remedy)
 	}
 }
 
 func TestARoleThatLooksSeesEverythingAndChangesNothing(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	app := h.as(t, h.app)
-	commitAt(t, app, 48*time.Hour, garden)
-	dryRun(t, as(h.target, h.owner))
-	watcher := newRole(t, h.admin)
+	h := packtest.NewHouse(t)
+	app := h.As(t, h.App)
+	packtest.CommitAt(t, app, 48*time.Hour, packtest.Garden)
+	packtest.DryRun(t, packtest.As(h.Target, h.Owner))
+	watcher := packtest.NewRole(t, h.Admin)
 	letLook(t, h, watcher)
-	run(t, h.admin, "GRANT pg_monitor TO "+watcher)
-	conn := h.as(t, watcher)
+	packtest.Run(t, h.Admin, "GRANT pg_monitor TO "+watcher)
+	conn := h.As(t, watcher)
 
-	packer := h.as(t, h.owner)
-	run(t, packer, "SELECT relpack.try_pack_lock()")
-	run(t, app, "BEGIN; UPDATE object_state SET state_size = 0 WHERE zoid = 2")
-	report, err := status.Look(t.Context(), as(h.target, watcher, "default_transaction_read_only=on"), migrations.Files, testLog(t))
+	packer := h.As(t, h.Owner)
+	packtest.Run(t, packer, "SELECT relpack.try_pack_lock()")
+	packtest.Run(t, app, "BEGIN; UPDATE object_state SET state_size = 0 WHERE zoid = 2")
+	report, err := status.Look(t.Context(), packtest.As(h.Target, watcher, "default_transaction_read_only=on"), migrations.Files, packtest.Log(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func TestARoleThatLooksSeesEverythingAndChangesNothing(t *testing.T) {
 		"SELECT graph FROM relpack.status() WHERE relpack.doubt() IS NULL":         1,
 		"SELECT relname::text FROM pg_class WHERE relnamespace = 'relpack'::regnamespace AND relkind = 'v' AND NOT has_table_privilege(oid, 'SELECT')": 0,
 	} {
-		if got := lines(t, conn, query); len(got) != want {
+		if got := packtest.Lines(t, conn, query); len(got) != want {
 			t.Errorf("%s: %d rows, want %d", query, len(got), want)
 		}
 	}
@@ -84,7 +85,7 @@ func TestARoleThatLooksSeesEverythingAndChangesNothing(t *testing.T) {
 		"UPDATE relpack.storage SET graph = 'none'",
 		"DELETE FROM object_state",
 		"CREATE TABLE relpack.mine ()")
-	for _, may := range lines(t, conn, `
+	for _, may := range packtest.Lines(t, conn, `
 		SELECT 'execute ' || oid::regprocedure
 		FROM pg_proc
 		WHERE pronamespace = 'relpack'::regnamespace
@@ -100,6 +101,6 @@ func TestARoleThatLooksSeesEverythingAndChangesNothing(t *testing.T) {
 		  AND has_table_privilege(oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')`) {
 		t.Errorf("it may %s", may)
 	}
-	_, err = pack.Run(t.Context(), as(h.target, watcher), everything, testLog(t))
-	expectRefusal(t, err, "role "+watcher+" may not pack")
+	_, err = pack.Run(t.Context(), packtest.As(h.Target, watcher), packtest.Everything, packtest.Log(t))
+	packtest.ExpectRefusal(t, err, "role "+watcher+" may not pack")
 }

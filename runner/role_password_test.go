@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/target"
@@ -23,7 +24,7 @@ const password = `pa ss'` + secret + `\@%/`
 // newGuardedServer asks the role keeper, who owns a storage, for its password.
 func newGuardedServer(t *testing.T) *pgtest.Server {
 	t.Helper()
-	server := newServer(t)
+	server := packtest.NewServer(t)
 	hba := filepath.Join(server.Dir(), "data", "pg_hba.conf")
 	text, err := os.ReadFile(hba)
 	if err != nil {
@@ -32,15 +33,15 @@ func newGuardedServer(t *testing.T) *pgtest.Server {
 	if err := os.WriteFile(hba, append([]byte("host all keeper 127.0.0.1/32 scram-sha-256\n"), text...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	admin := sessionOn(t, target.Target{DSN: server.DSN("postgres")})
-	run(t, admin, "CREATE ROLE keeper LOGIN PASSWORD '"+strings.ReplaceAll(password, "'", "''")+"'; SELECT pg_reload_conf()")
-	run(t, admin, "CREATE DATABASE site OWNER keeper")
-	site := sessionOn(t, target.Target{DSN: server.DSN("site")})
-	run(t, site, "GRANT CREATE ON SCHEMA public TO keeper; SET ROLE keeper")
+	admin := packtest.Session(t, target.Target{DSN: server.DSN("postgres")})
+	packtest.Run(t, admin, "CREATE ROLE keeper LOGIN PASSWORD '"+strings.ReplaceAll(password, "'", "''")+"'; SELECT pg_reload_conf()")
+	packtest.Run(t, admin, "CREATE DATABASE site OWNER keeper")
+	site := packtest.Session(t, target.Target{DSN: server.DSN("site")})
+	packtest.Run(t, site, "GRANT CREATE ON SCHEMA public TO keeper; SET ROLE keeper")
 	if err := zodbtest.CreateStorage(t.Context(), site, zodbtest.V42); err != nil {
 		t.Fatal(err)
 	}
-	commit(t, site, garden)
+	packtest.Commit(t, site, packtest.Garden)
 	return server
 }
 
@@ -69,7 +70,7 @@ func expectSilence(t *testing.T, program string, code int, env []string, args ..
 
 func TestPasswordsAreInNoOutput(t *testing.T) {
 	t.Parallel()
-	program, server := buildCommand(t), newGuardedServer(t)
+	program, server := packtest.BuildCommand(t), newGuardedServer(t)
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -79,7 +80,7 @@ func TestPasswordsAreInNoOutput(t *testing.T) {
 		return path
 	}
 	quote := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
-	port := get[string](t, sessionOn(t, target.Target{DSN: server.DSN("postgres")}), "SHOW port")
+	port := packtest.Get[string](t, packtest.Session(t, target.Target{DSN: server.DSN("postgres")}), "SHOW port")
 	where := func(database string) string { return "host=127.0.0.1 user=keeper port=" + port + " dbname=" + database }
 	keywords := func(database, password string) string {
 		return where(database) + " password='" + quote.Replace(password) + "'"
@@ -112,8 +113,8 @@ func TestPasswordsAreInNoOutput(t *testing.T) {
 			}
 		})
 	}
-	site := sessionOn(t, target.Target{DSN: server.DSN("site")})
-	if n := get[int](t, site, "SELECT count(*) FROM relpack.run WHERE run::text LIKE '%"+secret+"%'"); n != 0 {
+	site := packtest.Session(t, target.Target{DSN: server.DSN("site")})
+	if n := packtest.Get[int](t, site, "SELECT count(*) FROM relpack.run WHERE run::text LIKE '%"+secret+"%'"); n != 0 {
 		t.Error("relpack.run tells the password")
 	}
 
@@ -150,7 +151,7 @@ func TestThePasswordOfTheConfigurationIsInNoCommandLine(t *testing.T) {
 	if _, err := os.Stat("/proc/self/cmdline"); err != nil {
 		t.Skip("this system has no /proc")
 	}
-	target, conn := newGarden(t)
+	target, conn := packtest.NewGarden(t)
 	config := filepath.Join(t.TempDir(), "site.conf")
 	text := "<relstorage site>\n  keep-history false\n  <postgresql>\n    dsn " + target.DSN + " password=" + secret + "\n  </postgresql>\n</relstorage>\n"
 	if strings.Contains(target.DSN, "://") {
@@ -159,24 +160,24 @@ func TestThePasswordOfTheConfigurationIsInNoCommandLine(t *testing.T) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	locker := sessionOn(t, target)
-	run(t, locker, "BEGIN; LOCK TABLE relpack.run")
-	command := exec.CommandContext(t.Context(), buildCommand(t), "pack", config)
+	locker := packtest.Session(t, target)
+	packtest.Run(t, locker, "BEGIN; LOCK TABLE relpack.run")
+	command := exec.CommandContext(t.Context(), packtest.BuildCommand(t), "pack", config)
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	waitingPid := func() int {
-		return get[int](t, conn, "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'relpack pack' AND wait_event_type = 'Lock'")
+		return packtest.Get[int](t, conn, "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'relpack pack' AND wait_event_type = 'Lock'")
 	}
-	until(t, "relpack is at work", func() bool { return waitingPid() != 0 })
+	packtest.Until(t, "relpack is at work", func() bool { return waitingPid() != 0 })
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", command.Process.Pid))
 	if err != nil || !strings.Contains(string(line), config) || strings.Contains(string(line), secret) {
 		t.Errorf("command line %q, %v", line, err)
 	}
-	if query := get[string](t, conn, "SELECT query FROM pg_stat_activity WHERE pid = $1", waitingPid()); strings.Contains(query, secret) {
+	if query := packtest.Get[string](t, conn, "SELECT query FROM pg_stat_activity WHERE pid = $1", waitingPid()); strings.Contains(query, secret) {
 		t.Errorf("pg_stat_activity shows %s", query)
 	}
-	run(t, locker, "COMMIT")
+	packtest.Run(t, locker, "COMMIT")
 	if err := command.Wait(); err != nil {
 		t.Error(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
 	"relpack/runner/schema"
@@ -68,42 +69,42 @@ var ambushes = map[string]struct {
 func everyCommand(t *testing.T, target target.Target) map[string]error {
 	t.Helper()
 	errs := map[string]error{}
-	errs["migrate up"] = schema.Up(t.Context(), target, migrations.Files, testLog(t))
-	_, errs["migrate status"] = schema.ReadStatus(t.Context(), target, migrations.Files, testLog(t))
-	_, errs["status"] = status.Look(t.Context(), target, migrations.Files, testLog(t))
-	_, errs["verify"] = verify.Run(t.Context(), target, verify.Options{Migrations: migrations.Files}, testLog(t))
-	_, errs["pack"] = pack.Run(t.Context(), target, everything, testLog(t))
-	errs["migrate down"] = schema.Down(t.Context(), target, migrations.Files, testLog(t))
+	errs["migrate up"] = schema.Up(t.Context(), target, migrations.Files, packtest.Log(t))
+	_, errs["migrate status"] = schema.ReadStatus(t.Context(), target, migrations.Files, packtest.Log(t))
+	_, errs["status"] = status.Look(t.Context(), target, migrations.Files, packtest.Log(t))
+	_, errs["verify"] = verify.Run(t.Context(), target, verify.Options{Migrations: migrations.Files}, packtest.Log(t))
+	_, errs["pack"] = pack.Run(t.Context(), target, packtest.Everything, packtest.Log(t))
+	errs["migrate down"] = schema.Down(t.Context(), target, migrations.Files, packtest.Log(t))
 	return errs
 }
 
 // expectUntouched wants every command to be refused with these words, and the
 // role to have become nothing.
-func expectUntouched(t *testing.T, h house, target target.Target, says ...string) {
+func expectUntouched(t *testing.T, h packtest.House, target target.Target, says ...string) {
 	t.Helper()
-	before := catalog(t, h.admin)
+	before := packtest.Catalog(t, h.Admin)
 	for command, err := range everyCommand(t, target) {
 		if err == nil {
 			t.Errorf("%s was not refused", command)
 			continue
 		}
-		expectRefusal(t, err, says...)
+		packtest.ExpectRefusal(t, err, says...)
 	}
-	if get[bool](t, h.admin, "SELECT rolsuper FROM pg_roles WHERE rolname = '"+h.owner+"'") {
+	if packtest.Get[bool](t, h.Admin, "SELECT rolsuper FROM pg_roles WHERE rolname = '"+h.Owner+"'") {
 		t.Error("the owner of the storage became a superuser")
 	}
-	if after := catalog(t, h.admin); after != before {
+	if after := packtest.Catalog(t, h.Admin); after != before {
 		t.Errorf("the catalogs changed from\n%s\nto\n%s", before, after)
 	}
 }
 
 // lay has the owner prepare an ambush.
-func lay(t *testing.T, h house, statement string) {
+func lay(t *testing.T, h packtest.House, statement string) {
 	t.Helper()
-	run(t, h.admin, "GRANT CREATE ON DATABASE "+h.admin.Config().Database+" TO "+h.owner)
-	owner := h.as(t, h.owner)
-	run(t, owner, strings.ReplaceAll(ambush, "OWNER", h.owner))
-	run(t, owner, statement)
+	packtest.Run(t, h.Admin, "GRANT CREATE ON DATABASE "+h.Admin.Config().Database+" TO "+h.Owner)
+	owner := h.As(t, h.Owner)
+	packtest.Run(t, owner, strings.ReplaceAll(ambush, "OWNER", h.Owner))
+	packtest.Run(t, owner, statement)
 }
 
 func TestNoSuperuserRunsCodeOfTheOwnersOfTheStorage(t *testing.T) {
@@ -113,31 +114,31 @@ func TestNoSuperuserRunsCodeOfTheOwnersOfTheStorage(t *testing.T) {
 			t.Parallel()
 			h := newLand(t)
 			if c.installed {
-				h = newHouse(t)
-				commitAt(t, h.as(t, h.app), 0, garden)
-				dryRun(t, as(h.target, h.owner))
+				h = packtest.NewHouse(t)
+				packtest.CommitAt(t, h.As(t, h.App), 0, packtest.Garden)
+				packtest.DryRun(t, packtest.As(h.Target, h.Owner))
 			}
 			lay(t, h, c.statement)
-			says := []string{"is a superuser, and object_state belongs to " + h.owner, "code of " + h.owner + "'s would run as a superuser",
-				"Run relpack as " + h.owner + ", or as a role with the grants of the handbook"}
-			expectUntouched(t, h, h.target, says...)
+			says := []string{"is a superuser, and object_state belongs to " + h.Owner, "code of " + h.Owner + "'s would run as a superuser",
+				"Run relpack as " + h.Owner + ", or as a role with the grants of the handbook"}
+			expectUntouched(t, h, h.Target, says...)
 			// Whoever has taken another role can take his own back.
-			expectUntouched(t, h, set(h.target, "options", "-c role="+h.owner), says...)
+			expectUntouched(t, h, packtest.Set(h.Target, "options", "-c role="+h.Owner), says...)
 		})
 	}
 }
 
 func TestWhoMayBecomeASuperuserCountsAsOne(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	commitAt(t, h.as(t, h.app), 48*time.Hour, garden)
-	boss, dba := newRole(t, h.admin), newRole(t, h.admin)
-	run(t, h.admin, "ALTER ROLE "+boss+" SUPERUSER; ALTER ROLE "+dba+" NOINHERIT; GRANT "+boss+", "+h.owner+" TO "+dba)
-	expectUntouched(t, h, as(h.target, dba), "role "+dba+" may become the superuser "+boss, "object_state belongs to "+h.owner)
+	h := packtest.NewHouse(t)
+	packtest.CommitAt(t, h.As(t, h.App), 48*time.Hour, packtest.Garden)
+	boss, dba := packtest.NewRole(t, h.Admin), packtest.NewRole(t, h.Admin)
+	packtest.Run(t, h.Admin, "ALTER ROLE "+boss+" SUPERUSER; ALTER ROLE "+dba+" NOINHERIT; GRANT "+boss+", "+h.Owner+" TO "+dba)
+	expectUntouched(t, h, packtest.As(h.Target, dba), "role "+dba+" may become the superuser "+boss, "object_state belongs to "+h.Owner)
 	// The owner can gain nothing then.
-	run(t, h.admin, "GRANT "+boss+" TO "+h.owner)
-	for _, target := range []target.Target{as(h.target, h.owner), h.target} {
-		packStorage(t, target, everything)
+	packtest.Run(t, h.Admin, "GRANT "+boss+" TO "+h.Owner)
+	for _, target := range []target.Target{packtest.As(h.Target, h.Owner), h.Target} {
+		packtest.Pack(t, target, packtest.Everything)
 	}
 }
 
@@ -160,14 +161,14 @@ func TestNoSuperuserRunsCodeThatOthersHungOnHisTables(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, admin := newEmptyDatabase(t)
-			h := house{target: target, admin: admin, owner: newRole(t, admin)}
+			target, admin := packtest.NewEmptyDatabase(t)
+			h := packtest.House{Target: target, Admin: admin, Owner: packtest.NewRole(t, admin)}
 			if err := zodbtest.CreateStorage(t.Context(), admin, zodbtest.V42); err != nil {
 				t.Fatal(err)
 			}
-			run(t, admin, strings.NewReplacer("OWNER TO ANOTHER", "OWNER TO "+h.owner, "OWNER", h.owner).Replace(c.before))
+			packtest.Run(t, admin, strings.NewReplacer("OWNER TO ANOTHER", "OWNER TO "+h.Owner, "OWNER", h.Owner).Replace(c.before))
 			lay(t, h, c.statement)
-			expectUntouched(t, h, target, "is a superuser, and "+strings.ReplaceAll(c.says, "OWNER", h.owner), "Give it to")
+			expectUntouched(t, h, target, "is a superuser, and "+strings.ReplaceAll(c.says, "OWNER", h.Owner), "Give it to")
 		})
 	}
 }
@@ -177,8 +178,8 @@ func TestASearchPathOfOthersIsNotUsedBeforeRelpackHasItsOwn(t *testing.T) {
 	t.Parallel()
 	h := newLand(t)
 	lay(t, h, "CREATE FUNCTION ambush.pg_backend_pid() RETURNS integer LANGUAGE plpgsql AS 'BEGIN PERFORM ambush.spring(); RETURN pg_catalog.pg_backend_pid(); END'")
-	run(t, h.admin, "ALTER DATABASE "+h.admin.Config().Database+" SET search_path = ambush, pg_catalog, public")
-	expectUntouched(t, h, h.target, "object_state belongs to "+h.owner)
+	packtest.Run(t, h.Admin, "ALTER DATABASE "+h.Admin.Config().Database+" SET search_path = ambush, pg_catalog, public")
+	expectUntouched(t, h, h.Target, "object_state belongs to "+h.Owner)
 }
 
 // The owner's own sessions don't read or write a table of versions that others
@@ -193,16 +194,16 @@ func TestATableOfVersionsThatGooseDidNotMakeIsRefused(t *testing.T) {
 			t.Parallel()
 			h := newLand(t)
 			lay(t, h, c.statement)
-			err := schema.Up(t.Context(), as(h.target, h.owner), migrations.Files, testLog(t))
-			expectRefusal(t, err, "relpack.goose_db_version", "is not as goose makes it", "DROP SCHEMA relpack CASCADE")
+			err := schema.Up(t.Context(), packtest.As(h.Target, h.Owner), migrations.Files, packtest.Log(t))
+			packtest.ExpectRefusal(t, err, "relpack.goose_db_version", "is not as goose makes it", "DROP SCHEMA relpack CASCADE")
 		})
 	}
 	t.Run("goose's own", func(t *testing.T) {
 		t.Parallel()
 		h := newLand(t)
 		lay(t, h, versions)
-		up(t, as(h.target, h.owner))
-		up(t, as(h.target, h.owner))
+		packtest.MigrateUp(t, packtest.As(h.Target, h.Owner))
+		packtest.MigrateUp(t, packtest.As(h.Target, h.Owner))
 	})
 }
 
@@ -213,22 +214,22 @@ func TestWhatAMemberInstallsBelongsToTheOwnerOfTheStorage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newLand(t)
-			before := catalog(t, h.admin)
-			member := newRole(t, h.admin)
-			run(t, h.admin, "GRANT "+h.owner+" TO "+member+"; GRANT CREATE ON DATABASE "+h.admin.Config().Database+" TO "+member+", "+h.owner)
+			before := packtest.Catalog(t, h.Admin)
+			member := packtest.NewRole(t, h.Admin)
+			packtest.Run(t, h.Admin, "GRANT "+h.Owner+" TO "+member+"; GRANT CREATE ON DATABASE "+h.Admin.Config().Database+" TO "+member+", "+h.Owner)
 			if makes {
-				run(t, h.as(t, member), "CREATE SCHEMA relpack")
+				packtest.Run(t, h.As(t, member), "CREATE SCHEMA relpack")
 			}
-			up(t, as(h.target, member))
-			for _, thing := range ofOthers(t, h.admin, h.owner) {
+			packtest.MigrateUp(t, packtest.As(h.Target, member))
+			for _, thing := range ofOthers(t, h.Admin, h.Owner) {
 				t.Errorf("%s is not the owner's", thing)
 			}
-			commitAt(t, h.as(t, h.app), 48*time.Hour, garden)
-			packStorage(t, as(h.target, h.owner), everything)
-			packStorage(t, as(h.target, member), everything)
-			expectStored(t, h.admin, 0, 1, 2)
-			down(t, as(h.target, member))
-			if after := catalog(t, h.admin); after != before {
+			packtest.CommitAt(t, h.As(t, h.App), 48*time.Hour, packtest.Garden)
+			packtest.Pack(t, packtest.As(h.Target, h.Owner), packtest.Everything)
+			packtest.Pack(t, packtest.As(h.Target, member), packtest.Everything)
+			packtest.ExpectStored(t, h.Admin, 0, 1, 2)
+			down(t, packtest.As(h.Target, member))
+			if after := packtest.Catalog(t, h.Admin); after != before {
 				t.Errorf("down leaves\n%s\nof\n%s", after, before)
 			}
 		})
@@ -238,10 +239,10 @@ func TestWhatAMemberInstallsBelongsToTheOwnerOfTheStorage(t *testing.T) {
 func TestAnEmptySchemaOfASuperusersIsToBeGivenAway(t *testing.T) {
 	t.Parallel()
 	h := newLand(t)
-	run(t, h.admin, "CREATE SCHEMA relpack")
-	owner := as(h.target, h.owner)
-	err := schema.Up(t.Context(), owner, migrations.Files, testLog(t))
-	expectRefusal(t, err, "schema relpack belongs to", "ALTER SCHEMA relpack OWNER TO")
-	run(t, h.admin, "ALTER SCHEMA relpack OWNER TO "+pgx.Identifier{h.owner}.Sanitize())
-	up(t, owner)
+	packtest.Run(t, h.Admin, "CREATE SCHEMA relpack")
+	owner := packtest.As(h.Target, h.Owner)
+	err := schema.Up(t.Context(), owner, migrations.Files, packtest.Log(t))
+	packtest.ExpectRefusal(t, err, "schema relpack belongs to", "ALTER SCHEMA relpack OWNER TO")
+	packtest.Run(t, h.Admin, "ALTER SCHEMA relpack OWNER TO "+pgx.Identifier{h.Owner}.Sanitize())
+	packtest.MigrateUp(t, owner)
 }

@@ -11,47 +11,17 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
-	"relpack/runner/internal/zodbtest"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/pack"
-	"relpack/runner/session"
-	"relpack/runner/target"
 )
-
-// newOrchard is a storage of many blocks that relpack has not read yet: 0 to
-// 79 hang below each other, four objects a block, the last object on an end.
-// 200 and up are garbage.
-func newOrchard(t *testing.T) (target.Target, *pgx.Conn) {
-	t.Helper()
-	target, conn := newStorage(t)
-	run(t, conn, "ALTER TABLE object_state ALTER state SET STORAGE EXTERNAL") // not compressed
-	records := map[int64][]byte{}
-	for zoid := range int64(80) {
-		records[zoid] = orchardRecord(zoid + 1)
-		records[200+zoid] = orchardRecord(200 + (zoid+1)%80)
-	}
-	for zoid := range int64(40) {
-		records[100+zoid] = orchardRecord() // to leave holes
-	}
-	records[79] = orchardRecord()
-	if err := zodbtest.Commit(t.Context(), conn, zodbtest.TimeTid(time.Now().Add(-time.Hour)), records); err != nil {
-		t.Fatal(err)
-	}
-	run(t, conn, "DELETE FROM object_state WHERE zoid BETWEEN 100 AND 139")
-	run(t, conn, "VACUUM object_state")
-	return target, conn
-}
-
-func orchardRecord(refs ...int64) []byte {
-	return zodbtest.PaddedRecord(zodbtest.Document, 1700, refs...)
-}
 
 // duringScan is a first build that acts once, after so many ranges of a block.
 func duringScan(ranges int64, act func()) pack.Options {
-	o := everything
+	o := packtest.Everything
 	o.RangeBlocks = 1
 	var read atomic.Int64
 	var once sync.Once
-	o.Progress = &hooks{add: func(name string, n int64) {
+	o.Progress = &packtest.Hooks{OnAdd: func(name string, n int64) {
 		if name == "scan" && read.Add(n) >= ranges {
 			once.Do(act)
 		}
@@ -65,8 +35,8 @@ func TestRowsWrittenDuringAScanAreNotMissed(t *testing.T) {
 		for _, after := range []int64{1, 20, 40} {
 			t.Run(fmt.Sprintf("%s, after %d ranges", name, after), func(t *testing.T) {
 				t.Parallel()
-				target, conn := newOrchard(t)
-				packStorage(t, target, duringScan(after, func() {
+				target, conn := packtest.NewOrchard(t)
+				packtest.Pack(t, target, duringScan(after, func() {
 					tx, err := conn.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: level})
 					if err != nil {
 						t.Fatal(err)
@@ -79,22 +49,22 @@ func TestRowsWrittenDuringAScanAreNotMissed(t *testing.T) {
 							refs = []int64{200}
 						}
 						for range 2 {
-							if _, err := tx.Exec(t.Context(), restoreRow, zoid, 5+zoid, orchardRecord(refs...)); err != nil {
+							if _, err := tx.Exec(t.Context(), packtest.RestoreRow, zoid, 5+zoid, packtest.OrchardRecord(refs...)); err != nil {
 								t.Error(err)
 							}
 						}
 					}
 					// And one that was never stored before.
-					if _, err := tx.Exec(t.Context(), restoreRow, 500, 7, orchardRecord(79)); err != nil {
+					if _, err := tx.Exec(t.Context(), packtest.RestoreRow, 500, 7, packtest.OrchardRecord(79)); err != nil {
 						t.Error(err)
 					}
 					if err := tx.Commit(t.Context()); err != nil {
 						t.Error(err)
 					}
 				}))
-				expectNothingDangles(t, conn)
-				expectExact(t, conn)
-				if n := get[int](t, conn, "SELECT count(*) FROM object_state"); n != 160 {
+				packtest.ExpectNothingDangles(t, conn)
+				packtest.ExpectExact(t, conn)
+				if n := packtest.Get[int](t, conn, "SELECT count(*) FROM object_state"); n != 160 {
 					t.Errorf("%d objects are stored, want 160", n)
 				}
 			})
@@ -112,14 +82,14 @@ func TestAScanSurvivesThatTheTableIsRewritten(t *testing.T) {
 		for _, after := range []int64{2, 20} {
 			t.Run(fmt.Sprintf("%s, after %d ranges", name, after), func(t *testing.T) {
 				t.Parallel()
-				target, conn := newOrchard(t)
-				report := packStorage(t, target, duringScan(after, func() { run(t, sessionOn(t, target), sql) }))
+				target, conn := packtest.NewOrchard(t)
+				report := packtest.Pack(t, target, duringScan(after, func() { packtest.Run(t, packtest.Session(t, target), sql) }))
 				if !report.Compared {
 					t.Error("nothing was compared")
 				}
-				expectNothingDangles(t, conn)
-				expectExact(t, conn)
-				if n := get[int](t, conn, "SELECT count(*) FROM object_state"); n != 80 {
+				packtest.ExpectNothingDangles(t, conn)
+				packtest.ExpectExact(t, conn)
+				if n := packtest.Get[int](t, conn, "SELECT count(*) FROM object_state"); n != 80 {
 					t.Errorf("%d objects are stored, want 80", n)
 				}
 			})
@@ -129,53 +99,42 @@ func TestAScanSurvivesThatTheTableIsRewritten(t *testing.T) {
 
 func TestAScanSurvivesThatTriggersAreOffForAWhile(t *testing.T) {
 	t.Parallel()
-	target, conn := newOrchard(t)
-	report := packStorage(t, target, duringScan(10, func() {
-		run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER USER")
-		run(t, conn, restoreRow, 79, 5, orchardRecord(200))
+	target, conn := packtest.NewOrchard(t)
+	report := packtest.Pack(t, target, duringScan(10, func() {
+		packtest.Run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER USER")
+		packtest.Run(t, conn, packtest.RestoreRow, 79, 5, packtest.OrchardRecord(200))
 		// Read already, and to be read again further on.
-		run(t, conn, "UPDATE object_state SET state = state WHERE zoid < 10")
-		setTriggers(t, conn, "ENABLE ALWAYS")
+		packtest.Run(t, conn, "UPDATE object_state SET state = state WHERE zoid < 10")
+		packtest.SetTriggers(t, conn, "ENABLE ALWAYS")
 	}))
 	if !report.Compared {
 		t.Error("nothing was compared")
 	}
-	expectNothingDangles(t, conn)
-	expectExact(t, conn)
-	if n := get[int](t, conn, "SELECT count(*) FROM object_state"); n != 160 {
+	packtest.ExpectNothingDangles(t, conn)
+	packtest.ExpectExact(t, conn)
+	if n := packtest.Get[int](t, conn, "SELECT count(*) FROM object_state"); n != 160 {
 		t.Errorf("%d objects are stored, want 160", n)
 	}
 }
 
-// zoidTriggers are relpack's triggers on object_state.
-func zoidTriggers(t *testing.T, conn *pgx.Conn) []string {
-	t.Helper()
-	names, err := session.Rows(t.Context(), conn, pgx.RowTo[string],
-		"SELECT tgname::text FROM pg_trigger WHERE tgrelid = 'object_state'::regclass AND tgname LIKE 'relpack%'")
-	if err != nil || len(names) == 0 {
-		t.Fatalf("triggers %v, %v", names, err)
-	}
-	return names
-}
-
 func TestAScanThatWasInterruptedEndsWithAComparison(t *testing.T) {
 	t.Parallel()
-	target, conn := newOrchard(t)
+	target, conn := packtest.NewOrchard(t)
 	stop := make(chan struct{})
 	o := duringScan(5, func() { close(stop) })
 	o.Stop = stop
-	if _, err := pack.Run(t.Context(), target, o, testLog(t)); fault.ExitCode(err) != fault.ExitInterrupted {
+	if _, err := pack.Run(t.Context(), target, o, packtest.Log(t)); fault.ExitCode(err) != fault.ExitInterrupted {
 		t.Fatalf("pack: %v", err)
 	}
-	if n := get[int](t, conn, "SELECT count(*) FROM relpack.scan_range"); n == 0 {
+	if n := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.scan_range"); n == 0 {
 		t.Error("nothing was left to read")
 	}
-	report := packStorage(t, target, everything)
+	report := packtest.Pack(t, target, packtest.Everything)
 	if !report.FirstBuild || !report.Compared {
 		t.Errorf("first build %v, compared %v", report.FirstBuild, report.Compared)
 	}
-	expectExact(t, conn)
-	if n := get[int](t, conn, "SELECT count(*) FROM object_state"); n != 80 {
+	packtest.ExpectExact(t, conn)
+	if n := packtest.Get[int](t, conn, "SELECT count(*) FROM object_state"); n != 80 {
 		t.Errorf("%d objects are stored, want 80", n)
 	}
 }
@@ -195,11 +154,11 @@ func TestTheWalkFromTheRootNeedsNoOrderOfZoids(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newStorage(t)
+			target, conn := packtest.NewStorage(t)
 			// 1 to 3000 are a tree, with a chain to 4000 from its end; the rest
 			// is the like, but not alive. Each refers to one before, and some to
 			// what is on the other side or not stored.
-			l := links{0: {zoid(1)}}
+			l := packtest.Links{0: {zoid(1)}}
 			for i := int64(1); i <= 6000; i++ {
 				refs := []int64{zoid(max(i/2, 1)), zoid(i)}
 				switch {
@@ -212,20 +171,20 @@ func TestTheWalkFromTheRootNeedsNoOrderOfZoids(t *testing.T) {
 				}
 				l[zoid(i)] = refs
 			}
-			load(t, conn, l)
-			o := everything
+			packtest.Load(t, conn, l)
+			o := packtest.Everything
 			o.DryRun = true
 			stop := make(chan struct{})
 			o.Stop = stop
-			o.Progress = &hooks{add: func(name string, _ int64) {
+			o.Progress = &packtest.Hooks{OnAdd: func(name string, _ int64) {
 				if name == "scan" {
 					close(stop)
 				}
 			}}
-			if _, err := pack.Run(t.Context(), target, o, testLog(t)); fault.ExitCode(err) != fault.ExitInterrupted {
+			if _, err := pack.Run(t.Context(), target, o, packtest.Log(t)); fault.ExitCode(err) != fault.ExitInterrupted {
 				t.Fatalf("pack: %v", err)
 			}
-			for get[string](t, conn, "SELECT graph FROM relpack.storage") != "current" {
+			for packtest.Get[string](t, conn, "SELECT graph FROM relpack.storage") != "current" {
 				// Every step is lost at first.
 				if err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
 					if _, err := tx.Exec(t.Context(), "SELECT relpack.build_step()"); err != nil {
@@ -235,11 +194,11 @@ func TestTheWalkFromTheRootNeedsNoOrderOfZoids(t *testing.T) {
 				}); err != fault.Interrupted {
 					t.Fatal(err)
 				}
-				run(t, conn, "SELECT relpack.build_step()")
+				packtest.Run(t, conn, "SELECT relpack.build_step()")
 			}
-			dryRun(t, target)
-			expectExact(t, conn)
-			if got := get[int](t, conn, "SELECT count(*) FROM relpack.object WHERE parent IS NOT NULL"); got < 3500 || got > 4500 {
+			packtest.DryRun(t, target)
+			packtest.ExpectExact(t, conn)
+			if got := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.object WHERE parent IS NOT NULL"); got < 3500 || got > 4500 {
 				t.Errorf("%d objects are alive: this tests nothing", got)
 			}
 		})
@@ -249,13 +208,13 @@ func TestTheWalkFromTheRootNeedsNoOrderOfZoids(t *testing.T) {
 func TestAFirstBuildTakesAnyOid(t *testing.T) {
 	t.Parallel()
 	const highest = 1<<63 - 1
-	target, conn := newStorage(t)
-	commitAt(t, conn, 48*time.Hour, links{0: {1, highest}, 1: nil, highest: {highest, highest - 1}, highest - 1: {0}, 1 << 40: {highest - 2}, highest - 2: nil})
-	commit(t, conn, links{1: nil})
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1, highest-1, highest)
-	commit(t, conn, links{highest: {highest}})
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1, highest)
-	expectExact(t, conn)
+	target, conn := packtest.NewStorage(t)
+	packtest.CommitAt(t, conn, 48*time.Hour, packtest.Links{0: {1, highest}, 1: nil, highest: {highest, highest - 1}, highest - 1: {0}, 1 << 40: {highest - 2}, highest - 2: nil})
+	packtest.Commit(t, conn, packtest.Links{1: nil})
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1, highest-1, highest)
+	packtest.Commit(t, conn, packtest.Links{highest: {highest}})
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1, highest)
+	packtest.ExpectExact(t, conn)
 }

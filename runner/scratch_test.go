@@ -3,6 +3,8 @@ package runner
 import (
 	"testing"
 	"time"
+
+	"relpack/runner/internal/packtest"
 )
 
 // Autovacuum locks a table out for a moment when it shortens its file, whatever
@@ -12,10 +14,10 @@ func TestAScratchTableThatIsLockedForAMomentIsWaitedFor(t *testing.T) {
 	for name, fill := range map[string]int{"small": 1, "large": 20_000} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, conn := newStorage(t)
-			run(t, conn, "INSERT INTO relpack.examined_object (zoid, tid, class, size) SELECT n, n, 0, 0 FROM generate_series(1, $1::int) AS n", fill)
-			other := sessionOn(t, target)
-			run(t, other, "BEGIN; LOCK TABLE relpack.examined_object IN ACCESS EXCLUSIVE MODE")
+			target, conn := packtest.NewStorage(t)
+			packtest.Run(t, conn, "INSERT INTO relpack.examined_object (zoid, tid, class, size) SELECT n, n, 0, 0 FROM generate_series(1, $1::int) AS n", fill)
+			other := packtest.Session(t, target)
+			packtest.Run(t, other, "BEGIN; LOCK TABLE relpack.examined_object IN ACCESS EXCLUSIVE MODE")
 			cleared := make(chan error, 1)
 			go func() {
 				_, err := conn.Exec(t.Context(), "SELECT relpack.scratch_clear('relpack.examined_object')")
@@ -26,11 +28,11 @@ func TestAScratchTableThatIsLockedForAMomentIsWaitedFor(t *testing.T) {
 				t.Fatalf("not waited for: %v", err)
 			case <-time.After(100 * time.Millisecond):
 			}
-			run(t, other, "COMMIT")
+			packtest.Run(t, other, "COMMIT")
 			if err := <-cleared; err != nil {
 				t.Error(err)
 			}
-			if n := get[int](t, other, "SELECT count(*) FROM relpack.examined_object"); n != 0 {
+			if n := packtest.Get[int](t, other, "SELECT count(*) FROM relpack.examined_object"); n != 0 {
 				t.Errorf("%d rows are left", n)
 			}
 		})

@@ -6,73 +6,74 @@ import (
 	"time"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/session"
 )
 
 func TestWhatIsSetForApplicationsDoesNotReachRelpack(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	name := get[string](t, conn, "SELECT quote_ident(current_database())")
+	target, conn := packtest.NewStorage(t)
+	name := packtest.Get[string](t, conn, "SELECT quote_ident(current_database())")
 	for _, setting := range []string{"standard_conforming_strings = off", "session_replication_role = replica", "array_nulls = off",
 		"enable_nestloop = off", "enable_indexscan = off", "enable_sort = off", "default_transaction_read_only = on",
 		"statement_timeout = '10s'", "exit_on_error = on", "quote_all_identifiers = on", "DateStyle = 'SQL, DMY'"} {
-		run(t, conn, fmt.Sprintf("ALTER DATABASE %s SET %s", name, setting))
+		packtest.Run(t, conn, fmt.Sprintf("ALTER DATABASE %s SET %s", name, setting))
 	}
-	own, err := session.Open(t.Context(), target, "test", testLog(t))
+	own, err := session.Open(t.Context(), target, "test", packtest.Log(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer session.Close(own)
 	for _, s := range session.Settings {
-		if got := get[string](t, own, "SELECT coalesce(current_setting($1, true), '')", s[0]); got != s[1] && got != "" {
+		if got := packtest.Get[string](t, own, "SELECT coalesce(current_setting($1, true), '')", s[0]); got != s[1] && got != "" {
 			t.Errorf("%s is %s", s[0], got)
 		}
 	}
 	// A cascade is a trigger, which replicas don't fire.
-	commitAt(t, conn, 72*time.Hour, links{0: {1}, 1: nil})
+	packtest.CommitAt(t, conn, 72*time.Hour, packtest.Links{0: {1}, 1: nil})
 	if err := zodbtest.Commit(t.Context(), conn, zodbtest.TimeTid(time.Now().Add(-60*time.Hour)),
 		map[int64][]byte{5: zodbtest.Record(zodbtest.Blob)}); err != nil {
 		t.Fatal(err)
 	}
-	run(t, conn, "INSERT INTO blob_chunk (zoid, tid, chunk_num, chunk) SELECT zoid, tid, 0, lo_create(0) FROM object_state WHERE zoid = 5")
-	commit(t, conn, links{1: nil})
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1)
-	if n := get[int](t, conn, "SELECT count(*) FROM blob_chunk"); n != 0 {
+	packtest.Run(t, conn, "INSERT INTO blob_chunk (zoid, tid, chunk_num, chunk) SELECT zoid, tid, 0, lo_create(0) FROM object_state WHERE zoid = 5")
+	packtest.Commit(t, conn, packtest.Links{1: nil})
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1)
+	if n := packtest.Get[int](t, conn, "SELECT count(*) FROM blob_chunk"); n != 0 {
 		t.Errorf("%d chunks are left", n)
 	}
 }
 
 func TestASweepInPsqlWithoutTriggersIsRefused(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	commitAt(t, conn, 72*time.Hour, links{0: {1}, 1: nil, 5: nil})
-	commit(t, conn, links{1: nil})
-	dryRun(t, target)
-	run(t, conn, "SET session_replication_role = replica")
+	target, conn := packtest.NewStorage(t)
+	packtest.CommitAt(t, conn, 72*time.Hour, packtest.Links{0: {1}, 1: nil, 5: nil})
+	packtest.Commit(t, conn, packtest.Links{1: nil})
+	packtest.DryRun(t, target)
+	packtest.Run(t, conn, "SET session_replication_role = replica")
 	_, err := conn.Exec(t.Context(), "SELECT relpack.sweep()")
 	if !fault.IsState(err, fault.StateRefused) {
 		t.Errorf("the sweep says %v", err)
 	}
-	expectStored(t, conn, 0, 1, 5)
-	run(t, conn, "SET session_replication_role = origin; SELECT relpack.sweep()")
-	expectStored(t, conn, 0, 1)
+	packtest.ExpectStored(t, conn, 0, 1, 5)
+	packtest.Run(t, conn, "SET session_replication_role = origin; SELECT relpack.sweep()")
+	packtest.ExpectStored(t, conn, 0, 1)
 }
 
 func TestTriggersOfOthersFindWhatTheDatabasesPathHas(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	run(t, conn, fmt.Sprintf(`CREATE SCHEMA plone;
+	target, conn := packtest.NewStorage(t)
+	packtest.Run(t, conn, fmt.Sprintf(`CREATE SCHEMA plone;
 		CREATE TABLE plone.gone (zoid bigint);
 		CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO gone VALUES (OLD.zoid); RETURN NULL; END';
 		CREATE TRIGGER note AFTER DELETE ON object_state FOR EACH ROW EXECUTE FUNCTION note();
-		ALTER DATABASE %s SET search_path = plone, public`, get[string](t, conn, "SELECT quote_ident(current_database())")))
-	commitAt(t, conn, 72*time.Hour, links{0: {1}, 1: nil, 5: nil})
-	commit(t, conn, links{1: nil})
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1)
-	if n := get[int](t, conn, "SELECT count(*) FROM plone.gone"); n != 1 {
+		ALTER DATABASE %s SET search_path = plone, public`, packtest.Get[string](t, conn, "SELECT quote_ident(current_database())")))
+	packtest.CommitAt(t, conn, 72*time.Hour, packtest.Links{0: {1}, 1: nil, 5: nil})
+	packtest.Commit(t, conn, packtest.Links{1: nil})
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1)
+	if n := packtest.Get[int](t, conn, "SELECT count(*) FROM plone.gone"); n != 1 {
 		t.Errorf("the trigger noted %d objects", n)
 	}
 }

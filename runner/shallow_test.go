@@ -3,13 +3,12 @@ package runner
 import (
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbgen"
 	"relpack/runner/pickle"
-	"relpack/runner/target"
 )
 
 // readInGraph counts the rows of relpack's two large tables that were looked up,
@@ -24,9 +23,9 @@ const readInGraph = `SELECT sum(coalesce(idx_tup_fetch, 0) + CASE relname WHEN '
 // proportion to it.
 func TestTheTreeOfASiteIsShallowAndStaysSo(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
+	target, conn := packtest.NewStorage(t)
 	plan := zodbgen.NewPlan(40_000, 7)
-	graph := links{}
+	graph := packtest.Links{}
 	decode := func(zoid int64, state []byte) {
 		var s pickle.Scanner
 		if err := s.Scan(state); err != nil {
@@ -50,7 +49,7 @@ func TestTheTreeOfASiteIsShallowAndStaysSo(t *testing.T) {
 	if old, _ := depthOf(levelsByOldest(graph)); old < 10*near {
 		t.Fatalf("the oldest referrers make a tree of %.1f levels on average, breadth-first it has %.1f: this graph shows nothing", old, near)
 	}
-	packStorage(t, target, everything)
+	packtest.Pack(t, target, packtest.Everything)
 	if mean, most := depthOf(treeLevels(t, conn)); mean != near || most != nearest {
 		t.Errorf("the tree has %.2f levels on average and %d at most, breadth-first it has %.2f and %d", mean, most, near, nearest)
 	}
@@ -64,9 +63,9 @@ func TestTheTreeOfASiteIsShallowAndStaysSo(t *testing.T) {
 			t.Fatal(err)
 		}
 		// What this session has read is not counted later.
-		run(t, conn, "SELECT pg_stat_force_next_flush()")
-		read := rowsRead(t, target, readInGraph, func() { packStorage(t, target, everything) })
-		expectExact(t, conn)
+		packtest.Run(t, conn, "SELECT pg_stat_force_next_flush()")
+		read := packtest.RowsRead(t, target, readInGraph, func() { packtest.Pack(t, target, packtest.Everything) })
+		packtest.ExpectExact(t, conn)
 		near, nearest := depthOf(levels(graph))
 		mean, most := depthOf(treeLevels(t, conn))
 		t.Logf("%d objects written: %.2f levels on average and %d at most, breadth-first %.2f and %d; %d rows read",
@@ -80,25 +79,6 @@ func TestTheTreeOfASiteIsShallowAndStaysSo(t *testing.T) {
 	}
 }
 
-// rowsRead counts by a query the rows that a pack reads, which a session reports
-// when it ends.
-func rowsRead(t testing.TB, target target.Target, count string, pack func()) int64 {
-	t.Helper()
-	conn := sessionOn(t, target)
-	settled := func() (rows int64) {
-		until(t, "the statistics", func() bool {
-			last := rows
-			time.Sleep(300 * time.Millisecond)
-			rows = get[int64](t, conn, count)
-			return rows == last
-		})
-		return rows
-	}
-	before := settled()
-	pack()
-	return settled() - before
-}
-
 func depthOf(level map[int64]int64) (mean float64, most int64) {
 	for _, l := range level {
 		mean, most = mean+float64(l), max(most, l)
@@ -107,7 +87,7 @@ func depthOf(level map[int64]int64) (mean float64, most int64) {
 }
 
 // levelsByOldest is how deep a tree of the lowest referrers would be.
-func levelsByOldest(l links) map[int64]int64 {
+func levelsByOldest(l packtest.Links) map[int64]int64 {
 	oldest := map[int64]int64{}
 	for from := range levels(l) {
 		for _, to := range l[from] {

@@ -9,6 +9,7 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
 	"relpack/runner/schema"
@@ -54,8 +55,8 @@ func TestWhatWrapsAStorageIsKnownOrRefusedByName(t *testing.T) {
 			t.Errorf("refused: %v\n%s", target.Packable(), text)
 			continue
 		}
-		expectRefusal(t, target.Packable(), says)
-		expectRefusal(t, target.Migratable(), says)
+		packtest.ExpectRefusal(t, target.Packable(), says)
+		packtest.ExpectRefusal(t, target.Migratable(), says)
 	}
 }
 
@@ -84,7 +85,7 @@ func TestAFileWarnsOfWhatRelpackCannotTakeCareOf(t *testing.T) {
 </relstorage>
 </zodb>`)[0]
 	text := strings.Join(target.Warnings, "\n")
-	expectWords(t, text, "site.conf:2: <s3blobstorage>: the bucket keeps the blobs",
+	packtest.ExpectWords(t, text, "site.conf:2: <s3blobstorage>: the bucket keeps the blobs",
 		"site.conf:10: the database catalog is in <zeoclient>", "site.conf:18: the database users is in <mysql>")
 	if strings.Contains(text, "temporary") {
 		t.Errorf("a database that lives as long as its process is named:\n%s", text)
@@ -115,40 +116,40 @@ func TestAStorageOfNoNameIsCalledByItsDatabase(t *testing.T) {
 // The container image of Plone writes such a file.
 func TestTheDatabaseDecidesWhetherAStorageKeepsHistory(t *testing.T) {
 	t.Parallel()
-	stored, conn := newGarden(t)
+	stored, conn := packtest.NewGarden(t)
 	file := func(line string) target.Target {
 		return targetsOf(t, fmt.Sprintf("<relstorage>\npack-gc true\n%s\n<postgresql>\ndsn %s\n</postgresql>\n</relstorage>\n", line, stored.DSN))[0]
 	}
-	_, err := pack.Run(t.Context(), file("keep-history true"), everything, testLog(t))
-	expectError(t, err, fault.ExitRefused, "site.conf:3: keep-history is true, but database", "holds a history-free storage")
-	expectError(t, schema.Up(t.Context(), file("keep-history on"), migrations.Files, testLog(t)), fault.ExitRefused, "keep-history is true")
-	expectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
-	packStorage(t, file(""), everything)
-	expectStored(t, conn, 0, 1, 2)
+	_, err := pack.Run(t.Context(), file("keep-history true"), packtest.Everything, packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "site.conf:3: keep-history is true, but database", "holds a history-free storage")
+	packtest.ExpectError(t, schema.Up(t.Context(), file("keep-history on"), migrations.Files, packtest.Log(t)), fault.ExitRefused, "keep-history is true")
+	packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+	packtest.Pack(t, file(""), packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1, 2)
 
-	stored, conn = newEmptyDatabase(t)
+	stored, conn = packtest.NewEmptyDatabase(t)
 	if err := zodbtest.CreateHistoryPreserving(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
-	err = schema.Up(t.Context(), file("keep-history false"), migrations.Files, testLog(t))
-	expectError(t, err, fault.ExitRefused, "site.conf:3: keep-history is false, but database", "history-preserving")
-	expectError(t, schema.Up(t.Context(), file(""), migrations.Files, testLog(t)), fault.ExitRefused, "history-preserving")
+	err = schema.Up(t.Context(), file("keep-history false"), migrations.Files, packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "site.conf:3: keep-history is false, but database", "history-preserving")
+	packtest.ExpectError(t, schema.Up(t.Context(), file(""), migrations.Files, packtest.Log(t)), fault.ExitRefused, "history-preserving")
 }
 
 func TestAStorageThatIsNotToBePackedCanBeReadForTheOthers(t *testing.T) {
 	t.Parallel()
-	kin, _ := newKin(t, "users", "main")
-	text := section("users", kin[0].target.DSN) +
-		strings.Replace(section("main", kin[1].target.DSN), "<postgresql>", "pack-gc false\n<postgresql>", 1)
-	if err := schema.Up(t.Context(), targetsOf(t, text)[1], migrations.Files, testLog(t)); err != nil {
+	kin, _ := packtest.NewKin(t, "users", "main")
+	text := packtest.Section("users", kin[0].Target.DSN) +
+		strings.Replace(packtest.Section("main", kin[1].Target.DSN), "<postgresql>", "pack-gc false\n<postgresql>", 1)
+	if err := schema.Up(t.Context(), targetsOf(t, text)[1], migrations.Files, packtest.Log(t)); err != nil {
 		t.Fatal(err)
 	}
-	commitRecords(t, kin[1].conn, map[int64][]byte{1: foreignRecord("users", 10)})
-	failed, _ := packFile(t, text, everything)
-	expectError(t, failed["users"], fault.ExitRefused, "main (1 reference)")
-	expectError(t, failed["main"], fault.ExitRefused, "pack-gc is false")
-	expectStored(t, kin[1].conn, 0, 1, 10, 11)
-	if n := get[int](t, kin[1].conn, "SELECT count(*) FROM relpack.run WHERE outcome = 'refused'"); n != 1 {
+	packtest.CommitRecords(t, kin[1].Conn, map[int64][]byte{1: packtest.ForeignRecord("users", 10)})
+	failed, _ := packtest.PackFile(t, text, packtest.Everything)
+	packtest.ExpectError(t, failed["users"], fault.ExitRefused, "main (1 reference)")
+	packtest.ExpectError(t, failed["main"], fault.ExitRefused, "pack-gc is false")
+	packtest.ExpectStored(t, kin[1].Conn, 0, 1, 10, 11)
+	if n := packtest.Get[int](t, kin[1].Conn, "SELECT count(*) FROM relpack.run WHERE outcome = 'refused'"); n != 1 {
 		t.Errorf("%d refused runs", n)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/verify"
 	"relpack/sql"
@@ -223,26 +224,26 @@ func TestGoReadsBlocksOfObjectStateAlone(t *testing.T) {
 // of what it did not put in the place of the call.
 func TestWhatReadsObjectStateIsInlined(t *testing.T) {
 	t.Parallel()
-	s := newSample(t)
-	run(t, s.conn, "ALTER DATABASE "+s.conn.Config().Database+" SET track_functions = 'all'")
-	packStorage(t, s.target, everything)
-	commitRecords(t, s.conn, map[int64][]byte{1 << 30: zodbtest.Odd(zodbtest.Document, 1), 1<<30 + 1: zodbtest.Record(zodbtest.Document)})
-	packStorage(t, s.target, everything)
-	if _, err := verify.Run(t.Context(), s.target, verifyOptions(true), testLog(t)); err != nil {
+	s := packtest.NewSample(t)
+	packtest.Run(t, s.Conn, "ALTER DATABASE "+s.Conn.Config().Database+" SET track_functions = 'all'")
+	packtest.Pack(t, s.Target, packtest.Everything)
+	packtest.CommitRecords(t, s.Conn, map[int64][]byte{1 << 30: zodbtest.Odd(zodbtest.Document, 1), 1<<30 + 1: zodbtest.Record(zodbtest.Document)})
+	packtest.Pack(t, s.Target, packtest.Everything)
+	if _, err := verify.Run(t.Context(), s.Target, packtest.VerifyOptions(true), packtest.Log(t)); err != nil {
 		t.Error(err)
 	}
-	watcher := sessionOn(t, s.target)
+	watcher := packtest.Session(t, s.Target)
 	for _, sql := range []string{"SELECT FROM relpack.status()", "SELECT FROM relpack.verify()", "SELECT relpack.capture_compare() FROM relpack.try_pack_lock()"} {
-		run(t, watcher, sql)
+		packtest.Run(t, watcher, sql)
 	}
-	until(t, "sessions have told what they called", func() bool {
-		return get[bool](t, s.conn, `SELECT count(*) = 6 FROM pg_stat_user_functions
+	packtest.Until(t, "sessions have told what they called", func() bool {
+		return packtest.Get[bool](t, s.Conn, `SELECT count(*) = 6 FROM pg_stat_user_functions
 			WHERE schemaname = 'relpack' AND funcname IN ('capture_compare', 'sweep_delete', 'sweep_recheck', 'verify_nodes', 'spare_young', 'build_enter')`)
 	})
-	if calls := get[int64](t, s.conn, "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_user_functions WHERE schemaname = 'relpack' AND funcname IN ('stored', 'build_level')"); calls > 0 {
+	if calls := packtest.Get[int64](t, s.Conn, "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_user_functions WHERE schemaname = 'relpack' AND funcname IN ('stored', 'build_level')"); calls > 0 {
 		t.Errorf("%d calls of relpack.stored() and relpack.build_level()", calls)
 	}
-	if parallel := get[string](t, s.conn, "SELECT proparallel::text FROM pg_proc WHERE oid = 'relpack.stored()'::regprocedure"); parallel != "s" {
+	if parallel := packtest.Get[string](t, s.Conn, "SELECT proparallel::text FROM pg_proc WHERE oid = 'relpack.stored()'::regprocedure"); parallel != "s" {
 		t.Errorf("no worker may help to read relpack.stored(): it is %s", parallel)
 	}
 }
@@ -251,14 +252,14 @@ func TestWhatReadsObjectStateIsInlined(t *testing.T) {
 // their way, and reads what has the name.
 func TestNothingDependsOnObjectState(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
-	dryRun(t, target)
-	run(t, conn, "ALTER TABLE object_state ALTER state_size TYPE integer, ALTER tid TYPE numeric; ALTER TABLE object_state ALTER tid TYPE bigint")
-	run(t, conn, "ALTER TABLE object_state RENAME TO put_aside; CREATE TABLE object_state (LIKE put_aside INCLUDING ALL)")
-	if n := get[int](t, conn, "SELECT count(*) FROM relpack.stored()"); n != 0 {
+	target, conn := packtest.NewGarden(t)
+	packtest.DryRun(t, target)
+	packtest.Run(t, conn, "ALTER TABLE object_state ALTER state_size TYPE integer, ALTER tid TYPE numeric; ALTER TABLE object_state ALTER tid TYPE bigint")
+	packtest.Run(t, conn, "ALTER TABLE object_state RENAME TO put_aside; CREATE TABLE object_state (LIKE put_aside INCLUDING ALL)")
+	if n := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.stored()"); n != 0 {
 		t.Errorf("%d objects of the table that was put aside are read", n)
 	}
-	run(t, conn, "DROP TABLE object_state; DROP TABLE put_aside CASCADE")
+	packtest.Run(t, conn, "DROP TABLE object_state; DROP TABLE put_aside CASCADE")
 }
 
 // A reference is decoded in one place, whatever is then done with it.

@@ -6,13 +6,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/session"
 )
 
 // levels is how many references each object is away from the root, by a walk
 // in the memory of the test.
-func levels(l links) map[int64]int64 {
+func levels(l packtest.Links) map[int64]int64 {
 	level := map[int64]int64{0: 0}
 	for frontier, depth := []int64{0}, int64(1); len(frontier) > 0; depth++ {
 		var next []int64
@@ -62,24 +63,24 @@ func TestTheTreeOfAFirstBuildIsBreadthFirst(t *testing.T) {
 		for spread, factor := range map[string]int64{"dense zoids": 1, "sparse zoids": 524287} {
 			t.Run(name+", "+spread, func(t *testing.T) {
 				t.Parallel()
-				target, conn := newStorage(t)
+				target, conn := packtest.NewStorage(t)
 				if limits != nil {
 					text, err := zodbtest.Mutated("walk_limits", limits...)
 					if err != nil {
 						t.Fatal(err)
 					}
-					run(t, conn, text)
+					packtest.Run(t, conn, text)
 				}
-				graph := links{}
+				graph := packtest.Links{}
 				for zoid, refs := range bucketChains(40, 30) {
 					graph[zoid*factor] = []int64{}
 					for _, ref := range refs {
 						graph[zoid*factor] = append(graph[zoid*factor], ref*factor)
 					}
 				}
-				load(t, conn, graph)
-				dryRun(t, target)
-				expectExact(t, conn)
+				packtest.Load(t, conn, graph)
+				packtest.DryRun(t, target)
+				packtest.ExpectExact(t, conn)
 				if got, want := treeLevels(t, conn), levels(graph); !maps.Equal(got, want) {
 					t.Errorf("the levels are %v, and should be %v", got, want)
 				}
@@ -91,9 +92,9 @@ func TestTheTreeOfAFirstBuildIsBreadthFirst(t *testing.T) {
 // bucketChains is a catalog: buckets refer to the next one and to what they list,
 // and are older than the node above them. All but the first hang on a chain, for
 // those who look for the oldest referrer.
-func bucketChains(buckets, listed int64) links {
+func bucketChains(buckets, listed int64) packtest.Links {
 	node := 1 + buckets + buckets*listed
-	l := links{0: {node}, node: {}, node + 1: {node + 2}, node + 2: {2, node + 1}}
+	l := packtest.Links{0: {node}, node: {}, node + 1: {node + 2}, node + 2: {2, node + 1}}
 	for i := range buckets {
 		bucket := 1 + i
 		l[node] = append(l[node], bucket)
@@ -112,15 +113,15 @@ func bucketChains(buckets, listed int64) links {
 // Deeper than a byte can say, the tree goes on.
 func TestAChainDeeperThanAByteIsReachedToItsEnd(t *testing.T) {
 	t.Parallel()
-	target, conn := newStorage(t)
-	graph := links{}
+	target, conn := packtest.NewStorage(t)
+	graph := packtest.Links{}
 	for zoid := range int64(1000) {
 		graph[zoid] = []int64{zoid + 1, max(zoid-1, 1)}
 	}
 	graph[1000] = []int64{1}
-	load(t, conn, graph)
-	dryRun(t, target)
-	expectExact(t, conn)
+	packtest.Load(t, conn, graph)
+	packtest.DryRun(t, target)
+	packtest.ExpectExact(t, conn)
 	if got, want := treeLevels(t, conn), levels(graph); !maps.Equal(got, want) {
 		t.Errorf("the levels are %v, and should be %v", got, want)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
 	"relpack/runner/target"
@@ -23,14 +24,14 @@ import (
 // refers to.
 func realRecord(t *testing.T) (record []byte, refs []int64) {
 	t.Helper()
-	_, conn := newStorage(t)
-	loadSmall(t, conn, "")
+	_, conn := packtest.NewStorage(t)
+	packtest.LoadSmall(t, conn, "")
 	dump, err := zodbtest.Load(t.Context(), conn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, zoid := range slices.Sorted(maps.Keys(dump)) {
-		record = get[[]byte](t, conn, "SELECT state FROM object_state WHERE zoid = $1", zoid)
+		record = packtest.Get[[]byte](t, conn, "SELECT state FROM object_state WHERE zoid = $1", zoid)
 		if len(dump[zoid]) >= 4 && len(record) < 400 {
 			return record, dump[zoid]
 		}
@@ -57,19 +58,19 @@ func truncations(record []byte) [][]byte {
 func newBroken(t *testing.T, live bool) (target target.Target, conn *pgx.Conn, cut []int64) {
 	t.Helper()
 	record, refs := realRecord(t)
-	target, conn = newStorage(t)
-	records := links{500: {501}, 501: {500}, 1: nil, 2: nil}.records()
+	target, conn = packtest.NewStorage(t)
+	records := packtest.Links{500: {501}, 501: {500}, 1: nil, 2: nil}.Records()
 	for _, ref := range refs {
-		records[ref] = document(501)
+		records[ref] = packtest.Document(501)
 	}
 	for i, state := range truncations(record) {
 		cut = append(cut, 1_000_000+int64(i))
 		records[cut[i]] = state
 	}
 	records[900_000], records[900_001] = []byte{}, nil
-	records[0] = document(1, 2)
+	records[0] = packtest.Document(1, 2)
 	if live {
-		records[0] = document(append([]int64{1, 2, 900_000, 900_001}, cut...)...)
+		records[0] = packtest.Document(append([]int64{1, 2, 900_000, 900_001}, cut...)...)
 	}
 	if err := zodbtest.Commit(t.Context(), conn, zodbtest.TimeTid(time.Now().Add(-48*time.Hour)), records); err != nil {
 		t.Fatal(err)
@@ -80,39 +81,39 @@ func newBroken(t *testing.T, live bool) (target target.Target, conn *pgx.Conn, c
 func TestARecordCutOffAtAnyByteStopsEveryDeletionIfItIsLive(t *testing.T) {
 	t.Parallel()
 	target, conn, cut := newBroken(t, true)
-	all := stored(t, conn)
-	_, err := pack.Run(t.Context(), target, everything, testLog(t))
-	expectError(t, err, fault.ExitRefused, "reachable objects can't be decoded", "zoid 1000000: ", "zoid 1000009: ", "SELECT * FROM relpack.problem WHERE blocks")
-	expectStored(t, conn, all...)
-	expectZoids(t, "listed", zoids(t, conn, "SELECT zoid FROM relpack.problem WHERE blocks AND kind = 'opaque' ORDER BY zoid"), cut)
+	all := packtest.Stored(t, conn)
+	_, err := pack.Run(t.Context(), target, packtest.Everything, packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "reachable objects can't be decoded", "zoid 1000000: ", "zoid 1000009: ", "SELECT * FROM relpack.problem WHERE blocks")
+	packtest.ExpectStored(t, conn, all...)
+	packtest.ExpectZoids(t, "listed", packtest.Zoids(t, conn, "SELECT zoid FROM relpack.problem WHERE blocks AND kind = 'opaque' ORDER BY zoid"), cut)
 	// The graph is right; the storage isn't.
-	verified, err := verify.Run(t.Context(), target, verifyOptions(true), testLog(t))
-	expectError(t, err, fault.ExitRefused, "can't be decoded", "Restore")
-	if got := kinds(verified.Findings); !slices.Equal(got, []string{"empty", "undecodable"}) || verified.Outcome != "damage" {
+	verified, err := verify.Run(t.Context(), target, packtest.VerifyOptions(true), packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "can't be decoded", "Restore")
+	if got := packtest.Kinds(verified.Findings); !slices.Equal(got, []string{"empty", "undecodable"}) || verified.Outcome != "damage" {
 		t.Errorf("%s, findings: %q", verified.Outcome, got)
 	}
 	// They become so one by one, too.
-	run(t, conn, "UPDATE object_state SET tid = tid WHERE zoid >= 1000000")
-	_, err = pack.Run(t.Context(), target, everything, testLog(t))
-	expectError(t, err, fault.ExitRefused, "zoid 1000000: ")
-	expectStored(t, conn, all...)
+	packtest.Run(t, conn, "UPDATE object_state SET tid = tid WHERE zoid >= 1000000")
+	_, err = pack.Run(t.Context(), target, packtest.Everything, packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "zoid 1000000: ")
+	packtest.ExpectStored(t, conn, all...)
 	// Cut off the storage, they stop nothing.
-	commit(t, conn, links{0: {1, 2}})
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1, 2)
-	expectExact(t, conn)
+	packtest.Commit(t, conn, packtest.Links{0: {1, 2}})
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1, 2)
+	packtest.ExpectExact(t, conn)
 }
 
 func TestARecordCutOffAtAnyByteIsPackedIfItIsGarbage(t *testing.T) {
 	t.Parallel()
 	target, conn, _ := newBroken(t, false)
-	report := packStorage(t, target, everything)
+	report := packtest.Pack(t, target, packtest.Everything)
 	if len(report.Problems) != 10 {
 		t.Errorf("%d problems are told", len(report.Problems))
 	}
-	expectStored(t, conn, 0, 1, 2)
-	expectExact(t, conn)
-	if n := get[int](t, conn, "SELECT count(*) FROM relpack.problem"); n != 0 {
+	packtest.ExpectStored(t, conn, 0, 1, 2)
+	packtest.ExpectExact(t, conn)
+	if n := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.problem"); n != 0 {
 		t.Errorf("%d problems are left", n)
 	}
 }
@@ -137,7 +138,7 @@ func bomb(t *testing.T) []byte {
 
 func TestABombIsOpaqueAndMemoryStaysBounded(t *testing.T) {
 	t.Parallel()
-	program := buildCommand(t)
+	program := packtest.BuildCommand(t)
 	target, conn := newMixed(t, map[int64][]byte{2: bomb(t), 11: bomb(t)})
 	packed := func(code int) (report pack.Report) {
 		t.Helper()
@@ -156,37 +157,37 @@ func TestABombIsOpaqueAndMemoryStaysBounded(t *testing.T) {
 		return reports[0]
 	}
 	report := packed(fault.ExitRefused)
-	expectWords(t, report.Error, "zoid 2: can't decompress: more than 256 MiB")
-	expectStored(t, conn, 0, 1, 2, 10, 11, 12)
-	commit(t, conn, links{2: {12}})
+	packtest.ExpectWords(t, report.Error, "zoid 2: can't decompress: more than 256 MiB")
+	packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12)
+	packtest.Commit(t, conn, packtest.Links{2: {12}})
 	packed(fault.ExitDone)
-	expectStored(t, conn, 0, 1, 2, 12)
+	packtest.ExpectStored(t, conn, 0, 1, 2, 12)
 }
 
 func TestReferencesToWhatIsNotStoredStopNothing(t *testing.T) {
 	t.Parallel()
-	target, conn := newMixed(t, map[int64][]byte{2: document(70, 71), 11: document(12, 72), 12: document(12)})
-	report := packStorage(t, target, everything)
+	target, conn := newMixed(t, map[int64][]byte{2: packtest.Document(70, 71), 11: packtest.Document(12, 72), 12: packtest.Document(12)})
+	report := packtest.Pack(t, target, packtest.Everything)
 	if len(report.Problems) > 0 {
 		t.Errorf("problems %v", report.Problems)
 	}
-	expectStored(t, conn, 0, 1, 2)
-	expectExact(t, conn)
+	packtest.ExpectStored(t, conn, 0, 1, 2)
+	packtest.ExpectExact(t, conn)
 	expectDangling(t, target, 70, 71)
 	// One comes to be stored, by somebody who mends, and what it refers to.
-	restore(t, conn, 71, 5, document(72))
-	restore(t, conn, 72, 6, document(73))
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1, 2, 71, 72)
-	expectExact(t, conn)
+	packtest.Restore(t, conn, 71, 5, packtest.Document(72))
+	packtest.Restore(t, conn, 72, 6, packtest.Document(73))
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1, 2, 71, 72)
+	packtest.ExpectExact(t, conn)
 	expectDangling(t, target, 70, 73)
 }
 
 func expectDangling(t *testing.T, target target.Target, want ...int64) {
 	t.Helper()
-	report, err := verify.Run(t.Context(), target, verifyOptions(false), testLog(t))
+	report, err := verify.Run(t.Context(), target, packtest.VerifyOptions(false), packtest.Log(t))
 	if fault.ExitCode(err) != fault.ExitRefused || len(report.Findings) != 1 || report.Findings[0].Kind != "dangling" || report.Findings[0].Severity != "damage" {
 		t.Fatalf("found %v, %v", report.Findings, err)
 	}
-	expectZoids(t, "dangling", report.Findings[0].Zoids, want)
+	packtest.ExpectZoids(t, "dangling", report.Findings[0].Zoids, want)
 }

@@ -8,6 +8,7 @@ import (
 
 	"relpack/runner/fault"
 	"relpack/runner/graph"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/target"
 	"relpack/runner/verify"
@@ -16,7 +17,7 @@ import (
 // expectDamage wants one kind of damage, told by exit code 4.
 func expectDamage(t *testing.T, target target.Target, kind string, zoid int64) {
 	t.Helper()
-	report, err := verify.Run(t.Context(), target, verifyOptions(true), testLog(t))
+	report, err := verify.Run(t.Context(), target, packtest.VerifyOptions(true), packtest.Log(t))
 	if fault.ExitCode(err) != fault.ExitRefused {
 		t.Errorf("verify: %v", err)
 	}
@@ -31,10 +32,10 @@ func TestVerifyFindsALiveBlobWithoutItsFile(t *testing.T) {
 	for _, layout := range []string{zodbtest.Bushy, zodbtest.Lawn} {
 		t.Run(layout, func(t *testing.T) {
 			t.Parallel()
-			target, conn, tid := newAlbum(t, layout)
-			commit(t, conn, links{1: {2, 3}})
-			dryRun(t, target)
-			expectSound(t, target)
+			target, conn, tid := packtest.NewAlbum(t, layout)
+			packtest.Commit(t, conn, packtest.Links{1: {2, 3}})
+			packtest.DryRun(t, target)
+			packtest.ExpectSound(t, target)
 			// What is unreachable needs no file; an older one is none.
 			for _, zoid := range []int64{2, 4} {
 				if err := os.Remove(zodbtest.BlobPath(target.BlobDir, layout, zoid, tid)); err != nil {
@@ -44,56 +45,56 @@ func TestVerifyFindsALiveBlobWithoutItsFile(t *testing.T) {
 			expectDamage(t, target, "blob_without_file", 2)
 			unknown := target
 			unknown.BlobDir = ""
-			expectSound(t, unknown)
-			report, err := verify.Run(t.Context(), unknown, verifyOptions(false), testLog(t))
+			packtest.ExpectSound(t, unknown)
+			report, err := verify.Run(t.Context(), unknown, packtest.VerifyOptions(false), packtest.Log(t))
 			var text strings.Builder
 			if err != nil || !report.BlobsUnchecked || report.Write(&text) != nil {
 				t.Errorf("unchecked: %t, %v", report.BlobsUnchecked, err)
 			}
-			expectWords(t, text.String(), "blob files", "not checked: no blob directory is named")
-			writeBlob(t, target, layout, 2, tid)
-			expectSound(t, target)
+			packtest.ExpectWords(t, text.String(), "blob files", "not checked: no blob directory is named")
+			packtest.WriteBlob(t, target, layout, 2, tid)
+			packtest.ExpectSound(t, target)
 		})
 	}
 }
 
 func TestABlobStoredWhileVerifyLooksIsNoFinding(t *testing.T) {
 	t.Parallel()
-	target, conn, tid := newAlbum(t, zodbtest.Bushy)
-	dryRun(t, target)
+	target, conn, tid := packtest.NewAlbum(t, zodbtest.Bushy)
+	packtest.DryRun(t, target)
 	if err := os.Remove(zodbtest.BlobPath(target.BlobDir, zodbtest.Bushy, 2, tid)); err != nil {
 		t.Fatal(err)
 	}
-	fresh := commitRecords(t, conn, map[int64][]byte{2: zodbtest.Record(zodbtest.Blob)})
-	writeBlob(t, target, zodbtest.Bushy, 2, fresh)
-	expectSound(t, target)
+	fresh := packtest.CommitRecords(t, conn, map[int64][]byte{2: zodbtest.Record(zodbtest.Blob)})
+	packtest.WriteBlob(t, target, zodbtest.Bushy, 2, fresh)
+	packtest.ExpectSound(t, target)
 }
 
 func TestVerifyFindsALiveBlobWithoutItsLargeObject(t *testing.T) {
 	t.Parallel()
-	target, conn, gone := newBrokenBlobs(t)
-	commit(t, conn, links{1: {11, 12}})
-	dryRun(t, target)
+	target, conn, gone := packtest.NewBrokenBlobs(t)
+	packtest.Commit(t, conn, packtest.Links{1: {11, 12}})
+	packtest.DryRun(t, target)
 	expectDamage(t, target, "blob_without_large_object", 11)
-	if report, _ := verify.Run(t.Context(), target, verifyOptions(false), testLog(t)); report.BlobsUnchecked {
+	if report, _ := verify.Run(t.Context(), target, packtest.VerifyOptions(false), packtest.Log(t)); report.BlobsUnchecked {
 		t.Error("blobs in the database were called unchecked")
 	}
-	if found := strings.Join(lines(t, conn, "SELECT severity || ': ' || finding || ' ' || zoids::text FROM relpack.verify()"), "\n"); !strings.Contains(found, "large objects are gone {11}") {
+	if found := strings.Join(packtest.Lines(t, conn, "SELECT severity || ': ' || finding || ' ' || zoids::text FROM relpack.verify()"), "\n"); !strings.Contains(found, "large objects are gone {11}") {
 		t.Errorf("relpack.verify(): %s", found)
 	}
-	run(t, conn, "SELECT lo_create("+gone+")")
-	expectSound(t, target)
+	packtest.Run(t, conn, "SELECT lo_create("+gone+")")
+	packtest.ExpectSound(t, target)
 }
 
 func TestABlobDirectoryWithoutAnyLiveBlobIsTakenForTheWrongOne(t *testing.T) {
 	t.Parallel()
-	target, conn, _ := newAlbum(t, zodbtest.Bushy)
-	commit(t, conn, links{1: {2, 3}})
-	dryRun(t, target)
+	target, conn, _ := packtest.NewAlbum(t, zodbtest.Bushy)
+	packtest.Commit(t, conn, packtest.Links{1: {2, 3}})
+	packtest.DryRun(t, target)
 	target.BlobDir = t.TempDir()
-	_, err := verify.Run(t.Context(), target, verifyOptions(false), testLog(t))
-	expectError(t, err, fault.ExitRefused, "Mount "+target.BlobDir+", or name the right blob directory")
+	_, err := verify.Run(t.Context(), target, packtest.VerifyOptions(false), packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "Mount "+target.BlobDir+", or name the right blob directory")
 	target.BlobDir += "/gone"
-	_, err = verify.Run(t.Context(), target, verifyOptions(false), testLog(t))
-	expectError(t, err, fault.ExitFailure, target.BlobDir+" does not exist: nothing was changed. Mount it or correct blob-dir")
+	_, err = verify.Run(t.Context(), target, packtest.VerifyOptions(false), packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitFailure, target.BlobDir+" does not exist: nothing was changed. Mount it or correct blob-dir")
 }

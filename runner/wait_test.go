@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/target"
 )
@@ -24,19 +25,19 @@ func TestACommitThatWaitsForARowIsNoDeadlocksVictim(t *testing.T) {
 
 func waitForARow(t *testing.T, timeout string) {
 	t.Helper()
-	target, conn := newGarden(t)
-	slowSweep(t, conn)
-	gate := sessionOn(t, target)
-	run(t, gate, "SELECT pg_advisory_lock(4711, 4711)")
-	sweeper, swept := sweeping(t, target)
-	waiting(t, conn, sweeper.PgConn().PID())
-	session := sessionOn(t, target)
-	run(t, session, "SET deadlock_timeout = '"+timeout+"'")
+	target, conn := packtest.NewGarden(t)
+	packtest.SlowSweep(t, conn)
+	gate := packtest.Session(t, target)
+	packtest.Run(t, gate, "SELECT pg_advisory_lock(4711, 4711)")
+	sweeper, swept := packtest.Sweeping(t, target)
+	packtest.UntilWaiting(t, conn, sweeper.PgConn().PID())
+	session := packtest.Session(t, target)
+	packtest.Run(t, session, "SET deadlock_timeout = '"+timeout+"'")
 	writer, err := zodbtest.BeginCommit(t.Context(), session, zodbtest.V42)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := writer.Store(t.Context(), links{10: {2}, 1: {2, 10}}.records()); err != nil {
+	if err := writer.Store(t.Context(), packtest.Links{10: {2}, 1: {2, 10}}.Records()); err != nil {
 		t.Fatal(err)
 	}
 	if err := writer.Vote(t.Context()); err != nil {
@@ -50,8 +51,8 @@ func waitForARow(t *testing.T, timeout string) {
 		_, err := writer.Move(t.Context(), 0)
 		moved <- err
 	}()
-	waiting(t, conn, session.PgConn().PID())
-	run(t, gate, "SELECT pg_advisory_unlock(4711, 4711)")
+	packtest.UntilWaiting(t, conn, session.PgConn().PID())
+	packtest.Run(t, gate, "SELECT pg_advisory_unlock(4711, 4711)")
 	start := time.Now()
 	if err := <-moved; err != nil {
 		t.Errorf("the writer's commit was lost: %v", err)
@@ -63,26 +64,26 @@ func waitForARow(t *testing.T, timeout string) {
 	if got := <-swept; got != "busy" {
 		t.Errorf("outcome %s, want busy", got)
 	}
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1, 2, 10)
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1, 2, 10)
 }
 
 func TestASweepThatLinesUpForTheCommitLockHasNoRowsLocked(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
-	committer := sessionOn(t, target)
-	run(t, committer, "BEGIN; SELECT pg_advisory_xact_lock(-1); UPDATE object_state SET state = state WHERE zoid = 2")
+	target, conn := packtest.NewGarden(t)
+	committer := packtest.Session(t, target)
+	packtest.Run(t, committer, "BEGIN; SELECT pg_advisory_xact_lock(-1); UPDATE object_state SET state = state WHERE zoid = 2")
 	const linedUp = `SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted AND locktype = 'advisory' AND objsubid = 1)`
 	seen := 0
-	until(t, "it was seen ten times in line", func() bool {
-		sweeper, swept := sweeping(t, target)
+	packtest.Until(t, "it was seen ten times in line", func() bool {
+		sweeper, swept := packtest.Sweeping(t, target)
 		pid := sweeper.PgConn().PID()
 		for len(swept) == 0 {
-			if !get[bool](t, conn, linedUp, pid) {
+			if !packtest.Get[bool](t, conn, linedUp, pid) {
 				continue
 			}
 			_, err := conn.Exec(t.Context(), "SELECT FROM object_state WHERE zoid >= 10 FOR UPDATE NOWAIT")
-			if get[bool](t, conn, linedUp, pid) {
+			if packtest.Get[bool](t, conn, linedUp, pid) {
 				seen++
 				if err != nil {
 					t.Errorf("a row of the batch is locked: %v", err)
@@ -94,41 +95,41 @@ func TestASweepThatLinesUpForTheCommitLockHasNoRowsLocked(t *testing.T) {
 		}
 		return seen >= 10
 	})
-	run(t, committer, "COMMIT")
-	packStorage(t, target, everything)
-	expectStored(t, conn, 0, 1, 2)
+	packtest.Run(t, committer, "COMMIT")
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1, 2)
 }
 
 // Commits come one after the other, without a gap.
 func TestASweepGetsThroughOnASiteThatAlwaysCommits(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
+	target, conn := packtest.NewGarden(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	for range 2 {
-		writer := sessionOn(t, target)
+		writer := packtest.Session(t, target)
 		go func() {
 			var err error
 			for err == nil && ctx.Err() == nil {
-				_, err = zodbtest.CommitNow(t.Context(), writer, links{2: {1}}.records())
+				_, err = zodbtest.CommitNow(t.Context(), writer, packtest.Links{2: {1}}.Records())
 			}
 			ended <- err
 		}()
 	}
-	packStorage(t, target, everything)
+	packtest.Pack(t, target, packtest.Everything)
 	cancel()
 	for range 2 {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	}
-	expectStored(t, conn, 0, 1, 2)
+	packtest.ExpectStored(t, conn, 0, 1, 2)
 }
 
 func TestWhoWaitsForASessionIsSeenByIt(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
-	holder := sessionOn(t, target)
+	target, conn := packtest.NewGarden(t)
+	holder := packtest.Session(t, target)
 	const asked = "SELECT relpack.anyone_waits()"
 	for name, c := range map[string]struct {
 		first, wait string
@@ -143,12 +144,12 @@ func TestWhoWaitsForASessionIsSeenByIt(t *testing.T) {
 		"for another's lock on the same table": {"BEGIN; DELETE FROM object_state WHERE zoid = 12",
 			"LOCK TABLE object_state IN SHARE UPDATE EXCLUSIVE MODE", false},
 	} {
-		other, waiter := sessionOn(t, target), sessionOn(t, target)
+		other, waiter := packtest.Session(t, target), packtest.Session(t, target)
 		if !c.want {
-			run(t, other, "BEGIN; LOCK TABLE object_state IN SHARE UPDATE EXCLUSIVE MODE; SELECT FROM object_state WHERE zoid = 13 FOR UPDATE")
+			packtest.Run(t, other, "BEGIN; LOCK TABLE object_state IN SHARE UPDATE EXCLUSIVE MODE; SELECT FROM object_state WHERE zoid = 13 FOR UPDATE")
 		}
-		run(t, holder, c.first)
-		if get[bool](t, holder, asked) {
+		packtest.Run(t, holder, c.first)
+		if packtest.Get[bool](t, holder, asked) {
 			t.Errorf("%s: somebody waits before anybody came", name)
 		}
 		done := make(chan error, 1)
@@ -156,12 +157,12 @@ func TestWhoWaitsForASessionIsSeenByIt(t *testing.T) {
 			_, err := waiter.Exec(t.Context(), "BEGIN; "+c.wait+"; ROLLBACK")
 			done <- err
 		}()
-		waiting(t, conn, waiter.PgConn().PID())
-		if got := get[bool](t, holder, asked); got != c.want {
+		packtest.UntilWaiting(t, conn, waiter.PgConn().PID())
+		if got := packtest.Get[bool](t, holder, asked); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
-		run(t, holder, "ROLLBACK")
-		run(t, other, "ROLLBACK")
+		packtest.Run(t, holder, "ROLLBACK")
+		packtest.Run(t, other, "ROLLBACK")
 		if err := <-done; err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -172,7 +173,7 @@ func TestWhoWaitsForASessionIsSeenByIt(t *testing.T) {
 // large objects, and blobs come last.
 func TestABatchIsDeletedInPieces(t *testing.T) {
 	t.Parallel()
-	target, conn := newGarden(t)
+	target, conn := packtest.NewGarden(t)
 	records := map[int64][]byte{}
 	for zoid := int64(1000); zoid < 1400; zoid++ {
 		records[zoid] = zodbtest.Record(zodbtest.Document)
@@ -181,10 +182,10 @@ func TestABatchIsDeletedInPieces(t *testing.T) {
 		records[zoid] = zodbtest.PaddedRecord(zodbtest.Document, 300_000)
 		records[zoid+100] = zodbtest.Record(zodbtest.Blob)
 	}
-	commitRecords(t, conn, records)
-	commit(t, conn, links{2: nil})
-	dryRun(t, target)
-	run(t, conn, `
+	packtest.CommitRecords(t, conn, records)
+	packtest.Commit(t, conn, packtest.Links{2: nil})
+	packtest.DryRun(t, target)
+	packtest.Run(t, conn, `
 		CREATE TABLE piece (id serial, zoids bigint[]);
 		CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN
@@ -193,10 +194,10 @@ func TestABatchIsDeletedInPieces(t *testing.T) {
 		END $$;
 		CREATE TRIGGER note AFTER DELETE ON object_state REFERENCING OLD TABLE AS gone
 		FOR EACH STATEMENT EXECUTE FUNCTION note()`)
-	if got := outcome(t, conn); got != "swept" {
+	if got := packtest.Outcome(t, conn); got != "swept" {
 		t.Fatalf("outcome %s", got)
 	}
-	sizes := get[[]int](t, conn, "SELECT array_agg(cardinality(zoids) ORDER BY id) FROM piece")
+	sizes := packtest.Get[[]int](t, conn, "SELECT array_agg(cardinality(zoids) ORDER BY id) FROM piece")
 	if sizes[0] > 20 || len(sizes) < 6 {
 		t.Errorf("pieces: %v", sizes)
 	}
@@ -205,33 +206,33 @@ func TestABatchIsDeletedInPieces(t *testing.T) {
 		"blobs in their first piece":   "SELECT coalesce((SELECT cardinality(zoids) FROM piece WHERE zoids[1] >= 2100 ORDER BY id LIMIT 1), 0) - 1",
 		"large before small":           "SELECT count(*) FROM piece AS a JOIN piece AS b ON a.id < b.id WHERE a.zoids[1] >= 2000 AND b.zoids[1] < 2000",
 	} {
-		if n := get[int](t, conn, sql); n != 0 {
+		if n := packtest.Get[int](t, conn, sql); n != 0 {
 			t.Errorf("%s: %d", what, n)
 		}
 	}
-	expectStored(t, conn, 0, 1, 2)
+	packtest.ExpectStored(t, conn, 0, 1, 2)
 }
 
 // Applications that do without a synchronous standby go on when it is gone, and
 // so does whatever relpack does with the writers' lock in its hand.
 func TestAStandbyThatIsGoneDoesNotStopWhoHasTheWritersLock(t *testing.T) {
 	t.Parallel()
-	server := newServer(t)
+	server := packtest.NewServer(t)
 	target := target.Target{Name: "main", DSN: server.DSN("postgres"), CommitLockTimeout: target.DefaultLockTimeout, BatchTimeout: target.DefaultBatchTimeout}
-	conn := sessionOn(t, target)
+	conn := packtest.Session(t, target)
 	if err := zodbtest.CreateStorage(t.Context(), conn, zodbtest.V42); err != nil {
 		t.Fatal(err)
 	}
 	if err := zodbtest.Install(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
-	commitAt(t, conn, 48*time.Hour, garden)
-	dryRun(t, target)
-	run(t, conn, "ALTER SYSTEM SET synchronous_standby_names = 'gone'")
-	run(t, conn, "SELECT pg_reload_conf()")
-	packer := sessionOn(t, target)
-	until(t, "commits wait for the standby", func() bool {
-		return get[string](t, packer, "SELECT current_setting('synchronous_standby_names')") == "gone"
+	packtest.CommitAt(t, conn, 48*time.Hour, packtest.Garden)
+	packtest.DryRun(t, target)
+	packtest.Run(t, conn, "ALTER SYSTEM SET synchronous_standby_names = 'gone'")
+	packtest.Run(t, conn, "SELECT pg_reload_conf()")
+	packer := packtest.Session(t, target)
+	packtest.Until(t, "commits wait for the standby", func() bool {
+		return packtest.Get[string](t, packer, "SELECT current_setting('synchronous_standby_names')") == "gone"
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -241,6 +242,6 @@ func TestAStandbyThatIsGoneDoesNotStopWhoHasTheWritersLock(t *testing.T) {
 			t.Fatalf("%s: %s, %v", call, got, err)
 		}
 	}
-	run(t, conn, "SET synchronous_commit = local")
-	expectStored(t, conn, 0, 1, 2)
+	packtest.Run(t, conn, "SET synchronous_commit = local")
+	packtest.ExpectStored(t, conn, 0, 1, 2)
 }
