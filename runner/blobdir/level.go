@@ -31,8 +31,17 @@ func (l levels) close() {
 // os.Root alone would follow a link to another place within the blob directory,
 // and so to another object's files.
 func (d *Dir) descend(layout Layout, zoid int64) (levels, error) {
+	opened, err := d.descendTo(levelNames(layout, zoid))
+	if err != nil {
+		return nil, fmt.Errorf("find the files of blob %d: %w", zoid, err)
+	}
+	return opened, nil
+}
+
+// descendTo opens the directories of a path.
+func (d *Dir) descendTo(names []string) (levels, error) {
 	opened := levels{{d.root, d.path}}
-	for _, name := range levelNames(layout, zoid) {
+	for _, name := range names {
 		child, err := opened.object().open(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			opened.close()
@@ -40,7 +49,7 @@ func (d *Dir) descend(layout Layout, zoid int64) (levels, error) {
 		}
 		if err != nil {
 			opened.close()
-			return nil, fmt.Errorf("find the files of blob %d: %w", zoid, err)
+			return nil, err
 		}
 		opened = append(opened, child)
 	}

@@ -1,3 +1,3 @@
 // Package orphans finds files in a blob directory that no live blob needs: "relpack
-// blobs". It removes none.
+// blobs". With --remove it removes those that are beyond doubt.
 package orphans

@@ -2,6 +2,7 @@ package target
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -19,7 +20,8 @@ type Target struct {
 	DSN  string // as libpq takes it; "" for what its environment says
 	// BlobDir is the shared blob directory; "" when it isn't known, or when
 	// blobs are in the database.
-	BlobDir string
+	BlobDir   string
+	blobDirAt string // file and line that name it
 	// BlobsInDatabase is set when the configuration says in so many words
 	// shared-blob-dir false: no file is the storage's own.
 	BlobsInDatabase bool
@@ -48,11 +50,29 @@ type File struct {
 	Targets []Target
 
 	names      map[string]bool // folded, of all its databases
-	unreadable []string        // warnings about databases that relpack can't read
+	blobDirs   []zconfig.BlobDir
+	unreadable []string // warnings about databases that relpack can't read
 }
 
 // Knows tells whether the file has a database of this name.
 func (f *File) Knows(database string) bool { return f != nil && f.names[FoldName(database)] }
+
+// BlobDirUsers are where the file names the blob directory of the storage for
+// another section as well, of whatever type.
+func (t Target) BlobDirUsers() []string {
+	mine, err := os.Stat(t.BlobDir)
+	if err != nil || t.File == nil {
+		return nil // to open it fails, or nothing else is known
+	}
+	var users []string
+	for _, dir := range t.File.blobDirs {
+		at := fmt.Sprintf("%s:%d", dir.File, dir.Line)
+		if theirs, err := os.Stat(dir.Path); err == nil && at != t.blobDirAt && os.SameFile(mine, theirs) {
+			users = append(users, at)
+		}
+	}
+	return users
+}
 
 // Packable returns why pack refuses the storage, or nil.
 func (t Target) Packable() error { return t.refused }
@@ -129,6 +149,8 @@ func fromConfig(s zconfig.Storage) Target {
 	}
 	if s.SharedBlobDir {
 		t.BlobDir = s.BlobDir
+		file, line := s.Where("blob-dir")
+		t.blobDirAt = fmt.Sprintf("%s:%d", file, line)
 	} else {
 		// Unwritten, it was true before RelStorage 3.0: nothing is known then.
 		t.BlobsInDatabase = s.LineOf("shared-blob-dir") > 0
@@ -184,7 +206,7 @@ func fromConfig(s zconfig.Storage) Target {
 // newFile collects the names of the databases of a file, and which of them relpack
 // can't read.
 func newFile(file *zconfig.File) *File {
-	f := &File{names: map[string]bool{}}
+	f := &File{names: map[string]bool{}, blobDirs: file.BlobDirs}
 	know := func(names []string) string {
 		for _, name := range names {
 			f.names[FoldName(name)] = true
