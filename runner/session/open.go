@@ -27,6 +27,9 @@ import (
 func Open(ctx context.Context, t target.Target, purpose string, log *slog.Logger) (*pgx.Conn, error) {
 	config, notes, err := conninfo.Parse(t.DSN)
 	if err != nil {
+		if t.DSNAt != "" {
+			err = fmt.Errorf("%s: %w", t.DSNAt, err)
+		}
 		return nil, &fault.Error{Code: fault.ExitFailure, Err: err}
 	}
 	for _, note := range notes {
@@ -74,13 +77,14 @@ func Open(ctx context.Context, t target.Target, purpose string, log *slog.Logger
 	return conn, nil
 }
 
-// reasons has each reason once. That a server has no TLS, where a try without it
+// reasons has each reason once: a name that can't be resolved comes twice. That a server has no TLS, where a try without it
 // followed, is none.
 func reasons(err error) string {
 	var told []string
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {
-		if !slices.Contains(told, fault.OneLine(line)) &&
+		known := func(reason string) bool { return strings.HasSuffix(reason, fault.OneLine(line)) }
+		if !slices.ContainsFunc(told, known) &&
 			(i == len(lines)-1 || !strings.Contains(line, "server refused TLS connection")) {
 			told = append(told, fault.OneLine(line))
 		}

@@ -2,7 +2,12 @@ package session
 
 import (
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
+
+	"relpack/runner/fault"
+	"relpack/runner/target"
 )
 
 func TestAFailedConnectionHasEachReasonOnceAndNoRefusedTLS(t *testing.T) {
@@ -15,6 +20,23 @@ func TestAFailedConnectionHasEachReasonOnceAndNoRefusedTLS(t *testing.T) {
 	}
 	const alone = "tls error: server refused TLS connection"
 	if got := reasons(errors.New(alone)); got != alone {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestANameThatIsNotResolvedIsToldOnce(t *testing.T) {
+	t.Parallel()
+	const reason = "lookup nowhere: no such host"
+	got := reasons(errors.New("failed to connect to `user=u`: hostname resolving error: " + reason + "\n" + reason))
+	if want := "can't connect to `user=u`: hostname resolving error: " + reason; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestABadConnectionStringIsToldWithItsLine(t *testing.T) {
+	t.Parallel()
+	_, err := Open(t.Context(), target.Target{DSN: "port=x", DSNAt: "site.conf:7"}, "test", slog.New(slog.DiscardHandler))
+	if got := fault.Message(err); !strings.HasPrefix(got, "site.conf:7: connection settings: port ") {
 		t.Errorf("got %q", got)
 	}
 }

@@ -16,8 +16,9 @@ import (
 type Target struct {
 	// Name is how messages and reports call it: its name in the configuration
 	// file, or else where that file has it; "" when there is only a DSN.
-	Name string
-	DSN  string // as libpq takes it; "" for what its environment says
+	Name  string
+	DSN   string // as libpq takes it; "" for what its environment says
+	DSNAt string // file and line that have it
 	// BlobDir is the shared blob directory; "" when it isn't known, or when
 	// blobs are in the database.
 	BlobDir   string
@@ -158,6 +159,9 @@ func fromConfig(s zconfig.Storage) Target {
 	at := func(key string) string {
 		file, line := s.Where(key)
 		return fmt.Sprintf("%s:%d", file, line)
+	}
+	if s.LineOf("dsn") > 0 {
+		t.DSNAt = at("dsn")
 	}
 	note := func(set bool, key, text string) {
 		if set {
