@@ -1,4 +1,4 @@
-package runner
+package graph_test
 
 import (
 	"fmt"
