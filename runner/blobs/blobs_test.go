@@ -1,4 +1,4 @@
-package runner
+package blobs_test
 
 import (
 	"os"
