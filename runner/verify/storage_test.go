@@ -1,4 +1,4 @@
-package runner
+package verify_test
 
 import (
 	"strings"
