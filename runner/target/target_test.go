@@ -1,4 +1,4 @@
-package runner
+package target_test
 
 import (
 	"fmt"
