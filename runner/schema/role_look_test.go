@@ -1,4 +1,4 @@
-package runner
+package schema_test
 
 import (
 	"os"
@@ -21,7 +21,7 @@ func letLook(t *testing.T, h packtest.House, role string) {
 // grantMissing runs what the handbook's query for a role says, for another one.
 func grantMissing(t *testing.T, h packtest.House, query, of, role string) {
 	t.Helper()
-	handbook, err := os.ReadFile("../sql/README.md")
+	handbook, err := os.ReadFile("../../sql/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package runner
+package schema_test
 
 import (
 	"testing"
