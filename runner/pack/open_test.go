@@ -1,4 +1,4 @@
-package runner
+package pack_test
 
 import (
 	"bytes"

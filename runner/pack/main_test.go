@@ -1,0 +1,10 @@
+package pack_test
+
+import (
+	"os"
+	"testing"
+
+	"relpack/runner/internal/packtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(packtest.Main(m)) }
