@@ -1,4 +1,4 @@
-package runner
+package sqltest
 
 import (
 	"go/ast"
@@ -28,7 +28,7 @@ var goWrites = regexp.MustCompile(`(?i)\b(INSERT\s+INTO|MERGE\s+INTO|DELETE\s+FR
 // tests and what serves them.
 func goFiles(t *testing.T, look func(path string)) {
 	t.Helper()
-	for _, root := range []string{".", "../cmd"} {
+	for _, root := range []string{"../..", "../../../cmd"} {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
@@ -121,7 +121,7 @@ func TestGoCopiesIntoStagingAlone(t *testing.T) {
 				t.Errorf("%s: COPY into %s", file, found[1])
 			}
 		}
-		if n := strings.Count(string(text), " FROM STDIN"); n > 0 && file != "record/copyin.go" {
+		if n := strings.Count(string(text), " FROM STDIN"); n > 0 && file != "../../record/copyin.go" {
 			t.Errorf("%s: a COPY of its own", file)
 		}
 	})
@@ -210,7 +210,7 @@ func TestGoReadsBlocksOfObjectStateAlone(t *testing.T) {
 	goLiterals(t, func(position, text string) {
 		if found := reads.FindStringSubmatch(text); found != nil {
 			file, _, _ := strings.Cut(position, ":")
-			if blocks++; file != "record/copyout.go" && !strings.Contains(found[3], "TABLESAMPLE") {
+			if blocks++; file != "../../record/copyout.go" && !strings.Contains(found[3], "TABLESAMPLE") {
 				t.Errorf("%s: %s: let it read relpack.stored()", position, found[0])
 			}
 		}
@@ -270,7 +270,7 @@ func TestOneReaderDecodesReferences(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if dir := filepath.Dir(path); regexp.MustCompile(`[^\[]pickle\.Scanner`).Match(source) && dir != "record" {
+		if dir := filepath.Dir(path); regexp.MustCompile(`[^\[]pickle\.Scanner`).Match(source) && dir != "../../record" {
 			t.Errorf("%s has a scanner of its own: give record.Reader another sink", path)
 		}
 	})

@@ -1,4 +1,4 @@
-package runner
+package sqltest
 
 import (
 	"os"
@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-const readmeFile = "../README.md"
+const readmeFile = "../../../README.md"
 
 // texts of the program: what it prints is put together from them.
 func programText(t *testing.T) string {
 	t.Helper()
-	files, err := filepath.Glob("../sql/*.sql")
+	files, err := filepath.Glob("../../../sql/*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ var (
 
 func TestTheHandbookAndReadmeLinkToWhatIsThere(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{readmeFile, handbookFile, "internal/README.md", "internal/bench/README.md", "why/README.md"} {
+	for _, file := range []string{readmeFile, handbookFile, "../README.md", "../bench/README.md", "../../why/README.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -1,4 +1,4 @@
-package runner
+package sqltest
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 	"relpack/runner/target"
 )
 
-const handbookFile = "../sql/README.md"
+const handbookFile = "../../../sql/README.md"
 
 var updateHandbook = flag.Bool("update", false, "rewrite the transcripts in "+handbookFile)
 

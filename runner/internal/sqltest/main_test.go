@@ -1,0 +1,10 @@
+package sqltest
+
+import (
+	"os"
+	"testing"
+
+	"relpack/runner/internal/packtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(packtest.Main(m)) }
