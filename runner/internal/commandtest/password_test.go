@@ -1,4 +1,4 @@
-package runner
+package commandtest
 
 import (
 	"fmt"
@@ -46,7 +46,7 @@ func newGuardedServer(t *testing.T) *pgtest.Server {
 }
 
 // expectSilence runs relpack and looks for the password in what it prints.
-func expectSilence(t *testing.T, program string, code int, env []string, args ...string) string {
+func expectSilence(t *testing.T, code int, env []string, args ...string) string {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), program, args...)
 	for _, entry := range os.Environ() {
@@ -70,7 +70,7 @@ func expectSilence(t *testing.T, program string, code int, env []string, args ..
 
 func TestPasswordsAreInNoOutput(t *testing.T) {
 	t.Parallel()
-	program, server := packtest.BuildCommand(t), newGuardedServer(t)
+	server := newGuardedServer(t)
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -109,7 +109,7 @@ func TestPasswordsAreInNoOutput(t *testing.T) {
 				{"pack", "--dry-run", "--days", "-1", "--verbose", "--json"},
 				{"status", "--verbose", "--json"},
 			} {
-				expectSilence(t, program, fault.ExitDone, g.env, append(command, g.place...)...)
+				expectSilence(t, fault.ExitDone, g.env, append(command, g.place...)...)
 			}
 		})
 	}
@@ -136,7 +136,7 @@ func TestPasswordsAreInNoOutput(t *testing.T) {
 				{"pack", "--verbose", "--json", config(name+".conf", bad.dsn)},
 				{"status", "--json", "--dsn", bad.dsn},
 			} {
-				if out := expectSilence(t, program, fault.ExitFailure, nil, args...); !strings.Contains(out, bad.says) {
+				if out := expectSilence(t, fault.ExitFailure, nil, args...); !strings.Contains(out, bad.says) {
 					t.Errorf("%q is not said: %s", bad.says, out)
 				}
 			}
@@ -151,7 +151,9 @@ func TestThePasswordOfTheConfigurationIsInNoCommandLine(t *testing.T) {
 	if _, err := os.Stat("/proc/self/cmdline"); err != nil {
 		t.Skip("this system has no /proc")
 	}
-	target, conn := packtest.NewGarden(t)
+	db := pgtest.NewDatabase(t)
+	target, conn := target.Target{DSN: db.DSN}, db.Connect(t)
+	packtest.MigrateUp(t, target)
 	config := filepath.Join(t.TempDir(), "site.conf")
 	text := "<relstorage site>\n  keep-history false\n  <postgresql>\n    dsn " + target.DSN + " password=" + secret + "\n  </postgresql>\n</relstorage>\n"
 	if strings.Contains(target.DSN, "://") {
@@ -162,7 +164,7 @@ func TestThePasswordOfTheConfigurationIsInNoCommandLine(t *testing.T) {
 	}
 	locker := packtest.Session(t, target)
 	packtest.Run(t, locker, "BEGIN; LOCK TABLE relpack.run")
-	command := exec.CommandContext(t.Context(), packtest.BuildCommand(t), "pack", config)
+	command := exec.CommandContext(t.Context(), program, "pack", config)
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
