@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/program"
 	"relpack/runner/internal/zodbtest"
 )
@@ -65,13 +66,13 @@ func TestABlobThatWasWrittenSinceTheLastPackIsLookedFor(t *testing.T) {
 		t.Errorf("%+v", r.Blobs)
 	}
 	// What was cut off needs no file any more.
-	s.commit(t, map[int64][]byte{1: record(2, 3)})
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{1: record(2, 3)})
 	s.check(t, fault.ExitDone)
 	if err := os.Remove(zodbtest.BlobPath(s.BlobDir, zodbtest.Bushy, 3, tid)); err != nil {
 		t.Fatal(err)
 	}
 	s.check(t, fault.ExitRefused)
-	s.commit(t, map[int64][]byte{1: record(2)})
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{1: record(2)})
 	s.check(t, fault.ExitDone)
 }
 
@@ -101,7 +102,7 @@ func TestALiveBlobWithoutItsLargeObjectIsTold(t *testing.T) {
 	if r := s.check(t, fault.ExitDone); !r.Blobs.InDatabase || r.Blobs.LargeObjects != 0 {
 		t.Errorf("%+v", r.Blobs)
 	}
-	s.run(t, "SELECT lo_unlink(chunk) FROM blob_chunk WHERE zoid IN (3, 10)")
+	packtest.Run(t, s.conn, "SELECT lo_unlink(chunk) FROM blob_chunk WHERE zoid IN (3, 10)")
 	r := s.check(t, fault.ExitRefused)
 	if r.Blobs.LargeObjects != 1 || r.Blobs.FirstLarge[0].Name != "root.ref0.ref1" {
 		t.Errorf("%+v", r.Blobs)

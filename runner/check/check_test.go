@@ -6,6 +6,7 @@ import (
 
 	"relpack/runner/check"
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/program"
 	"relpack/runner/internal/zodbtest"
 )
@@ -16,7 +17,7 @@ func TestASoundStorageIsSound(t *testing.T) {
 	if r := s.check(t, fault.ExitDone); r.Outcome != "sound" || r.LostCount+r.UndecodableCount+r.References != 0 || r.UpTo == nil {
 		t.Errorf("%+v", r)
 	}
-	s.commit(t, map[int64][]byte{2: record(5), 5: record()})
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{2: record(5), 5: record()})
 	if r := s.check(t, fault.ExitDone); r.Outcome != "sound" || r.Fresh != 2 {
 		t.Errorf("%+v", r)
 	}
@@ -63,13 +64,13 @@ func TestWhatIsLostSinceTheLastPackIsFoundAndWhatIsBackIsNot(t *testing.T) {
 		want map[int64]int64
 	}{
 		{"two were never there", func() {}, map[int64]int64{77: 1, 78: 1}},
-		{"one is stored", func() { s.commit(t, map[int64][]byte{77: record()}) }, map[int64]int64{78: 1}},
-		{"one more refers to the other", func() { s.commit(t, map[int64][]byte{1: record(2, 78)}) }, map[int64]int64{78: 2}},
-		{"a new one does", func() { s.commit(t, map[int64][]byte{3: record(2, 4), 4: record(78)}) }, map[int64]int64{78: 3}},
-		{"garbage does", func() { s.commit(t, map[int64][]byte{40: record(78, 79)}) }, map[int64]int64{78: 3}},
-		{"a row vanishes", func() { s.run(t, "DELETE FROM object_state WHERE zoid = 2") }, map[int64]int64{78: 2, 2: 2}},
-		{"it is cut off", func() { s.commit(t, map[int64][]byte{1: record(78), 3: record(4)}) }, map[int64]int64{78: 2}},
-		{"nobody refers to anything", func() { s.commit(t, map[int64][]byte{1: record(), 3: record()}) }, map[int64]int64{}},
+		{"one is stored", func() { packtest.CommitRecords(t, s.conn, map[int64][]byte{77: record()}) }, map[int64]int64{78: 1}},
+		{"one more refers to the other", func() { packtest.CommitRecords(t, s.conn, map[int64][]byte{1: record(2, 78)}) }, map[int64]int64{78: 2}},
+		{"a new one does", func() { packtest.CommitRecords(t, s.conn, map[int64][]byte{3: record(2, 4), 4: record(78)}) }, map[int64]int64{78: 3}},
+		{"garbage does", func() { packtest.CommitRecords(t, s.conn, map[int64][]byte{40: record(78, 79)}) }, map[int64]int64{78: 3}},
+		{"a row vanishes", func() { packtest.Run(t, s.conn, "DELETE FROM object_state WHERE zoid = 2") }, map[int64]int64{78: 2, 2: 2}},
+		{"it is cut off", func() { packtest.CommitRecords(t, s.conn, map[int64][]byte{1: record(78), 3: record(4)}) }, map[int64]int64{78: 2}},
+		{"nobody refers to anything", func() { packtest.CommitRecords(t, s.conn, map[int64][]byte{1: record(), 3: record()}) }, map[int64]int64{}},
 	} {
 		step.do()
 		code := fault.ExitRefused
@@ -93,7 +94,7 @@ func TestWhatIsLostSinceTheLastPackIsFoundAndWhatIsBackIsNot(t *testing.T) {
 func TestAVanishedRowTellsSinceWhenAPackMissesIt(t *testing.T) {
 	t.Parallel()
 	s := newStorage(t, garden())
-	s.run(t, "DELETE FROM object_state WHERE zoid = 2")
+	packtest.Run(t, s.conn, "DELETE FROM object_state WHERE zoid = 2")
 	program.Pack(t, s.DSN)
 	r := s.check(t, fault.ExitRefused)
 	if len(r.Lost) != 1 || r.Lost[0].Since == nil || r.Lost[0].Class != "zmodels.Document" || r.Lost[0].Holders != 2 {
@@ -110,7 +111,7 @@ func TestAnUndecodableStateIsToldWithItsByteAndARemedy(t *testing.T) {
 	objects[4] = nil
 	objects[10] = zodbtest.Truncated(record(5, 6, 7)) // garbage
 	s := newEmpty(t)
-	s.commit(t, objects)
+	packtest.CommitRecords(t, s.conn, objects)
 	s.tryPack(t)
 	for _, when := range []string{"by a pack", "since"} {
 		r := s.check(t, fault.ExitRefused)
@@ -128,7 +129,7 @@ func TestAnUndecodableStateIsToldWithItsByteAndARemedy(t *testing.T) {
 			t.Errorf("%d in garbage", r.UndecodableGarbage)
 		}
 		s = newStorage(t, garden())
-		s.commit(t, objects)
+		packtest.CommitRecords(t, s.conn, objects)
 	}
 }
 
@@ -137,10 +138,10 @@ func TestOneThatWasMendedSinceIsNotTold(t *testing.T) {
 	objects := garden()
 	objects[2] = zodbtest.Truncated(record(5, 6, 7))
 	s := newEmpty(t)
-	s.commit(t, objects)
+	packtest.CommitRecords(t, s.conn, objects)
 	s.tryPack(t)
 	s.check(t, fault.ExitRefused)
-	s.commit(t, map[int64][]byte{2: record()})
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{2: record()})
 	if r := s.check(t, fault.ExitDone); r.UndecodableCount != 0 {
 		t.Errorf("%+v", r.Undecodable)
 	}
@@ -177,7 +178,7 @@ func TestMoreThanMaxAreCountedAndNotListed(t *testing.T) {
 func TestWhileTheGraphIsBeingChangedNothingIsChecked(t *testing.T) {
 	t.Parallel()
 	s := newStorage(t, garden())
-	s.run(t, "INSERT INTO relpack.suspect (zoid, stage) VALUES (2, 'climb')")
+	packtest.Run(t, s.conn, "INSERT INTO relpack.suspect (zoid, stage) VALUES (2, 'climb')")
 	if r := s.check(t, fault.ExitFailure); !strings.Contains(r.Error, "the graph is being changed") || r.Outcome != "failed" {
 		t.Errorf("%+v", r)
 	}
@@ -187,7 +188,7 @@ func TestWhileTheGraphIsBeingChangedNothingIsChecked(t *testing.T) {
 func TestAGraphInDoubtIsNotCalledSound(t *testing.T) {
 	t.Parallel()
 	s := newStorage(t, garden())
-	s.run(t, "VACUUM FULL object_state")
+	packtest.Run(t, s.conn, "VACUUM FULL object_state")
 	if r := s.check(t, fault.ExitDone); r.Outcome != "uncertain" || !strings.Contains(r.Uncertain, "rewritten") {
 		t.Errorf("%+v", r)
 	}

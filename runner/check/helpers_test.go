@@ -11,6 +11,7 @@ import (
 	"relpack/migrations"
 	"relpack/runner/check"
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/program"
 	"relpack/runner/internal/zodbtest"
@@ -33,7 +34,7 @@ type storage struct {
 func newStorage(t *testing.T, objects map[int64][]byte) storage {
 	t.Helper()
 	s := newEmpty(t)
-	s.commit(t, objects)
+	packtest.CommitRecords(t, s.conn, objects)
 	program.Pack(t, s.DSN)
 	return s
 }
@@ -42,20 +43,6 @@ func newEmpty(t *testing.T) storage {
 	t.Helper()
 	db := pgtest.NewDatabase(t)
 	return storage{target.Target{DSN: db.DSN}, db.Connect(t)}
-}
-
-func (s storage) commit(t *testing.T, objects map[int64][]byte) {
-	t.Helper()
-	if _, err := zodbtest.CommitNow(t.Context(), s.conn, objects); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (s storage) run(t *testing.T, sql string, args ...any) {
-	t.Helper()
-	if _, err := s.conn.Exec(t.Context(), sql, args...); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
 }
 
 // tryPack packs a storage that refuses to be.

@@ -3,15 +3,14 @@ package check_test
 import (
 	"context"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/program"
 	"relpack/runner/internal/zodbtest"
@@ -39,17 +38,17 @@ func TestAHotStandbyAnswers(t *testing.T) {
 	}
 	objects := garden()
 	objects[2] = record(77)
-	s.commit(t, objects)
+	packtest.CommitRecords(t, s.conn, objects)
 	if r := program.Run(t, "migrate", "up", "-q", "--dsn", s.DSN); r.Code != 0 {
 		t.Fatal(r)
 	}
 	program.Pack(t, s.DSN)
-	s.commit(t, map[int64][]byte{3: record(2, 10, 78)})
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{3: record(2, 10, 78)})
 
 	if err := server.StopImmediate(); err != nil {
 		t.Fatal(err)
 	}
-	makeStandby(t, filepath.Join(server.Dir(), "data"))
+	packtest.MakeStandby(t, filepath.Join(server.Dir(), "data"))
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -74,21 +73,4 @@ func (s *storage) connect(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) }) // the server has closed it
 	s.conn = conn
-}
-
-// makeStandby lets a stopped server start as a standby without a primary.
-func makeStandby(t *testing.T, dir string) {
-	t.Helper()
-	file := filepath.Join(dir, "standby.signal")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	owner := info.Sys().(*syscall.Stat_t)
-	if err := os.Chown(file, int(owner.Uid), int(owner.Gid)); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -1,13 +1,11 @@
 package orphans_test
 
 import (
-	"context"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +14,7 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/orphans"
@@ -23,14 +22,7 @@ import (
 	"relpack/runner/target"
 )
 
-func TestMain(m *testing.M) {
-	os.Exit(pgtest.Main(m, func(ctx context.Context, conn *pgx.Conn) error {
-		if err := zodbtest.CreateStorage(ctx, conn, zodbtest.V42); err != nil {
-			return err
-		}
-		return zodbtest.Install(ctx, conn)
-	}))
-}
+func TestMain(m *testing.M) { os.Exit(packtest.Main(m)) }
 
 const day = 24 * time.Hour
 
@@ -67,17 +59,10 @@ func newShelf(t *testing.T, layout string) *shelf {
 	}
 	s.write(layout, 2, s.then, 20*day, "superseded")
 	s.pack()
-	s.run("DELETE FROM object_state WHERE zoid = 7")
+	packtest.Run(s.t, s.conn, "DELETE FROM object_state WHERE zoid = 7")
 	s.write(layout, 7, s.then, 20*day, "missing")
 	s.pack()
 	return s
-}
-
-func (s *shelf) run(sql string, args ...any) {
-	s.t.Helper()
-	if _, err := s.conn.Exec(s.t.Context(), sql, args...); err != nil {
-		s.t.Fatalf("%s: %v", sql, err)
-	}
 }
 
 func (s *shelf) commit(tid int64, records map[int64][]byte) {
@@ -277,12 +262,6 @@ func TestTheLastFileOfALiveBlobIsNoOrphan(t *testing.T) {
 	}
 }
 
-func (s *shelf) dropRole(role string) {
-	if _, err := s.conn.Exec(context.WithoutCancel(s.t.Context()), "DROP OWNED BY "+role+"; DROP ROLE "+role); err != nil {
-		s.t.Error(err)
-	}
-}
-
 func kind(r *orphans.Report, name string) int64 {
 	i := slices.IndexFunc(r.Files, func(k orphans.Kind) bool { return k.Kind == name })
 	return r.Files[i].Files.Files
@@ -292,7 +271,7 @@ func TestNothingIsAnOrphanBeforeThereIsAGraph(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t, zodbtest.Bushy)
 	s.everything()
-	s.run("INSERT INTO relpack.suspect (zoid, stage) VALUES (3, 'climb')")
+	packtest.Run(s.t, s.conn, "INSERT INTO relpack.suspect (zoid, stage) VALUES (3, 'climb')")
 	r, err := s.look(orphans.Options{})
 	if err != nil || kind(r, "superseded")+kind(r, "gone") != 0 || kind(r, "unjudged") == 0 || r.Missing != -1 || r.Doubt == "" {
 		t.Errorf("%+v, %v", r, err)
@@ -303,11 +282,8 @@ func TestARoleThatLooksMayListFiles(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t, zodbtest.Bushy)
 	s.everything()
-	role := "looker_" + strings.ToLower(t.Name()[len(t.Name())-4:]) + strconv.FormatInt(s.now.UnixNano()%1e9, 10)
-	s.run("CREATE ROLE " + role + " LOGIN")
-	t.Cleanup(func() { s.dropRole(role) })
-	who := s.Target
-	who.DSN = strings.Replace(s.DSN, "user=postgres", "user="+role, 1)
+	role := packtest.NewRole(t, s.conn)
+	who := packtest.As(s.Target, role)
 	look := func() error {
 		_, err := orphans.Storage(t.Context(), who, orphans.Options{Migrations: migrations.Files}, slog.New(slog.DiscardHandler))
 		return err
@@ -315,12 +291,12 @@ func TestARoleThatLooksMayListFiles(t *testing.T) {
 	if err := look(); fault.ExitCode(err) != fault.ExitRefused || !strings.Contains(fault.Message(err), "relpack.missing_privilege(") {
 		t.Errorf("without rights: %v", err)
 	}
-	s.run("GRANT USAGE ON SCHEMA relpack TO " + role)
+	packtest.Run(s.t, s.conn, "GRANT USAGE ON SCHEMA relpack TO "+role)
 	var grants string
 	if err := s.conn.QueryRow(t.Context(), "SELECT string_agg(DISTINCT remedy, ' ') FROM relpack.missing_privilege($1, true)", role).Scan(&grants); err != nil {
 		t.Fatal(err)
 	}
-	s.run(grants)
+	packtest.Run(s.t, s.conn, grants)
 	if err := look(); err != nil {
 		t.Error(err)
 	}
@@ -351,7 +327,7 @@ func TestTheSampleHasSupersededFiles(t *testing.T) {
 func TestLargeObjectsThatNoBlobNamesAreListed(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t, zodbtest.Bushy)
-	s.run(`SELECT lo_from_bytea(4711, 'content'), lo_from_bytea(4712, 'content');
+	packtest.Run(s.t, s.conn, `SELECT lo_from_bytea(4711, 'content'), lo_from_bytea(4712, 'content');
 		INSERT INTO blob_chunk (zoid, chunk_num, tid, chunk) SELECT zoid, 0, tid, 4711 FROM object_state WHERE zoid = 3`)
 	r, err := s.look(orphans.Options{})
 	if err != nil || r.LargeObjects.Unnamed != 1 || r.LargeObjects.Bytes == nil || *r.LargeObjects.Bytes != 7 || !slices.Equal(r.LargeObjects.First, []uint32{4712}) {

@@ -14,6 +14,7 @@ import (
 
 	"relpack/migrations"
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/orphans"
@@ -207,7 +208,7 @@ func TestWhatIsStoredAgainBeforeItsFileGoesKeepsIt(t *testing.T) {
 	s := newShelf(t, zodbtest.Bushy)
 	orphaned := func(until, ceiling int64) []int64 {
 		t.Helper()
-		s.run("SELECT relpack.try_pack_lock()")
+		packtest.Run(s.t, s.conn, "SELECT relpack.try_pack_lock()")
 		rows, err := s.conn.Query(t.Context(), "SELECT zoid FROM relpack.blobs_orphaned('{2,9}', ARRAY[$1::bigint, $1], $2, $3) ORDER BY zoid", s.then, until, ceiling)
 		if err != nil {
 			t.Fatal(err)
@@ -216,7 +217,7 @@ func TestWhatIsStoredAgainBeforeItsFileGoesKeepsIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.run("SELECT relpack.release_pack_lock()")
+		packtest.Run(s.t, s.conn, "SELECT relpack.release_pack_lock()")
 		return zoids
 	}
 	for _, c := range []struct {
@@ -230,8 +231,8 @@ func TestWhatIsStoredAgainBeforeItsFileGoesKeepsIt(t *testing.T) {
 			t.Fatalf("orphaned: %v, want %v", got, c.want)
 		}
 	}
-	s.run("UPDATE object_state SET tid = $1 WHERE zoid = 2", s.then)
-	s.run("INSERT INTO object_state (zoid, tid, state_size, state) SELECT 9, tid, state_size, state FROM object_state WHERE zoid = 3")
+	packtest.Run(s.t, s.conn, "UPDATE object_state SET tid = $1 WHERE zoid = 2", s.then)
+	packtest.Run(s.t, s.conn, "INSERT INTO object_state (zoid, tid, state_size, state) SELECT 9, tid, state_size, state FROM object_state WHERE zoid = 3")
 	s.pack()
 	if got := orphaned(s.last, s.last+1); len(got) > 0 {
 		t.Errorf("orphaned, though they are stored: %v", got)

@@ -81,7 +81,7 @@ func comesBackAsStandby(t *testing.T, s *packtest.Sample, server *pgtest.Server)
 		restart(s, server)
 		all := packtest.Stored(t, s.Conn)
 		_, err = pack.Run(t.Context(), s.Target, packtest.Everything, packtest.Log(t))
-		packtest.ExpectExit(t, err, fault.ExitRefused, "the server is a standby", "Name the primary")
+		packtest.ExpectError(t, err, fault.ExitRefused, "the server is a standby", "Name the primary")
 		packtest.ExpectZoids(t, "stored on the standby", packtest.Stored(t, s.Conn), all)
 
 		packtest.Run(t, s.Conn, "SELECT pg_promote()")

@@ -3,10 +3,8 @@ package schema_test
 import (
 	"context"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -109,7 +107,7 @@ func TestAStandbyIsRefusedAndItsStatusShown(t *testing.T) {
 	if err := server.StopImmediate(); err != nil {
 		t.Fatal(err)
 	}
-	makeStandby(t, filepath.Join(server.Dir(), "data"))
+	packtest.MakeStandby(t, filepath.Join(server.Dir(), "data"))
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -118,23 +116,6 @@ func TestAStandbyIsRefusedAndItsStatusShown(t *testing.T) {
 	report, err := status.Look(t.Context(), target, migrations.Files, packtest.Log(t))
 	if err != nil || !report.Standby || report.Graph == nil || !strings.Contains(report.Advice, "primary") {
 		t.Errorf("%+v, %v", report, err)
-	}
-}
-
-// makeStandby lets a stopped server start as a standby without a primary.
-func makeStandby(t *testing.T, dir string) {
-	t.Helper()
-	file := filepath.Join(dir, "standby.signal")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	owner := info.Sys().(*syscall.Stat_t)
-	if err := os.Chown(file, int(owner.Uid), int(owner.Gid)); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -181,10 +181,10 @@ func TestAPoolerThatLendsSessionsForATransactionIsRefused(t *testing.T) {
 			all := packtest.Stored(t, s.Conn)
 			pooled := newPool(t, program, s.Target, "transaction", sessions)
 			_, err := pack.Run(t.Context(), pooled, packtest.Everything, packtest.Log(t))
-			packtest.ExpectExit(t, err, fault.ExitRefused, lends, "pool_mode = session")
-			packtest.ExpectExit(t, schema.Up(t.Context(), pooled, migrations.Files, packtest.Log(t)), fault.ExitRefused, lends)
+			packtest.ExpectError(t, err, fault.ExitRefused, lends, "pool_mode = session")
+			packtest.ExpectError(t, schema.Up(t.Context(), pooled, migrations.Files, packtest.Log(t)), fault.ExitRefused, lends)
 			_, err = status.Look(t.Context(), pooled, migrations.Files, packtest.Log(t))
-			packtest.ExpectExit(t, err, fault.ExitRefused, lends)
+			packtest.ExpectError(t, err, fault.ExitRefused, lends)
 			packtest.ExpectZoids(t, "stored", packtest.Stored(t, s.Conn), all)
 			if n := packtest.Get[int](t, s.Conn, "SELECT count(*) FROM relpack.pack_lock_holder()"); n != 0 {
 				t.Error("the pack lock stayed behind")
@@ -199,7 +199,7 @@ func TestAPoolerThatLendsSessionsForAStatementIsRefused(t *testing.T) {
 	s := packtest.NewSample(t)
 	pooled := newPool(t, pgbouncer(t), s.Target, "statement", 5)
 	_, err := pack.Run(t.Context(), pooled, packtest.Everything, packtest.Log(t))
-	packtest.ExpectExit(t, err, fault.ExitRefused, lends, "pool_mode = session")
+	packtest.ExpectError(t, err, fault.ExitRefused, lends, "pool_mode = session")
 }
 
 func TestAPoolerWithTooFewSessionsIsNotWaitedFor(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/program"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/look"
@@ -14,7 +15,7 @@ func TestWhatWasAttachedSinceTheLastPackIsAlive(t *testing.T) {
 	t.Parallel()
 	s := newStorage(t, garden())
 	s.expect(t, map[int64]look.Verdict{2: look.Alive, 10: look.Unreachable, 11: look.Unreachable})
-	s.commit(t, map[int64][]byte{2: record(20), 20: record(10)})
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{2: record(20), 20: record(10)})
 	s.expect(t, map[int64]look.Verdict{10: look.Alive, 11: look.Alive, 20: look.Alive})
 	a := s.ask(t, 0, 11)[0]
 	if !strings.HasSuffix(a.Name, ".ref0.ref0.ref0.ref0") || len(a.Way) != 6 {
@@ -25,20 +26,20 @@ func TestWhatWasAttachedSinceTheLastPackIsAlive(t *testing.T) {
 func TestWhatWasCutOffSinceTheLastPackIsUnreachable(t *testing.T) {
 	t.Parallel()
 	s := newStorage(t, garden())
-	s.commit(t, map[int64][]byte{1: record()})
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{1: record()})
 	s.expect(t, map[int64]look.Verdict{2: look.Alive}) // by 3
-	s.commit(t, map[int64][]byte{3: record()})
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{3: record()})
 	s.expect(t, map[int64]look.Verdict{1: look.Alive, 2: look.Unreachable, 3: look.Alive})
-	s.commit(t, map[int64][]byte{30: record(2)}) // garbage that refers to it
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{30: record(2)}) // garbage that refers to it
 	s.expect(t, map[int64]look.Verdict{2: look.Unreachable, 30: look.Unreachable})
 }
 
 func TestGarbageThatAnotherStorageMayReferToIsNotCertain(t *testing.T) {
 	t.Parallel()
 	s := newStorage(t, garden())
-	s.run(t, "INSERT INTO relpack.referred_by (refs, unreadable, origin, holder) VALUES (0, 0, '', 'other')")
+	packtest.Run(t, s.conn, "INSERT INTO relpack.referred_by (refs, unreadable, origin, holder) VALUES (0, 0, '', 'other')")
 	s.expect(t, map[int64]look.Verdict{1: look.Alive, 10: look.Unknown, 11: look.Unknown})
-	s.run(t, "UPDATE relpack.referred_by SET looked = now()")
+	packtest.Run(t, s.conn, "UPDATE relpack.referred_by SET looked = now()")
 	s.expect(t, map[int64]look.Verdict{1: look.Alive, 10: look.Unreachable})
 }
 
@@ -46,7 +47,7 @@ func TestGarbageThatAnotherStorageMayReferToIsNotCertain(t *testing.T) {
 func TestWhatWasRestoredSinceTheLastPackIsRead(t *testing.T) {
 	t.Parallel()
 	s := newStorage(t, garden())
-	s.run(t, "UPDATE object_state SET state = $1 WHERE zoid = 2", record(10))
+	packtest.Run(t, s.conn, "UPDATE object_state SET state = $1 WHERE zoid = 2", record(10))
 	s.expect(t, map[int64]look.Verdict{10: look.Alive, 11: look.Alive})
 }
 
@@ -64,7 +65,7 @@ func TestGarbageIsNotCertainWhileTheGraphIsInDoubt(t *testing.T) {
 			t.Parallel()
 			s := newStorage(t, garden())
 			for statement := range strings.SplitSeq(spoil, "; ") {
-				s.run(t, statement)
+				packtest.Run(t, s.conn, statement)
 			}
 			s.expect(t, map[int64]look.Verdict{1: look.Alive, 10: look.Unknown})
 			// It may be refused, and then tells what was mended, or what can't be.
@@ -89,10 +90,10 @@ func TestWhileTheGraphIsBeingChangedNothingIsSaid(t *testing.T) {
 		"UPDATE relpack.storage SET resettle = true":                     "the graph is being changed",
 		"UPDATE relpack.storage SET graph = 'current', resettle = false": "",
 	} {
-		s.run(t, "UPDATE relpack.storage SET graph = 'current', resettle = false")
-		s.run(t, "SELECT relpack.try_pack_lock()")
-		s.run(t, "DELETE FROM relpack.suspect")
-		s.run(t, spoil)
+		packtest.Run(t, s.conn, "UPDATE relpack.storage SET graph = 'current', resettle = false")
+		packtest.Run(t, s.conn, "SELECT relpack.try_pack_lock()")
+		packtest.Run(t, s.conn, "DELETE FROM relpack.suspect")
+		packtest.Run(t, s.conn, spoil)
 		_, err := s.try(t, 0, 2)
 		if says == "" && err != nil || says != "" && (fault.ExitCode(err) != fault.ExitFailure || !strings.Contains(fault.Message(err), says)) {
 			t.Errorf("%s: %v", spoil, err)
@@ -103,8 +104,8 @@ func TestWhileTheGraphIsBeingChangedNothingIsSaid(t *testing.T) {
 func TestATableThatABuildHasLockedIsNotWaitedForForLong(t *testing.T) {
 	t.Parallel()
 	s := newStorage(t, garden())
-	s.run(t, "BEGIN")
-	s.run(t, "LOCK TABLE relpack.object IN ACCESS EXCLUSIVE MODE")
+	packtest.Run(t, s.conn, "BEGIN")
+	packtest.Run(t, s.conn, "LOCK TABLE relpack.object IN ACCESS EXCLUSIVE MODE")
 	_, err := s.try(t, 0, 2)
 	if fault.ExitCode(err) != fault.ExitFailure || !strings.Contains(fault.Message(err), "the graph is being changed") {
 		t.Error(err)
@@ -115,7 +116,7 @@ func TestATableThatABuildHasLockedIsNotWaitedForForLong(t *testing.T) {
 func TestItAsksBesideAPackAndAWriter(t *testing.T) {
 	t.Parallel()
 	s := newStorage(t, garden())
-	s.run(t, "SELECT relpack.try_pack_lock()")
+	packtest.Run(t, s.conn, "SELECT relpack.try_pack_lock()")
 	writer, err := zodbtest.BeginCommit(t.Context(), s.conn, zodbtest.V42)
 	if err != nil {
 		t.Fatal(err)

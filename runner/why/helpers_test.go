@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/program"
 	"relpack/runner/internal/zodbtest"
@@ -35,7 +36,7 @@ func newStorage(t *testing.T, objects map[int64][]byte) storage {
 	t.Helper()
 	db := pgtest.NewDatabase(t)
 	s := storage{dsn: db.DSN, conn: db.Connect(t)}
-	s.commit(t, objects)
+	packtest.CommitRecords(t, s.conn, objects)
 	program.Pack(t, s.dsn)
 	return s
 }
@@ -48,23 +49,9 @@ func newSample(t *testing.T) storage {
 	if err := zodbtest.LoadSmall(t.Context(), s.conn, ""); err != nil {
 		t.Fatal(err)
 	}
-	s.run(t, "UPDATE object_state SET tid = tid - (44640::bigint << 32)")
+	packtest.Run(t, s.conn, "UPDATE object_state SET tid = tid - (44640::bigint << 32)")
 	program.Pack(t, s.dsn)
 	return s
-}
-
-func (s storage) commit(t *testing.T, objects map[int64][]byte) {
-	t.Helper()
-	if _, err := zodbtest.CommitNow(t.Context(), s.conn, objects); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (s storage) run(t *testing.T, sql string, args ...any) {
-	t.Helper()
-	if _, err := s.conn.Exec(t.Context(), sql, args...); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
 }
 
 // ask asks about objects, without one if that is not 0.

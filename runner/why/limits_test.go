@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"relpack/runner/internal/packtest"
 	"relpack/runner/look"
 )
 
@@ -60,7 +61,7 @@ func TestWhenTooMuchWasWrittenNothingIsCalledUnreachable(t *testing.T) {
 			for zoid := int64(100); zoid < 120; zoid++ {
 				refs = append(refs, zoid)
 			}
-			s.commit(t, map[int64][]byte{2: record(append(refs, 10)...), 20: record(), 21: record()})
+			packtest.CommitRecords(t, s.conn, map[int64][]byte{2: record(append(refs, 10)...), 20: record(), 21: record()})
 			s.expect(t, map[int64]look.Verdict{1: look.Alive, 10: look.Unknown, 11: look.Unknown})
 			report, err := s.try(t, 0, 10)
 			if err != nil || !strings.Contains(report.Uncertain, "more was written") {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/program"
 )
 
@@ -43,7 +44,7 @@ func TestTheQuestionsTranscriptsAreWhatRelpackPrints(t *testing.T) {
 	rewritten := transcript.ReplaceAllStringFunc(string(text), func(block string) string {
 		parts := transcript.FindStringSubmatch(block)
 		if parts[1] != "" {
-			s.run(t, parts[1])
+			packtest.Run(t, s.conn, parts[1])
 			return block
 		}
 		count++

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/program"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/look"
@@ -57,17 +58,17 @@ func (s storage) change(t *testing.T, random *rand.Rand, objects int64) (deleted
 	t.Helper()
 	switch random.IntN(5) {
 	case 0:
-		s.run(t, "DELETE FROM object_state WHERE zoid = $1", 1+random.Int64N(objects-1))
+		packtest.Run(t, s.conn, "DELETE FROM object_state WHERE zoid = $1", 1+random.Int64N(objects-1))
 		return true
 	case 1:
-		s.run(t, `INSERT INTO object_state (zoid, tid, state_size, state) VALUES ($1, 7, 1, $2)
+		packtest.Run(t, s.conn, `INSERT INTO object_state (zoid, tid, state_size, state) VALUES ($1, 7, 1, $2)
 			ON CONFLICT (zoid) DO UPDATE SET state = excluded.state`, random.Int64N(objects), record(randomRefs(random, objects)...))
 	default:
 		changed := map[int64][]byte{}
 		for range 1 + random.IntN(4) {
 			changed[random.Int64N(objects+3)] = record(randomRefs(random, objects+3)...)
 		}
-		s.commit(t, changed)
+		packtest.CommitRecords(t, s.conn, changed)
 	}
 	return false
 }

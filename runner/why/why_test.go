@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/program"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/look"
@@ -117,7 +118,7 @@ func TestWhatIsAliveOnlyBecauseOfAnotherIsCounted(t *testing.T) {
 	if w.Verdict != look.Alive {
 		t.Errorf("%+v", w)
 	}
-	s.commit(t, map[int64][]byte{0: record(1, 3, 0)}) // what is newer is read, too
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{0: record(1, 3, 0)}) // what is newer is read, too
 	for _, zoid := range []int64{4, 6, 7} {
 		w := s.ask(t, 1, zoid)[0].Without
 		if w.Verdict != look.Alive { // 5 refers to 1, and 3 to 5: only 1 itself is taken away
@@ -170,12 +171,12 @@ func TestWhatIsNotStoredHasReferrersAndNoWay(t *testing.T) {
 		t.Errorf("%+v", a[1])
 	}
 	// A row that vanishes: the graph keeps its node.
-	s.run(t, "DELETE FROM object_state WHERE zoid = 2")
+	packtest.Run(t, s.conn, "DELETE FROM object_state WHERE zoid = 2")
 	if a := s.ask(t, 0, 2)[0]; a.Verdict != look.NotStored || a.Referrers.Count != 2 {
 		t.Errorf("%+v", a)
 	}
 	// What hangs on it is no garbage: it may come back.
-	s.run(t, "DELETE FROM object_state WHERE zoid IN (1, 3)")
+	packtest.Run(t, s.conn, "DELETE FROM object_state WHERE zoid IN (1, 3)")
 	for range 2 {
 		b := s.ask(t, 0, 2, 4)
 		if b[1].Verdict != look.Alive || !slices.ContainsFunc(b[1].Way, func(step look.Step) bool { return step.Missing }) {

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/packtest"
 )
 
 // A modelFault is a mistake in the server code: in a function, each text is
@@ -37,7 +39,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 		w := newModelWorker(t, true)
 		for _, conn := range []*pgx.Conn{w.app, w.packer} {
 			// Some mistakes make walks that never end, which is found too.
-			run(t, conn, "SET statement_timeout = '20s'")
+			packtest.Run(t, conn, "SET statement_timeout = '20s'")
 		}
 		group.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(modelFaults)); i = next.Add(1) - 1 {
@@ -118,7 +120,7 @@ func TestAHistoryThatFailsIsShortenedToAScriptThatPlays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		run(t, w.app, wrong)
+		packtest.Run(t, w.app, wrong)
 	}
 	_, whole := searchHistories(t, spoil, fault.seed, 1, 1, false)
 	_, short := searchHistories(t, spoil, fault.seed, 1, 1, true)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 )
@@ -64,7 +65,7 @@ func (w *modelWorker) function(name string, parts ...string) (string, error) {
 func (w *modelWorker) prepare(t testing.TB, db *pgtest.Database) {
 	t.Helper()
 	conn := db.Connect(t)
-	run(t, conn, `CREATE TABLE public.model_usual AS SELECT * FROM relpack.walk_limits();
+	packtest.Run(t, conn, `CREATE TABLE public.model_usual AS SELECT * FROM relpack.walk_limits();
 		CREATE TABLE public.model_limits AS SELECT * FROM public.model_usual;
 		CREATE TABLE public.model_clock AS SELECT clock_timestamp() AS moment`)
 	names := slices.Collect(maps.Keys(modelReplaced))
@@ -76,10 +77,10 @@ func (w *modelWorker) prepare(t testing.TB, db *pgtest.Database) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		run(t, conn, text)
+		packtest.Run(t, conn, text)
 	}
 	for _, setting := range []string{"plan_cache_mode = force_generic_plan", "jit = off", "synchronous_commit = off"} {
-		run(t, conn, "ALTER DATABASE "+db.Name+" SET "+setting)
+		packtest.Run(t, conn, "ALTER DATABASE "+db.Name+" SET "+setting)
 	}
 }
 

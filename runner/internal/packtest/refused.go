@@ -35,15 +35,15 @@ func ExpectRefusal(t testing.TB, err error, words ...string) {
 	ExpectError(t, err, fault.ExitRefused, words...)
 }
 
-// ExpectError wants this exit code, one line, and these words.
+// ExpectError wants this exit code and one line that is clear, with these words.
 func ExpectError(t testing.TB, err error, code int, words ...string) {
 	t.Helper()
 	if got := fault.ExitCode(err); got != code {
 		t.Fatalf("exit code %d, want %d: %v", got, code, err)
 	}
 	text := fault.Message(err)
-	if strings.Contains(text, "\n") {
-		t.Errorf("more than one line: %q", text)
+	if strings.Contains(text, "\n") || strings.Contains(text, "context canceled") {
+		t.Errorf("not a clear message: %q", text)
 	}
 	for _, word := range words {
 		if !strings.Contains(text, word) {
@@ -52,33 +52,11 @@ func ExpectError(t testing.TB, err error, code int, words ...string) {
 	}
 }
 
-// ExpectExit wants this exit code and one line that is clear, with these words.
-func ExpectExit(t testing.TB, err error, code int, words ...string) {
-	t.Helper()
-	if err == nil {
-		t.Errorf("no error, want exit code %d and %q", code, words)
-		return
-	}
-	message := fault.Message(err)
-	t.Log(message)
-	if got := fault.ExitCode(err); got != code {
-		t.Errorf("exit code %d, want %d: %s", got, code, message)
-	}
-	if strings.Contains(message, "context canceled") || strings.Contains(message, "\n") {
-		t.Errorf("not a clear message: %s", message)
-	}
-	for _, word := range words {
-		if !strings.Contains(message, word) {
-			t.Errorf("no %q in the message: %s", word, message)
-		}
-	}
-}
-
 // ExpectFailed wants an error that exits with 1 and says in one line what was
 // wrong, in these words among others.
 func ExpectFailed(t testing.TB, err error, words ...string) {
 	t.Helper()
-	ExpectExit(t, err, fault.ExitFailure, words...)
+	ExpectError(t, err, fault.ExitFailure, words...)
 }
 
 // ExpectWords wants each of the words in a text.

@@ -3,7 +3,10 @@ package packtest
 import (
 	"context"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -107,4 +110,21 @@ func Set(t target.Target, keyword, value string) target.Target {
 		t.DSN += "?" + keyword + "=" + url.PathEscape(value)
 	}
 	return t
+}
+
+// MakeStandby lets a stopped server start as a standby without a primary.
+func MakeStandby(t *testing.T, dir string) {
+	t.Helper()
+	file := filepath.Join(dir, "standby.signal")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	if err := os.Chown(file, int(owner.Uid), int(owner.Gid)); err != nil {
+		t.Fatal(err)
+	}
 }
