@@ -82,7 +82,7 @@ func (s *Scanner) pickle(i int) (int, *fault) {
 			if f := s.persistent(stack[n]); f != nil {
 				return i, f
 			}
-			stack[n] = other
+			stack[n] = s.object()
 			i++
 			continue
 
@@ -106,6 +106,9 @@ func (s *Scanner) pickle(i int) (int, *fault) {
 			if n <= fence {
 				return i, underflow(op)
 			}
+			if s.holder.sought && n == 1 {
+				s.attributes(stack[n:])
+			}
 			stack = stack[:n]
 			i++
 			continue
@@ -116,6 +119,8 @@ func (s *Scanner) pickle(i int) (int, *fault) {
 			}
 			if op == opAppends {
 				s.extend(stack[fence-1], stack[fence:])
+			} else if s.holder.sought && fence == 1 {
+				s.attributes(stack[fence:])
 			}
 			stack = stack[:fence]
 			fence = s.marks[outer]

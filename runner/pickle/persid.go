@@ -51,6 +51,7 @@ func (s *Scanner) reference(oid uint64) *fault {
 		return oddf("oid 0x%x is out of range (2^63 and more)", oid)
 	}
 	s.refs.add(int64(oid))
+	s.latest = int64(oid)
 	return nil
 }
 

@@ -10,7 +10,9 @@ type Scanner struct {
 	refs    oidSet
 	foreign []Foreign
 	// class is what the first pickle leaves on the stack.
-	class value
+	class  value
+	latest int64 // the oid of the last persistent id that was a reference
+	holder holder
 
 	// The pickle machine. The stack is empty again at the second pickle, the
 	// memo and the nodes are not.
@@ -71,6 +73,10 @@ func (s *Scanner) scan(record []byte) *Error {
 	if err != nil {
 		return err
 	}
+	return s.scanUnpacked(data)
+}
+
+func (s *Scanner) scanUnpacked(data []byte) *Error {
 	if len(data) > maxOffset {
 		return &Error{Kind: Opaque, Reason: "the record is longer than 4 GiB"}
 	}
@@ -80,6 +86,7 @@ func (s *Scanner) scan(record []byte) *Error {
 		return s.failure(i, f)
 	}
 	s.class = s.stack[len(s.stack)-1]
+	s.holder.parent = -1
 	if i, f = s.pickle(i); f != nil {
 		return s.failure(i, f)
 	}

@@ -32,7 +32,7 @@ func (s *Scanner) step(i int) (int, *fault) {
 
 	case opPersID:
 		f = s.persistentLine(arg)
-		s.push(other)
+		s.push(s.object())
 	case opBinPut, opLongBinPut, opPut, opMemoize, opBinGet, opLongBinGet, opGet:
 		f = s.memoize(op, arg)
 

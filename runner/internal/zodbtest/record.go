@@ -122,3 +122,10 @@ func Odd(class Class, refs ...int64) []byte {
 	record := bytes.TrimSuffix(Record(class, refs...), []byte("u."))
 	return append(record[:len(record):len(record)], "X\x03\x00\x00\x00oddK*Qu."...)
 }
+
+// HeldRecord is Record of an object that names its holder, as __parent__.
+func HeldRecord(class Class, holder int64, refs ...int64) []byte {
+	record := bytes.TrimSuffix(Record(class, refs...), []byte("u."))
+	record = append(record[:len(record):len(record)], "X\x0a\x00\x00\x00__parent__C\x08"...)
+	return append(append(record, Oid(holder)...), Persistent.global()+"\x86Qu."...)
+}

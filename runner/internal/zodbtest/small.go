@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -163,4 +164,25 @@ func extract(file, dir, top string) error {
 			return fmt.Errorf("unpack %s: %w", file, err)
 		}
 	}
+}
+
+// SampleStates are the records of Small.
+func SampleStates() ([][]byte, error) {
+	rows, err := openSample("object_state.copy.gz")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var states [][]byte
+	lines := bufio.NewScanner(rows)
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		columns := strings.Split(lines.Text(), "\t")
+		state, err := hex.DecodeString(strings.TrimPrefix(columns[len(columns)-1], `\\x`))
+		if err != nil {
+			return nil, fmt.Errorf("sample data: %w", err)
+		}
+		states = append(states, state)
+	}
+	return states, lines.Err()
 }
