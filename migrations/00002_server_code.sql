@@ -838,6 +838,64 @@ COMMENT ON FUNCTION relpack.being_changed() IS
     'is at work on it or was interrupted. NULL: it is settled.';
 -- +goose StatementEnd
 
+-- sql/blob_bytes.sql
+-- +goose StatementBegin
+-- Who may not read pg_largeobject, where only a superuser may as a rule, may still
+-- open a large object of his own and look where it ends. Each is closed again: a
+-- transaction has room for so many open ones only.
+CREATE OR REPLACE FUNCTION relpack.blob_bytes(zoids bigint[], OUT zoid bigint, OUT bytes bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_blob record;
+    v_chunk oid;
+    v_opened integer;
+BEGIN
+    IF NOT coalesce(has_table_privilege(to_regclass('public.blob_chunk'), 'SELECT'), false) THEN
+        RETURN;
+    END IF;
+    FOR v_blob IN
+        SELECT chunk.zoid, array_agg(chunk.oid) AS chunks, bool_and(chunk.readable) AS readable
+        FROM (
+            SELECT asked.zoid, known.oid,
+                   EXISTS (
+                       SELECT
+                       FROM aclexplode(coalesce(known.lomacl, acldefault('L', known.lomowner))) AS granted
+                       WHERE granted.privilege_type = 'SELECT'
+                         AND (granted.grantee = 0 OR pg_has_role(granted.grantee, 'USAGE'))) AS readable
+            FROM unnest(zoids) AS asked (zoid)
+            CROSS JOIN LATERAL (
+                SELECT blob_chunk.chunk FROM public.blob_chunk WHERE blob_chunk.zoid = asked.zoid OFFSET 0
+            ) AS kept
+            CROSS JOIN LATERAL (
+                SELECT oid, lomacl, lomowner FROM pg_largeobject_metadata WHERE oid = kept.chunk OFFSET 0
+            ) AS known
+        ) AS chunk
+        GROUP BY chunk.zoid
+    LOOP
+        zoid := v_blob.zoid;
+        bytes := NULL;
+        IF v_blob.readable THEN
+            bytes := 0;
+            FOREACH v_chunk IN ARRAY v_blob.chunks LOOP
+                v_opened := lo_open(v_chunk, 262144); -- INV_READ
+                bytes := bytes + lo_lseek64(v_opened, 0, 2); -- SEEK_END
+                PERFORM lo_close(v_opened);
+            END LOOP;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blob_bytes(bigint[]) IS
+    'How many bytes the large objects of these blobs have, as blob_chunk names them. '
+    'NULL where this role may not read one of them; no row for a blob without any.';
+-- +goose StatementEnd
+
 -- sql/blobs_in_database.sql
 -- +goose StatementBegin
 -- A configuration that says nothing of shared-blob-dir leaves open where blobs
@@ -3483,7 +3541,7 @@ AS $$
                       'lock_protocol', 'pack_lock_holder', 'path_to_root', 'referrers', 'referents',
                       'tid_to_time', 'time_to_tid', 'tids_ahead', 'verify', 'verify_graph', 'verify_tree',
                       'broken_blobs', 'verify_blobs', 'blobs_judge', 'unnamed_large_object', 'lock_storage',
-                      'stored', 'being_changed', 'unapplied', 'hangs_with'])
+                      'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes'])
     ), relation AS (
         SELECT class.oid, class.relname, class.relkind, class.relowner, class.relnamespace::regnamespace::text AS schema,
                CASE
@@ -8278,6 +8336,29 @@ COMMENT ON COLUMN relpack.missing_object.accepted IS 'Given up: the next pack dr
 COMMENT ON COLUMN relpack.missing_object.inrefs IS 'Live objects that refer to it, three at most; relpack.referrers(zoid) has all.';
 -- +goose StatementEnd
 
+-- sql/size_by_class.sql
+-- +goose StatementBegin
+CREATE OR REPLACE VIEW relpack.size_by_class AS
+SELECT class.label AS class,
+       live.objects,
+       live.bytes
+FROM (
+    SELECT object.class, count(*) AS objects, sum(object.size) AS bytes
+    FROM relpack.object
+    WHERE object.parent IS NOT NULL
+      AND NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = object.zoid)
+    GROUP BY object.class
+) AS live
+JOIN relpack.class ON class.id = live.class
+ORDER BY live.bytes DESC;
+
+COMMENT ON VIEW relpack.size_by_class IS
+    'What the live objects are, as of the last pack, largest first. It reads all of relpack.object.';
+COMMENT ON COLUMN relpack.size_by_class.class IS 'Python class.';
+COMMENT ON COLUMN relpack.size_by_class.objects IS 'How many of it are live.';
+COMMENT ON COLUMN relpack.size_by_class.bytes IS 'Bytes of their states.';
+-- +goose StatementEnd
+
 -- sql/unreachable_object.sql
 -- +goose StatementBegin
 CREATE OR REPLACE VIEW relpack.unreachable_object AS
@@ -8360,6 +8441,7 @@ SET LOCAL lock_timeout = '200ms';
 SELECT relpack.drop_triggers();
 DROP VIEW relpack."writer";
 DROP VIEW relpack."unreachable_object";
+DROP VIEW relpack."size_by_class";
 DROP VIEW relpack."missing_object";
 DROP VIEW relpack."missing_blob_index";
 DROP VIEW relpack."leftover";
@@ -8522,6 +8604,7 @@ DROP FUNCTION relpack."blobs_not_found";
 DROP FUNCTION relpack."blobs_next";
 DROP FUNCTION relpack."blobs_judge";
 DROP FUNCTION relpack."blobs_in_database";
+DROP FUNCTION relpack."blob_bytes";
 DROP FUNCTION relpack."being_changed";
 DROP FUNCTION relpack."begin_reshape";
 DROP FUNCTION relpack."audit_whole";

@@ -32,6 +32,7 @@
 //	orphans    files in a blob directory that nobody needs
 //	why        why an object is alive, or since when it is garbage
 //	check      what is broken in a storage
+//	du         where the space of a storage is, by folders
 //	look       the graph and the storage at one moment, for those who only read
 //	blobs      files of deleted blobs
 //	graph      a session that holds the pack lock: only through it the graph is written
@@ -75,6 +76,7 @@
 //	status        one, which only reads
 //	blobs         one, which only reads; with --remove one that holds the pack lock, and commit
 //	why, check    one, which only reads, in one transaction
+//	du            the same, and two for scan, which read states in short transactions
 //
 // # Locks
 //

@@ -19,7 +19,7 @@ AS $$
                       'lock_protocol', 'pack_lock_holder', 'path_to_root', 'referrers', 'referents',
                       'tid_to_time', 'time_to_tid', 'tids_ahead', 'verify', 'verify_graph', 'verify_tree',
                       'broken_blobs', 'verify_blobs', 'blobs_judge', 'unnamed_large_object', 'lock_storage',
-                      'stored', 'being_changed', 'unapplied', 'hangs_with'])
+                      'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes'])
     ), relation AS (
         SELECT class.oid, class.relname, class.relkind, class.relowner, class.relnamespace::regnamespace::text AS schema,
                CASE

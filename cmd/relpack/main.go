@@ -31,6 +31,7 @@ type grammar struct {
 	Check   checkCommand   `cmd:"" help:"Find what is broken: missing objects, states that can't be decoded, blobs without content."`
 	Blobs   blobsCommand   `cmd:"" help:"List blob files that no live blob needs, or remove them."`
 	Why     whyCommand     `cmd:"" help:"Tell why an object is alive, or since when it is garbage."`
+	Du      duCommand      `cmd:"" help:"Show where the space is, by folders as people know them, or by class."`
 
 	Version kong.VersionFlag `help:"Show the version of relpack and of Go."`
 }

@@ -174,3 +174,22 @@ func (l level) hasVisibleEntry() (bool, error) {
 		}
 	}
 }
+
+// Size is how many bytes one revision of a blob has, in the directory's own layout or
+// in the other, and whether it is there. Links are followed within the directory:
+// nothing is removed.
+func (d *Dir) Size(zoid, tid int64) (bytes int64, found bool, err error) {
+	for _, layout := range d.layouts() {
+		name := filepath.Join(append(levelNames(layout, zoid), revisionName(tid))...)
+		info, err := d.root.Stat(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return 0, false, level{d.root, d.path}.named(err)
+		case info.Mode().IsRegular():
+			return info.Size(), true, nil
+		}
+	}
+	return 0, false, nil
+}

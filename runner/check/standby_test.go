@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/migrations"
+	"relpack/runner/du"
 	"relpack/runner/fault"
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
@@ -61,6 +62,10 @@ func TestAHotStandbyAnswers(t *testing.T) {
 	if err != nil || report.Objects[0].Without.Verdict != look.Alive || report.Objects[1].Verdict != look.Alive ||
 		report.Objects[1].Without.Verdict != look.Unreachable || report.Objects[2].Verdict != look.NotStored {
 		t.Errorf("%v: %+v", err, report)
+	}
+	sizes, err := du.Storage(t.Context(), s.Target, du.Options{Depth: 3, Max: 10, Migrations: migrations.Files}, slog.New(slog.DiscardHandler))
+	if err != nil || sizes.Top.Objects != 4 || len(sizes.Top.Content) != 2 || sizes.Top.Content[0].Name == "" {
+		t.Errorf("%v: %+v", err, sizes)
 	}
 }
 

@@ -110,14 +110,20 @@ func (g *Graph) begin(ctx context.Context) (err error) {
 // as long as something takes that needs the graph now and then only, and begins
 // another one afterwards. Then the graph may be another.
 func (g *Graph) Pause(ctx context.Context, do func() error) error {
-	if err := g.tx.Rollback(ctx); err != nil {
+	if err := g.Rest(ctx); err != nil {
 		return err
 	}
 	if err := do(); err != nil {
 		return err
 	}
-	return g.begin(ctx)
+	return g.Wake(ctx)
 }
+
+// Rest ends the transaction, and Wake begins another one.
+func (g *Graph) Rest(ctx context.Context) error { return g.tx.Rollback(ctx) }
+
+// Wake is for after Rest.
+func (g *Graph) Wake(ctx context.Context) error { return g.begin(ctx) }
 
 // lock keeps the tables as they are: a snapshot that is older than a TRUNCATE
 // shows them empty. No statement of this one transaction has a snapshot before.

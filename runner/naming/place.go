@@ -197,3 +197,48 @@ func IsBTree(class string) bool {
 
 // IsContainer tells whether objects of a class only hold others.
 func IsContainer(class string) bool { return IsBTree(class) || wrappers[class] }
+
+// InnerPart tells, by its class, whether an object is an inner node or a bucket of the
+// BTree, or of the bucket, that holds it. A BTree that is a value in another of the
+// same class looks like an inner node where the other is so small that it has no
+// bucket.
+func InnerPart(holder, part string) bool {
+	family, kind := familyOf(holder)
+	other, inner := familyOf(part)
+	if family == "" || family != other {
+		return false
+	}
+	switch kind {
+	case node, bucket:
+		return inner == bucket || inner == node && kind == node
+	default:
+		return inner == set || inner == nodes && kind == nodes
+	}
+}
+
+// familyOf takes a class of package BTrees apart: what its keys and values are, and
+// what it is.
+func familyOf(class string) (family string, kind rune) {
+	dot := strings.LastIndexByte(class, '.')
+	if dot < 0 {
+		return "", 0
+	}
+	if kind = partOf(class[:dot], class[dot+1:]); kind == 0 {
+		return "", 0
+	}
+	name := strings.TrimSuffix(class, "Py")
+	for _, suffix := range []string{"BTree", "TreeSet", "Bucket", "Set"} {
+		if rest, found := strings.CutSuffix(name, suffix); found {
+			return rest, kind
+		}
+	}
+	return "", 0
+}
+
+// HasTextKeys tells whether a class of package BTrees can have strings for keys, as
+// folders have.
+func HasTextKeys(class string) bool {
+	family, _ := familyOf(class)
+	dot := strings.LastIndexByte(family, '.')
+	return dot >= 0 && strings.HasPrefix(family[dot+1:], "O")
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/jackc/pgx/v5"
 
@@ -31,8 +32,12 @@ func NewReader(classes *Classes, sink Sink) *Reader {
 // Blocks reads the rows of a range up to a tid. Blocks are the table's:
 // relpack.stored() has none.
 func (r *Reader) Blocks(ctx context.Context, conn *pgx.Conn, b Blocks, last int64) error {
-	return r.Query(ctx, conn, fmt.Sprintf("SELECT zoid, tid, state FROM public.object_state"+
-		" WHERE ctid >= '(%d,0)' AND ctid < '(%d,0)' AND tid <= %d", b.First, b.Last+1, last))
+	return r.Query(ctx, conn, b.query(last))
+}
+
+func (b Blocks) query(last int64) string {
+	return fmt.Sprintf("SELECT zoid, tid, state FROM public.object_state"+
+		" WHERE ctid >= '(%d,0)' AND ctid < '(%d,0)' AND tid <= %d", b.First, b.Last+1, last)
 }
 
 // Stored reads objects up to a tid.
@@ -43,7 +48,7 @@ func (r *Reader) Stored(ctx context.Context, conn *pgx.Conn, where string, last 
 // Query reads what a query finds, in the columns of a row. An object whose tid is
 // NULL is not stored: there is nothing to decode.
 func (r *Reader) Query(ctx context.Context, conn *pgx.Conn, query string) error {
-	rows := &copyReader{row: func(row Row) (err error) {
+	return Rows(ctx, conn, query, func(row Row) (err error) {
 		var found Decoded
 		if row.Tid != 0 {
 			if found, err = r.decode(ctx, row.State); err != nil {
@@ -51,9 +56,18 @@ func (r *Reader) Query(ctx context.Context, conn *pgx.Conn, query string) error 
 			}
 		}
 		return r.sink(ctx, row, found)
-	}}
-	_, err := conn.PgConn().CopyTo(ctx, rows, "COPY ("+query+") TO STDOUT (FORMAT binary)")
+	})
+}
+
+// Rows reads what a query finds, in the columns of a row, and decodes nothing.
+func Rows(ctx context.Context, conn *pgx.Conn, query string, row func(Row) error) error {
+	_, err := conn.PgConn().CopyTo(ctx, &copyReader{row: row}, "COPY ("+query+") TO STDOUT (FORMAT binary)")
 	return err
+}
+
+// BlockRows is Rows for the rows of a range.
+func BlockRows(ctx context.Context, conn *pgx.Conn, b Blocks, row func(Row) error) error {
+	return Rows(ctx, conn, b.query(math.MaxInt64), row)
 }
 
 // decode reads one state.

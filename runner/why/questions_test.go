@@ -69,7 +69,7 @@ func TestTheQuestionsTranscriptsAreWhatRelpackPrints(t *testing.T) {
 	}
 }
 
-var spent = regexp.MustCompile(`(?m)^(time|peak memory) .*$`)
+var spent = regexp.MustCompile(`(?m)^(time|peak memory|on disk) .*$`)
 
 // plain is a transcript without what changes from day to day.
 func plain(text string) string {

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"relpack/runner/check"
+	"relpack/runner/du"
 	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/look"
 	"relpack/runner/why"
 )
 
-func TestWhyAndCheckAnswerForEachStorageOfAFile(t *testing.T) {
+func TestWhyCheckAndDuAnswerForEachStorageOfAFile(t *testing.T) {
 	t.Parallel()
 	db, bare := pgtest.NewDatabase(t), pgtest.NewDatabase(t)
 	if strings.Contains(db.DSN, "://") {
@@ -37,6 +38,17 @@ func TestWhyAndCheckAnswerForEachStorageOfAFile(t *testing.T) {
 		t.Errorf("%v: %s", err, r.stdout)
 	}
 	relpack(t, "check", "-q", "--dsn", db.DSN).expect(t, 0)
+	r = relpack(t, "du", config, "0xfab", "--json", "--depth", "1")
+	r.expect(t, fault.ExitRefused, "not installed")
+	var sizes []du.Report
+	if err := json.Unmarshal([]byte(r.stdout), &sizes); err != nil || len(sizes) != 3 || sizes[0].Top != nil ||
+		sizes[1].Top.Zoid != 4011 || sizes[2].Top.Objects != sizes[1].Top.Objects {
+		t.Errorf("%v: %s", err, r.stdout)
+	}
+	relpack(t, "du", "--dsn", db.DSN, "--by-class", "--sort", "objects").expect(t, 0, "on disk", "root  (zoid 0", "BTrees.OOBTree.OOBTree", "more classes")
+	relpack(t, "du", "--dsn", db.DSN, "1982").expect(t, fault.ExitFailure, "zoid 1982 is not among the live objects", "relpack why 1982")
+	relpack(t, "du", "1", "2").expect(t, fault.ExitUsage, "one object at a time")
+	relpack(t, "du", "--max", "0").expect(t, fault.ExitUsage, "--max")
 	conn := db.Connect(t)
 	if _, err := conn.Exec(t.Context(), "DELETE FROM object_state WHERE zoid = 4648"); err != nil {
 		t.Fatal(err)

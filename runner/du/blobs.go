@@ -1,0 +1,81 @@
+package du
+
+import (
+	"context"
+	"errors"
+
+	"relpack/runner/blobdir"
+	"relpack/runner/blobs"
+	"relpack/runner/fault"
+	"relpack/runner/look"
+)
+
+// blobFiles looks how long the files of live blobs are.
+func (m *measure) blobFiles(ctx context.Context, g *look.Graph) error {
+	opened, err := blobs.Open(m.Target.BlobDir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opened.Close() }()
+	m.Progress.Phase("look for blob files", "objects", int64(m.forest.rows.count))
+	defer m.Progress.End()
+	return g.EachBlob(ctx, func(some []look.Blob) error {
+		for _, b := range some {
+			bytes, found, err := opened.Size(b.Zoid, b.Tid)
+			if err != nil && !errors.Is(err, blobdir.ErrLink) {
+				return &fault.Error{Code: fault.ExitFailure, Err: err, Hint: "Mount the blob directory, or correct blob-dir"}
+			}
+			m.blob(b.Zoid, bytes, found)
+		}
+		return nil
+	})
+}
+
+// blob takes note of how long a blob is.
+func (m *measure) blob(zoid, bytes int64, known bool) {
+	i := m.forest.rows.find(zoid)
+	switch {
+	case i == none: // it was written since
+	case known:
+		m.forest.rows.ref(i).blobs = bytes
+		m.report.Blobs.Known++
+	default:
+		m.report.Blobs.Unknown++
+	}
+}
+
+// classBlob is the number of their class, in relpack.class too.
+const classBlob = 1
+
+// largeObjects looks how long the large objects of live blobs are.
+func (m *measure) largeObjects(ctx context.Context, g *look.Graph) error {
+	m.Progress.Phase("look for large objects", "objects", int64(m.forest.rows.count))
+	defer m.Progress.End()
+	r := &m.forest.rows
+	var some []int64
+	for i := range uint32(r.count) {
+		if x := r.get(i); m.forest.kinds[x.class].blob && x.objects > 0 {
+			some = append(some, x.zoid)
+		}
+		if i%pageRows == pageRows-1 {
+			m.Progress.Add(pageRows)
+		}
+		if len(some) < askedAtOnce && int(i) < r.count-1 || len(some) == 0 {
+			continue
+		}
+		met := 0
+		if err := g.EachBlobSize(ctx, some, func(zoid int64, bytes *int64) {
+			met++
+			if bytes == nil {
+				m.blob(zoid, 0, false)
+				return
+			}
+			m.blob(zoid, *bytes, true)
+		}); err != nil {
+			return err
+		}
+		m.report.Blobs.Unknown += int64(len(some) - met)
+		some = some[:0]
+	}
+	return r.err
+}
