@@ -560,6 +560,7 @@ CREATE TABLE relpack.run (
     outcome         text NOT NULL DEFAULT 'running',
     version         text NOT NULL,
     message         text,
+    cut_off         jsonb,
     CONSTRAINT run_pkey PRIMARY KEY (id),
     CONSTRAINT run_outcome_check
         CHECK (outcome IN ('running', 'packed', 'dry_run', 'interrupted', 'refused', 'locked', 'failed'))
@@ -578,6 +579,8 @@ COMMENT ON COLUMN relpack.run.days IS 'Grace in days, as given with --days.';
 COMMENT ON COLUMN relpack.run.outcome IS 'running, packed, dry_run, interrupted, refused, locked or failed.';
 COMMENT ON COLUMN relpack.run.version IS 'Version of relpack.';
 COMMENT ON COLUMN relpack.run.message IS 'Why it did not end well.';
+COMMENT ON COLUMN relpack.run.cut_off IS
+    'A dry run: the unreachable objects that are in nothing unreachable, by class and the largest, with what is in them.';
 
 -- +goose Down
 DROP TABLE relpack.run;

@@ -5503,7 +5503,7 @@ COMMENT ON FUNCTION relpack.run_begin(float8, text) IS
 -- A row that a DBA has deleted stays so.
 CREATE OR REPLACE FUNCTION relpack.run_end(
     run bigint, outcome text, message text, scanned bigint, unreachable bigint,
-    deleted bigint, deleted_bytes bigint, blob_files bigint, blob_bytes bigint)
+    deleted bigint, deleted_bytes bigint, blob_files bigint, blob_bytes bigint, cut_off jsonb DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
@@ -5520,12 +5520,13 @@ BEGIN
         deleted = run_end.deleted,
         deleted_bytes = run_end.deleted_bytes,
         blob_files = run_end.blob_files,
-        blob_bytes = run_end.blob_bytes
+        blob_bytes = run_end.blob_bytes,
+        cut_off = run_end.cut_off
     WHERE id = run_end.run;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.run_end(bigint, text, text, bigint, bigint, bigint, bigint, bigint, bigint) IS
+COMMENT ON FUNCTION relpack.run_end(bigint, text, text, bigint, bigint, bigint, bigint, bigint, bigint, jsonb) IS
     'Completes an entry in relpack.run, for the session that holds the pack lock.';
 -- +goose StatementEnd
 
@@ -8216,6 +8217,7 @@ COMMENT ON COLUMN relpack.finding_kind.remedy IS 'What to do about it.';
 
 -- sql/garbage_by_class.sql
 -- +goose StatementBegin
+-- Buckets last: they say nothing of what was deleted.
 CREATE OR REPLACE VIEW relpack.garbage_by_class AS
 SELECT class.label AS class,
        garbage.objects,
@@ -8226,10 +8228,10 @@ FROM (
     GROUP BY detached.class
 ) AS garbage
 JOIN relpack.class ON class.id = garbage.class
-ORDER BY garbage.bytes DESC;
+ORDER BY class.module LIKE 'BTrees.%', garbage.bytes DESC;
 
 COMMENT ON VIEW relpack.garbage_by_class IS
-    'What the unreachable objects are, largest first; those within the grace included.';
+    'What the unreachable objects are, largest first, parts of BTrees last; those within the grace included.';
 COMMENT ON COLUMN relpack.garbage_by_class.class IS 'Python class.';
 COMMENT ON COLUMN relpack.garbage_by_class.objects IS 'How many of it are unreachable.';
 COMMENT ON COLUMN relpack.garbage_by_class.bytes IS 'Bytes of their states.';

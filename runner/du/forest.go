@@ -1,6 +1,10 @@
 package du
 
-import "relpack/runner/naming"
+import (
+	"cmp"
+
+	"relpack/runner/naming"
+)
 
 // A Forest is which live object is in which, and how much that is. One tree of it is
 // the storage.
@@ -11,10 +15,11 @@ type Forest struct {
 
 // A kind is what has to be known of a class.
 type kind struct {
-	label string
-	index bool // its objects refer to others only to find them
-	part  bool // of package BTrees
-	blob  bool
+	label     string
+	index     bool // its objects refer to others only to find them
+	part      bool // of package BTrees
+	container bool // such a part, or a mapping or list
+	blob      bool
 }
 
 // memoryPages is how many pages of rows are in memory: 64 MiB.
@@ -74,9 +79,31 @@ func (f *Forest) open(at uint32) {
 		x.named = none
 		at = next
 	}
-	if !broken { // The tree of the graph has a circle: pack and verify will find that.
-		r.ref(at).in = 0
+	if !broken {
+		r.ref(f.best(at)).in = 0
 	}
+}
+
+// best is the row of a circle that others are in, where nothing tells which is: not a
+// part of a BTree, nor a mapping or a list. Live objects are in no such circle unless
+// the tree of the graph has one, which pack and verify will find.
+func (f *Forest) best(at uint32) uint32 {
+	rank := func(i uint32) int {
+		switch kind := f.kinds[f.rows.get(i).class]; {
+		case kind.part:
+			return 2
+		case kind.container:
+			return 1
+		}
+		return 0
+	}
+	best := at
+	for i := f.rows.get(at).in; i != at; i = f.rows.get(i).in {
+		if c := cmp.Or(cmp.Compare(rank(i), rank(best)), cmp.Compare(i, best)); c < 0 {
+			best = i
+		}
+	}
+	return best
 }
 
 // leave marks a way that leads to the root.

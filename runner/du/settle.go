@@ -51,15 +51,28 @@ func (f *Forest) doubtful(i uint32) bool {
 }
 
 func (f *Forest) choose(ctx context.Context, g *look.Graph, zoids []int64) error {
+	best, err := f.bestReferrers(ctx, g.EachReferrer, zoids)
+	for zoid, holder := range best {
+		i := f.rows.find(zoid)
+		if f.rows.get(i).in != holder {
+			f.rows.ref(i).named = holder
+		}
+	}
+	return err
+}
+
+// askReferrers hands on who refers to some objects, at most so many of each.
+type askReferrers func(ctx context.Context, zoids []int64, most int, each func(zoid, from int64)) error
+
+// bestReferrers tells for objects in which of those that refer to them they are best:
+// where there is a choice, in the one where they are now. What names an object as its
+// own holder is in it.
+func (f *Forest) bestReferrers(ctx context.Context, ask askReferrers, zoids []int64) (map[int64]uint32, error) {
+	best, ranks := map[int64]uint32{}, map[int64]int{}
 	if len(zoids) == 0 {
-		return nil
+		return best, nil
 	}
-	type choice struct {
-		row  uint32
-		rank int
-	}
-	best := map[int64]choice{}
-	if err := g.EachReferrer(ctx, zoids, judgedReferrers, func(zoid, from int64) {
+	err := ask(ctx, zoids, judgedReferrers, func(zoid, from int64) {
 		i, holder := f.rows.find(zoid), f.rows.find(from)
 		if holder == none || holder == i || f.rows.get(holder).named == i {
 			return
@@ -68,19 +81,11 @@ func (f *Forest) choose(ctx context.Context, g *look.Graph, zoids []int64) error
 		if f.rows.get(i).in != holder {
 			rank++
 		}
-		if now, known := best[zoid]; !known || rank < now.rank {
-			best[zoid] = choice{holder, rank}
+		if now, known := ranks[zoid]; !known || rank < now {
+			best[zoid], ranks[zoid] = holder, rank
 		}
-	}); err != nil {
-		return err
-	}
-	for zoid, c := range best {
-		i := f.rows.find(zoid)
-		if f.rows.get(i).in != c.row {
-			f.rows.ref(i).named = c.row
-		}
-	}
-	return nil
+	})
+	return best, err
 }
 
 // rank tells how well one object is a place for another: the lower, the better.
@@ -112,7 +117,7 @@ var indexes = []string{"catalog", "intid", "keyreference", "relationvalue", "ind
 
 // newKind looks at the name of a class.
 func newKind(label string) kind {
-	k := kind{label: label, part: naming.IsBTree(label)}
+	k := kind{label: label, part: naming.IsBTree(label), container: naming.IsContainer(label)}
 	if label == "(unknown)" {
 		k.label = ""
 	}

@@ -18,7 +18,7 @@ type Choice struct {
 	// server's clock; nil: before that was asked, or with a negative Days.
 	PackTime *time.Time             `json:"pack_time"`
 	Chosen   figures.Count          `json:"chosen"`   // of the unreachable, beyond the grace
-	ByClass  []inventory.ClassCount `json:"by_class"` // of the chosen, the largest
+	ByClass  []inventory.ClassCount `json:"by_class"` // of the chosen, the largest, parts of BTrees last
 	Held
 	HeldBy string `json:"held_by,omitempty"` // an open transaction, for which something older than the grace stays
 	// GraceBegan is when another storage ceased to refer to this one, if that is
@@ -101,7 +101,7 @@ func (p *pack) countChosen(ctx context.Context, c *Choice) error {
 		    GROUP BY class
 		) AS chosen
 		JOIN relpack.class ON class.id = chosen.class
-		ORDER BY bytes DESC`)
+		ORDER BY class.module LIKE 'BTrees.%', bytes DESC`)
 	if err != nil {
 		return fmt.Errorf("count the chosen by class: %w", err)
 	}

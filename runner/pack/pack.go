@@ -171,6 +171,7 @@ func (p *pack) removeGarbage(ctx context.Context) error {
 	if err := p.surveyBlobs(ctx); err != nil {
 		return err
 	}
+	p.report.Content = p.content(ctx, p.report.Unreachable, p.report.Choice, p.report.DryRun)
 	var err error
 	if p.report.Leftovers, err = inventory.ReadLeftovers(ctx, p.Conn, 1_000_000); err != nil {
 		return err
@@ -279,8 +280,8 @@ func (p *pack) end(ctx context.Context, failed error) error {
 		message = fault.Message(failed)
 	}
 	r := p.report
-	_, err := p.Conn.Exec(ctx, "SELECT relpack.run_end($1, $2, $3, $4, $5, $6, $7, $8, $9)", p.run, r.outcome(failed), message, p.Scanned.Count().Objects, r.Unreachable.Objects,
-		r.Deleted.Objects, r.Deleted.Bytes, r.BlobFiles.Files, r.BlobFiles.Bytes)
+	_, err := p.Conn.Exec(ctx, "SELECT relpack.run_end($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", p.run, r.outcome(failed), message, p.Scanned.Count().Objects, r.Unreachable.Objects,
+		r.Deleted.Objects, r.Deleted.Bytes, r.BlobFiles.Files, r.BlobFiles.Bytes, r.CutOff.JSON())
 	if err != nil {
 		return fmt.Errorf("complete the entry in relpack.run: %w", err)
 	}

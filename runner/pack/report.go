@@ -35,6 +35,7 @@ type Report struct {
 	OtherDatabases
 	Survey
 	Choice
+	Content
 	Deletion
 	Audit
 
@@ -98,6 +99,9 @@ func (r *Report) writeFindings(line figures.LineWriter) {
 	}
 	if r.DryRun {
 		line("would delete", "%s", r.Chosen)
+		if r.ChosenBlobs.Blobs > 0 {
+			line("", "%s", r.ChosenBlobs)
+		}
 	} else {
 		line("deleted", "%s", r.Deleted)
 		line("blob files", "%s removed, %s", humanize.Comma(r.BlobFiles.Files), figures.Size(r.BlobFiles.Bytes))
@@ -105,6 +109,7 @@ func (r *Report) writeFindings(line figures.LineWriter) {
 	for i, c := range r.ByClass {
 		line(figures.Once("by class", i), "%s", c)
 	}
+	r.CutOff.WriteTo(line)
 }
 
 // Notes are what the operator may want to do or to know besides.
@@ -113,6 +118,13 @@ func (r *Report) Notes() []string {
 	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
 	if r.Deleted.Objects > 0 {
 		note("The space of deleted rows can be used again after VACUUM of object_state (autovacuum does it in time).")
+	}
+	if b := r.ChosenBlobs; r.Blobs > 0 && b.Where == "large objects" {
+		text := ""
+		if b.Known == b.Blobs && r.Blobs == b.Blobs {
+			text = " of " + figures.Size(b.Bytes)
+		}
+		note("The space%s of the large objects of %s can be used again after VACUUM of pg_largeobject.", text, figures.Plural(r.Blobs, "deleted blob"))
 	}
 	if r.BlobFiles.Waiting > 0 {
 		why := "run relpack with the blob directory to remove them, but never with that of the original where this database is a copy"

@@ -64,6 +64,7 @@ type Graph struct {
 	Bytes           int64                  `json:"bytes"`          // of relpack's own tables
 	VerifiedSince   *time.Time             `json:"verified_since"` // every object was read again since then
 	ByClass         []inventory.ClassCount `json:"by_class"`
+	CutOff          *inventory.Heads       `json:"cut_off,omitempty"` // as the last run found, if it was a dry one
 	Damage          inventory.Damage       `json:"damage"`
 	Problems        []inventory.Problem    `json:"problems"`
 	HeldBack        figures.Count          `json:"held_back"`
@@ -248,6 +249,9 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*Graph, error) {
 			"SELECT class, objects, bytes FROM relpack.garbage_by_class LIMIT $1", named); err != nil {
 			return nil, err
 		}
+	}
+	if err := tx.QueryRow(ctx, "SELECT (SELECT cut_off FROM relpack.run WHERE finished IS NOT NULL ORDER BY id DESC LIMIT 1)").Scan(&g.CutOff); err != nil {
+		return nil, err
 	}
 	return g, g.readInventory(ctx, tx)
 }

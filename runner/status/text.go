@@ -138,6 +138,7 @@ func (g *Graph) writeUnreachable(line figures.LineWriter) {
 	for i, c := range g.ByClass {
 		line(figures.Once("by class", i), "%s", c)
 	}
+	g.CutOff.WriteTo(line)
 }
 
 func (g *Graph) writeProblems(line figures.LineWriter) {

@@ -1,0 +1,45 @@
+package blobs
+
+import (
+	"context"
+	"errors"
+
+	"relpack/runner/blobdir"
+	"relpack/runner/session"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Sizes hands on how long some blobs are, as far as that is known: those whose file is
+// there, or whose large objects this role may read.
+func (r *Remover) Sizes(ctx context.Context, zoids, tids []int64, each func(zoid, bytes int64)) error {
+	switch {
+	case r.inDatabase:
+		type size struct {
+			Zoid  int64
+			Bytes *int64
+		}
+		sizes, err := session.Rows(ctx, r.Conn, pgx.RowToStructByPos[size], "SELECT zoid, bytes FROM relpack.blob_bytes($1)", zoids)
+		for _, s := range sizes {
+			if s.Bytes != nil {
+				each(s.Zoid, *s.Bytes)
+			}
+		}
+		return err
+	case r.Dir == nil:
+		return nil
+	}
+	for i, zoid := range zoids {
+		bytes, found, err := r.Dir.Size(zoid, tids[i])
+		if err != nil && !errors.Is(err, blobdir.ErrLink) {
+			return err
+		}
+		if found {
+			each(zoid, bytes)
+		}
+	}
+	return nil
+}
+
+// InDatabase tells whether blobs are in the database, after Survey.
+func (r *Remover) InDatabase() bool { return r.inDatabase }

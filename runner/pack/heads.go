@@ -1,0 +1,116 @@
+package pack
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/du"
+	"relpack/runner/figures"
+	"relpack/runner/inventory"
+	"relpack/runner/session"
+)
+
+// Content is the part of a report about what garbage is, as people know it.
+type Content struct {
+	// CutOff are the unreachable objects that are in nothing unreachable; nil: nobody
+	// looked.
+	CutOff      *inventory.Heads `json:"cut_off,omitempty"`
+	ChosenBlobs ChosenBlobs      `json:"chosen_blobs"`
+}
+
+// ChosenBlobs are blobs among what was chosen for deletion.
+type ChosenBlobs struct {
+	Blobs int64  `json:"blobs"`
+	Bytes int64  `json:"bytes"` // of the files or large objects of those whose size is known
+	Known int64  `json:"known"`
+	Where string `json:"where"` // files or large objects; "": nobody knows
+}
+
+// String is for people.
+func (b ChosenBlobs) String() string {
+	text := figures.Plural(b.Blobs, "blob")
+	switch {
+	case b.Where == "":
+		return text
+	case b.Known == 0:
+		return text + ", size not known"
+	case b.Known < b.Blobs:
+		return fmt.Sprintf("%s, %s of %s of %s", text, figures.Size(b.Bytes), b.Where, figures.Plural(b.Known, "blob"))
+	}
+	return fmt.Sprintf("%s, %s of %s", text, figures.Size(b.Bytes), b.Where)
+}
+
+// content tells what garbage is, in a dry run, and how long the chosen blobs are, where
+// they are in the database in any run: afterwards nobody knows. What goes wrong stops
+// no pack.
+func (p *pack) content(ctx context.Context, unreachable figures.Count, chosen Choice, dry bool) (c Content) {
+	if unreachable.Objects == 0 {
+		return c
+	}
+	log := func(err error) {
+		if err != nil && ctx.Err() == nil {
+			p.Log.Info(err.Error())
+		}
+	}
+	if chosen.blobs > 0 && (dry || p.blobs.InDatabase()) {
+		var err error
+		c.ChosenBlobs, err = p.measureBlobs(ctx, chosen.blobs)
+		log(err)
+	}
+	if dry {
+		log(p.Phase("cut off", func() (err error) {
+			search := du.Search{Conn: p.Conn, Progress: p.Progress, BlobSizes: p.blobs.Sizes}
+			c.CutOff, err = search.Find(ctx)
+			return err
+		}))
+	}
+	return c
+}
+
+// So many blobs are looked for at once, and at most.
+const (
+	blobsAtOnce   = 2_000
+	measuredBlobs = 100_000
+)
+
+// measureBlobs looks how long the chosen blobs are.
+func (p *pack) measureBlobs(ctx context.Context, count int64) (b ChosenBlobs, err error) {
+	b.Blobs = count
+	switch {
+	case p.blobs.InDatabase():
+		b.Where = "large objects"
+	case p.blobs.Dir != nil:
+		b.Where = "files"
+	default:
+		return b, nil
+	}
+	type blob struct{ Zoid, Tid int64 }
+	for after, looked := int64(-1), 0; looked < measuredBlobs; looked += blobsAtOnce {
+		some, err := session.Rows(ctx, p.Conn, pgx.RowToStructByPos[blob], `
+			SELECT blob.zoid, blob.tid
+			FROM relpack.doomed
+			CROSS JOIN LATERAL (
+			    SELECT object.zoid, object.tid FROM relpack.object WHERE object.zoid = doomed.zoid AND object.class = 1 OFFSET 0
+			) AS blob
+			WHERE doomed.zoid > $1
+			ORDER BY doomed.zoid
+			LIMIT $2`, after, blobsAtOnce)
+		if err != nil || len(some) == 0 {
+			return b, err
+		}
+		var zoids, tids []int64
+		for _, one := range some {
+			zoids, tids = append(zoids, one.Zoid), append(tids, one.Tid)
+		}
+		after = zoids[len(zoids)-1]
+		if err := p.blobs.Sizes(ctx, zoids, tids, func(_, bytes int64) {
+			b.Known++
+			b.Bytes += bytes
+		}); err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}
