@@ -28,6 +28,7 @@
 //
 //	pack       finds and deletes what can't be reached
 //	verify     compares the graph with the storage, mends it
+//	page       what is known of storages, as a page for a browser
 //	status     what is known of a storage
 //	orphans    files in a blob directory that nobody needs
 //	why        why an object is alive, or since when it is garbage
@@ -77,6 +78,7 @@
 //	blobs         one, which only reads; with --remove one that holds the pack lock, and commit
 //	why, check    one, which only reads, in one transaction
 //	du            the same, and two for scan, which read states in short transactions
+//	report        one, after that of status and before those of du
 //
 // # Locks
 //

@@ -59,6 +59,7 @@ func TestARoleThatLooksSeesEverythingAndChangesNothing(t *testing.T) {
 	for query, want := range map[string]int{
 		"SELECT zoid::text FROM relpack.unreachable_object":                        4,
 		"SELECT class FROM relpack.garbage_by_class":                               1,
+		"SELECT age FROM relpack.garbage_by_age":                                   6,
 		"SELECT table_name FROM relpack.leftover":                                  0,
 		"SELECT query FROM relpack.writer WHERE query LIKE '%UPDATE%' AND pid > 0": 1,
 		"SELECT username FROM relpack.pack_lock_holder() WHERE since IS NOT NULL":  1,

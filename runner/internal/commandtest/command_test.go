@@ -103,6 +103,8 @@ func TestUsageErrorsAreOneLineAndExitWith2(t *testing.T) {
 		"pack --days 1e300":                 "--days",
 		"pack --use-prepack-state":          "keeps the graph",
 		"pack --check-refs-only":            "relpack pack --dry-run",
+		"report":                            "name a file: --html FILE",
+		"report --html x --depth 0":         "--depth and --max",
 		"why":                               "which object?",
 		"why some.conf":                     "which object?",
 		"why some.conf 0x12 other.conf":     `"other.conf" is no object id`,

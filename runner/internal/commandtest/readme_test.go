@@ -79,7 +79,7 @@ func TestTheReadmesTranscriptIsWhatRelpackPrints(t *testing.T) {
 func TestTheReadmesOptionsAreOptionsOfRelpack(t *testing.T) {
 	t.Parallel()
 	var help string
-	for _, command := range []string{"pack", "verify", "status", "why", "check", "du", "blobs", "migrate up", "migrate down"} {
+	for _, command := range []string{"pack", "verify", "status", "why", "check", "du", "blobs", "report", "migrate up", "migrate down"} {
 		help += relpack(t, append(strings.Fields(command), "--help")...).stdout
 	}
 	options := regexp.MustCompile(`--[a-z][a-z-]*`)

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"relpack/migrations"
+	"relpack/runner/page"
+	"relpack/runner/target"
+)
+
+type reportCommand struct {
+	place   `embed:""`
+	HTML    string `name:"html" placeholder:"FILE" help:"Write one HTML page that needs no other file and no network."`
+	JSON    bool   `name:"json" help:"Print what is on the page as one JSON document."`
+	BlobDir string `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
+	Depth   int    `default:"5" placeholder:"N" help:"Go so many levels down (default 5)."`
+	Max     int    `default:"20" placeholder:"N" help:"Of what is in an object, show the N largest (default 20); all are counted."`
+}
+
+// Validate is called by kong.
+func (c *reportCommand) Validate() error {
+	switch {
+	case c.HTML == "" && !c.JSON:
+		return errors.New("name a file: --html FILE")
+	case c.Depth < 1 || c.Max < 1:
+		return errors.New("--depth and --max take numbers from 1 on")
+	}
+	return nil
+}
+
+// Run looks at each storage in turn, and writes one page of all.
+func (c *reportCommand) Run() error {
+	log, progress := c.outputs(false)
+	ctx := untilSignal()
+	all := []*page.Report{}
+	err := c.each(c.BlobDir, log, func(target target.Target, log *slog.Logger) error {
+		r, err := page.Storage(ctx, target, page.Options{
+			Depth: c.Depth, Max: c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
+		}, log)
+		all = append(all, r)
+		return err
+	})
+	var ended exit
+	if len(all) == 0 || (err != nil && !errors.As(err, &ended)) {
+		return err
+	}
+	return errors.Join(c.write(all), err)
+}
+
+// write replaces the file as a whole: who looks at it sees the old page or the new one.
+func (c *reportCommand) write(all []*page.Report) error {
+	if c.JSON {
+		out := json.NewEncoder(os.Stdout)
+		out.SetIndent("", "  ")
+		if err := out.Encode(all); err != nil {
+			return err
+		}
+	}
+	if c.HTML == "" {
+		return nil
+	}
+	var text bytes.Buffer
+	if err := page.Write(&text, all); err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
+	file, err := os.CreateTemp(filepath.Dir(c.HTML), ".relpack-*")
+	if err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
+	defer func() { _ = os.Remove(file.Name()) }()
+	_, err = file.Write(text.Bytes())
+	if err = errors.Join(err, file.Chmod(0o644), file.Close()); err == nil {
+		err = os.Rename(file.Name(), c.HTML)
+	}
+	if err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
+	return nil
+}

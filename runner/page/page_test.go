@@ -1,0 +1,182 @@
+package page_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/dustin/go-humanize"
+	"github.com/jackc/pgx/v5"
+
+	"relpack/migrations"
+	"relpack/runner/du"
+	"relpack/runner/figures"
+	"relpack/runner/internal/pgtest"
+	"relpack/runner/internal/program"
+	"relpack/runner/internal/zodbtest"
+	"relpack/runner/page"
+	"relpack/runner/target"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(program.Main(m, func(ctx context.Context, conn *pgx.Conn) error {
+		return zodbtest.CreateStorage(ctx, conn, zodbtest.V42)
+	}))
+}
+
+// newPage is that of the sample, packed once, and what it is made of.
+func newPage(t *testing.T) (file string, reports []*page.Report) {
+	t.Helper()
+	db := pgtest.NewDatabase(t)
+	conn, blobs := db.Connect(t), t.TempDir()
+	if err := zodbtest.LoadSmall(t.Context(), conn, blobs); err != nil {
+		t.Fatal(err)
+	}
+	program.Pack(t, db.DSN)
+	file = filepath.Join(t.TempDir(), "page.html")
+	r := program.Run(t, "report", "--html", file, "--json", "--dsn", db.DSN, "--blob-dir", blobs)
+	if r.Code != 0 {
+		t.Fatalf("exit code %d: %s", r.Code, r.Stderr)
+	}
+	if err := json.Unmarshal([]byte(r.Stdout), &reports); err != nil {
+		t.Fatal(err)
+	}
+	return file, reports
+}
+
+// expectContent wants the table of the map to list what is in a line.
+func expectContent(t *testing.T, b *tab, line *du.Line) {
+	t.Helper()
+	want := map[string]bool{}
+	row := func(label, class string, s du.Sum) {
+		want[fmt.Sprint([]string{label, class, figures.Size(s.States + s.Blobs), figures.Size(s.States), figures.Size(s.Blobs), humanize.Comma(s.Objects)})] = true
+	}
+	for _, below := range line.Content {
+		row(below.Name, below.Class, below.Sum)
+	}
+	if line.Parts != nil {
+		row(humanize.Comma(line.Parts.Count)+" parts of the BTree", "", line.Parts.Sum)
+	}
+	if line.Others != nil {
+		row(humanize.Comma(line.Others.Count)+" more", "", line.Others.Sum)
+	}
+	row("itself", "", du.Sum{States: line.Own, Objects: 1})
+	rows := b.rows(".content")
+	for _, row := range rows {
+		if !want[fmt.Sprint(row)] {
+			t.Errorf("%s: %q is not what --json says", line.Name, row)
+		}
+	}
+	if len(rows) != len(want) {
+		t.Errorf("%s: %d rows, want %d", line.Name, len(rows), len(want))
+	}
+}
+
+func TestAPageIsClickedIntoAndHasTheNumbersOfJSON(t *testing.T) {
+	t.Parallel()
+	file, reports := newPage(t)
+	space := reports[0].Space
+	b := open(t, file, 1200, 900)
+	for figure, want := range map[string]string{
+		"live": figures.Size(space.Top.States), "blobs": figures.Size(space.Top.Blobs),
+		"garbage": figures.Size(space.Unreachable.Bytes), "table": figures.Size(space.Table),
+	} {
+		if got := b.text(`[data-figure="` + figure + `"]`); got != want {
+			t.Errorf("%s: %q, want %q", figure, got, want)
+		}
+	}
+	expectContent(t, b, space.Top)
+	// Into the site by a click, into its largest folder by the keyboard, out again.
+	b.click(".map button b")
+	site := space.Top.Content[0]
+	expectContent(t, b, site)
+	b.do(chromedp.KeyEvent(kb.Enter))
+	folder := site.Content[0]
+	expectContent(t, b, folder)
+	if way := b.text(".way"); !strings.Contains(way, site.Name) || !strings.Contains(way, folder.Name) {
+		t.Errorf("the way is %q", way)
+	}
+	b.do(chromedp.KeyEvent(kb.Escape))
+	expectContent(t, b, site)
+	b.click(".way button")
+	expectContent(t, b, space.Top)
+	b.screenshot("light")
+	dark := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}}
+	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, dark); err != nil {
+		t.Fatal(err)
+	}
+	if color := eval[string](b, `getComputedStyle(document.body).backgroundColor`); color != "rgb(20, 24, 29)" {
+		t.Errorf("in the dark the background is %s", color)
+	}
+	b.screenshot("dark")
+	if len(b.requests) != 1 || len(b.errors) > 0 {
+		t.Errorf("requests %q, errors %q", b.requests, b.errors)
+	}
+	if wide := eval[bool](b, `document.documentElement.scrollWidth > document.documentElement.clientWidth`); wide {
+		t.Error("the page is wider than its window")
+	}
+}
+
+func TestAreasAreInProportionAndDoNotOverlap(t *testing.T) {
+	t.Parallel()
+	file, _ := newPage(t)
+	b := open(t, file, 1000, 800)
+	b.do(chromedp.Evaluate[chromedp.Void](`window.values = [60, 20, 9, 5, 3, 2, 1]; window.places = squarify(values, 0, 0, 300, 200)`))
+	if off := eval[float64](b, `Math.max(...places.map((p, i) => Math.abs(p[2] * p[3] - values[i] * 600)))`); off > 0.01 {
+		t.Errorf("areas differ by %f", off)
+	}
+	if overlap := eval[bool](b, `places.some((p, i) => places.some((q, j) => i < j && p[0] + p[2] > q[0] + 0.01 && q[0] + q[2] > p[0] + 0.01 && p[1] + p[3] > q[1] + 0.01 && q[1] + q[3] > p[1] + 0.01))`); overlap {
+		t.Error("areas overlap")
+	}
+	for _, bytes := range []int64{0, 9, 10, 1023, 1024, 10_239, 10_240, 182_784, 183_808, 10_188, 10_190, 1_048_575, 1 << 20, 123_456_789, 5 << 40} {
+		if got := eval[string](b, fmt.Sprintf("size(%d)", bytes)); got != figures.Size(bytes) {
+			t.Errorf("%d bytes: %q, want %q", bytes, got, figures.Size(bytes))
+		}
+	}
+}
+
+// Names come from the database: none may become a part of the page.
+func TestNamesAreNoMarkup(t *testing.T) {
+	t.Parallel()
+	const evil = `</script><img src=x onerror="document.title='taken'"><b>`
+	line := &du.Line{Class: evil, Name: evil, Content: []*du.Line{{Zoid: 1, Class: evil, Name: evil, Sum: du.Sum{States: 10, Objects: 1}}}, Sum: du.Sum{States: 20, Objects: 2}}
+	file := filepath.Join(t.TempDir(), "page.html")
+	out, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := page.Write(out, []*page.Report{{Storage: evil, Error: evil, Space: &du.Report{Top: line}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := open(t, file, 800, 600)
+	if count := eval[int](b, `document.querySelectorAll("img").length`); count > 0 || len(b.requests) != 1 || len(b.errors) > 0 {
+		t.Errorf("%d images, requests %q, errors %q", count, b.requests, b.errors)
+	}
+	if got := b.text(".map button b"); got != evil {
+		t.Errorf("the name is shown as %q", got)
+	}
+}
+
+func TestAStorageThatCanNotBeLookedAtIsOnThePage(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDatabase(t)
+	r, err := page.Storage(t.Context(), target.Target{Name: "main", DSN: db.DSN}, page.Options{Depth: 2, Max: 5, Migrations: migrations.Files}, slog.New(slog.DiscardHandler))
+	if err == nil || r.Error == "" {
+		t.Fatalf("there is no graph: %v", err)
+	}
+	var text strings.Builder
+	if err := page.Write(&text, []*page.Report{r}); err != nil || !strings.Contains(text.String(), "To look at") {
+		t.Errorf("%v\n%s", err, &text)
+	}
+}
