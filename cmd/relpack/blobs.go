@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -12,22 +11,17 @@ import (
 )
 
 type blobsCommand struct {
-	place    `embed:""`
-	style    `embed:""`
-	BlobDir  string  `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
-	Remove   bool    `help:"Remove what nobody needs, as the list has it."`
-	Restored bool    `help:"With --remove: an older backup was restored, and no other database uses the directory. Files that are later than what is stored stay."`
-	Days     float64 `short:"d" default:"1" placeholder:"D" help:"Take files for needed that were superseded, or came there, within D days (default 1; fractions are allowed)."`
-	Max      int     `default:"10" placeholder:"N" help:"Name so many files of each kind (default 10)."`
+	place   `embed:""`
+	style   `embed:""`
+	BlobDir string  `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
+	Days    float64 `short:"d" default:"1" placeholder:"D" help:"Take files for needed that were superseded, or came there, within D days (default 1; fractions are allowed)."`
+	Max     int     `default:"10" placeholder:"N" help:"Name so many files of each kind (default 10)."`
 }
 
 // Validate is called by kong.
 func (c *blobsCommand) Validate() error {
 	if math.IsNaN(c.Days) || c.Days < 0 || c.Days > maxDays {
 		return fmt.Errorf("--days takes a number of days, from 0 to %d", maxDays)
-	}
-	if c.Restored && !c.Remove {
-		return errors.New("--restored goes with --remove")
 	}
 	return nil
 }
@@ -38,7 +32,7 @@ func (c *blobsCommand) Run() error {
 	ctx := untilSignal()
 	return reports(c.place, c.style, c.BlobDir, log, func(target target.Target, log *slog.Logger) (*orphans.Report, error) {
 		return orphans.Storage(ctx, target, orphans.Options{
-			Remove: c.Remove, Restored: c.Restored, Days: c.Days, Max: c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
+			Days: c.Days, Max: c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
 		}, log)
 	})
 }

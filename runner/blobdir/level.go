@@ -31,17 +31,8 @@ func (l levels) close() {
 // os.Root alone would follow a link to another place within the blob directory,
 // and so to another object's files.
 func (d *Dir) descend(layout Layout, zoid int64) (levels, error) {
-	opened, err := d.descendTo(levelNames(layout, zoid))
-	if err != nil {
-		return nil, fmt.Errorf("find the files of blob %d: %w", zoid, err)
-	}
-	return opened, nil
-}
-
-// descendTo opens the directories of a path.
-func (d *Dir) descendTo(names []string) (levels, error) {
 	opened := levels{{d.root, d.path}}
-	for _, name := range names {
+	for _, name := range levelNames(layout, zoid) {
 		child, err := opened.object().open(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			opened.close()
@@ -49,7 +40,7 @@ func (d *Dir) descendTo(names []string) (levels, error) {
 		}
 		if err != nil {
 			opened.close()
-			return nil, err
+			return nil, fmt.Errorf("find the files of blob %d: %w", zoid, err)
 		}
 		opened = append(opened, child)
 	}

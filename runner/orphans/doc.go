@@ -1,3 +1,3 @@
 // Package orphans finds files in a blob directory that no live blob needs: "relpack
-// blobs". With --remove it removes those that are beyond doubt.
+// blobs". It removes none.
 package orphans

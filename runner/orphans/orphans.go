@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,8 +23,6 @@ import (
 
 // Options say what to do.
 type Options struct {
-	Remove     bool      // what nobody needs
-	Restored   bool      // an older backup was restored: later files are no reason to refuse
 	Days       float64   // superseded or written since then, a file may be needed; not negative
 	Max        int       // of each kind so many are named
 	Now        time.Time // by which files have an age; zero: by this machine's clock
@@ -56,10 +53,6 @@ type look struct {
 	until  int64     // tid: superseded or written later is within the grace
 	day    time.Time // a day ago, by this machine's clock, which wrote no file's time
 	judged []blobdir.Entry
-
-	later   int64  // the lowest tid of a file that is later than what is stored
-	orphans *spool // nil: nothing is to be removed
-	skipped int
 }
 
 // Storage looks at one storage. The report is never nil.
@@ -67,8 +60,7 @@ func Storage(ctx context.Context, t target.Target, o Options, log *slog.Logger) 
 	if o.Now.IsZero() {
 		o.Now = time.Now()
 	}
-	l := &look{Job: job.New(t, log, o.Progress, o.Stop), options: o, report: newReport(t.Name, o),
-		files: map[string]*Kind{}, later: math.MaxInt64}
+	l := &look{Job: job.New(t, log, o.Progress, o.Stop), options: o, report: newReport(t.Name, o), files: map[string]*Kind{}}
 	for i := range l.report.Files {
 		l.files[l.report.Files[i].Kind] = &l.report.Files[i]
 	}
@@ -81,11 +73,6 @@ func Storage(ctx context.Context, t target.Target, o Options, log *slog.Logger) 
 func (l *look) all(ctx context.Context) (err error) {
 	if err := l.Target.Packable(); err != nil {
 		return err
-	}
-	if l.options.Remove {
-		if err := l.alone(); err != nil {
-			return err
-		}
 	}
 	if l.Target.BlobDir != "" {
 		opened, err := blobs.Open(l.Target.BlobDir)
@@ -101,9 +88,6 @@ func (l *look) all(ctx context.Context) (err error) {
 		l.report.None = "none: blobs are in the database"
 	case l.Target.BlobDir == "":
 		l.report.None = `none is named: blob-dir with "shared-blob-dir true", or --blob-dir`
-	}
-	if l.options.Remove {
-		return l.remove(ctx)
 	}
 	if l.conn, err = l.Session(ctx, "blobs"); err != nil {
 		return err
@@ -182,7 +166,7 @@ func (l *look) listFiles(ctx context.Context) error {
 				l.found("fresh", e)
 				return nil
 			}
-			return l.orphan("temporary", e)
+			l.found("temporary", e)
 		default:
 			if l.judged = append(l.judged, e); len(l.judged) == judgedAtOnce {
 				return l.judge(ctx)
@@ -244,38 +228,26 @@ func (l *look) classify(e blobdir.Entry, v verdict) error {
 		l.found(v.Verdict, e)
 	case v.Since > l.until || !e.Time.Before(l.graceBegan()):
 		l.found("young", e)
-	case v.Verdict == "superseded":
-		there, err := l.there(v.Zoid, v.Since)
-		if err != nil {
-			return err
-		}
-		if !there {
-			l.found("last_copy", e)
-			return nil
-		}
-		return l.orphan(v.Verdict, e)
 	default:
-		return l.orphan(v.Verdict, e)
+		return l.orphan(e, v)
 	}
 	return nil
 }
 
-// there tells whether the file of a revision is where the application looks for it.
-func (l *look) there(zoid, tid int64) (bool, error) {
-	layout, err := l.dir.Find(zoid, tid)
-	if err != nil && !errors.Is(err, blobdir.ErrLink) {
-		return false, &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", err)}
+// orphan is a file that nobody needs, unless it is the last one of its blob.
+func (l *look) orphan(e blobdir.Entry, v verdict) error {
+	if v.Verdict == "superseded" {
+		layout, err := l.dir.Find(v.Zoid, v.Since)
+		if err != nil && !errors.Is(err, blobdir.ErrLink) {
+			return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", err)}
+		}
+		if layout == "" {
+			l.found("last_copy", e)
+			return nil
+		}
 	}
-	return layout != "" || err != nil, nil // it follows a link
-}
-
-// orphan is a file that nobody needs.
-func (l *look) orphan(kind string, e blobdir.Entry) error {
-	l.found(kind, e)
-	if l.orphans == nil {
-		return nil
-	}
-	return l.orphans.add(e)
+	l.found(v.Verdict, e)
+	return nil
 }
 
 // graceBegan is since when a file is within the grace.
@@ -286,9 +258,6 @@ func (l *look) graceBegan() time.Time {
 func (l *look) found(kind string, e blobdir.Entry) {
 	k := l.files[kind]
 	k.add(e.Size)
-	if kind == "newer" || kind == "above" {
-		l.later = min(l.later, e.Tid)
-	}
 	if k.Orphan {
 		l.report.Orphans.add(e.Size)
 	}
@@ -315,11 +284,15 @@ func (l *look) findMissing(ctx context.Context) error {
 			return fmt.Errorf("look for the files of blobs: %w", err)
 		}
 		for i, zoid := range zoids {
-			there, err := l.there(zoid, tids[i])
-			if err != nil {
-				return err
+			layout, err := l.dir.Find(zoid, tids[i])
+			if errors.Is(err, blobdir.ErrLink) { // the application follows it
+				l.report.Found++
+				continue
 			}
-			if there {
+			if err != nil {
+				return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", err)}
+			}
+			if layout != "" {
 				l.report.Found++
 				continue
 			}

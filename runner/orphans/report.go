@@ -10,18 +10,16 @@ import (
 	"relpack/runner/figures"
 )
 
-// A Report says what lies in a blob directory, and what was removed. Sizes are in
-// bytes.
+// A Report says what lies in a blob directory. Sizes are in bytes.
 type Report struct {
 	Storage   string    `json:"storage"`
-	Outcome   string    `json:"outcome"` // listed, removed, or as that of a pack
+	Outcome   string    `json:"outcome"` // listed, or as that of a pack
 	Error     string    `json:"error,omitempty"`
 	ExitCode  int       `json:"exit_code"`
 	Version   string    `json:"version"`
 	Started   time.Time `json:"started"`
 	Seconds   float64   `json:"seconds"`
 	Days      float64   `json:"days"`
-	Remove    bool      `json:"remove"`
 	Directory string    `json:"directory,omitempty"`
 	Layout    string    `json:"layout,omitempty"`
 	None      string    `json:"none,omitempty"` // why there is no directory
@@ -30,12 +28,7 @@ type Report struct {
 	// Orphans are those that nobody needs, if the directory is this storage's alone.
 	Orphans Files `json:"orphans"`
 	// Doubt is why Orphans are not to be removed: "" is no reason.
-	Doubt   string `json:"doubt,omitempty"`
-	Removed Files  `json:"removed"`
-	// Kept are orphans that were needed again when their turn came, or may be.
-	Kept int64 `json:"kept"`
-	// Skipped are files that could not be removed, and why; at most 10.
-	Skipped []string `json:"skipped"`
+	Doubt string `json:"doubt,omitempty"`
 	// Missing are live blobs without a file; -1: not looked for.
 	Missing      int64   `json:"missing"`
 	Found        int64   `json:"found"`
@@ -99,8 +92,8 @@ var kinds = []Kind{
 }
 
 func newReport(name string, o Options) *Report {
-	r := &Report{Storage: name, Version: o.Version, Started: time.Now(), Days: o.Days, Remove: o.Remove,
-		Files: make([]Kind, len(kinds)), Skipped: []string{}, Missing: -1, FirstMissing: []int64{},
+	r := &Report{Storage: name, Version: o.Version, Started: time.Now(), Days: o.Days,
+		Files: make([]Kind, len(kinds)), Missing: -1, FirstMissing: []int64{},
 		LargeObjects: LargeObjects{First: []uint32{}}, Phases: []figures.Phase{}}
 	copy(r.Files, kinds)
 	for i := range r.Files {
@@ -111,11 +104,7 @@ func newReport(name string, o Options) *Report {
 
 func (r *Report) finish(err error) {
 	r.Seconds, r.PeakMemory = time.Since(r.Started).Seconds(), figures.PeakMemory()
-	well := "listed"
-	if r.Remove {
-		well = "removed"
-	}
-	r.ExitCode, r.Outcome = fault.ExitCode(err), fault.Outcome(err, well)
+	r.ExitCode, r.Outcome = fault.ExitCode(err), fault.Outcome(err, "listed")
 	if err != nil {
 		r.Error = fault.Message(err)
 	}
@@ -154,19 +143,12 @@ func (r *Report) Write(w io.Writer) error {
 		}
 		s.Line("large objects", "%s that no row of blob_chunk names, %s", figures.Plural(n, "large object"), size)
 	}
-	if r.Doubt != "" {
+	switch {
+	case r.Directory == "":
+	case r.Doubt != "":
 		s.Line("in doubt", "%s", r.Doubt)
-	} else if r.Directory != "" {
-		s.Line("nobody needs", "%s", r.Orphans)
-	}
-	if r.Remove {
-		s.Line("removed", "%s", r.Removed)
-	}
-	if r.Kept > 0 {
-		s.Line("kept", "%s: needed by now, or changed since the list was made", figures.Plural(r.Kept, "file"))
-	}
-	for i, skipped := range r.Skipped {
-		s.Line(figures.Once("not removed", i), "%s", printable(skipped))
+	default:
+		s.Line("nobody needs", "%s, if no other storage and no copy of this database uses the directory", r.Orphans)
 	}
 	s.Spent(r.Seconds, r.Phases, r.PeakMemory)
 	return s.Flush()

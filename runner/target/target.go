@@ -2,7 +2,6 @@ package target
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -21,8 +20,7 @@ type Target struct {
 	DSNAt string // file and line that have it
 	// BlobDir is the shared blob directory; "" when it isn't known, or when
 	// blobs are in the database.
-	BlobDir   string
-	blobDirAt string // file and line that name it
+	BlobDir string
 	// BlobsInDatabase is set when the configuration says in so many words
 	// shared-blob-dir false: no file is the storage's own.
 	BlobsInDatabase bool
@@ -51,29 +49,11 @@ type File struct {
 	Targets []Target
 
 	names      map[string]bool // folded, of all its databases
-	blobDirs   []zconfig.BlobDir
-	unreadable []string // warnings about databases that relpack can't read
+	unreadable []string        // warnings about databases that relpack can't read
 }
 
 // Knows tells whether the file has a database of this name.
 func (f *File) Knows(database string) bool { return f != nil && f.names[FoldName(database)] }
-
-// BlobDirUsers are where the file names the blob directory of the storage for
-// another section as well, of whatever type.
-func (t Target) BlobDirUsers() []string {
-	mine, err := os.Stat(t.BlobDir)
-	if err != nil || t.File == nil {
-		return nil // to open it fails, or nothing else is known
-	}
-	var users []string
-	for _, dir := range t.File.blobDirs {
-		at := fmt.Sprintf("%s:%d", dir.File, dir.Line)
-		if theirs, err := os.Stat(dir.Path); err == nil && at != t.blobDirAt && os.SameFile(mine, theirs) {
-			users = append(users, at)
-		}
-	}
-	return users
-}
 
 // Packable returns why pack refuses the storage, or nil.
 func (t Target) Packable() error { return t.refused }
@@ -150,8 +130,6 @@ func fromConfig(s zconfig.Storage) Target {
 	}
 	if s.SharedBlobDir {
 		t.BlobDir = s.BlobDir
-		file, line := s.Where("blob-dir")
-		t.blobDirAt = fmt.Sprintf("%s:%d", file, line)
 	} else {
 		// Unwritten, it was true before RelStorage 3.0: nothing is known then.
 		t.BlobsInDatabase = s.LineOf("shared-blob-dir") > 0
@@ -210,7 +188,7 @@ func fromConfig(s zconfig.Storage) Target {
 // newFile collects the names of the databases of a file, and which of them relpack
 // can't read.
 func newFile(file *zconfig.File) *File {
-	f := &File{names: map[string]bool{}, blobDirs: file.BlobDirs}
+	f := &File{names: map[string]bool{}}
 	know := func(names []string) string {
 		for _, name := range names {
 			f.names[FoldName(name)] = true

@@ -14,7 +14,6 @@ type loader struct {
 	storages  []*Storage
 	databases []*database // <zodb> sections
 	bare      []Section   // storages of others without a <zodb> around them
-	blobDirs  []BlobDir
 	unset     unsetVariables
 
 	inclusions, bytesRead, bytesSubstituted int
@@ -240,9 +239,6 @@ func (p *parser) keyValue(key, line string) error {
 			p.unset.add(p.at, t.unset)
 		}
 		return nil
-	}
-	if name, ok := basicKey(key); ok && name == "blob-dir" {
-		p.blobDirs = append(p.blobDirs, BlobDir{t.value, p.at.file, p.at.line})
 	}
 	switch {
 	case s.storage != nil:

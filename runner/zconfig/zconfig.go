@@ -95,14 +95,6 @@ type Database struct {
 type File struct {
 	Storages  []Storage
 	Databases []Database
-	BlobDirs  []BlobDir
-}
-
-// A BlobDir is a blob-dir that a section of any type has, as written.
-type BlobDir struct {
-	Path string
-	File string
-	Line int
 }
 
 // LineOf returns the line at which key was set, 0 if it was not. The adapter's
