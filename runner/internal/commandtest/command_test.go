@@ -17,12 +17,13 @@ import (
 
 	"relpack/runner/fault"
 	"relpack/runner/internal/pgtest"
+	"relpack/runner/internal/program"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
 )
 
-// program is the command under test, built once.
-var program string
+// built is the command under test, built once.
+var built string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -32,9 +33,9 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		program = filepath.Join(dir, "relpack")
-		if out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-X main.version=v9.9.9", "-o", program, "relpack/cmd/relpack").CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+		built = filepath.Join(dir, "relpack")
+		if err := program.Build(built); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		return pgtest.Main(m, func(ctx context.Context, conn *pgx.Conn) error {
@@ -59,7 +60,7 @@ func relpack(t testing.TB, args ...string) result {
 
 func start(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), program, args...)
+	command := exec.CommandContext(t.Context(), built, args...)
 	command.Stdout, command.Stderr = &strings.Builder{}, &strings.Builder{}
 	if err := command.Start(); err != nil {
 		t.Fatal(err)

@@ -48,7 +48,7 @@ func newGuardedServer(t *testing.T) *pgtest.Server {
 // expectSilence runs relpack and looks for the password in what it prints.
 func expectSilence(t *testing.T, code int, env []string, args ...string) string {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), program, args...)
+	command := exec.CommandContext(t.Context(), built, args...)
 	for _, entry := range os.Environ() {
 		if !strings.HasPrefix(entry, "PG") {
 			command.Env = append(command.Env, entry)
@@ -164,7 +164,7 @@ func TestThePasswordOfTheConfigurationIsInNoCommandLine(t *testing.T) {
 	}
 	locker := packtest.Session(t, target)
 	packtest.Run(t, locker, "BEGIN; LOCK TABLE relpack.run")
-	command := exec.CommandContext(t.Context(), program, "pack", config)
+	command := exec.CommandContext(t.Context(), built, "pack", config)
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}

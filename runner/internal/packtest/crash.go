@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
+	"relpack/runner/internal/program"
 	"relpack/runner/pack"
 	"relpack/runner/target"
 )
@@ -114,9 +115,8 @@ func Crash(t testing.TB, target target.Target, n int, work func(context.Context,
 func BuildCommand(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "relpack")
-	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", path, "relpack/cmd/relpack").CombinedOutput()
-	if err != nil {
-		t.Fatalf("build relpack: %v\n%s", err, out)
+	if err := program.Build(path); err != nil {
+		t.Fatal(err)
 	}
 	return path
 }

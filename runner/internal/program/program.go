@@ -21,6 +21,15 @@ import (
 // path is that of the program, once Main has built it.
 var path string
 
+// Build writes the program, as a release of version 9.9.9, to a file.
+func Build(path string) error {
+	out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-X main.version=v9.9.9", "-o", path, "relpack/cmd/relpack").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build relpack: %w\n%s", err, out)
+	}
+	return nil
+}
+
 // Main builds the program and runs the tests of a package, whose databases are
 // prepared like this and have relpack installed.
 func Main(m *testing.M, prepare func(ctx context.Context, conn *pgx.Conn) error) int {
@@ -31,8 +40,8 @@ func Main(m *testing.M, prepare func(ctx context.Context, conn *pgx.Conn) error)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	path = filepath.Join(dir, "relpack")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-X main.version=v9.9.9", "-o", path, "relpack/cmd/relpack").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+	if err := Build(path); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return pgtest.Main(m, func(ctx context.Context, conn *pgx.Conn) error {

@@ -173,7 +173,7 @@ func (h *handbook) play(steps []step) string {
 
 const mark = "== end of statement =="
 
-// sessionOn executes statements in one session of psql; it returns what each of
+// session executes statements in one session of psql; it returns what each of
 // them prints, its errors last.
 func (h *handbook) session(steps []step) []string {
 	h.t.Helper()
