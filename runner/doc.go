@@ -31,6 +31,7 @@
 //	page       what is known of storages, as a page for a browser
 //	status     what is known of a storage
 //	orphans    files in a blob directory that nobody needs
+//	browse     du's browser in a terminal
 //	why        why an object is alive, or since when it is garbage
 //	check      what is broken in a storage
 //	du         where the space of a storage is, by folders

@@ -1,12 +1,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
 
 	"relpack/migrations"
+	"relpack/runner/browse"
 	"relpack/runner/du"
+	"relpack/runner/fault"
 	"relpack/runner/target"
+	"relpack/runner/why"
 	"relpack/runner/zoid"
 )
 
@@ -18,6 +26,7 @@ type duCommand struct {
 	Max     int      `default:"10" placeholder:"N" help:"Of what is in an object, list the N largest (default 10); all are counted."`
 	Sort    string   `enum:"size,states,blobs,objects" default:"size" placeholder:"KEY" help:"Which are largest: by size, which is states and blobs, by states, blobs or objects."`
 	ByClass bool     `help:"List the classes of all that is in the object."`
+	Browser bool     `negatable:"" default:"true" help:"On a terminal, show a browser to go in and out of folders. --no-browser prints a table."`
 	JSON    bool     `name:"json" help:"Print one JSON document: an array with an entry for each storage."`
 	Verbose bool     `short:"v" help:"Show every statement."`
 
@@ -53,9 +62,28 @@ func (c *duCommand) Run() error {
 	log, progress := p.outputs(false)
 	ctx := untilSignal()
 	return reports(p, style{JSON: c.JSON}, c.BlobDir, log, func(target target.Target, log *slog.Logger) (*du.Report, error) {
-		return du.Storage(ctx, target, du.Options{
+		o := du.Options{
 			Zoid: c.zoid, Depth: c.Depth, Max: c.Max, Sort: du.Key(c.Sort), ByClass: c.ByClass,
 			Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
-		}, log)
+		}
+		if c.Browser && !c.JSON && !c.ByClass && !c.Verbose && isTerminal(os.Stdin) && isTerminal(os.Stdout) {
+			o.Browse = func(ctx context.Context, b *du.Browser) error {
+				return browse.Run(ctx, b, c.zoid, func(ctx context.Context, id int64) (string, error) { return askWhy(ctx, target, id) })
+			}
+		}
+		return du.Storage(ctx, target, o, log)
 	})
+}
+
+func isTerminal(file *os.File) bool { return term.IsTerminal(int(file.Fd())) }
+
+// askWhy is what "relpack why" prints of an object.
+func askWhy(ctx context.Context, target target.Target, id int64) (string, error) {
+	r, err := why.Ask(ctx, target, why.Options{Zoids: []int64{id}, Version: relpackVersion(), Migrations: migrations.Files}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", errors.New(fault.Message(err))
+	}
+	var text strings.Builder
+	err = r.Write(&text)
+	return text.String(), err
 }

@@ -28,6 +28,8 @@ type Options struct {
 	Progress   progress.Meter
 	Limits     look.Limits // as a rule none: the defaults
 	Pages      int         // in memory; 0: 64 MiB
+	// Browse is given what was measured; nil: the report gets a list.
+	Browse func(context.Context, *Browser) error
 }
 
 // measure is one at work.
@@ -68,6 +70,12 @@ func (m *measure) all(ctx context.Context) error {
 	m.report.UpTo, m.report.Fresh, m.report.Uncertain = g.UpTo, g.Fresh, g.Uncertain
 	if err := m.grow(ctx, g); err != nil {
 		return g.Explain(err)
+	}
+	if m.options.Browse != nil {
+		if err := g.Rest(ctx); err != nil {
+			return err
+		}
+		return m.options.Browse(ctx, &Browser{Report: m.report, forest: m.forest, graph: g})
 	}
 	return g.Explain(m.Phase("list", func() error { return m.list(ctx, g) }))
 }

@@ -3,10 +3,8 @@ package du
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 
-	"relpack/runner/fault"
 	"relpack/runner/look"
 	"relpack/runner/zoid"
 )
@@ -22,8 +20,8 @@ const (
 	ByObjects Key = "objects"
 )
 
-// of is how much a sum is by this key.
-func (k Key) of(s Sum) int64 {
+// Of is how much a sum is by this key.
+func (k Key) Of(s Sum) int64 {
 	switch k {
 	case ByStates:
 		return s.States
@@ -97,7 +95,7 @@ func (f *Forest) contents(in []uint32, most int, key Key) map[uint32]*content {
 // cut sorts, and keeps so many.
 func (c *content) cut(most int, key Key) {
 	slices.SortStableFunc(c.largest, func(a, b item) int {
-		return cmp.Or(cmp.Compare(key.of(b.sum), key.of(a.sum)), cmp.Compare(a.row, b.row))
+		return cmp.Or(cmp.Compare(key.Of(b.sum), key.Of(a.sum)), cmp.Compare(a.row, b.row))
 	})
 	for _, left := range c.largest[min(most, len(c.largest)):] {
 		c.others.add(left.sum)
@@ -146,7 +144,7 @@ func (f *Forest) classes(of uint32, key Key) []Class {
 	}
 	found = slices.DeleteFunc(found, func(c Class) bool { return c.Objects == 0 })
 	slices.SortFunc(found, func(a, b Class) int {
-		return cmp.Or(cmp.Compare(key.of(b.Sum), key.of(a.Sum)), cmp.Compare(a.Class, b.Class))
+		return cmp.Or(cmp.Compare(key.Of(b.Sum), key.Of(a.Sum)), cmp.Compare(a.Class, b.Class))
 	})
 	return found
 }
@@ -156,8 +154,7 @@ func (m *measure) list(ctx context.Context, g *look.Graph) error {
 	f, o := m.forest, m.options
 	top := f.rows.find(o.Zoid)
 	if top == none {
-		return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("zoid %d is not among the live objects of the last pack", o.Zoid),
-			Hint: fmt.Sprintf(`"relpack why %d" says why`, o.Zoid)}
+		return notLive(o.Zoid)
 	}
 	name, err := fullName(ctx, g, o.Zoid)
 	if err != nil {

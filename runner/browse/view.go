@@ -1,0 +1,222 @@
+package browse
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/dustin/go-humanize"
+
+	"relpack/runner/du"
+	"relpack/runner/figures"
+)
+
+// How much of the screen is not for the list: the title, the head of the columns, and
+// two lines at the bottom.
+const around = 4
+
+// rows is how many entries fit on the screen.
+func (m *Model) rows() int { return max(1, m.height-around) }
+
+// scroll keeps the cursor on the screen.
+func (m *Model) scroll() {
+	l := m.top()
+	l.at = max(0, min(l.at, len(l.inside.Entries)-1))
+	l.first = max(min(l.first, l.at), l.at-m.rows()+1)
+}
+
+// visible are the entries on the screen.
+func (m *Model) visible() []du.Entry {
+	l := m.top()
+	return l.inside.Entries[min(l.first, len(l.inside.Entries)):min(l.first+m.rows(), len(l.inside.Entries))]
+}
+
+// What a terminal does with text.
+const (
+	bold, reverse, plain = "\x1b[1m", "\x1b[7m", "\x1b[m"
+)
+
+// View is part of tea.Model.
+func (m *Model) View() tea.View {
+	lines := m.overlayLines()
+	if m.overlay == nil {
+		lines = m.listLines()
+	}
+	for i := range lines {
+		lines[i] = fit(lines[i], m.width)
+	}
+	lines[0] = bold + lines[0] + plain
+	lines[1] = bold + lines[1] + plain
+	if l := m.top(); m.overlay == nil && l.loaded && len(l.inside.Entries) > 0 {
+		at := 2 + l.at - l.first
+		lines[at] = reverse + pad(lines[at], m.width) + plain
+	}
+	v := tea.NewView(strings.Join(lines[:min(len(lines), m.height)], "\n"))
+	v.AltScreen = true
+	return v
+}
+
+func (m *Model) listLines() []string {
+	l := m.top()
+	title := "relpack du"
+	if m.Storage != "" {
+		title += " " + m.Storage
+	}
+	title += ": " + l.name
+	lines := []string{title, m.columns("size", strings.Repeat(" ", barWidth+2), "states", "blobs", "objects", "by "+string(m.key))}
+	of := m.key.Of(l.entry.Sum)
+	for _, e := range m.visible() {
+		lines = append(lines, m.row(e.Sum, of, m.entryText(e)))
+	}
+	for len(lines) < m.rows()+2 {
+		lines = append(lines, "")
+	}
+	return append(lines, m.sumLine(), m.bottom("enter in  ← out  s sort  c classes  w why  ? keys  q quit"))
+}
+
+// bottom is the last line: an error, or what can be done.
+func (m *Model) bottom(keys string) string {
+	if m.message != "" {
+		return "! " + strings.ReplaceAll(m.message, "\n", " ")
+	}
+	return keys
+}
+
+// sumLine is about the object that is shown.
+func (m *Model) sumLine() string {
+	l := m.top()
+	if !l.loaded {
+		return "..."
+	}
+	text := fmt.Sprintf("all of it: %s, %s", figures.Size(l.entry.States+l.entry.Blobs), figures.Plural(l.entry.Objects, "object"))
+	if n := l.inside.Parts.Count; n > 0 {
+		text += fmt.Sprintf("; %s of the BTree %s", figures.Plural(n, "part"), figures.Size(l.inside.Parts.States))
+	}
+	if n := l.inside.Others.Count; n > 0 {
+		text += fmt.Sprintf("; %s more %s", humanize.Comma(n), figures.Size(l.inside.Others.States+l.inside.Others.Blobs))
+	}
+	if m.key == du.BySize && !m.Blobs {
+		text += "; sizes of blobs are not known"
+	}
+	return text
+}
+
+const barWidth = 12
+
+// row is a line of numbers, with a bar as long as the part of the whole.
+func (m *Model) row(s du.Sum, of int64, text string) string {
+	blobs := figures.Size(s.Blobs)
+	if !m.Blobs {
+		blobs = "?"
+	}
+	return m.columns(figures.Size(s.States+s.Blobs), "["+bar(m.key.Of(s), of)+"]", figures.Size(s.States), blobs, humanize.Comma(s.Objects), text)
+}
+
+// wide is from which width on there is room for all columns.
+const wide = 95
+
+// columns makes a line of as many columns as there is room for.
+func (m *Model) columns(size, bar, states, blobs, objects, text string) string {
+	if m.width < wide {
+		return fmt.Sprintf("%9s %9s  %s", size, objects, text)
+	}
+	return fmt.Sprintf("%10s %s %10s %10s %12s  %s", size, bar, states, blobs, objects, text)
+}
+
+func bar(part, whole int64) string {
+	n := 0
+	if whole > 0 {
+		n = int(min(barWidth, (part*barWidth+whole/2)/whole))
+	}
+	return strings.Repeat("#", n) + strings.Repeat(" ", barWidth-n)
+}
+
+// entryText names an entry.
+func (m *Model) entryText(e du.Entry) string {
+	name, known := m.names[[2]int64{m.top().entry.Zoid, e.Zoid}]
+	switch {
+	case !known:
+		name = "..."
+	case name == "":
+		name = "?"
+	}
+	class := e.Class
+	if class == "" {
+		class = "class unknown"
+	}
+	mark := " "
+	if e.Objects > 1 {
+		mark = "/"
+	}
+	return fmt.Sprintf("%s%s  (%d %s)", mark, name, e.Zoid, class)
+}
+
+func classText(classes []du.Class, blobs bool) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%10s %10s %12s\n", "states", "blobs", "objects")
+	for _, c := range classes {
+		size := figures.Size(c.Blobs)
+		if !blobs {
+			size = "?"
+		}
+		name := c.Class
+		if name == "" {
+			name = "class unknown"
+		}
+		fmt.Fprintf(&text, "%10s %10s %12s  %s\n", figures.Size(c.States), size, humanize.Comma(c.Objects), name)
+	}
+	return text.String()
+}
+
+func newOverlay(title, text string) *overlay {
+	return &overlay{title: title, lines: strings.Split(strings.TrimRight(text, "\n"), "\n")}
+}
+
+func (m *Model) overlayLines() []string {
+	o := m.overlay
+	if o == nil {
+		return nil
+	}
+	lines := []string{o.title, ""}
+	lines = append(lines, o.lines[min(o.first, len(o.lines)):min(o.first+m.rows(), len(o.lines))]...)
+	for len(lines) < m.rows()+3 {
+		lines = append(lines, "")
+	}
+	return append(lines, m.bottom("↑ ↓ scroll  q back"))
+}
+
+// pressOverlay scrolls, or goes back to the list.
+func (m *Model) pressOverlay(key string) tea.Cmd {
+	o := m.overlay
+	switch key {
+	case "q", "esc", "left", "h", "backspace", "enter", "w", "c", "?":
+		m.overlay = nil
+		return nil
+	}
+	last := max(1, len(o.lines)-m.rows()+1)
+	o.first = moved(key, o.first, last, m.rows())
+	return nil
+}
+
+const help = `up, k  down, j      one line
+page up, page down  one page
+home, g  end, G     the first, the last
+enter, right, l     into the object with the cursor
+left, h, backspace  out again
+s                   sort by size, states, blobs, objects
+c                   the classes of all that is in the object that is shown
+w                   why the object with the cursor is alive, as "relpack why" says
+q                   quit`
+
+// fit cuts a line to the width of the screen.
+func fit(line string, width int) string {
+	if utf8.RuneCountInString(line) <= width {
+		return line
+	}
+	return string([]rune(line)[:max(0, width-1)]) + "…"
+}
+
+func pad(line string, width int) string {
+	return line + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(line)))
+}
