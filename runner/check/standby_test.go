@@ -38,8 +38,11 @@ func TestAHotStandbyAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	objects := garden()
-	objects[2] = record(77)
+	objects[2], objects[4] = record(77, 4), zodbtest.Record(zodbtest.Blob)
 	packtest.CommitRecords(t, s.conn, objects)
+	if err := zodbtest.StoreBlobChunks(t.Context(), s.conn, 4, 1, make([]byte, 3000)); err != nil {
+		t.Fatal(err)
+	}
 	if r := program.Run(t, "migrate", "up", "-q", "--dsn", s.DSN); r.Code != 0 {
 		t.Fatal(r)
 	}
@@ -64,7 +67,7 @@ func TestAHotStandbyAnswers(t *testing.T) {
 		t.Errorf("%v: %+v", err, report)
 	}
 	sizes, err := du.Storage(t.Context(), s.Target, du.Options{Depth: 3, Max: 10, Migrations: migrations.Files}, slog.New(slog.DiscardHandler))
-	if err != nil || sizes.Top.Objects != 4 || len(sizes.Top.Content) != 2 || sizes.Top.Content[0].Name == "" {
+	if err != nil || sizes.Top.Objects != 5 || sizes.Top.Blobs != 3000 || len(sizes.Top.Content) != 2 || sizes.Top.Content[0].Name == "" {
 		t.Errorf("%v: %+v", err, sizes)
 	}
 }

@@ -108,9 +108,15 @@ func (m *measure) grow(ctx context.Context, g *look.Graph) error {
 		if err := m.forest.settle(ctx, g); err != nil {
 			return err
 		}
-		m.forest.join()
-		m.forest.fold()
-		m.forest.add()
+		steps := []func(){m.forest.join, m.forest.fold, m.forest.add}
+		m.Progress.Phase("add up", "steps", int64(len(steps)))
+		defer m.Progress.End()
+		for _, step := range steps {
+			if step(); ctx.Err() != nil {
+				return ctx.Err()
+			}
+			m.Progress.Add(1)
+		}
 		return m.forest.rows.err
 	})
 }

@@ -16,7 +16,6 @@ import (
 	"relpack/runner/figures"
 	"relpack/runner/inventory"
 	"relpack/runner/naming"
-	"relpack/runner/pickle"
 	"relpack/runner/pickle/tree"
 	"relpack/runner/progress"
 	"relpack/runner/record"
@@ -204,26 +203,23 @@ func (s *Search) readSome(ctx context.Context, quota, before []int) ([]bool, err
 
 func (s *Search) readStates(ctx context.Context, zoids []int64, naming []bool) error {
 	f := &s.forest
-	var scanner pickle.Scanner
 	outside := map[int64][]uint32{} // live, or not stored
-	if err := record.Rows(ctx, s.Conn, fmt.Sprintf(`SELECT wanted.zoid, stored.tid, stored.state
-		FROM unnest(ARRAY[%s]::bigint[]) AS wanted (zoid)
-		CROSS JOIN LATERAL (SELECT tid, state FROM relpack.stored() WHERE stored.zoid = wanted.zoid OFFSET 0) AS stored`, joined(zoids)),
-		func(r record.Row) error {
-			holder, ok := scanner.Holder(r.State)
-			if !ok || holder == r.Zoid {
-				return nil
-			}
-			i := f.rows.find(r.Zoid)
-			in := f.rows.find(holder)
-			naming[f.rows.get(i).class] = true
-			if in == none {
-				outside[holder] = append(outside[holder], i)
-				return nil
-			}
-			f.rows.ref(i).named = in
+	holders := record.NewHolders(func(zoid, holder int64) error {
+		if zoid == holder {
 			return nil
-		}); err != nil {
+		}
+		i, in := f.rows.find(zoid), f.rows.find(holder)
+		naming[f.rows.get(i).class] = true
+		if in == none {
+			outside[holder] = append(outside[holder], i)
+			return nil
+		}
+		f.rows.ref(i).named = in
+		return nil
+	})
+	if err := holders.Query(ctx, s.Conn, fmt.Sprintf(`SELECT wanted.zoid, stored.tid, stored.state
+		FROM unnest(ARRAY[%s]::bigint[]) AS wanted (zoid)
+		CROSS JOIN LATERAL (SELECT tid, state FROM relpack.stored() WHERE stored.zoid = wanted.zoid OFFSET 0) AS stored`, joined(zoids))); err != nil {
 		return err
 	}
 	var asked []int64

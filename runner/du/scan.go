@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"relpack/runner/fault"
-	"relpack/runner/pickle"
 	"relpack/runner/record"
 	"relpack/runner/session"
 )
@@ -79,6 +78,7 @@ func (m *measure) readRanges(ctx context.Context, next *atomic.Int64, size, file
 	}
 	defer session.Close(conn)
 	w := worker{found: found, ctx: ctx}
+	holders := record.NewHolders(w.take)
 	for {
 		first := next.Add(rangeBlocks) - rangeBlocks
 		if first >= size {
@@ -96,7 +96,7 @@ func (m *measure) readRanges(ctx context.Context, next *atomic.Int64, size, file
 			if now != filenode {
 				return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("object_state was rewritten while it was read"), Hint: "Try again"}
 			}
-			return record.BlockRows(ctx, conn, r, w.take)
+			return holders.Blocks(ctx, conn, r)
 		})
 		if err != nil {
 			return fmt.Errorf("blocks %d to %d of object_state: %w", r.First, r.Last, err)
@@ -105,20 +105,15 @@ func (m *measure) readRanges(ctx context.Context, next *atomic.Int64, size, file
 	}
 }
 
-// A worker looks who holds the objects of one session.
+// A worker hands on who holds the objects that one session reads.
 type worker struct {
-	ctx     context.Context
-	scanner pickle.Scanner
-	some    []named
-	found   chan<- []named
+	ctx   context.Context
+	some  []named
+	found chan<- []named
 }
 
-func (w *worker) take(row record.Row) error {
-	holder, ok := w.scanner.Holder(row.State)
-	if !ok {
-		return nil
-	}
-	if w.some = append(w.some, named{row.Zoid, holder}); len(w.some) == someNamed {
+func (w *worker) take(zoid, holder int64) error {
+	if w.some = append(w.some, named{zoid, holder}); len(w.some) == someNamed {
 		return w.send()
 	}
 	return nil

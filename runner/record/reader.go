@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/jackc/pgx/v5"
 
@@ -63,11 +62,6 @@ func (r *Reader) Query(ctx context.Context, conn *pgx.Conn, query string) error 
 func Rows(ctx context.Context, conn *pgx.Conn, query string, row func(Row) error) error {
 	_, err := conn.PgConn().CopyTo(ctx, &copyReader{row: row}, "COPY ("+query+") TO STDOUT (FORMAT binary)")
 	return err
-}
-
-// BlockRows is Rows for the rows of a range.
-func BlockRows(ctx context.Context, conn *pgx.Conn, b Blocks, row func(Row) error) error {
-	return Rows(ctx, conn, b.query(math.MaxInt64), row)
 }
 
 // decode reads one state.
