@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,7 +17,7 @@ import (
 
 type reportCommand struct {
 	place   `embed:""`
-	HTML    string `name:"html" placeholder:"FILE" help:"Write one HTML page that needs no other file and no network."`
+	HTML    string `name:"html" placeholder:"FILE" help:"Write one HTML page that needs no other file and no network; - prints it."`
 	JSON    bool   `name:"json" help:"Print what is on the page as one JSON document."`
 	BlobDir string `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
 	Depth   int    `default:"5" placeholder:"N" help:"Go so many levels down (default 5)."`
@@ -28,6 +29,8 @@ func (c *reportCommand) Validate() error {
 	switch {
 	case c.HTML == "" && !c.JSON:
 		return errors.New("name a file: --html FILE")
+	case c.HTML == "-" && c.JSON:
+		return errors.New("only one of --html - and --json can print")
 	case c.Depth < 1 || c.Max < 1:
 		return errors.New("--depth and --max take numbers from 1 on")
 	}
@@ -69,9 +72,16 @@ func (c *reportCommand) write(all []*page.Report) error {
 	if err := page.Write(&text, all); err != nil {
 		return fmt.Errorf("write the page: %w", err)
 	}
+	if c.HTML == "-" {
+		_, err := os.Stdout.Write(text.Bytes())
+		return err
+	}
 	file, err := os.CreateTemp(filepath.Dir(c.HTML), ".relpack-*")
 	if err != nil {
-		return fmt.Errorf("write the page: %w", err)
+		if path, ok := errors.AsType[*fs.PathError](err); ok {
+			err = path.Err
+		}
+		return fmt.Errorf("write %s: %w", c.HTML, err)
 	}
 	defer func() { _ = os.Remove(file.Name()) }()
 	_, err = file.Write(text.Bytes())

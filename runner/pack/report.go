@@ -84,6 +84,7 @@ func (r *Report) Write(w io.Writer) error {
 func (r *Report) writeFindings(line figures.LineWriter) {
 	line("in the storage", "%s, %s", figures.Plural(r.Objects, "object"), figures.Plural(r.References, "reference"))
 	line("unreachable", "%s", r.Unreachable)
+	r.CutOff.WriteTo(line)
 	if r.young.Objects > 0 {
 		label := "within the grace"
 		if r.Days == 0 {
@@ -109,7 +110,6 @@ func (r *Report) writeFindings(line figures.LineWriter) {
 	for i, c := range r.ByClass {
 		line(figures.Once("by class", i), "%s", c)
 	}
-	r.CutOff.WriteTo(line)
 }
 
 // Notes are what the operator may want to do or to know besides.

@@ -105,10 +105,19 @@ func (b *tab) text(selector string) string {
 	return strings.Join(strings.Fields(ask(b, chromedp.Text(selector))), " ")
 }
 
-// click moves the mouse to the middle of what is at a place, and clicks.
+// click moves the mouse to the middle of the first that nothing covers, and clicks.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	at := eval[[]float64](b, `(() => { const at = document.querySelector("`+selector+`").getBoundingClientRect(); return [at.x + at.width / 2, at.y + at.height / 2]; })()`)
+	at := eval[[]float64](b, `(() => { 
+		for (const found of document.querySelectorAll("`+selector+`")) {
+			const at = found.getBoundingClientRect(), x = at.x + at.width / 2, y = at.y + at.height / 2;
+			if (found.contains(document.elementFromPoint(x, y))) return [x, y];
+		}
+		return [];
+	})()`)
+	if len(at) == 0 {
+		b.t.Fatalf("nothing that can be clicked at %s", selector)
+	}
 	b.do(chromedp.MouseClickXY(at[0], at[1]))
 }
 

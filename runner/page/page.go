@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -16,7 +19,6 @@ import (
 	"relpack/runner/du"
 	"relpack/runner/fault"
 	"relpack/runner/figures"
-	"relpack/runner/inventory"
 	"relpack/runner/look"
 	"relpack/runner/progress"
 	"relpack/runner/session"
@@ -41,12 +43,21 @@ type Report struct {
 	Version string         `json:"version"`
 	Status  *status.Report `json:"status"`
 	Space   *du.Report     `json:"space"` // nil: see Error
-	// LiveByClass and GarbageByClass are the largest of their kind.
-	LiveByClass    []inventory.ClassCount `json:"live_by_class"`
-	GarbageByClass []inventory.ClassCount `json:"garbage_by_class"`
-	GarbageByAge   []Age                  `json:"garbage_by_age"`
-	Error          string                 `json:"error,omitempty"`
-	ExitCode       int                    `json:"exit_code"`
+	// LiveByClass and GarbageByClass have the largest classes, and the others in one.
+	LiveByClass    []Class `json:"live_by_class"`
+	GarbageByClass []Class `json:"garbage_by_class"`
+	GarbageByAge   []Age   `json:"garbage_by_age"`
+	Error          string  `json:"error,omitempty"`
+	ExitCode       int     `json:"exit_code"`
+}
+
+// A Class is how much objects of one are.
+type Class struct {
+	Class   string `json:"class"`
+	Objects int64  `json:"objects"`
+	Bytes   int64  `json:"bytes"`      // of their states
+	Blobs   int64  `json:"blob_bytes"` // of live blobs, as far as they are known
+	Classes int    `json:"classes"`    // so many are in this line
 }
 
 // An Age is how much has been garbage for about as long.
@@ -62,7 +73,7 @@ const namedClasses = 12
 // Storage looks at one storage. The report is never nil.
 func Storage(ctx context.Context, t target.Target, o Options, log *slog.Logger) (*Report, error) {
 	r := &Report{Storage: t.Name, Taken: time.Now(), Version: o.Version,
-		LiveByClass: []inventory.ClassCount{}, GarbageByClass: []inventory.ClassCount{}, GarbageByAge: []Age{}}
+		LiveByClass: []Class{}, GarbageByClass: []Class{}, GarbageByAge: []Age{}}
 	err := r.fill(ctx, t, o, log)
 	if r.ExitCode = fault.ExitCode(err); err != nil {
 		r.Error = fault.Message(err)
@@ -71,16 +82,17 @@ func Storage(ctx context.Context, t target.Target, o Options, log *slog.Logger) 
 }
 
 func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog.Logger) (err error) {
-	if r.Status, err = status.Look(ctx, t, o.Migrations, log); err != nil || r.Status.Graph == nil || r.Status.Graph.Busy {
+	if r.Status, err = status.Look(ctx, t, o.Migrations, log); err != nil {
 		return err
 	}
-	if err := r.readClasses(ctx, t, log); err != nil {
-		return err
-	}
+	// Where there is nothing to look at, this says so.
 	r.Space, err = du.Storage(ctx, t, du.Options{
 		Depth: o.Depth, Max: o.Max, Sort: du.BySize, Version: o.Version, Migrations: o.Migrations, Progress: o.Progress, Limits: o.Limits,
 	}, log)
-	return err
+	if err != nil {
+		return err
+	}
+	return r.readClasses(ctx, t, log)
 }
 
 // readClasses reads what is live and what is garbage, by class, and the age of the
@@ -91,12 +103,16 @@ func (r *Report) readClasses(ctx context.Context, t target.Target, log *slog.Log
 		return err
 	}
 	defer session.Close(conn)
-	for view, classes := range map[string]*[]inventory.ClassCount{"size_by_class": &r.LiveByClass, "garbage_by_class": &r.GarbageByClass} {
-		if *classes, err = session.Rows(ctx, conn, pgx.RowToStructByPos[inventory.ClassCount],
-			"SELECT class, objects, bytes FROM relpack."+view+" ORDER BY bytes DESC LIMIT $1", namedClasses); err != nil {
+	for view, classes := range map[string]*[]Class{"size_by_class": &r.LiveByClass, "garbage_by_class": &r.GarbageByClass} {
+		if *classes, err = session.Rows(ctx, conn, pgx.RowToStructByPos[Class],
+			"SELECT class, objects, bytes, 0::bigint, 1 FROM relpack."+view); err != nil {
 			return fmt.Errorf("count objects by class: %w", err)
 		}
 	}
+	if i := slices.IndexFunc(r.LiveByClass, func(c Class) bool { return c.Class == blobClass }); i >= 0 {
+		r.LiveByClass[i].Blobs = r.Space.Top.Blobs
+	}
+	r.LiveByClass, r.GarbageByClass = largest(r.LiveByClass), largest(r.GarbageByClass)
 	if r.GarbageByAge, err = session.Rows(ctx, conn, pgx.RowToStructByPos[Age],
 		"SELECT age, objects, bytes FROM relpack.garbage_by_age"); err != nil {
 		return fmt.Errorf("count garbage by age: %w", err)
@@ -105,6 +121,27 @@ func (r *Report) readClasses(ctx context.Context, t target.Target, log *slog.Log
 		r.GarbageByAge = []Age{}
 	}
 	return nil
+}
+
+const blobClass = "ZODB.blob.Blob"
+
+// largest has the largest classes, and all others in one line.
+func largest(classes []Class) []Class {
+	slices.SortStableFunc(classes, func(a, b Class) int { return cmp.Compare(b.Bytes+b.Blobs, a.Bytes+a.Blobs) })
+	if len(classes) <= namedClasses+1 {
+		return classes
+	}
+	others := Class{Class: figures.Plural(int64(len(classes)-namedClasses), "more class")}
+	if strings.HasSuffix(others.Class, "s") {
+		others.Class = strings.TrimSuffix(others.Class, "s") + "es"
+	}
+	for _, c := range classes[namedClasses:] {
+		others.Objects += c.Objects
+		others.Bytes += c.Bytes
+		others.Blobs += c.Blobs
+		others.Classes++
+	}
+	return append(classes[:namedClasses], others)
 }
 
 // Empty tells whether there is nothing to tell.
@@ -130,6 +167,8 @@ func Write(w io.Writer, reports []*Report) error {
 		"plural": figures.Plural,
 		"run":    newRuns,
 		"notes":  notes,
+		"words":  func(identifier string) string { return strings.ReplaceAll(identifier, "_", " ") },
+		"plus":   func(a, b int64) int64 { return a + b },
 	}).ParseFS(files, "page.html")
 	if err != nil {
 		return err
@@ -141,9 +180,9 @@ func Write(w io.Writer, reports []*Report) error {
 func share(value int64, all any) float64 {
 	var most int64
 	switch all := all.(type) {
-	case []inventory.ClassCount:
+	case []Class:
 		for _, c := range all {
-			most = max(most, c.Bytes)
+			most = max(most, c.Bytes+c.Blobs)
 		}
 	case []Age:
 		for _, a := range all {
@@ -164,16 +203,22 @@ func notes(r *Report) (all []string) {
 	if r.Status == nil {
 		return all
 	}
-	if r.Status.Advice != "" {
+	if r.Status.Advice != "" && r.Error == "" {
 		all = append(all, r.Status.Advice)
 	}
 	all = append(all, r.Status.Warnings...)
+	if r.Space != nil && r.Space.Uncertain != "" {
+		all = append(all, "what is called garbage here may be alive: "+r.Space.Uncertain)
+	}
 	g := r.Status.Graph
 	if g == nil {
 		return all
 	}
 	if g.Doubt != nil {
 		all = append(all, "the graph is in doubt: "+*g.Doubt)
+	}
+	if len(g.Runs) > 0 && g.Runs[0].Message != nil && *g.Runs[0].Message != "" {
+		all = append(all, fmt.Sprintf("the last pack (%s) ended with: %s", figures.Clock(g.Runs[0].Started), *g.Runs[0].Message))
 	}
 	missing, dangling := g.Damage.Lines()
 	for _, text := range []string{g.Refusal, g.Ahead, missing, dangling, g.MissingIndex} {

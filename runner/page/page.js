@@ -68,6 +68,9 @@ function element(name, text, attributes) {
   return made;
 }
 
+// The section that was touched last: keys are for it, wherever the focus is.
+let active;
+
 function space(section) {
   const top = reports[Number(section.dataset.storage)].space.top;
   const map = section.querySelector(".map"), way = section.querySelector(".way"), body = section.querySelector("tbody");
@@ -79,6 +82,14 @@ function space(section) {
     if (focus) (map.querySelector("button:not([disabled])") || way.querySelector("[aria-current]")).focus();
   }
 
+  // describe is what a pointer is told. Below the last level of the page nothing is known.
+  function describe(part) {
+    const line = part.line, words = [part.label, size(total(part.sum)), count(part.sum.objects) + (part.sum.objects === 1 ? " object" : " objects")];
+    if (line) words.splice(1, 0, line.class || "class unknown");
+    if (line && !parts(line).length && line.objects > 1) words.push("not on this page: relpack du " + line.zoid);
+    return words.join(" · ");
+  }
+
   // drawAreas fills a rectangle of pixels with what is in the last of a path, and
   // each area that has room with what is in there.
   function drawAreas(to, x, y, width, height, level) {
@@ -86,7 +97,7 @@ function space(section) {
     squarify(shown.map((part) => total(part.sum)), x, y, width, height).forEach(([left, top, wide, high], i) => {
       const part = shown[i], line = part.line, inside = line && parts(line).length > 0;
       if (level > 0 && (wide < 12 || high < 12)) return;
-      const button = element("button", undefined, { type: "button", title: part.label + (line ? " · " + (line.class || "class unknown") : "") + " · " + size(total(part.sum)) });
+      const button = element("button", undefined, { type: "button", title: describe(part) });
       if (wide > 36 && high > 20) button.append(element("b", part.label), element("span", size(total(part.sum))));
       button.style.cssText = `left:${left}px;top:${top}px;width:${wide}px;height:${high}px;--hue:${hue(line && line.class)};--level:${level}`;
       if (inside) button.addEventListener("click", () => go(to.concat(line), true));
@@ -133,8 +144,9 @@ function space(section) {
     drawTable(all);
   }
 
-  section.addEventListener("keydown", (event) => {
-    if ((event.key === "Escape" || event.key === "Backspace") && path.length > 1) {
+  for (const touch of ["pointerdown", "focusin"]) section.addEventListener(touch, () => { active = section; });
+  document.addEventListener("keydown", (event) => {
+    if ((event.key === "Escape" || event.key === "Backspace") && active === section && path.length > 1) {
       event.preventDefault();
       go(path.slice(0, -1), true);
     }

@@ -23,6 +23,7 @@ import (
 	"relpack/runner/internal/program"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/page"
+	"relpack/runner/status"
 	"relpack/runner/target"
 )
 
@@ -106,6 +107,11 @@ func TestAPageIsClickedIntoAndHasTheNumbersOfJSON(t *testing.T) {
 	}
 	b.do(chromedp.KeyEvent(kb.Escape))
 	expectContent(t, b, site)
+	// A click on what can't be gone into takes the focus away, but not the keys.
+	b.click(".map button[disabled]")
+	b.do(chromedp.KeyEvent(kb.Escape))
+	expectContent(t, b, space.Top)
+	b.click(".map button b")
 	b.click(".way button")
 	expectContent(t, b, space.Top)
 	b.screenshot("light")
@@ -120,8 +126,19 @@ func TestAPageIsClickedIntoAndHasTheNumbersOfJSON(t *testing.T) {
 	if len(b.requests) != 1 || len(b.errors) > 0 {
 		t.Errorf("requests %q, errors %q", b.requests, b.errors)
 	}
-	if wide := eval[bool](b, `document.documentElement.scrollWidth > document.documentElement.clientWidth`); wide {
-		t.Error("the page is wider than its window")
+	for _, width := range []int64{1200, 390} {
+		b.do(chromedp.EmulateViewport(width, 844))
+		if wide := eval[int64](b, `document.documentElement.scrollWidth`); wide > width {
+			t.Errorf("the page is %d wide in a window of %d", wide, width)
+		}
+		b.screenshot(fmt.Sprint(width))
+	}
+	heads := reports[0].Status.Graph.CutOff
+	if rows := b.rows(".heads"); heads == nil || len(rows) != len(heads.Classes)+len(heads.Largest) {
+		t.Errorf("%d rows of what was cut off: %+v", len(rows), heads)
+	}
+	if rows := b.rows(".columns section:first-child"); len(rows) != len(reports[0].LiveByClass) || !strings.HasSuffix(rows[len(rows)-1][0], "more classes") {
+		t.Errorf("live, by class: %q", rows)
 	}
 }
 
@@ -165,6 +182,17 @@ func TestNamesAreNoMarkup(t *testing.T) {
 	}
 	if got := b.text(".map button b"); got != evil {
 		t.Errorf("the name is shown as %q", got)
+	}
+}
+
+func TestTheLastPackSaysWhyItWasRefused(t *testing.T) {
+	t.Parallel()
+	why := "zoid 7 can't be decoded"
+	var text strings.Builder
+	if err := page.Write(&text, []*page.Report{{Status: &status.Report{Graph: &status.Graph{
+		Runs: []status.Run{{Outcome: "refused", Message: &why}},
+	}}}}); err != nil || !strings.Contains(text.String(), "ended with: zoid 7 can&#39;t be decoded</li>") {
+		t.Errorf("%v\n%s", err, &text)
 	}
 }
 
