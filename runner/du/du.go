@@ -75,6 +75,7 @@ func (m *measure) all(ctx context.Context) error {
 		if err := g.Rest(ctx); err != nil {
 			return err
 		}
+		g.Quiet()
 		return m.options.Browse(ctx, &Browser{Report: m.report, forest: m.forest, graph: g})
 	}
 	return g.Explain(m.Phase("list", func() error { return m.list(ctx, g) }))

@@ -72,6 +72,12 @@ func TestAFolderIsNotInADocumentOfItsOwn(t *testing.T) {
 		20: record(30), 30: held(20),
 	})
 	expectIn(t, s.measure(t, du.Options{}), map[int64]int64{30: 20, 20: 6})
+
+	// Not even if nothing but the utility has the folder, further down.
+	s = newStorage(t, map[int64][]byte{
+		0: record(30, 2), 2: btree("IOBTree", 3), 3: bucket("IOBucket", true, 0, 20), 20: record(30), 30: held(20),
+	})
+	expectIn(t, s.measure(t, du.Options{}), map[int64]int64{30: 20, 20: 2})
 }
 
 func TestSetsInABTreeAreValuesAndNotPartsOfIt(t *testing.T) {

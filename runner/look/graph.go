@@ -202,5 +202,8 @@ func (g *Graph) Explain(err error) error {
 	return err
 }
 
+// Quiet stops telling how far anything is: the screen is somebody else's.
+func (g *Graph) Quiet() { g.progress = progress.Silent{} }
+
 // Progress is told how far a search is.
 func (g *Graph) Progress() progress.Meter { return g.progress }

@@ -62,7 +62,9 @@ func (p *pack) content(ctx context.Context, unreachable figures.Count, chosen Ch
 	if dry {
 		log(p.Phase("cut off", func() (err error) {
 			search := du.Search{Conn: p.Conn, Progress: p.Progress, BlobSizes: p.blobs.Sizes}
-			c.CutOff, err = search.Find(ctx)
+			if c.CutOff, err = search.Find(ctx); err == nil && c.CutOff == nil {
+				p.Log.Info("what was cut off is not looked for: there is too much garbage")
+			}
 			return err
 		}))
 	}
