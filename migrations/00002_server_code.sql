@@ -5204,7 +5204,12 @@ BEGIN
         RAISE EXCEPTION 'triggers of relpack are missing or disabled: %', v_off
             USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up": it installs them again.';
     END IF;
-    IF NOT EXISTS (SELECT FROM relpack.stored() WHERE zoid = 0) THEN
+    IF NOT EXISTS (SELECT FROM relpack.stored()) THEN
+        RAISE EXCEPTION 'the storage is empty: there is nothing to pack'
+            USING ERRCODE = 'RP002',
+                  HINT = 'An application writes object 0 when it opens the storage for the first time. '
+                         'If there were objects, restore them from a backup.';
+    ELSIF NOT EXISTS (SELECT FROM relpack.stored() WHERE zoid = 0) THEN
         RAISE EXCEPTION 'the storage has no root object (zoid 0): everything would look like garbage'
             USING ERRCODE = 'RP002', HINT = 'Restore object 0 from a backup.';
     END IF;

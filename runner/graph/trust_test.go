@@ -136,6 +136,8 @@ func TestAStorageWithoutItsRootIsNotPacked(t *testing.T) {
 	}
 	packtest.Run(t, conn, "DELETE FROM object_state")
 	packtest.ExpectNothingDeleted(t, target)
+	_, err = pack.Run(t.Context(), target, packtest.Everything, packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "the storage is empty", "opens the storage for the first time")
 }
 
 func TestTheRootDeletedDuringAPackStopsIt(t *testing.T) {
