@@ -1,8 +1,8 @@
 -- The tables of relpack. Columns are ordered by alignment, widest first, so
 -- that a row of the two large tables (object, object_inref) wastes no byte.
 -- No foreign key points at RelStorage's tables: their TRUNCATE ... CASCADE
--- would reach ours. All tables but run, blob_removal, referred_by, missing and storage
--- are derived from object_state and can be built again: what is lost of them, or
+-- would reach ours. All tables but run, blob_removal, emptied, referred_by, missing and
+-- storage are derived from object_state and can be built again: what is lost of them, or
 -- restored, is found again by reading everything.
 
 -- +goose Up
@@ -237,6 +237,17 @@ COMMENT ON COLUMN relpack.blob_removal.zoid IS 'Object id of the deleted blob.';
 COMMENT ON COLUMN relpack.blob_removal.tid IS
     'Its last revision, whose file goes. Files of other revisions stay: they may be another storage''s.';
 
+CREATE TABLE relpack.emptied (
+    tid   bigint      NOT NULL,
+    since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT emptied_pkey PRIMARY KEY (tid)
+);
+COMMENT ON TABLE relpack.emptied IS
+    'Transactions of a history-preserving storage that lost their last revision to a trim. Their rows go seven days later, '
+    'if no revision names them then: a commit may, that was under way.';
+COMMENT ON COLUMN relpack.emptied.tid IS 'Transaction id.';
+COMMENT ON COLUMN relpack.emptied.since IS 'When that was, by the clock of the server.';
+
 CREATE TABLE relpack.set_aside (
     zoid   bigint NOT NULL,
     reason text   NOT NULL,
@@ -332,6 +343,8 @@ CREATE TABLE relpack.storage (
     reread           boolean NOT NULL DEFAULT false,
     resettle         boolean NOT NULL DEFAULT false,
     graph            text    NOT NULL DEFAULT 'none',
+    trimmed_tid      bigint  NOT NULL DEFAULT 0,
+    keeps_history    boolean NOT NULL DEFAULT false,
     trigger_identity text    NOT NULL DEFAULT '',
     column_identity  text    NOT NULL DEFAULT '',
     graph_identity   text    NOT NULL DEFAULT '',
@@ -340,7 +353,14 @@ CREATE TABLE relpack.storage (
     CONSTRAINT storage_graph_check
         CHECK (graph IN ('none', 'scanning', 'indexing', 'marking', 'filling', 'finishing', 'reshaping', 'doubtful', 'current'))
 );
-INSERT INTO relpack.storage DEFAULT VALUES;
+INSERT INTO relpack.storage (keeps_history)
+SELECT EXISTS (
+    SELECT
+    FROM pg_class
+    JOIN pg_attribute ON attrelid = pg_class.oid
+    WHERE relnamespace = 'public'::regnamespace
+      AND ((relname = 'object_state' AND attname = 'prev_tid' AND NOT attisdropped)
+           OR (relname IN ('current_object', 'transaction') AND relkind = 'r')));
 COMMENT ON TABLE relpack.storage IS
     'One row: how far the graph describes the storage, and by what relpack recognises it.';
 COMMENT ON COLUMN relpack.storage.watermark IS
@@ -393,6 +413,10 @@ COMMENT ON COLUMN relpack.storage.graph IS
     'none: not built; scanning, indexing, marking, filling, finishing: being built; '
     'reshaping: parents are chosen again for all objects; doubtful: to be compared with the storage; '
     'current: describes it up to applied_tid.';
+COMMENT ON COLUMN relpack.storage.trimmed_tid IS
+    'Up to which tid the history was trimmed, by packs that ended well; 0 in a history-free storage.';
+COMMENT ON COLUMN relpack.storage.keeps_history IS
+    'Whether the storage was history-preserving when relpack was installed: what is right for one kind is wrong for the other.';
 COMMENT ON COLUMN relpack.storage.trigger_identity IS 'Catalog identity of our triggers; another one means that they may have been off.';
 COMMENT ON COLUMN relpack.storage.column_identity IS
     'Catalog identity of the columns of object_state; another one means that they were altered.';
@@ -556,6 +580,9 @@ CREATE TABLE relpack.run (
     deleted_bytes   bigint NOT NULL DEFAULT 0,
     blob_files      bigint NOT NULL DEFAULT 0,
     blob_bytes      bigint NOT NULL DEFAULT 0,
+    revisions       bigint NOT NULL DEFAULT 0,
+    revision_bytes  bigint NOT NULL DEFAULT 0,
+    transactions    bigint NOT NULL DEFAULT 0,
     days            double precision,
     outcome         text NOT NULL DEFAULT 'running',
     version         text NOT NULL,
@@ -575,6 +602,9 @@ COMMENT ON COLUMN relpack.run.deleted IS 'Objects deleted.';
 COMMENT ON COLUMN relpack.run.deleted_bytes IS 'Bytes of their states.';
 COMMENT ON COLUMN relpack.run.blob_files IS 'Blob files removed.';
 COMMENT ON COLUMN relpack.run.blob_bytes IS 'Bytes of those files.';
+COMMENT ON COLUMN relpack.run.revisions IS 'Old revisions removed from a history-preserving storage.';
+COMMENT ON COLUMN relpack.run.revision_bytes IS 'Bytes of their states.';
+COMMENT ON COLUMN relpack.run.transactions IS 'Transactions removed that no revision named any more.';
 COMMENT ON COLUMN relpack.run.days IS 'Grace in days, as given with --days.';
 COMMENT ON COLUMN relpack.run.outcome IS 'running, packed, dry_run, interrupted, refused, locked or failed.';
 COMMENT ON COLUMN relpack.run.version IS 'Version of relpack.';
@@ -599,6 +629,7 @@ DROP TABLE relpack.audit;
 DROP TABLE relpack.storage;
 DROP TABLE relpack.problem;
 DROP TABLE relpack.set_aside;
+DROP TABLE relpack.emptied;
 DROP TABLE relpack.referred_by;
 DROP TABLE relpack.foreign_reference;
 DROP TABLE relpack.blob_removal;

@@ -24,6 +24,9 @@
 // [verify.Run] compares the graph with everything stored. [status.Look] tells what
 // is known without reading a state.
 //
+// A history-preserving storage has no graph. With pack-gc false its history is trimmed:
+// pack/trim.go calls the functions trim_… of sql/, a batch each.
+//
 // # Packages
 //
 //	pack       finds and deletes what can't be reached

@@ -18,19 +18,29 @@ AS $$
         VALUES (ARRAY['status', 'doubt', 'trigger_identity', 'missing_trigger', 'column_identity', 'graph_identity',
                       'lock_protocol', 'pack_lock_holder', 'path_to_root', 'referrers', 'referents',
                       'tid_to_time', 'time_to_tid', 'tids_ahead', 'verify', 'verify_graph', 'verify_tree',
-                      'broken_blobs', 'verify_blobs', 'blobs_judge', 'unnamed_large_object', 'lock_storage',
-                      'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes'])
+                      'broken_blobs', 'verify_blobs', 'blobs_judge', 'unnamed_large_object', 'lock_storage', 'require_kind',
+                      'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes'])
+    ), history (kept) AS (
+        SELECT EXISTS (
+            SELECT
+            FROM pg_class
+            JOIN pg_attribute ON attrelid = pg_class.oid
+            WHERE relnamespace = 'public'::regnamespace AND relname = 'object_state' AND attname = 'prev_tid' AND NOT attisdropped)
     ), relation AS (
         SELECT class.oid, class.relname, class.relkind, class.relowner, class.relnamespace::regnamespace::text AS schema,
                CASE
                    WHEN asked.only_look OR class.relname = 'blob_chunk' THEN ARRAY['SELECT']
                    WHEN class.relname = 'object_state' THEN ARRAY['SELECT', 'DELETE']
+                   WHEN class.relname = 'current_object' THEN ARRAY['SELECT', 'DELETE']
+                   WHEN class.relname = 'transaction' THEN ARRAY['SELECT', 'UPDATE', 'DELETE']
                    WHEN class.relkind = 'v' OR class.relname = 'goose_db_version' THEN ARRAY['SELECT']
                    ELSE ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']
                END AS privileges
-        FROM asked, pg_class AS class
+        FROM asked, history, pg_class AS class
         WHERE class.relnamespace = 'public'::regnamespace
-              AND (class.relname = 'object_state' OR class.relname = 'blob_chunk' AND NOT asked.only_look)
+              AND (class.relname = 'object_state'
+                   OR class.relname = 'blob_chunk' AND NOT asked.only_look
+                   OR class.relname IN ('current_object', 'transaction') AND history.kept AND NOT asked.only_look)
            OR class.relnamespace = 'relpack'::regnamespace AND class.relkind IN ('r', 'v')
     ), needed AS (
         SELECT format('schema %s', nspname) AS target, 'USAGE' AS privilege,

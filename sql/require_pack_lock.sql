@@ -1,5 +1,5 @@
 -- Every function that writes the graph begins with this: there is one writer.
-CREATE OR REPLACE FUNCTION relpack.require_pack_lock()
+CREATE OR REPLACE FUNCTION relpack.require_pack_lock(history boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
@@ -19,6 +19,7 @@ BEGIN
                         upper(current_setting('transaction_isolation'))
             USING ERRCODE = 'RP002';
     END IF;
+    PERFORM relpack.require_kind(history);
     v_protocol := relpack.require_protocol();
     -- A session that holds the locks gets them again.
     IF pg_try_advisory_xact_lock(-2)
@@ -37,7 +38,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.require_pack_lock() IS
+COMMENT ON FUNCTION relpack.require_pack_lock(boolean) IS
     'Makes sure that this session is the only packer: it holds the pack lock, or gets it until its transaction ends. '
-    'Raises RP001 when another pack runs, RP002 on a standby, when the transaction is not READ COMMITTED, or when '
-    'RelStorage''s locks are unknown or others than before.';
+    'Raises RP001 when another pack runs, RP002 on a standby, when the transaction is not READ COMMITTED, when '
+    'RelStorage''s locks are unknown or others than before, or when the storage is not of this kind (relpack.require_kind()).';

@@ -13,7 +13,8 @@ BEGIN
     IF NOT pg_try_advisory_lock(-2) THEN
         RETURN false;
     END IF;
-    PERFORM set_config('relpack.lock_protocol', v_protocol, false);
+    PERFORM set_config('relpack.lock_protocol', v_protocol, false),
+            set_config('relpack.settling', '', false);
     IF v_protocol = 'advisory' THEN
         RETURN true;
     END IF;

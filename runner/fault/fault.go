@@ -149,3 +149,12 @@ var Interrupted = &Error{Code: ExitInterrupted, Err: errors.New("interrupted"),
 func OneLine(text string) string {
 	return strings.Join(strings.Fields(text), " ")
 }
+
+// Raised returns the message of the server's error if it has this SQLSTATE.
+func Raised(err error, state string) (message string, raised bool) {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || pg.Code != state {
+		return "", false
+	}
+	return pg.Message, true
+}

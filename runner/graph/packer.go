@@ -13,6 +13,7 @@ import (
 	"relpack/runner/job"
 	"relpack/runner/schema"
 	"relpack/runner/session"
+	"relpack/runner/target"
 )
 
 // A Packer is a job with a session that holds the pack lock. Nothing else writes
@@ -55,12 +56,21 @@ func (c *Counter) Count() figures.Count {
 // the lock as well, but only some time after this process has gone on: to the next
 // pack, maybe.
 func Open(ctx context.Context, j *job.Job, seen *Seen, purpose string, migrations fs.FS) (_ *Packer, release func(context.Context), err error) {
+	return open(ctx, j, seen, purpose, migrations, schema.CheckInstalled)
+}
+
+// OpenHistory is Open for a history-preserving storage, of which there is no graph.
+func OpenHistory(ctx context.Context, j *job.Job, seen *Seen, purpose string, migrations fs.FS) (_ *Packer, release func(context.Context), err error) {
+	return open(ctx, j, seen, purpose, migrations, schema.CheckHistory)
+}
+
+func open(ctx context.Context, j *job.Job, seen *Seen, purpose string, migrations fs.FS, check check) (_ *Packer, release func(context.Context), err error) {
 	conn, err := j.Session(ctx, purpose)
 	if err != nil {
 		return nil, nil, err
 	}
 	p := &Packer{Job: j, Seen: seen, Conn: conn}
-	if err := p.prepare(ctx, migrations); err != nil {
+	if err := p.prepare(ctx, migrations, check); err != nil {
 		session.Close(conn)
 		return nil, nil, err
 	}
@@ -74,8 +84,12 @@ func Open(ctx context.Context, j *job.Job, seen *Seen, purpose string, migration
 	}, nil
 }
 
-func (p *Packer) prepare(ctx context.Context, migrations fs.FS) error {
-	if err := schema.CheckInstalled(ctx, p.Conn, p.Target, migrations); err != nil {
+// A check refuses storages that relpack is not installed in, or that are not fit for
+// what is to be done.
+type check func(ctx context.Context, conn *pgx.Conn, t target.Target, files fs.FS) error
+
+func (p *Packer) prepare(ctx context.Context, migrations fs.FS, check check) error {
+	if err := check(ctx, p.Conn, p.Target, migrations); err != nil {
 		return err
 	}
 	if err := schema.CheckMayPack(ctx, p.Conn); err != nil {

@@ -57,6 +57,14 @@ func Run(ctx context.Context, t target.Target, o Options, log *slog.Logger) (*Re
 // date, which may refer to each other.
 func (f *Family) Pack(ctx context.Context, t target.Target, o Options, log *slog.Logger) (*Report, error) {
 	p := newPack(f, t, o, log)
+	if trims, err := p.trimmable(ctx); trims || err != nil {
+		if err == nil {
+			err = p.trimAll(ctx)
+		}
+		err = fault.Explain(err)
+		p.finish(err)
+		return p.report, err
+	}
 	begun, err := f.take(ctx, p)
 	switch {
 	case t.Packable() != nil && fault.ExitCode(err) != fault.ExitInterrupted:
@@ -70,6 +78,34 @@ func (f *Family) Pack(ctx context.Context, t target.Target, o Options, log *slog
 	}
 	p.finish(err)
 	return p.report, err
+}
+
+// trimAll is a pack of a history-preserving storage with pack-gc false.
+func (p *pack) trimAll(ctx context.Context) (err error) {
+	if len(p.options.AcceptMissing) > 0 {
+		return fault.Refuse("Leave it out", "--accept-missing: a storage whose garbage stays has no graph that objects could be missing from")
+	}
+	for _, note := range p.job.Target.Notes {
+		p.job.Log.Info(note)
+	}
+	var release func(context.Context)
+	if p.Packer, release, err = graph.OpenHistory(ctx, p.job, &p.seen, "pack", p.options.Migrations); err != nil {
+		return err
+	}
+	defer release(ctx)
+	if err := p.begin(ctx); err != nil {
+		return err
+	}
+	r := p.report
+	t, err := p.trim(ctx, r.DryRun)
+	r.Trimmed, r.PackTime, r.HeldBy, r.MissingIndex, r.BlobFiles = &t.Trimmed, t.packTime, t.heldBy, t.missingIndex, t.files
+	if !r.DryRun {
+		r.Deleted.Objects = t.Whiteouts
+	}
+	if p.Conn.IsClosed() {
+		return err
+	}
+	return errors.Join(err, p.endTrim(ctx, t, err), p.end(ctx, err))
 }
 
 func newPack(f *Family, t target.Target, o Options, log *slog.Logger) *pack {

@@ -41,7 +41,8 @@ type Report struct {
 
 	Scanned    figures.Count        `json:"scanned"` // states read and decoded
 	BlobFiles  blobs.Count          `json:"blob_files"`
-	Leftovers  []inventory.Leftover `json:"leftovers"` // of other packers
+	Leftovers  []inventory.Leftover `json:"leftovers"`         // of other packers
+	Trimmed    *Trimmed             `json:"trimmed,omitempty"` // of a history-preserving storage
 	Phases     []figures.Phase      `json:"phases"`
 	PeakMemory int64                `json:"peak_memory"` // of this process
 
@@ -60,7 +61,11 @@ func (r *Report) outcome(err error) string {
 // Write prints the report for people.
 func (r *Report) Write(w io.Writer) error {
 	s := figures.NewSheet(w, r.Storage)
-	s.Line("scanned", "%s", r.Scanned)
+	if r.Trimmed != nil {
+		r.writeTrimmed(s.Line)
+	} else {
+		s.Line("scanned", "%s", r.Scanned)
+	}
 	if r.made {
 		r.writeFindings(s.Line)
 	}
@@ -112,11 +117,36 @@ func (r *Report) writeFindings(line figures.LineWriter) {
 	}
 }
 
+// writeTrimmed says what was trimmed.
+func (r *Report) writeTrimmed(line figures.LineWriter) {
+	t := r.Trimmed
+	goes, marked := "removed", "marked as packed"
+	if r.DryRun {
+		goes = "would be removed"
+	}
+	if t.Until != nil {
+		line("trimmed up to", "%s", figures.Clock(*t.Until))
+	}
+	line("old revisions", "%s, %s %s", figures.Plural(t.Revisions, "revision"), figures.Size(t.Bytes), goes)
+	line("deleted objects", "%s %s", figures.Plural(t.Whiteouts, "object"), goes)
+	line("transactions", "%s %s, of %s that no revision names", figures.Plural(t.Transactions, "transaction"), goes, humanize.Comma(t.Emptied+t.removedNow(r.DryRun)))
+	if !r.DryRun {
+		line("", "%s %s", figures.Plural(t.Marked, "transaction"), marked)
+	}
+}
+
+func (t *Trimmed) removedNow(dry bool) int64 {
+	if dry {
+		return 0
+	}
+	return t.Transactions
+}
+
 // Notes are what the operator may want to do or to know besides.
 func (r *Report) Notes() []string {
 	var notes []string
 	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
-	if r.Deleted.Objects > 0 {
+	if r.Deleted.Objects > 0 || (r.Trimmed != nil && r.Trimmed.Revisions > 0 && !r.DryRun) {
 		note("The space of deleted rows can be used again after VACUUM of object_state (autovacuum does it in time).")
 	}
 	if b := r.ChosenBlobs; r.Blobs > 0 && b.Where == "large objects" {
@@ -139,6 +169,10 @@ func (r *Report) Notes() []string {
 	if r.BlobFiles.Others > 0 {
 		note("%s of other revisions stay%s beside those removed: overwritten revisions, which \"relpack blobs\" lists, or another storage's that shares the blob directory (%s).",
 			figures.Plural(r.BlobFiles.Others, "file"), figures.VerbEnding(r.BlobFiles.Others), strings.Join(r.BlobFiles.OtherFiles, ", "))
+	}
+	if t := r.Trimmed; t != nil && t.LeftAlone > 0 {
+		note("%s as %s, for example zoid %d: current_object does not name the newest revision, or an undo would find nothing.",
+			figures.Plural(t.LeftAlone, "object")+" stay"+figures.VerbEnding(t.LeftAlone), map[bool]string{true: "it is", false: "they are"}[t.LeftAlone == 1], t.SomeLeftAlone[0])
 	}
 	notes = append(notes, r.Warnings...)
 	for _, f := range r.ForeignDatabases {

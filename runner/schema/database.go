@@ -3,6 +3,7 @@ package schema
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -31,6 +32,7 @@ type Database struct {
 	rivals    []string // those of them that have the columns of a storage
 	resolved  string   // another relation that the settings of the session take for object_state
 	history   string   // by what a history-preserving storage is known; "" for history-free
+	half      string   // what such a one lacks
 	missing   []string // columns that object_state lacks
 	mistyped  []string // columns of another type than RelStorage's
 	publisher string   // a publication of relpack's tables, there or to come
@@ -169,6 +171,15 @@ func (d *Database) lookAtStorage(ctx context.Context, conn *pgx.Conn, resolved s
 	case len(tables) > 0:
 		d.history = "there is a table " + tables[0]
 	}
+	switch {
+	case d.history == "":
+	case types["prev_tid"] != "bigint":
+		d.half = "column prev_tid bigint of object_state"
+	case !slices.Contains(tables, "current_object"):
+		d.half = "table current_object"
+	case !slices.Contains(tables, "transaction"):
+		d.half = "table transaction"
+	}
 	for _, column := range storageColumns {
 		name, kind, _ := strings.Cut(column, " ")
 		switch types[name] {
@@ -210,7 +221,8 @@ func (d *Database) CheckSession() error {
 	return d.Trap
 }
 
-// CheckStorage refuses databases without a storage that relpack can work on.
+// CheckStorage refuses databases without a storage that relpack can work on, of
+// either kind.
 func (d *Database) CheckStorage() error {
 	if err := d.CheckSession(); err != nil {
 		return err
@@ -218,7 +230,7 @@ func (d *Database) CheckStorage() error {
 	if d.Standby {
 		return fault.Refuse("Name the primary", "the server is a standby (read-only)")
 	}
-	if err := d.CheckReadable(); err != nil {
+	if err := d.checkTables(); err != nil {
 		return err
 	}
 	if d.publisher != "" {
@@ -228,9 +240,16 @@ func (d *Database) CheckStorage() error {
 	return nil
 }
 
-// CheckReadable refuses databases without a storage that relpack can look at. A
-// standby has one.
+// CheckReadable refuses databases without a storage that relpack can look at: one of
+// which it has a graph. A standby has one.
 func (d *Database) CheckReadable() error {
+	if err := d.checkTables(); err != nil {
+		return err
+	}
+	return d.CheckCollectable()
+}
+
+func (d *Database) checkTables() error {
 	if err := d.CheckSession(); err != nil {
 		return err
 	}
@@ -249,9 +268,9 @@ func (d *Database) CheckReadable() error {
 	case len(d.mistyped) > 0:
 		return fault.Refuse("zodb-pgjsonb, for instance, has a table of this name",
 			"public.object_state in database %s is not RelStorage's: its column %s", d.Name, strings.Join(d.mistyped, ", "))
-	case d.history != "":
-		return fault.Refuse("relpack packs history-free storages only; use zodbpack",
-			"database %s holds a history-preserving storage (%s)", d.Name, d.history)
+	case d.half != "":
+		return fault.Refuse("Restore what is missing, or drop what another storage has left",
+			"database %s holds a history-preserving storage (%s) without its %s", d.Name, d.history, d.half)
 	case len(d.missing) > 0:
 		return fault.Refuse("RelStorage 1.5 and newer create it",
 			"public.object_state in database %s has no column %s", d.Name, strings.Join(d.missing, ", "))
@@ -266,6 +285,19 @@ func (d *Database) CheckReadable() error {
 		return fault.Refuse(restoredEmpty, "the schema relpack of database %s was restored without its data", d.Name)
 	}
 	return nil
+}
+
+// KeepsHistory tells whether the storage is a history-preserving one.
+func (d *Database) KeepsHistory() bool { return d.history != "" }
+
+// CheckCollectable refuses a storage of which relpack has no graph.
+func (d *Database) CheckCollectable() error {
+	if d.history == "" {
+		return nil
+	}
+	return fault.Refuse(`With "pack-gc false" in the configuration file relpack trims its history. `+
+		"To remove garbage too, use zodbpack, or zodbconvert it to a history-free storage",
+		"database %s holds a history-preserving storage, of which relpack has no graph (%s)", d.Name, d.history)
 }
 
 // CheckAgrees refuses a storage that keeps history where the configuration says that

@@ -35,8 +35,6 @@ func TestADatabaseThatIsNotFitForRelpackIsRefusedAndLeftAlone(t *testing.T) {
 			}
 			return zodbtest.CreateStorage(ctx, conn, zodbtest.V42)
 		}, []string{"schema plone", "none in public"}},
-		{"a history-preserving storage", zodbtest.CreateHistoryPreserving,
-			[]string{"history-preserving", "prev_tid", "zodbpack"}},
 		{"a history-preserving storage known by its tables", func(ctx context.Context, conn *pgx.Conn) error {
 			_, err := conn.Exec(ctx, "CREATE TABLE object_state (zoid bigint, tid bigint, state_size bigint, state bytea); CREATE TABLE current_object (zoid bigint)")
 			return err

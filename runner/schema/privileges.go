@@ -19,6 +19,20 @@ import (
 // has the version of these migrations. Its errors carry ExitRefused and say what
 // to run.
 func CheckInstalled(ctx context.Context, conn *pgx.Conn, t target.Target, files fs.FS) error {
+	return checkInstalled(ctx, conn, t, files, (*Database).CheckCollectable)
+}
+
+// CheckHistory is CheckInstalled for a storage whose history is to be trimmed.
+func CheckHistory(ctx context.Context, conn *pgx.Conn, t target.Target, files fs.FS) error {
+	return checkInstalled(ctx, conn, t, files, func(d *Database) error {
+		if d.history != "" {
+			return nil
+		}
+		return fault.Refuse("", "database %s holds a history-free storage: there is nothing to trim", d.Name)
+	})
+}
+
+func checkInstalled(ctx context.Context, conn *pgx.Conn, t target.Target, files fs.FS, checkKind func(*Database) error) error {
 	d, err := LookAt(ctx, conn)
 	if err != nil {
 		return err
@@ -27,6 +41,9 @@ func CheckInstalled(ctx context.Context, conn *pgx.Conn, t target.Target, files 
 		return err
 	}
 	if err := d.CheckStorage(); err != nil {
+		return err
+	}
+	if err := checkKind(d); err != nil {
 		return err
 	}
 	if err := d.CheckOwn(); err != nil {

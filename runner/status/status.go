@@ -39,6 +39,15 @@ type Report struct {
 	Advice   string   `json:"advice,omitempty"`
 	Warnings []string `json:"warnings"` // about the configuration
 	Graph    *Graph   `json:"graph,omitempty"`
+	History  *History `json:"history,omitempty"` // of a history-preserving storage
+}
+
+// History is what relpack knows of a history-preserving storage.
+type History struct {
+	TrimmedUntil *time.Time `json:"trimmed_until"` // nil: never
+	LastPack     *time.Time `json:"last_pack"`
+	Revisions    int64      `json:"revisions"` // removed, by the packs in relpack.run
+	Bytes        int64      `json:"bytes"`     // of their states
 }
 
 // A Graph is what the schema relpack says of the storage.
@@ -139,7 +148,7 @@ func (r *Report) fill(ctx context.Context, t target.Target, files fs.FS, log *sl
 		return err
 	}
 	r.Database, r.Server, r.Standby, r.Found = d.Name, d.Server, d.Standby, d.String()
-	r.Packable = d.CheckAgrees(t) == nil && d.CheckStorage() == nil && d.CheckOwn() == nil && t.Packable() == nil
+	r.Packable = d.CheckAgrees(t) == nil && d.CheckStorage() == nil && d.CheckOwn() == nil && packable(d, t) == nil
 	r.Installed, r.Version = d.Version > 0, d.Version
 	if r.Latest, err = schema.LatestMigration(files); err != nil {
 		return err
@@ -154,6 +163,9 @@ func (r *Report) fill(ctx context.Context, t target.Target, files fs.FS, log *sl
 	if !d.Storage || d.Version != r.Latest {
 		return nil
 	}
+	if d.KeepsHistory() {
+		return r.readHistory(ctx, conn, d)
+	}
 	if err := r.readGraph(ctx, conn, d); err != nil {
 		return err
 	}
@@ -161,6 +173,23 @@ func (r *Report) fill(ctx context.Context, t target.Target, files fs.FS, log *sl
 	for i := range r.Graph.Foreign {
 		r.Graph.Foreign[i].Named = t.File.Knows(r.Graph.Foreign[i].Database)
 	}
+	return nil
+}
+
+// readHistory reads up to when the history was trimmed, and the packs of the past.
+func (r *Report) readHistory(ctx context.Context, conn *pgx.Conn, d *schema.Database) error {
+	h := &History{}
+	err := conn.QueryRow(ctx, `SELECT CASE WHEN trimmed_tid > 0 THEN relpack.tid_to_time(trimmed_tid) END,
+		(SELECT max(finished) FROM relpack.run WHERE outcome = 'packed'),
+		(SELECT coalesce(sum(revisions), 0) FROM relpack.run), (SELECT coalesce(sum(revision_bytes), 0)::bigint FROM relpack.run)
+		FROM relpack.storage`).Scan(&h.TrimmedUntil, &h.LastPack, &h.Revisions, &h.Bytes)
+	if fault.IsState(err, "42501") { // insufficient_privilege
+		return d.MayNotLook("may not read relpack's tables")
+	}
+	if err != nil {
+		return fmt.Errorf("read the schema relpack: %w", err)
+	}
+	r.History = h
 	return nil
 }
 
@@ -192,6 +221,18 @@ func (r *Report) read(ctx context.Context, conn *pgx.Conn, how func(context.Cont
 		})
 }
 
+// packable is why pack refuses a storage of this kind, or nil: what keeps history is
+// trimmed where its garbage is to stay.
+func packable(d *schema.Database, t target.Target) error {
+	switch {
+	case d.KeepsHistory() && t.KeepsGarbage:
+		return t.Migratable()
+	case d.KeepsHistory() && t.Packable() == nil:
+		return d.CheckCollectable()
+	}
+	return t.Packable()
+}
+
 // advice is what keeps relpack from packing this storage; "" is nothing.
 func advice(ctx context.Context, conn session.Querier, d *schema.Database, t target.Target, files fs.FS) string {
 	err := d.CheckSession()
@@ -200,7 +241,7 @@ func advice(ctx context.Context, conn session.Querier, d *schema.Database, t tar
 		return "the server is a standby: pack on the primary"
 	}
 	for _, check := range []func() error{
-		func() error { return d.CheckAgrees(t) }, d.CheckStorage, d.CheckOwn, t.Packable,
+		func() error { return d.CheckAgrees(t) }, d.CheckStorage, d.CheckOwn, func() error { return packable(d, t) },
 		func() error { return d.CheckVersion(ctx, conn, files) },
 	} {
 		if err == nil {

@@ -44,10 +44,25 @@ func (r *Report) Write(w io.Writer) error {
 	for i, warning := range r.Warnings {
 		s.Line(figures.Once("warning", i), "%s", warning)
 	}
+	if h := r.History; h != nil {
+		h.write(s.Line, time.Now())
+	}
 	if r.Graph != nil {
 		r.Graph.write(s.Line, time.Now())
 	}
 	return s.Flush()
+}
+
+func (h *History) write(line figures.LineWriter, now time.Time) {
+	if h.TrimmedUntil == nil {
+		line("history", "never trimmed")
+		return
+	}
+	line("history", "trimmed up to %s", figures.Moment(*h.TrimmedUntil, now))
+	line("removed", "%s, %s", figures.Plural(h.Revisions, "old revision"), figures.Size(h.Bytes))
+	if h.LastPack != nil {
+		line("last pack", "%s", figures.Moment(*h.LastPack, now))
+	}
 }
 
 func (g *Graph) write(line figures.LineWriter, now time.Time) {

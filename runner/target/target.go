@@ -30,6 +30,7 @@ type Target struct {
 	CommitLockTimeout time.Duration // how long to try for a lock; 0: no limit
 	BatchTimeout      time.Duration // aimed-at duration of a batch
 	PrepackOnly       bool          // the configuration wants nothing deleted
+	KeepsGarbage      bool          // it says pack-gc false
 
 	Notes    []string // on what the configuration says in vain
 	Warnings []string // for every report: what relpack can't take care of
@@ -125,8 +126,8 @@ func fromConfig(s zconfig.Storage) Target {
 	t := Target{
 		Name: s.Name, DSN: s.DSN,
 		CommitLockTimeout: s.CommitLockTimeout, BatchTimeout: s.PackBatchTimeout,
-		PrepackOnly: s.PackPrepackOnly,
-		Names:       s.Names,
+		PrepackOnly: s.PackPrepackOnly, KeepsGarbage: !s.PackGC,
+		Names: s.Names,
 	}
 	if s.SharedBlobDir {
 		t.BlobDir = s.BlobDir

@@ -133,7 +133,11 @@ func TestTheDatabaseDecidesWhetherAStorageKeepsHistory(t *testing.T) {
 	}
 	err = schema.Up(t.Context(), file("keep-history false"), migrations.Files, packtest.Log(t))
 	packtest.ExpectError(t, err, fault.ExitRefused, "site.conf:3: keep-history is false, but database", "history-preserving")
-	packtest.ExpectError(t, schema.Up(t.Context(), file(""), migrations.Files, packtest.Log(t)), fault.ExitRefused, "history-preserving")
+	if err := schema.Up(t.Context(), file(""), migrations.Files, packtest.Log(t)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = pack.Run(t.Context(), file(""), packtest.Everything, packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "history-preserving", `"pack-gc false"`, "zodbpack")
 }
 
 func TestAStorageThatIsNotToBePackedCanBeReadForTheOthers(t *testing.T) {

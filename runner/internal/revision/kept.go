@@ -1,6 +1,10 @@
 package revision
 
-import "relpack/runner/pickle"
+import (
+	"slices"
+
+	"relpack/runner/pickle"
+)
 
 // kept are the revisions of an object that stay if the object does: all that are
 // later than the pack time, and the newest up to it.
@@ -17,14 +21,14 @@ func kept(revisions []Revision, packTid int64) []Revision {
 // Trimmed are the revisions that stay after a pack up to packTid with pack-gc false:
 // of each object those that its history later than that needs. Only an object whose
 // last revision is a whiteout goes, when that is not later. An object that was set
-// back stays as it is.
+// back stays as it is, and one that an undo would un-create.
 func (s *Storage) Trimmed(packTid int64) []Key {
 	var keys []Key
 	for _, zoid := range s.Zoids() {
 		revisions := s.Revisions[zoid]
 		last := revisions[len(revisions)-1]
 		switch {
-		case s.SetBack(zoid):
+		case s.SetBack(zoid) || unclear(revisions, packTid):
 		case last.State == nil && last.Tid <= packTid:
 			continue
 		default:
@@ -33,6 +37,22 @@ func (s *Storage) Trimmed(packTid int64) []Key {
 		keys = append(keys, keysOf(revisions)...)
 	}
 	return keys
+}
+
+// unclear tells whether an undo after a trim would un-create the object: what is kept
+// has no state, and a later revision names an older one that has.
+func unclear(revisions []Revision, packTid int64) bool {
+	first, ok := newest(revisions, packTid)
+	if !ok || first.State != nil {
+		return false
+	}
+	states := map[int64]bool{}
+	for _, r := range revisions {
+		states[r.Tid] = r.State != nil
+	}
+	return slices.ContainsFunc(revisions, func(r Revision) bool {
+		return r.Tid > packTid && r.PrevTid < first.Tid && states[r.PrevTid]
+	})
 }
 
 func keysOf(revisions []Revision) []Key {

@@ -1,0 +1,176 @@
+package revision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/pgtest"
+)
+
+func histories(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+// A worker plays histories in one database, one after the other.
+type worker struct {
+	site, pack *pgx.Conn
+	dsn        string
+}
+
+func newWorker(t *testing.T) *worker {
+	t.Helper()
+	db := pgtest.NewDatabase(t)
+	return &worker{site: db.Connect(t), pack: db.Connect(t), dsn: db.DSN}
+}
+
+const emptied = `TRUNCATE object_state, current_object, transaction, blob_chunk, relpack.emptied, relpack.blob_removal;
+	INSERT INTO transaction (tid, username, description) VALUES (0, '', '')`
+
+// play plays a history: the site writes, packs trim, some are killed, and after each
+// that is not the storage must be what the rule says. The packer's trims begin anew
+// after a kill, on another session.
+func (w *worker) play(ctx context.Context, seed uint64) error {
+	if _, err := w.site.Exec(ctx, emptied); err != nil {
+		return err
+	}
+	s := newSite(w.site, seed)
+	p := &packer{conn: w.pack, rand: rand.New(rand.NewPCG(seed, 11)), act: func() error { return nil }}
+	for range 3 {
+		for range 6 + s.rand.IntN(18) {
+			if err := s.step(ctx); err != nil {
+				return fmt.Errorf("seed %d: %w\n%s", seed, err, strings.Join(s.log, "\n"))
+			}
+		}
+		if err := w.trimAndCompare(ctx, s, p); err != nil {
+			return fmt.Errorf("seed %d: %w\n%s", seed, err, strings.Join(s.log, "\n"))
+		}
+	}
+	return nil
+}
+
+func (w *worker) trimAndCompare(ctx context.Context, s *site, p *packer) error {
+	before, err := Load(ctx, s.Conn)
+	if err != nil {
+		return err
+	}
+	until := s.until(ctx)
+	s.say("trim up to %d", until)
+	p.live = s.rand.IntN(4)
+	busy := s.rand.IntN(3) == 0 // the site goes on meanwhile
+	p.act = func() error {
+		if !busy || s.rand.IntN(5) > 0 {
+			return nil
+		}
+		return s.meanwhile(ctx, before)
+	}
+	for {
+		err = p.trim(ctx, until)
+		if _, unlocked := p.conn.Exec(ctx, "SELECT relpack.release_pack_lock()"); unlocked != nil {
+			return errors.Join(err, unlocked)
+		}
+		after, loaded := Load(ctx, s.Conn)
+		if loaded != nil {
+			return loaded
+		}
+		if wrong := loads(before, after, until, s.tid); wrong != nil {
+			return errors.Join(wrong, err)
+		}
+		if wrong := w.undoAll(ctx, s, before, until); wrong != nil {
+			return errors.Join(wrong, err)
+		}
+		if errors.As(err, &killed{}) {
+			s.say("  killed")
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := s.Conn.Exec(ctx, "UPDATE relpack.emptied SET since = since - interval '8 days'"); err != nil || busy {
+			return err
+		}
+		return compare(before, after, until)
+	}
+}
+
+// until is a pack time as relpack caps it: none is later than the newest transaction.
+func (s *site) until(ctx context.Context) (tid int64) {
+	_ = s.Conn.QueryRow(ctx, "SELECT least($1, max(tid)) FROM transaction", s.some()).Scan(&tid)
+	return tid
+}
+
+// undoAll undoes every transaction since the pack time that can be undone, each in a
+// transaction that is rolled back: the state before it must be there.
+func (w *worker) undoAll(ctx context.Context, s *site, before *Storage, until int64) error {
+	for tid := range before.Packed {
+		if tid <= until {
+			continue
+		}
+		u, err := s.BeginUndo(ctx, tid, s.tid+100)
+		if err != nil {
+			continue
+		}
+		err = s.undone(ctx, before, tid)
+		if aborted := u.Abort(ctx); aborted != nil {
+			return aborted
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// undone looks at an undo from inside.
+func (s *site) undone(ctx context.Context, before *Storage, undone int64) error {
+	for _, revisions := range before.Revisions {
+		for _, r := range revisions {
+			if r.Tid != undone || r.PrevTid == 0 {
+				continue
+			}
+			was, there := find(revisions, r.PrevTid)
+			if !there || was.State == nil {
+				continue
+			}
+			var created bool
+			if err := s.Conn.QueryRow(ctx, `SELECT state IS NOT NULL FROM object_state WHERE zoid = $1 AND tid = $2`,
+				r.Zoid, s.tid+100).Scan(&created); err != nil {
+				return err
+			}
+			if !created {
+				return fmt.Errorf("undo of %d un-creates %d, which had a state at %d", undone, r.Zoid, r.PrevTid)
+			}
+		}
+	}
+	return nil
+}
+
+func find(revisions []Revision, tid int64) (Revision, bool) {
+	for _, r := range revisions {
+		if r.Tid == tid {
+			return r, true
+		}
+	}
+	return Revision{}, false
+}
+
+func TestEveryTrimKeepsWhatTheRuleSays(t *testing.T) {
+	t.Parallel()
+	w := newWorker(t)
+	for seed := range uint64(histories(t, "RELPACK_HISTORIES", 60)) {
+		if err := w.play(t.Context(), seed+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

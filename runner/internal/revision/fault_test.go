@@ -1,0 +1,79 @@
+package revision
+
+import (
+	"testing"
+
+	"relpack/runner/internal/zodbtest"
+)
+
+// faults are mistakes in the server code: in a function, each text is replaced by the
+// one after it. Histories must find each.
+var faults = []struct {
+	name, in string
+	parts    []string
+}{
+	{"an object that was set back is trimmed", "trim_leaves",
+		[]string{"AND current_object.tid = (SELECT max(newest.tid) FROM public.object_state AS newest\n                                          WHERE newest.zoid = chosen.zoid)", ""}},
+	{"what an undo would un-create is trimmed", "trim_leaves", []string{"OR (kept.stateless AND", "OR (false AND"}},
+	{"what a later revision names goes", "trim_batch", []string{"AND later.prev_tid <= chosen.tid", "AND false"}},
+	{"the newest revision up to the pack time goes", "trim_delete",
+		[]string{"          AND stored.tid <= chosen.tid\n          AND (NOT", "          AND stored.tid <= chosen.tid + 1\n          AND (NOT"}},
+	{"all up to the pack time is judged to be superseded", "trim_batch",
+		[]string{"SELECT max(stored.tid) AS tid\n        FROM public.object_state AS stored\n        WHERE stored.zoid = chosen.zoid AND stored.tid <= until_tid",
+			"SELECT max(stored.tid) - 1 AS tid\n        FROM public.object_state AS stored\n        WHERE stored.zoid = chosen.zoid"}},
+	{"the last transaction is not marked", "trim_mark", []string{"tid <= until_tid", "tid < until_tid"}},
+	{"nothing is marked", "trim_mark", []string{"WHERE tid = ANY (v_tids);", "WHERE false;"}},
+	{"a whiteout stays", "trim_whiteouts", []string{"stored.tid <= until_tid", "stored.tid < until_tid"}},
+	{"one of two revisions is passed over", "trim_find", []string{"place <= rows_read\n", "place < rows_read\n"}},
+	{"a transaction goes that a later revision names", "trim_transactions",
+		[]string{"          AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = free.tid));", ");"}},
+}
+
+// Histories that find nothing prove nothing.
+func TestEveryFaultIsFound(t *testing.T) {
+	t.Parallel()
+	most := histories(t, "RELPACK_FAULT_HISTORIES", 0)
+	if most == 0 {
+		t.Skip("takes a minute: make histories sets RELPACK_FAULT_HISTORIES")
+	}
+	w := newWorker(t)
+	for _, fault := range faults {
+		right, err := zodbtest.Mutated(fault.in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrong, err := zodbtest.Mutated(fault.in, fault.parts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for _, text := range []string{wrong, right} {
+			if _, err := w.site.Exec(t.Context(), text); err != nil {
+				t.Fatal(err)
+			}
+			if text == right {
+				break
+			}
+			for seed := 1; seed <= most && found == 0; seed++ {
+				if err := w.play(t.Context(), uint64(seed)); err != nil {
+					found = seed
+				}
+			}
+		}
+		if found == 0 {
+			t.Errorf("%s: not found by %d histories", fault.name, most)
+			continue
+		}
+		t.Logf("%s: found by seed %d", fault.name, found)
+	}
+}
+
+// Histories are played seldom: a function that was written anew is found here.
+func TestEveryFaultIsOneOfTheServerCode(t *testing.T) {
+	t.Parallel()
+	for _, fault := range faults {
+		if _, err := zodbtest.Mutated(fault.in, fault.parts...); err != nil {
+			t.Errorf("%s: %v", fault.name, err)
+		}
+	}
+}

@@ -1,0 +1,362 @@
+package pack
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"relpack/runner/blobs"
+	"relpack/runner/fault"
+	"relpack/runner/inventory"
+	"relpack/runner/schema"
+)
+
+// Trimmed is the part of a report about the history of a storage whose garbage is
+// not to be collected.
+type Trimmed struct {
+	UntilTid      int64      `json:"until_tid"` // the pack time as relpack caps it
+	Until         *time.Time `json:"until"`
+	Marked        int64      `json:"marked"`    // transactions that can't be undone any more
+	Revisions     int64      `json:"revisions"` // that go, or would
+	Bytes         int64      `json:"bytes"`     // of their states
+	Whiteouts     int64      `json:"whiteouts"` // objects that go: they have no state
+	Transactions  int64      `json:"transactions"`
+	Emptied       int64      `json:"emptied"`    // transactions that no revision names, which go when a week is over
+	LeftAlone     int64      `json:"left_alone"` // objects that stay as they are
+	SomeLeftAlone []int64    `json:"some_left_alone"`
+}
+
+// A trimming is a trim at work, and what it has found so far.
+type trimming struct {
+	*pack
+	Trimmed
+	dry            bool
+	packTime       *time.Time
+	heldBy         string // an open transaction that holds the pack time back
+	missingIndex   string
+	files          blobs.Count
+	unmarkedBefore int // so often in a row
+}
+
+// Batches of a trim. Nobody waits for old revisions but zodbconvert; for the row in
+// current_object of a deleted object, a client that stores it again.
+const (
+	markBatch      = 5_000
+	markVacuum     = 200_000
+	firstTrim      = 2_000
+	longestTrim    = 2 * time.Second
+	rowsRead       = 50_000
+	whiteoutBlocks = 16_384
+	firstWhiteouts = 200
+	longestPiece   = 50 * time.Millisecond
+	namedLeft      = 10
+)
+
+// trimmable finds out whether a storage whose garbage is to stay keeps history, which
+// can be trimmed.
+func (p *pack) trimmable(ctx context.Context) (bool, error) {
+	if !p.job.Target.KeepsGarbage || p.job.Target.Migratable() != nil {
+		return false, nil
+	}
+	conn, err := p.job.Session(ctx, "pack")
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	d, err := schema.LookAt(ctx, conn)
+	if err != nil {
+		return false, err
+	}
+	return d.KeepsHistory(), nil
+}
+
+// endTrim notes what was removed.
+func (p *pack) endTrim(ctx context.Context, t *trimming, failed error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	var until *int64
+	if failed == nil && !t.dry {
+		until = &t.UntilTid
+	}
+	r := t.Trimmed
+	if t.dry {
+		r = Trimmed{}
+	}
+	if _, err := p.Conn.Exec(ctx, "SELECT relpack.trim_end($1, $2, $3, $4, $5)", p.run, until, r.Revisions, r.Bytes, r.Transactions); err != nil {
+		return fmt.Errorf("note what was trimmed: %w", err)
+	}
+	return nil
+}
+
+// trim marks, and removes revisions, whiteouts and transactions, in this order. Each
+// step is whole after each batch. What it found until an error is returned with that.
+func (p *pack) trim(ctx context.Context, dry bool) (*trimming, error) {
+	t := &trimming{pack: p, dry: dry, Trimmed: Trimmed{SomeLeftAlone: []int64{}}}
+	return t, t.all(ctx)
+}
+
+func (t *trimming) all(ctx context.Context) error {
+	steps := []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"choose", t.until}, {"settle", t.settle}, {"mark", t.mark}, {"index", t.lookForIndex}, {"trim", t.revisions},
+		{"whiteouts", t.whiteouts}, {"mark again", t.markAgain}, {"transactions", t.transactions}, {"blobs", t.countFiles},
+	}
+	for _, step := range steps {
+		if t.dry && (step.name == "settle" || strings.HasPrefix(step.name, "mark")) {
+			continue
+		}
+		if err := t.Phase(step.name, func() error { return step.do(ctx) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// until fixes the pack time, and names who holds it back.
+func (t *trimming) until(ctx context.Context) (err error) {
+	if t.packTime, err = t.pack.packTime(ctx); err != nil {
+		return err
+	}
+	wanted := int64(0)
+	if err := t.Conn.QueryRow(ctx, `
+		SELECT until_tid, CASE WHEN until_tid > 0 THEN relpack.tid_to_time(until_tid) END,
+		       least(relpack.time_to_tid($1), (SELECT max(tid) FROM public.transaction))
+		FROM relpack.trim_until($1) AS until_tid`, t.packTime).Scan(&t.UntilTid, &t.Until, &wanted); err != nil {
+		return fmt.Errorf("determine up to when to trim: %w", err)
+	}
+	if t.packTime == nil || t.UntilTid >= wanted {
+		return nil
+	}
+	var holder *string
+	if err := t.Conn.QueryRow(ctx, "SELECT relpack.oldest_client()").Scan(&holder); err != nil {
+		return fmt.Errorf("look for open transactions: %w", err)
+	}
+	if holder != nil {
+		t.heldBy = *holder
+		t.Log.Warn(Choice{HeldBy: t.heldBy}.heldBy())
+	}
+	return nil
+}
+
+// settle waits until nobody is left who may have begun an undo before this run.
+func (t *trimming) settle(ctx context.Context) error {
+	const what = "wait for undos that had begun"
+	failed := t.Persist(ctx, what, func() (settled bool, err error) {
+		err = t.Conn.QueryRow(ctx, "SELECT relpack.trim_settle()").Scan(&settled)
+		return settled, err
+	})
+	if fault.ExitCode(failed) != fault.ExitFailure || t.Conn.IsClosed() {
+		return failed
+	}
+	var who *string
+	if err := t.Conn.QueryRow(ctx, "SELECT relpack.trim_awaited()").Scan(&who); err != nil || who == nil {
+		return failed
+	}
+	return &fault.Error{Code: fault.ExitFailure, Hint: "End that transaction and run relpack again",
+		Err: fmt.Errorf("%s: a transaction may be one, or may have locked objects before one, and has not ended (%s)", what, *who)}
+}
+
+// mark keeps the transactions from being undone whose predecessors go.
+func (t *trimming) mark(ctx context.Context) error {
+	var since int64
+	for last := new(int64); last != nil; {
+		if t.Stopped() {
+			return fault.Interrupted
+		}
+		var marked int64
+		after := *last
+		if err := t.Retry(ctx, "mark transactions", func() error {
+			return t.Conn.QueryRow(ctx, "SELECT marked, last_tid FROM relpack.trim_mark($1, $2, $3)", t.UntilTid, after, markBatch).
+				Scan(&marked, &last)
+		}); err != nil {
+			return err
+		}
+		t.Marked += marked
+		if since += marked; since > markVacuum || (last == nil && since > markBatch) {
+			since = 0
+			// Who may not is told so by a warning, and goes on.
+			if _, err := t.Conn.Exec(ctx, "VACUUM public.transaction"); err != nil {
+				return fmt.Errorf("vacuum transaction: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// markAgain marks what somebody has restored meanwhile: undos can begin when the pack
+// lock is let go of.
+func (t *trimming) markAgain(ctx context.Context) error {
+	if t.Revisions+t.Whiteouts == 0 {
+		return nil
+	}
+	return t.mark(ctx)
+}
+
+// lookForIndex tells whether a deletion of blobs from the database would be slow.
+func (t *trimming) lookForIndex(ctx context.Context) (err error) {
+	if t.missingIndex, err = inventory.MissingIndex(ctx, t.Conn); t.missingIndex != "" {
+		t.Log.Warn(inventory.SlowWithoutIndex + t.missingIndex)
+	}
+	return err
+}
+
+// revisions goes through all objects.
+func (t *trimming) revisions(ctx context.Context) error {
+	t.Progress.Phase("trim", "revisions", 0)
+	defer t.Progress.End()
+	zoid, tid, speed := new(int64), new(int64), &pace{firstTrim, longestTrim}
+	*zoid = -1
+	if t.dry {
+		speed.batch = maxBatch
+	}
+	rows := rowsRead
+	for zoid != nil {
+		if t.Stopped() {
+			return fault.Interrupted
+		}
+		var zoids, tids, left []int64
+		var revisions, bytes int64
+		afterZoid, afterTid := *zoid, *tid
+		if err := t.Retry(ctx, "look for old revisions", func() error {
+			return t.Conn.QueryRow(ctx, `SELECT zoids, tids, revisions, bytes, left_alone, last_zoid, last_tid
+				FROM relpack.trim_find($1, $2, $3, $4, $5)`, t.UntilTid, afterZoid, afterTid, speed.batch, rows).
+				Scan(&zoids, &tids, &revisions, &bytes, &left, &zoid, &tid)
+		}); err != nil {
+			return err
+		}
+		t.leave(left)
+		// Where most revisions are old ones, no more are read than a batch has.
+		if rows = rowsRead; revisions > int64(speed.batch)/2 {
+			rows = 2 * speed.batch
+		}
+		if len(zoids) > 0 && !t.dry {
+			var seconds float64 // of the deletion: what else a batch costs, smaller ones cost too
+			if err := t.tryBatch(ctx, "remove old revisions", func() error {
+				return t.Conn.QueryRow(ctx, "SELECT revisions, bytes, seconds FROM relpack.trim_batch($1, $2, $3)", t.UntilTid, zoids, tids).
+					Scan(&revisions, &bytes, &seconds)
+			}); err != nil {
+				return err
+			}
+			if revisions > 0 {
+				speed.took(time.Duration(seconds * float64(time.Second)))
+			}
+		}
+		t.Revisions += revisions
+		t.Bytes += bytes
+		t.Progress.Add(revisions)
+	}
+	return nil
+}
+
+// leave notes objects that stay as they are. A long history has several batches.
+func (t *Trimmed) leave(zoids []int64) {
+	for _, zoid := range zoids {
+		if len(t.SomeLeftAlone) > 0 && t.SomeLeftAlone[len(t.SomeLeftAlone)-1] >= zoid {
+			continue
+		}
+		t.LeftAlone++
+		if len(t.SomeLeftAlone) == namedLeft {
+			t.SomeLeftAlone = t.SomeLeftAlone[:namedLeft-1] // the last one tells where we are
+		}
+		t.SomeLeftAlone = append(t.SomeLeftAlone, zoid)
+	}
+}
+
+// maxUnmarked is how often in a row somebody may restore transactions that are then
+// marked, or move what current_object says.
+const maxUnmarked = 5
+
+// tryBatch deletes a batch, however often that takes.
+func (t *trimming) tryBatch(ctx context.Context, what string, do func() error) error {
+	return t.Persist(ctx, what, func() (bool, error) {
+		err := do()
+		switch message, raised := fault.Raised(err, "RP003"); {
+		case err == nil:
+			t.unmarkedBefore = 0
+			return true, nil
+		case raised && message == "unmarked", fault.IsState(err, "23503"):
+			// Somebody restored a transaction, or an old revision became current.
+			if t.unmarkedBefore++; t.unmarkedBefore > maxUnmarked {
+				return false, err
+			}
+			return false, t.mark(ctx)
+		case raised:
+			return false, nil
+		}
+		return false, err
+	})
+}
+
+// whiteouts removes objects that were deleted, or whose creation was undone.
+func (t *trimming) whiteouts(ctx context.Context) error {
+	speed := &pace{firstWhiteouts, longestPiece}
+	for block := new(int64); block != nil; {
+		if t.Stopped() {
+			return fault.Interrupted
+		}
+		var zoids []int64
+		first := *block
+		if err := t.Retry(ctx, "look for whiteouts", func() error {
+			return t.Conn.QueryRow(ctx, "SELECT zoids, next_block FROM relpack.trim_whiteouts($1, $2, $3)", t.UntilTid, first, whiteoutBlocks).
+				Scan(&zoids, &block)
+		}); err != nil {
+			return err
+		}
+		if t.dry {
+			t.Whiteouts += int64(len(zoids))
+			continue
+		}
+		for len(zoids) > 0 {
+			few := zoids[:min(speed.batch, len(zoids))]
+			start := time.Now()
+			var objects int64
+			if err := t.tryBatch(ctx, "remove whiteouts", func() error {
+				return t.Conn.QueryRow(ctx, "SELECT objects FROM relpack.trim_uncreated($1, $2)", t.UntilTid, few).Scan(&objects)
+			}); err != nil {
+				return err
+			}
+			t.Whiteouts += objects
+			zoids = zoids[len(few):]
+			speed.took(time.Since(start))
+		}
+	}
+	return nil
+}
+
+// transactions removes those that no revision names, a week later.
+func (t *trimming) transactions(ctx context.Context) error {
+	for last := new(int64); last != nil && !t.dry; {
+		if t.Stopped() {
+			return fault.Interrupted
+		}
+		var removed int64
+		after := *last
+		if err := t.Retry(ctx, "remove transactions", func() error {
+			return t.Conn.QueryRow(ctx, "SELECT removed, last_tid FROM relpack.trim_transactions($1, $2)", firstTrim, after).Scan(&removed, &last)
+		}); err != nil {
+			return err
+		}
+		t.Transactions += removed
+	}
+	// A dry run tells which would go now.
+	if err := t.Conn.QueryRow(ctx, `SELECT count(*), CASE WHEN $1 THEN count(*) FILTER (WHERE since < clock_timestamp() - interval '7 days') ELSE $2 END
+		FROM relpack.emptied`, t.dry, t.Transactions).Scan(&t.Emptied, &t.Transactions); err != nil {
+		return fmt.Errorf("read relpack.emptied: %w", err)
+	}
+	return nil
+}
+
+// countFiles tells that files of blobs stay.
+func (t *trimming) countFiles(ctx context.Context) error {
+	if t.Target.BlobsInDatabase {
+		return nil
+	}
+	if err := t.Conn.QueryRow(ctx, "SELECT count(*) FROM relpack.blob_removal").Scan(&t.files.Waiting); err != nil {
+		return fmt.Errorf("read relpack.blob_removal: %w", err)
+	}
+	t.files.Why = "relpack does not remove files of old revisions yet, they are listed in relpack.blob_removal"
+	return nil
+}

@@ -1,0 +1,125 @@
+package pack_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
+	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
+)
+
+func TestATrimReachesNoFurtherThanTheOldestTransactionHasSeen(t *testing.T) {
+	t.Parallel()
+	file, h := newTrimmed(t, zodbtest.V42)
+	page := func(n int64) map[int64][]byte { return map[int64][]byte{0: zodbtest.Record(zodbtest.Document, n)} }
+	store(t, h, daysAgo(3), page(1))
+	store(t, h, daysAgo(2), page(2))
+	seen := store(t, h, daysAgo(1), page(3))
+	reader := packtest.Session(t, file)
+	packtest.Run(t, reader, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+	packtest.Run(t, reader, "SELECT FROM object_state")
+	store(t, h, 0, page(4))
+	store(t, h, 0, page(5))
+	until := func(moment string) int64 {
+		t.Helper()
+		return packtest.Get[int64](t, h.Conn, "SELECT relpack.trim_until("+moment+")")
+	}
+	// Whether the reader saw the newest transaction before it began, nobody knows.
+	if got, want := until("now()"), daysAgo(2); got > seen || got < want-1<<26 || got > want+1<<26 {
+		t.Errorf("up to %d, want %d", got, want)
+	}
+	report, err := pack.Run(t.Context(), file, trimDays(0), packtest.Log(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.HeldBy == "" || report.Trimmed.Revisions != 1 {
+		t.Errorf("held by %q, %d revisions removed", report.HeldBy, report.Trimmed.Revisions)
+	}
+	packtest.Run(t, reader, "COMMIT")
+	newest := packtest.Get[int64](t, h.Conn, "SELECT max(tid) FROM transaction")
+	if got := until("now()"); got != newest {
+		t.Errorf("up to %d, want %d", got, newest)
+	}
+	// Tids that are ahead of the clock say nothing of who has seen them.
+	store(t, h, zodbtest.TimeTid(time.Now().Add(time.Hour)), page(6))
+	packtest.Run(t, reader, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+	packtest.Run(t, reader, "SELECT FROM object_state")
+	if got := until("now()"); got != 0 {
+		t.Errorf("up to %d beside a reader, with tids of the future", got)
+	}
+	if got := until("NULL"); got <= newest {
+		t.Errorf("up to %d with a negative --days", got)
+	}
+}
+
+func TestARoleThatOwnsNothingTrimsWithTheGrantsThatItIsTold(t *testing.T) {
+	t.Parallel()
+	file, h := newTrimmed(t, zodbtest.V42)
+	newDiary(t, h)
+	before := allRevisions(t, h.Conn)
+	role := packtest.NewRole(t, h.Conn)
+	packtest.Run(t, h.Conn, "GRANT pg_read_all_stats TO "+role)
+	_, err := pack.Run(t.Context(), packtest.As(file, role), trimDays(5), packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "may not")
+	for _, grant := range packtest.Lines(t, h.Conn, "SELECT DISTINCT remedy FROM relpack.missing_privilege('"+role+"')") {
+		packtest.Run(t, h.Conn, grant)
+	}
+	if _, err := pack.Run(t.Context(), packtest.As(file, role), trimDays(5), packtest.Log(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := allRevisions(t, h.Conn).Keys(), before.Trimmed(daysAgo(5)); !slices.Equal(got, want) {
+		t.Errorf("there are %v, want %v", got, want)
+	}
+}
+
+func TestNothingIsTrimmedThatAnUndoMayNeed(t *testing.T) {
+	t.Parallel()
+	_, h := newTrimmed(t, zodbtest.V42)
+	newDiary(t, h)
+	before := allRevisions(t, h.Conn)
+	batch := func() error {
+		_, err := h.Conn.Exec(t.Context(), "SELECT relpack.trim_batch($1, '{0}', ARRAY[$2::bigint])", daysAgo(5), daysAgo(8.5))
+		return err
+	}
+	uncreate := func() error {
+		_, err := h.Conn.Exec(t.Context(), "SELECT relpack.trim_uncreated($1, '{7}')", daysAgo(5))
+		return err
+	}
+	// Without the pack lock, before undos have ended, and of what is not marked.
+	expectRaised(t, batch(), "RP002", "does not hold the pack lock")
+	packtest.Run(t, h.Conn, "SELECT relpack.try_pack_lock()")
+	expectRaised(t, batch(), "RP002", "an undo may be in flight")
+	packtest.Run(t, h.Conn, "SELECT relpack.trim_settle()")
+	expectRaised(t, batch(), "RP003", "unmarked")
+	store(t, h, daysAgo(5.5), map[int64][]byte{7: nil})
+	expectRaised(t, uncreate(), "RP003", "unmarked")
+	packtest.Run(t, h.Conn, "UPDATE transaction SET packed = true WHERE tid > 0 AND tid <= $1", daysAgo(8.9))
+	expectRaised(t, batch(), "RP003", "unmarked")
+	if after := allRevisions(t, h.Conn); len(after.Keys()) != len(before.Keys())+1 {
+		t.Errorf("there are %v, were %v", after.Keys(), before.Keys())
+	}
+	packtest.Run(t, h.Conn, "UPDATE transaction SET packed = true WHERE tid > 0 AND tid <= $1", daysAgo(5))
+	if err := errors.Join(batch(), uncreate()); err != nil {
+		t.Error(err)
+	}
+	// Who gives the lock back and takes it again has to wait for undos anew.
+	packtest.Run(t, h.Conn, "SELECT relpack.release_pack_lock()")
+	expectRaised(t, batch(), "RP002", "does not hold the pack lock")
+	packtest.Run(t, h.Conn, "SELECT relpack.try_pack_lock()")
+	expectRaised(t, batch(), "RP002", "an undo may be in flight")
+	if after := allRevisions(t, h.Conn); len(after.Keys()) != len(before.Keys())-2 {
+		t.Errorf("there are %v, were %v", after.Keys(), before.Keys())
+	}
+}
+
+func expectRaised(t *testing.T, err error, state, text string) {
+	t.Helper()
+	if message, raised := fault.Raised(err, state); !raised || !strings.Contains(message, text) {
+		t.Errorf("%v, want %s %s", err, state, text)
+	}
+}

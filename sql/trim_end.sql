@@ -1,0 +1,20 @@
+CREATE OR REPLACE FUNCTION relpack.trim_end(run bigint, until_tid bigint, revisions bigint, bytes bigint, transactions bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_packer_alive(pg_backend_pid());
+    UPDATE relpack.storage SET trimmed_tid = greatest(storage.trimmed_tid, until_tid);
+    UPDATE relpack.run
+    SET revisions = trim_end.revisions,
+        revision_bytes = trim_end.bytes,
+        transactions = trim_end.transactions
+    WHERE id = trim_end.run;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_end(bigint, bigint, bigint, bigint, bigint) IS
+    'Notes in relpack.run what a trim has removed, and in relpack.storage up to which tid all of it was trimmed (NULL: it '
+    'was not finished). For the session that holds the pack lock.';

@@ -1,0 +1,86 @@
+-- Goes through the primary key, an object after the other, from the oldest revision
+-- on. What is found is judged again by who deletes it. One row more is read than
+-- judged: of the last one nobody knows what comes after it.
+CREATE OR REPLACE FUNCTION relpack.trim_find(
+    until_tid bigint, after_zoid bigint, after_tid bigint, batch integer, rows_read integer,
+    OUT zoids bigint[], OUT tids bigint[], OUT revisions bigint, OUT bytes bigint,
+    OUT left_alone bigint[], OUT last_zoid bigint, OUT last_tid bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET max_parallel_workers_per_gather = 0
+SET plan_cache_mode = force_custom_plan
+SET work_mem = '16MB'
+AS $$
+DECLARE
+    v_zoids bigint[];
+    v_tids bigint[];
+    v_read bigint;
+    v_fits bigint;
+    -- A large object unlinked takes a lock until the transaction ends.
+    v_locks bigint := current_setting('max_locks_per_transaction')::bigint
+                      * current_setting('max_connections')::bigint / 4;
+BEGIN
+    PERFORM relpack.lock_storage(history => true);
+    WITH read AS MATERIALIZED (
+        SELECT zoid, tid
+        FROM public.object_state
+        WHERE (zoid, tid) > (after_zoid, after_tid)
+        ORDER BY zoid, tid
+        LIMIT rows_read + 1
+    ), judged AS MATERIALIZED (
+        SELECT zoid, tid, row_number() OVER place AS place,
+               lead(zoid) OVER place AS next_zoid, lead(tid) OVER place AS next_tid
+        FROM read
+        WINDOW place AS (ORDER BY zoid, tid)
+    ), superseded AS MATERIALIZED (
+        SELECT zoid, tid
+        FROM judged
+        WHERE next_zoid = zoid AND next_tid <= until_tid AND place <= rows_read
+        ORDER BY zoid, tid
+        LIMIT batch
+    )
+    SELECT (SELECT count(*) FROM read),
+           (SELECT array_agg(zoid ORDER BY zoid, tid) FROM superseded),
+           (SELECT array_agg(tid ORDER BY zoid, tid) FROM superseded),
+           last.zoid, last.tid
+    INTO v_read, v_zoids, v_tids, last_zoid, last_tid
+    FROM (SELECT) AS one
+    LEFT JOIN LATERAL (
+        SELECT judged.zoid, judged.tid FROM judged WHERE place = rows_read
+    ) AS last ON true;
+    IF v_zoids IS NOT NULL THEN
+        v_fits := cardinality(v_zoids);
+        IF to_regclass('public.blob_chunk') IS NOT NULL THEN
+            v_fits := relpack.trim_fit(v_zoids, v_tids, v_locks);
+        END IF;
+        IF v_fits < cardinality(v_zoids) OR v_fits = batch THEN
+            last_zoid := v_zoids[v_fits];
+            last_tid := v_tids[v_fits];
+        END IF;
+        v_zoids := v_zoids[1:v_fits];
+        v_tids := v_tids[1:v_fits];
+        left_alone := ARRAY(SELECT relpack.trim_leaves(ARRAY(SELECT DISTINCT unnest(v_zoids) ORDER BY 1)));
+        SELECT array_agg(goes.zoid), array_agg(goes.tid), count(*), sum(stored.state_size)
+        INTO zoids, tids, revisions, bytes
+        FROM unnest(v_zoids, v_tids) AS goes (zoid, tid)
+        CROSS JOIN LATERAL (
+            SELECT state_size FROM public.object_state WHERE object_state.zoid = goes.zoid AND object_state.tid = goes.tid OFFSET 0
+        ) AS stored
+        WHERE goes.zoid <> ALL (left_alone)
+          AND (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(v_zoids, v_tids, until_tid) AS later);
+    END IF;
+    revisions := coalesce(revisions, 0);
+    bytes := coalesce(bytes, 0);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer) IS
+    'Finds revisions that a later one up to until_tid supersedes, and none later than that names. A trim removes them. At '
+    'most a batch, of the next rows_read rows of object_state after this one. zoids, tids: of each revision. left_alone: '
+    'objects that stay as they are (relpack.trim_leaves()). last_zoid, last_tid: '
+    'where to go on; NULL: that was all.';

@@ -1,0 +1,29 @@
+-- An undo of a transaction whose predecessors are gone would un-create objects:
+-- RelStorage undoes no transaction that is marked as packed.
+CREATE OR REPLACE FUNCTION relpack.trim_mark(
+    until_tid bigint, after_tid bigint, batch integer,
+    OUT marked bigint, OUT last_tid bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    v_tids bigint[];
+BEGIN
+    PERFORM relpack.trim_require();
+    v_tids := ARRAY(
+        SELECT tid
+        FROM public.transaction
+        WHERE tid > greatest(after_tid, 0) AND tid <= until_tid AND NOT packed
+        ORDER BY tid
+        LIMIT batch);
+    UPDATE public.transaction SET packed = true WHERE tid = ANY (v_tids);
+    GET DIAGNOSTICS marked = ROW_COUNT;
+    last_tid := v_tids[cardinality(v_tids)];
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_mark(bigint, bigint, integer) IS
+    'Marks transactions up to until_tid as packed, so that nobody undoes them: a batch of those after after_tid; '
+    'last_tid: the last of these, NULL where there are no more.';

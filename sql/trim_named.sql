@@ -1,0 +1,42 @@
+-- Bounded by the tids that were asked for: of a long history few rows are compared.
+-- "IS TRUE" makes a lookup in a hash of it, whatever the planner expects.
+CREATE OR REPLACE FUNCTION relpack.trim_named(
+    zoids bigint[], tids bigint[], after_tid bigint,
+    OUT zoid bigint, OUT tid bigint, OUT named_by bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
+SET work_mem = '16MB'
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH object AS MATERIALIZED (
+        SELECT asked.zoid, min(asked.tid) AS oldest, max(asked.tid) AS newest
+        FROM unnest(zoids, tids) AS asked (zoid, tid)
+        GROUP BY asked.zoid
+    ), naming AS MATERIALIZED (
+        SELECT object.zoid, stored.prev_tid, stored.tid
+        FROM object
+        CROSS JOIN LATERAL (
+            SELECT object_state.prev_tid, object_state.tid
+            FROM public.object_state
+            WHERE object_state.zoid = object.zoid AND object_state.tid > after_tid
+              AND object_state.prev_tid BETWEEN object.oldest AND object.newest
+            OFFSET 0
+        ) AS stored
+    )
+    SELECT naming.zoid, naming.prev_tid, naming.tid
+    FROM naming
+    WHERE ((naming.zoid, naming.prev_tid) IN (SELECT asked.zoid, asked.tid FROM unnest(zoids, tids) AS asked (zoid, tid))) IS TRUE;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_named(bigint[], bigint[], bigint) IS
+    'Which of these revisions stored ones later than after_tid name in prev_tid, and which do: an undo of these looks '
+    'for that revision.';
