@@ -2194,27 +2194,52 @@ AS $$
 BEGIN
     PERFORM relpack.drop_triggers();
 
-    CREATE TRIGGER relpack_lock_writer
-        BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON public.object_state
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_lock();
-    CREATE TRIGGER relpack_report_insert
-        AFTER INSERT ON public.object_state
-        REFERENCING NEW TABLE AS written
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
-    CREATE TRIGGER relpack_report_update
-        AFTER UPDATE ON public.object_state
-        REFERENCING NEW TABLE AS written
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
-    CREATE TRIGGER relpack_report_delete
-        AFTER DELETE ON public.object_state
-        REFERENCING OLD TABLE AS deleted
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_delete();
-    CREATE TRIGGER relpack_report_truncate
-        AFTER TRUNCATE ON public.object_state
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_truncate();
-    CREATE TRIGGER relpack_report_applied
-        AFTER INSERT OR UPDATE OR DELETE ON public.object_state
-        FOR EACH ROW EXECUTE FUNCTION relpack.trigger_applied();
+    -- What a trim looks at is the truth, all of it each time: a history-preserving
+    -- storage reports nothing, and its commits are as if relpack were not there.
+    IF NOT relpack.keeps_history() THEN
+        CREATE TRIGGER relpack_lock_writer
+            BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON public.object_state
+            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_lock();
+        CREATE TRIGGER relpack_report_insert
+            AFTER INSERT ON public.object_state
+            REFERENCING NEW TABLE AS written
+            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
+        CREATE TRIGGER relpack_report_update
+            AFTER UPDATE ON public.object_state
+            REFERENCING NEW TABLE AS written
+            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
+        CREATE TRIGGER relpack_report_delete
+            AFTER DELETE ON public.object_state
+            REFERENCING OLD TABLE AS deleted
+            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_delete();
+        CREATE TRIGGER relpack_report_truncate
+            AFTER TRUNCATE ON public.object_state
+            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_truncate();
+        CREATE TRIGGER relpack_report_applied
+            AFTER INSERT OR UPDATE OR DELETE ON public.object_state
+            FOR EACH ROW EXECUTE FUNCTION relpack.trigger_applied();
+        CREATE TRIGGER relpack_report_move
+            AFTER UPDATE ON public.object_state
+            FOR EACH ROW WHEN (OLD.zoid IS DISTINCT FROM NEW.zoid)
+            EXECUTE FUNCTION relpack.trigger_move();
+        -- ALWAYS: they fire under session_replication_role = replica too.
+        ALTER TABLE public.object_state
+            ENABLE ALWAYS TRIGGER relpack_lock_writer,
+            ENABLE ALWAYS TRIGGER relpack_report_insert,
+            ENABLE ALWAYS TRIGGER relpack_report_update,
+            ENABLE ALWAYS TRIGGER relpack_report_delete,
+            ENABLE ALWAYS TRIGGER relpack_report_truncate,
+            ENABLE ALWAYS TRIGGER relpack_report_move,
+            ENABLE REPLICA TRIGGER relpack_report_applied;
+        COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
+        COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
+        COMMENT ON TRIGGER relpack_report_update ON public.object_state IS 'relpack: reports rows with an old tid';
+        COMMENT ON TRIGGER relpack_report_delete ON public.object_state IS 'relpack: reports deleted objects';
+        COMMENT ON TRIGGER relpack_report_truncate ON public.object_state IS 'relpack: reports a TRUNCATE';
+        COMMENT ON TRIGGER relpack_report_move ON public.object_state IS 'relpack: reports rows that got another zoid';
+        COMMENT ON TRIGGER relpack_report_applied ON public.object_state IS 'relpack: reports rows applied by logical replication';
+    END IF;
+
     CREATE TRIGGER relpack_guard_object
         BEFORE DELETE OR TRUNCATE ON relpack.object
         FOR EACH STATEMENT EXECUTE FUNCTION relpack.guard_graph();
@@ -2250,20 +2275,7 @@ BEGIN
         BEFORE TRUNCATE ON relpack.referred_by
         FOR EACH STATEMENT EXECUTE FUNCTION relpack.note_unreferred();
 
-    CREATE TRIGGER relpack_report_move
-        AFTER UPDATE ON public.object_state
-        FOR EACH ROW WHEN (OLD.zoid IS DISTINCT FROM NEW.zoid)
-        EXECUTE FUNCTION relpack.trigger_move();
-
     -- ALWAYS: they fire under session_replication_role = replica too.
-    ALTER TABLE public.object_state
-        ENABLE ALWAYS TRIGGER relpack_lock_writer,
-        ENABLE ALWAYS TRIGGER relpack_report_insert,
-        ENABLE ALWAYS TRIGGER relpack_report_update,
-        ENABLE ALWAYS TRIGGER relpack_report_delete,
-        ENABLE ALWAYS TRIGGER relpack_report_truncate,
-        ENABLE ALWAYS TRIGGER relpack_report_move,
-        ENABLE REPLICA TRIGGER relpack_report_applied;
     ALTER TABLE relpack.object ENABLE ALWAYS TRIGGER relpack_guard_object;
     ALTER TABLE relpack.object_inref ENABLE ALWAYS TRIGGER relpack_guard_inref;
     ALTER TABLE relpack.missing ENABLE ALWAYS TRIGGER relpack_guard_missing;
@@ -2277,13 +2289,6 @@ BEGIN
         ENABLE ALWAYS TRIGGER relpack_unreferred,
         ENABLE ALWAYS TRIGGER relpack_unreferred_truncate;
 
-    COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
-    COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
-    COMMENT ON TRIGGER relpack_report_update ON public.object_state IS 'relpack: reports rows with an old tid';
-    COMMENT ON TRIGGER relpack_report_delete ON public.object_state IS 'relpack: reports deleted objects';
-    COMMENT ON TRIGGER relpack_report_truncate ON public.object_state IS 'relpack: reports a TRUNCATE';
-    COMMENT ON TRIGGER relpack_report_move ON public.object_state IS 'relpack: reports rows that got another zoid';
-    COMMENT ON TRIGGER relpack_report_applied ON public.object_state IS 'relpack: reports rows applied by logical replication';
     COMMENT ON TRIGGER relpack_guard_object ON relpack.object IS 'relpack: refuses DELETE and TRUNCATE to others';
     COMMENT ON TRIGGER relpack_guard_inref ON relpack.object_inref IS 'relpack: refuses DELETE and TRUNCATE to others';
     COMMENT ON TRIGGER relpack_guard_missing ON relpack.missing IS 'relpack: refuses DELETE and TRUNCATE to others';
@@ -3245,6 +3250,32 @@ COMMENT ON FUNCTION relpack.in_the_way() IS
     'Names who has held for longest what relpack waits for; NULL: nobody does at this moment.';
 -- +goose StatementEnd
 
+-- sql/keeps_history.sql
+-- +goose StatementBegin
+-- A history-preserving storage has a row of object_state for each revision. Told by
+-- the catalogs alone, which everybody may read.
+CREATE OR REPLACE FUNCTION relpack.keeps_history()
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM pg_class
+        JOIN pg_attribute ON attrelid = pg_class.oid
+        WHERE relnamespace = 'public'::regnamespace
+          AND ((relname = 'object_state' AND attname = 'prev_tid' AND NOT attisdropped)
+               OR (relname IN ('current_object', 'transaction') AND relkind = 'r')));
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.keeps_history() IS
+    'Whether the storage in this database is a history-preserving one: object_state has a column prev_tid, or there is '
+    'a table current_object or transaction beside it.';
+-- +goose StatementEnd
+
 -- sql/line_up.sql
 -- +goose StatementBegin
 -- On a site so busy that some writer always has the writers' lock, we line up
@@ -3456,7 +3487,7 @@ COMMENT ON FUNCTION relpack.lock_protocol() IS
 -- functions do. So whoever reads object_state calls this in a statement of its
 -- own first: what comes next looks at what is there, and nobody rewrites it
 -- until the transaction ends. Before any other lock that the site may want.
-CREATE OR REPLACE FUNCTION relpack.lock_storage()
+CREATE OR REPLACE FUNCTION relpack.lock_storage(history boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
@@ -3467,12 +3498,14 @@ BEGIN
         RAISE EXCEPTION 'there is no table public.object_state' USING ERRCODE = 'RP002';
     END IF;
     LOCK TABLE public.object_state IN ACCESS SHARE MODE;
+    PERFORM relpack.require_kind(history);
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.lock_storage() IS
+COMMENT ON FUNCTION relpack.lock_storage(boolean) IS
     'Begins everything that reads object_state: locks it in ACCESS SHARE mode until the transaction ends, as every SELECT '
-    'does, but before a snapshot is taken. Raises RP002 where there is no such table.';
+    'does, but before a snapshot is taken. Raises RP002 where there is no such table, or where the storage is not of this '
+    'kind (relpack.require_kind()).';
 -- +goose StatementEnd
 
 -- sql/missing_privilege.sql
@@ -3497,19 +3530,29 @@ AS $$
         VALUES (ARRAY['status', 'doubt', 'trigger_identity', 'missing_trigger', 'column_identity', 'graph_identity',
                       'lock_protocol', 'pack_lock_holder', 'path_to_root', 'referrers', 'referents',
                       'tid_to_time', 'time_to_tid', 'tids_ahead', 'verify', 'verify_graph', 'verify_tree',
-                      'broken_blobs', 'verify_blobs', 'blobs_judge', 'unnamed_large_object', 'lock_storage',
-                      'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes'])
+                      'broken_blobs', 'verify_blobs', 'blobs_judge', 'unnamed_large_object', 'lock_storage', 'require_kind',
+                      'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes'])
+    ), history (kept) AS (
+        SELECT EXISTS (
+            SELECT
+            FROM pg_class
+            JOIN pg_attribute ON attrelid = pg_class.oid
+            WHERE relnamespace = 'public'::regnamespace AND relname = 'object_state' AND attname = 'prev_tid' AND NOT attisdropped)
     ), relation AS (
         SELECT class.oid, class.relname, class.relkind, class.relowner, class.relnamespace::regnamespace::text AS schema,
                CASE
                    WHEN asked.only_look OR class.relname = 'blob_chunk' THEN ARRAY['SELECT']
                    WHEN class.relname = 'object_state' THEN ARRAY['SELECT', 'DELETE']
+                   WHEN class.relname = 'current_object' THEN ARRAY['SELECT', 'DELETE']
+                   WHEN class.relname = 'transaction' THEN ARRAY['SELECT', 'UPDATE', 'DELETE']
                    WHEN class.relkind = 'v' OR class.relname = 'goose_db_version' THEN ARRAY['SELECT']
                    ELSE ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']
                END AS privileges
-        FROM asked, pg_class AS class
+        FROM asked, history, pg_class AS class
         WHERE class.relnamespace = 'public'::regnamespace
-              AND (class.relname = 'object_state' OR class.relname = 'blob_chunk' AND NOT asked.only_look)
+              AND (class.relname = 'object_state'
+                   OR class.relname = 'blob_chunk' AND NOT asked.only_look
+                   OR class.relname IN ('current_object', 'transaction') AND history.kept AND NOT asked.only_look)
            OR class.relnamespace = 'relpack'::regnamespace AND class.relkind IN ('r', 'v')
     ), needed AS (
         SELECT format('schema %s', nspname) AS target, 'USAGE' AS privilege,
@@ -3591,7 +3634,12 @@ BEGIN
                  (to_regclass('relpack.referred_by'), 'relpack_unreferred', 'A'),
                  (to_regclass('relpack.referred_by'), 'relpack_unreferred_truncate', 'A'))
         AS expected (relation, name, enabled)
+    -- A history-preserving storage has none on object_state.
     WHERE NOT EXISTS (
+        SELECT
+        FROM pg_attribute
+        WHERE attrelid = expected.relation AND attname = 'prev_tid' AND NOT attisdropped)
+      AND NOT EXISTS (
         SELECT
         FROM pg_trigger
         WHERE tgrelid = expected.relation
@@ -4751,6 +4799,39 @@ COMMENT ON FUNCTION relpack.require_deleted(regclass, bigint[]) IS
     'to be deleted, is not empty; RP003 (stale) where they are not the same rows, or no trigger can have kept them.';
 -- +goose StatementEnd
 
+-- sql/require_kind.sql
+-- +goose StatementBegin
+-- What is right for one kind of storage deletes live data of the other.
+CREATE OR REPLACE FUNCTION relpack.require_kind(history boolean)
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_keeps boolean := relpack.keeps_history();
+BEGIN
+    IF v_keeps <> coalesce((SELECT storage.keeps_history FROM relpack.storage), v_keeps) THEN
+        RAISE EXCEPTION 'the storage is %, and was % when relpack was installed',
+                        CASE WHEN v_keeps THEN 'history-preserving' ELSE 'history-free' END,
+                        CASE WHEN v_keeps THEN 'history-free' ELSE 'history-preserving' END
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate down", then "relpack migrate up": '
+                                             'what relpack knows is of the other one.';
+    END IF;
+    IF v_keeps AND NOT history THEN
+        RAISE EXCEPTION 'the storage is history-preserving: relpack has no graph of it'
+            USING ERRCODE = 'RP002', HINT = 'With "pack-gc false" in the configuration file, "relpack pack" trims its history.';
+    END IF;
+    IF history AND NOT v_keeps THEN
+        RAISE EXCEPTION 'the storage is history-free: there is nothing to trim' USING ERRCODE = 'RP002';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_kind(boolean) IS
+    'Raises RP002 unless the storage is of this kind (history-preserving or not), and was when relpack was installed.';
+-- +goose StatementEnd
+
 -- sql/require_no_holes.sql
 -- +goose StatementBegin
 -- A graph that is built again knows nothing of what hung on rows that vanished:
@@ -4934,7 +5015,7 @@ COMMENT ON FUNCTION relpack.require_own() IS
 -- sql/require_pack_lock.sql
 -- +goose StatementBegin
 -- Every function that writes the graph begins with this: there is one writer.
-CREATE OR REPLACE FUNCTION relpack.require_pack_lock()
+CREATE OR REPLACE FUNCTION relpack.require_pack_lock(history boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
@@ -4954,6 +5035,7 @@ BEGIN
                         upper(current_setting('transaction_isolation'))
             USING ERRCODE = 'RP002';
     END IF;
+    PERFORM relpack.require_kind(history);
     v_protocol := relpack.require_protocol();
     -- A session that holds the locks gets them again.
     IF pg_try_advisory_xact_lock(-2)
@@ -4972,10 +5054,10 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.require_pack_lock() IS
+COMMENT ON FUNCTION relpack.require_pack_lock(boolean) IS
     'Makes sure that this session is the only packer: it holds the pack lock, or gets it until its transaction ends. '
-    'Raises RP001 when another pack runs, RP002 on a standby, when the transaction is not READ COMMITTED, or when '
-    'RelStorage''s locks are unknown or others than before.';
+    'Raises RP001 when another pack runs, RP002 on a standby, when the transaction is not READ COMMITTED, when '
+    'RelStorage''s locks are unknown or others than before, or when the storage is not of this kind (relpack.require_kind()).';
 -- +goose StatementEnd
 
 -- sql/require_packer.sql
@@ -7072,6 +7154,1056 @@ COMMENT ON FUNCTION relpack.trigger_write() IS
     'of transactions that are not READ COMMITTED. An ordinary commit reports nothing.';
 -- +goose StatementEnd
 
+-- sql/trim_awaited.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.trim_awaited()
+RETURNS text
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT CASE
+               WHEN waits.pid IS NULL THEN 'a prepared transaction, see pg_prepared_xacts'
+               ELSE format('pid %s, application "%s", since %s', waits.pid, activity.application_name, activity.xact_start::timestamptz(0))
+               END
+        FROM pg_locks AS waits
+        LEFT JOIN pg_stat_activity AS activity ON activity.pid = waits.pid
+        WHERE waits.virtualtransaction = ANY (nullif(current_setting('relpack.awaited', true), '')::text[])
+        ORDER BY activity.xact_start
+        LIMIT 1);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_awaited() IS
+    'Names the oldest transaction for which relpack.trim_settle() still waits; NULL: none.';
+-- +goose StatementEnd
+
+-- sql/trim_batch.sql
+-- +goose StatementBegin
+-- Judges each revision anew, and deletes those that a later one up to until_tid
+-- supersedes, unless one later than that names it: an undo of the later one looks for
+-- it. What was written while this ran is looked at afterwards, by a new snapshot: then
+-- nothing that can be undone may name what is gone.
+CREATE OR REPLACE FUNCTION relpack.trim_batch(
+    until_tid bigint, zoids bigint[], tids bigint[],
+    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET lock_timeout = '100ms'
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
+SET work_mem = '16MB'
+AS $$
+DECLARE
+    v_objects bigint[] := ARRAY(SELECT DISTINCT unnest(zoids));
+    v_left bigint[];
+    v_zoids bigint[];
+    v_tids bigint[];
+    v_naming bigint[];
+BEGIN
+    PERFORM relpack.trim_begin(until_tid);
+    revisions := 0;
+    bytes := 0;
+    seconds := 0;
+    v_left := ARRAY(SELECT relpack.trim_leaves(v_objects));
+    SELECT array_agg(goes.zoid), array_agg(goes.tid)
+    INTO v_zoids, v_tids
+    FROM (
+        SELECT kept.zoid, asked.tid
+        FROM (
+            SELECT asked.zoid, array_agg(DISTINCT asked.tid) AS tids
+            FROM unnest(zoids, tids) AS asked (zoid, tid)
+            GROUP BY asked.zoid
+        ) AS object
+        CROSS JOIN LATERAL (
+            SELECT object.zoid, max(stored.tid) AS tid
+            FROM public.object_state AS stored
+            WHERE stored.zoid = object.zoid AND stored.tid <= until_tid
+        ) AS kept
+        CROSS JOIN LATERAL unnest(object.tids) AS asked (tid)
+        WHERE asked.tid < kept.tid AND object.zoid <> ALL (v_left)
+    ) AS goes
+    JOIN public.object_state AS old ON old.zoid = goes.zoid AND old.tid = goes.tid
+    WHERE (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(zoids, tids, until_tid) AS later);
+    IF v_zoids IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT deleted.revisions, deleted.bytes, deleted.seconds
+    INTO revisions, bytes, seconds
+    FROM relpack.trim_delete(v_zoids, v_tids, whiteouts => false) AS deleted;
+    v_naming := ARRAY(SELECT naming.named_by FROM relpack.trim_named(v_zoids, v_tids, 0) AS naming);
+    -- Of a transaction that lost a row of its own, half would be undone.
+    IF relpack.trim_unmarked(v_tids || v_naming) THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_batch(bigint, bigint[], bigint[]) IS
+    'Removes old revisions, with their blobs. Of those given it takes what later ones up to until_tid supersede and none '
+    'later than that names; returns how many, the bytes of their states, and how long the deletion took. Raises RP002 before '
+    'relpack.trim_settle() was true, RP003 (unmarked) where a transaction can be undone that wrote one of them '
+    'or, be it meanwhile, one that names one.';
+-- +goose StatementEnd
+
+-- sql/trim_begin.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.trim_begin(until_tid bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+BEGIN
+    PERFORM relpack.trim_require();
+    IF current_setting('relpack.settling', true) IS DISTINCT FROM 'settled' THEN
+        RAISE EXCEPTION 'an undo may be in flight that began before this session took the pack lock'
+            USING ERRCODE = 'RP002', HINT = 'Call relpack.trim_settle() until it returns true.';
+    END IF;
+    -- On the disk, but not on that of a standby: see relpack.commit_locally().
+    PERFORM relpack.commit_locally();
+    LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
+    IF (until_tid <= (SELECT max(tid) FROM public.transaction)) IS NOT TRUE THEN
+        RAISE EXCEPTION 'transaction % is later than the newest one', coalesce(until_tid::text, 'NULL') USING ERRCODE = 'RP002';
+    END IF;
+    -- What another table's key holds back is to be found here, not by the COMMIT.
+    SET CONSTRAINTS ALL IMMEDIATE;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_begin(bigint) IS
+    'Begins a step that deletes revisions: raises RP002 unless relpack.trim_settle() was true and until_tid is not later '
+    'than the newest transaction.';
+-- +goose StatementEnd
+
+-- sql/trim_blobs.sql
+-- +goose StatementBegin
+-- Before their rows go: who may not unlink the large objects is refused, and files
+-- are listed. The plain state of a blob begins with its class (a node of a BTree may
+-- name it a little later), and is short, so that zlibstorage leaves it plain; what
+-- begins with a dot and is short may be an encrypted one.
+CREATE OR REPLACE FUNCTION relpack.trim_blobs(zoids bigint[], tids bigint[])
+RETURNS oid[]
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_owner oid := (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.blob_chunk'));
+    v_foreign oid[];
+    v_large oid[];
+BEGIN
+    INSERT INTO relpack.blob_removal (zoid, tid)
+    SELECT stored.zoid, stored.tid
+    FROM unnest(zoids, tids) AS chosen (zoid, tid)
+    JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid = chosen.tid
+    WHERE position('ZODB.blob'::bytea IN substring(stored.state FROM 1 FOR 24)) > 0
+       OR (substring(stored.state FROM 1 FOR 1) = '.' AND stored.state_size < 300)
+    ON CONFLICT DO NOTHING;
+    IF v_owner IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- In the database there is no file.
+    DELETE FROM relpack.blob_removal AS removal
+    USING unnest(zoids, tids) AS chosen (zoid, tid)
+    WHERE removal.zoid = chosen.zoid AND removal.tid = chosen.tid
+      AND EXISTS (SELECT FROM public.blob_chunk WHERE blob_chunk.zoid = removal.zoid AND blob_chunk.tid = removal.tid);
+    SELECT array_agg(DISTINCT known.oid),
+           array_agg(DISTINCT known.lomowner) FILTER (WHERE NOT pg_has_role(v_owner, known.lomowner, 'USAGE'))
+    INTO v_large, v_foreign
+    FROM unnest(zoids, tids) AS chosen (zoid, tid)
+    JOIN public.blob_chunk ON blob_chunk.zoid = chosen.zoid AND blob_chunk.tid = chosen.tid
+    JOIN pg_largeobject_metadata AS known ON known.oid = blob_chunk.chunk;
+    IF v_foreign IS NOT NULL AND NOT current_setting('lo_compat_privileges')::boolean THEN
+        RAISE EXCEPTION 'large objects that would be deleted belong to %, and blob_chunk to %, which may not unlink them',
+                        array_to_string(v_foreign::regrole[], ', '), v_owner::regrole
+            USING ERRCODE = 'RP002',
+                  HINT = (SELECT string_agg(format('GRANT %s TO %s;', owner::regrole, v_owner::regrole), ' ' ORDER BY owner)
+                          FROM unnest(v_foreign) AS owner);
+    END IF;
+    RETURN v_large;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_blobs(bigint[], bigint[]) IS
+    'Step of relpack.trim_delete(): lists the files of blobs among these revisions in relpack.blob_removal, and returns '
+    'their large objects that are there; raises RP002 when some belong to a role that the owner of blob_chunk is no member of.';
+-- +goose StatementEnd
+
+-- sql/trim_delete.sql
+-- +goose StatementBegin
+-- The one place that deletes revisions. A row is as good as not waited for. Large
+-- objects are unlinked by RelStorage's trigger on blob_chunk, and only there: two
+-- revisions may share one. It names blob_chunk without its schema, and counts: no
+-- other table of that name may be found first. Files of blobs go later, by exact
+-- revision. What triggers and rules of others make of a DELETE is not asked
+-- beforehand: afterwards no row may be left, and each large object that a row names
+-- must be there. The keys' own queries would be planned anew for each row but for
+-- plan_cache_mode.
+CREATE OR REPLACE FUNCTION relpack.trim_delete(
+    zoids bigint[], tids bigint[], whiteouts boolean,
+    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '1ms'
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_gone_zoids bigint[];
+    v_gone_tids bigint[];
+    v_named bigint[];
+    v_large oid[];
+    v_begun timestamptz;
+BEGIN
+    v_large := relpack.trim_blobs(zoids, tids);
+    v_begun := clock_timestamp();
+    SET LOCAL search_path TO DEFAULT;
+    PERFORM set_config(
+        'search_path',
+        concat_ws(', ', 'pg_catalog', 'public', nullif(current_setting('search_path'), ''), 'pg_temp'),
+        true);
+    PERFORM set_config('plan_cache_mode', 'auto', true);
+    WITH deleted AS (
+        DELETE FROM public.object_state AS stored
+        USING unnest(zoids, tids) AS chosen (zoid, tid)
+        WHERE stored.zoid = chosen.zoid
+          AND stored.tid = chosen.tid
+          AND (NOT whiteouts OR stored.state IS NULL)
+        RETURNING stored.zoid, stored.tid, stored.prev_tid, stored.state_size
+    )
+    SELECT array_agg(deleted.zoid), array_agg(deleted.tid), array_agg(deleted.prev_tid),
+           count(*), coalesce(sum(deleted.state_size), 0)
+    INTO v_gone_zoids, v_gone_tids, v_named, revisions, bytes
+    FROM deleted;
+    PERFORM set_config('search_path', 'pg_catalog, pg_temp', true),
+            set_config('plan_cache_mode', 'force_custom_plan', true);
+    seconds := extract(epoch FROM clock_timestamp() - v_begun);
+    IF EXISTS (SELECT
+               FROM unnest(zoids, tids) AS chosen (zoid, tid)
+               JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid = chosen.tid) THEN
+        PERFORM relpack.trim_left();
+    END IF;
+    IF to_regclass('public.blob_chunk') IS NOT NULL THEN
+        IF EXISTS (SELECT
+                   FROM unnest(v_gone_zoids, v_gone_tids) AS gone (zoid, tid)
+                   JOIN public.blob_chunk ON blob_chunk.zoid = gone.zoid AND blob_chunk.tid = gone.tid) THEN
+            PERFORM relpack.trim_left();
+        END IF;
+        IF v_large IS NOT NULL AND EXISTS (
+            SELECT
+            FROM (SELECT DISTINCT unnest(zoids) AS zoid) AS object
+            JOIN public.blob_chunk ON blob_chunk.zoid = object.zoid
+            WHERE blob_chunk.chunk = ANY (v_large)
+              AND NOT EXISTS (SELECT FROM pg_largeobject_metadata AS known WHERE known.oid = blob_chunk.chunk)) THEN
+            RAISE EXCEPTION 'a trigger of blob_chunk unlinks large objects that other revisions name'
+                USING ERRCODE = 'RP002', HINT = 'Nothing of this batch was deleted. Look at its trigger blob_chunk_delete.';
+        END IF;
+    END IF;
+    INSERT INTO relpack.emptied (tid)
+    SELECT named.tid
+    FROM (SELECT DISTINCT unnest(v_gone_tids || v_named) AS tid) AS named
+    WHERE named.tid > 0
+      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.tid = named.tid)
+      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = named.tid)
+    ON CONFLICT (tid) DO UPDATE SET since = excluded.since;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_delete(bigint[], bigint[], boolean) IS
+    'Step of a trim: deletes these revisions, which its caller has judged. whiteouts: if they have no state. seconds: how '
+    'long the DELETE took. Lists transactions that no row names any more in relpack.emptied. Raises RP002 when a '
+    'trigger of somebody else kept one, or unlinked what is still named, RP003 (changed) when one was written meanwhile, '
+    'lock_not_available when one is locked.';
+-- +goose StatementEnd
+
+-- sql/trim_end.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.trim_end(run bigint, until_tid bigint, revisions bigint, bytes bigint, transactions bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_packer_alive(pg_backend_pid());
+    UPDATE relpack.storage SET trimmed_tid = greatest(storage.trimmed_tid, until_tid);
+    UPDATE relpack.run
+    SET revisions = trim_end.revisions,
+        revision_bytes = trim_end.bytes,
+        transactions = trim_end.transactions
+    WHERE id = trim_end.run;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_end(bigint, bigint, bigint, bigint, bigint) IS
+    'Notes in relpack.run what a trim has removed, and in relpack.storage up to which tid all of it was trimmed (NULL: it '
+    'was not finished). For the session that holds the pack lock.';
+-- +goose StatementEnd
+
+-- sql/trim_find.sql
+-- +goose StatementBegin
+-- Goes through the primary key, an object after the other, from the oldest revision
+-- on. What is found is judged again by who deletes it. One row more is read than
+-- judged: of the last one nobody knows what comes after it.
+CREATE OR REPLACE FUNCTION relpack.trim_find(
+    until_tid bigint, after_zoid bigint, after_tid bigint, batch integer, rows_read integer,
+    OUT zoids bigint[], OUT tids bigint[], OUT revisions bigint, OUT bytes bigint,
+    OUT left_alone bigint[], OUT last_zoid bigint, OUT last_tid bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET max_parallel_workers_per_gather = 0
+SET plan_cache_mode = force_custom_plan
+SET work_mem = '16MB'
+AS $$
+DECLARE
+    v_zoids bigint[];
+    v_tids bigint[];
+    v_fits bigint;
+    -- A large object unlinked takes a lock until the transaction ends.
+    v_locks bigint := current_setting('max_locks_per_transaction')::bigint
+                      * current_setting('max_connections')::bigint / 4;
+BEGIN
+    PERFORM relpack.lock_storage(history => true);
+    WITH read AS MATERIALIZED (
+        SELECT zoid, tid
+        FROM public.object_state
+        WHERE (zoid, tid) > (after_zoid, after_tid)
+        ORDER BY zoid, tid
+        LIMIT rows_read + 1
+    ), judged AS MATERIALIZED (
+        SELECT zoid, tid, row_number() OVER place AS place,
+               lead(zoid) OVER place AS next_zoid, lead(tid) OVER place AS next_tid
+        FROM read
+        WINDOW place AS (ORDER BY zoid, tid)
+    ), superseded AS MATERIALIZED (
+        SELECT zoid, tid
+        FROM judged
+        WHERE next_zoid = zoid AND next_tid <= until_tid AND place <= rows_read
+        ORDER BY zoid, tid
+        LIMIT batch
+    )
+    SELECT (SELECT array_agg(zoid ORDER BY zoid, tid) FROM superseded),
+           (SELECT array_agg(tid ORDER BY zoid, tid) FROM superseded),
+           last.zoid, last.tid
+    INTO v_zoids, v_tids, last_zoid, last_tid
+    FROM (SELECT) AS one
+    LEFT JOIN LATERAL (
+        SELECT judged.zoid, judged.tid FROM judged WHERE place = rows_read
+    ) AS last ON true;
+    IF v_zoids IS NOT NULL THEN
+        v_fits := cardinality(v_zoids);
+        IF to_regclass('public.blob_chunk') IS NOT NULL THEN
+            v_fits := relpack.trim_fit(v_zoids, v_tids, v_locks);
+        END IF;
+        IF v_fits < cardinality(v_zoids) OR v_fits = batch THEN
+            last_zoid := v_zoids[v_fits];
+            last_tid := v_tids[v_fits];
+        END IF;
+        v_zoids := v_zoids[1:v_fits];
+        v_tids := v_tids[1:v_fits];
+        left_alone := ARRAY(SELECT relpack.trim_leaves(ARRAY(SELECT DISTINCT unnest(v_zoids) ORDER BY 1)));
+        SELECT array_agg(goes.zoid), array_agg(goes.tid), count(*), sum(stored.state_size)
+        INTO zoids, tids, revisions, bytes
+        FROM unnest(v_zoids, v_tids) AS goes (zoid, tid)
+        CROSS JOIN LATERAL (
+            SELECT state_size FROM public.object_state WHERE object_state.zoid = goes.zoid AND object_state.tid = goes.tid OFFSET 0
+        ) AS stored
+        WHERE goes.zoid <> ALL (left_alone)
+          AND (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(v_zoids, v_tids, until_tid) AS later);
+    END IF;
+    revisions := coalesce(revisions, 0);
+    bytes := coalesce(bytes, 0);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer) IS
+    'Finds revisions that a later one up to until_tid supersedes, and none later than that names. A trim removes them. At '
+    'most a batch, of the next rows_read rows of object_state after this one. zoids, tids: of each revision. left_alone: '
+    'objects that stay as they are (relpack.trim_leaves()). last_zoid, last_tid: '
+    'where to go on; NULL: that was all.';
+-- +goose StatementEnd
+
+-- sql/trim_fit.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.trim_fit(zoids bigint[], tids bigint[], locks bigint)
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM public.blob_chunk) THEN
+        RETURN cardinality(zoids);
+    END IF;
+    RETURN (
+        SELECT greatest(count(*) FILTER (WHERE counted.chunks <= locks), 1)
+        FROM (
+            SELECT sum((SELECT count(*) FROM public.blob_chunk
+                        WHERE blob_chunk.zoid = chosen.zoid AND blob_chunk.tid = chosen.tid))
+                       OVER (ORDER BY chosen.place) AS chunks
+            FROM unnest(zoids, tids) WITH ORDINALITY AS chosen (zoid, tid, place)
+        ) AS counted);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_fit(bigint[], bigint[], bigint) IS
+    'Step of relpack.trim_find(): how many of these revisions, from the first, have no more large objects than there '
+    'are locks; at least one.';
+-- +goose StatementEnd
+
+-- sql/trim_keys.sql
+-- +goose StatementBegin
+-- By tables and columns: constraints have other names up to RelStorage 2.x. A foreign
+-- key is as good as its four triggers, two on each side, which ALTER TABLE ... DISABLE
+-- TRIGGER ALL switches off.
+CREATE OR REPLACE FUNCTION relpack.trim_keys()
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_off text;
+BEGIN
+    IF current_setting('session_replication_role') = 'replica' THEN
+        RETURN 'session_replication_role is replica';
+    END IF;
+    SELECT string_agg(concat_ws(' ', expected.relation, expected.columns, 'REFERENCES ' || expected.target), ', '
+                      ORDER BY expected.relation, expected.columns)
+    INTO v_off
+    FROM (VALUES ('object_state', 'zoid, tid', NULL, NULL, 'p', ''),
+                 ('current_object', 'zoid', NULL, NULL, 'p', ''),
+                 ('transaction', 'tid', NULL, NULL, 'p', ''),
+                 ('object_state', 'tid', 'transaction', 'tid', 'f', 'ar'),
+                 ('object_state', 'prev_tid', 'transaction', 'tid', 'f', 'ar'),
+                 ('current_object', 'zoid, tid', 'object_state', 'zoid, tid', 'f', 'ar'),
+                 ('blob_chunk', 'zoid, tid', 'object_state', 'zoid, tid', 'f', 'c'))
+        AS expected (relation, columns, target, target_columns, kind, action)
+    WHERE to_regclass('public.' || expected.relation) IS NOT NULL
+      AND NOT EXISTS (
+          SELECT
+          FROM pg_constraint AS held
+          CROSS JOIN LATERAL (
+              SELECT string_agg(own.attname, ', ' ORDER BY pair.place) AS own, string_agg(other.attname, ', ' ORDER BY pair.place) AS other
+              FROM unnest(held.conkey, held.confkey) WITH ORDINALITY AS pair (own, other, place)
+              JOIN pg_attribute AS own ON own.attrelid = held.conrelid AND own.attnum = pair.own
+              LEFT JOIN pg_attribute AS other ON other.attrelid = held.confrelid AND other.attnum = pair.other
+          ) AS names
+          WHERE held.conrelid = to_regclass('public.' || expected.relation)
+            AND held.contype = expected.kind::"char"
+            AND held.convalidated
+            AND names.own = expected.columns
+            AND CASE
+                WHEN expected.kind = 'p' THEN
+                    (SELECT indisvalid FROM pg_index WHERE indexrelid = held.conindid)
+                ELSE
+                    held.confrelid = to_regclass('public.' || expected.target)
+                    AND names.other = expected.target_columns
+                    AND strpos(expected.action, held.confdeltype::text) > 0
+                    AND 4 = (SELECT count(*) FROM pg_trigger WHERE tgconstraint = held.oid AND tgenabled IN ('O', 'A'))
+                END);
+    RETURN v_off;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_keys() IS
+    'Which of the keys that RelStorage creates in a history-preserving storage are missing or switched off; NULL: none.';
+-- +goose StatementEnd
+
+-- sql/trim_leaves.sql
+-- +goose StatementBegin
+-- current_object is the truth: an object that was set back to an older revision, or
+-- has no current one, stays as it is.
+CREATE OR REPLACE FUNCTION relpack.trim_leaves(zoids bigint[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT chosen.zoid
+    FROM unnest(zoids) AS chosen (zoid)
+    WHERE NOT EXISTS (
+        SELECT
+        FROM public.current_object
+        WHERE current_object.zoid = chosen.zoid
+          AND current_object.tid = (SELECT max(newest.tid) FROM public.object_state AS newest
+                                    WHERE newest.zoid = chosen.zoid));
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_leaves(bigint[]) IS
+    'Which of these objects a trim leaves as they are: current_object does not name their newest revision.';
+-- +goose StatementEnd
+
+-- sql/trim_left.sql
+-- +goose StatementBegin
+-- A BEFORE trigger that returns NULL, and a rule, leave a row where it is, and the
+-- server says no word.
+CREATE OR REPLACE FUNCTION relpack.trim_left()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_tables regclass[] := ARRAY[to_regclass('public.object_state'), to_regclass('public.blob_chunk'),
+                                 to_regclass('public.current_object')];
+    v_others text;
+BEGIN
+    -- Of tgtype: FOR EACH ROW (1), BEFORE (2), DELETE (8).
+    SELECT string_agg(others.name, ', ' ORDER BY others.name)
+    INTO v_others
+    FROM (
+        SELECT format('trigger %I on %s', tgname, tgrelid::regclass)
+        FROM pg_trigger
+        WHERE tgrelid = ANY (v_tables)
+          AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 11 = 11 AND tgname NOT LIKE 'blob\_chunk\_delete%'
+        UNION ALL
+        SELECT format('rule %I on %s', rulename, ev_class::regclass)
+        FROM pg_rewrite
+        WHERE ev_class = ANY (v_tables)
+    ) AS others (name);
+    IF v_others IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'changed';
+    END IF;
+    RAISE EXCEPTION 'rows stay that are to be deleted: %', v_others
+        USING ERRCODE = 'RP002', HINT = 'Nothing of this batch was deleted. Drop the trigger or rule.';
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_left() IS
+    'Tells what may have kept a row, where one is left. Step of relpack.trim_delete() and relpack.trim_uncreated(): raises '
+    'RP002 with the triggers and rules, RP003 (changed) where there are none.';
+-- +goose StatementEnd
+
+-- sql/trim_mark.sql
+-- +goose StatementBegin
+-- An undo of a transaction whose predecessors are gone would un-create objects:
+-- RelStorage undoes no transaction that is marked as packed.
+CREATE OR REPLACE FUNCTION relpack.trim_mark(
+    until_tid bigint, after_tid bigint, batch integer,
+    OUT marked bigint, OUT last_tid bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    v_tids bigint[];
+BEGIN
+    PERFORM relpack.trim_require();
+    v_tids := ARRAY(
+        SELECT tid
+        FROM public.transaction
+        WHERE tid > greatest(after_tid, 0) AND tid <= until_tid AND NOT packed
+        ORDER BY tid
+        LIMIT batch);
+    UPDATE public.transaction SET packed = true WHERE tid = ANY (v_tids);
+    GET DIAGNOSTICS marked = ROW_COUNT;
+    last_tid := v_tids[cardinality(v_tids)];
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_mark(bigint, bigint, integer) IS
+    'Marks transactions up to until_tid as packed, so that nobody undoes them: a batch of those after after_tid; '
+    'last_tid: the last of these, NULL where there are no more.';
+-- +goose StatementEnd
+
+-- sql/trim_named.sql
+-- +goose StatementBegin
+-- Bounded by the tids that were asked for: of a long history few rows are compared.
+-- "IS TRUE" makes a lookup in a hash of it, whatever the planner expects.
+CREATE OR REPLACE FUNCTION relpack.trim_named(
+    zoids bigint[], tids bigint[], after_tid bigint,
+    OUT zoid bigint, OUT tid bigint, OUT named_by bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
+SET work_mem = '16MB'
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH object AS MATERIALIZED (
+        SELECT asked.zoid, min(asked.tid) AS oldest, max(asked.tid) AS newest
+        FROM unnest(zoids, tids) AS asked (zoid, tid)
+        GROUP BY asked.zoid
+    ), naming AS MATERIALIZED (
+        SELECT object.zoid, stored.prev_tid, stored.tid
+        FROM object
+        CROSS JOIN LATERAL (
+            SELECT object_state.prev_tid, object_state.tid
+            FROM public.object_state
+            WHERE object_state.zoid = object.zoid AND object_state.tid > after_tid
+              AND object_state.prev_tid BETWEEN object.oldest AND object.newest
+            OFFSET 0
+        ) AS stored
+    )
+    SELECT naming.zoid, naming.prev_tid, naming.tid
+    FROM naming
+    WHERE ((naming.zoid, naming.prev_tid) IN (SELECT asked.zoid, asked.tid FROM unnest(zoids, tids) AS asked (zoid, tid))) IS TRUE;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_named(bigint[], bigint[], bigint) IS
+    'Which of these revisions stored ones later than after_tid name in prev_tid, and which do: an undo of these looks '
+    'for that revision.';
+-- +goose StatementEnd
+
+-- sql/trim_require.sql
+-- +goose StatementBegin
+-- Each step of a trim begins with this. The pack lock is to be held by the session:
+-- between two steps no undo may begin. Before RelStorage 3.0 a commit locks whole
+-- tables that a trim writes to, and has its tid from the start of its transaction,
+-- so that nobody knows what an open one has seen.
+CREATE OR REPLACE FUNCTION relpack.trim_require()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_off text;
+    v_held boolean;
+BEGIN
+    -- Asked first: what comes next takes the lock for this transaction.
+    v_held := coalesce(current_setting('relpack.lock_protocol', true), '') <> '' AND EXISTS (
+        SELECT
+        FROM pg_locks
+        WHERE locktype = 'advisory'
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND pid = pg_backend_pid() AND granted
+          AND classid = 4294967295 AND objid = 4294967294 AND objsubid = 1 AND mode = 'ExclusiveLock');
+    PERFORM relpack.require_pack_lock(history => true);
+    IF NOT v_held THEN
+        RAISE EXCEPTION 'this session does not hold the pack lock: an undo may begin between two steps'
+            USING ERRCODE = 'RP002', HINT = 'Call relpack.try_pack_lock() first.';
+    END IF;
+    IF relpack.lock_protocol() = 'table' THEN
+        RAISE EXCEPTION 'a history-preserving storage of RelStorage before 3.0 can''t be trimmed'
+            USING ERRCODE = 'RP002', HINT = 'Open it once with RelStorage 3.0 or later, which brings its tables up to date.';
+    END IF;
+    SELECT string_agg(expected.name, ', ' ORDER BY expected.name)
+    INTO v_off
+    FROM (VALUES ('object_state', 'zoid bigint'), ('object_state', 'tid bigint'), ('object_state', 'prev_tid bigint'),
+                 ('object_state', 'state_size bigint'), ('object_state', 'state bytea'),
+                 ('current_object', 'zoid bigint'), ('current_object', 'tid bigint'),
+                 ('transaction', 'tid bigint'), ('transaction', 'packed boolean')) AS expected (relation, name)
+    WHERE NOT EXISTS (
+        SELECT
+        FROM pg_class
+        JOIN pg_attribute ON attrelid = pg_class.oid
+        WHERE relnamespace = 'public'::regnamespace AND relname = expected.relation AND relkind = 'r'
+          AND format('%s %s', attname, format_type(atttypid, NULL)) = expected.name);
+    IF v_off IS NOT NULL THEN
+        RAISE EXCEPTION 'the storage lacks columns of a history-preserving one: %', v_off USING ERRCODE = 'RP002';
+    END IF;
+    -- A revision that isn't seen is taken for one that isn't there.
+    IF row_security_active('public.object_state') OR row_security_active('public.current_object')
+       OR row_security_active('public.transaction') THEN
+        RAISE EXCEPTION 'row-level security may hide revisions from role %', current_user
+            USING ERRCODE = 'RP002', HINT = format('ALTER ROLE %I BYPASSRLS; or pack as the owner of object_state.', current_user);
+    END IF;
+    IF EXISTS (SELECT FROM pg_inherits
+               WHERE inhparent IN ('public.object_state'::regclass, 'public.current_object'::regclass, 'public.transaction'::regclass)
+                  OR inhrelid IN ('public.object_state'::regclass, 'public.current_object'::regclass, 'public.transaction'::regclass)) THEN
+        RAISE EXCEPTION 'a table of the storage inherits or is inherited from' USING ERRCODE = 'RP002';
+    END IF;
+    -- What becomes current beside a trim is protected by nothing else.
+    v_off := relpack.trim_keys();
+    IF v_off IS NOT NULL THEN
+        RAISE EXCEPTION 'keys of RelStorage are missing or switched off: %', v_off
+            USING ERRCODE = 'RP002', HINT = 'ALTER TABLE ... ADD or VALIDATE CONSTRAINT, or ENABLE TRIGGER ALL. '
+                                             'If pg_restore is running, wait for its end.';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_require() IS
+    'Raises RP002 unless the storage is a history-preserving one that relpack can trim, all of it is seen, its keys '
+    'hold (relpack.trim_keys()), and this session holds the pack lock (relpack.try_pack_lock()).';
+-- +goose StatementEnd
+
+-- sql/trim_settle.sql
+-- +goose StatementBegin
+-- An undo lets go of the pack lock before it commits. Until then its row names the
+-- large object of an old revision, and its predecessor, and nobody sees it. It has
+-- written to object_state by then: so whoever has, when this session first asks,
+-- must have ended before the first revision goes. An undo locks no objects: who had
+-- voted before it committed will name a revision that is older than the undo's. So
+-- when undos are over, those are waited for that have voted by then. Nobody is kept
+-- waiting for that.
+CREATE OR REPLACE FUNCTION relpack.trim_settle()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_stage text;
+    v_awaited text[];
+BEGIN
+    PERFORM relpack.trim_require();
+    v_stage := coalesce(current_setting('relpack.settling', true), '');
+    IF v_stage = 'settled' THEN
+        RETURN true;
+    END IF;
+    IF v_stage = '' THEN
+        v_awaited := relpack.trim_writers(voted => false);
+    ELSE
+        SELECT array_agg(waits)
+        INTO v_awaited
+        FROM unnest(nullif(current_setting('relpack.awaited', true), '')::text[]) AS waits
+        WHERE waits = ANY (relpack.trim_writers(voted => v_stage = 'votes'));
+    END IF;
+    IF v_stage = '' THEN
+        v_stage := 'undos';
+    END IF;
+    IF v_stage = 'undos' AND coalesce(cardinality(v_awaited), 0) = 0 THEN
+        v_stage := 'votes';
+        v_awaited := relpack.trim_writers(voted => true);
+    END IF;
+    IF v_stage = 'votes' AND coalesce(cardinality(v_awaited), 0) = 0 THEN
+        v_stage := 'settled';
+    END IF;
+    PERFORM set_config('relpack.settling', v_stage, false),
+            set_config('relpack.awaited', coalesce(v_awaited, '{}')::text, false);
+    RETURN v_stage = 'settled';
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_settle() IS
+    'Whether all transactions have ended that were writing when this session, which holds the pack lock, first asked, and '
+    'then all that had voted: undos may be among the first, and the others may name what was before an undo. Before that '
+    'nothing is trimmed.';
+-- +goose StatementEnd
+
+-- sql/trim_transactions.sql
+-- +goose StatementBegin
+-- A commit in its second phase may name a transaction that nothing names any more:
+-- it began before that, and has ended a week later. Neither the newest one nor one of
+-- today goes: RelStorage chooses the next tid by the first, and clients ask for the
+-- others.
+CREATE OR REPLACE FUNCTION relpack.trim_transactions(
+    batch integer, after_tid bigint,
+    OUT removed bigint, OUT last_tid bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET lock_timeout = '1ms'
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_listed bigint[];
+    v_free bigint[];
+BEGIN
+    PERFORM relpack.trim_require();
+    v_listed := ARRAY(
+        SELECT tid
+        FROM relpack.emptied
+        WHERE tid > after_tid AND since < clock_timestamp() - interval '7 days'
+        ORDER BY tid
+        LIMIT batch);
+    last_tid := v_listed[cardinality(v_listed)];
+    v_free := ARRAY(
+        SELECT transaction.tid
+        FROM public.transaction
+        WHERE transaction.tid = ANY (v_listed)
+          AND transaction.packed
+          AND transaction.tid > 0
+          AND transaction.tid < relpack.time_to_tid(clock_timestamp() - interval '1 day')
+          AND transaction.tid < (SELECT max(newest.tid) FROM public.transaction AS newest)
+        ORDER BY transaction.tid
+        FOR UPDATE SKIP LOCKED);
+    -- Looked at after they were locked: nobody can name one of them from here on.
+    v_free := ARRAY(
+        SELECT free.tid
+        FROM unnest(v_free) AS free (tid)
+        WHERE NOT EXISTS (SELECT FROM public.object_state WHERE object_state.tid = free.tid)
+          AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = free.tid));
+    -- Of the keys' own queries too, which would be planned anew for each row.
+    PERFORM set_config('plan_cache_mode', 'auto', true);
+    DELETE FROM public.transaction WHERE transaction.tid = ANY (v_free);
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
+    -- One that is named again, or gone, is listed no more.
+    DELETE FROM relpack.emptied
+    WHERE emptied.tid = ANY (v_listed)
+      AND (NOT EXISTS (SELECT FROM public.transaction WHERE transaction.tid = emptied.tid)
+           OR EXISTS (SELECT FROM public.object_state WHERE object_state.tid = emptied.tid)
+           OR EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = emptied.tid));
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_transactions(integer, bigint) IS
+    'Removes transactions that were listed in relpack.emptied at least seven days ago and that no revision names: a batch '
+    'of those after after_tid; last_tid: the last one that was looked at, NULL where there are no more.';
+-- +goose StatementEnd
+
+-- sql/trim_uncreated.sql
+-- +goose StatementBegin
+-- current_object first: its key points at the revision. A client that stores the
+-- object again waits for us, or we don't find it as it was. Only an object of one
+-- revision goes: older ones are trimmed before.
+CREATE OR REPLACE FUNCTION relpack.trim_uncreated(
+    until_tid bigint, chosen bigint[],
+    OUT objects bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET lock_timeout = '1ms'
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_zoids bigint[];
+    v_tids bigint[];
+BEGIN
+    PERFORM relpack.trim_begin(until_tid);
+    SELECT array_agg(stored.zoid ORDER BY stored.zoid), array_agg(stored.tid ORDER BY stored.zoid)
+    INTO v_zoids, v_tids
+    FROM unnest(chosen) AS few (zoid)
+    JOIN public.object_state AS stored ON stored.zoid = few.zoid
+    JOIN public.current_object ON current_object.zoid = stored.zoid AND current_object.tid = stored.tid
+    WHERE stored.state IS NULL
+      AND stored.tid <= until_tid
+      AND NOT EXISTS (
+          SELECT FROM public.object_state AS another WHERE another.zoid = stored.zoid AND another.tid <> stored.tid);
+    objects := 0;
+    IF v_zoids IS NULL THEN
+        RETURN;
+    END IF;
+    IF relpack.trim_unmarked(v_tids) THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
+    END IF;
+    DELETE FROM public.current_object
+    USING unnest(v_zoids, v_tids) AS gone (zoid, tid)
+    WHERE current_object.zoid = gone.zoid AND current_object.tid = gone.tid;
+    GET DIAGNOSTICS objects = ROW_COUNT;
+    IF EXISTS (SELECT
+               FROM unnest(v_zoids, v_tids) AS gone (zoid, tid)
+               JOIN public.current_object ON current_object.zoid = gone.zoid AND current_object.tid = gone.tid) THEN
+        PERFORM relpack.trim_left();
+    END IF;
+    IF objects <> cardinality(v_zoids)
+       OR objects <> (SELECT deleted.revisions FROM relpack.trim_delete(v_zoids, v_tids, whiteouts => true) AS deleted) THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'changed';
+    END IF;
+    IF relpack.anyone_waits() THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_uncreated(bigint, bigint[]) IS
+    'Removes those of these objects whose only revision has no state and is not later than until_tid, referred to or not: '
+    'who loads them gets a POSKeyError before and afterwards. Raises as relpack.trim_batch() does, and RP003 (busy) where a '
+    'client waits.';
+-- +goose StatementEnd
+
+-- sql/trim_unmarked.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.trim_unmarked(tids bigint[])
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM (SELECT DISTINCT unnest(tids) AS tid) AS wrote
+        LEFT JOIN public.transaction ON transaction.tid = wrote.tid
+        WHERE transaction.packed IS NOT TRUE);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_unmarked(bigint[]) IS
+    'Whether one of these transactions can be undone: it is not marked as packed, or is not there, and may be restored.';
+-- +goose StatementEnd
+
+-- sql/trim_until.sql
+-- +goose StatementBegin
+-- -1 is held from the choice of a tid to COMMIT: whoever has the newest tid of
+-- before a transaction began has seen the one below, and so does that transaction.
+-- Where tids are ahead of the clock, their order tells nothing about who has seen
+-- them: nothing is trimmed beside an open transaction.
+CREATE OR REPLACE FUNCTION relpack.trim_until(pack_time timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_newest bigint;
+    v_oldest timestamptz;
+    v_now timestamptz;
+BEGIN
+    PERFORM relpack.lock_storage(history => true);
+    v_newest := (SELECT max(tid) FROM public.transaction);
+    IF v_newest IS NULL THEN
+        RAISE EXCEPTION 'the storage has no transactions'
+            USING ERRCODE = 'RP002', HINT = 'RelStorage keeps one with tid 0: a restore may not have come to an end.';
+    END IF;
+    IF pack_time IS NULL OR pack_time = 'infinity' THEN
+        RETURN v_newest;
+    END IF;
+    v_oldest := relpack.grace_oldest_transaction();
+    v_now := clock_timestamp();
+    IF v_oldest IS NOT NULL AND (v_oldest > v_now OR v_newest > relpack.time_to_tid(v_now)) THEN
+        RETURN 0;
+    END IF;
+    RETURN least(
+        v_newest,
+        relpack.time_to_tid(least(pack_time, v_now)),
+        CASE WHEN v_oldest IS NOT NULL THEN coalesce((
+            SELECT max(tid)
+            FROM public.transaction
+            WHERE tid < (SELECT max(tid) FROM public.transaction WHERE tid <= relpack.time_to_tid(v_oldest))), 0)
+        END);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_until(timestamptz) IS
+    'Up to which tid a pack of a history-preserving storage with this pack time trims: not beyond the newest '
+    'transaction, nor beyond what the oldest open transaction of other clients has seen. NULL: up to the newest '
+    'transaction, whoever reads.';
+-- +goose StatementEnd
+
+-- sql/trim_whiteouts.sql
+-- +goose StatementBegin
+-- Objects that were deleted, or whose creation was undone. A range of blocks at a
+-- time: no index tells what has no state. A row that moves meanwhile is the next
+-- run's.
+CREATE OR REPLACE FUNCTION relpack.trim_whiteouts(
+    until_tid bigint, first_block bigint, blocks bigint,
+    OUT zoids bigint[], OUT next_block bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET max_parallel_workers_per_gather = 0
+SET plan_cache_mode = force_custom_plan
+AS $$
+BEGIN
+    PERFORM relpack.lock_storage(history => true);
+    next_block := first_block + blocks;
+    IF next_block > pg_relation_size('public.object_state') / current_setting('block_size')::bigint THEN
+        next_block := NULL;
+    END IF;
+    zoids := ARRAY(
+        SELECT stored.zoid
+        FROM public.object_state AS stored
+        JOIN public.current_object ON current_object.zoid = stored.zoid AND current_object.tid = stored.tid
+        WHERE stored.state IS NULL
+          AND stored.tid <= until_tid
+          AND stored.ctid >= format('(%s,0)', first_block)::tid
+          AND stored.ctid < format('(%s,0)', first_block + blocks)::tid
+          AND NOT EXISTS (
+              SELECT FROM public.object_state AS newer WHERE newer.zoid = stored.zoid AND newer.tid > stored.tid)
+        ORDER BY stored.zoid);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_whiteouts(bigint, bigint, bigint) IS
+    'Objects whose newest revision has no state and is not later than until_tid, in so many blocks of object_state; '
+    'next_block: where to go on, NULL: that was all.';
+-- +goose StatementEnd
+
+-- sql/trim_writers.sql
+-- +goose StatementBegin
+-- Of a session-level lock without a transaction the last part of virtualtransaction
+-- is 0: that is no client's between its vote and its finish. An undo writes to
+-- object_state, and has no object's lock; a vote locks objects, by their zoid (3.5 and
+-- later) or in current_object.
+CREATE OR REPLACE FUNCTION relpack.trim_writers(voted boolean)
+RETURNS text[]
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT DISTINCT virtualtransaction
+        FROM pg_locks
+        WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND granted
+          AND pid IS DISTINCT FROM pg_backend_pid()
+          AND virtualtransaction NOT LIKE '%/0'
+          AND CASE
+              WHEN NOT voted THEN
+                  locktype = 'relation'
+                  AND relation IN ('public.object_state'::regclass, 'public.transaction'::regclass)
+                  AND mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+              WHEN locktype = 'advisory' THEN
+                  objsubid = 1 AND classid::bigint < 2147483648 AND mode = 'ExclusiveLock'
+              ELSE
+                  locktype = 'relation' AND relation = 'public.current_object'::regclass AND mode <> 'AccessShareLock'
+              END);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_writers(boolean) IS
+    'The other transactions, by virtualtransaction, that write to the storage, among them undos; voted: that have voted, '
+    'so that they have locked objects.';
+-- +goose StatementEnd
+
 -- sql/try_pack_lock.sql
 -- +goose StatementBegin
 -- Takes, for the session, the locks that keep other packers out. On storages
@@ -7089,7 +8221,8 @@ BEGIN
     IF NOT pg_try_advisory_lock(-2) THEN
         RETURN false;
     END IF;
-    PERFORM set_config('relpack.lock_protocol', v_protocol, false);
+    PERFORM set_config('relpack.lock_protocol', v_protocol, false),
+            set_config('relpack.settling', '', false);
     IF v_protocol = 'advisory' THEN
         RETURN true;
     END IF;
@@ -8460,6 +9593,27 @@ DROP FUNCTION relpack."unnamed_large_object";
 DROP FUNCTION relpack."unapplied";
 DROP FUNCTION relpack."try_writers_lock";
 DROP FUNCTION relpack."try_pack_lock";
+DROP FUNCTION relpack."trim_writers";
+DROP FUNCTION relpack."trim_whiteouts";
+DROP FUNCTION relpack."trim_until";
+DROP FUNCTION relpack."trim_unmarked";
+DROP FUNCTION relpack."trim_uncreated";
+DROP FUNCTION relpack."trim_transactions";
+DROP FUNCTION relpack."trim_settle";
+DROP FUNCTION relpack."trim_require";
+DROP FUNCTION relpack."trim_named";
+DROP FUNCTION relpack."trim_mark";
+DROP FUNCTION relpack."trim_left";
+DROP FUNCTION relpack."trim_leaves";
+DROP FUNCTION relpack."trim_keys";
+DROP FUNCTION relpack."trim_fit";
+DROP FUNCTION relpack."trim_find";
+DROP FUNCTION relpack."trim_end";
+DROP FUNCTION relpack."trim_delete";
+DROP FUNCTION relpack."trim_blobs";
+DROP FUNCTION relpack."trim_begin";
+DROP FUNCTION relpack."trim_batch";
+DROP FUNCTION relpack."trim_awaited";
 DROP FUNCTION relpack."trigger_write";
 DROP FUNCTION relpack."trigger_truncate";
 DROP FUNCTION relpack."trigger_move";
@@ -8509,6 +9663,7 @@ DROP FUNCTION relpack."require_packer";
 DROP FUNCTION relpack."require_pack_lock";
 DROP FUNCTION relpack."require_own";
 DROP FUNCTION relpack."require_no_holes";
+DROP FUNCTION relpack."require_kind";
 DROP FUNCTION relpack."require_deleted";
 DROP FUNCTION relpack."require_deletable";
 DROP FUNCTION relpack."require_cut_off";
@@ -8544,6 +9699,7 @@ DROP FUNCTION relpack."live_blobs";
 DROP FUNCTION relpack."listed_blobs";
 DROP FUNCTION relpack."list_ranges";
 DROP FUNCTION relpack."line_up";
+DROP FUNCTION relpack."keeps_history";
 DROP FUNCTION relpack."in_the_way";
 DROP FUNCTION relpack."hold_missing";
 DROP FUNCTION relpack."highest_zoid";

@@ -81,6 +81,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_delete(bigint[], bigint[], boolean) IS
-    'Step of a trim: deletes these revisions, which its caller has judged (whiteouts: if they have no state); seconds: how '
+    'Step of a trim: deletes these revisions, which its caller has judged. whiteouts: if they have no state. seconds: how '
     'long the DELETE took. Lists transactions that no row names any more in relpack.emptied. Raises RP002 when a '
-    'trigger of somebody else kept one, or unlinked what is still named, RP003 (changed) when one was written meanwhile, lock_not_available when one is locked.';
+    'trigger of somebody else kept one, or unlinked what is still named, RP003 (changed) when one was written meanwhile, '
+    'lock_not_available when one is locked.';

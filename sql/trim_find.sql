@@ -8,6 +8,7 @@ CREATE OR REPLACE FUNCTION relpack.trim_find(
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
@@ -19,7 +20,6 @@ AS $$
 DECLARE
     v_zoids bigint[];
     v_tids bigint[];
-    v_read bigint;
     v_fits bigint;
     -- A large object unlinked takes a lock until the transaction ends.
     v_locks bigint := current_setting('max_locks_per_transaction')::bigint
@@ -44,11 +44,10 @@ BEGIN
         ORDER BY zoid, tid
         LIMIT batch
     )
-    SELECT (SELECT count(*) FROM read),
-           (SELECT array_agg(zoid ORDER BY zoid, tid) FROM superseded),
+    SELECT (SELECT array_agg(zoid ORDER BY zoid, tid) FROM superseded),
            (SELECT array_agg(tid ORDER BY zoid, tid) FROM superseded),
            last.zoid, last.tid
-    INTO v_read, v_zoids, v_tids, last_zoid, last_tid
+    INTO v_zoids, v_tids, last_zoid, last_tid
     FROM (SELECT) AS one
     LEFT JOIN LATERAL (
         SELECT judged.zoid, judged.tid FROM judged WHERE place = rows_read

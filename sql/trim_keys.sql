@@ -29,10 +29,10 @@ BEGIN
           SELECT
           FROM pg_constraint AS held
           CROSS JOIN LATERAL (
-              SELECT string_agg(own.attname, ', ' ORDER BY key.place) AS own, string_agg(other.attname, ', ' ORDER BY key.place) AS other
-              FROM unnest(held.conkey, held.confkey) WITH ORDINALITY AS key (own, other, place)
-              JOIN pg_attribute AS own ON own.attrelid = held.conrelid AND own.attnum = key.own
-              LEFT JOIN pg_attribute AS other ON other.attrelid = held.confrelid AND other.attnum = key.other
+              SELECT string_agg(own.attname, ', ' ORDER BY pair.place) AS own, string_agg(other.attname, ', ' ORDER BY pair.place) AS other
+              FROM unnest(held.conkey, held.confkey) WITH ORDINALITY AS pair (own, other, place)
+              JOIN pg_attribute AS own ON own.attrelid = held.conrelid AND own.attnum = pair.own
+              LEFT JOIN pg_attribute AS other ON other.attrelid = held.confrelid AND other.attnum = pair.other
           ) AS names
           WHERE held.conrelid = to_regclass('public.' || expected.relation)
             AND held.contype = expected.kind::"char"

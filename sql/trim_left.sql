@@ -7,6 +7,8 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_tables regclass[] := ARRAY[to_regclass('public.object_state'), to_regclass('public.blob_chunk'),
+                                 to_regclass('public.current_object')];
     v_others text;
 BEGIN
     -- Of tgtype: FOR EACH ROW (1), BEFORE (2), DELETE (8).
@@ -15,12 +17,12 @@ BEGIN
     FROM (
         SELECT format('trigger %I on %s', tgname, tgrelid::regclass)
         FROM pg_trigger
-        WHERE tgrelid IN (to_regclass('public.object_state'), to_regclass('public.blob_chunk'), to_regclass('public.current_object'))
+        WHERE tgrelid = ANY (v_tables)
           AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 11 = 11 AND tgname NOT LIKE 'blob\_chunk\_delete%'
         UNION ALL
         SELECT format('rule %I on %s', rulename, ev_class::regclass)
         FROM pg_rewrite
-        WHERE ev_class IN (to_regclass('public.object_state'), to_regclass('public.blob_chunk'), to_regclass('public.current_object'))
+        WHERE ev_class = ANY (v_tables)
     ) AS others (name);
     IF v_others IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'changed';
@@ -31,5 +33,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_left() IS
-    'Step of relpack.trim_delete() and relpack.trim_uncreated(), where a row is left: raises RP002 with what may have kept it, RP003 (changed) where '
-    'nothing can have.';
+    'Tells what may have kept a row, where one is left. Step of relpack.trim_delete() and relpack.trim_uncreated(): raises '
+    'RP002 with the triggers and rules, RP003 (changed) where there are none.';

@@ -25,7 +25,7 @@ BEGIN
     ELSE
         SELECT array_agg(waits)
         INTO v_awaited
-        FROM unnest(current_setting('relpack.awaited')::text[]) AS waits
+        FROM unnest(nullif(current_setting('relpack.awaited', true), '')::text[]) AS waits
         WHERE waits = ANY (relpack.trim_writers(voted => v_stage = 'votes'));
     END IF;
     IF v_stage = '' THEN

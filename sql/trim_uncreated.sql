@@ -7,6 +7,7 @@ CREATE OR REPLACE FUNCTION relpack.trim_uncreated(
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 SET lock_timeout = '1ms'
 SET enable_seqscan = off
 SET enable_bitmapscan = off

@@ -7,6 +7,7 @@ CREATE OR REPLACE FUNCTION relpack.trim_whiteouts(
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET max_parallel_workers_per_gather = 0

@@ -280,7 +280,7 @@ func (t *trimming) tryBatch(ctx context.Context, what string, do func() error) e
 		case raised && message == "unmarked", fault.IsState(err, "23503"):
 			// Somebody restored a transaction, or an old revision became current.
 			if t.unmarkedBefore++; t.unmarkedBefore > maxUnmarked {
-				return false, err
+				return false, fault.Refuse("Wait for the end of zodbconvert, or of a restore", "%s: somebody restores revisions meanwhile (%w)", what, err)
 			}
 			return false, t.mark(ctx)
 		case raised:

@@ -201,6 +201,7 @@ func TestAStorageThatBecameOneOfTheOtherKindIsRefused(t *testing.T) {
 	packtest.Run(t, h.Conn, "UPDATE relpack.storage SET keeps_history = false")
 	_, err := pack.Run(t.Context(), file, trimDays(5), packtest.Log(t))
 	packtest.ExpectError(t, err, fault.ExitRefused, "is history-preserving, and was history-free", "relpack migrate down")
+	packtest.ExpectWords(t, packtest.Status(t, file), "was history-free", `"relpack migrate down", then "relpack migrate up"`)
 }
 
 func TestAnUndoBesideATrimFailsAndOneThatHadBegunIsWaitedFor(t *testing.T) {
@@ -216,7 +217,7 @@ func TestAnUndoBesideATrimFailsAndOneThatHadBegunIsWaitedFor(t *testing.T) {
 	impatient := file
 	impatient.CommitLockTimeout = time.Second
 	_, err = pack.Run(t.Context(), impatient, trimDays(5), packtest.Log(t))
-	packtest.ExpectError(t, err, fault.ExitFailure, "wait for undos")
+	packtest.ExpectError(t, err, fault.ExitFailure, "wait for undos", fmt.Sprintf("pid %d", undoer.Conn.PgConn().PID()))
 	if err := undo.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}

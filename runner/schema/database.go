@@ -290,6 +290,15 @@ func (d *Database) checkTables() error {
 // KeepsHistory tells whether the storage is a history-preserving one.
 func (d *Database) KeepsHistory() bool { return d.history != "" }
 
+// CheckKind refuses a storage that was of the other kind when relpack was installed.
+func (d *Database) CheckKind(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "SELECT relpack.require_kind($1)", d.KeepsHistory())
+	if fault.IsState(err, "42501") { // insufficient_privilege
+		return d.MayNotLook("may not look at relpack's tables")
+	}
+	return fault.Explain(err)
+}
+
 // CheckCollectable refuses a storage of which relpack has no graph.
 func (d *Database) CheckCollectable() error {
 	if d.history == "" {

@@ -228,7 +228,11 @@ func (m *migrator) sayFilesStay(ctx context.Context) {
 	if err := m.conn.QueryRow(ctx, "SELECT count(*) FROM relpack.blob_removal WHERE NOT relpack.blobs_in_database()").Scan(&waiting); err != nil || waiting == 0 {
 		return // what can't be read is no reason to keep relpack
 	}
-	m.log.Warn(fmt.Sprintf(`the files of %s stay, and nothing lists them any more: "relpack pack" with the blob directory would have removed them`, figures.Plural(waiting, "deleted blob")))
+	wouldHave := `: "relpack pack" with the blob directory would have removed them`
+	if m.found.KeepsHistory() {
+		wouldHave = "" // of old revisions it removes none
+	}
+	m.log.Warn(fmt.Sprintf("the files of %s stay, and nothing lists them any more%s", figures.Plural(waiting, "deleted blob"), wouldHave))
 }
 
 // remove drops the triggers first, in a transaction of their own: the site

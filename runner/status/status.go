@@ -163,6 +163,10 @@ func (r *Report) fill(ctx context.Context, t target.Target, files fs.FS, log *sl
 	if !d.Storage || d.Version != r.Latest {
 		return nil
 	}
+	if err := d.CheckKind(ctx, conn); err != nil {
+		r.Packable, r.Advice = false, fault.Message(err)
+		return nil
+	}
 	if d.KeepsHistory() {
 		return r.readHistory(ctx, conn, d)
 	}

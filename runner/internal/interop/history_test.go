@@ -68,3 +68,13 @@ func TestATrimmedHistoryLoadsAndIsUndoneAsBefore(t *testing.T) {
 		w.zodbpack("--days", "1")
 	}
 }
+
+// An undo locks no objects: it writes one that a client has locked.
+func TestACommitThatHadVotedBeforeAnUndoIsUndoneAfterAPackWithoutGrace(t *testing.T) {
+	t.Parallel()
+	w := newSite(t, shape{patience: 3})
+	w.keepHistory()
+	if got, want := strings.TrimSpace(w.script("undo_beside_a_vote.py", w.config, program)), "[('first', 1), ('second', 2)]"; got != want {
+		t.Errorf("there are %s, want %s", got, want)
+	}
+}

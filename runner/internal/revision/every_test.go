@@ -1,6 +1,7 @@
 package revision
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,14 +26,18 @@ func histories(t *testing.T, name string, otherwise int) int {
 
 // A worker plays histories in one database, one after the other.
 type worker struct {
-	site, pack *pgx.Conn
-	dsn        string
+	site, voter, pack *pgx.Conn
+	dsn               string
 }
 
 func newWorker(t *testing.T) *worker {
 	t.Helper()
 	db := pgtest.NewDatabase(t)
-	return &worker{site: db.Connect(t), pack: db.Connect(t), dsn: db.DSN}
+	w := &worker{site: db.Connect(t), voter: db.Connect(t), pack: db.Connect(t), dsn: db.DSN}
+	if _, err := w.site.Exec(t.Context(), hold); err != nil {
+		t.Fatal(err)
+	}
+	return w
 }
 
 const emptied = `TRUNCATE object_state, current_object, transaction, blob_chunk, relpack.emptied, relpack.blob_removal;
@@ -42,15 +47,23 @@ const emptied = `TRUNCATE object_state, current_object, transaction, blob_chunk,
 // that is not the storage must be what the rule says. The packer's trims begin anew
 // after a kill, on another session.
 func (w *worker) play(ctx context.Context, seed uint64) error {
+	for _, conn := range []*pgx.Conn{w.voter, w.pack, w.site} {
+		if _, err := conn.Exec(ctx, "ROLLBACK; SELECT pg_advisory_unlock_all()"); err != nil {
+			return err
+		}
+	}
 	if _, err := w.site.Exec(ctx, emptied); err != nil {
 		return err
 	}
-	s := newSite(w.site, seed)
+	s := newSite(w.site, w.voter, seed)
 	p := &packer{conn: w.pack, rand: rand.New(rand.NewPCG(seed, 11)), act: func() error { return nil }}
 	for range 3 {
 		for range 6 + s.rand.IntN(18) {
 			if err := s.step(ctx); err != nil {
 				return fmt.Errorf("seed %d: %w\n%s", seed, err, strings.Join(s.log, "\n"))
+			}
+			if s.voter.undone {
+				break
 			}
 		}
 		if err := w.trimAndCompare(ctx, s, p); err != nil {
@@ -70,15 +83,24 @@ func (w *worker) trimAndCompare(ctx context.Context, s *site, p *packer) error {
 	p.live = s.rand.IntN(4)
 	busy := s.rand.IntN(3) == 0 // the site goes on meanwhile
 	p.act = func() error {
-		if !busy || s.rand.IntN(5) > 0 {
+		if s.rand.IntN(5) > 0 || (!busy && s.voter.zoid == 0) {
 			return nil
 		}
 		return s.meanwhile(ctx, before)
+	}
+	p.beside = nil
+	if busy {
+		p.beside = func(zoid, tid int64, call func() error) error { return s.besideDelete(ctx, zoid, tid, before, call) }
 	}
 	for {
 		err = p.trim(ctx, until)
 		if _, unlocked := p.conn.Exec(ctx, "SELECT relpack.release_pack_lock()"); unlocked != nil {
 			return errors.Join(err, unlocked)
+		}
+		if s.voter.zoid > 0 {
+			if err := s.meanwhile(ctx, before); err != nil {
+				return err
+			}
 		}
 		after, loaded := Load(ctx, s.Conn)
 		if loaded != nil {
@@ -106,7 +128,11 @@ func (w *worker) trimAndCompare(ctx context.Context, s *site, p *packer) error {
 
 // until is a pack time as relpack caps it: none is later than the newest transaction.
 func (s *site) until(ctx context.Context) (tid int64) {
-	_ = s.Conn.QueryRow(ctx, "SELECT least($1, max(tid)) FROM transaction", s.some()).Scan(&tid)
+	until := s.some()
+	if s.voter.undone {
+		until = s.tid
+	}
+	_ = s.Conn.QueryRow(ctx, "SELECT least($1, max(tid)) FROM transaction", until).Scan(&tid)
 	return tid
 }
 
@@ -132,24 +158,22 @@ func (w *worker) undoAll(ctx context.Context, s *site, before *Storage, until in
 	return nil
 }
 
-// undone looks at an undo from inside.
+// undone looks at an undo from inside: it gives each object the state that it would
+// have given it before the trim.
 func (s *site) undone(ctx context.Context, before *Storage, undone int64) error {
 	for _, revisions := range before.Revisions {
 		for _, r := range revisions {
-			if r.Tid != undone || r.PrevTid == 0 {
+			if r.Tid != undone {
 				continue
 			}
-			was, there := find(revisions, r.PrevTid)
-			if !there || was.State == nil {
-				continue
-			}
-			var created bool
-			if err := s.Conn.QueryRow(ctx, `SELECT state IS NOT NULL FROM object_state WHERE zoid = $1 AND tid = $2`,
-				r.Zoid, s.tid+100).Scan(&created); err != nil {
+			was, _ := find(revisions, r.PrevTid)
+			var state []byte
+			if err := s.Conn.QueryRow(ctx, `SELECT state FROM object_state WHERE zoid = $1 AND tid = $2`,
+				r.Zoid, s.tid+100).Scan(&state); err != nil {
 				return err
 			}
-			if !created {
-				return fmt.Errorf("undo of %d un-creates %d, which had a state at %d", undone, r.Zoid, r.PrevTid)
+			if !bytes.Equal(state, was.State) {
+				return fmt.Errorf("undo of %d gives %d %d bytes, gave %d: the state at %d", undone, r.Zoid, len(state), len(was.State), r.PrevTid)
 			}
 		}
 	}

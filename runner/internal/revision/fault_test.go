@@ -13,20 +13,20 @@ var faults = []struct {
 	parts    []string
 }{
 	{"an object that was set back is trimmed", "trim_leaves",
-		[]string{"AND current_object.tid = (SELECT max(newest.tid) FROM public.object_state AS newest\n                                          WHERE newest.zoid = chosen.zoid)", ""}},
-	{"what an undo would un-create is trimmed", "trim_leaves", []string{"OR (kept.stateless AND", "OR (false AND"}},
-	{"what a later revision names goes", "trim_batch", []string{"AND later.prev_tid <= chosen.tid", "AND false"}},
+		[]string{"\n          AND current_object.tid = (SELECT max(newest.tid) FROM public.object_state AS newest\n                                    WHERE newest.zoid = chosen.zoid)", ""}},
+	{"what a later revision names goes", "trim_batch", []string{"relpack.trim_named(zoids, tids, until_tid)", "relpack.trim_named('{}', '{}', until_tid)"}},
+	{"what is named since a batch was judged goes", "trim_batch", []string{"relpack.trim_named(v_zoids, v_tids, 0)", "relpack.trim_named('{}', '{}', 0)"}},
+	{"what is named by one that can be undone goes", "trim_batch", []string{"relpack.trim_unmarked(v_tids || v_naming)", "relpack.trim_unmarked(v_tids)"}},
+	{"nobody waits for undos and votes", "trim_settle", []string{"RETURN v_stage = 'settled';", "PERFORM set_config('relpack.settling', 'settled', false); RETURN true;"}},
+	{"nobody waits for votes", "trim_writers", []string{"mode = 'ExclusiveLock'", "false"}},
 	{"the newest revision up to the pack time goes", "trim_delete",
-		[]string{"          AND stored.tid <= chosen.tid\n          AND (NOT", "          AND stored.tid <= chosen.tid + 1\n          AND (NOT"}},
-	{"all up to the pack time is judged to be superseded", "trim_batch",
-		[]string{"SELECT max(stored.tid) AS tid\n        FROM public.object_state AS stored\n        WHERE stored.zoid = chosen.zoid AND stored.tid <= until_tid",
-			"SELECT max(stored.tid) - 1 AS tid\n        FROM public.object_state AS stored\n        WHERE stored.zoid = chosen.zoid"}},
+		[]string{"          AND stored.tid = chosen.tid\n          AND (NOT", "          AND stored.tid IN (chosen.tid, chosen.tid + 1)\n          AND (NOT"}},
+	{"what is older than one that goes goes as well", "trim_delete",
+		[]string{"          AND stored.tid = chosen.tid\n          AND (NOT", "          AND stored.tid <= chosen.tid\n          AND (NOT"}},
 	{"the last transaction is not marked", "trim_mark", []string{"tid <= until_tid", "tid < until_tid"}},
 	{"nothing is marked", "trim_mark", []string{"WHERE tid = ANY (v_tids);", "WHERE false;"}},
 	{"a whiteout stays", "trim_whiteouts", []string{"stored.tid <= until_tid", "stored.tid < until_tid"}},
 	{"one of two revisions is passed over", "trim_find", []string{"place <= rows_read\n", "place < rows_read\n"}},
-	{"a transaction goes that a later revision names", "trim_transactions",
-		[]string{"          AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = free.tid));", ");"}},
 }
 
 // Histories that find nothing prove nothing.

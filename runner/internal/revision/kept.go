@@ -1,34 +1,37 @@
 package revision
 
-import (
-	"slices"
-
-	"relpack/runner/pickle"
-)
+import "relpack/runner/pickle"
 
 // kept are the revisions of an object that stay if the object does: all that are
-// later than the pack time, and the newest up to it.
+// later than the pack time, the newest up to it, and those older ones that a later
+// one names in prev_tid: an undo of it gives the object this state. RelStorage names
+// the predecessor, but after a revision was restored the one that was current then.
 func kept(revisions []Revision, packTid int64) []Revision {
 	first, _ := newest(revisions, packTid)
-	for i, r := range revisions {
-		if r.Tid >= first.Tid {
-			return revisions[i:]
+	named := map[int64]bool{}
+	for _, r := range revisions {
+		named[r.PrevTid] = named[r.PrevTid] || r.Tid > packTid
+	}
+	var stay []Revision
+	for _, r := range revisions {
+		if r.Tid >= first.Tid || named[r.Tid] {
+			stay = append(stay, r)
 		}
 	}
-	return nil
+	return stay
 }
 
 // Trimmed are the revisions that stay after a pack up to packTid with pack-gc false:
 // of each object those that its history later than that needs. Only an object whose
 // last revision is a whiteout goes, when that is not later. An object that was set
-// back stays as it is, and one that an undo would un-create.
+// back stays as it is.
 func (s *Storage) Trimmed(packTid int64) []Key {
 	var keys []Key
 	for _, zoid := range s.Zoids() {
 		revisions := s.Revisions[zoid]
 		last := revisions[len(revisions)-1]
 		switch {
-		case s.SetBack(zoid) || unclear(revisions, packTid):
+		case s.SetBack(zoid):
 		case last.State == nil && last.Tid <= packTid:
 			continue
 		default:
@@ -37,22 +40,6 @@ func (s *Storage) Trimmed(packTid int64) []Key {
 		keys = append(keys, keysOf(revisions)...)
 	}
 	return keys
-}
-
-// unclear tells whether an undo after a trim would un-create the object: what is kept
-// has no state, and a later revision names an older one that has.
-func unclear(revisions []Revision, packTid int64) bool {
-	first, ok := newest(revisions, packTid)
-	if !ok || first.State != nil {
-		return false
-	}
-	states := map[int64]bool{}
-	for _, r := range revisions {
-		states[r.Tid] = r.State != nil
-	}
-	return slices.ContainsFunc(revisions, func(r Revision) bool {
-		return r.Tid > packTid && r.PrevTid < first.Tid && states[r.PrevTid]
-	})
 }
 
 func keysOf(revisions []Revision) []Key {
@@ -115,32 +102,4 @@ func (s *Storage) Marked(packTid int64) []int64 {
 		}
 	}
 	return tids
-}
-
-// PrevTids are the prev_tids of the revisions later than packTid after a trim: one
-// that names a revision that goes names what is kept of the same object instead, so
-// that its transaction can be undone.
-func (s *Storage) PrevTids(packTid int64) map[Key]int64 {
-	stays := map[Key]bool{}
-	for _, key := range s.Trimmed(packTid) {
-		stays[key] = true
-	}
-	prev := map[Key]int64{}
-	for zoid, revisions := range s.Revisions {
-		first, _ := newest(revisions, packTid)
-		there := map[int64]bool{}
-		for _, r := range revisions {
-			there[r.Tid] = true
-		}
-		for _, r := range revisions {
-			if r.Tid <= packTid || !stays[Key{zoid, r.Tid}] {
-				continue
-			}
-			prev[Key{zoid, r.Tid}] = r.PrevTid
-			if there[r.PrevTid] && !stays[Key{zoid, r.PrevTid}] {
-				prev[Key{zoid, r.Tid}] = first.Tid
-			}
-		}
-	}
-	return prev
 }

@@ -87,11 +87,14 @@ func TestAnObjectThatWasSetBackKeepsAllOfItsRevisions(t *testing.T) {
 	}
 }
 
-func TestAPrevTidThatNamesWhatGoesNamesWhatIsKept(t *testing.T) {
+func TestARevisionThatALaterOneNamesStaysUntilThePackTimeIsPastThat(t *testing.T) {
 	t.Parallel()
 	s := example()
-	s.Revisions[0][2].PrevTid = 10 // as a restored row may have it
-	if got, want := s.PrevTids(20), (map[Key]int64{{0, 30}: 20, {5, 40}: 10}); !reflect.DeepEqual(got, want) {
+	s.Revisions[0][2].PrevTid = 10 // as after a revision was restored
+	if got, want := s.Trimmed(20)[:3], []Key{{0, 10}, {0, 20}, {0, 30}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if got, want := s.Trimmed(30)[:2], []Key{{0, 30}, {1, 10}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -19,15 +19,16 @@ import (
 // undos of undos, whiteouts, restored rows, and packs as zodbpack does them.
 type site struct {
 	zodbtest.History
-	rand *rand.Rand
-	tid  int64 // the last one
-	log  []string
+	rand  *rand.Rand
+	tid   int64 // the last one
+	log   []string
+	voter *voter
 }
 
 const siteObjects = 8
 
-func newSite(conn *pgx.Conn, seed uint64) *site {
-	return &site{History: zodbtest.History{Conn: conn, Version: zodbtest.V42}, rand: rand.New(rand.NewPCG(seed, 7)), tid: 1000}
+func newSite(conn, voting *pgx.Conn, seed uint64) *site {
+	return &site{voter: &voter{conn: voting}, History: zodbtest.History{Conn: conn, Version: zodbtest.V42}, rand: rand.New(rand.NewPCG(seed, 7)), tid: 1000}
 }
 
 func (s *site) say(format string, args ...any) {
@@ -56,7 +57,15 @@ func (s *site) some() int64 { return 1000 + s.rand.Int64N(s.tid-1000+2) }
 
 // step does one thing.
 func (s *site) step(ctx context.Context) error {
-	switch n := s.rand.IntN(20); {
+	n := s.rand.IntN(22)
+	// Whoever writes to an object waits for who has voted; an undo does not.
+	if s.voter.zoid > 0 {
+		if n < 10 {
+			return s.undoBesideVote(ctx)
+		}
+		return s.finish(ctx)
+	}
+	switch {
 	case n < 9:
 		tid, objects := s.next(), s.objects()
 		chunks := map[int64][][]byte{}
@@ -91,8 +100,10 @@ func (s *site) step(ctx context.Context) error {
 		s.tid = max(s.tid, tid)
 		s.say("restore %d, packed %v: %v", tid, packed, sortedKeys(objects))
 		return s.Restore(ctx, tid, packed, objects, nil)
-	default:
+	case n < 20:
 		return s.otherPack(ctx, s.some())
+	default:
+		return s.vote(ctx)
 	}
 }
 
@@ -103,19 +114,24 @@ func (s *site) meanwhile(ctx context.Context, before *Storage) error {
 	if err != nil {
 		return err
 	}
-	if s.rand.IntN(2) == 0 {
+	switch {
+	case s.voter.zoid > 0:
+		err = s.finish(ctx)
+	case s.rand.IntN(2) == 0:
 		tid, objects := s.some(), s.objects()
 		s.tid = max(s.tid, tid)
 		s.say("  meanwhile restore %d: %v", tid, sortedKeys(objects))
 		err = s.Restore(ctx, tid, false, objects, nil)
-	} else {
+	default:
 		tid, objects := s.next(), s.objects()
 		s.say("  meanwhile commit %d: %v", tid, sortedKeys(objects))
 		_, err = s.Commit(ctx, tid, objects)
 	}
-	if err != nil {
-		return err
-	}
+	return errors.Join(err, s.add(ctx, then, before))
+}
+
+// add enters into before what was written since then.
+func (s *site) add(ctx context.Context, then, before *Storage) error {
 	now, err := Load(ctx, s.Conn)
 	if err != nil {
 		return err

@@ -19,7 +19,9 @@ type packer struct {
 	conn *pgx.Conn
 	rand *rand.Rand
 	act  func() error
-	live int // so often may it be killed
+	// beside makes a call, and has something done to a revision that it deletes.
+	beside func(zoid, tid int64, call func() error) error
+	live   int // so often may it be killed
 }
 
 type killed struct{}
@@ -61,6 +63,9 @@ func (p *packer) trim(ctx context.Context, until int64) (err error) {
 	if err := p.whiteouts(ctx, until); err != nil {
 		return err
 	}
+	if err := p.mark(ctx, until); err != nil {
+		return err
+	}
 	return p.transactions(ctx)
 }
 
@@ -81,7 +86,7 @@ func (p *packer) again(ctx context.Context, until int64, try func() error) error
 	for tries := 0; ; tries++ {
 		err := try()
 		var raised *pgconn.PgError
-		if !errors.As(err, &raised) || raised.Code != "RP003" || tries == 5 {
+		if !errors.As(err, &raised) || (raised.Code != "RP003" && raised.Code != "23503") || tries == 5 {
 			return err
 		}
 		if err := p.mark(ctx, until); err != nil {
@@ -104,12 +109,27 @@ func (p *packer) revisions(ctx context.Context, until int64) error {
 			continue
 		}
 		if err := p.again(ctx, until, func() error {
-			return p.call(ctx, "SELECT revisions FROM relpack.trim_batch($1, $2, $3)", []any{until, zoids, tids}, &revisions)
+			return p.batch(ctx, until, zoids, tids)
 		}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (p *packer) batch(ctx context.Context, until int64, zoids, tids []int64) error {
+	call := func() error {
+		var revisions int64
+		return p.conn.QueryRow(ctx, "SELECT revisions FROM relpack.trim_batch($1, $2, $3)", until, zoids, tids).Scan(&revisions)
+	}
+	if p.beside != nil && p.rand.IntN(4) == 0 {
+		one, alone := p.rand.IntN(len(zoids)), call
+		call = func() error { return p.beside(zoids[one], tids[one], alone) }
+	}
+	if err := call(); err != nil {
+		return err
+	}
+	return p.between()
 }
 
 func (p *packer) whiteouts(ctx context.Context, until int64) error {
@@ -148,10 +168,10 @@ func compare(before, after *Storage, until int64) error {
 	if want, got := before.Trimmed(until), after.Keys(); !reflect.DeepEqual(got, want) {
 		return fmt.Errorf("after a trim up to %d there are %v, want %v", until, got, want)
 	}
-	for key, want := range before.PrevTids(until) {
-		for _, r := range after.Revisions[key.Zoid] {
-			if r.Tid == key.Tid && r.PrevTid != want {
-				return fmt.Errorf("revision %v names %d as the one before, want %d", key, r.PrevTid, want)
+	for zoid, revisions := range after.Revisions {
+		for _, r := range revisions {
+			if was, there := find(before.Revisions[zoid], r.Tid); !there || was.PrevTid != r.PrevTid {
+				return fmt.Errorf("revision %d of %d names %d as the one before, named %d", r.Tid, zoid, r.PrevTid, was.PrevTid)
 			}
 		}
 	}

@@ -193,7 +193,7 @@ func (u *Undo) write(ctx context.Context, h History, undone int64) (err error) {
 		           FROM object_state AS undone
 		           LEFT JOIN current_object ON current_object.zoid = undone.zoid
 		           LEFT JOIN object_state AS current ON current.zoid = undone.zoid AND current.tid = current_object.tid
-		           WHERE undone.tid = $1 AND current.tid IS DISTINCT FROM $1 AND current.md5 IS DISTINCT FROM undone.md5)`,
+		           WHERE undone.tid = $1 AND current.tid IS DISTINCT FROM $1 AND current.md5 <> undone.md5)`,
 		undone).Scan(&current); err != nil {
 		return err
 	}

@@ -5,7 +5,8 @@
 //
 // It makes a database with an empty RelStorage storage on the server of
 // RELPACK_TEST_DSN, installs relpack there by the given command, to which it
-// adds the database's connection string, and fails on any error or warning.
+// adds the database's connection string, and fails on any error or warning. The
+// functions of trims are checked in another one, which keeps history.
 // Notes on performance are printed and don't count.
 package main
 
@@ -16,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -31,12 +33,21 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, install []string) (err error) {
+func run(ctx context.Context, install []string) error {
 	server := os.Getenv("RELPACK_TEST_DSN")
 	if server == "" || len(install) == 0 {
 		return errors.New("needs RELPACK_TEST_DSN and the command that installs relpack")
 	}
-	db, drop, err := pgtest.CreateDatabase(ctx, server, fmt.Sprintf("checkfunctions_%d", os.Getpid()))
+	return errors.Join(
+		checkIn(ctx, server, "history_free", install, zodbtest.CreateStorage, `proname NOT LIKE 'trim\_%'`),
+		checkIn(ctx, server, "history_preserving", install, zodbtest.CreateHistory, `proname LIKE 'trim\_%'`))
+}
+
+type create func(context.Context, *pgx.Conn, zodbtest.Version) error
+
+// checkIn checks some of the functions in a database with a storage of one kind.
+func checkIn(ctx context.Context, server, kind string, install []string, create create, which string) (err error) {
+	db, drop, err := pgtest.CreateDatabase(ctx, server, fmt.Sprintf("checkfunctions_%s_%d", kind, os.Getpid()))
 	if err != nil {
 		return err
 	}
@@ -46,10 +57,10 @@ func run(ctx context.Context, install []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-	if err := zodbtest.CreateStorage(ctx, conn, zodbtest.V42); err != nil {
+	if err := create(ctx, conn, zodbtest.V42); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, install[0], append(install[1:], db.DSN)...)
+	cmd := exec.CommandContext(ctx, install[0], append(slices.Clone(install[1:]), db.DSN)...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("run %s: %w", cmd, err)
@@ -57,7 +68,7 @@ func run(ctx context.Context, install []string) (err error) {
 	if _, err := conn.Exec(ctx, "CREATE EXTENSION plpgsql_check"); err != nil {
 		return fmt.Errorf("load the extension plpgsql_check (on Debian in package postgresql-NN-plpgsql-check): %w", err)
 	}
-	return check(ctx, conn)
+	return check(ctx, conn, which)
 }
 
 // A trigger's function is checked once for each trigger, with its table and the
@@ -68,7 +79,7 @@ WITH routine AS (
     FROM pg_proc AS p
         JOIN pg_language AS l ON l.oid = p.prolang
     WHERE p.pronamespace = 'relpack'::regnamespace
-        AND l.lanname = 'plpgsql'
+        AND l.lanname = 'plpgsql' AND %s
 ), checked AS (
     SELECT routine.oid, routine.for_trigger, t.tgrelid, t.tgoldtable, t.tgnewtable
     FROM routine
@@ -95,20 +106,20 @@ FROM checked
 WHERE for_trigger AND tgrelid IS NULL
 ORDER BY 1, 3`
 
-func check(ctx context.Context, conn *pgx.Conn) error {
+func check(ctx context.Context, conn *pgx.Conn, which string) error {
 	var routines, bad int
 	err := conn.QueryRow(ctx, `
 		SELECT count(*)
 		FROM pg_proc AS p
 			JOIN pg_language AS l ON l.oid = p.prolang
-		WHERE p.pronamespace = 'relpack'::regnamespace AND l.lanname = 'plpgsql'`).Scan(&routines)
+		WHERE p.pronamespace = 'relpack'::regnamespace AND l.lanname = 'plpgsql' AND `+which).Scan(&routines)
 	if err != nil {
 		return fmt.Errorf("count the functions: %w", err)
 	}
 	if routines == 0 {
 		return errors.New("schema relpack holds no PL/pgSQL function")
 	}
-	rows, err := conn.Query(ctx, findings)
+	rows, err := conn.Query(ctx, fmt.Sprintf(findings, which))
 	if err != nil {
 		return fmt.Errorf("check the functions: %w", err)
 	}
