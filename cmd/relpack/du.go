@@ -61,18 +61,38 @@ func (c *duCommand) Run() error {
 	p := place{Config: c.config, DSN: c.DSN, Verbose: c.Verbose}
 	log, progress := p.outputs(false)
 	ctx := untilSignal()
+	number, ended := 0, false
 	return reports(p, style{JSON: c.JSON}, c.BlobDir, log, func(target target.Target, log *slog.Logger) (*du.Report, error) {
+		if number++; ended {
+			return &du.Report{}, nil
+		}
 		o := du.Options{
 			Zoid: c.zoid, Depth: c.Depth, Max: c.Max, Sort: du.Key(c.Sort), ByClass: c.ByClass,
 			Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
 		}
-		if c.Browser && !c.JSON && !c.ByClass && !c.Verbose && isTerminal(os.Stdin) && isTerminal(os.Stdout) {
+		if c.browses() {
 			o.Browse = func(ctx context.Context, b *du.Browser) error {
-				return browse.Run(ctx, b, c.zoid, func(ctx context.Context, id int64) (string, error) { return askWhy(ctx, target, id) })
+				err := browse.Run(ctx, b, browse.Options{Zoid: c.zoid, Sort: du.Key(c.Sort), Number: number, Count: c.storages(),
+					Why: func(ctx context.Context, id int64) (string, error) { return askWhy(ctx, target, id) }})
+				if ended = errors.Is(err, browse.ErrEnded); ended {
+					return nil
+				}
+				return err
 			}
 		}
 		return du.Storage(ctx, target, o, log)
 	})
+}
+
+// browses tells whether there is a screen for the browser, and nobody wants a list.
+func (c *duCommand) browses() bool {
+	return c.Browser && !c.JSON && !c.ByClass && !c.Verbose && os.Getenv("TERM") != "dumb" && isTerminal(os.Stdin) && isTerminal(os.Stdout)
+}
+
+// storages is how many there are.
+func (c *duCommand) storages() int {
+	all, _ := target.Targets(c.config, c.DSN, c.BlobDir) // they were read before
+	return len(all)
 }
 
 func isTerminal(file *os.File) bool { return term.IsTerminal(int(file.Fd())) }

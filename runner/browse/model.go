@@ -19,7 +19,12 @@ type Source interface {
 type Model struct {
 	Source  Source
 	Storage string // its name; "" if it has none
+	Number  int    // of this storage
+	Count   int    // of all storages that are shown one after the other
 	Blobs   bool   // their sizes are known
+	// UpTo is until when the graph knows of what was written, and Uncertain why what
+	// looks unreachable may be alive; "" if it is not.
+	UpTo, Uncertain string
 	// Why is the text of "relpack why" about an object.
 	Why func(ctx context.Context, zoid int64) (string, error)
 
@@ -30,6 +35,7 @@ type Model struct {
 	asked         map[[2]int64]bool
 	overlay       *overlay
 	message       string // an error, until the next key
+	ended         bool   // no other storage is asked for
 	width, height int
 }
 
@@ -46,16 +52,16 @@ type level struct {
 // An overlay is a text in front of the list.
 type overlay struct {
 	title string
-	lines []string
-	first int
+	text  string
+	first int // the first of its lines on the screen
 }
 
 // mostEntries is how many entries of an object can be gone through.
 const mostEntries = 10_000
 
-// New begins with an object, whose name is given.
-func New(ctx context.Context, source Source, top du.Entry, name string) *Model {
-	return &Model{Source: source, ctx: ctx, key: du.BySize, levels: []level{{entry: top, name: name}},
+// New begins with an object, whose name is given, and sorts by a key.
+func New(ctx context.Context, source Source, top du.Entry, name string, key du.Key) *Model {
+	return &Model{Source: source, ctx: ctx, key: key, levels: []level{{entry: top, name: name}},
 		names: map[[2]int64]string{}, asked: map[[2]int64]bool{}, width: 80, height: 24}
 }
 
@@ -131,7 +137,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.fail(msg.err)
 	case textMsg:
 		if m.fail(msg.err); msg.err == nil {
-			m.overlay = newOverlay(msg.title, msg.text)
+			m.overlay = &overlay{title: msg.title, text: msg.text}
 		}
 	}
 	return m, nil
@@ -167,6 +173,7 @@ func (m *Model) show(msg insideMsg) tea.Cmd {
 func (m *Model) press(key string) tea.Cmd {
 	switch key {
 	case "ctrl+c":
+		m.ended = true
 		return tea.Quit
 	case "ctrl+z":
 		return tea.Suspend
@@ -190,7 +197,7 @@ func (m *Model) press(key string) tea.Cmd {
 	case "w":
 		return m.why()
 	case "?":
-		m.overlay = newOverlay("keys", help)
+		m.overlay = &overlay{title: "keys", text: m.help()}
 		return nil
 	}
 	l.at = moved(key, l.at, len(l.inside.Entries), m.rows())

@@ -11,24 +11,40 @@ import (
 	"relpack/runner/fault"
 )
 
-// Run shows what was measured until somebody has seen enough. It begins with an object.
-func Run(ctx context.Context, b *du.Browser, zoid int64, why func(ctx context.Context, zoid int64) (string, error)) error {
-	top, err := b.Top(zoid)
+// Options say what to begin with.
+type Options struct {
+	Zoid          int64 // of an object
+	Sort          du.Key
+	Number, Count int // of the storage, and of all that are shown
+	// Why is the text of "relpack why" about an object.
+	Why func(ctx context.Context, zoid int64) (string, error)
+}
+
+// ErrEnded is that somebody wants to see no other storage either.
+var ErrEnded = errors.New("ended")
+
+// Run shows what was measured until somebody has seen enough.
+func Run(ctx context.Context, b *du.Browser, o Options) error {
+	top, err := b.Top(o.Zoid)
 	if err != nil {
 		return err
 	}
-	name, err := b.FullName(ctx, zoid)
+	name, err := b.FullName(ctx, o.Zoid)
 	if err != nil {
 		return err
 	}
 	if name == "" {
-		name = fmt.Sprintf("<zoid %d>", zoid)
+		name = fmt.Sprintf("<zoid %d>", o.Zoid)
 	}
-	m := New(ctx, b, top, name)
-	m.Storage, m.Blobs, m.Why = b.Report.Storage, b.Report.Blobs.Where != "", why
+	m := New(ctx, b, top, name, o.Sort)
+	m.Storage, m.Number, m.Count, m.Why = b.Report.Storage, o.Number, o.Count, o.Why
+	m.Blobs, m.UpTo, m.Uncertain = b.Report.Blobs.Where != "", b.Report.GraphUpTo(), b.Report.Uncertain
 	_, err = tea.NewProgram(m, tea.WithContext(ctx), tea.WithoutSignalHandler()).Run()
 	if errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
 		return fault.Interrupted
+	}
+	if err == nil && m.ended {
+		return ErrEnded
 	}
 	return err
 }

@@ -2,10 +2,12 @@ package browse
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
-	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
 	"github.com/dustin/go-humanize"
 
 	"relpack/runner/du"
@@ -13,8 +15,8 @@ import (
 )
 
 // How much of the screen is not for the list: the title, the head of the columns, and
-// two lines at the bottom.
-const around = 4
+// three lines at the bottom.
+const around = 5
 
 // rows is how many entries fit on the screen.
 func (m *Model) rows() int { return max(1, m.height-around) }
@@ -43,6 +45,7 @@ func (m *Model) View() tea.View {
 	if m.overlay == nil {
 		lines = m.listLines()
 	}
+	lines[0] = fitEnd(lines[0], m.width)
 	for i := range lines {
 		lines[i] = fit(lines[i], m.width)
 	}
@@ -63,6 +66,9 @@ func (m *Model) listLines() []string {
 	if m.Storage != "" {
 		title += " " + m.Storage
 	}
+	if m.Count > 1 {
+		title += fmt.Sprintf(" (%d of %d)", m.Number, m.Count)
+	}
 	title += ": " + l.name
 	lines := []string{title, m.columns("size", strings.Repeat(" ", barWidth+2), "states", "blobs", "objects", "by "+string(m.key))}
 	of := m.key.Of(l.entry.Sum)
@@ -72,15 +78,44 @@ func (m *Model) listLines() []string {
 	for len(lines) < m.rows()+2 {
 		lines = append(lines, "")
 	}
-	return append(lines, m.sumLine(), m.bottom("enter in  ← out  s sort  c classes  w why  ? keys  q quit"))
+	return append(lines, m.sumLine(), m.graphLine(), m.bottom("enter in", "← out", "s sort", "c classes", "w why", "? keys", m.quitKey()))
 }
 
-// bottom is the last line: an error, or what can be done.
-func (m *Model) bottom(keys string) string {
+// bottom is the last line: an error, or what can be done. Where there is no room for
+// all, the last of it is there.
+func (m *Model) bottom(keys ...string) string {
 	if m.message != "" {
 		return "! " + strings.ReplaceAll(m.message, "\n", " ")
 	}
-	return keys
+	const between = "  "
+	last := keys[max(0, len(keys)-2):]
+	for first := len(keys) - len(last); first >= 0; first-- {
+		line := strings.Join(append(slices.Clone(keys[:first]), last...), between)
+		if ansi.StringWidth(line) <= m.width {
+			return line
+		}
+	}
+	return keys[len(keys)-1]
+}
+
+// quitKey says what q does.
+func (m *Model) quitKey() string {
+	if m.Number < m.Count {
+		return "q next storage"
+	}
+	return "q quit"
+}
+
+// graphLine is how far all of this can be relied on.
+func (m *Model) graphLine() string {
+	text := ""
+	if m.UpTo != "" {
+		text = "graph up to " + m.UpTo
+	}
+	if m.Uncertain == "" {
+		return text
+	}
+	return strings.TrimPrefix(text+"; uncertain, see ?", "; ")
 }
 
 // sumLine is about the object that is shown.
@@ -116,10 +151,24 @@ func (m *Model) row(s du.Sum, of int64, text string) string {
 // wide is from which width on there is room for all columns.
 const wide = 95
 
-// columns makes a line of as many columns as there is room for.
+// narrow is below which width there is room for one column.
+const narrow = 50
+
+// columns makes a line of as many columns as there is room for. The one that the list
+// is sorted by is always there.
 func (m *Model) columns(size, bar, states, blobs, objects, text string) string {
 	if m.width < wide {
-		return fmt.Sprintf("%9s %9s  %s", size, objects, text)
+		sorted := map[du.Key]string{du.ByStates: states, du.ByBlobs: blobs}[m.key]
+		if m.key == du.BySize || m.key == du.ByObjects {
+			sorted = size
+		}
+		switch {
+		case m.width >= narrow:
+			return fmt.Sprintf("%9s %9s  %s", sorted, objects, text)
+		case m.key == du.ByObjects:
+			sorted = objects
+		}
+		return fmt.Sprintf("%9s  %s", sorted, text)
 	}
 	return fmt.Sprintf("%10s %s %10s %10s %12s  %s", size, bar, states, blobs, objects, text)
 }
@@ -169,8 +218,12 @@ func classText(classes []du.Class, blobs bool) string {
 	return text.String()
 }
 
-func newOverlay(title, text string) *overlay {
-	return &overlay{title: title, lines: strings.Split(strings.TrimRight(text, "\n"), "\n")}
+// wrapped are the lines of an overlay, none wider than the screen.
+func (m *Model) wrapped() (lines []string) {
+	for line := range strings.SplitSeq(strings.TrimRight(m.overlay.text, "\n"), "\n") {
+		lines = append(lines, wrap(line, m.width)...)
+	}
+	return lines
 }
 
 func (m *Model) overlayLines() []string {
@@ -178,12 +231,14 @@ func (m *Model) overlayLines() []string {
 	if o == nil {
 		return nil
 	}
+	all := m.wrapped()
+	o.first = max(0, min(o.first, len(all)-1))
 	lines := []string{o.title, ""}
-	lines = append(lines, o.lines[min(o.first, len(o.lines)):min(o.first+m.rows(), len(o.lines))]...)
-	for len(lines) < m.rows()+3 {
+	lines = append(lines, all[o.first:min(o.first+m.rows(), len(all))]...)
+	for len(lines) < m.rows()+4 {
 		lines = append(lines, "")
 	}
-	return append(lines, m.bottom("↑ ↓ scroll  q back"))
+	return append(lines, m.bottom("↑ ↓ scroll", "q back"))
 }
 
 // pressOverlay scrolls, or goes back to the list.
@@ -194,7 +249,7 @@ func (m *Model) pressOverlay(key string) tea.Cmd {
 		m.overlay = nil
 		return nil
 	}
-	last := max(1, len(o.lines)-m.rows()+1)
+	last := max(1, len(m.wrapped())-m.rows()+1)
 	o.first = moved(key, o.first, last, m.rows())
 	return nil
 }
@@ -207,16 +262,54 @@ left, h, backspace  out again
 s                   sort by size, states, blobs, objects
 c                   the classes of all that is in the object that is shown
 w                   why the object with the cursor is alive, as "relpack why" says
-q                   quit`
+q                   quit; go on to the next storage where there are several
+control c           quit all
+
+A name with / before it holds others: it can be gone into.
+`
+
+// help is about the keys, and about what the screen has no room for.
+func (m *Model) help() string {
+	if m.Uncertain == "" {
+		return help
+	}
+	return help + "\nuncertain: " + m.Uncertain + "\n"
+}
 
 // fit cuts a line to the width of the screen.
-func fit(line string, width int) string {
-	if utf8.RuneCountInString(line) <= width {
+func fit(line string, width int) string { return ansi.Truncate(line, width, "…") }
+
+// fitEnd is fit for a line whose end is what matters.
+func fitEnd(line string, width int) string {
+	over := ansi.StringWidth(line) - width
+	if over <= 0 {
 		return line
 	}
-	return string([]rune(line)[:max(0, width-1)]) + "…"
+	return ansi.TruncateLeft(line, over+1, "…")
 }
 
 func pad(line string, width int) string {
-	return line + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(line)))
+	return line + strings.Repeat(" ", max(0, width-ansi.StringWidth(line)))
+}
+
+// columnBegin is where the last column of a line begins.
+var columnBegin = regexp.MustCompile(`^.*\S {2,}`)
+
+// wrap makes lines of one that are not wider than the screen. What goes on is below
+// where the last column began.
+func wrap(line string, width int) []string {
+	if ansi.StringWidth(line) <= width {
+		return []string{line}
+	}
+	head := columnBegin.FindString(line)
+	indent := ansi.StringWidth(head)
+	if indent == 0 || indent > width/2 {
+		head, indent = "", min(2, width/2)
+	}
+	lines := strings.Split(ansi.Wrap(line[len(head):], max(1, width-indent), ""), "\n")
+	for i := 1; i < len(lines); i++ {
+		lines[i] = strings.Repeat(" ", indent) + lines[i]
+	}
+	lines[0] = head + lines[0]
+	return lines
 }

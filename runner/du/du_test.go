@@ -159,13 +159,19 @@ func TestATableForPeople(t *testing.T) {
 	t.Parallel()
 	s := newSample(t)
 	var text strings.Builder
-	if err := s.measure(t, du.Options{Depth: 2, Max: 2}).Write(&text); err != nil {
+	r := s.measure(t, du.Options{Depth: 2, Max: 2})
+	if err := r.Write(&text); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"on disk ", "unreachable  744 objects, 333 KiB", "  root  (zoid 0 ", "    ['plone']  (zoid 1 zmodels.Site)\n", " more)\n"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in\n%s", want, text.String())
 		}
+	}
+	r.Uncertain = "reachable objects can't be decoded"
+	text.Reset()
+	if err := r.Write(&text); err != nil || !strings.Contains(text.String(), "may be unreachable  744 objects") {
+		t.Errorf("%v: %s", err, text.String())
 	}
 }
 

@@ -26,7 +26,7 @@ type Report struct {
 
 	Table        int64         `json:"table_bytes"`         // of object_state on disk, with indexes
 	LargeObjects int64         `json:"large_objects_bytes"` // of all large objects of the database, on disk
-	Unreachable  figures.Count `json:"unreachable"`         // is in none of the following
+	Unreachable  figures.Count `json:"unreachable"`         // is in none of the following; may be alive where Uncertain says so
 	Blobs        Blobs         `json:"blobs"`
 	Sort         Key           `json:"sort"`
 	Top          *Line         `json:"top"` // nil: there was an error
@@ -85,11 +85,7 @@ func (r *Report) Empty() bool { return r.Top == nil }
 // Write prints the report for people.
 func (r *Report) Write(w io.Writer) error {
 	s := figures.NewSheet(w, r.Storage)
-	if r.UpTo != nil {
-		text := figures.Moment(*r.UpTo, time.Now())
-		if r.Fresh > 0 {
-			text += fmt.Sprintf("; %s written since", figures.Plural(r.Fresh, "object"))
-		}
+	if text := r.GraphUpTo(); text != "" {
 		s.Line("graph up to", "%s", text)
 	}
 	if r.Uncertain != "" {
@@ -97,7 +93,11 @@ func (r *Report) Write(w io.Writer) error {
 	}
 	s.Line("on disk", "%s", r.onDisk())
 	if r.Unreachable.Objects > 0 {
-		s.Line("unreachable", "%s, in none of the following", r.Unreachable)
+		label := "unreachable"
+		if r.Uncertain != "" {
+			label = "may be unreachable"
+		}
+		s.Line(label, "%s, in none of the following", r.Unreachable)
 	}
 	if text := r.Blobs.text(); text != "" {
 		s.Line("blobs", "%s", text)
@@ -117,6 +117,18 @@ func (r *Report) Write(w io.Writer) error {
 	s = figures.NewSheet(w, "")
 	s.Spent(r.Seconds, r.Phases, r.PeakMemory)
 	return s.Flush()
+}
+
+// GraphUpTo is until when all of this is, for people; "" if that is not known.
+func (r *Report) GraphUpTo() string {
+	if r.UpTo == nil {
+		return ""
+	}
+	text := figures.Moment(*r.UpTo, time.Now())
+	if r.Fresh > 0 {
+		text += fmt.Sprintf("; %s written since", figures.Plural(r.Fresh, "object"))
+	}
+	return text
 }
 
 func (r *Report) onDisk() string {
