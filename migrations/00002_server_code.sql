@@ -8194,7 +8194,8 @@ BEGIN
               WHEN locktype = 'advisory' THEN
                   objsubid = 1 AND classid::bigint < 2147483648 AND mode = 'ExclusiveLock'
               ELSE
-                  locktype = 'relation' AND relation = 'public.current_object'::regclass AND mode <> 'AccessShareLock'
+                  locktype = 'relation' AND relation = 'public.current_object'::regclass
+                  AND mode IN ('RowShareLock', 'RowExclusiveLock')
               END);
 END;
 $$;
