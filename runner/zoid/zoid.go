@@ -16,11 +16,14 @@ import (
 //	0x1a2b                                     hexadecimal, as ZODB prints it
 //	b'\x00\x00\x00\x00\x00\x00\x1a+'           8 bytes, as Python 3 prints them
 //	'\x00\x00\x00\x00\x00\x00\x1a+'            the same from Python 2
+//	root                                       the root object, which is 0
 //
 // A shell takes quotes away: what is left of the last two is read, too.
 func Parse(text string) (int64, error) {
 	text = strings.TrimSpace(text)
 	switch {
+	case text == "root":
+		return 0, nil
 	case strings.HasPrefix(text, "0x") || strings.HasPrefix(text, "0X"):
 		id, err := strconv.ParseUint(text[2:], 16, 64)
 		return inRange(text, id, err)

@@ -6,6 +6,7 @@ func TestAnObjectIdIsReadInEachFormThatPeopleMeet(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int64{
 		"0":                                 0,
+		"root":                              0,
 		"6699":                              6699,
 		"9223372036854775807":               9223372036854775807,
 		"0x1a2b":                            0x1a2b,
