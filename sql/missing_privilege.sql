@@ -38,8 +38,7 @@ AS $$
                END AS privileges
         FROM asked, history, pg_class AS class
         WHERE class.relnamespace = 'public'::regnamespace
-              AND (class.relname = 'object_state'
-                   OR class.relname = 'blob_chunk' AND NOT asked.only_look
+              AND (class.relname IN ('object_state', 'blob_chunk')
                    OR class.relname IN ('current_object', 'transaction') AND history.kept AND NOT asked.only_look)
            OR class.relnamespace = 'relpack'::regnamespace AND class.relkind IN ('r', 'v')
     ), needed AS (

@@ -30,13 +30,22 @@ func Open(path string) (*Dir, error) {
 	}
 	dir, err := blobdir.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory %s does not exist: nothing was changed", path),
+		return nil, &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory %s does not exist", path),
 			Hint: "Mount it or correct blob-dir"}
 	}
 	if err != nil {
-		return nil, &fault.Error{Code: fault.ExitFailure, Err: err, Hint: "Nothing was changed"}
+		return nil, &fault.Error{Code: fault.ExitFailure, Err: err, Hint: "Let this user read it, or correct blob-dir"}
 	}
 	return &Dir{Dir: dir, Path: path}, nil
+}
+
+// OpenToPack is Open for who would change something.
+func OpenToPack(path string) (*Dir, error) {
+	d, err := Open(path)
+	if failed, ok := errors.AsType[*fault.Error](err); ok {
+		failed.Err = fmt.Errorf("%w: nothing was changed", failed.Err)
+	}
+	return d, err
 }
 
 // enoughFound is how many live blobs are found before the directory is trusted:

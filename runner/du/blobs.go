@@ -10,12 +10,15 @@ import (
 	"relpack/runner/look"
 )
 
-// blobFiles looks how long the files of live blobs are.
+// blobFiles looks how long the files of live blobs are. Who looks from a machine that
+// doesn't have them gets all else.
 func (m *measure) blobFiles(ctx context.Context, g *look.Graph) error {
 	opened, err := blobs.Open(m.Target.BlobDir)
 	if err != nil {
-		return err
+		m.report.Blobs.Why = fault.Message(err)
+		return nil
 	}
+	m.report.Blobs.Where = "files"
 	defer func() { _ = opened.Close() }()
 	m.Progress.Phase("look for blob files", "objects", int64(m.forest.rows.count))
 	defer m.Progress.End()
@@ -46,6 +49,16 @@ func (m *measure) blob(zoid, bytes int64, known bool) {
 
 // classBlob is the number of their class, in relpack.class too.
 const classBlob = 1
+
+// blobsInDatabase looks how long live blobs are that are there.
+func (m *measure) blobsInDatabase(ctx context.Context, g *look.Graph) (err error) {
+	here, why, err := g.BlobsAreHere(ctx)
+	if m.report.Blobs.Why = why; err != nil || !here {
+		return err
+	}
+	m.report.Blobs.Where = "large objects"
+	return m.Phase("blobs", func() error { return m.largeObjects(ctx, g) })
+}
 
 // largeObjects looks how long the large objects of live blobs are.
 func (m *measure) largeObjects(ctx context.Context, g *look.Graph) error {

@@ -90,18 +90,12 @@ func (m *measure) grow(ctx context.Context, g *look.Graph) error {
 		if err := m.Phase("states", func() error { return m.readNamed(ctx) }); err != nil || m.Target.BlobDir == "" {
 			return err
 		}
-		m.report.Blobs.Where = "files"
 		return m.Phase("blobs", func() error { return m.blobFiles(ctx, g) })
 	}); err != nil {
 		return err
 	}
-	here, err := g.BlobsAreHere(ctx)
-	if err != nil {
-		return err
-	}
-	if m.report.Blobs.Where == "" && here {
-		m.report.Blobs.Where = "large objects"
-		if err := m.Phase("blobs", func() error { return m.largeObjects(ctx, g) }); err != nil {
+	if m.Target.BlobDir == "" {
+		if err := m.blobsInDatabase(ctx, g); err != nil {
 			return err
 		}
 	}

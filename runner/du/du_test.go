@@ -1,6 +1,7 @@
 package du_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -202,7 +203,28 @@ func TestABlobHasTheSizeOfItsFile(t *testing.T) {
 		t.Errorf("%+v", r.Blobs)
 	}
 	s.BlobDir += "/gone"
-	if _, err := s.try(t, du.Options{}); err == nil || !strings.Contains(fault.Message(err), "Mount it") {
-		t.Error(err)
+	r = s.measure(t, du.Options{})
+	var text strings.Builder
+	if err := r.Write(&text); err != nil || r.Top.Objects != 4 || r.Blobs.Where != "" ||
+		!strings.Contains(text.String(), "sizes not known: blob directory "+s.BlobDir+" does not exist. Mount it or correct blob-dir") {
+		t.Errorf("%v: %+v: %s", err, r.Blobs, text.String())
 	}
+	if known, unknown := jsonSizes(t, s.measure(t, du.Options{Zoid: 1})); known > 0 || unknown < 4 {
+		t.Errorf("%d sizes of blobs are told, %d are null", known, unknown)
+	}
+	s.BlobDir = filepath.Dir(s.BlobDir)
+	if known, unknown := jsonSizes(t, s.measure(t, du.Options{Zoid: 1})); known < 4 || unknown > 0 {
+		t.Errorf("%d sizes of blobs are told, %d are null", known, unknown)
+	}
+}
+
+// jsonSizes counts sizes of blobs in JSON that are numbers, and that are null.
+func jsonSizes(t *testing.T, r *du.Report) (known, unknown int) {
+	t.Helper()
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown = strings.Count(string(text), `"blob_bytes":null`)
+	return strings.Count(string(text), `"blob_bytes":`) - unknown, unknown
 }

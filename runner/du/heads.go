@@ -35,6 +35,7 @@ type Search struct {
 	forest Forest
 	tx     pgx.Tx
 	tids   map[uint32]int64 // of blobs
+	known  map[uint32]bool  // blobs whose size is known
 }
 
 // So many classes and heads are listed; so many states of a class show whether its
@@ -120,7 +121,7 @@ func (s *Search) readGarbage(ctx context.Context) error {
 	f.kinds = []kind{{}}
 	f.rows.add(row{zoid: -1, named: none})
 	numbers := map[int32]uint32{}
-	s.tids = map[uint32]int64{}
+	s.tids, s.known = map[uint32]int64{}, map[uint32]bool{}
 	return record.Rows(ctx, s.Conn, "SELECT detached.zoid, detached.tid, int4send(detached.class) || int4send(detached.size) FROM relpack.detached ORDER BY detached.zoid",
 		func(r record.Row) error {
 			id := int32(binary.BigEndian.Uint32(r.State))
@@ -305,6 +306,7 @@ func (s *Search) measureBlobs(ctx context.Context) error {
 		if err := s.BlobSizes(ctx, zoids, tids, func(zoid, bytes int64) {
 			if i := s.forest.rows.find(zoid); i != none {
 				s.forest.rows.ref(i).blobs = bytes
+				s.known[i] = true
 			}
 		}); err != nil {
 			return err
@@ -316,7 +318,7 @@ func (s *Search) measureBlobs(ctx context.Context) error {
 // heads lists what is in nothing.
 func (s *Search) heads() *inventory.Heads {
 	f := &s.forest
-	blobs := s.blobsIn()
+	blobs, known := s.blobsIn()
 	found := &inventory.Heads{Classes: []inventory.HeadClass{}, Largest: []inventory.Head{}}
 	classes := map[uint32]*inventory.HeadClass{}
 	for i := uint32(1); i < uint32(f.rows.count); i++ {
@@ -324,17 +326,17 @@ func (s *Search) heads() *inventory.Heads {
 		if x.in != 0 {
 			continue
 		}
-		hanging := inventory.Hanging{Count: figures.Count{Objects: int64(x.objects), Bytes: x.bytes}, Blobs: blobs[i], BlobBytes: x.blobs}
+		hanging := inventory.Hanging{Count: figures.Count{Objects: int64(x.objects), Bytes: x.bytes}, Blobs: blobs[i]}
+		if known[i] > 0 {
+			hanging.BlobBytes = &x.blobs
+		}
 		c := classes[x.class]
 		if c == nil {
 			c = &inventory.HeadClass{Class: f.kinds[x.class].label}
 			classes[x.class] = c
 		}
 		c.Heads++
-		c.Objects += hanging.Objects
-		c.Bytes += hanging.Bytes
-		c.Blobs += hanging.Blobs
-		c.BlobBytes += hanging.BlobBytes
+		c.Add(hanging)
 		if found.Largest = append(found.Largest, inventory.Head{Zoid: x.zoid, Class: c.Class, Hanging: hanging}); len(found.Largest) > 1000 {
 			found.Largest = largest(found.Largest)
 		}
@@ -347,7 +349,7 @@ func (s *Search) heads() *inventory.Heads {
 		if naming.IsBTree(a.Class) != naming.IsBTree(b.Class) {
 			return map[bool]int{true: 1, false: -1}[naming.IsBTree(a.Class)]
 		}
-		return cmp.Or(cmp.Compare(b.Bytes+b.BlobBytes, a.Bytes+a.BlobBytes), cmp.Compare(a.Class, b.Class))
+		return cmp.Or(cmp.Compare(b.Size(), a.Size()), cmp.Compare(a.Class, b.Class))
 	})
 	found.Classes = found.Classes[:min(listedHeads, len(found.Classes))]
 	return found
@@ -355,21 +357,24 @@ func (s *Search) heads() *inventory.Heads {
 
 func largest(heads []inventory.Head) []inventory.Head {
 	slices.SortFunc(heads, func(a, b inventory.Head) int {
-		return cmp.Or(cmp.Compare(b.Bytes+b.BlobBytes, a.Bytes+a.BlobBytes), cmp.Compare(a.Zoid, b.Zoid))
+		return cmp.Or(cmp.Compare(b.Size(), a.Size()), cmp.Compare(a.Zoid, b.Zoid))
 	})
 	return heads[:min(listedHeads, len(heads))]
 }
 
-// blobsIn counts blobs by the head that they are in.
-func (s *Search) blobsIn() map[uint32]int64 {
-	count := map[uint32]int64{}
-	for i := range s.tids {
+// blobsIn counts blobs by the head that they are in, and those whose size is known.
+func (s *Search) blobsIn() (count, known map[uint32]int64) {
+	count, known = map[uint32]int64{}, map[uint32]int64{}
+	for blob := range s.tids {
+		i := blob
 		for s.forest.rows.get(i).in != 0 {
 			i = s.forest.rows.get(i).in
 		}
-		count[i]++
+		if count[i]++; s.known[blob] {
+			known[i]++
+		}
 	}
-	return count
+	return count, known
 }
 
 // name is by what the application knew an object: ids, as far up as there are any.

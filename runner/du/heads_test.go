@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -58,8 +59,11 @@ func TestWhatWasCutOffIsTheGarbageThatIsInNoOther(t *testing.T) {
 	if got, want := zoids(heads), []int64{20, 25, 30, 41, 50, 60, 61}; !slices.Equal(got, want) {
 		t.Fatalf("%v, want %v", got, want)
 	}
-	if h := heads.Largest[0]; h.Zoid != 20 || h.Objects != 5 || h.Blobs != 1 || h.BlobBytes != 1000 {
+	if h := heads.Largest[0]; h.Zoid != 20 || h.Objects != 5 || h.Blobs != 1 || h.BlobBytes == nil || *h.BlobBytes != 1000 {
 		t.Errorf("%+v", h)
+	}
+	if h := s.heads(t, du.Search{}).Largest[0]; h.Zoid != 20 || h.Blobs != 1 || h.BlobBytes != nil || !strings.HasSuffix(h.String(), ", 1 blob of unknown size") {
+		t.Errorf("%+v: %s", h, h)
 	}
 	var objects, count int64
 	for _, c := range heads.Classes {
@@ -93,6 +97,9 @@ func TestFewStatesTellWhatWasCutOff(t *testing.T) {
 		t.Errorf("%+v", heads)
 	}
 }
+
+// andMore ends a list of classes.
+var andMore = regexp.MustCompile(`\n +and [0-9]+ more class(es)?\n`)
 
 func TestADryRunAndStatusTellWhatWasCutOff(t *testing.T) {
 	t.Parallel()
@@ -133,7 +140,14 @@ func TestADryRunAndStatusTellWhatWasCutOff(t *testing.T) {
 	if !reflect.DeepEqual(statuses[0].Graph.CutOff, heads) {
 		t.Errorf("status has %+v", statuses[0].Graph.CutOff)
 	}
-	if r := run("status"); !strings.Contains(r.Stdout, "cut off ") || !strings.Contains(r.Stdout, " zmodels.Folder  with ") {
+	if r := run("status"); !strings.Contains(r.Stdout, "cut off ") || !strings.Contains(r.Stdout, " zmodels.Folder  with ") || !andMore.MatchString(r.Stdout) {
+		t.Error(r.Stdout)
+	}
+	// Without the directory nobody knows how long the files are.
+	if r := run("pack", "--dry-run", "--days", "-1"); !strings.Contains(r.Stdout, " blobs of unknown size") || !andMore.MatchString(r.Stdout) {
+		t.Error(r.Stdout)
+	}
+	if r := run("status"); !strings.Contains(r.Stdout, " blobs of unknown size") {
 		t.Error(r.Stdout)
 	}
 	run("pack", "--days", "-1", "--blob-dir", s.BlobDir)

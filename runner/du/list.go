@@ -36,7 +36,7 @@ func (k Key) Of(s Sum) int64 {
 // A Sum is how much some objects are.
 type Sum struct {
 	States  int64 `json:"bytes"`      // of their states
-	Blobs   int64 `json:"blob_bytes"` // of blobs, as far as they are known
+	Blobs   int64 `json:"blob_bytes"` // of blobs, as far as they are known; null where none is
 	Objects int64 `json:"objects"`
 }
 

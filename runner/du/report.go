@@ -1,6 +1,8 @@
 package du
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -41,7 +43,8 @@ type Report struct {
 
 // Blobs are all live ones.
 type Blobs struct {
-	Where   string `json:"where"`   // files or large objects; "": not known
+	Where   string `json:"where"`   // files or large objects; "": sizes are not known
+	Why     string `json:"why"`     // they are not known, if there is more to say
 	Known   int64  `json:"known"`   // so many have a size
 	Unknown int64  `json:"unknown"` // so many have none: there is no file, or this role may not look
 }
@@ -77,6 +80,17 @@ type Class struct {
 
 func newReport(name string, o Options) *Report {
 	return &Report{Storage: name, Version: o.Version, Sort: o.Sort, Phases: []figures.Phase{}}
+}
+
+// MarshalJSON has null for blob_bytes where nobody knows sizes of blobs. There all of
+// them are 0, and no text has a quote that stands for itself.
+func (r Report) MarshalJSON() ([]byte, error) {
+	type plain Report
+	text, err := json.Marshal(plain(r))
+	if r.Blobs.Where == "" {
+		text = bytes.ReplaceAll(text, []byte(`"blob_bytes":0`), []byte(`"blob_bytes":null`))
+	}
+	return text, err
 }
 
 // Empty tells whether there is nothing to tell.
@@ -141,8 +155,10 @@ func (r *Report) onDisk() string {
 
 func (b Blobs) text() string {
 	switch {
+	case b.Why != "":
+		return "sizes not known: " + b.Why
 	case b.Where == "":
-		return "sizes not known: there is no blob directory, and no blob in the database that this role may see"
+		return "sizes not known: there is no blob directory, and no blob in the database"
 	case b.Known == 0 && b.Unknown == 0:
 		return ""
 	case b.Unknown > 0 && b.Where == "files":
@@ -170,7 +186,7 @@ func (r *Report) writeTable(w io.Writer) error {
 		row(c.Sum, 1, className(c.Class))
 	}
 	if n := r.OtherClasses.Count; n > 0 {
-		row(r.OtherClasses.Sum, 1, fmt.Sprintf("(%s more classes)", humanize.Comma(n)))
+		row(r.OtherClasses.Sum, 1, "("+figures.Plural(n, "more class")+")")
 	}
 	return table.Flush()
 }

@@ -2,6 +2,7 @@ package figures
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -42,7 +43,11 @@ func longPhases(all []Phase) []string {
 
 // Plural says how many there are of what.
 func Plural(n int64, what string) string {
-	if n != 1 {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(what, "s"):
+		what += "es"
+	default:
 		what += "s"
 	}
 	return humanize.Comma(n) + " " + what

@@ -21,3 +21,13 @@ func (c ClassCount) String() string {
 	}
 	return fmt.Sprintf("%s  %s", name, figures.Count{Objects: c.Objects, Bytes: c.Bytes})
 }
+
+// WriteClasses prints the largest for people, and how many more there are.
+func WriteClasses(line figures.LineWriter, largest []ClassCount, more int64) {
+	for i, c := range largest {
+		line(figures.Once("by class", i), "%s", c)
+	}
+	if more > 0 {
+		line("", "and %s", figures.Plural(more, "more class"))
+	}
+}

@@ -22,8 +22,29 @@ type Heads struct {
 // Hanging is what is in some heads, these included.
 type Hanging struct {
 	figures.Count
-	Blobs     int64 `json:"blobs"`
-	BlobBytes int64 `json:"blob_bytes"` // as far as it is known
+	Blobs     int64  `json:"blobs"`
+	BlobBytes *int64 `json:"blob_bytes"` // of those whose size is known; nil: of none
+}
+
+// Add counts others too.
+func (h *Hanging) Add(others Hanging) {
+	h.Objects += others.Objects
+	h.Bytes += others.Bytes
+	h.Blobs += others.Blobs
+	if others.BlobBytes != nil {
+		sum := h.known() + others.known()
+		h.BlobBytes = &sum
+	}
+}
+
+// Size is how much it is, as far as that is known.
+func (h Hanging) Size() int64 { return h.Bytes + h.known() }
+
+func (h Hanging) known() int64 {
+	if h.BlobBytes == nil {
+		return 0
+	}
+	return *h.BlobBytes
 }
 
 // String is for people.
@@ -31,9 +52,10 @@ func (h Hanging) String() string {
 	text := h.Count.String()
 	if h.Blobs > 0 {
 		text += ", " + figures.Plural(h.Blobs, "blob")
-		if h.BlobBytes > 0 {
-			text += " of " + figures.Size(h.BlobBytes)
+		if h.BlobBytes == nil {
+			return text + " of unknown size"
 		}
+		text += " of " + figures.Size(*h.BlobBytes)
 	}
 	return text
 }

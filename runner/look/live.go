@@ -107,14 +107,21 @@ func (g *Graph) EachBlobSize(ctx context.Context, zoids []int64, each func(zoid 
 	return err
 }
 
-// BlobsAreHere tells whether blob_chunk has rows; false if this role may not see it.
-func (g *Graph) BlobsAreHere(ctx context.Context) (any bool, err error) {
-	var may bool
-	if err := g.tx.QueryRow(ctx, "SELECT coalesce(has_table_privilege(to_regclass('public.blob_chunk'), 'SELECT'), false)").Scan(&may); err != nil || !may {
-		return false, err
+// BlobsAreHere tells whether blob_chunk has rows, or why this role may not see it.
+func (g *Graph) BlobsAreHere(ctx context.Context) (any bool, why string, err error) {
+	var table, may bool
+	var remedy string
+	if err := g.tx.QueryRow(ctx, `
+		SELECT to_regclass('public.blob_chunk') IS NOT NULL,
+		       coalesce(has_table_privilege(to_regclass('public.blob_chunk'), 'SELECT'), false),
+		       format('GRANT SELECT ON public.blob_chunk TO %I', current_user)`).Scan(&table, &may, &remedy); err != nil || !table {
+		return false, "", err
+	}
+	if !may {
+		return false, "this role may not read blob_chunk. Let its owner run in psql: " + remedy, nil
 	}
 	err = g.tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM public.blob_chunk)").Scan(&any)
-	return any, err
+	return any, "", err
 }
 
 // NameIn tells how an object is held by another, directly or by containers that lie

@@ -19,6 +19,8 @@ type Choice struct {
 	PackTime *time.Time             `json:"pack_time"`
 	Chosen   figures.Count          `json:"chosen"`   // of the unreachable, beyond the grace
 	ByClass  []inventory.ClassCount `json:"by_class"` // of the chosen, the largest, parts of BTrees last
+	// MoreClasses is how many other classes they have.
+	MoreClasses int64 `json:"more_classes"`
 	Held
 	HeldBy string `json:"held_by,omitempty"` // an open transaction, for which something older than the grace stays
 	// GraceBegan is when another storage ceased to refer to this one, if that is
@@ -113,6 +115,7 @@ func (p *pack) countChosen(ctx context.Context, c *Choice) error {
 		}
 	}
 	c.ByClass = classes[:min(len(classes), namedClasses)]
+	c.MoreClasses = int64(len(classes) - len(c.ByClass))
 	return nil
 }
 

@@ -122,7 +122,7 @@ func (p *pack) all(ctx context.Context) error {
 	for _, note := range p.job.Target.Notes {
 		p.job.Log.Info(note)
 	}
-	dir, err := blobs.Open(p.job.Target.BlobDir)
+	dir, err := blobs.OpenToPack(p.job.Target.BlobDir)
 	if err != nil {
 		return err
 	}

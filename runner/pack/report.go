@@ -112,9 +112,7 @@ func (r *Report) writeFindings(line figures.LineWriter) {
 		line("deleted", "%s", r.Deleted)
 		line("blob files", "%s removed, %s", humanize.Comma(r.BlobFiles.Files), figures.Size(r.BlobFiles.Bytes))
 	}
-	for i, c := range r.ByClass {
-		line(figures.Once("by class", i), "%s", c)
-	}
+	inventory.WriteClasses(line, r.ByClass, r.MoreClasses)
 }
 
 // writeTrimmed says what was trimmed.

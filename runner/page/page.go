@@ -92,6 +92,9 @@ func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog
 	if err != nil {
 		return err
 	}
+	if why := r.Space.Blobs.Why; why != "" {
+		log.Warn("sizes of blobs are not known: " + why)
+	}
 	return r.readClasses(ctx, t, log)
 }
 
@@ -132,9 +135,6 @@ func largest(classes []Class) []Class {
 		return classes
 	}
 	others := Class{Class: figures.Plural(int64(len(classes)-namedClasses), "more class")}
-	if strings.HasSuffix(others.Class, "s") {
-		others.Class = strings.TrimSuffix(others.Class, "s") + "es"
-	}
 	for _, c := range classes[namedClasses:] {
 		others.Objects += c.Objects
 		others.Bytes += c.Bytes
@@ -209,6 +209,9 @@ func notes(r *Report) (all []string) {
 	all = append(all, r.Status.Warnings...)
 	if r.Space != nil && r.Space.Uncertain != "" {
 		all = append(all, "what is called garbage here may be alive: "+r.Space.Uncertain)
+	}
+	if r.Space != nil && r.Space.Blobs.Why != "" {
+		all = append(all, "sizes of blobs are not known: "+r.Space.Blobs.Why)
 	}
 	g := r.Status.Graph
 	if g == nil {

@@ -123,7 +123,7 @@ function space(section) {
         name.append(button);
       } else name.textContent = part.label;
       row.append(name, element("td", part.line ? part.line.class || "class unknown" : ""));
-      for (const value of [size(total(part.sum)), size(part.sum.bytes), size(part.sum.blob_bytes), count(part.sum.objects)]) row.append(element("td", value));
+      for (const value of [size(total(part.sum)), size(part.sum.bytes), part.sum.blob_bytes === null ? "?" : size(part.sum.blob_bytes), count(part.sum.objects)]) row.append(element("td", value));
       body.append(row);
     }
   }

@@ -53,6 +53,25 @@ func newPage(t *testing.T) (file string, reports []*page.Report) {
 	return file, reports
 }
 
+func TestAPageIsMadeWithoutTheBlobDirectoryAndSaysSo(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDatabase(t)
+	if err := zodbtest.LoadSmall(t.Context(), db.Connect(t), t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	program.Pack(t, db.DSN)
+	gone := filepath.Join(t.TempDir(), "gone")
+	r := program.Run(t, "report", "--html", "-", "--dsn", db.DSN, "--blob-dir", gone)
+	why := "sizes of blobs are not known: blob directory " + gone + " does not exist. Mount it or correct blob-dir"
+	if r.Code != 0 || !strings.Contains(r.Stderr, why) || !strings.Contains(r.Stdout, "<dd class=\"sub\">see below</dd>") || !strings.Contains(r.Stdout, why) {
+		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
+	}
+	r = program.Run(t, "pack", "--dry-run", "--dsn", db.DSN, "--blob-dir", gone)
+	if r.Code != 1 || !strings.Contains(r.Stderr, gone+" does not exist: nothing was changed. Mount it") {
+		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
+	}
+}
+
 // expectContent wants the table of the map to list what is in a line.
 func expectContent(t *testing.T, b *tab, line *du.Line) {
 	t.Helper()

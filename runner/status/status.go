@@ -70,9 +70,10 @@ type Graph struct {
 	BlobRemovals    int64                  `json:"blob_removals"`
 	ProblemCount    int64                  `json:"problem_count"`
 	BlockingCount   int64                  `json:"blocking_problem_count"`
-	Bytes           int64                  `json:"bytes"`          // of relpack's own tables
-	VerifiedSince   *time.Time             `json:"verified_since"` // every object was read again since then
-	ByClass         []inventory.ClassCount `json:"by_class"`
+	Bytes           int64                  `json:"bytes"`             // of relpack's own tables
+	VerifiedSince   *time.Time             `json:"verified_since"`    // every object was read again since then
+	ByClass         []inventory.ClassCount `json:"by_class"`          // of the unreachable, the largest
+	MoreClasses     int64                  `json:"more_classes"`      // so many others have some
 	CutOff          *inventory.Heads       `json:"cut_off,omitempty"` // as the last run found, if it was a dry one
 	Damage          inventory.Damage       `json:"damage"`
 	Problems        []inventory.Problem    `json:"problems"`
@@ -290,10 +291,11 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*Graph, error) {
 	}
 	if unreachable != nil {
 		g.Unreachable, g.WithinGrace = &figures.Count{Objects: *unreachable, Bytes: *unreachableBytes}, &figures.Count{Objects: *grace, Bytes: *graceBytes}
-		if err := collect(ctx, tx, &g.ByClass,
-			"SELECT class, objects, bytes FROM relpack.garbage_by_class LIMIT $1", named); err != nil {
+		if err := collect(ctx, tx, &g.ByClass, "SELECT class, objects, bytes FROM relpack.garbage_by_class"); err != nil {
 			return nil, err
 		}
+		g.MoreClasses = int64(max(0, len(g.ByClass)-named))
+		g.ByClass = g.ByClass[:min(named, len(g.ByClass))]
 	}
 	if err := tx.QueryRow(ctx, "SELECT (SELECT cut_off FROM relpack.run WHERE finished IS NOT NULL ORDER BY id DESC LIMIT 1)").Scan(&g.CutOff); err != nil {
 		return nil, err

@@ -150,9 +150,7 @@ func (g *Graph) writeUnreachable(line figures.LineWriter) {
 	default:
 		line("unreachable", "%s", g.Unreachable)
 	}
-	for i, c := range g.ByClass {
-		line(figures.Once("by class", i), "%s", c)
-	}
+	inventory.WriteClasses(line, g.ByClass, g.MoreClasses)
 	g.CutOff.WriteTo(line)
 }
 

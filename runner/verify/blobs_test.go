@@ -96,5 +96,5 @@ func TestABlobDirectoryWithoutAnyLiveBlobIsTakenForTheWrongOne(t *testing.T) {
 	packtest.ExpectError(t, err, fault.ExitRefused, "Mount "+target.BlobDir+", or name the right blob directory")
 	target.BlobDir += "/gone"
 	_, err = verify.Run(t.Context(), target, packtest.VerifyOptions(false), packtest.Log(t))
-	packtest.ExpectError(t, err, fault.ExitFailure, target.BlobDir+" does not exist: nothing was changed. Mount it or correct blob-dir")
+	packtest.ExpectError(t, err, fault.ExitFailure, target.BlobDir+" does not exist. Mount it or correct blob-dir")
 }
