@@ -65,7 +65,7 @@ var (
 
 func TestTheHandbookAndReadmeLinkToWhatIsThere(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{readmeFile, handbookFile, "../README.md", "../bench/README.md", "../../why/README.md"} {
+	for _, file := range []string{readmeFile, handbookFile, "../README.md", "../bench/README.md", "../../why/README.md", "../../pack/README.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
