@@ -82,7 +82,7 @@ func TestVerifyRefusesWhatItCantVerify(t *testing.T) {
 	packtest.ExpectSound(t, target)
 	packtest.Run(t, conn, "DELETE FROM object_state WHERE zoid = 0")
 	_, err = verify.Run(t.Context(), target, packtest.VerifyOptions(true), packtest.Log(t))
-	packtest.ExpectError(t, err, fault.ExitRefused, "no root object")
+	packtest.ExpectError(t, err, fault.ExitRefused, "the storage is empty")
 }
 
 func TestAStateThatCantBeDecodedAnyMoreIsFoundAndStopsThePack(t *testing.T) {
