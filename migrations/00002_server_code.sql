@@ -7262,6 +7262,8 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
 AS $$
 BEGIN
+    -- Keys and triggers stay as they are found from here on.
+    LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
     PERFORM relpack.trim_require();
     IF current_setting('relpack.settling', true) IS DISTINCT FROM 'settled' THEN
         RAISE EXCEPTION 'an undo may be in flight that began before this session took the pack lock'
@@ -7269,7 +7271,6 @@ BEGIN
     END IF;
     -- On the disk, but not on that of a standby: see relpack.commit_locally().
     PERFORM relpack.commit_locally();
-    LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
     IF (until_tid <= (SELECT max(tid) FROM public.transaction)) IS NOT TRUE THEN
         RAISE EXCEPTION 'transaction % is later than the newest one', coalesce(until_tid::text, 'NULL') USING ERRCODE = 'RP002';
     END IF;
@@ -7629,12 +7630,20 @@ BEGIN
                     AND strpos(expected.action, held.confdeltype::text) > 0
                     AND 4 = (SELECT count(*) FROM pg_trigger WHERE tgconstraint = held.oid AND tgenabled IN ('O', 'A'))
                 END);
-    RETURN v_off;
+    -- One more that changes rows of its own would take them along before the others refuse.
+    RETURN coalesce(v_off, (
+        SELECT string_agg(format('%I on %s changes rows when what it refers to goes', further.conname, further.conrelid::regclass), ', ')
+        FROM pg_constraint AS further
+        WHERE further.contype = 'f'
+          AND further.confdeltype NOT IN ('a', 'r')
+          AND further.confrelid IN ('public.object_state'::regclass, 'public.transaction'::regclass)
+          AND further.conrelid IS DISTINCT FROM to_regclass('public.blob_chunk')));
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_keys() IS
-    'Which of the keys that RelStorage creates in a history-preserving storage are missing or switched off; NULL: none.';
+    'Which of the keys that RelStorage creates in a history-preserving storage are missing or switched off, or which '
+    'other ones would change rows; NULL: none.';
 -- +goose StatementEnd
 
 -- sql/trim_leaves.sql
@@ -7852,7 +7861,7 @@ BEGIN
     v_off := relpack.trim_keys();
     IF v_off IS NOT NULL THEN
         RAISE EXCEPTION 'keys of RelStorage are missing or switched off: %', v_off
-            USING ERRCODE = 'RP002', HINT = 'ALTER TABLE ... ADD or VALIDATE CONSTRAINT, or ENABLE TRIGGER ALL. '
+            USING ERRCODE = 'RP002', HINT = 'ALTER TABLE ... ADD, VALIDATE or DROP CONSTRAINT, or ENABLE TRIGGER ALL. '
                                              'If pg_restore is running, wait for its end.';
     END IF;
 END;

@@ -6,6 +6,8 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
 AS $$
 BEGIN
+    -- Keys and triggers stay as they are found from here on.
+    LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
     PERFORM relpack.trim_require();
     IF current_setting('relpack.settling', true) IS DISTINCT FROM 'settled' THEN
         RAISE EXCEPTION 'an undo may be in flight that began before this session took the pack lock'
@@ -13,7 +15,6 @@ BEGIN
     END IF;
     -- On the disk, but not on that of a standby: see relpack.commit_locally().
     PERFORM relpack.commit_locally();
-    LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
     IF (until_tid <= (SELECT max(tid) FROM public.transaction)) IS NOT TRUE THEN
         RAISE EXCEPTION 'transaction % is later than the newest one', coalesce(until_tid::text, 'NULL') USING ERRCODE = 'RP002';
     END IF;

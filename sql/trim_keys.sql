@@ -47,9 +47,17 @@ BEGIN
                     AND strpos(expected.action, held.confdeltype::text) > 0
                     AND 4 = (SELECT count(*) FROM pg_trigger WHERE tgconstraint = held.oid AND tgenabled IN ('O', 'A'))
                 END);
-    RETURN v_off;
+    -- One more that changes rows of its own would take them along before the others refuse.
+    RETURN coalesce(v_off, (
+        SELECT string_agg(format('%I on %s changes rows when what it refers to goes', further.conname, further.conrelid::regclass), ', ')
+        FROM pg_constraint AS further
+        WHERE further.contype = 'f'
+          AND further.confdeltype NOT IN ('a', 'r')
+          AND further.confrelid IN ('public.object_state'::regclass, 'public.transaction'::regclass)
+          AND further.conrelid IS DISTINCT FROM to_regclass('public.blob_chunk')));
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_keys() IS
-    'Which of the keys that RelStorage creates in a history-preserving storage are missing or switched off; NULL: none.';
+    'Which of the keys that RelStorage creates in a history-preserving storage are missing or switched off, or which '
+    'other ones would change rows; NULL: none.';

@@ -59,7 +59,7 @@ BEGIN
     v_off := relpack.trim_keys();
     IF v_off IS NOT NULL THEN
         RAISE EXCEPTION 'keys of RelStorage are missing or switched off: %', v_off
-            USING ERRCODE = 'RP002', HINT = 'ALTER TABLE ... ADD or VALIDATE CONSTRAINT, or ENABLE TRIGGER ALL. '
+            USING ERRCODE = 'RP002', HINT = 'ALTER TABLE ... ADD, VALIDATE or DROP CONSTRAINT, or ENABLE TRIGGER ALL. '
                                              'If pg_restore is running, wait for its end.';
     END IF;
 END;

@@ -123,7 +123,7 @@ func (r *Report) writeTrimmed(line figures.LineWriter) {
 		goes = "would be removed"
 	}
 	if t.Until != nil {
-		line("trimmed up to", "%s", figures.Clock(*t.Until))
+		line(map[bool]string{true: "would trim up to", false: "trimmed up to"}[r.DryRun], "%s", figures.Clock(*t.Until))
 	}
 	line("old revisions", "%s, %s %s", figures.Plural(t.Revisions, "revision"), figures.Size(t.Bytes), goes)
 	line("deleted objects", "%s %s", figures.Plural(t.Whiteouts, "object"), goes)
@@ -169,7 +169,7 @@ func (r *Report) Notes() []string {
 			figures.Plural(r.BlobFiles.Others, "file"), figures.VerbEnding(r.BlobFiles.Others), strings.Join(r.BlobFiles.OtherFiles, ", "))
 	}
 	if t := r.Trimmed; t != nil && t.LeftAlone > 0 {
-		note("%s as %s, for example zoid %d: current_object does not name the newest revision, or an undo would find nothing.",
+		note("%s as %s, for example zoid %d: current_object does not name the newest revision.",
 			figures.Plural(t.LeftAlone, "object")+" stay"+figures.VerbEnding(t.LeftAlone), map[bool]string{true: "it is", false: "they are"}[t.LeftAlone == 1], t.SomeLeftAlone[0])
 	}
 	notes = append(notes, r.Warnings...)

@@ -29,8 +29,10 @@ func TestATrimWantsTheKeysThatRelStorageCreates(t *testing.T) {
 	}
 	_, h := newTrimmed(t, zodbtest.V42)
 	spoil := map[string]string{
-		"SET LOCAL session_replication_role = replica":                   "replica",
-		"ALTER TABLE current_object DROP CONSTRAINT current_object_pkey": "current_object zoid",
+		"SET LOCAL session_replication_role = replica":                                                                     "replica",
+		"ALTER TABLE current_object DROP CONSTRAINT current_object_pkey":                                                   "current_object zoid",
+		"ALTER TABLE current_object ADD CONSTRAINT a1 FOREIGN KEY (zoid, tid) REFERENCES object_state ON DELETE CASCADE":   "a1 on",
+		"CREATE TABLE mark (zoid bigint, tid bigint CONSTRAINT mark_tid REFERENCES public.transaction ON DELETE SET NULL)": "mark_tid on",
 	}
 	for _, key := range [][3]string{{"object_state", "tid", "REFERENCES public.transaction"}, {"object_state", "prev_tid", "REFERENCES public.transaction"},
 		{"current_object", "zoid, tid", "REFERENCES public.object_state"}, {"blob_chunk", "zoid, tid", "REFERENCES public.object_state ON DELETE CASCADE"}} {
