@@ -72,7 +72,7 @@ func LoadSmall(t testing.TB, conn *pgx.Conn, blobDir string) {
 // NewServer is a PostgreSQL of a test's own, which may be stopped and spoilt.
 func NewServer(t testing.TB) *pgtest.Server {
 	t.Helper()
-	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: map[string]string{"shared_buffers": "32MB"}})
+	server, err := pgtest.Start(t.Context(), pgtest.Options{Settings: map[string]string{"shared_buffers": "32MB", "max_connections": "100"}})
 	if err != nil {
 		t.Fatal(err)
 	}

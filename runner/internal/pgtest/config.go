@@ -16,7 +16,7 @@ func (s *Server) configure(opts Options) error {
 		"listen_addresses":          "127.0.0.1",
 		"unix_socket_directories":   s.socketDir,
 		"shared_buffers":            "128MB",
-		"max_connections":           "100",
+		"max_connections":           "200", // two packages are tested at a time
 		"max_prepared_transactions": "10",
 		"max_wal_size":              "2GB",
 		"log_line_prefix":           "%m [%p] %q%a %u@%d ",
