@@ -70,7 +70,7 @@ func TestATrimmedHistoryLoadsAndIsUndoneAsBefore(t *testing.T) {
 }
 
 // An undo locks no objects: it writes one that a client has locked.
-func TestACommitThatHadVotedBeforeAnUndoIsUndoneAfterAPackWithoutGrace(t *testing.T) {
+func TestACommitThatHadVotedBeforeAnUndoIsUndoneAfterAPack(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, shape{patience: 3})
 	w.keepHistory()

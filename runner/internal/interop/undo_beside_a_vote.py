@@ -1,10 +1,12 @@
 """undo_beside_a_vote.py CONFIG RELPACK: an undo between a client's vote and its finish.
 
 The client's commit names the revision that it loaded, which is older than the undo's.
-A pack without grace waits for it, so that its commit can be undone in the end."""
+A pack without grace waits for it. One up to the moment of the undo leaves the client's
+commit what it needs to be undone in the end."""
 import base64
 import subprocess
 import sys
+import time
 
 import transaction
 from BTrees.OOBTree import OOBTree
@@ -42,8 +44,8 @@ class AtVote:
         self.act()
 
 
-def pack(relpack, config):
-    return subprocess.run([relpack, "pack", "--days", "-1", config], capture_output=True, text=True)
+def pack(relpack, config, days=-1):
+    return subprocess.run([relpack, "pack", "--days", "%.9f" % days, config], capture_output=True, text=True)
 
 
 def undo(db, tid, manager=None):
@@ -63,7 +65,7 @@ def main():
     setup.commit()
     root["tree"]["second"] = 2
     setup.commit()
-    subprocess.run([relpack, "migrate", "up", config], check=True, capture_output=True)
+    subprocess.run([relpack, "migrate", "up", "-q", "--no-blob-index", config], check=True)
     newest = rows(db, "SELECT max(tid) FROM transaction")[0][0]
     tree = db.open(client).root()["tree"]
     tree["mine"] = 3
@@ -72,13 +74,15 @@ def main():
 
     def act():
         undo(db, newest, transaction.TransactionManager())
+        seen.append(time.time())
         seen.append(pack(relpack, config))
 
     client.get().join(AtVote(client, act))
     client.commit()
-    if seen[0].returncode != 1 or "wait for undos" not in seen[0].stderr:
-        raise SystemExit("a pack beside a vote: %s" % seen[0])
-    ended = pack(relpack, config)
+    undone, beside = seen
+    if beside.returncode != 1 or "wait for undos" not in beside.stderr:
+        raise SystemExit("a pack beside a vote: %s" % beside)
+    ended = pack(relpack, config, (time.time() - undone) / 86400)
     if ended.returncode:
         raise SystemExit("a pack afterwards: %s" % ended)
     undo(db, rows(db, "SELECT max(tid) FROM transaction")[0][0])
