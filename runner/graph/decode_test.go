@@ -2,6 +2,7 @@ package graph_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"log/slog"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
+	"relpack/runner/record"
 	"relpack/runner/target"
 )
 
@@ -333,4 +335,24 @@ func TestWhatKeepsRelpackFromDeletingIsToldWithoutGarbageToo(t *testing.T) {
 	packtest.CommitRecords(t, conn, map[int64][]byte{1: zodbtest.Record(zodbtest.Document)})
 	packtest.Run(t, conn, "DELETE FROM object_state WHERE zoid = 1")
 	packtest.ExpectWords(t, told(), "the row of 1 object vanished though reachable objects refer to it: zoid 1")
+}
+
+// RelStorage writes no tid 0, but a hand may: what such a row refers to is alive.
+func TestARowOfTidZeroIsDecoded(t *testing.T) {
+	t.Parallel()
+	_, conn := packtest.NewGarden(t)
+	want := map[int64]bool{1: true, 2: true}
+	states := record.NewReader(nil, func(_ context.Context, row record.Row, found record.Decoded) error {
+		if (len(found.Refs) > 0) != want[row.Zoid] {
+			t.Errorf("zoid %d refers to %v", row.Zoid, found.Refs)
+		}
+		delete(want, row.Zoid)
+		return nil
+	})
+	if err := states.Query(t.Context(), conn, `
+		SELECT 1::bigint, 0::bigint, state FROM object_state WHERE zoid = 0
+		UNION ALL SELECT 2, tid, state FROM object_state WHERE zoid = 0
+		UNION ALL SELECT 3, NULL, NULL`); err != nil || len(want) > 0 {
+		t.Errorf("%v, not read: %v", err, want)
+	}
 }

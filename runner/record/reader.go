@@ -49,7 +49,8 @@ func (r *Reader) Stored(ctx context.Context, conn *pgx.Conn, where string, last 
 func (r *Reader) Query(ctx context.Context, conn *pgx.Conn, query string) error {
 	return Rows(ctx, conn, query, func(row Row) (err error) {
 		var found Decoded
-		if row.Tid != 0 {
+		// A stored row counts whatever its tid is: nobody may overlook what it refers to.
+		if row.Tid != 0 || row.State != nil {
 			if found, err = r.decode(ctx, row.State); err != nil {
 				return fmt.Errorf("zoid %d: %w", row.Zoid, err)
 			}
