@@ -50,26 +50,6 @@ func TestATrimKeepsTheNewestRevisionUpToThePackTimeAndAllLaterOnes(t *testing.T)
 	}
 }
 
-func TestGarbageIsWhatNothingKeptRefersTo(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		packTid int64
-		want    []Key
-	}{
-		{19, []Key{{0, 10}, {0, 20}, {0, 30}, {1, 10}, {2, 14}, {3, 10}, {5, 10}, {5, 40}}},
-		{25, []Key{{0, 20}, {0, 30}, {1, 10}, {2, 14}, {5, 10}, {5, 40}}},
-		{40, []Key{{0, 30}, {2, 14}}},
-	} {
-		got, err := example().PackedWithGC(test.packTid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !reflect.DeepEqual(got, test.want) {
-			t.Errorf("up to %d: %v, want %v", test.packTid, got, test.want)
-		}
-	}
-}
-
 func TestAnObjectThatWasSetBackKeepsAllOfItsRevisions(t *testing.T) {
 	t.Parallel()
 	s := example()
@@ -78,11 +58,7 @@ func TestAnObjectThatWasSetBackKeepsAllOfItsRevisions(t *testing.T) {
 	if got := s.Trimmed(40); !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	got, err := s.PackedWithGC(40)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(got, want) {
+	if got := s.Collect(40).Stay(); !reflect.DeepEqual(got, want) {
 		t.Errorf("with garbage collection: %v, want %v", got, want)
 	}
 }
