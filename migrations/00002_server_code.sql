@@ -163,10 +163,13 @@ BEGIN
     DELETE FROM relpack.examined_inref
     WHERE guessed
       AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = examined_inref.zoid)
-      -- The row of a node may be missing; if it was given up, the node goes now.
+      -- The row of a node may be missing; if it was given up, the node goes with
+      -- this chunk or with a later one.
       AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = examined_inref.zoid)
            OR EXISTS (SELECT FROM relpack.examined_object AS gone
-                      WHERE gone.zoid = examined_inref.zoid AND gone.tid IS NULL));
+                      WHERE gone.zoid = examined_inref.zoid AND gone.tid IS NULL)
+           OR EXISTS (SELECT FROM relpack.missing
+                      WHERE missing.zoid = examined_inref.zoid AND missing.accepted));
 
     -- Read ahead of the capture: a state rewritten under this very tid before
     -- the next makes no event of its own.

@@ -248,6 +248,8 @@ var modelFaults = []modelFault{
 		[]string{"examined.tid IS NOT NULL", "false"}},
 	{"a guess does not hold what is missing", "apply", 8,
 		[]string{"AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = examined_inref.zoid)", "AND (true"}},
+	{"a guess holds what a later chunk gives up", "apply", 432,
+		[]string{"WHERE missing.zoid = examined_inref.zoid AND missing.accepted", "WHERE false"}},
 	{"a graph is built anew over holes", "build_reset", 16,
 		[]string{"PERFORM relpack.require_no_holes();", ""}},
 	{"a graph is built anew over rows that vanished unseen", "require_no_holes", 85,

@@ -234,19 +234,25 @@ func (g *modelGenerator) holePlot() []func() modelStep {
 func (g *modelGenerator) lostPlot() []func() modelStep {
 	under, hole, held, other := pick(g, g.live()...), g.fresh(), g.fresh(), g.fresh()
 	refs := slices.Clone(g.h.stored[under].content.refs)
-	gone := planned("delete", "live", map[string]int64{}, modelWrite{hole, modelContent{kind: "gone"}})
 	pack := planned("pack", "steps", lookOnly)
 	last := planned("pack", "steps", map[string]int64{"grace": -1, "chunk": 10000, "batch": 1000})
 	if g.chance(50) {
+		given := hole%2 == 0
+		if hole%4 == 0 { // What names it is read before it is given up, in a chunk of its own.
+			hole, other = other, hole
+			last = planned("pack", "steps", map[string]int64{"grace": -1, "chunk": 1, "batch": 1000})
+		}
 		odd := modelWrite{other, modelContent{"odd", []int64{hole}}}
+		gone := planned("delete", "live", map[string]int64{}, modelWrite{hole, modelContent{kind: "gone"}})
 		plot := []func() modelStep{
 			g.written("add", modelPlain(under, append(refs, other)...), odd, modelPlain(hole, held), modelPlain(held)), pack, gone,
 		}
-		if hole%2 == 0 {
+		if given {
 			plot = append(plot, pack, planned("accept", "missing", map[string]int64{"most": 9}), g.written("rewrite", odd))
 		}
 		return append(plot, last)
 	}
+	gone := planned("delete", "live", map[string]int64{}, modelWrite{hole, modelContent{kind: "gone"}})
 	return []func() modelStep{
 		g.written("add", modelPlain(under, append(slices.Clone(refs), hole)...), modelPlain(other, hole), modelPlain(hole, held), modelPlain(held)),
 		pack, gone, g.written("cut", modelPlain(under, refs...)), pack,
