@@ -10,7 +10,7 @@ AS $$
 DECLARE
     v_holders text;
     v_known text;
-    v_unread text;
+    v_unread text[];
 BEGIN
     SELECT string_agg(
                format('%s (%s)', holder,
@@ -20,24 +20,25 @@ BEGIN
                               format('%s object%s that can''t be decoded', unreadable, CASE WHEN unreadable > 1 THEN 's' END)
                           ELSE 'never read'
                       END), ', ' ORDER BY holder),
-           min(holder) FILTER (WHERE looked IS NOT NULL),
-           min(holder) FILTER (WHERE looked IS NULL)
+           string_agg(DISTINCT format('SELECT relpack.forget_referrer(%L);', holder), ' ') FILTER (WHERE looked IS NOT NULL),
+           array_agg(DISTINCT holder) FILTER (WHERE looked IS NULL)
     INTO v_holders, v_known, v_unread
     FROM relpack.referred_by
     WHERE refs > 0 OR unreadable > 0 OR looked IS NULL;
     IF v_holders IS NOT NULL THEN
         RAISE EXCEPTION 'objects of other databases refer to this storage, or may: %; what they refer to looks like garbage here', v_holders
             USING ERRCODE = 'RP002',
-                  HINT = CASE
-                      WHEN v_known IS NOT NULL THEN
-                          format('Pack it together with them (zc.zodbdgc does). Of a storage that is gone: '
-                                 'SELECT relpack.forget_referrer(%L);', v_known)
-                      ELSE
-                          format('relpack reads it once it is in the configuration file, can be reached and has relpack installed. '
-                                 'If it refers to nothing here, and never will: '
-                                 'UPDATE relpack.referred_by SET looked = ''infinity'' WHERE holder = %1$L; '
-                                 'if it is gone: SELECT relpack.forget_referrer(%1$L);', v_unread)
-                  END;
+                  HINT = concat_ws(' ',
+                      'Pack it together with them (zc.zodbdgc does). Of storages that are gone: ' || v_known,
+                      (SELECT format('relpack reads %s once they are in the configuration file, can be reached and have relpack installed. '
+                                     'If they refer to nothing here, and never will: '
+                                     'UPDATE relpack.referred_by SET looked = ''infinity'' WHERE holder IN (%s); '
+                                     'if they are gone: %s',
+                                     string_agg(quote_ident(holder), ', '),
+                                     string_agg(quote_literal(holder), ', '),
+                                     string_agg(format('SELECT relpack.forget_referrer(%L);', holder), ' '))
+                       FROM unnest(v_unread) AS unread (holder)
+                       HAVING count(*) > 0));
     END IF;
 END;
 $$;

@@ -84,7 +84,7 @@ func (d Damage) Lines() (missing, dangling string) {
 			rows, them = "the row of 1 object", "it"
 		}
 		missing = fmt.Sprintf("%s vanished though reachable objects refer to %s: %s; relpack keeps what %s referred to. "+
-			"Restore %s, or give %s up with --accept-missing ZOID", rows, them, few(d.Missing, d.MissingCount),
+			"Restore %s, or give %s up with --accept-missing ZOID; \"relpack why ZOID\" says what would be garbage then", rows, them, few(d.Missing, d.MissingCount),
 			map[bool]string{true: "it", false: "they"}[d.MissingCount == 1], them, them)
 	}
 	if d.DanglingCount > 0 {

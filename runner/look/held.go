@@ -9,6 +9,7 @@ import (
 // Held is how much hangs on one object alone.
 type Held struct {
 	Objects, Bytes int64 // itself included
+	Own            int64 // bytes of itself among these
 	Complete       bool  // false: so much hangs on it in the tree that it was not counted
 }
 
@@ -26,7 +27,7 @@ func (g *Graph) HeldBy(ctx context.Context, zoid int64) (Held, error) {
 	if err != nil {
 		return Held{}, err
 	}
-	held := Held{Complete: true}
+	held := Held{Complete: true, Own: int64(below[zoid])}
 	for at, size := range below {
 		if !saved[at] {
 			held.Objects++

@@ -81,10 +81,11 @@ func TestReferencesOfGarbageCountUntilItIsDeleted(t *testing.T) {
 func TestAStorageThatWasNeverReadKeepsTheOthersFromBeingSwept(t *testing.T) {
 	t.Parallel()
 	kin, text := packtest.NewKin(t, "users")
-	nowhere := packtest.Section("main", "host=/nonexistent dbname=main")
+	nowhere := packtest.Section("main", "host=/nonexistent dbname=main") + packtest.Section("old", "host=/nonexistent dbname=old")
 	failed, _ := packtest.PackFile(t, text+nowhere, packtest.Everything)
-	const excuse = "UPDATE relpack.referred_by SET looked = 'infinity' WHERE holder = 'main'"
-	packtest.ExpectError(t, failed["users"], fault.ExitRefused, "main (never read)", excuse)
+	const excuse = "UPDATE relpack.referred_by SET looked = 'infinity' WHERE holder IN ('main', 'old')"
+	packtest.ExpectError(t, failed["users"], fault.ExitRefused, "main (never read), old (never read)", excuse,
+		"SELECT relpack.forget_referrer('main'); SELECT relpack.forget_referrer('old')")
 	if fault.ExitCode(failed["main"]) != fault.ExitFailure {
 		t.Errorf("main: %v", failed["main"])
 	}
@@ -97,7 +98,7 @@ func TestAStorageThatWasNeverReadKeepsTheOthersFromBeingSwept(t *testing.T) {
 	}
 	packtest.ExpectStored(t, kin[0].Conn, 0, 1)
 	litter(t, kin[0].Conn, 10, zodbtest.Record(zodbtest.Document))
-	packtest.Run(t, kin[0].Conn, "SELECT relpack.forget_referrer('main')")
+	packtest.Run(t, kin[0].Conn, "SELECT relpack.forget_referrer(holder) FROM relpack.referred_by")
 	mysql := "<zodb main>\n<relstorage>\n<mysql>\n</mysql>\n</relstorage>\n</zodb>\n"
 	failed, reports := packtest.PackFile(t, text+mysql, packtest.Everything)
 	packtest.ExpectFine(t, failed, "users")

@@ -117,7 +117,7 @@ func newPack(f *Family, t target.Target, o Options, log *slog.Logger) *pack {
 
 func (p *pack) all(ctx context.Context) error {
 	if len(p.options.AcceptMissing) > 0 && p.report.DryRun {
-		return fault.Refuse("Pack without --dry-run", "a dry run can't give up missing objects, because that is permanent")
+		return fault.Refuse(`Ask "relpack why ZOID" what would be garbage then`, "a dry run can't give up missing objects, because that is permanent")
 	}
 	for _, note := range p.job.Target.Notes {
 		p.job.Log.Info(note)

@@ -38,6 +38,9 @@ type Object struct {
 	Garbage   *Garbage    `json:"garbage,omitempty"`
 	// Missing is since when its row is known to have vanished.
 	Missing *time.Time `json:"missing_since,omitempty"`
+	// Kept is what hangs on it alone where its row vanished: garbage if it is given
+	// up (pack --accept-missing); nil where it was not counted.
+	Kept *Count `json:"kept,omitempty"`
 	// Looked is how many objects were looked at in vain, where that is why nobody
 	// knows.
 	Looked int `json:"looked_at,omitempty"`

@@ -77,7 +77,10 @@ func (q question) answer(ctx context.Context) (Object, error) {
 	}
 	if !about.Stored() {
 		a.Verdict, a.Missing, a.Size = look.NotStored, about.Missing, 0
-		return a, nil
+		if about.Known {
+			a.Kept, err = q.kept(ctx)
+		}
+		return a, err
 	}
 	if err := q.judge(ctx, &a); err != nil {
 		return a, err
@@ -182,6 +185,15 @@ func (q question) askWithout(ctx context.Context) (*Without, error) {
 		w.Garbage = &Count{held.Objects, held.Bytes}
 	}
 	return w, err
+}
+
+// kept is what hangs on an object alone whose row vanished.
+func (q question) kept(ctx context.Context) (*Count, error) {
+	held, err := q.HeldBy(ctx, q.about.Zoid)
+	if err != nil || !held.Complete {
+		return nil, err
+	}
+	return &Count{held.Objects - 1, held.Bytes - held.Own}, nil
 }
 
 // garbage tells what becomes of an unreachable object.

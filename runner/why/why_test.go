@@ -10,6 +10,7 @@ import (
 	"relpack/runner/internal/program"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/look"
+	"relpack/runner/why"
 )
 
 func TestALiveObjectHasANameByWhichPythonFindsIt(t *testing.T) {
@@ -152,9 +153,10 @@ func TestGarbageIsTracedToWhatItWasCutOffFrom(t *testing.T) {
 func TestWhatIsNotStoredHasReferrersAndNoWay(t *testing.T) {
 	t.Parallel()
 	objects := garden()
-	objects[2], objects[11] = record(77), record(10, 77)
+	objects[2], objects[5], objects[11] = record(77, 5), record(), record(10, 77)
 	objects[1], objects[4] = record(2, 4), record()
 	s := newStorage(t, objects)
+	kept := why.Count{Objects: 1, Bytes: int64(len(objects[5]))}
 	a := s.ask(t, 0, 77, 78)
 	if a[0].Verdict != look.NotStored || a[0].Referrers.Count != 2 || a[0].Way != nil {
 		t.Errorf("%+v", a[0])
@@ -172,8 +174,8 @@ func TestWhatIsNotStoredHasReferrersAndNoWay(t *testing.T) {
 	}
 	// A row that vanishes: the graph keeps its node.
 	packtest.Run(t, s.conn, "DELETE FROM object_state WHERE zoid = 2")
-	if a := s.ask(t, 0, 2)[0]; a.Verdict != look.NotStored || a.Referrers.Count != 2 {
-		t.Errorf("%+v", a)
+	if a := s.ask(t, 0, 2)[0]; a.Verdict != look.NotStored || a.Referrers.Count != 2 || a.Kept == nil || *a.Kept != kept {
+		t.Errorf("%+v, kept %+v", a, a.Kept)
 	}
 	// What hangs on it is no garbage: it may come back.
 	packtest.Run(t, s.conn, "DELETE FROM object_state WHERE zoid IN (1, 3)")

@@ -83,6 +83,16 @@ func (o Object) writeNotStored(line figures.LineWriter) {
 		text = "nothing refers to it"
 	}
 	line("not stored", "%s", text)
+	if o.Kept == nil || o.Referrers.Count == 0 {
+		return
+	}
+	command := fmt.Sprintf("relpack pack --accept-missing %d", o.Zoid)
+	if o.Kept.Objects == 0 {
+		line("kept", "nothing that hangs on it alone; to give it up: %s", command)
+		return
+	}
+	line("kept", "%s, %s, which hang on it alone: garbage if you give it up with %s",
+		figures.Plural(o.Kept.Objects, "object"), figures.Size(o.Kept.Bytes), command)
 }
 
 func (o Object) writeUnknown(line figures.LineWriter) {
