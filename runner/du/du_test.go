@@ -2,6 +2,7 @@ package du_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -201,6 +202,15 @@ func TestABlobHasTheSizeOfItsFile(t *testing.T) {
 	}
 	if r = s.measure(t, du.Options{}); r.Top.Blobs != 2*12345 {
 		t.Errorf("%+v", r.Blobs)
+	}
+	// What can't be looked at keeps nobody from seeing the rest.
+	if err := errors.Join(os.Remove(zodbtest.ObjectDir(s.BlobDir, "lawn", 3)), os.WriteFile(zodbtest.ObjectDir(s.BlobDir, "lawn", 3), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	r = s.measure(t, du.Options{})
+	var table strings.Builder
+	if err := r.Write(&table); err != nil || r.Top.Blobs != 12345 || r.Blobs.Known != 1 || !strings.Contains(table.String(), "no file of 1 live blob was found: size 0; an error: ") {
+		t.Errorf("%v: %+v: %s", err, r.Blobs, table.String())
 	}
 	s.BlobDir += "/gone"
 	r = s.measure(t, du.Options{})

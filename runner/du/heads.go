@@ -351,7 +351,14 @@ func (s *Search) heads() *inventory.Heads {
 		}
 		return cmp.Or(cmp.Compare(b.Size(), a.Size()), cmp.Compare(a.Class, b.Class))
 	})
-	found.Classes = found.Classes[:min(listedHeads, len(found.Classes))]
+	if len(found.Classes) > listedHeads {
+		found.Others = &inventory.HeadClass{}
+		for _, c := range found.Classes[listedHeads:] {
+			found.Others.Heads += c.Heads
+			found.Others.Add(c.Hanging)
+		}
+		found.Classes = found.Classes[:listedHeads]
+	}
 	return found
 }
 

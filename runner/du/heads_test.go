@@ -3,6 +3,7 @@ package du_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
@@ -72,6 +73,21 @@ func TestWhatWasCutOffIsTheGarbageThatIsInNoOther(t *testing.T) {
 	}
 	if objects != 14 || count != 7 || heads.Classes[len(heads.Classes)-1].Class != "BTrees.IOBTree.IOBTree" {
 		t.Errorf("%+v", heads.Classes)
+	}
+}
+
+func TestClassesOfWhatWasCutOffThatAreNotListedAreCounted(t *testing.T) {
+	t.Parallel()
+	objects := map[int64][]byte{0: record()}
+	for zoid := int64(10); zoid < 25; zoid++ {
+		objects[zoid] = zodbtest.HeldRecord(zodbtest.Class{Module: "m", Name: fmt.Sprint("Folder", zoid)}, 0)
+	}
+	heads := newStorage(t, objects).heads(t, du.Search{})
+	var text strings.Builder
+	heads.WriteTo(func(label, format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) })
+	if len(heads.Classes) != 10 || heads.Others == nil || heads.Others.Heads != 5 || heads.Others.Objects != 5 ||
+		!strings.Contains(text.String(), "5 of other classes  with 5 objects, ") {
+		t.Errorf("%+v: %s", heads, text.String())
 	}
 }
 

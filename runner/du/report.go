@@ -43,10 +43,11 @@ type Report struct {
 
 // Blobs are all live ones.
 type Blobs struct {
-	Where   string `json:"where"`   // files or large objects; "": sizes are not known
-	Why     string `json:"why"`     // they are not known, if there is more to say
-	Known   int64  `json:"known"`   // so many have a size
-	Unknown int64  `json:"unknown"` // so many have none: there is no file, or this role may not look
+	Where   string `json:"where"`            // files or large objects; "": sizes are not known
+	Why     string `json:"why"`              // they are not known, if there is more to say
+	Known   int64  `json:"known"`            // so many have a size
+	Unknown int64  `json:"unknown"`          // so many have none: there is no file, or this role may not look
+	Failed  string `json:"failed,omitempty"` // the first error of looking at a file
 }
 
 // A Line is an object with all that is in it, itself included.
@@ -162,7 +163,11 @@ func (b Blobs) text() string {
 	case b.Known == 0 && b.Unknown == 0:
 		return ""
 	case b.Unknown > 0 && b.Where == "files":
-		return fmt.Sprintf("%s have no file, and a size of 0", figures.Plural(b.Unknown, "live blob"))
+		text := fmt.Sprintf("no file of %s was found: size 0", figures.Plural(b.Unknown, "live blob"))
+		if b.Failed != "" {
+			text += "; an error: " + b.Failed
+		}
+		return text
 	case b.Unknown > 0:
 		return fmt.Sprintf("the size of %s is not known: this role may not read the large objects, or there are none", figures.Plural(b.Unknown, "live blob"))
 	}

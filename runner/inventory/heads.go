@@ -12,7 +12,8 @@ import (
 // Heads are unreachable objects that are in nothing unreachable: what somebody deleted.
 // All other garbage is in one of them.
 type Heads struct {
-	Classes []HeadClass `json:"classes"` // largest first
+	Classes []HeadClass `json:"classes"`          // largest first
+	Others  *HeadClass  `json:"others,omitempty"` // of all other classes
 	Largest []Head      `json:"largest"`
 	// Guessed is how many objects were not asked where they are in, because there are
 	// so many: what refers to them was taken for that.
@@ -100,6 +101,9 @@ func (h *Heads) WriteTo(line figures.LineWriter) {
 	}
 	for i, c := range h.Classes {
 		line(figures.Once("cut off", i), "%s %s  with %s", humanize.Comma(c.Heads), plainClass(c.Class), c.Hanging)
+	}
+	if h.Others != nil {
+		line("", "%s of other classes  with %s", humanize.Comma(h.Others.Heads), h.Others.Hanging)
 	}
 	for i, head := range h.Largest[:min(len(h.Largest), shownHeads)] {
 		text := fmt.Sprintf("zoid %d %s", head.Zoid, plainClass(head.Class))

@@ -56,8 +56,27 @@ type Class struct {
 	Class   string `json:"class"`
 	Objects int64  `json:"objects"`
 	Bytes   int64  `json:"bytes"`      // of their states
-	Blobs   int64  `json:"blob_bytes"` // of live blobs, as far as they are known
+	Blobs   *int64 `json:"blob_bytes"` // of live blobs, as far as they are known; nil: none is
 	Classes int    `json:"classes"`    // so many are in this line
+}
+
+// Size is of states and blobs, as far as that is known.
+func (c Class) Size() int64 {
+	if c.Blobs == nil {
+		return c.Bytes
+	}
+	return c.Bytes + *c.Blobs
+}
+
+// BlobSize is for people; "" where there is nothing.
+func (c Class) BlobSize() string {
+	switch {
+	case c.Blobs == nil:
+		return "?"
+	case *c.Blobs == 0:
+		return ""
+	}
+	return figures.Size(*c.Blobs)
 }
 
 // An Age is how much has been garbage for about as long.
@@ -108,12 +127,14 @@ func (r *Report) readClasses(ctx context.Context, t target.Target, log *slog.Log
 	defer session.Close(conn)
 	for view, classes := range map[string]*[]Class{"size_by_class": &r.LiveByClass, "garbage_by_class": &r.GarbageByClass} {
 		if *classes, err = session.Rows(ctx, conn, pgx.RowToStructByPos[Class],
-			"SELECT class, objects, bytes, 0::bigint, 1 FROM relpack."+view); err != nil {
+			"SELECT class, objects, bytes, CASE WHEN class <> $1 THEN 0::bigint END, 1 FROM relpack."+view, blobClass); err != nil {
 			return fmt.Errorf("count objects by class: %w", err)
 		}
 	}
 	if i := slices.IndexFunc(r.LiveByClass, func(c Class) bool { return c.Class == blobClass }); i >= 0 {
-		r.LiveByClass[i].Blobs = r.Space.Top.Blobs
+		if r.Space.Blobs.Where != "" {
+			r.LiveByClass[i].Blobs = &r.Space.Top.Blobs
+		}
 	}
 	r.LiveByClass, r.GarbageByClass = largest(r.LiveByClass), largest(r.GarbageByClass)
 	if r.GarbageByAge, err = session.Rows(ctx, conn, pgx.RowToStructByPos[Age],
@@ -130,7 +151,7 @@ const blobClass = "ZODB.blob.Blob"
 
 // largest has the largest classes, and all others in one line.
 func largest(classes []Class) []Class {
-	slices.SortStableFunc(classes, func(a, b Class) int { return cmp.Compare(b.Bytes+b.Blobs, a.Bytes+a.Blobs) })
+	slices.SortStableFunc(classes, func(a, b Class) int { return cmp.Compare(b.Size(), a.Size()) })
 	if len(classes) <= namedClasses+1 {
 		return classes
 	}
@@ -138,8 +159,11 @@ func largest(classes []Class) []Class {
 	for _, c := range classes[namedClasses:] {
 		others.Objects += c.Objects
 		others.Bytes += c.Bytes
-		others.Blobs += c.Blobs
 		others.Classes++
+		if c.Blobs != nil {
+			sum := others.Size() - others.Bytes + *c.Blobs
+			others.Blobs = &sum
+		}
 	}
 	return append(classes[:namedClasses], others)
 }
@@ -168,7 +192,6 @@ func Write(w io.Writer, reports []*Report) error {
 		"run":    newRuns,
 		"notes":  notes,
 		"words":  func(identifier string) string { return strings.ReplaceAll(identifier, "_", " ") },
-		"plus":   func(a, b int64) int64 { return a + b },
 	}).ParseFS(files, "page.html")
 	if err != nil {
 		return err
@@ -182,7 +205,7 @@ func share(value int64, all any) float64 {
 	switch all := all.(type) {
 	case []Class:
 		for _, c := range all {
-			most = max(most, c.Bytes+c.Blobs)
+			most = max(most, c.Size())
 		}
 	case []Age:
 		for _, a := range all {
