@@ -11,6 +11,7 @@ HISTORIES ?= 30000
 SEED      ?= $(shell date +%s)
 TROUBLED  ?= 3
 OBJECTS   ?= 1000000
+ROUNDS    ?= 100
 VERSIONS  ?= 15 16 17 18
 BENCHFLAGS ?=
 HOSTILE ?= EveryHistory|Grace|Torn|Chunk|Odd
@@ -23,7 +24,7 @@ WITHPG = $(GO) run -buildvcs=false ./runner/internal/pgtest/withpg
 MEASURE = $(GO) run -buildvcs=false ./runner/internal/bench -objects $(OBJECTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-matrix test-hostile histories demo interop soak bench bench-compare bench-extremes bench-peer bench-real bench-go fmt lint fuzz clean go
+.PHONY: help build test test-matrix test-hostile histories demo interop soak bench bench-compare bench-extremes bench-peer bench-real bench-rounds bench-go fmt lint fuzz clean go
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,9 +85,15 @@ bench-peer: build ## run zodbpack beside relpack on one generated database (OBJE
 	@mkdir -p .cache
 	$(MEASURE) -peer .cache/peer -json .cache/bench-peer.json $(BENCHFLAGS)
 
+# A command line or an environment may give the seed; the one above is the date.
+REAL = $(GO) run -buildvcs=false ./runner/internal/bench real -objects $(OBJECTS) -seed $(if $(filter file,$(origin SEED)),1,$(SEED))
 bench-real: build ## measure relpack and zodbpack on a site that RelStorage wrote (OBJECTS=1000000 SEED=1); kept in .cache
 	@mkdir -p .cache
-	$(GO) run -buildvcs=false ./runner/internal/bench real -objects $(OBJECTS) -seed $(if $(filter file,$(origin SEED)),1,$(SEED)) -json .cache/bench-real.json $(BENCHFLAGS)
+	$(REAL) -json .cache/bench-real.json $(BENCHFLAGS)
+
+bench-rounds: build ## let such a site grow and change, and pack it, again and again (OBJECTS=1000000 ROUNDS=100 SEED=1)
+	@mkdir -p .cache
+	$(REAL) -rounds $(ROUNDS) -json .cache/bench-rounds.json $(BENCHFLAGS)
 
 bench-go: go ## run the Go benchmarks on a private PostgreSQL that flushes to disk (BENCH=regexp)
 	$(WITHPG) -durable -- $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) ./...

@@ -50,6 +50,21 @@ func warm(ctx context.Context, dsn string) error {
 	})
 }
 
+// ready prepares for a first pack, which writes one and a half times what is stored:
+// tables, WAL, and runs to sort.
+func ready(ctx context.Context, dsn string) error {
+	if err := warm(ctx, dsn); err != nil {
+		return err
+	}
+	var stored int64
+	if err := connected(ctx, dsn, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "SELECT pg_total_relation_size('public.object_state')").Scan(&stored)
+	}); err != nil {
+		return fmt.Errorf("measure object_state: %w", err)
+	}
+	return populate(stored * 3 / 2)
+}
+
 // discard counts.
 type discard int64
 

@@ -62,6 +62,15 @@ func (r *results) remove(name string) {
 	r.Figures = slices.DeleteFunc(r.Figures, func(f figure) bool { return f.Name == name })
 }
 
+// require sets a target for a figure that was measured.
+func (r *results) require(name string, must float64) {
+	for i := range r.Figures {
+		if r.Figures[i].Name == name {
+			r.Figures[i].Must = must
+		}
+	}
+}
+
 // value of a figure that was measured before; 0 if it wasn't.
 func (r *results) value(name string) float64 {
 	for i := range r.Figures {

@@ -15,15 +15,7 @@ func (b *bench) firstPack(ctx context.Context) error {
 	if _, err := b.program(ctx, "migrate", "up", "--dsn", b.dsn, "--quiet"); err != nil {
 		return err
 	}
-	if err := warm(ctx, b.dsn); err != nil {
-		return err
-	}
-	var stored int64
-	if err := b.conn.QueryRow(ctx, "SELECT pg_total_relation_size('public.object_state')").Scan(&stored); err != nil {
-		return fmt.Errorf("measure object_state: %w", err)
-	}
-	// A pack writes as much as that: tables, WAL, and runs to sort.
-	if err := populate(stored * 3 / 2); err != nil {
+	if err := ready(ctx, b.dsn); err != nil {
 		return err
 	}
 	p, err := b.pack(ctx, b.dsn, "--dry-run")

@@ -52,32 +52,32 @@ func (b *bench) comparePeer(ctx context.Context) (err error) {
 			err = errors.Join(err, b.dropDatabase(context.WithoutCancel(ctx), copied))
 		}
 	}()
-	if err := b.firstOfBoth(ctx, p); err != nil {
+	if _, err := b.firstOfBoth(ctx, p); err != nil {
 		return err
 	}
-	if err := b.deletionOfBoth(ctx, p); err != nil {
+	if _, err := b.deletionOfBoth(ctx, p); err != nil {
 		return err
 	}
-	b.changeBoth = func(ctx context.Context) error { return b.commitTo(ctx, b.dsn, p.dsn) }
+	b.changeBoth = func(ctx context.Context) (int64, error) { return b.commitTo(ctx, b.dsn, p.dsn) }
 	if err := b.secondOfBoth(ctx, p); err != nil {
 		return err
 	}
-	if err := b.commitTo(ctx, b.dsn); err != nil {
+	if _, err := b.commitTo(ctx, b.dsn); err != nil {
 		return err
 	}
 	step("relpack, bare rows")
 	return b.bareRows(ctx)
 }
 
-// commitTo commits the next 0.1 % of changes to databases.
-func (b *bench) commitTo(ctx context.Context, dsns ...string) error {
+// commitTo commits the next 0.1 % of changes to databases; it returns how many rows.
+func (b *bench) commitTo(ctx context.Context, dsns ...string) (int64, error) {
 	lot := b.changes.Next(0.001)
 	for _, dsn := range dsns {
 		if err := connected(ctx, dsn, func(conn *pgx.Conn) error { return lot.Commit(ctx, conn) }); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return int64(len(lot.Rows)), nil
 }
 
 // installPeer installs RelStorage where it isn't yet.

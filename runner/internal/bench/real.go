@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,14 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// realScripts make and change a site through the real RelStorage: BTrees split,
-// buckets chain and tids come as they do in production.
-//
-//go:embed realdata/*.py
-var realScripts embed.FS
-
-// onReal measures relpack and zodbpack on a site that RelStorage wrote. What was
-// made is kept in a directory for the next run.
+// onReal measures relpack and zodbpack on a site that RelStorage wrote, or relpack
+// alone in many rounds of changes and packs. What was made is kept in a directory
+// for the next run.
 func onReal(ctx context.Context, args []string) (err error) {
 	f := flag.NewFlagSet("bench real", flag.ContinueOnError)
 	o := options{}
@@ -30,7 +23,8 @@ func onReal(ctx context.Context, args []string) (err error) {
 	f.StringVar(&o.peer, "peer", ".cache/peer", "RelStorage is installed into this `directory` if it isn't there")
 	f.StringVar(&o.json, "json", "", "write the figures to this `file`")
 	f.StringVar(&o.dsn, "dsn", "", "use a running server, by a superuser's connection `string`, not a private one")
-	cache := f.String("cache", ".cache/real", "the `directory` in which sites are kept")
+	cache := f.String("cache", ".cache/real", "the `directory` in which sites are kept, and what was measured on them")
+	rounds := f.Int("rounds", 0, "let the site change and pack it so many `times`, without zodbpack")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -41,17 +35,24 @@ func onReal(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	if err := b.onRealSite(ctx, *cache); err != nil {
-		return err
-	}
+	err = b.onRealSite(ctx, *cache, func(s *realSite) error {
+		if *rounds > 0 {
+			return s.rounds(ctx, *rounds)
+		}
+		return s.compare(ctx)
+	})
+	// What was measured before something failed is worth seeing.
 	fmt.Println()
-	if err := b.write(os.Stdout); err != nil || o.json == "" {
-		return err
+	err = errors.Join(err, b.write(os.Stdout))
+	if o.json != "" && err == nil {
+		err = b.save(o.json)
 	}
-	return b.save(o.json)
+	return err
 }
 
-func (b *bench) onRealSite(ctx context.Context, cache string) (err error) {
+// onRealSite does something with a site, in zodbpack's database and in a copy that
+// is relpack's.
+func (b *bench) onRealSite(ctx context.Context, cache string, do func(*realSite) error) (err error) {
 	p, err := b.installPeer(ctx)
 	if err != nil {
 		return err
@@ -70,8 +71,7 @@ func (b *bench) onRealSite(ctx context.Context, cache string) (err error) {
 	if err := p.configure(theirs); err != nil {
 		return err
 	}
-	site := realSite{bench: b, peer: p, scripts: work, blobs: filepath.Join(work, "blobs"),
-		file: filepath.Join(cache, fmt.Sprintf("site-%d-%d", b.objects, b.seed))}
+	site := &realSite{bench: b, peer: p, scripts: work, blobs: filepath.Join(work, "blobs"), cache: cache}
 	if err := site.fill(ctx); err != nil {
 		return err
 	}
@@ -81,165 +81,85 @@ func (b *bench) onRealSite(ctx context.Context, cache string) (err error) {
 	}
 	b.database, b.dsn = copied, strings.Replace(theirs, name, copied, 1)
 	defer func() { err = errors.Join(err, b.dropDatabase(context.WithoutCancel(ctx), copied)) }()
-	if err := connected(ctx, b.dsn, func(conn *pgx.Conn) error { b.conn = conn; return b.floor(ctx) }); err != nil {
-		return err
-	}
-	if err := b.firstOfBoth(ctx, p); err != nil {
-		return err
-	}
-	if err := b.depth(ctx, "first pack"); err != nil {
-		return err
-	}
-	if err := b.deletionOfBoth(ctx, p); err != nil {
-		return err
-	}
-	b.changeBoth = site.change
-	if err := b.secondOfBoth(ctx, p); err != nil {
-		return err
-	}
-	return b.depth(ctx, "changes")
+	return do(site)
 }
 
-func writeScripts(dir string) error {
-	files, err := fs.ReadDir(realScripts, "realdata")
+// compare measures packs of relpack beside those of zodbpack and beside bare
+// statements, then relpack after other kinds of change.
+func (s *realSite) compare(ctx context.Context) error {
+	if err := s.floorOfCopy(ctx); err != nil {
+		return err
+	}
+	sparse, err := s.sparse(ctx)
 	if err != nil {
 		return err
 	}
-	for _, file := range files {
-		text, err := realScripts.ReadFile("realdata/" + file.Name())
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, file.Name()), text, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// depth enters how far from the root objects are in relpack's tree.
-func (b *bench) depth(ctx context.Context, after string) error {
-	var mean, most float64
-	err := connected(ctx, b.dsn, func(conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, "SET work_mem = '256MB'"); err != nil {
-			return err
-		}
-		return conn.QueryRow(ctx, `
-			WITH RECURSIVE tree (zoid, depth) AS (
-				SELECT 0::bigint, 0
-				UNION ALL
-				SELECT object.zoid, tree.depth + 1
-				FROM tree JOIN relpack.object ON object.parent = tree.zoid AND object.zoid <> 0
-			)
-			SELECT avg(depth)::float8, max(depth)::float8 FROM tree`).Scan(&mean, &most)
-	})
-	b.add(figure{Name: "depth of the tree after the " + after, Value: mean, Unit: "levels", Note: fmt.Sprintf("on average; %g at most", most)})
-	return err
-}
-
-// realSite is a site that the scripts made.
-type realSite struct {
-	*bench
-	*peer
-	scripts, blobs, file string
-	changes              int
-}
-
-func (s *realSite) script(ctx context.Context, name string, args ...string) error {
-	_, err := runProgram(ctx, s.python, append([]string{filepath.Join(s.scripts, name), "--blob-dir", s.blobs}, args...)...)
-	return err
-}
-
-// fill makes the site, or loads the one that was kept.
-func (s *realSite) fill(ctx context.Context) error {
-	if _, err := os.Stat(s.file); err == nil {
-		step("load the site")
-		if _, err := runProgram(ctx, s.python, s.peer.script, "create", s.config); err != nil {
-			return err
-		}
-		return connected(ctx, s.peer.dsn, func(conn *pgx.Conn) error { return s.load(ctx, conn) })
-	}
-	step("make the site")
-	if err := s.script(ctx, "make_site.py", "--dsn", s.peer.dsn, "--objects", fmt.Sprint(s.objects), "--seed", fmt.Sprint(s.seed)); err != nil {
-		return err
-	}
-	return connected(ctx, s.peer.dsn, func(conn *pgx.Conn) error { return s.save(ctx, conn) })
-}
-
-func (s *realSite) save(ctx context.Context, conn *pgx.Conn) error {
-	if err := os.MkdirAll(filepath.Dir(s.file), 0o755); err != nil {
-		return err
-	}
-	file, err := os.Create(s.file + ".part")
+	first, err := s.firstOfBoth(ctx, s.peer)
 	if err != nil {
 		return err
 	}
-	_, err = conn.PgConn().CopyTo(ctx, file, "COPY (SELECT zoid, tid, state_size, state FROM object_state ORDER BY tid, zoid) TO STDOUT (FORMAT binary)")
-	if err := errors.Join(err, file.Close()); err != nil {
+	if err := s.floorOfCopy(ctx); err != nil {
 		return err
 	}
-	if err := os.Rename(s.file+".part", s.file); err != nil {
+	s.addFirst(first)
+	if err := s.addSparse(sparse, first); err != nil {
 		return err
 	}
-	return s.count(ctx, conn)
-}
-
-func (s *realSite) load(ctx context.Context, conn *pgx.Conn) error {
-	file, err := os.Open(s.file)
+	if err := s.depth(ctx, "the first pack"); err != nil {
+		return err
+	}
+	bareDeletion, err := s.bare(ctx, first)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = file.Close() }()
-	if _, err := conn.Exec(ctx, "TRUNCATE object_state CASCADE"); err != nil {
+	deletion, err := s.deletionOfBoth(ctx, s.peer)
+	if err != nil {
 		return err
 	}
-	if _, err := conn.PgConn().CopyFrom(ctx, file, "COPY object_state (zoid, tid, state_size, state) FROM STDIN (FORMAT binary)"); err != nil {
+	s.addDeletion(deletion, bareDeletion)
+	s.changeBoth = s.change
+	if err := s.secondOfBoth(ctx, s.peer); err != nil {
 		return err
 	}
-	// RelStorage gives out sixteen ids for each number of the sequence.
-	if _, err := conn.Exec(ctx, "SELECT setval('zoid_seq', (SELECT max(zoid) FROM object_state) / 16 + 2)"); err != nil {
+	s.require("after 0.1 % changed: relpack", 0.5)
+	if err := s.depth(ctx, "the changes"); err != nil {
 		return err
 	}
-	return s.count(ctx, conn)
+	if err := s.kinds(ctx); err != nil {
+		return err
+	}
+	return s.scale()
 }
 
-func (s *realSite) count(ctx context.Context, conn *pgx.Conn) error {
-	if _, err := conn.Exec(ctx, "VACUUM ANALYZE object_state"); err != nil {
-		return err
-	}
-	return conn.QueryRow(ctx, "SELECT count(*) FROM object_state").Scan(&s.bench.Objects)
+func (s *realSite) floorOfCopy(ctx context.Context) error {
+	step("floor")
+	return connected(ctx, s.bench.dsn, func(conn *pgx.Conn) error { s.conn = conn; return s.floor(ctx) })
 }
 
-// change edits 0.1 % of the site in relpack's database, and writes the same rows
-// into zodbpack's.
-func (s *realSite) change(ctx context.Context) error {
-	s.changes++
-	var before int64
-	if err := connected(ctx, s.bench.dsn, func(conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, "SELECT max(tid) FROM object_state").Scan(&before)
-	}); err != nil {
-		return err
+func (b *bench) addFirst(first *packed) {
+	b.add(figure{Name: firstPack, Value: first.Seconds, Unit: "s", Note: "to the list of garbage; " + first.phases()})
+	b.add(figure{Name: "first pack / floor", Value: ratio(first.Seconds, b.value("floor")), Unit: "x", Must: 5})
+}
+
+// toGraph is how long a first pack took up to the graph, without what follows from it.
+func (p *packed) toGraph() (seconds float64) {
+	for _, name := range buildPhases {
+		seconds += p.phase(name)
 	}
-	if err := s.script(ctx, "change_site.py", "--dsn", s.bench.dsn, "--fraction", "0.001", "--seed", fmt.Sprint(s.seed*100+uint64(s.changes))); err != nil {
-		return err
+	return seconds
+}
+
+func (b *bench) addDeletion(ours *packed, bare float64) {
+	sweep := ours.phase("sweep")
+	b.add(figure{Name: "deletion, rate", Value: ratio(float64(ours.Deleted.Objects), sweep), Unit: "objects/s", Must: 60_000, Higher: true,
+		Note: "the graph included, with RelStorage's foreign key and trigger on blob_chunk; " + ours.phases()})
+	b.add(figure{Name: "deletion / bare DELETE", Value: ratio(sweep, bare), Unit: "x"})
+}
+
+// ratio of what may not have been measured; 0 says so.
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
 	}
-	var rows [][]any
-	if err := connected(ctx, s.bench.dsn, func(conn *pgx.Conn) (err error) {
-		rows, err = rowsOf(ctx, conn, "SELECT zoid, tid, state_size, state FROM object_state WHERE tid > $1", before)
-		return err
-	}); err != nil {
-		return err
-	}
-	return connected(ctx, s.peer.dsn, func(conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, "CREATE TEMPORARY TABLE changed (LIKE object_state)"); err != nil {
-			return err
-		}
-		columns := []string{"zoid", "tid", "state_size", "state"}
-		if _, err := conn.CopyFrom(ctx, pgx.Identifier{"changed"}, columns, pgx.CopyFromRows(rows)); err != nil {
-			return err
-		}
-		_, err := conn.Exec(ctx, `INSERT INTO object_state (zoid, tid, state_size, state) SELECT zoid, tid, state_size, state FROM changed
-			ON CONFLICT (zoid) DO UPDATE SET tid = excluded.tid, state_size = excluded.state_size, state = excluded.state`)
-		return err
-	})
+	return a / b
 }

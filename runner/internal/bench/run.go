@@ -27,7 +27,7 @@ type bench struct {
 	changes     *zodbgen.Changes
 	garbage     int64 // in the database, found or not
 	floors      []float64
-	changeBoth  func(context.Context) error // changes relpack's database and zodbpack's alike
+	changeBoth  func(context.Context) (written int64, err error) // changes relpack's database and zodbpack's alike
 }
 
 // A phase measures something. Later ones need what earlier ones have done, and
