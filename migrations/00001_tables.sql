@@ -330,7 +330,8 @@ CREATE TABLE relpack.storage (
     settled_tid      bigint  NOT NULL DEFAULT 0,
     clock_tid        bigint,
     unreferred       timestamptz NOT NULL DEFAULT '-infinity',
-    detach_tid       bigint  NOT NULL GENERATED ALWAYS AS (greatest(least(watermark, clock_tid), noticed_tid)) STORED,
+    detach_tid       bigint  GENERATED ALWAYS AS (
+        CASE WHEN keeps_history THEN nullif(noticed_tid, 0) ELSE greatest(least(watermark, clock_tid), noticed_tid) END) STORED,
     objects          bigint  NOT NULL DEFAULT 0,
     inrefs           bigint  NOT NULL DEFAULT 0,
     cut_objects      bigint  NOT NULL DEFAULT 0,
@@ -344,6 +345,9 @@ CREATE TABLE relpack.storage (
     resettle         boolean NOT NULL DEFAULT false,
     graph            text    NOT NULL DEFAULT 'none',
     trimmed_tid      bigint  NOT NULL DEFAULT 0,
+    horizon_tid      bigint  NOT NULL DEFAULT 0,
+    cleared_tid      bigint  NOT NULL DEFAULT 0,
+    horizon_capped   boolean NOT NULL DEFAULT false,
     keeps_history    boolean NOT NULL DEFAULT false,
     trigger_identity text    NOT NULL DEFAULT '',
     column_identity  text    NOT NULL DEFAULT '',
@@ -369,7 +373,7 @@ COMMENT ON COLUMN relpack.storage.applied_tid IS 'The graph describes the storag
 COMMENT ON COLUMN relpack.storage.listed_tid IS 'Changes up to this tid are in relpack.pending or applied.';
 COMMENT ON COLUMN relpack.storage.noticed_tid IS
     'When events were last collected, or the storage compared, as a tid by the clock of the server. '
-    'What is cut off later is not called older.';
+    'What is cut off later is not called older. In a history-preserving storage 0 when the last capture found none.';
 COMMENT ON COLUMN relpack.storage.doomed_tid IS 'The applied_tid for which relpack.doomed was chosen; 0 when the graph has changed since.';
 COMMENT ON COLUMN relpack.storage.doomed_until IS 'The pack time, as a tid, with which relpack.doomed was chosen.';
 COMMENT ON COLUMN relpack.storage.doomed_left IS
@@ -389,7 +393,8 @@ COMMENT ON COLUMN relpack.storage.unreferred IS
     'of this server: the grace of what was unreachable then begins then.';
 COMMENT ON COLUMN relpack.storage.detach_tid IS
     'The detached_tid of what is found cut off now: watermark, but not later than the clock where the tids of the '
-    'storage are ahead of it, and not earlier than noticed_tid.';
+    'storage are ahead of it, and not earlier than noticed_tid. In a history-preserving storage only events detach what '
+    'has a grace: noticed_tid, or NULL.';
 COMMENT ON COLUMN relpack.storage.objects IS 'Rows in relpack.object, those of relpack.missing included.';
 COMMENT ON COLUMN relpack.storage.inrefs IS 'Rows in relpack.object_inref.';
 COMMENT ON COLUMN relpack.storage.relation IS 'OID of the object_state that the graph describes.';
@@ -415,6 +420,14 @@ COMMENT ON COLUMN relpack.storage.graph IS
     'current: describes it up to applied_tid.';
 COMMENT ON COLUMN relpack.storage.trimmed_tid IS
     'Up to which tid the history was trimmed, by packs that ended well; 0 in a history-free storage.';
+COMMENT ON COLUMN relpack.storage.horizon_tid IS
+    'A history-preserving storage: the graph has the references of the revisions that a pack up to this tid keeps '
+    '(relpack.trim_kept()). 0 in a history-free one.';
+COMMENT ON COLUMN relpack.storage.cleared_tid IS
+    'A history-preserving storage: of no object there are revisions that a pack up to this tid takes, as far as is known. '
+    '0: a restored one may be.';
+COMMENT ON COLUMN relpack.storage.horizon_capped IS
+    'Whether all transactions that were open when horizon_tid was chosen had seen what it is; not with a negative --days.';
 COMMENT ON COLUMN relpack.storage.keeps_history IS
     'Whether the storage was history-preserving when relpack was installed: what is right for one kind is wrong for the other.';
 COMMENT ON COLUMN relpack.storage.trigger_identity IS 'Catalog identity of our triggers; another one means that they may have been off.';

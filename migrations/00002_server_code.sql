@@ -148,7 +148,9 @@ BEGIN
     SELECT watermark, detach_tid, greatest(clock_tid, relpack.time_to_tid(clock_timestamp()))
     INTO STRICT v_watermark, v_detached, v_clock
     FROM relpack.storage;
-    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_detached, relpack.capture_read_until())
+    INSERT INTO relpack.capture (watermark, read_until)
+    SELECT v_detached, relpack.capture_read_until()
+    WHERE v_detached IS NOT NULL
     ON CONFLICT (watermark) DO UPDATE SET read_until = excluded.read_until;
     -- Not stored is what is not stored now either: the others stay pending.
     DELETE FROM relpack.examined_object AS examined
@@ -306,7 +308,7 @@ DECLARE
 BEGIN
     SELECT count(*) INTO v_pending FROM relpack.pending;
     IF v_pending = 0 THEN
-        UPDATE relpack.storage SET applied_tid = listed_tid, settled_tid = detach_tid;
+        UPDATE relpack.storage SET applied_tid = listed_tid, settled_tid = coalesce(detach_tid, 0);
     END IF;
     RETURN v_pending;
 END;
@@ -1178,7 +1180,7 @@ BEGIN
     END IF;
     UPDATE relpack.storage
     SET graph = 'scanning',
-        watermark = (SELECT max(tid) FROM relpack.stored()),
+        watermark = relpack.newest_tid(),
         relation = 'public.object_state'::regclass,
         filenode = pg_relation_filenode('public.object_state'),
         trigger_identity = relpack.trigger_identity(),
@@ -1203,7 +1205,7 @@ COMMENT ON FUNCTION relpack.build_begin(integer) IS
 -- +goose StatementBegin
 -- A row that moved while the scan went on (VACUUM FULL, a restored row, an
 -- UPDATE with our triggers off) may have been read twice. Both readings go, and
--- the object is read again.
+-- the object is read again. Of a history-preserving storage each build looks.
 CREATE OR REPLACE FUNCTION relpack.build_drop_doubles()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -1214,7 +1216,7 @@ AS $$
 DECLARE
     v_twice bigint;
 BEGIN
-    IF NOT (SELECT scan_disturbed FROM relpack.storage)
+    IF NOT (SELECT scan_disturbed OR keeps_history FROM relpack.storage)
        AND NOT EXISTS (SELECT FROM relpack.write_event)
        AND relpack.doubt() IS NULL THEN
         RETURN 0;
@@ -1595,10 +1597,10 @@ BEGIN
     PERFORM relpack.require_storage();
     PERFORM relpack.require_no_holes();
     -- The row is missing after a restore without the data of our tables.
-    INSERT INTO relpack.storage DEFAULT VALUES ON CONFLICT DO NOTHING;
+    INSERT INTO relpack.storage (keeps_history) VALUES (relpack.keeps_history()) ON CONFLICT DO NOTHING;
     UPDATE relpack.storage
     SET graph = 'none', watermark = 0, applied_tid = 0, listed_tid = 0, noticed_tid = 0, doomed_tid = 0,
-        settled_tid = 0, clock_tid = NULL,
+        settled_tid = 0, clock_tid = NULL, cleared_tid = 0,
         objects = 0, inrefs = 0, cut_objects = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false, resettle = false;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,
@@ -1736,6 +1738,12 @@ BEGIN
               FROM relpack.object
               WHERE object.zoid = stored.zoid AND object.tid = stored.tid)
         ON CONFLICT DO NOTHING;
+    ELSIF relpack.keeps_history() THEN
+        INSERT INTO relpack.pending (zoid)
+        SELECT DISTINCT stored.zoid
+        FROM relpack.stored()
+        WHERE stored.tid > applied
+        ON CONFLICT DO NOTHING;
     ELSE
         -- Nothing is in the way, and in order it goes into the index fastest.
         INSERT INTO relpack.pending (zoid)
@@ -1771,6 +1779,16 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
+    IF relpack.keeps_history() THEN
+        -- The newest tid tells nothing of those before it.
+        INSERT INTO relpack.pending (zoid)
+        SELECT stored.zoid FROM relpack.stored()
+        UNION
+        SELECT object.zoid FROM relpack.object
+        ON CONFLICT DO NOTHING;
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+        RETURN v_count;
+    END IF;
     INSERT INTO relpack.pending (zoid)
     SELECT coalesce(stored.zoid, object.zoid)
     FROM relpack.stored()
@@ -1784,7 +1802,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.capture_compare() IS
     'Compares every object''s tid with the graph and puts what differs into relpack.pending; returns how many. '
-    'Reads all of object_state and relpack.object once.';
+    'Reads all of object_state and relpack.object once. In a history-preserving storage all objects count as different.';
 -- +goose StatementEnd
 
 -- sql/capture_events.sql
@@ -1852,13 +1870,17 @@ BEGIN
     END IF;
 
     v_abandoned := EXISTS (SELECT FROM relpack.pending);
+    IF v_storage.keeps_history AND NOT v_abandoned THEN
+        -- Nothing is cut off by commits but what old revisions refer to as before.
+        UPDATE relpack.storage SET noticed_tid = 0 WHERE noticed_tid <> 0;
+    END IF;
     SELECT events.reported, events.truncated INTO v_reported, v_truncated FROM relpack.capture_events() AS events;
     IF v_storage.graph = 'doubtful' THEN -- as capture_events() does for what was reported
         UPDATE relpack.storage
         SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp()));
     END IF;
     SELECT storage.detach_tid INTO STRICT v_storage.detach_tid FROM relpack.storage;
-    IF v_abandoned THEN
+    IF v_abandoned AND NOT v_storage.keeps_history THEN
         -- A run was abandoned when it had applied a part of its changes. What it
         -- found cut off may have hung on what it did not come to, and may have
         -- been cut only now: its grace begins with this run.
@@ -1868,6 +1890,10 @@ BEGIN
           AND object.detached_tid >= least(v_storage.settled_tid, v_storage.applied_tid);
     END IF;
 
+    IF v_reported OR v_storage.graph = 'doubtful' THEN
+        -- What was restored may be superseded already.
+        UPDATE relpack.storage SET cleared_tid = 0 WHERE cleared_tid <> 0;
+    END IF;
     PERFORM relpack.capture_changes(v_storage.applied_tid, v_storage.graph = 'doubtful' OR v_truncated);
     PERFORM relpack.capture_salvaged(v_reported);
     UPDATE relpack.storage
@@ -2013,7 +2039,7 @@ BEGIN
         trigger_identity = v_triggers,
         column_identity = v_columns,
         graph_identity = v_graph
-    FROM (SELECT max(tid) AS tid FROM relpack.stored()) AS newest;
+    FROM (SELECT relpack.newest_tid() AS tid) AS newest;
     RETURN true;
 END;
 $$;
@@ -2197,51 +2223,47 @@ AS $$
 BEGIN
     PERFORM relpack.drop_triggers();
 
-    -- What a trim looks at is the truth, all of it each time: a history-preserving
-    -- storage reports nothing, and its commits are as if relpack were not there.
-    IF NOT relpack.keeps_history() THEN
-        CREATE TRIGGER relpack_lock_writer
-            BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON public.object_state
-            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_lock();
-        CREATE TRIGGER relpack_report_insert
-            AFTER INSERT ON public.object_state
-            REFERENCING NEW TABLE AS written
-            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
-        CREATE TRIGGER relpack_report_update
-            AFTER UPDATE ON public.object_state
-            REFERENCING NEW TABLE AS written
-            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
-        CREATE TRIGGER relpack_report_delete
-            AFTER DELETE ON public.object_state
-            REFERENCING OLD TABLE AS deleted
-            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_delete();
-        CREATE TRIGGER relpack_report_truncate
-            AFTER TRUNCATE ON public.object_state
-            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_truncate();
-        CREATE TRIGGER relpack_report_applied
-            AFTER INSERT OR UPDATE OR DELETE ON public.object_state
-            FOR EACH ROW EXECUTE FUNCTION relpack.trigger_applied();
-        CREATE TRIGGER relpack_report_move
-            AFTER UPDATE ON public.object_state
-            FOR EACH ROW WHEN (OLD.zoid IS DISTINCT FROM NEW.zoid)
-            EXECUTE FUNCTION relpack.trigger_move();
-        -- ALWAYS: they fire under session_replication_role = replica too.
-        ALTER TABLE public.object_state
-            ENABLE ALWAYS TRIGGER relpack_lock_writer,
-            ENABLE ALWAYS TRIGGER relpack_report_insert,
-            ENABLE ALWAYS TRIGGER relpack_report_update,
-            ENABLE ALWAYS TRIGGER relpack_report_delete,
-            ENABLE ALWAYS TRIGGER relpack_report_truncate,
-            ENABLE ALWAYS TRIGGER relpack_report_move,
-            ENABLE REPLICA TRIGGER relpack_report_applied;
-        COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
-        COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
-        COMMENT ON TRIGGER relpack_report_update ON public.object_state IS 'relpack: reports rows with an old tid';
-        COMMENT ON TRIGGER relpack_report_delete ON public.object_state IS 'relpack: reports deleted objects';
-        COMMENT ON TRIGGER relpack_report_truncate ON public.object_state IS 'relpack: reports a TRUNCATE';
-        COMMENT ON TRIGGER relpack_report_move ON public.object_state IS 'relpack: reports rows that got another zoid';
-        COMMENT ON TRIGGER relpack_report_applied ON public.object_state IS 'relpack: reports rows applied by logical replication';
-    END IF;
+    CREATE TRIGGER relpack_lock_writer
+        BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON public.object_state
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_lock();
+    CREATE TRIGGER relpack_report_insert
+        AFTER INSERT ON public.object_state
+        REFERENCING NEW TABLE AS written
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
+    CREATE TRIGGER relpack_report_update
+        AFTER UPDATE ON public.object_state
+        REFERENCING NEW TABLE AS written
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
+    CREATE TRIGGER relpack_report_delete
+        AFTER DELETE ON public.object_state
+        REFERENCING OLD TABLE AS deleted
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_delete();
+    CREATE TRIGGER relpack_report_truncate
+        AFTER TRUNCATE ON public.object_state
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_truncate();
+    CREATE TRIGGER relpack_report_applied
+        AFTER INSERT OR UPDATE OR DELETE ON public.object_state
+        FOR EACH ROW EXECUTE FUNCTION relpack.trigger_applied();
+    CREATE TRIGGER relpack_report_move
+        AFTER UPDATE ON public.object_state
+        FOR EACH ROW WHEN (OLD.zoid IS DISTINCT FROM NEW.zoid)
+        EXECUTE FUNCTION relpack.trigger_move();
+    -- ALWAYS: they fire under session_replication_role = replica too.
+    ALTER TABLE public.object_state
+        ENABLE ALWAYS TRIGGER relpack_lock_writer,
+        ENABLE ALWAYS TRIGGER relpack_report_insert,
+        ENABLE ALWAYS TRIGGER relpack_report_update,
+        ENABLE ALWAYS TRIGGER relpack_report_delete,
+        ENABLE ALWAYS TRIGGER relpack_report_truncate,
+        ENABLE ALWAYS TRIGGER relpack_report_move,
+        ENABLE REPLICA TRIGGER relpack_report_applied;
+    COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
+    COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
+    COMMENT ON TRIGGER relpack_report_update ON public.object_state IS 'relpack: reports rows with an old tid';
+    COMMENT ON TRIGGER relpack_report_delete ON public.object_state IS 'relpack: reports deleted objects';
+    COMMENT ON TRIGGER relpack_report_truncate ON public.object_state IS 'relpack: reports a TRUNCATE';
+    COMMENT ON TRIGGER relpack_report_move ON public.object_state IS 'relpack: reports rows that got another zoid';
+    COMMENT ON TRIGGER relpack_report_applied ON public.object_state IS 'relpack: reports rows applied by logical replication';
 
     CREATE TRIGGER relpack_guard_object
         BEFORE DELETE OR TRUNCATE ON relpack.object
@@ -2354,7 +2376,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 DECLARE
-    v_tid bigint := relpack.grace_cap(pack_time);
+    v_tid bigint := relpack.doom_until(pack_time);
     v_begun bigint;
     v_count bigint;
     v_open timestamptz := now() - interval '30 days';
@@ -2463,6 +2485,14 @@ BEGIN
         WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = detached.zoid)
         ON CONFLICT DO NOTHING;
     END IF;
+    IF relpack.keeps_history() THEN
+        -- What has no state, and so refers to nothing, is the trim's.
+        DELETE FROM relpack.doomed
+        USING relpack.problem, relpack.object, relpack.stored()
+        WHERE problem.zoid = doomed.zoid AND problem.kind = 'empty'
+          AND object.zoid = doomed.zoid
+          AND stored.zoid = object.zoid AND stored.tid = object.tid AND stored.state IS NULL;
+    END IF;
     PERFORM relpack.set_aside_blobs();
     PERFORM relpack.require_cut_off();
     PERFORM relpack.require_blob_owner();
@@ -2492,7 +2522,7 @@ BEGIN
     RETURN v_storage.applied_tid <> v_storage.doomed_tid
         OR NOT EXISTS (SELECT FROM relpack.doomed)
         OR (v_storage.doomed_until > v_storage.begun_until
-            AND v_storage.doomed_until <> least(relpack.grace_cap(pack_time), greatest(v_storage.detach_tid, v_storage.applied_tid)));
+            AND v_storage.doomed_until <> least(relpack.doom_until(pack_time), greatest(v_storage.detach_tid, v_storage.applied_tid)));
 END;
 $$;
 
@@ -2577,6 +2607,45 @@ COMMENT ON FUNCTION relpack.doom_spare_deep() IS
     'Step of relpack.doom(): spares what a few spared objects refer to, many levels at once.';
 -- +goose StatementEnd
 
+-- sql/doom_until.sql
+-- +goose StatementBegin
+-- The horizon of a history-preserving storage is its pack time: what was cut off later
+-- is still referred to by revisions that are kept. Transactions that were open when it
+-- was chosen had seen what it is, and later ones see more; what the captures of a
+-- history-free storage tell is not asked.
+CREATE OR REPLACE FUNCTION relpack.doom_until(pack_time timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_storage relpack.storage;
+    v_until timestamptz := coalesce(pack_time, 'infinity');
+    v_looked timestamptz := (SELECT min(looked) FROM relpack.referred_by);
+BEGIN
+    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    IF NOT v_storage.keeps_history THEN
+        RETURN relpack.grace_cap(pack_time);
+    END IF;
+    IF v_until < 'infinity' AND (NOT v_storage.horizon_capped OR relpack.time_to_tid(v_until) < v_storage.horizon_tid) THEN
+        RAISE EXCEPTION 'the graph is that of another pack time: what it calls garbage may be in use at this one'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run" with the same --days before.';
+    END IF;
+    IF least(v_until, v_looked) <= v_storage.unreferred THEN
+        RETURN 0;
+    END IF;
+    RETURN greatest(0, least(
+        CASE WHEN v_until < 'infinity' THEN v_storage.horizon_tid ELSE 9223372036854775807 END,
+        CASE WHEN v_looked < 'infinity' THEN relpack.time_to_tid(v_looked) - 1 END));
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.doom_until(timestamptz) IS
+    'Step of relpack.doom(): up to which tid a pack with this pack time deletes: relpack.grace_cap(), or in a '
+    'history-preserving storage the horizon of the graph. Raises RP002 where that is later than the pack time.';
+-- +goose StatementEnd
+
 -- sql/doubt.sql
 -- +goose StatementBegin
 -- Why the graph may no longer describe the storage. Called by every capture,
@@ -2620,7 +2689,7 @@ BEGIN
             WHEN storage.filenode IS DISTINCT FROM pg_relation_filenode('public.object_state')::oid
                  AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
                 THEN 'object_state was rewritten'
-            WHEN storage.watermark > coalesce((SELECT max(tid) FROM relpack.stored()), 0)
+            WHEN storage.watermark > coalesce(relpack.newest_tid(), 0)
                 THEN 'the storage has gone back to an earlier transaction'
             END
         FROM relpack.storage);
@@ -3203,6 +3272,56 @@ COMMENT ON FUNCTION relpack.hold_missing() IS
     'those of rows that are back leave it.';
 -- +goose StatementEnd
 
+-- sql/horizon_move.sql
+-- +goose StatementBegin
+-- The pack time of a history-preserving storage, and the graph that belongs to it. What
+-- is to be read again is listed in the transaction that moves the horizon: whatever is
+-- not in relpack.pending has the references of what is kept up to horizon_tid. Another
+-- horizon keeps other revisions only of objects that have one in between, besides
+-- others.
+CREATE OR REPLACE FUNCTION relpack.horizon_move(pack_time timestamptz, OUT until_tid bigint, OUT listed bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_storage relpack.storage;
+BEGIN
+    PERFORM relpack.trim_require();
+    until_tid := relpack.trim_until(pack_time);
+    listed := 0;
+    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    IF v_storage.graph IN ('current', 'doubtful') THEN
+        until_tid := least(until_tid, v_storage.applied_tid);
+        INSERT INTO relpack.pending (zoid)
+        SELECT DISTINCT changed.zoid
+        FROM relpack.stored() AS changed
+        WHERE changed.tid > least(v_storage.horizon_tid, until_tid)
+          AND changed.tid <= greatest(v_storage.horizon_tid, until_tid)
+          AND EXISTS (SELECT FROM relpack.stored() AS another WHERE another.zoid = changed.zoid AND another.tid <> changed.tid)
+        ON CONFLICT DO NOTHING;
+        GET DIAGNOSTICS listed = ROW_COUNT;
+    ELSIF v_storage.graph <> 'none' THEN
+        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+    UPDATE relpack.storage
+    SET horizon_tid = horizon_move.until_tid,
+        horizon_capped = coalesce(pack_time, 'infinity') < 'infinity',
+        doomed_tid = 0;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.horizon_move(timestamptz) IS
+    'Fixes up to which tid a pack of a history-preserving storage with this pack time goes (until_tid: relpack.trim_until(), '
+    'but not beyond what was applied), and has the objects read again of which it keeps other revisions than the graph '
+    'knows: so many (listed). For the session that holds the pack lock.';
+-- +goose StatementEnd
+
 -- sql/in_the_way.sql
 -- +goose StatementBegin
 -- A write to object_state in flight, of a session or a prepared transaction; a
@@ -3534,7 +3653,7 @@ AS $$
                       'lock_protocol', 'pack_lock_holder', 'path_to_root', 'referrers', 'referents',
                       'tid_to_time', 'time_to_tid', 'tids_ahead', 'verify', 'verify_graph', 'verify_tree',
                       'broken_blobs', 'verify_blobs', 'blobs_judge', 'unnamed_large_object', 'lock_storage', 'require_kind',
-                      'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes'])
+                      'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept'])
     ), history (kept) AS (
         SELECT EXISTS (
             SELECT
@@ -3554,7 +3673,7 @@ AS $$
         FROM asked, history, pg_class AS class
         WHERE class.relnamespace = 'public'::regnamespace
               AND (class.relname IN ('object_state', 'blob_chunk')
-                   OR class.relname IN ('current_object', 'transaction') AND history.kept AND NOT asked.only_look)
+                   OR class.relname IN ('current_object', 'transaction') AND history.kept)
            OR class.relnamespace = 'relpack'::regnamespace AND class.relkind IN ('r', 'v')
     ), needed AS (
         SELECT format('schema %s', nspname) AS target, 'USAGE' AS privilege,
@@ -3636,12 +3755,7 @@ BEGIN
                  (to_regclass('relpack.referred_by'), 'relpack_unreferred', 'A'),
                  (to_regclass('relpack.referred_by'), 'relpack_unreferred_truncate', 'A'))
         AS expected (relation, name, enabled)
-    -- A history-preserving storage has none on object_state.
     WHERE NOT EXISTS (
-        SELECT
-        FROM pg_attribute
-        WHERE attrelid = expected.relation AND attname = 'prev_tid' AND NOT attisdropped)
-      AND NOT EXISTS (
         SELECT
         FROM pg_trigger
         WHERE tgrelid = expected.relation
@@ -3653,6 +3767,30 @@ $$;
 
 COMMENT ON FUNCTION relpack.missing_trigger() IS
     'Which of relpack''s triggers are missing or not enabled as relpack enables them. relpack.create_triggers() installs all of them.';
+-- +goose StatementEnd
+
+-- sql/newest_tid.sql
+-- +goose StatementBegin
+-- Tids of a history-preserving storage come from its transactions, of which the newest
+-- one stays when all that it wrote is gone.
+CREATE OR REPLACE FUNCTION relpack.newest_tid()
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_newest bigint := (SELECT max(stored.tid) FROM relpack.stored());
+BEGIN
+    IF relpack.keeps_history() THEN
+        RETURN greatest(v_newest, (SELECT max(tid) FROM public.transaction));
+    END IF;
+    RETURN v_newest;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.newest_tid() IS
+    'The highest tid of the storage: none that is committed later is below it. NULL: it is empty.';
 -- +goose StatementEnd
 
 -- sql/note_dangling.sql
@@ -4648,6 +4786,40 @@ COMMENT ON FUNCTION relpack.require_blob_owner() IS
     'member of: their deletion would fail.';
 -- +goose StatementEnd
 
+-- sql/require_cleared.sql
+-- +goose StatementBegin
+-- Old revisions that a pack takes may refer to what is garbage without them: as long as
+-- one is there, an undo may bring it back.
+CREATE OR REPLACE FUNCTION relpack.require_cleared()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_storage relpack.storage;
+BEGIN
+    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    IF NOT v_storage.keeps_history THEN
+        RETURN;
+    END IF;
+    PERFORM relpack.trim_require();
+    IF current_setting('relpack.settling', true) IS DISTINCT FROM 'settled' THEN
+        RAISE EXCEPTION 'an undo may be in flight that began before this session took the pack lock'
+            USING ERRCODE = 'RP002', HINT = 'Call relpack.trim_settle() until it returns true.';
+    END IF;
+    IF v_storage.cleared_tid < v_storage.horizon_tid THEN
+        RAISE EXCEPTION 'the history is not trimmed up to the pack time of the graph: old revisions may refer to garbage'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_cleared() IS
+    'Precondition of relpack.sweep() in a history-preserving storage: raises RP002 unless what relpack.trim_require() asks '
+    'holds, undos that had begun are over, and all of the history was trimmed up to the horizon of the graph.';
+-- +goose StatementEnd
+
 -- sql/require_cut_off.sql
 -- +goose StatementBegin
 -- The last look before a deletion, past all that led to the choice: nothing chosen
@@ -4820,10 +4992,6 @@ BEGIN
             USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate down", then "relpack migrate up": '
                                              'what relpack knows is of the other one.';
     END IF;
-    IF v_keeps AND NOT history THEN
-        RAISE EXCEPTION 'the storage is history-preserving: relpack has no graph of it'
-            USING ERRCODE = 'RP002', HINT = 'With "pack-gc false" in the configuration file, "relpack pack" trims its history.';
-    END IF;
     IF history AND NOT v_keeps THEN
         RAISE EXCEPTION 'the storage is history-free: there is nothing to trim' USING ERRCODE = 'RP002';
     END IF;
@@ -4831,7 +4999,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_kind(boolean) IS
-    'Raises RP002 unless the storage is of this kind (history-preserving or not), and was when relpack was installed.';
+    'Raises RP002 unless the storage is of the kind that it was when relpack was installed, and with history a '
+    'history-preserving one.';
 -- +goose StatementEnd
 
 -- sql/require_no_holes.sql
@@ -5888,6 +6057,9 @@ COMMENT ON FUNCTION relpack.spare_set_aside() IS
 -- +goose StatementBegin
 -- What stays goes into relpack.spared: garbage within the grace or written after
 -- the capture, and all that it refers to. Objects of a deletion that has begun are not asked for their age.
+-- In a history-preserving storage what has a revision later than the horizon stays, and
+-- so does what was set back (relpack.trim_leaves()), whoever set it back: nobody reports
+-- that.
 CREATE OR REPLACE FUNCTION relpack.spare_young(pack_tid bigint)
 RETURNS void
 LANGUAGE plpgsql
@@ -5895,14 +6067,15 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_applied bigint := (SELECT applied_tid FROM relpack.storage);
+    v_applied bigint := (
+        SELECT CASE WHEN keeps_history THEN least(applied_tid, horizon_tid) ELSE applied_tid END FROM relpack.storage);
     v_newest bigint;
     v_last bigint;
 BEGIN
     -- Where only garbage bears the highest tid, one row of it stays: clients
     -- and our own watermark rely on max(tid) never falling.
     SELECT max(tid) INTO v_newest FROM relpack.stored();
-    IF NOT EXISTS (
+    IF NOT relpack.keeps_history() AND NOT EXISTS (
         SELECT
         FROM relpack.stored()
         LEFT JOIN relpack.object ON object.zoid = stored.zoid
@@ -5918,6 +6091,14 @@ BEGIN
            AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = detached.zoid));
     IF FOUND THEN
         PERFORM relpack.doom_analyze();
+    END IF;
+    IF relpack.keeps_history() THEN
+        INSERT INTO relpack.spared (zoid, stage)
+        SELECT detached.zoid, 'new'
+        FROM relpack.detached
+        WHERE NOT EXISTS (
+            SELECT FROM public.current_object WHERE current_object.zoid = detached.zoid AND current_object.tid = detached.tid)
+        ON CONFLICT DO NOTHING;
     END IF;
     PERFORM relpack.spare_referred();
 END;
@@ -6137,7 +6318,8 @@ COMMENT ON FUNCTION relpack.sweep(integer, timestamptz, boolean) IS
     'Deletes up to batch unreachable objects, and cleans the graph. '
     'They were last changed and cut off before pack_time; NULL: all unreachable ones. '
     'outcome: swept; done: there is nothing to delete; busy: a writer was in the way, try again; stale: something was '
-    'written since the last capture, run "relpack pack". Unless swept, everything is as it was. '
+    'written since the last capture, run "relpack pack"; unmarked: a transaction can be undone that wrote one, see '
+    'relpack.trim_mark(). Unless swept, everything is as it was. '
     'bytes of states; remaining: chosen, not yet deleted. '
     'Call it outside BEGIN ... COMMIT: in an open transaction it holds up the site, for 2 seconds at most. '
     'decoder is for relpack itself, which decodes what was written in the meantime: undecoded can''t be committed '
@@ -6166,7 +6348,7 @@ SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    v_last bigint := (SELECT max(tid) FROM relpack.stored());
+    v_last bigint := relpack.newest_tid();
     v_zoids bigint[];
     v_weights bigint[];
     v_plain integer;
@@ -6182,6 +6364,8 @@ BEGIN
     -- On the disk, but not on that of a standby: see relpack.commit_locally().
     PERFORM set_config('synchronous_commit', 'local', true);
     LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
+    -- Keys stay as they are found from here on.
+    PERFORM relpack.require_cleared();
     IF saturated AND NOT relpack.line_up() THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
     END IF;
@@ -6409,16 +6593,20 @@ SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
-    SET LOCAL search_path TO DEFAULT;
-    PERFORM set_config(
-        'search_path',
-        concat_ws(', ', 'pg_catalog', nullif(current_setting('search_path'), ''), 'public', 'pg_temp'),
-        true);
-    WITH deleted AS (
-        DELETE FROM public.object_state WHERE object_state.zoid = ANY (chosen) RETURNING object_state.zoid, object_state.tid
-    )
-    SELECT array_agg(deleted.zoid), array_agg(deleted.tid) INTO zoids, tids FROM deleted;
-    PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+    IF relpack.keeps_history() THEN
+        SELECT gone.zoids, gone.tids INTO zoids, tids FROM relpack.sweep_history(chosen) AS gone;
+    ELSE
+        SET LOCAL search_path TO DEFAULT;
+        PERFORM set_config(
+            'search_path',
+            concat_ws(', ', 'pg_catalog', nullif(current_setting('search_path'), ''), 'public', 'pg_temp'),
+            true);
+        WITH deleted AS (
+            DELETE FROM public.object_state WHERE object_state.zoid = ANY (chosen) RETURNING object_state.zoid, object_state.tid
+        )
+        SELECT array_agg(deleted.zoid), array_agg(deleted.tid) INTO zoids, tids FROM deleted;
+        PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+    END IF;
     PERFORM relpack.require_deleted('public.object_state', ARRAY(
         SELECT stored.zoid FROM public.object_state AS stored WHERE stored.zoid = ANY (chosen)));
     IF to_regclass('public.blob_chunk') IS NOT NULL THEN
@@ -6469,6 +6657,67 @@ $$;
 COMMENT ON FUNCTION relpack.sweep_fit(bigint[], integer, bigint) IS
     'Step of relpack.sweep_choose(): how many of these objects, from the first, are no more than a batch and no more '
     'large objects than there are locks; at least one.';
+-- +goose StatementEnd
+
+-- sql/sweep_history.sql
+-- +goose StatementBegin
+-- What the graph calls garbage in a history-preserving storage has one revision, which
+-- is its current one, is the one that the graph knows, and nobody can undo: else nothing
+-- goes. current_object first: its key points at the revision. For
+-- relpack.sweep_delete() alone.
+CREATE OR REPLACE FUNCTION relpack.sweep_history(chosen bigint[], OUT zoids bigint[], OUT tids bigint[])
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '1ms'
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_horizon bigint := (SELECT horizon_tid FROM relpack.storage);
+    v_rows bigint;
+BEGIN
+    IF current_setting('relpack.sweeping', true) IS DISTINCT FROM pg_current_xact_id()::text
+       OR EXISTS (SELECT FROM relpack.storage WHERE cleared_tid < horizon_tid) THEN
+        RAISE EXCEPTION 'relpack.sweep_history() is a step of relpack.sweep()' USING ERRCODE = 'RP002', HINT = 'Call relpack.sweep().';
+    END IF;
+    -- Each row of each of them: of two rows of one object, one is not known.
+    SELECT array_agg(stored.zoid), array_agg(stored.tid),
+           count(*) FILTER (WHERE EXISTS (
+               SELECT
+               FROM relpack.object
+               JOIN relpack.doomed ON doomed.zoid = object.zoid
+               JOIN public.current_object ON current_object.zoid = object.zoid AND current_object.tid = object.tid
+               WHERE object.zoid = stored.zoid AND object.tid = stored.tid AND object.parent IS NULL
+                 AND object.tid <= v_horizon))
+    INTO zoids, tids, v_rows
+    FROM relpack.stored()
+    WHERE stored.zoid = ANY (chosen);
+    IF v_rows <> cardinality(chosen) OR v_rows <> coalesce(cardinality(zoids), 0) THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+    END IF;
+    IF relpack.trim_unmarked(tids) THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
+    END IF;
+    DELETE FROM public.current_object
+    USING unnest(zoids, tids) AS gone (zoid, tid)
+    WHERE current_object.zoid = gone.zoid AND current_object.tid = gone.tid;
+    IF EXISTS (SELECT FROM public.current_object WHERE current_object.zoid = ANY (chosen)) THEN
+        PERFORM relpack.trim_left();
+    END IF;
+    IF cardinality(chosen) <> (SELECT deleted.revisions FROM relpack.trim_delete(zoids, tids, whiteouts => false) AS deleted) THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.sweep_history(bigint[]) IS
+    'Step of relpack.sweep_delete() in a history-preserving storage: deletes these objects. '
+    'Returns their rows. Raises RP003 (stale) unless each is in relpack.doomed and has one revision, known, '
+    'current and no later than the horizon, RP003 (unmarked) where one can be undone.';
 -- +goose StatementEnd
 
 -- sql/sweep_hurry.sql
@@ -6526,7 +6775,8 @@ COMMENT ON FUNCTION relpack.sweep_order(bigint[]) IS
 
 -- sql/sweep_piece.sql
 -- +goose StatementBegin
--- Called with the settings of relpack.sweep_batch().
+-- Called with the settings of relpack.sweep_batch(). Files of a history-preserving
+-- storage are listed by relpack.trim_blobs().
 CREATE OR REPLACE FUNCTION relpack.sweep_piece(
     piece bigint[], OUT objects bigint, OUT bytes bigint, OUT blobs bigint)
 LANGUAGE plpgsql
@@ -6542,7 +6792,7 @@ BEGIN
         DELETE FROM relpack.object WHERE zoid = ANY (piece) AND parent IS NULL RETURNING zoid, tid, size, class
     ), files AS (
         INSERT INTO relpack.blob_removal (zoid, tid)
-        SELECT zoid, tid FROM gone WHERE class = 1
+        SELECT zoid, tid FROM gone WHERE class = 1 AND NOT (SELECT keeps_history FROM relpack.storage)
         ON CONFLICT DO NOTHING
     )
     SELECT count(gone.zoid) AS nodes, coalesce(sum(gone.size), 0) AS bytes,
@@ -6553,7 +6803,8 @@ BEGIN
     FROM gone
     FULL JOIN unnest(v_deleted.zoids, v_deleted.tids) AS deleted (zoid, tid) ON deleted.zoid = gone.zoid;
     -- Nothing but what is unreachable, in the revision that is known.
-    IF v_gone.nodes <> cardinality(piece) OR v_gone.known <> v_gone.rows THEN
+    IF v_gone.nodes <> cardinality(piece) OR v_gone.known <> v_gone.rows
+       OR (v_gone.rows <> v_gone.nodes AND (SELECT keeps_history FROM relpack.storage)) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
     END IF;
     DELETE FROM relpack.doomed WHERE zoid = ANY (piece);
@@ -6593,7 +6844,7 @@ BEGIN
     -- Triggers switched off, a table exchanged: since the run began.
     IF relpack.doubt() IS NOT NULL
        OR EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
-       OR coalesce((SELECT max(tid) FROM relpack.stored()), 0) < last_tid THEN
+       OR coalesce(relpack.newest_tid(), 0) < last_tid THEN
         RETURN 'stale';
     END IF;
     SELECT count(*), coalesce(sum(length(few.state)), 0)
@@ -6656,7 +6907,7 @@ BEGIN
         END IF;
     EXCEPTION
         WHEN SQLSTATE 'RP003' THEN
-            outcome := SQLERRM;
+            outcome := CASE SQLERRM WHEN 'changed' THEN 'stale' ELSE SQLERRM END;
         WHEN lock_not_available OR deadlock_detected THEN
             outcome := 'busy';
         WHEN foreign_key_violation OR restrict_violation THEN
@@ -6905,6 +7156,9 @@ SET search_path = pg_catalog, relpack, pg_temp
 AS $$
 DECLARE
     v_known boolean;
+    v_history boolean;
+    v_graph text;
+    v_horizon bigint;
 BEGIN
     IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
         -- Renamed, or moved away, it goes on as if relpack were not there; nobody
@@ -6924,7 +7178,29 @@ BEGIN
         RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     -- While the graph is built there is no index to look an object up by.
-    v_known := (SELECT graph IN ('current', 'doubtful') FROM relpack.storage);
+    SELECT storage.graph, storage.keeps_history, storage.horizon_tid INTO v_graph, v_history, v_horizon FROM relpack.storage;
+    v_known := v_graph IN ('current', 'doubtful');
+    IF v_history THEN
+        -- A revision that was superseded up to the horizon is not in the graph: trims,
+        -- whoever does them, are silent. Should the graph know one all the same (an
+        -- object that was set back, what a later one names), it refers to too much.
+        -- Files of old revisions are those of who trims.
+        INSERT INTO relpack.write_event (kind, zoid, tid)
+        SELECT 'deleted', deleted.zoid, deleted.tid
+        FROM deleted
+        WHERE v_graph <> 'none'
+          AND NOT EXISTS (
+              SELECT
+              FROM relpack.stored() AS newer
+              WHERE newer.zoid = deleted.zoid AND newer.tid > deleted.tid AND newer.tid <= v_horizon
+              OFFSET 0)
+          AND NOT (current_setting('relpack.sweeping', true) = pg_current_xact_id()::text
+                   AND EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = deleted.zoid OFFSET 0))
+          AND NOT (current_setting('relpack.trimming', true) = pg_current_xact_id()::text
+                   AND deleted.state IS NULL
+                   AND EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = deleted.zoid OFFSET 0));
+        RETURN NULL;
+    END IF;
     IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN
         INSERT INTO relpack.write_event (kind, zoid, tid)
         SELECT 'deleted', deleted.zoid, deleted.tid
@@ -7347,6 +7623,29 @@ COMMENT ON FUNCTION relpack.trim_blobs(bigint[], bigint[]) IS
     'their large objects that are there; raises RP002 when some belong to a role that the owner of blob_chunk is no member of.';
 -- +goose StatementEnd
 
+-- sql/trim_cleared.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.trim_cleared(until_tid bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.trim_begin(until_tid);
+    IF EXISTS (SELECT FROM public.transaction WHERE tid > 0 AND tid <= until_tid AND packed IS NOT TRUE) THEN
+        RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
+    END IF;
+    UPDATE relpack.storage SET cleared_tid = until_tid;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_cleared(bigint) IS
+    'Says that a trim up to until_tid has been through all objects: now relpack.sweep() may delete what the revisions '
+    'that are left do not refer to. A later capture that finds an event takes it back. Raises RP003 (unmarked) where a '
+    'transaction up to there can be undone.';
+-- +goose StatementEnd
+
 -- sql/trim_delete.sql
 -- +goose StatementBegin
 -- The one place that deletes revisions. A row is as good as not waited for. Large
@@ -7539,6 +7838,12 @@ BEGIN
         WHERE goes.zoid <> ALL (left_alone)
           AND (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(v_zoids, v_tids, until_tid) AS later);
     END IF;
+    -- Nobody reports that an object was set back: now all of its revisions count.
+    IF cardinality(left_alone) > 0 AND EXISTS (SELECT FROM relpack.storage WHERE graph IN ('current', 'doubtful')) THEN
+        INSERT INTO relpack.pending (zoid)
+        SELECT alone.zoid FROM unnest(left_alone) AS alone (zoid) ORDER BY alone.zoid
+        ON CONFLICT DO NOTHING;
+    END IF;
     revisions := coalesce(revisions, 0);
     bytes := coalesce(bytes, 0);
 END;
@@ -7547,7 +7852,7 @@ $$;
 COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer) IS
     'Finds revisions that a later one up to until_tid supersedes, and none later than that names. A trim removes them. At '
     'most a batch, of the next rows_read rows of object_state after this one. zoids, tids: of each revision. left_alone: '
-    'objects that stay as they are (relpack.trim_leaves()). last_zoid, last_tid: '
+    'objects that stay as they are (relpack.trim_leaves()), and are read again for the graph. last_zoid, last_tid: '
     'where to go on; NULL: that was all.';
 -- +goose StatementEnd
 
@@ -7581,6 +7886,60 @@ $$;
 COMMENT ON FUNCTION relpack.trim_fit(bigint[], bigint[], bigint) IS
     'Step of relpack.trim_find(): how many of these revisions, from the first, have no more large objects than there '
     'are locks; at least one.';
+-- +goose StatementEnd
+
+-- sql/trim_kept.sql
+-- +goose StatementBegin
+-- The rule of what a pack of a history-preserving storage keeps, one object at a time:
+-- trims take the others (relpack.trim_find()), the graph has the references of these.
+-- An object that was set back (relpack.trim_leaves()) keeps all. Tids, not rows: who
+-- reads states reads one after the other. Each lookup goes by index, and a long history
+-- is read once.
+CREATE OR REPLACE FUNCTION relpack.trim_kept(object_zoid bigint, until_tid bigint)
+RETURNS SETOF bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+DECLARE
+    v_newest bigint := (SELECT max(stored.tid) FROM public.object_state AS stored WHERE stored.zoid = object_zoid);
+    v_first bigint;
+BEGIN
+    v_first := (SELECT max(stored.tid) FROM public.object_state AS stored WHERE stored.zoid = object_zoid AND stored.tid <= until_tid);
+    IF v_first IS NOT NULL AND NOT EXISTS (
+        SELECT FROM public.current_object WHERE current_object.zoid = object_zoid AND current_object.tid = v_newest) THEN
+        v_first := NULL;
+    END IF;
+    IF v_first = v_newest THEN
+        RETURN NEXT v_first;
+        RETURN;
+    END IF;
+    -- An undo of a later one looks for what that names.
+    RETURN QUERY
+    SELECT old.tid
+    FROM (
+        SELECT DISTINCT later.prev_tid
+        FROM public.object_state AS later
+        WHERE later.zoid = object_zoid AND later.tid > until_tid AND later.prev_tid < v_first
+    ) AS named
+    JOIN public.object_state AS old ON old.zoid = object_zoid AND old.tid = named.prev_tid
+    ORDER BY old.tid;
+    RETURN QUERY
+    SELECT stored.tid
+    FROM public.object_state AS stored
+    WHERE stored.zoid = object_zoid AND (v_first IS NULL OR stored.tid >= v_first)
+    ORDER BY stored.tid;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_kept(bigint, bigint) IS
+    'The revisions of an object that a pack of a history-preserving storage up to until_tid keeps if it keeps the object, '
+    'the oldest first: all later ones, the newest up to until_tid, and older ones that a later one names as its '
+    'predecessor; all where current_object does not name the newest.';
 -- +goose StatementEnd
 
 -- sql/trim_keys.sql
@@ -8037,6 +8396,18 @@ BEGIN
     IF relpack.trim_unmarked(v_tids) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
     END IF;
+    -- Their nodes go with the next apply: nobody has to be told that they are missing.
+    IF EXISTS (SELECT FROM relpack.storage WHERE graph <> 'none') THEN
+        PERFORM set_config('relpack.trimming', pg_current_xact_id()::text, true);
+        INSERT INTO relpack.missing (zoid, accepted)
+        SELECT object.zoid, true
+        FROM unnest(v_zoids) AS gone (zoid)
+        JOIN relpack.object ON object.zoid = gone.zoid
+        ON CONFLICT (zoid) DO UPDATE SET accepted = true;
+        INSERT INTO relpack.pending (zoid)
+        SELECT gone.zoid FROM unnest(v_zoids) AS gone (zoid)
+        ON CONFLICT DO NOTHING;
+    END IF;
     DELETE FROM public.current_object
     USING unnest(v_zoids, v_tids) AS gone (zoid, tid)
     WHERE current_object.zoid = gone.zoid AND current_object.tid = gone.tid;
@@ -8394,6 +8765,8 @@ BEGIN
         LEFT JOIN relpack.missing ON missing.zoid = object.zoid
         WHERE CASE WHEN missing.zoid IS NULL THEN stored.tid IS DISTINCT FROM object.tid ELSE stored.tid IS NOT NULL END
           AND (stored.tid IS NULL OR stored.tid <= v_storage.listed_tid)
+          -- Of several revisions the graph has the newest tid.
+          AND (NOT v_storage.keeps_history OR (stored.tid < object.tid) IS NOT TRUE)
           AND v_doubt IS NULL
           AND NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = coalesce(stored.zoid, object.zoid))
           AND NOT EXISTS (SELECT FROM relpack.write_event
@@ -9619,10 +9992,12 @@ DROP FUNCTION relpack."trim_mark";
 DROP FUNCTION relpack."trim_left";
 DROP FUNCTION relpack."trim_leaves";
 DROP FUNCTION relpack."trim_keys";
+DROP FUNCTION relpack."trim_kept";
 DROP FUNCTION relpack."trim_fit";
 DROP FUNCTION relpack."trim_find";
 DROP FUNCTION relpack."trim_end";
 DROP FUNCTION relpack."trim_delete";
+DROP FUNCTION relpack."trim_cleared";
 DROP FUNCTION relpack."trim_blobs";
 DROP FUNCTION relpack."trim_begin";
 DROP FUNCTION relpack."trim_batch";
@@ -9644,6 +10019,7 @@ DROP FUNCTION relpack."sweep_recheck";
 DROP FUNCTION relpack."sweep_piece";
 DROP FUNCTION relpack."sweep_order";
 DROP FUNCTION relpack."sweep_hurry";
+DROP FUNCTION relpack."sweep_history";
 DROP FUNCTION relpack."sweep_fit";
 DROP FUNCTION relpack."sweep_delete";
 DROP FUNCTION relpack."sweep_decoded";
@@ -9680,6 +10056,7 @@ DROP FUNCTION relpack."require_kind";
 DROP FUNCTION relpack."require_deleted";
 DROP FUNCTION relpack."require_deletable";
 DROP FUNCTION relpack."require_cut_off";
+DROP FUNCTION relpack."require_cleared";
 DROP FUNCTION relpack."require_blob_owner";
 DROP FUNCTION relpack."release_pack_lock";
 DROP FUNCTION relpack."referrers";
@@ -9704,6 +10081,7 @@ DROP FUNCTION relpack."note_unreferred";
 DROP FUNCTION relpack."note_unread";
 DROP FUNCTION relpack."note_referrer";
 DROP FUNCTION relpack."note_dangling";
+DROP FUNCTION relpack."newest_tid";
 DROP FUNCTION relpack."missing_trigger";
 DROP FUNCTION relpack."missing_privilege";
 DROP FUNCTION relpack."lock_storage";
@@ -9714,6 +10092,7 @@ DROP FUNCTION relpack."list_ranges";
 DROP FUNCTION relpack."line_up";
 DROP FUNCTION relpack."keeps_history";
 DROP FUNCTION relpack."in_the_way";
+DROP FUNCTION relpack."horizon_move";
 DROP FUNCTION relpack."hold_missing";
 DROP FUNCTION relpack."highest_zoid";
 DROP FUNCTION relpack."held_by";
@@ -9729,6 +10108,7 @@ DROP FUNCTION relpack."forget_referrer";
 DROP FUNCTION relpack."forget_missing";
 DROP FUNCTION relpack."drop_triggers";
 DROP FUNCTION relpack."doubt";
+DROP FUNCTION relpack."doom_until";
 DROP FUNCTION relpack."doom_spare_deep";
 DROP FUNCTION relpack."doom_spare";
 DROP FUNCTION relpack."doom_outdated";

@@ -32,7 +32,9 @@ BEGIN
     SELECT watermark, detach_tid, greatest(clock_tid, relpack.time_to_tid(clock_timestamp()))
     INTO STRICT v_watermark, v_detached, v_clock
     FROM relpack.storage;
-    INSERT INTO relpack.capture (watermark, read_until) VALUES (v_detached, relpack.capture_read_until())
+    INSERT INTO relpack.capture (watermark, read_until)
+    SELECT v_detached, relpack.capture_read_until()
+    WHERE v_detached IS NOT NULL
     ON CONFLICT (watermark) DO UPDATE SET read_until = excluded.read_until;
     -- Not stored is what is not stored now either: the others stay pending.
     DELETE FROM relpack.examined_object AS examined

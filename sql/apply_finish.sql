@@ -9,7 +9,7 @@ DECLARE
 BEGIN
     SELECT count(*) INTO v_pending FROM relpack.pending;
     IF v_pending = 0 THEN
-        UPDATE relpack.storage SET applied_tid = listed_tid, settled_tid = detach_tid;
+        UPDATE relpack.storage SET applied_tid = listed_tid, settled_tid = coalesce(detach_tid, 0);
     END IF;
     RETURN v_pending;
 END;

@@ -20,7 +20,7 @@ BEGIN
     END IF;
     UPDATE relpack.storage
     SET graph = 'scanning',
-        watermark = (SELECT max(tid) FROM relpack.stored()),
+        watermark = relpack.newest_tid(),
         relation = 'public.object_state'::regclass,
         filenode = pg_relation_filenode('public.object_state'),
         trigger_identity = relpack.trigger_identity(),

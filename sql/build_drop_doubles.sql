@@ -1,6 +1,6 @@
 -- A row that moved while the scan went on (VACUUM FULL, a restored row, an
 -- UPDATE with our triggers off) may have been read twice. Both readings go, and
--- the object is read again.
+-- the object is read again. Of a history-preserving storage each build looks.
 CREATE OR REPLACE FUNCTION relpack.build_drop_doubles()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -11,7 +11,7 @@ AS $$
 DECLARE
     v_twice bigint;
 BEGIN
-    IF NOT (SELECT scan_disturbed FROM relpack.storage)
+    IF NOT (SELECT scan_disturbed OR keeps_history FROM relpack.storage)
        AND NOT EXISTS (SELECT FROM relpack.write_event)
        AND relpack.doubt() IS NULL THEN
         RETURN 0;

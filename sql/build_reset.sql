@@ -17,10 +17,10 @@ BEGIN
     PERFORM relpack.require_storage();
     PERFORM relpack.require_no_holes();
     -- The row is missing after a restore without the data of our tables.
-    INSERT INTO relpack.storage DEFAULT VALUES ON CONFLICT DO NOTHING;
+    INSERT INTO relpack.storage (keeps_history) VALUES (relpack.keeps_history()) ON CONFLICT DO NOTHING;
     UPDATE relpack.storage
     SET graph = 'none', watermark = 0, applied_tid = 0, listed_tid = 0, noticed_tid = 0, doomed_tid = 0,
-        settled_tid = 0, clock_tid = NULL,
+        settled_tid = 0, clock_tid = NULL, cleared_tid = 0,
         objects = 0, inrefs = 0, cut_objects = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false, resettle = false;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,

@@ -26,6 +26,12 @@ BEGIN
               FROM relpack.object
               WHERE object.zoid = stored.zoid AND object.tid = stored.tid)
         ON CONFLICT DO NOTHING;
+    ELSIF relpack.keeps_history() THEN
+        INSERT INTO relpack.pending (zoid)
+        SELECT DISTINCT stored.zoid
+        FROM relpack.stored()
+        WHERE stored.tid > applied
+        ON CONFLICT DO NOTHING;
     ELSE
         -- Nothing is in the way, and in order it goes into the index fastest.
         INSERT INTO relpack.pending (zoid)

@@ -27,13 +27,17 @@ BEGIN
     END IF;
 
     v_abandoned := EXISTS (SELECT FROM relpack.pending);
+    IF v_storage.keeps_history AND NOT v_abandoned THEN
+        -- Nothing is cut off by commits but what old revisions refer to as before.
+        UPDATE relpack.storage SET noticed_tid = 0 WHERE noticed_tid <> 0;
+    END IF;
     SELECT events.reported, events.truncated INTO v_reported, v_truncated FROM relpack.capture_events() AS events;
     IF v_storage.graph = 'doubtful' THEN -- as capture_events() does for what was reported
         UPDATE relpack.storage
         SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp()));
     END IF;
     SELECT storage.detach_tid INTO STRICT v_storage.detach_tid FROM relpack.storage;
-    IF v_abandoned THEN
+    IF v_abandoned AND NOT v_storage.keeps_history THEN
         -- A run was abandoned when it had applied a part of its changes. What it
         -- found cut off may have hung on what it did not come to, and may have
         -- been cut only now: its grace begins with this run.
@@ -43,6 +47,10 @@ BEGIN
           AND object.detached_tid >= least(v_storage.settled_tid, v_storage.applied_tid);
     END IF;
 
+    IF v_reported OR v_storage.graph = 'doubtful' THEN
+        -- What was restored may be superseded already.
+        UPDATE relpack.storage SET cleared_tid = 0 WHERE cleared_tid <> 0;
+    END IF;
     PERFORM relpack.capture_changes(v_storage.applied_tid, v_storage.graph = 'doubtful' OR v_truncated);
     PERFORM relpack.capture_salvaged(v_reported);
     UPDATE relpack.storage

@@ -45,7 +45,7 @@ BEGIN
         trigger_identity = v_triggers,
         column_identity = v_columns,
         graph_identity = v_graph
-    FROM (SELECT max(tid) AS tid FROM relpack.stored()) AS newest;
+    FROM (SELECT relpack.newest_tid() AS tid) AS newest;
     RETURN true;
 END;
 $$;

@@ -10,51 +10,47 @@ AS $$
 BEGIN
     PERFORM relpack.drop_triggers();
 
-    -- What a trim looks at is the truth, all of it each time: a history-preserving
-    -- storage reports nothing, and its commits are as if relpack were not there.
-    IF NOT relpack.keeps_history() THEN
-        CREATE TRIGGER relpack_lock_writer
-            BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON public.object_state
-            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_lock();
-        CREATE TRIGGER relpack_report_insert
-            AFTER INSERT ON public.object_state
-            REFERENCING NEW TABLE AS written
-            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
-        CREATE TRIGGER relpack_report_update
-            AFTER UPDATE ON public.object_state
-            REFERENCING NEW TABLE AS written
-            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
-        CREATE TRIGGER relpack_report_delete
-            AFTER DELETE ON public.object_state
-            REFERENCING OLD TABLE AS deleted
-            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_delete();
-        CREATE TRIGGER relpack_report_truncate
-            AFTER TRUNCATE ON public.object_state
-            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_truncate();
-        CREATE TRIGGER relpack_report_applied
-            AFTER INSERT OR UPDATE OR DELETE ON public.object_state
-            FOR EACH ROW EXECUTE FUNCTION relpack.trigger_applied();
-        CREATE TRIGGER relpack_report_move
-            AFTER UPDATE ON public.object_state
-            FOR EACH ROW WHEN (OLD.zoid IS DISTINCT FROM NEW.zoid)
-            EXECUTE FUNCTION relpack.trigger_move();
-        -- ALWAYS: they fire under session_replication_role = replica too.
-        ALTER TABLE public.object_state
-            ENABLE ALWAYS TRIGGER relpack_lock_writer,
-            ENABLE ALWAYS TRIGGER relpack_report_insert,
-            ENABLE ALWAYS TRIGGER relpack_report_update,
-            ENABLE ALWAYS TRIGGER relpack_report_delete,
-            ENABLE ALWAYS TRIGGER relpack_report_truncate,
-            ENABLE ALWAYS TRIGGER relpack_report_move,
-            ENABLE REPLICA TRIGGER relpack_report_applied;
-        COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
-        COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
-        COMMENT ON TRIGGER relpack_report_update ON public.object_state IS 'relpack: reports rows with an old tid';
-        COMMENT ON TRIGGER relpack_report_delete ON public.object_state IS 'relpack: reports deleted objects';
-        COMMENT ON TRIGGER relpack_report_truncate ON public.object_state IS 'relpack: reports a TRUNCATE';
-        COMMENT ON TRIGGER relpack_report_move ON public.object_state IS 'relpack: reports rows that got another zoid';
-        COMMENT ON TRIGGER relpack_report_applied ON public.object_state IS 'relpack: reports rows applied by logical replication';
-    END IF;
+    CREATE TRIGGER relpack_lock_writer
+        BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON public.object_state
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_lock();
+    CREATE TRIGGER relpack_report_insert
+        AFTER INSERT ON public.object_state
+        REFERENCING NEW TABLE AS written
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
+    CREATE TRIGGER relpack_report_update
+        AFTER UPDATE ON public.object_state
+        REFERENCING NEW TABLE AS written
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
+    CREATE TRIGGER relpack_report_delete
+        AFTER DELETE ON public.object_state
+        REFERENCING OLD TABLE AS deleted
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_delete();
+    CREATE TRIGGER relpack_report_truncate
+        AFTER TRUNCATE ON public.object_state
+        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_truncate();
+    CREATE TRIGGER relpack_report_applied
+        AFTER INSERT OR UPDATE OR DELETE ON public.object_state
+        FOR EACH ROW EXECUTE FUNCTION relpack.trigger_applied();
+    CREATE TRIGGER relpack_report_move
+        AFTER UPDATE ON public.object_state
+        FOR EACH ROW WHEN (OLD.zoid IS DISTINCT FROM NEW.zoid)
+        EXECUTE FUNCTION relpack.trigger_move();
+    -- ALWAYS: they fire under session_replication_role = replica too.
+    ALTER TABLE public.object_state
+        ENABLE ALWAYS TRIGGER relpack_lock_writer,
+        ENABLE ALWAYS TRIGGER relpack_report_insert,
+        ENABLE ALWAYS TRIGGER relpack_report_update,
+        ENABLE ALWAYS TRIGGER relpack_report_delete,
+        ENABLE ALWAYS TRIGGER relpack_report_truncate,
+        ENABLE ALWAYS TRIGGER relpack_report_move,
+        ENABLE REPLICA TRIGGER relpack_report_applied;
+    COMMENT ON TRIGGER relpack_lock_writer ON public.object_state IS 'relpack: writers share a lock';
+    COMMENT ON TRIGGER relpack_report_insert ON public.object_state IS 'relpack: reports rows with an old tid';
+    COMMENT ON TRIGGER relpack_report_update ON public.object_state IS 'relpack: reports rows with an old tid';
+    COMMENT ON TRIGGER relpack_report_delete ON public.object_state IS 'relpack: reports deleted objects';
+    COMMENT ON TRIGGER relpack_report_truncate ON public.object_state IS 'relpack: reports a TRUNCATE';
+    COMMENT ON TRIGGER relpack_report_move ON public.object_state IS 'relpack: reports rows that got another zoid';
+    COMMENT ON TRIGGER relpack_report_applied ON public.object_state IS 'relpack: reports rows applied by logical replication';
 
     CREATE TRIGGER relpack_guard_object
         BEFORE DELETE OR TRUNCATE ON relpack.object

@@ -20,7 +20,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 DECLARE
-    v_tid bigint := relpack.grace_cap(pack_time);
+    v_tid bigint := relpack.doom_until(pack_time);
     v_begun bigint;
     v_count bigint;
     v_open timestamptz := now() - interval '30 days';

@@ -13,7 +13,7 @@ BEGIN
     RETURN v_storage.applied_tid <> v_storage.doomed_tid
         OR NOT EXISTS (SELECT FROM relpack.doomed)
         OR (v_storage.doomed_until > v_storage.begun_until
-            AND v_storage.doomed_until <> least(relpack.grace_cap(pack_time), greatest(v_storage.detach_tid, v_storage.applied_tid)));
+            AND v_storage.doomed_until <> least(relpack.doom_until(pack_time), greatest(v_storage.detach_tid, v_storage.applied_tid)));
 END;
 $$;
 

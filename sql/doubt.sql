@@ -39,7 +39,7 @@ BEGIN
             WHEN storage.filenode IS DISTINCT FROM pg_relation_filenode('public.object_state')::oid
                  AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
                 THEN 'object_state was rewritten'
-            WHEN storage.watermark > coalesce((SELECT max(tid) FROM relpack.stored()), 0)
+            WHEN storage.watermark > coalesce(relpack.newest_tid(), 0)
                 THEN 'the storage has gone back to an earlier transaction'
             END
         FROM relpack.storage);

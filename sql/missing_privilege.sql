@@ -19,7 +19,7 @@ AS $$
                       'lock_protocol', 'pack_lock_holder', 'path_to_root', 'referrers', 'referents',
                       'tid_to_time', 'time_to_tid', 'tids_ahead', 'verify', 'verify_graph', 'verify_tree',
                       'broken_blobs', 'verify_blobs', 'blobs_judge', 'unnamed_large_object', 'lock_storage', 'require_kind',
-                      'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes'])
+                      'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept'])
     ), history (kept) AS (
         SELECT EXISTS (
             SELECT
@@ -39,7 +39,7 @@ AS $$
         FROM asked, history, pg_class AS class
         WHERE class.relnamespace = 'public'::regnamespace
               AND (class.relname IN ('object_state', 'blob_chunk')
-                   OR class.relname IN ('current_object', 'transaction') AND history.kept AND NOT asked.only_look)
+                   OR class.relname IN ('current_object', 'transaction') AND history.kept)
            OR class.relnamespace = 'relpack'::regnamespace AND class.relkind IN ('r', 'v')
     ), needed AS (
         SELECT format('schema %s', nspname) AS target, 'USAGE' AS privilege,

@@ -26,12 +26,7 @@ BEGIN
                  (to_regclass('relpack.referred_by'), 'relpack_unreferred', 'A'),
                  (to_regclass('relpack.referred_by'), 'relpack_unreferred_truncate', 'A'))
         AS expected (relation, name, enabled)
-    -- A history-preserving storage has none on object_state.
     WHERE NOT EXISTS (
-        SELECT
-        FROM pg_attribute
-        WHERE attrelid = expected.relation AND attname = 'prev_tid' AND NOT attisdropped)
-      AND NOT EXISTS (
         SELECT
         FROM pg_trigger
         WHERE tgrelid = expected.relation

@@ -15,10 +15,6 @@ BEGIN
             USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate down", then "relpack migrate up": '
                                              'what relpack knows is of the other one.';
     END IF;
-    IF v_keeps AND NOT history THEN
-        RAISE EXCEPTION 'the storage is history-preserving: relpack has no graph of it'
-            USING ERRCODE = 'RP002', HINT = 'With "pack-gc false" in the configuration file, "relpack pack" trims its history.';
-    END IF;
     IF history AND NOT v_keeps THEN
         RAISE EXCEPTION 'the storage is history-free: there is nothing to trim' USING ERRCODE = 'RP002';
     END IF;
@@ -26,4 +22,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_kind(boolean) IS
-    'Raises RP002 unless the storage is of this kind (history-preserving or not), and was when relpack was installed.';
+    'Raises RP002 unless the storage is of the kind that it was when relpack was installed, and with history a '
+    'history-preserving one.';

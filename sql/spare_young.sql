@@ -1,5 +1,8 @@
 -- What stays goes into relpack.spared: garbage within the grace or written after
 -- the capture, and all that it refers to. Objects of a deletion that has begun are not asked for their age.
+-- In a history-preserving storage what has a revision later than the horizon stays, and
+-- so does what was set back (relpack.trim_leaves()), whoever set it back: nobody reports
+-- that.
 CREATE OR REPLACE FUNCTION relpack.spare_young(pack_tid bigint)
 RETURNS void
 LANGUAGE plpgsql
@@ -7,14 +10,15 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_applied bigint := (SELECT applied_tid FROM relpack.storage);
+    v_applied bigint := (
+        SELECT CASE WHEN keeps_history THEN least(applied_tid, horizon_tid) ELSE applied_tid END FROM relpack.storage);
     v_newest bigint;
     v_last bigint;
 BEGIN
     -- Where only garbage bears the highest tid, one row of it stays: clients
     -- and our own watermark rely on max(tid) never falling.
     SELECT max(tid) INTO v_newest FROM relpack.stored();
-    IF NOT EXISTS (
+    IF NOT relpack.keeps_history() AND NOT EXISTS (
         SELECT
         FROM relpack.stored()
         LEFT JOIN relpack.object ON object.zoid = stored.zoid
@@ -30,6 +34,14 @@ BEGIN
            AND NOT EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = detached.zoid));
     IF FOUND THEN
         PERFORM relpack.doom_analyze();
+    END IF;
+    IF relpack.keeps_history() THEN
+        INSERT INTO relpack.spared (zoid, stage)
+        SELECT detached.zoid, 'new'
+        FROM relpack.detached
+        WHERE NOT EXISTS (
+            SELECT FROM public.current_object WHERE current_object.zoid = detached.zoid AND current_object.tid = detached.tid)
+        ON CONFLICT DO NOTHING;
     END IF;
     PERFORM relpack.spare_referred();
 END;

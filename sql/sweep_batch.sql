@@ -18,7 +18,7 @@ SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    v_last bigint := (SELECT max(tid) FROM relpack.stored());
+    v_last bigint := relpack.newest_tid();
     v_zoids bigint[];
     v_weights bigint[];
     v_plain integer;
@@ -34,6 +34,8 @@ BEGIN
     -- On the disk, but not on that of a standby: see relpack.commit_locally().
     PERFORM set_config('synchronous_commit', 'local', true);
     LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
+    -- Keys stay as they are found from here on.
+    PERFORM relpack.require_cleared();
     IF saturated AND NOT relpack.line_up() THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
     END IF;

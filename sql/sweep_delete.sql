@@ -17,16 +17,20 @@ SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
-    SET LOCAL search_path TO DEFAULT;
-    PERFORM set_config(
-        'search_path',
-        concat_ws(', ', 'pg_catalog', nullif(current_setting('search_path'), ''), 'public', 'pg_temp'),
-        true);
-    WITH deleted AS (
-        DELETE FROM public.object_state WHERE object_state.zoid = ANY (chosen) RETURNING object_state.zoid, object_state.tid
-    )
-    SELECT array_agg(deleted.zoid), array_agg(deleted.tid) INTO zoids, tids FROM deleted;
-    PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+    IF relpack.keeps_history() THEN
+        SELECT gone.zoids, gone.tids INTO zoids, tids FROM relpack.sweep_history(chosen) AS gone;
+    ELSE
+        SET LOCAL search_path TO DEFAULT;
+        PERFORM set_config(
+            'search_path',
+            concat_ws(', ', 'pg_catalog', nullif(current_setting('search_path'), ''), 'public', 'pg_temp'),
+            true);
+        WITH deleted AS (
+            DELETE FROM public.object_state WHERE object_state.zoid = ANY (chosen) RETURNING object_state.zoid, object_state.tid
+        )
+        SELECT array_agg(deleted.zoid), array_agg(deleted.tid) INTO zoids, tids FROM deleted;
+        PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+    END IF;
     PERFORM relpack.require_deleted('public.object_state', ARRAY(
         SELECT stored.zoid FROM public.object_state AS stored WHERE stored.zoid = ANY (chosen)));
     IF to_regclass('public.blob_chunk') IS NOT NULL THEN

@@ -1,4 +1,5 @@
--- Called with the settings of relpack.sweep_batch().
+-- Called with the settings of relpack.sweep_batch(). Files of a history-preserving
+-- storage are listed by relpack.trim_blobs().
 CREATE OR REPLACE FUNCTION relpack.sweep_piece(
     piece bigint[], OUT objects bigint, OUT bytes bigint, OUT blobs bigint)
 LANGUAGE plpgsql
@@ -14,7 +15,7 @@ BEGIN
         DELETE FROM relpack.object WHERE zoid = ANY (piece) AND parent IS NULL RETURNING zoid, tid, size, class
     ), files AS (
         INSERT INTO relpack.blob_removal (zoid, tid)
-        SELECT zoid, tid FROM gone WHERE class = 1
+        SELECT zoid, tid FROM gone WHERE class = 1 AND NOT (SELECT keeps_history FROM relpack.storage)
         ON CONFLICT DO NOTHING
     )
     SELECT count(gone.zoid) AS nodes, coalesce(sum(gone.size), 0) AS bytes,
@@ -25,7 +26,8 @@ BEGIN
     FROM gone
     FULL JOIN unnest(v_deleted.zoids, v_deleted.tids) AS deleted (zoid, tid) ON deleted.zoid = gone.zoid;
     -- Nothing but what is unreachable, in the revision that is known.
-    IF v_gone.nodes <> cardinality(piece) OR v_gone.known <> v_gone.rows THEN
+    IF v_gone.nodes <> cardinality(piece) OR v_gone.known <> v_gone.rows
+       OR (v_gone.rows <> v_gone.nodes AND (SELECT keeps_history FROM relpack.storage)) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'stale';
     END IF;
     DELETE FROM relpack.doomed WHERE zoid = ANY (piece);

@@ -15,7 +15,7 @@ BEGIN
     -- Triggers switched off, a table exchanged: since the run began.
     IF relpack.doubt() IS NOT NULL
        OR EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
-       OR coalesce((SELECT max(tid) FROM relpack.stored()), 0) < last_tid THEN
+       OR coalesce(relpack.newest_tid(), 0) < last_tid THEN
         RETURN 'stale';
     END IF;
     SELECT count(*), coalesce(sum(length(few.state)), 0)

@@ -29,7 +29,7 @@ BEGIN
         END IF;
     EXCEPTION
         WHEN SQLSTATE 'RP003' THEN
-            outcome := SQLERRM;
+            outcome := CASE SQLERRM WHEN 'changed' THEN 'stale' ELSE SQLERRM END;
         WHEN lock_not_available OR deadlock_detected THEN
             outcome := 'busy';
         WHEN foreign_key_violation OR restrict_violation THEN

@@ -9,6 +9,9 @@ SET search_path = pg_catalog, relpack, pg_temp
 AS $$
 DECLARE
     v_known boolean;
+    v_history boolean;
+    v_graph text;
+    v_horizon bigint;
 BEGIN
     IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
         -- Renamed, or moved away, it goes on as if relpack were not there; nobody
@@ -28,7 +31,29 @@ BEGIN
         RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     -- While the graph is built there is no index to look an object up by.
-    v_known := (SELECT graph IN ('current', 'doubtful') FROM relpack.storage);
+    SELECT storage.graph, storage.keeps_history, storage.horizon_tid INTO v_graph, v_history, v_horizon FROM relpack.storage;
+    v_known := v_graph IN ('current', 'doubtful');
+    IF v_history THEN
+        -- A revision that was superseded up to the horizon is not in the graph: trims,
+        -- whoever does them, are silent. Should the graph know one all the same (an
+        -- object that was set back, what a later one names), it refers to too much.
+        -- Files of old revisions are those of who trims.
+        INSERT INTO relpack.write_event (kind, zoid, tid)
+        SELECT 'deleted', deleted.zoid, deleted.tid
+        FROM deleted
+        WHERE v_graph <> 'none'
+          AND NOT EXISTS (
+              SELECT
+              FROM relpack.stored() AS newer
+              WHERE newer.zoid = deleted.zoid AND newer.tid > deleted.tid AND newer.tid <= v_horizon
+              OFFSET 0)
+          AND NOT (current_setting('relpack.sweeping', true) = pg_current_xact_id()::text
+                   AND EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = deleted.zoid OFFSET 0))
+          AND NOT (current_setting('relpack.trimming', true) = pg_current_xact_id()::text
+                   AND deleted.state IS NULL
+                   AND EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = deleted.zoid OFFSET 0));
+        RETURN NULL;
+    END IF;
     IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN
         INSERT INTO relpack.write_event (kind, zoid, tid)
         SELECT 'deleted', deleted.zoid, deleted.tid

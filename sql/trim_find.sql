@@ -73,6 +73,12 @@ BEGIN
         WHERE goes.zoid <> ALL (left_alone)
           AND (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(v_zoids, v_tids, until_tid) AS later);
     END IF;
+    -- Nobody reports that an object was set back: now all of its revisions count.
+    IF cardinality(left_alone) > 0 AND EXISTS (SELECT FROM relpack.storage WHERE graph IN ('current', 'doubtful')) THEN
+        INSERT INTO relpack.pending (zoid)
+        SELECT alone.zoid FROM unnest(left_alone) AS alone (zoid) ORDER BY alone.zoid
+        ON CONFLICT DO NOTHING;
+    END IF;
     revisions := coalesce(revisions, 0);
     bytes := coalesce(bytes, 0);
 END;
@@ -81,5 +87,5 @@ $$;
 COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer) IS
     'Finds revisions that a later one up to until_tid supersedes, and none later than that names. A trim removes them. At '
     'most a batch, of the next rows_read rows of object_state after this one. zoids, tids: of each revision. left_alone: '
-    'objects that stay as they are (relpack.trim_leaves()). last_zoid, last_tid: '
+    'objects that stay as they are (relpack.trim_leaves()), and are read again for the graph. last_zoid, last_tid: '
     'where to go on; NULL: that was all.';

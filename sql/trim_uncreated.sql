@@ -36,6 +36,18 @@ BEGIN
     IF relpack.trim_unmarked(v_tids) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
     END IF;
+    -- Their nodes go with the next apply: nobody has to be told that they are missing.
+    IF EXISTS (SELECT FROM relpack.storage WHERE graph <> 'none') THEN
+        PERFORM set_config('relpack.trimming', pg_current_xact_id()::text, true);
+        INSERT INTO relpack.missing (zoid, accepted)
+        SELECT object.zoid, true
+        FROM unnest(v_zoids) AS gone (zoid)
+        JOIN relpack.object ON object.zoid = gone.zoid
+        ON CONFLICT (zoid) DO UPDATE SET accepted = true;
+        INSERT INTO relpack.pending (zoid)
+        SELECT gone.zoid FROM unnest(v_zoids) AS gone (zoid)
+        ON CONFLICT DO NOTHING;
+    END IF;
     DELETE FROM public.current_object
     USING unnest(v_zoids, v_tids) AS gone (zoid, tid)
     WHERE current_object.zoid = gone.zoid AND current_object.tid = gone.tid;

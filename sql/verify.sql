@@ -38,6 +38,8 @@ BEGIN
         LEFT JOIN relpack.missing ON missing.zoid = object.zoid
         WHERE CASE WHEN missing.zoid IS NULL THEN stored.tid IS DISTINCT FROM object.tid ELSE stored.tid IS NOT NULL END
           AND (stored.tid IS NULL OR stored.tid <= v_storage.listed_tid)
+          -- Of several revisions the graph has the newest tid.
+          AND (NOT v_storage.keeps_history OR (stored.tid < object.tid) IS NOT TRUE)
           AND v_doubt IS NULL
           AND NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = coalesce(stored.zoid, object.zoid))
           AND NOT EXISTS (SELECT FROM relpack.write_event

@@ -94,6 +94,7 @@ type comparer struct {
 func newComparer(c *Comparison, classes *record.Classes) *comparer {
 	w := &comparer{Comparison: c, second: c.Second("compare")}
 	w.states = record.NewReader(classes, w.stage)
+	w.states.History = record.History(c.History)
 	return w
 }
 
@@ -140,7 +141,7 @@ func (w *comparer) transaction(ctx context.Context, read func() error) error {
 }
 
 func (w *comparer) stage(ctx context.Context, rec record.Row, found record.Decoded) error {
-	w.Scanned.Add(1, int64(len(rec.State)))
+	w.Scanned.Add(1, rec.Size)
 	c := &w.chunk
 	c.add(rec, found)
 	if len(c.zoids) >= chunkObjects || len(c.refs)+len(c.foreign.zoids) >= chunkReferences {

@@ -8,7 +8,6 @@ import (
 
 	"relpack/runner/fault"
 	"relpack/runner/job"
-	"relpack/runner/pickle"
 	"relpack/runner/record"
 )
 
@@ -23,7 +22,7 @@ type Examiner struct {
 	Second   *job.Second // for what can't wait until a chunk is read
 	Limit    int         // objects in a chunk
 	newest   int64       // highest zoid, stored or missing: nothing above it can be referred to
-	salvaged []int64     // complete records of the chunk that could not be decoded
+	salvaged []revision  // complete records of the chunk that could not be decoded
 	objects  *record.Buffer
 	inrefs   *record.Buffer
 	problems *record.Buffer
@@ -68,6 +67,7 @@ func NewExaminer(p *Packer, classes *record.Classes) *Examiner {
 		foreign:  record.NewForeignBuffer(),
 	}
 	x.states = record.NewReader(classes, x.stage)
+	x.states.History = record.History(p.History)
 	return x
 }
 
@@ -100,17 +100,12 @@ func (x *Examiner) read(ctx context.Context) error {
 		if err := tx.QueryRow(ctx, "SELECT relpack.highest_zoid()").Scan(&x.newest); err != nil {
 			return err
 		}
-		// By index, whatever statistics say of a table that was empty a moment ago:
-		// a hash join reads all of object_state.
-		query := fmt.Sprintf("SELECT pending.zoid, stored.tid, stored.state"+
-			" FROM (SELECT zoid FROM relpack.pending ORDER BY zoid LIMIT %d) AS pending"+
-			" LEFT JOIN LATERAL (SELECT tid, state FROM relpack.stored() WHERE stored.zoid = pending.zoid OFFSET 0) AS stored ON true", x.Limit)
-		if err := x.states.Query(ctx, x.Conn, query); err != nil {
+		if err := x.states.Pending(ctx, x.Conn, x.Limit); err != nil {
 			return err
 		}
-		for _, zoid := range x.salvaged {
-			if err := x.salvage(ctx, zoid); err != nil {
-				return fmt.Errorf("zoid %d: %w", zoid, err)
+		for _, odd := range x.salvaged {
+			if err := x.salvage(ctx, odd); err != nil {
+				return fmt.Errorf("zoid %d: %w", odd.zoid, err)
 			}
 		}
 		return nil
@@ -126,10 +121,10 @@ func (x *Examiner) stage(ctx context.Context, rec record.Row, found record.Decod
 		x.objects.Integer(0)
 		return x.send(ctx, false)
 	}
-	x.Scanned.Add(1, int64(len(rec.State)))
+	x.Scanned.Add(1, rec.Size)
 	x.objects.Bigint(rec.Tid)
 	x.objects.Integer(found.Class)
-	x.objects.Integer(int32(len(rec.State)))
+	x.objects.Integer(int32(rec.Size))
 	for _, ref := range found.Refs {
 		x.inref(ref, rec.Zoid, false)
 	}
@@ -138,9 +133,11 @@ func (x *Examiner) stage(ctx context.Context, rec record.Row, found record.Decod
 	case found.Problem != nil:
 		kind := found.Kind()
 		if kind == "salvaged" {
-			x.salvaged = append(x.salvaged, rec.Zoid)
+			for _, tid := range found.Odd {
+				x.salvaged = append(x.salvaged, revision{rec.Zoid, tid})
+			}
 		}
-		x.problem(rec.Zoid, kind, pickle.Plain([]byte(found.Problem.Error())))
+		x.problem(rec.Zoid, kind, found.Detail(rec))
 	case found.Empty:
 		x.problem(rec.Zoid, found.Kind(), record.EmptyState)
 	}

@@ -24,6 +24,8 @@ type Packer struct {
 	Conn *pgx.Conn
 	PID  uint32 // its process id, at the server
 
+	History bool // whether the storage is a history-preserving one
+
 	// RangeBlocks are read in one transaction by a first build; 0: the server's
 	// default.
 	RangeBlocks int
@@ -59,7 +61,12 @@ func Open(ctx context.Context, j *job.Job, seen *Seen, purpose string, migration
 	return open(ctx, j, seen, purpose, migrations, schema.CheckInstalled)
 }
 
-// OpenHistory is Open for a history-preserving storage, of which there is no graph.
+// OpenEither is Open for storages of either kind.
+func OpenEither(ctx context.Context, j *job.Job, seen *Seen, purpose string, migrations fs.FS) (_ *Packer, release func(context.Context), err error) {
+	return open(ctx, j, seen, purpose, migrations, schema.CheckEither)
+}
+
+// OpenHistory is Open for a history-preserving storage whose garbage stays.
 func OpenHistory(ctx context.Context, j *job.Job, seen *Seen, purpose string, migrations fs.FS) (_ *Packer, release func(context.Context), err error) {
 	return open(ctx, j, seen, purpose, migrations, schema.CheckHistory)
 }
@@ -96,7 +103,7 @@ func (p *Packer) prepare(ctx context.Context, migrations fs.FS, check check) err
 		return err
 	}
 	var got bool
-	if err := p.Conn.QueryRow(ctx, "SELECT relpack.try_pack_lock(), pg_backend_pid()").Scan(&got, &p.PID); err != nil {
+	if err := p.Conn.QueryRow(ctx, "SELECT relpack.try_pack_lock(), pg_backend_pid(), relpack.keeps_history()").Scan(&got, &p.PID, &p.History); err != nil {
 		return fmt.Errorf("take the pack lock: %w", err)
 	}
 	if !got {
@@ -107,7 +114,7 @@ func (p *Packer) prepare(ctx context.Context, migrations fs.FS, check check) err
 
 // Apart is a Packer on the same session that counts for itself.
 func (p *Packer) Apart() *Packer {
-	return &Packer{Job: job.New(p.Target, p.Log, p.Progress, p.Stop), Seen: &Seen{}, Conn: p.Conn, PID: p.PID, RangeBlocks: p.RangeBlocks}
+	return &Packer{Job: job.New(p.Target, p.Log, p.Progress, p.Stop), Seen: &Seen{}, Conn: p.Conn, PID: p.PID, History: p.History, RangeBlocks: p.RangeBlocks}
 }
 
 // Persist calls try until it succeeds or the target's lock timeout is over. Only

@@ -19,18 +19,21 @@ const (
 	salvageMemory = 1 << 20
 )
 
+// A revision is a row of object_state.
+type revision struct{ zoid, tid int64 }
+
 // salvage keeps of a record that is complete and could not be decoded every 8
 // bytes that name a stored object, or one whose row vanished: each may be a
 // reference. It is read once more,
 // in the transaction that read it and after that: in between it would be in the
 // way of the others.
-func (x *Examiner) salvage(ctx context.Context, zoid int64) error {
+func (x *Examiner) salvage(ctx context.Context, odd revision) error {
 	var state []byte
 	again := record.NewReader(nil, func(_ context.Context, rec record.Row, _ record.Decoded) error {
 		state = bytes.Clone(rec.State)
 		return nil
 	})
-	if err := again.Query(ctx, x.Conn, fmt.Sprintf("SELECT zoid, tid, state FROM relpack.stored() WHERE zoid = %d", zoid)); err != nil {
+	if err := again.Query(ctx, x.Conn, fmt.Sprintf("SELECT zoid, tid, state FROM relpack.stored() WHERE zoid = %d AND tid = %d", odd.zoid, odd.tid)); err != nil {
 		return err
 	}
 	if again.Scanner.Scan(state) == nil { // the copy, which is the scanner's from here on
@@ -44,7 +47,7 @@ func (x *Examiner) salvage(ctx context.Context, zoid int64) error {
 			return err
 		}
 		for _, ref := range known {
-			x.inref(ref, zoid, true)
+			x.inref(ref, odd.zoid, true)
 			if err := x.send(ctx, false); err != nil {
 				return err
 			}

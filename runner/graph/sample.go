@@ -38,6 +38,7 @@ func (c *Comparison) Sample(ctx context.Context) error {
 		x.chunk.add(rec, found)
 		return nil
 	})
+	x.states.History = record.History(c.History)
 	second := c.Second("prove") // for a class that nobody has met
 	classes.Open = second.Get
 	defer second.Close()

@@ -50,6 +50,7 @@ type Stager struct {
 	foreign           *record.Buffer
 	sender            *record.Sender
 	undecoded, empty  []int64
+	several           []int64 // objects of which several revisions are kept
 	records, bytes    int64
 	refs, foreignRefs int64
 }
@@ -63,6 +64,7 @@ func NewStager(p *Packer, watermark int64, classes *record.Classes) *Stager {
 		foreign: record.NewForeignBuffer(),
 	}
 	w.states = record.NewReader(classes, w.stage)
+	w.states.History = record.History(p.History)
 	return w
 }
 
@@ -86,7 +88,7 @@ func (w *Stager) close() {
 // a range is done with all its rows or not at all.
 func (w *Stager) Read(ctx context.Context, r record.Blocks) error {
 	w.records, w.bytes, w.refs, w.foreignRefs = 0, 0, 0, 0
-	w.undecoded, w.empty = w.undecoded[:0], w.empty[:0]
+	w.undecoded, w.empty, w.several = w.undecoded[:0], w.empty[:0], w.several[:0]
 	err := pgx.BeginFunc(ctx, w.Writer, func(pgx.Tx) error {
 		w.sender = record.NewSender(ctx, w.Writer)
 		err := pgx.BeginTxFunc(ctx, w.Reader, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(pgx.Tx) error {
@@ -108,12 +110,16 @@ func (w *Stager) copyOut(ctx context.Context, r record.Blocks) (err error) {
 	if w.filenode, err = record.LockBlocks(ctx, w.Reader); err != nil {
 		return err
 	}
-	return w.states.Blocks(ctx, w.Reader, r, w.watermark)
+	return w.states.Single(ctx, w.Reader, r, w.watermark)
 }
 
 func (w *Stager) stage(_ context.Context, rec record.Row, found record.Decoded) error {
+	if bool(w.states.History) && rec.Tid == 0 {
+		w.several = append(w.several, rec.Zoid)
+		return nil
+	}
 	w.records++
-	w.bytes += int64(len(rec.State))
+	w.bytes += rec.Size
 	if found.Problem != nil {
 		// Looked at again when there is a graph to look things up in.
 		w.undecoded = append(w.undecoded, rec.Zoid)
@@ -127,7 +133,7 @@ func (w *Stager) stage(_ context.Context, rec record.Row, found record.Decoded) 
 	w.objects.Bigint(rec.Zoid)
 	w.objects.Bigint(rec.Tid)
 	w.objects.Integer(found.Class)
-	w.objects.Integer(int32(len(rec.State)))
+	w.objects.Integer(int32(rec.Size))
 	for _, ref := range found.Refs {
 		w.inrefs.Row(2)
 		w.inrefs.Bigint(ref)
@@ -152,6 +158,6 @@ func (w *Stager) finish(ctx context.Context, r record.Blocks) error {
 		}
 	}
 	_, err := w.Writer.Exec(ctx, "SELECT relpack.scan_done($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-		w.PID, r.First, w.filenode, w.records-int64(len(w.undecoded)), w.refs, w.foreignRefs, w.undecoded, w.empty, record.EmptyState)
+		w.PID, r.First, w.filenode, w.records-int64(len(w.undecoded)), w.refs, w.foreignRefs, append(w.undecoded, w.several...), w.empty, record.EmptyState)
 	return err
 }

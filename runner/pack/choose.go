@@ -64,7 +64,7 @@ func (p *pack) choose(ctx context.Context, unreachable figures.Count, packTime *
 	if err := p.Conn.QueryRow(ctx, "SELECT relpack.grace_began($1)", packTime).Scan(&c.GraceBegan); err != nil {
 		return c, fmt.Errorf("look when the grace began: %w", err)
 	}
-	if firstBuild && packTime != nil && c.GraceBegan == nil {
+	if firstBuild && packTime != nil && c.GraceBegan == nil && !p.History {
 		if err := p.outlast(ctx, packTime); err != nil {
 			return c, err
 		}
@@ -80,7 +80,7 @@ func (p *pack) choose(ctx context.Context, unreachable figures.Count, packTime *
 	}
 	c.young = unreachable.Less(c.Chosen).Less(c.HeldBack).Less(c.HangsOn)
 	c.made = true
-	if c.young.Objects == 0 || packTime == nil {
+	if c.young.Objects == 0 || packTime == nil || p.History {
 		return c, nil
 	}
 	c.HeldBy, err = p.holder(ctx, packTime)
@@ -140,6 +140,14 @@ func (p *pack) packTime(ctx context.Context) (*time.Time, error) {
 		err = p.warnOthers(ctx)
 	}
 	return packTime, err
+}
+
+// runsPackTime is the pack time, which is fixed once where a history is trimmed.
+func (p *pack) runsPackTime(ctx context.Context) (*time.Time, error) {
+	if p.History {
+		return p.history.packTime, nil
+	}
+	return p.packTime(ctx)
 }
 
 // A first build doesn't know since when its garbage is such: transactions that

@@ -30,6 +30,10 @@ type Options struct {
 	Stop          <-chan struct{} // closed: stop between two batches
 
 	RangeBlocks int // of a first build; 0: the server's default. Tests want several ranges.
+
+	// CollectHistory packs history-preserving storages with pack-gc true, too. Tests alone
+	// set it, until that is proven.
+	CollectHistory bool
 }
 
 // pack is one run on one storage. What it works with is there while it holds the
@@ -43,6 +47,7 @@ type pack struct {
 	run           int64 // relpack.run.id
 	report        *Report
 	blobs         *blobs.Remover // from when the storage is up to date
+	history       *trimming      // of a history-preserving storage
 }
 
 // Run finds and deletes what can't be reached in one storage. The report is
@@ -137,6 +142,13 @@ func (p *pack) all(ctx context.Context) error {
 		}
 		p.blobs = &blobs.Remover{Packer: p.Packer, Dir: dir, Run: p.run}
 		err := p.work(ctx)
+		if t := p.history; t != nil {
+			r := p.report
+			r.Trimmed, r.HeldBy, r.MissingIndex, r.BlobFiles = &t.Trimmed, t.heldBy, t.missingIndex, t.files
+			if !p.Conn.IsClosed() {
+				err = errors.Join(err, p.endTrim(ctx, t, err))
+			}
+		}
 		ended := p.end(ctx, err)
 		if err != nil && p.Conn.IsClosed() {
 			return err // says why
@@ -148,7 +160,11 @@ func (p *pack) all(ctx context.Context) error {
 // locked works with the pack lock held.
 func (p *pack) locked(ctx context.Context, work func() error) (err error) {
 	var release func(context.Context)
-	if p.Packer, release, err = graph.Open(ctx, p.job, &p.seen, "pack", p.options.Migrations); err != nil {
+	open := graph.Open
+	if p.options.CollectHistory {
+		open = graph.OpenEither
+	}
+	if p.Packer, release, err = open(ctx, p.job, &p.seen, "pack", p.options.Migrations); err != nil {
 		return err
 	}
 	defer release(ctx)
@@ -174,6 +190,9 @@ func (p *pack) work(ctx context.Context) error {
 		}
 	}
 	p.sayNotMissing()
+	if err := p.toPackTime(ctx); err != nil {
+		return err
+	}
 	due, audited, err := p.mendDifference(ctx)
 	p.report.Audit = audited
 	if err != nil {
@@ -204,8 +223,10 @@ func (p *pack) removeGarbage(ctx context.Context) error {
 	if err := p.UnlessRewritten(ctx, func() error { return p.find(ctx) }); err != nil {
 		return err
 	}
-	if err := p.surveyBlobs(ctx); err != nil {
-		return err
+	if !p.History {
+		if err := p.surveyBlobs(ctx); err != nil {
+			return err
+		}
 	}
 	p.report.Content = p.content(ctx, p.report.Unreachable, p.report.Choice, p.report.DryRun)
 	var err error
@@ -213,7 +234,11 @@ func (p *pack) removeGarbage(ctx context.Context) error {
 		return err
 	}
 	if p.report.DryRun {
-		return errors.Join(p.lookBack(ctx), p.unreferred(ctx, p.report.Choice))
+		err := errors.Join(p.lookBack(ctx), p.unreferred(ctx, p.report.Choice))
+		if p.History {
+			err = errors.Join(err, p.endHistory(ctx))
+		}
+		return err
 	}
 	if p.report.Chosen.Objects > 0 && !p.Stopped() {
 		p.report.Mended, err = p.prove(ctx)
@@ -228,7 +253,11 @@ func (p *pack) removeGarbage(ctx context.Context) error {
 		err = p.refsLeft(ctx)
 	}
 	// Files of what is deleted can go even when the rest can't.
-	if ctx.Err() == nil && !p.Stopped() && !p.Conn.IsClosed() {
+	switch {
+	case ctx.Err() != nil || p.Stopped() || p.Conn.IsClosed():
+	case p.History:
+		err = errors.Join(err, p.endHistory(ctx))
+	default:
 		err = errors.Join(err, p.Phase("blobs", func() error { return p.removeBlobs(ctx) }))
 	}
 	if err != nil {
@@ -243,7 +272,7 @@ func (p *pack) removeGarbage(ctx context.Context) error {
 // find counts what is unreachable and chooses what may be deleted.
 func (p *pack) find(ctx context.Context) error {
 	return p.Phase("choose", func() error {
-		packTime, err := p.packTime(ctx)
+		packTime, err := p.runsPackTime(ctx)
 		p.report.PackTime = packTime
 		if err != nil {
 			return err
@@ -273,6 +302,12 @@ func (p *pack) lookBack(ctx context.Context) (err error) {
 func (p *pack) bringUpToDate(ctx context.Context) error {
 	// In this order: a walk that a crash interrupted must be finished before
 	// other changes are applied.
+	if err := p.settleHistory(ctx, p.report.DryRun); err != nil {
+		return err
+	}
+	if err := p.trimFirst(ctx); err != nil {
+		return err
+	}
 	built, err := p.Build(ctx, p.options.Init, p.options.AcceptMissing)
 	p.report.FirstBuild = p.report.FirstBuild || built
 	if err != nil {

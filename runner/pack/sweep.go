@@ -109,7 +109,14 @@ func (p *pack) sweep(ctx context.Context, c Choice) (d Deletion, err error) {
 				continue
 			}
 			speed.slower()
-			if err := p.CatchUp(ctx); err != nil {
+			if err := p.catchUpSwept(ctx); err != nil {
+				return d, err
+			}
+		case "unmarked":
+			if stale++; stale > maxUnmarked {
+				return d, fault.Refuse("Wait for the end of zodbconvert, or of a restore", "delete a batch: somebody restores revisions meanwhile")
+			}
+			if err := p.history.mark(ctx); err != nil {
 				return d, err
 			}
 		}

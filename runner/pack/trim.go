@@ -32,6 +32,7 @@ type trimming struct {
 	*pack
 	Trimmed
 	dry            bool
+	chosen         bool // the pack time is fixed
 	packTime       *time.Time
 	heldBy         string // an open transaction that holds the pack time back
 	missingIndex   string
@@ -115,8 +116,13 @@ func (t *trimming) all(ctx context.Context) error {
 	return nil
 }
 
-// until fixes the pack time, and names who holds it back.
-func (t *trimming) until(ctx context.Context) (err error) {
+// until fixes the pack time where nothing but the history is to go.
+func (t *trimming) until(ctx context.Context) error {
+	return t.fix(ctx, "relpack.trim_until($1)")
+}
+
+// fix fixes the pack time by a function of the server, and names who holds it back.
+func (t *trimming) fix(ctx context.Context, by string) (err error) {
 	if t.packTime, err = t.pack.packTime(ctx); err != nil {
 		return err
 	}
@@ -124,7 +130,7 @@ func (t *trimming) until(ctx context.Context) (err error) {
 	if err := t.Conn.QueryRow(ctx, `
 		SELECT until_tid, CASE WHEN until_tid > 0 THEN relpack.tid_to_time(until_tid) END,
 		       least(relpack.time_to_tid($1), (SELECT max(tid) FROM public.transaction))
-		FROM relpack.trim_until($1) AS until_tid`, t.packTime).Scan(&t.UntilTid, &t.Until, &wanted); err != nil {
+		FROM (SELECT chosen.until_tid FROM `+by+` AS chosen (until_tid)) AS fixed`, t.packTime).Scan(&t.UntilTid, &t.Until, &wanted); err != nil {
 		return fmt.Errorf("determine up to when to trim: %w", err)
 	}
 	if t.packTime == nil || t.UntilTid >= wanted {
@@ -208,6 +214,10 @@ func (t *trimming) revisions(ctx context.Context) error {
 	t.Progress.Phase("trim", "revisions", 0)
 	defer t.Progress.End()
 	zoid, tid, speed := new(int64), new(int64), &pace{firstTrim, longestTrim}
+	t.LeftAlone, t.SomeLeftAlone = 0, t.SomeLeftAlone[:0]
+	if t.dry {
+		t.Revisions, t.Bytes = 0, 0
+	}
 	*zoid = -1
 	if t.dry {
 		speed.batch = maxBatch
@@ -293,6 +303,9 @@ func (t *trimming) tryBatch(ctx context.Context, what string, do func() error) e
 // whiteouts removes objects that were deleted, or whose creation was undone.
 func (t *trimming) whiteouts(ctx context.Context) error {
 	speed := &pace{firstWhiteouts, longestPiece}
+	if t.dry {
+		t.Whiteouts = 0
+	}
 	for block := new(int64); block != nil; {
 		if t.Stopped() {
 			return fault.Interrupted

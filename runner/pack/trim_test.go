@@ -25,12 +25,17 @@ import (
 // pack-gc false.
 func newTrimmed(t *testing.T, version zodbtest.Version) (target.Target, zodbtest.History) {
 	t.Helper()
+	return newStored(t, version, "pack-gc false")
+}
+
+func newStored(t *testing.T, version zodbtest.Version, gc string) (target.Target, zodbtest.History) {
+	t.Helper()
 	stored, conn := packtest.NewEmptyDatabase(t)
 	if err := zodbtest.CreateHistory(t.Context(), conn, version); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "site.conf")
-	text := fmt.Sprintf("<relstorage>\npack-gc false\n<postgresql>\ndsn %s\n</postgresql>\n</relstorage>\n", stored.DSN)
+	text := fmt.Sprintf("<relstorage>\n%s\n<postgresql>\ndsn %s\n</postgresql>\n</relstorage>\n", gc, stored.DSN)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +96,7 @@ func newDiary(t *testing.T, h zodbtest.History) {
 
 func trimDays(days float64) pack.Options {
 	o := packtest.Everything
-	o.Days = days
+	o.Days, o.CollectHistory = days, true
 	return o
 }
 

@@ -10,11 +10,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A Row is one row of object_state as it is read.
+// A Row is one row of object_state as it is read, or several of one object as one.
 type Row struct {
 	Zoid  int64
 	Tid   int64  // 0 when the object is not stored
-	State []byte // the record
+	State []byte // the record; nil of several
+	Size  int64  // of the states in bytes
 }
 
 // A copyReader takes what COPY (SELECT zoid, tid, state ...) TO STDOUT (FORMAT

@@ -88,6 +88,9 @@ type Decoded struct {
 	Foreign []pickle.Foreign // what it refers to in other databases
 	Problem *pickle.Error    // why it could not be read, or not all of it
 	Empty   bool             // no state: the creation of the object was undone
+
+	ProblemTid int64   // of the revision that Problem is of
+	Odd        []int64 // tids of revisions that are complete and can't be decoded
 }
 
 // Kind is what relpack.problem calls what is wrong with it; "" is nothing.
@@ -99,6 +102,16 @@ func (d Decoded) Kind() string {
 		return ""
 	}
 	return problemKind(d.Problem)
+}
+
+// Detail is what relpack.problem says of what is wrong with it: which revision, if that is an
+// old one.
+func (d Decoded) Detail(row Row) string {
+	text := pickle.Plain([]byte(d.Problem.Error()))
+	if d.ProblemTid == row.Tid {
+		return text
+	}
+	return fmt.Sprintf("revision %d: %s", d.ProblemTid, text)
 }
 
 // StageForeign collects references to other databases.

@@ -17,6 +17,7 @@ type Sink func(context.Context, Row, Decoded) error
 // worker has it.
 type Reader struct {
 	Scanner pickle.Scanner // of the state that was decoded last
+	History History
 	sink    Sink
 	classes *Classes
 	ids     map[string]int32 // what this worker has asked classes for
@@ -29,8 +30,12 @@ func NewReader(classes *Classes, sink Sink) *Reader {
 }
 
 // Blocks reads the rows of a range up to a tid. Blocks are the table's:
-// relpack.stored() has none.
+// relpack.stored() has none. Of a history-preserving storage these are objects whose
+// newest revision is there.
 func (r *Reader) Blocks(ctx context.Context, conn *pgx.Conn, b Blocks, last int64) error {
+	if r.History {
+		return r.fold(ctx, conn, r.History.kept(b.newest(last)))
+	}
 	return r.Query(ctx, conn, b.query(last))
 }
 
@@ -41,7 +46,19 @@ func (b Blocks) query(last int64) string {
 
 // Stored reads objects up to a tid.
 func (r *Reader) Stored(ctx context.Context, conn *pgx.Conn, where string, last int64) error {
+	if r.History {
+		return r.fold(ctx, conn, r.History.kept(
+			fmt.Sprintf("SELECT zoid FROM relpack.stored() WHERE %s GROUP BY zoid HAVING max(tid) <= %d", where, last)))
+	}
 	return r.Query(ctx, conn, fmt.Sprintf("SELECT zoid, tid, state FROM relpack.stored() WHERE %s AND tid <= %d", where, last))
+}
+
+// Pending reads the next objects of relpack.pending.
+func (r *Reader) Pending(ctx context.Context, conn *pgx.Conn, limit int) error {
+	if r.History {
+		return r.fold(ctx, conn, r.History.Pending(limit))
+	}
+	return r.Query(ctx, conn, r.History.Pending(limit))
 }
 
 // Query reads what a query finds, in the columns of a row. An object whose tid is
@@ -49,10 +66,15 @@ func (r *Reader) Stored(ctx context.Context, conn *pgx.Conn, where string, last 
 func (r *Reader) Query(ctx context.Context, conn *pgx.Conn, query string) error {
 	return Rows(ctx, conn, query, func(row Row) (err error) {
 		var found Decoded
+		row.Size = int64(len(row.State))
 		// A stored row counts whatever its tid is: nobody may overlook what it refers to.
 		if row.Tid != 0 || row.State != nil {
 			if found, err = r.decode(ctx, row.State); err != nil {
 				return fmt.Errorf("zoid %d: %w", row.Zoid, err)
+			}
+			found.ProblemTid = row.Tid
+			if found.Kind() == "salvaged" {
+				found.Odd = []int64{row.Tid}
 			}
 		}
 		return r.sink(ctx, row, found)

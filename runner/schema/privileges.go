@@ -22,6 +22,11 @@ func CheckInstalled(ctx context.Context, conn *pgx.Conn, t target.Target, files 
 	return checkInstalled(ctx, conn, t, files, (*Database).CheckCollectable)
 }
 
+// CheckEither is CheckInstalled for storages of either kind.
+func CheckEither(ctx context.Context, conn *pgx.Conn, t target.Target, files fs.FS) error {
+	return checkInstalled(ctx, conn, t, files, func(*Database) error { return nil })
+}
+
 // CheckHistory is CheckInstalled for a storage whose history is to be trimmed.
 func CheckHistory(ctx context.Context, conn *pgx.Conn, t target.Target, files fs.FS) error {
 	return checkInstalled(ctx, conn, t, files, func(d *Database) error {

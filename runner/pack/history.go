@@ -1,0 +1,147 @@
+package pack
+
+import (
+	"context"
+	"fmt"
+
+	"relpack/runner/fault"
+)
+
+// A pack of a history-preserving storage with pack-gc true: the graph has the
+// references of what a pack to one time keeps, that time is the same for all of the
+// run, and what is older goes before the garbage. See README.md.
+
+// settleHistory begins the trim: undos that were under way are waited for before
+// anything is captured.
+func (p *pack) settleHistory(ctx context.Context, dry bool) error {
+	if !p.History {
+		return nil
+	}
+	if p.history == nil {
+		p.history = &trimming{Trimmed: Trimmed{SomeLeftAlone: []int64{}}, dry: dry}
+	}
+	p.history.pack = p
+	if p.history.dry {
+		return nil
+	}
+	return p.Phase("settle", func() error { return p.history.settle(ctx) })
+}
+
+// trimFirst trims before the graph is built: the fewer revisions there are, the
+// fewer are read.
+func (p *pack) trimFirst(ctx context.Context) error {
+	if !p.History {
+		return nil
+	}
+	var none bool
+	if err := p.Conn.QueryRow(ctx, "SELECT coalesce((SELECT graph FROM relpack.storage), 'none') = 'none'").Scan(&none); err != nil {
+		return fmt.Errorf("read relpack.storage: %w", err)
+	}
+	if !none {
+		return nil
+	}
+	if err := p.chooseHorizon(ctx); err != nil || p.history.dry {
+		return err
+	}
+	return p.history.steps(ctx)
+}
+
+// chooseHorizon fixes the pack time of the run.
+func (p *pack) chooseHorizon(ctx context.Context) error {
+	if p.history.chosen {
+		return nil
+	}
+	err := p.Phase("choose", func() error { return p.history.fix(ctx, "relpack.horizon_move($1)") })
+	p.history.chosen = err == nil
+	return err
+}
+
+// steps marks and removes what the pack time leaves behind, or counts it.
+func (t *trimming) steps(ctx context.Context) error {
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{{"mark", t.mark}, {"index", t.lookForIndex}, {"trim", t.revisions}, {"whiteouts", t.whiteouts}} {
+		if t.dry && step.name == "mark" {
+			continue
+		}
+		if err := t.Phase(step.name, func() error { return step.do(ctx) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxTrims is how often in a row revisions may be restored beside a trim.
+const maxTrims = 5
+
+// toPackTime brings the history and the graph to the pack time.
+func (p *pack) toPackTime(ctx context.Context) error {
+	if !p.History {
+		return nil
+	}
+	if err := p.chooseHorizon(ctx); err != nil {
+		return err
+	}
+	return p.clear(ctx)
+}
+
+// clear trims until nothing is left that may refer to garbage.
+func (p *pack) clear(ctx context.Context) error {
+	for range maxTrims {
+		if err := p.history.steps(ctx); err != nil {
+			return err
+		}
+		if !p.history.dry {
+			if err := p.history.tryBatch(ctx, "end the trim", func() error {
+				_, err := p.Conn.Exec(ctx, "SELECT relpack.trim_cleared($1)", p.history.UntilTid)
+				return err
+			}); err != nil {
+				return err
+			}
+		}
+		if err := p.CatchUp(ctx); err != nil {
+			return err
+		}
+		if cleared, err := p.cleared(ctx); err != nil || cleared {
+			return err
+		}
+	}
+	return fault.Refuse("Wait for the end of zodbconvert, or of a restore", "trim: somebody restores revisions meanwhile")
+}
+
+// cleared tells whether no event has told since the trim of what it may not have seen.
+func (p *pack) cleared(ctx context.Context) (cleared bool, err error) {
+	if !p.History || p.history.dry {
+		return true, nil
+	}
+	if err = p.Conn.QueryRow(ctx, "SELECT cleared_tid >= horizon_tid FROM relpack.storage").Scan(&cleared); err != nil {
+		err = fmt.Errorf("read relpack.storage: %w", err)
+	}
+	return cleared, err
+}
+
+// catchUpSwept is CatchUp between two batches.
+func (p *pack) catchUpSwept(ctx context.Context) error {
+	if err := p.CatchUp(ctx); err != nil {
+		return err
+	}
+	if cleared, err := p.cleared(ctx); err != nil || cleared {
+		return err
+	}
+	return p.clear(ctx)
+}
+
+// endHistory removes transactions, and tells which files of blobs stay.
+func (p *pack) endHistory(ctx context.Context) error {
+	t := p.history
+	if !t.dry {
+		if err := p.Phase("mark again", func() error { return t.mark(ctx) }); err != nil {
+			return err
+		}
+	}
+	if err := p.Phase("transactions", func() error { return t.transactions(ctx) }); err != nil {
+		return err
+	}
+	return t.countFiles(ctx)
+}
