@@ -2,6 +2,8 @@ package target
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -21,6 +23,7 @@ type Target struct {
 	// BlobDir is the shared blob directory; "" when it isn't known, or when
 	// blobs are in the database.
 	BlobDir string
+	section int // of the configuration
 	// BlobsInDatabase is set when the configuration says in so many words
 	// shared-blob-dir false: no file is the storage's own.
 	BlobsInDatabase bool
@@ -50,11 +53,57 @@ type File struct {
 	Targets []Target
 
 	names      map[string]bool // folded, of all its databases
-	unreadable []string        // warnings about databases that relpack can't read
+	blobDirs   []zconfig.BlobDir
+	unreadable []string // warnings about databases that relpack can't read
 }
 
 // Knows tells whether the file has a database of this name.
 func (f *File) Knows(database string) bool { return f != nil && f.names[FoldName(database)] }
+
+// BlobDirUsers are where the file names, for another section of whatever type, the
+// blob directory of the storage as well, or one that lies within it or around it.
+func (t Target) BlobDirUsers() []string {
+	if t.File == nil {
+		return nil
+	}
+	mine := resolved(t.BlobDir)
+	var users []string
+	for _, dir := range t.File.blobDirs {
+		if dir.Section == t.section {
+			continue
+		}
+		if theirs := resolved(dir.Path); within(mine, theirs) || within(theirs, mine) || same(mine, theirs) {
+			users = append(users, fmt.Sprintf("%s:%d", dir.File, dir.Line))
+		}
+	}
+	return users
+}
+
+// resolved is a path without links, as far as it exists.
+func resolved(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		path = whole
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return filepath.Clean(path)
+}
+
+func within(path, dir string) bool {
+	below, err := filepath.Rel(dir, path)
+	return err == nil && below != ".." && !strings.HasPrefix(below, "../")
+}
+
+// same tells of one directory that is mounted at two places.
+func same(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
+}
 
 // Packable returns why pack refuses the storage, or nil.
 func (t Target) Packable() error { return t.refused }
@@ -127,7 +176,8 @@ func fromConfig(s zconfig.Storage) Target {
 		Name: s.Name, DSN: s.DSN,
 		CommitLockTimeout: s.CommitLockTimeout, BatchTimeout: s.PackBatchTimeout,
 		PrepackOnly: s.PackPrepackOnly, KeepsGarbage: !s.PackGC,
-		Names: s.Names,
+		Names:   s.Names,
+		section: s.Section,
 	}
 	if s.SharedBlobDir {
 		t.BlobDir = s.BlobDir
@@ -189,7 +239,7 @@ func fromConfig(s zconfig.Storage) Target {
 // newFile collects the names of the databases of a file, and which of them relpack
 // can't read.
 func newFile(file *zconfig.File) *File {
-	f := &File{names: map[string]bool{}}
+	f := &File{names: map[string]bool{}, blobDirs: file.BlobDirs}
 	know := func(names []string) string {
 		for _, name := range names {
 			f.names[FoldName(name)] = true

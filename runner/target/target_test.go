@@ -169,3 +169,22 @@ func TestABlobDirectoryThatMayBeACacheIsNamedBeforeThePack(t *testing.T) {
 		}
 	}
 }
+
+// A line that two sections include stands at one place.
+func TestABlobDirThatTwoSectionsIncludeHasTwoUsers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	common := filepath.Join(dir, "common.conf")
+	if err := os.WriteFile(common, []byte("shared-blob-dir true\nblob-dir "+dir+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	section := "<relstorage>\n%include " + common + "\n<postgresql>\n</postgresql>\n</relstorage>\n"
+	for _, target := range targetsOf(t, section+section) {
+		if users := target.BlobDirUsers(); len(users) != 1 || users[0] != common+":2" {
+			t.Errorf("%v", users)
+		}
+	}
+	if users := targetsOf(t, section)[0].BlobDirUsers(); len(users) != 0 {
+		t.Errorf("one section: %v", users)
+	}
+}

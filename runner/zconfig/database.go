@@ -72,7 +72,7 @@ func (db *database) storage() Section {
 
 // result completes what could not be known while the text was read.
 func (l *loader) result() *File {
-	f := &File{}
+	f := &File{BlobDirs: l.blobDirs}
 	for _, s := range l.storages {
 		switch {
 		case s.db != nil:

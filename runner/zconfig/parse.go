@@ -14,6 +14,8 @@ type loader struct {
 	storages  []*Storage
 	databases []*database // <zodb> sections
 	bare      []Section   // storages of others without a <zodb> around them
+	blobDirs  []BlobDir
+	opened    int // sections
 	unset     unsetVariables
 
 	inclusions, bytesRead, bytesSubstituted int
@@ -31,6 +33,7 @@ type section struct {
 	chain   *enclosed // the section as one among those around it
 	db      *database // the <zodb> that it is or stands in
 	storage *Storage  // set in <relstorage> and in the adapter within it
+	number  int       // tells it from all others of the configuration; an included file's keys have that of the section they belong to
 }
 
 // A parser reads one file. Sections have to be balanced within a file, but the
@@ -112,7 +115,8 @@ func (p *parser) openSection(line string) error {
 		return p.at.errorf("malformed section start: not <type>, <type name> or <type name/>")
 	}
 	outer := p.inner()
-	s := section{kind: strings.ToLower(kind), name: strings.ToLower(name), at: p.at}
+	s := section{kind: strings.ToLower(kind), name: strings.ToLower(name), at: p.at, number: p.opened + 1}
+	p.opened++
 	p.noteSection(outer, &s)
 	if err := p.begin(outer, &s); err != nil {
 		return err
@@ -239,6 +243,9 @@ func (p *parser) keyValue(key, line string) error {
 			p.unset.add(p.at, t.unset)
 		}
 		return nil
+	}
+	if name, ok := basicKey(key); ok && name == "blob-dir" {
+		p.blobDirs = append(p.blobDirs, BlobDir{t.value, p.at.file, p.at.line, s.number})
 	}
 	switch {
 	case s.storage != nil:

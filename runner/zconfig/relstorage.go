@@ -100,7 +100,7 @@ func (p *parser) end(s *section) {
 
 func newStorage(s *section) *Storage {
 	return &Storage{
-		Name: s.name, chain: s.chain, db: s.db, File: s.at.file, Line: s.at.line,
+		Name: s.name, chain: s.chain, db: s.db, File: s.at.file, Line: s.at.line, Section: s.number,
 		Driver:            "auto",
 		KeepHistory:       true,
 		PackGC:            true,

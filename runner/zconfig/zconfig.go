@@ -33,6 +33,9 @@ type Storage struct {
 	// given to Load, or for an included file as it was resolved.
 	File string
 	Line int
+	// Section is the number of the section, which no other of the configuration
+	// has, though it be included twice.
+	Section int
 
 	// Adapter is the type of the section inside: "postgresql", "mysql",
 	// "oracle" or "sqlite3"; "" if there is none.
@@ -95,6 +98,16 @@ type Database struct {
 type File struct {
 	Storages  []Storage
 	Databases []Database
+	BlobDirs  []BlobDir
+}
+
+// A BlobDir is a blob-dir that a section of any type has, as written. Sections may
+// have the same line: by %include.
+type BlobDir struct {
+	Path    string
+	File    string
+	Line    int
+	Section int // as Storage.Section; 0: outside of all
 }
 
 // LineOf returns the line at which key was set, 0 if it was not. The adapter's
