@@ -352,6 +352,7 @@ CREATE TABLE relpack.storage (
     trigger_identity text    NOT NULL DEFAULT '',
     column_identity  text    NOT NULL DEFAULT '',
     graph_identity   text    NOT NULL DEFAULT '',
+    replaced         timestamptz NOT NULL DEFAULT '-infinity',
     CONSTRAINT storage_pkey PRIMARY KEY (only_row),
     CONSTRAINT storage_only_row_check CHECK (only_row),
     CONSTRAINT storage_graph_check
@@ -436,6 +437,9 @@ COMMENT ON COLUMN relpack.storage.column_identity IS
 COMMENT ON COLUMN relpack.storage.graph_identity IS
     'By what the tables of the graph are recognised; another one means that they may have been emptied, rewritten or '
     'restored.';
+COMMENT ON COLUMN relpack.storage.replaced IS
+    'When relpack last met that object_state was emptied, is another table, or has gone back to an earlier transaction: '
+    'blob files that were written before may be wanted again. -infinity: never.';
 
 CREATE TABLE relpack.audit (
     met        timestamptz NOT NULL DEFAULT '-infinity',

@@ -946,11 +946,15 @@ COMMENT ON FUNCTION relpack.blobs_in_database() IS
 -- What is to be said of files in a blob directory, by the rows and the graph. Only
 -- a file whose object has a later revision, or is not stored at all, may be one
 -- that nobody needs. A file of an object that live ones refer to although its row
--- vanished is needed when the row is put back. Later tids than those stored come
+-- vanished is needed when the row is put back; which ones other databases refer to
+-- is not known, only whether they do. Later tids than those stored come
 -- with an older backup, or from another storage; from another one comes a file of
--- an object that is no blob.
+-- an object that is no blob, or of an oid that was never given out here. Where the rows were replaced, the former ones may come
+-- back: a load into the wrong storage is noticed within a month. What was superseded
+-- before the directory was last cleared lay not there then. A tid of the future is
+-- no measure of others.
 CREATE OR REPLACE FUNCTION relpack.blobs_judge(
-    zoids bigint[], tids bigint[],
+    zoids bigint[], tids bigint[], cleared bigint,
     OUT zoid bigint, OUT tid bigint, OUT verdict text, OUT since bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
@@ -963,12 +967,28 @@ SET enable_seqscan = off
 AS $$
 DECLARE
     v_highest bigint;
-    v_settled boolean := (
-        SELECT storage.graph = 'current' AND NOT EXISTS (SELECT FROM relpack.suspect)
-        FROM relpack.storage);
+    v_settled boolean;
+    v_replaced bigint;
+    v_given bigint;
+    v_sequence oid := (SELECT oid FROM pg_class WHERE oid = to_regclass('public.zoid_seq') AND relkind = 'S');
+    v_referred boolean := EXISTS (SELECT FROM relpack.referred_by WHERE refs > 0 OR unreadable > 0 OR looked IS NULL);
 BEGIN
     PERFORM relpack.lock_storage();
-    v_highest := (SELECT max(newest.tid) FROM relpack.stored() AS newest);
+    IF relpack.keeps_history() THEN
+        RAISE EXCEPTION 'the storage is history-preserving: each revision of a blob may be needed' USING ERRCODE = 'RP002';
+    END IF;
+    SELECT storage.graph = 'current' AND NOT EXISTS (SELECT FROM relpack.suspect),
+           CASE WHEN storage.replaced > clock_timestamp() - interval '30 days' THEN relpack.time_to_tid(storage.replaced) ELSE 0 END
+    INTO STRICT v_settled, v_replaced
+    FROM relpack.storage;
+    v_highest := (
+        SELECT max(newest.tid)
+        FROM relpack.stored() AS newest
+        WHERE newest.tid <= relpack.time_to_tid(clock_timestamp()));
+    IF has_sequence_privilege(v_sequence, 'USAGE') OR has_sequence_privilege(v_sequence, 'SELECT') THEN
+        -- RelStorage takes 16 oids for each value (relstorage/adapters/oidallocator.py).
+        v_given := pg_sequence_last_value(v_sequence) * 16;
+    END IF;
     RETURN QUERY
     SELECT file.zoid, file.tid,
            CASE
@@ -976,7 +996,13 @@ BEGIN
            WHEN v_highest IS NULL OR file.tid > v_highest THEN 'above'
            WHEN stored.tid < file.tid THEN 'newer'
            WHEN stored.tid > file.tid THEN
-               CASE WHEN NOT v_settled OR object.class IS NULL THEN 'unjudged' WHEN object.class = 1 THEN 'superseded' ELSE 'foreign' END
+               CASE
+               WHEN NOT v_settled OR object.class IS NULL THEN 'unjudged'
+               WHEN object.class <> 1 THEN 'foreign'
+               WHEN file.tid <= v_replaced THEN 'replaced'
+               WHEN stored.tid <= cleared THEN 'arrived'
+               ELSE 'superseded'
+               END
            WHEN EXISTS (
                SELECT
                FROM relpack.object_inref
@@ -986,7 +1012,11 @@ BEGIN
                SELECT
                FROM relpack.blob_removal AS removal
                WHERE removal.zoid = file.zoid AND removal.tid = file.tid) THEN 'listed'
+           WHEN file.zoid > v_given THEN 'beyond'
            WHEN NOT v_settled THEN 'unjudged'
+           WHEN v_referred THEN 'referred'
+           WHEN file.tid <= v_replaced THEN 'replaced'
+           WHEN file.tid <= cleared THEN 'late'
            ELSE 'gone'
            END,
            coalesce(stored.tid, file.tid)
@@ -1000,12 +1030,49 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[]) IS
-    'What is to be said of the files of these revisions of blobs. verdict: '
+COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[], bigint) IS
+    'What is to be said of the files of these revisions of blobs. '
+    'cleared: up to which tid the directory was cleared before (relpack.blobs_mark); 0: never. verdict: '
     'stored: the row has this tid; superseded: the row has a later one, since; gone: there is no row; '
     'unjudged: a pack has to look first; foreign: the object is no blob; '
+    'referred: there is no row, but other databases refer to this one, or may; '
     'missing: there is none, but live objects refer to it; listed: in relpack.blob_removal; '
-    'newer: the row has an earlier tid; above: no row of the storage is as late.';
+    'replaced: superseded or gone, but written before object_state was last replaced, within 30 days; '
+    'arrived: superseded up to cleared; late: gone, and written up to cleared; '
+    'beyond: there is no row, and RelStorage has not given out the object id (zoid_seq); '
+    'newer: the row has an earlier tid; above: no row that is not of the future is as late.';
+-- +goose StatementEnd
+
+-- sql/blobs_mark.sql
+-- +goose StatementBegin
+-- The mark allows nothing: it keeps a second database from a directory that one has
+-- cleared, and files that came there later, of old tids, from being taken for
+-- leftovers. Two servers of which one may not see the system identifier could say the
+-- same of themselves.
+CREATE OR REPLACE FUNCTION relpack.blobs_mark(cleared bigint)
+RETURNS jsonb
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT has_function_privilege('pg_control_system()', 'EXECUTE') THEN
+        RAISE EXCEPTION 'role % may not see the system identifier of the server, which tells it from others', current_user
+            USING ERRCODE = 'RP002',
+                  HINT = format('Let a superuser run: GRANT EXECUTE ON FUNCTION pg_control_system() TO %I;', current_user);
+    END IF;
+    RETURN jsonb_build_object(
+        'about', 'Written by "relpack blobs --remove": this database has cleared the directory.',
+        'database', current_database(),
+        'origin', relpack.origin(),
+        'removed', clock_timestamp(),
+        'cleared', cleared);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_mark(bigint) IS
+    'The file .relpack in a blob directory: which database has cleared it, when, and up to which tid all '
+    'that nobody needed is gone (cleared; 0: not all was tried yet).';
 -- +goose StatementEnd
 
 -- sql/blobs_next.sql
@@ -1106,6 +1173,55 @@ COMMENT ON FUNCTION relpack.blobs_not_found(bigint[], bigint[], bigint[], bigint
     'Returns how many rows were struck off.';
 -- +goose StatementEnd
 
+-- sql/blobs_orphaned.sql
+-- +goose StatementBegin
+-- As relpack.blobs_next(), for files that no list names: what was judged before is
+-- judged again while no writer is in flight, and goes only if the answer is the same.
+-- An hour is what a vote, or an asynchronous standby that takes over, may be behind.
+CREATE OR REPLACE FUNCTION relpack.blobs_orphaned(
+    zoids bigint[], tids bigint[], sinces bigint[], until bigint, mark jsonb,
+    OUT zoid bigint, OUT tid bigint, OUT stored_tid bigint, OUT newest_zoid bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    PERFORM relpack.require_settled();
+    PERFORM relpack.require_blobs_mark(mark);
+    PERFORM relpack.lock_storage();
+    IF NOT relpack.try_writers_lock() THEN
+        RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
+    END IF;
+    IF EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
+        RAISE EXCEPTION 'object_state was emptied' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+    -- The files are unlinked before this transaction ends: see relpack.blobs_next().
+    PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
+            set_config('synchronous_commit', 'local', true);
+    RETURN QUERY
+    SELECT judged.zoid, judged.tid,
+           CASE WHEN judged.verdict = 'superseded' THEN judged.since END,
+           (SELECT max(newest.zoid) FROM relpack.stored() AS newest)
+    FROM relpack.blobs_judge(zoids, tids, (mark ->> 'cleared')::bigint) AS judged
+    JOIN unnest(zoids, tids, sinces) AS listed (zoid, tid, since)
+      ON listed.zoid = judged.zoid AND listed.tid = judged.tid AND listed.since = judged.since
+    WHERE judged.since <= least(until, relpack.time_to_tid(clock_timestamp() - interval '1 hour'))
+      AND judged.verdict IN ('superseded', 'gone');
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint[], bigint, jsonb) IS
+    'Which of these revisions of blobs nobody needs. '
+    'They were superseded (or written, if the object is gone) up to a tid, and for an hour at least; since is still what '
+    'relpack.blobs_judge() said before. mark: the file .relpack in the directory. '
+    'stored_tid: of the revision that superseded it, whose file must be there; NULL for an object that is gone. '
+    'Takes the writers'' lock until the transaction ends, which commits locally, or raises lock_not_available. '
+    'Their files may go until then, if no transaction is open that began before they were judged for the first time.';
+-- +goose StatementEnd
+
 -- sql/blobs_removed.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.blobs_removed(zoids bigint[], tids bigint[])
@@ -1181,6 +1297,7 @@ BEGIN
     UPDATE relpack.storage
     SET graph = 'scanning',
         watermark = relpack.newest_tid(),
+        replaced = CASE WHEN relation NOT IN (0, 'public.object_state'::regclass) THEN now() ELSE replaced END,
         relation = 'public.object_state'::regclass,
         filenode = pg_relation_filenode('public.object_state'),
         trigger_identity = relpack.trigger_identity(),
@@ -1602,7 +1719,9 @@ BEGIN
     SET graph = 'none', watermark = 0, applied_tid = 0, listed_tid = 0, noticed_tid = 0, doomed_tid = 0,
         settled_tid = 0, clock_tid = NULL, cleared_tid = 0,
         objects = 0, inrefs = 0, cut_objects = 0,
-        doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false, resettle = false;
+        doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false, resettle = false,
+        replaced = CASE WHEN EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
+                        THEN now() ELSE replaced END;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,
              relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.set_aside,
              relpack.foreign_reference,
@@ -1812,6 +1931,8 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_deleted bigint;
 BEGIN
     WITH taken AS (
         DELETE FROM relpack.write_event
@@ -1821,15 +1942,17 @@ BEGIN
         SELECT DISTINCT zoid FROM taken WHERE zoid IS NOT NULL
         ON CONFLICT DO NOTHING
     )
-    SELECT count(*) > 0, coalesce(bool_or(kind = 'truncated'), false)
-    INTO reported, truncated
+    SELECT count(*) > 0, coalesce(bool_or(kind = 'truncated'), false), count(DISTINCT zoid) FILTER (WHERE kind = 'deleted')
+    INTO reported, truncated, v_deleted
     FROM taken;
     IF reported THEN
         -- What no tid dates (rows deleted in psql, an older load) may have
         -- happened just now, long after the last commit.
         UPDATE relpack.storage
         SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp())),
-            graph = CASE WHEN truncated THEN 'doubtful' ELSE graph END;
+            graph = CASE WHEN truncated THEN 'doubtful' ELSE graph END,
+            -- zodbconvert --clear deletes all rows where it may not TRUNCATE.
+            replaced = CASE WHEN truncated OR v_deleted > objects / 2 THEN now() ELSE replaced END;
     END IF;
 END;
 $$;
@@ -2034,6 +2157,8 @@ BEGIN
         reread = reread OR (graph <> 'none' AND (column_identity <> v_columns OR graph_identity <> v_graph
                                                  OR relation IS DISTINCT FROM v_relation)),
         resettle = resettle OR (graph <> 'none' AND (graph_identity <> v_graph OR relation IS DISTINCT FROM v_relation)),
+        replaced = CASE WHEN relation NOT IN (0, v_relation) OR watermark > coalesce(newest.tid, 0)
+                        THEN now() ELSE replaced END,
         relation = v_relation,
         filenode = v_filenode,
         trigger_identity = v_triggers,
@@ -3652,7 +3777,7 @@ AS $$
         VALUES (ARRAY['status', 'doubt', 'trigger_identity', 'missing_trigger', 'column_identity', 'graph_identity',
                       'lock_protocol', 'pack_lock_holder', 'path_to_root', 'referrers', 'referents',
                       'tid_to_time', 'time_to_tid', 'tids_ahead', 'verify', 'verify_graph', 'verify_tree',
-                      'broken_blobs', 'verify_blobs', 'blobs_judge', 'unnamed_large_object', 'lock_storage', 'require_kind',
+                      'broken_blobs', 'verify_blobs', 'blobs_judge', 'require_blobs_mark', 'origin', 'unnamed_large_object', 'lock_storage', 'require_kind',
                       'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept'])
     ), history (kept) AS (
         SELECT EXISTS (
@@ -4784,6 +4909,42 @@ $$;
 COMMENT ON FUNCTION relpack.require_blob_owner() IS
     'Raises RP002 when large objects of what is in relpack.doomed belong to a role that the owner of blob_chunk is no '
     'member of: their deletion would fail.';
+-- +goose StatementEnd
+
+-- sql/require_blobs_mark.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.require_blobs_mark(mark jsonb)
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF mark IS NULL THEN
+        RAISE EXCEPTION 'the file .relpack is not in the blob directory any more'
+            USING ERRCODE = 'RP002', HINT = 'Find out who removed it.';
+    END IF;
+    IF coalesce(mark ->> 'origin', '') = '' OR coalesce(mark ->> 'cleared', '') !~ '^[0-9]{1,18}$' THEN
+        RAISE EXCEPTION 'the file .relpack in the blob directory can''t be understood'
+            USING ERRCODE = 'RP002', HINT = 'Remove it, if no other database has written it.';
+    END IF;
+    IF mark ->> 'origin' <> relpack.origin() THEN
+        IF NOT has_function_privilege('pg_control_system()', 'EXECUTE') THEN
+            RAISE EXCEPTION 'role % may not see the system identifier of the server: it can''t tell whose the blob directory is', current_user
+                USING ERRCODE = 'RP002',
+                      HINT = format('Let a superuser run: GRANT EXECUTE ON FUNCTION pg_control_system() TO %I;', current_user);
+        END IF;
+        RAISE EXCEPTION 'another database has cleared the blob directory: "%" (%), last at %; this one is %',
+                        mark ->> 'database', mark ->> 'origin', mark ->> 'removed', relpack.origin()
+            USING ERRCODE = 'RP002',
+                  HINT = 'If the directory is a copy of the other database''s, or that one is gone for good: '
+                         'remove the file .relpack from it.';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_blobs_mark(jsonb) IS
+    'Raises RP002 unless the file .relpack in a blob directory (relpack.blobs_mark) is this database''s.';
 -- +goose StatementEnd
 
 -- sql/require_cleared.sql
@@ -10057,6 +10218,7 @@ DROP FUNCTION relpack."require_deleted";
 DROP FUNCTION relpack."require_deletable";
 DROP FUNCTION relpack."require_cut_off";
 DROP FUNCTION relpack."require_cleared";
+DROP FUNCTION relpack."require_blobs_mark";
 DROP FUNCTION relpack."require_blob_owner";
 DROP FUNCTION relpack."release_pack_lock";
 DROP FUNCTION relpack."referrers";
@@ -10143,8 +10305,10 @@ DROP FUNCTION relpack."build_drop_doubles";
 DROP FUNCTION relpack."build_begin";
 DROP FUNCTION relpack."broken_blobs";
 DROP FUNCTION relpack."blobs_removed";
+DROP FUNCTION relpack."blobs_orphaned";
 DROP FUNCTION relpack."blobs_not_found";
 DROP FUNCTION relpack."blobs_next";
+DROP FUNCTION relpack."blobs_mark";
 DROP FUNCTION relpack."blobs_judge";
 DROP FUNCTION relpack."blobs_in_database";
 DROP FUNCTION relpack."blob_bytes";

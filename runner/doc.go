@@ -79,7 +79,7 @@
 //	commit        one: waits for standbys before files go
 //	migrate       two: one works, the other looks who is in its way; "migrate status" one
 //	status        one, which only reads
-//	blobs         one, which only reads
+//	blobs         one, which only reads; with --remove one that holds the pack lock, and commit
 //	why, check    one, which only reads, in one transaction
 //	du            the same, and two for scan, which read states in short transactions
 //	report        one, after that of status and before those of du

@@ -1,11 +1,15 @@
 -- What is to be said of files in a blob directory, by the rows and the graph. Only
 -- a file whose object has a later revision, or is not stored at all, may be one
 -- that nobody needs. A file of an object that live ones refer to although its row
--- vanished is needed when the row is put back. Later tids than those stored come
+-- vanished is needed when the row is put back; which ones other databases refer to
+-- is not known, only whether they do. Later tids than those stored come
 -- with an older backup, or from another storage; from another one comes a file of
--- an object that is no blob.
+-- an object that is no blob, or of an oid that was never given out here. Where the rows were replaced, the former ones may come
+-- back: a load into the wrong storage is noticed within a month. What was superseded
+-- before the directory was last cleared lay not there then. A tid of the future is
+-- no measure of others.
 CREATE OR REPLACE FUNCTION relpack.blobs_judge(
-    zoids bigint[], tids bigint[],
+    zoids bigint[], tids bigint[], cleared bigint,
     OUT zoid bigint, OUT tid bigint, OUT verdict text, OUT since bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
@@ -18,12 +22,28 @@ SET enable_seqscan = off
 AS $$
 DECLARE
     v_highest bigint;
-    v_settled boolean := (
-        SELECT storage.graph = 'current' AND NOT EXISTS (SELECT FROM relpack.suspect)
-        FROM relpack.storage);
+    v_settled boolean;
+    v_replaced bigint;
+    v_given bigint;
+    v_sequence oid := (SELECT oid FROM pg_class WHERE oid = to_regclass('public.zoid_seq') AND relkind = 'S');
+    v_referred boolean := EXISTS (SELECT FROM relpack.referred_by WHERE refs > 0 OR unreadable > 0 OR looked IS NULL);
 BEGIN
     PERFORM relpack.lock_storage();
-    v_highest := (SELECT max(newest.tid) FROM relpack.stored() AS newest);
+    IF relpack.keeps_history() THEN
+        RAISE EXCEPTION 'the storage is history-preserving: each revision of a blob may be needed' USING ERRCODE = 'RP002';
+    END IF;
+    SELECT storage.graph = 'current' AND NOT EXISTS (SELECT FROM relpack.suspect),
+           CASE WHEN storage.replaced > clock_timestamp() - interval '30 days' THEN relpack.time_to_tid(storage.replaced) ELSE 0 END
+    INTO STRICT v_settled, v_replaced
+    FROM relpack.storage;
+    v_highest := (
+        SELECT max(newest.tid)
+        FROM relpack.stored() AS newest
+        WHERE newest.tid <= relpack.time_to_tid(clock_timestamp()));
+    IF has_sequence_privilege(v_sequence, 'USAGE') OR has_sequence_privilege(v_sequence, 'SELECT') THEN
+        -- RelStorage takes 16 oids for each value (relstorage/adapters/oidallocator.py).
+        v_given := pg_sequence_last_value(v_sequence) * 16;
+    END IF;
     RETURN QUERY
     SELECT file.zoid, file.tid,
            CASE
@@ -31,7 +51,13 @@ BEGIN
            WHEN v_highest IS NULL OR file.tid > v_highest THEN 'above'
            WHEN stored.tid < file.tid THEN 'newer'
            WHEN stored.tid > file.tid THEN
-               CASE WHEN NOT v_settled OR object.class IS NULL THEN 'unjudged' WHEN object.class = 1 THEN 'superseded' ELSE 'foreign' END
+               CASE
+               WHEN NOT v_settled OR object.class IS NULL THEN 'unjudged'
+               WHEN object.class <> 1 THEN 'foreign'
+               WHEN file.tid <= v_replaced THEN 'replaced'
+               WHEN stored.tid <= cleared THEN 'arrived'
+               ELSE 'superseded'
+               END
            WHEN EXISTS (
                SELECT
                FROM relpack.object_inref
@@ -41,7 +67,11 @@ BEGIN
                SELECT
                FROM relpack.blob_removal AS removal
                WHERE removal.zoid = file.zoid AND removal.tid = file.tid) THEN 'listed'
+           WHEN file.zoid > v_given THEN 'beyond'
            WHEN NOT v_settled THEN 'unjudged'
+           WHEN v_referred THEN 'referred'
+           WHEN file.tid <= v_replaced THEN 'replaced'
+           WHEN file.tid <= cleared THEN 'late'
            ELSE 'gone'
            END,
            coalesce(stored.tid, file.tid)
@@ -55,9 +85,14 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[]) IS
-    'What is to be said of the files of these revisions of blobs. verdict: '
+COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[], bigint) IS
+    'What is to be said of the files of these revisions of blobs. '
+    'cleared: up to which tid the directory was cleared before (relpack.blobs_mark); 0: never. verdict: '
     'stored: the row has this tid; superseded: the row has a later one, since; gone: there is no row; '
     'unjudged: a pack has to look first; foreign: the object is no blob; '
+    'referred: there is no row, but other databases refer to this one, or may; '
     'missing: there is none, but live objects refer to it; listed: in relpack.blob_removal; '
-    'newer: the row has an earlier tid; above: no row of the storage is as late.';
+    'replaced: superseded or gone, but written before object_state was last replaced, within 30 days; '
+    'arrived: superseded up to cleared; late: gone, and written up to cleared; '
+    'beyond: there is no row, and RelStorage has not given out the object id (zoid_seq); '
+    'newer: the row has an earlier tid; above: no row that is not of the future is as late.';

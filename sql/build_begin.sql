@@ -21,6 +21,7 @@ BEGIN
     UPDATE relpack.storage
     SET graph = 'scanning',
         watermark = relpack.newest_tid(),
+        replaced = CASE WHEN relation NOT IN (0, 'public.object_state'::regclass) THEN now() ELSE replaced END,
         relation = 'public.object_state'::regclass,
         filenode = pg_relation_filenode('public.object_state'),
         trigger_identity = relpack.trigger_identity(),

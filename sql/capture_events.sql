@@ -3,6 +3,8 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_deleted bigint;
 BEGIN
     WITH taken AS (
         DELETE FROM relpack.write_event
@@ -12,15 +14,17 @@ BEGIN
         SELECT DISTINCT zoid FROM taken WHERE zoid IS NOT NULL
         ON CONFLICT DO NOTHING
     )
-    SELECT count(*) > 0, coalesce(bool_or(kind = 'truncated'), false)
-    INTO reported, truncated
+    SELECT count(*) > 0, coalesce(bool_or(kind = 'truncated'), false), count(DISTINCT zoid) FILTER (WHERE kind = 'deleted')
+    INTO reported, truncated, v_deleted
     FROM taken;
     IF reported THEN
         -- What no tid dates (rows deleted in psql, an older load) may have
         -- happened just now, long after the last commit.
         UPDATE relpack.storage
         SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp())),
-            graph = CASE WHEN truncated THEN 'doubtful' ELSE graph END;
+            graph = CASE WHEN truncated THEN 'doubtful' ELSE graph END,
+            -- zodbconvert --clear deletes all rows where it may not TRUNCATE.
+            replaced = CASE WHEN truncated OR v_deleted > objects / 2 THEN now() ELSE replaced END;
     END IF;
 END;
 $$;

@@ -40,6 +40,8 @@ BEGIN
         reread = reread OR (graph <> 'none' AND (column_identity <> v_columns OR graph_identity <> v_graph
                                                  OR relation IS DISTINCT FROM v_relation)),
         resettle = resettle OR (graph <> 'none' AND (graph_identity <> v_graph OR relation IS DISTINCT FROM v_relation)),
+        replaced = CASE WHEN relation NOT IN (0, v_relation) OR watermark > coalesce(newest.tid, 0)
+                        THEN now() ELSE replaced END,
         relation = v_relation,
         filenode = v_filenode,
         trigger_identity = v_triggers,

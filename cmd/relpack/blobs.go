@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -14,7 +15,9 @@ type blobsCommand struct {
 	place   `embed:""`
 	style   `embed:""`
 	BlobDir string  `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
-	Days    float64 `short:"d" default:"1" placeholder:"D" help:"Take files for needed that were superseded, or came there, within D days (default 1; fractions are allowed)."`
+	Remove  bool    `help:"Remove what nobody needs, as the list has it. Needs --claim."`
+	Claim   bool    `help:"With --remove: you say that no other storage, and no copy of this database, uses the blob directory."`
+	Days    float64 `short:"d" default:"1" placeholder:"D" help:"Take files for needed that were superseded, or came there, within D days (default 1; fractions are allowed; an hour at least)."`
 	Max     int     `default:"10" placeholder:"N" help:"Name so many files of each kind (default 10)."`
 }
 
@@ -22,6 +25,9 @@ type blobsCommand struct {
 func (c *blobsCommand) Validate() error {
 	if math.IsNaN(c.Days) || c.Days < 0 || c.Days > maxDays {
 		return fmt.Errorf("--days takes a number of days, from 0 to %d", maxDays)
+	}
+	if c.Claim && !c.Remove {
+		return errors.New("--claim goes with --remove: it holds for one run")
 	}
 	return nil
 }
@@ -32,7 +38,7 @@ func (c *blobsCommand) Run() error {
 	ctx := untilSignal()
 	return reports(c.place, c.style, c.BlobDir, log, func(target target.Target, log *slog.Logger) (*orphans.Report, error) {
 		return orphans.Storage(ctx, target, orphans.Options{
-			Days: c.Days, Max: c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
+			Claim: c.Claim, Remove: c.Remove, Days: c.Days, Max: c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
 		}, log)
 	})
 }

@@ -29,7 +29,7 @@ type grammar struct {
 	Verify  verifyCommand  `cmd:"" help:"Check the graph against every stored object; --repair fixes it."`
 	Status  statusCommand  `cmd:"" help:"Show what relpack knows about a storage."`
 	Check   checkCommand   `cmd:"" help:"Find what is broken: missing objects, states that can't be decoded, blobs without content."`
-	Blobs   blobsCommand   `cmd:"" help:"List blob files that no live blob needs."`
+	Blobs   blobsCommand   `cmd:"" help:"List blob files that no live blob needs, or remove them."`
 	Report  reportCommand  `cmd:"" help:"Write what is known of the storages as one HTML page."`
 	Why     whyCommand     `cmd:"" help:"Tell why an object is alive, or since when it is garbage."`
 	Du      duCommand      `cmd:"" help:"Show where the space is, by folders as people know them, or by class."`

@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // A Layout says how objects' directories are arranged.
@@ -101,6 +102,41 @@ func (d *Dir) Find(zoid, tid int64) (Layout, error) {
 		}
 	}
 	return "", nil
+}
+
+// A Found file is one of a revision, where Look found it.
+type Found struct {
+	Layout Layout
+	Size   int64
+	Time   time.Time // it was last written, renamed or put here
+}
+
+// Look looks for one revision of a blob as Find does, and says more of it. Nil if it
+// is in neither layout. ErrLink if a link is in its place, or in that of a directory
+// above it: what is behind it is not known.
+func (d *Dir) Look(zoid, tid int64) (*Found, error) {
+	for _, layout := range d.layouts() {
+		opened, err := d.descend(layout, zoid)
+		if err != nil {
+			return nil, err
+		}
+		if opened == nil {
+			continue
+		}
+		at := opened.object()
+		info, err := at.root.Lstat(revisionName(tid))
+		opened.close()
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return nil, at.named(err)
+		case info.Mode()&fs.ModeSymlink != 0:
+			return nil, fmt.Errorf("%s is a %w", at.join(revisionName(tid)), ErrLink)
+		case info.Mode().IsRegular():
+			return &Found{layout, info.Size(), changed(info)}, nil
+		}
+	}
+	return nil, nil
 }
 
 // has tells whether there is a regular file of this name.

@@ -3,6 +3,7 @@ package blobdir
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -31,8 +32,17 @@ func (l levels) close() {
 // os.Root alone would follow a link to another place within the blob directory,
 // and so to another object's files.
 func (d *Dir) descend(layout Layout, zoid int64) (levels, error) {
+	opened, err := d.descendTo(levelNames(layout, zoid))
+	if err != nil {
+		return nil, fmt.Errorf("find the files of blob %d: %w", zoid, err)
+	}
+	return opened, nil
+}
+
+// descendTo opens the directories of a path.
+func (d *Dir) descendTo(names []string) (levels, error) {
 	opened := levels{{d.root, d.path}}
-	for _, name := range levelNames(layout, zoid) {
+	for _, name := range names {
 		child, err := opened.object().open(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			opened.close()
@@ -40,7 +50,7 @@ func (d *Dir) descend(layout Layout, zoid int64) (levels, error) {
 		}
 		if err != nil {
 			opened.close()
-			return nil, fmt.Errorf("find the files of blob %d: %w", zoid, err)
+			return nil, err
 		}
 		opened = append(opened, child)
 	}
@@ -73,14 +83,15 @@ func (l level) open(name string) (level, error) {
 	return level{child, path}, nil
 }
 
-func (l level) names() ([]string, error) {
+// names are those in the directory, so many at most; -1: all.
+func (l level) names(most int) ([]string, error) {
 	dir, err := l.root.Open(".")
 	if err != nil {
 		return nil, l.named(err)
 	}
 	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
+	names, err := dir.Readdirnames(most)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, l.named(err)
 	}
 	return names, nil

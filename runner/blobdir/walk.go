@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -18,21 +19,30 @@ type Entry struct {
 	Zoid, Tid int64  // of a revision
 	Layout    Layout // in which a revision lies
 	Size      int64
-	Time      time.Time // it was last written, renamed or put here
+	Time      time.Time // it was last written, renamed, read by RelStorage or put here
 }
 
 // An EntryKind says what a file is.
 type EntryKind int
 
-// The kinds of files. What ZODB locks with is passed over.
+// The kinds of files. What ZODB locks with is passed over, and so are the marks.
 const (
 	Revision  EntryKind = iota // of a blob
 	Temporary                  // being written, or left behind by somebody who was
+	Nested                     // the marker of another blob directory within this one
 	Other                      // of unknown purpose, or a link, which is not followed
 )
 
 // tmpDir is where ZODB writes before it knows a blob's oid.
 const tmpDir = "tmp"
+
+// What clients of ZODB 3 to 6 and RelStorage call a file before they know its
+// transaction (ZODB/blob.py: Blob._create_uncommitted_file, FilesystemHelper.blob_mkstemp,
+// copyTransactionsFromTo), and mkstemp's own characters.
+var (
+	inTmp           = regexp.MustCompile(`^(BUC[A-Za-z0-9_]{6,8}|(tmp|CTFT)[A-Za-z0-9_]{6,8}\.tmp)$`)
+	besideRevisions = regexp.MustCompile(`^0x[0-9a-f]{2,16}[A-Za-z0-9_]{6,8}\.tmp-?$`)
+)
 
 // atOnce is how many names of a directory are read at once: a lawn can be wide.
 const atOnce = 512
@@ -79,7 +89,7 @@ func visit(l level, parts []string, entry fs.DirEntry, yield func(Entry) error) 
 		defer func() { _ = below.root.Close() }()
 		return walk(below, path, yield)
 	}
-	if name == dirLock || strings.HasSuffix(name, lockSuffix) || len(parts) == 0 && name == marker {
+	if name == dirLock || strings.HasSuffix(name, lockSuffix) || len(parts) == 0 && (name == marker || name == ownerMark) {
 		return nil
 	}
 	info, err := entry.Info()
@@ -94,7 +104,9 @@ func visit(l level, parts []string, entry fs.DirEntry, yield func(Entry) error) 
 	zoid, layout, object := parseObject(parts)
 	switch {
 	case !info.Mode().IsRegular():
-	case len(parts) > 0 && (parts[0] == tmpDir || (strings.HasSuffix(name, ".tmp") || strings.HasSuffix(name, ".tmp-"))):
+	case name == marker:
+		found.Kind = Nested
+	case len(parts) == 1 && parts[0] == tmpDir && inTmp.MatchString(name), object && besideRevisions.MatchString(name):
 		found.Kind = Temporary
 	case revision && object:
 		found.Kind, found.Zoid, found.Tid, found.Layout = Revision, zoid, tid, layout

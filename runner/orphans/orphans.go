@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,9 +24,11 @@ import (
 
 // Options say what to do.
 type Options struct {
+	Remove     bool      // what nobody needs
+	Claim      bool      // somebody says that no other storage and no copy uses the directory: Remove needs it
 	Days       float64   // superseded or written since then, a file may be needed; not negative
 	Max        int       // of each kind so many are named
-	Now        time.Time // by which files have an age; zero: by this machine's clock
+	Now        time.Time // by which files have an age; zero: the earlier of this machine's time and the server's
 	Version    string    // relpack's own, for the report
 	Migrations fs.FS     // what the schema must be
 	Progress   progress.Meter
@@ -34,6 +37,13 @@ type Options struct {
 
 // temporaryFor is how long a temporary file may be somebody's who is at work.
 const temporaryFor = 24 * time.Hour
+
+// leastGrace is what --days is at least: a clock may be behind, or an asynchronous
+// standby that takes over. relpack.blobs_orphaned has it too.
+const leastGrace = time.Hour
+
+// maxSuspects is how many files may be of votes in flight.
+const maxSuspects = 1_000
 
 // judgedAtOnce is how many files are judged by one call.
 const judgedAtOnce = 5_000
@@ -49,18 +59,22 @@ type look struct {
 	conn    *pgx.Conn
 	dir     *blobdir.Dir
 	files   map[string]*Kind
+	mark    mark
+	notOwn  string // whose mark it is instead
 
+	now    time.Time // by which files have an age
 	until  int64     // tid: superseded or written later is within the grace
-	day    time.Time // a day ago, by this machine's clock, which wrote no file's time
 	judged []blobdir.Entry
+	// suspects tell of somebody else, unless they are of a vote in flight; maxSuspects at most.
+	suspects []blobdir.Entry
+	left     int64 // the earliest since of what was superseded or gone, and stays
+
+	removal *removal // nil: nothing is to be removed
 }
 
 // Storage looks at one storage. The report is never nil.
 func Storage(ctx context.Context, t target.Target, o Options, log *slog.Logger) (*Report, error) {
-	if o.Now.IsZero() {
-		o.Now = time.Now()
-	}
-	l := &look{Job: job.New(t, log, o.Progress, o.Stop), options: o, report: newReport(t.Name, o), files: map[string]*Kind{}}
+	l := &look{Job: job.New(t, log, o.Progress, o.Stop), options: o, report: newReport(t.Name, o), files: map[string]*Kind{}, left: math.MaxInt64}
 	for i := range l.report.Files {
 		l.files[l.report.Files[i].Kind] = &l.report.Files[i]
 	}
@@ -74,6 +88,11 @@ func (l *look) all(ctx context.Context) (err error) {
 	if err := l.Target.Packable(); err != nil {
 		return err
 	}
+	if l.options.Remove {
+		if err := l.alone(); err != nil {
+			return err
+		}
+	}
 	if l.Target.BlobDir != "" {
 		opened, err := blobs.Open(l.Target.BlobDir)
 		if err != nil {
@@ -82,12 +101,18 @@ func (l *look) all(ctx context.Context) (err error) {
 		l.dir = opened.Dir
 		defer func() { _ = l.dir.Close() }()
 		l.report.Directory, l.report.Layout = l.Target.BlobDir, string(l.dir.Layout())
+		if l.mark, err = readMark(l.dir); err != nil {
+			return err
+		}
 	}
 	switch {
 	case l.Target.BlobsInDatabase:
 		l.report.None = "none: blobs are in the database"
 	case l.Target.BlobDir == "":
 		l.report.None = `none is named: blob-dir with "shared-blob-dir true", or --blob-dir`
+	}
+	if l.options.Remove {
+		return l.remove(ctx)
 	}
 	if l.conn, err = l.Session(ctx, "blobs"); err != nil {
 		return err
@@ -110,16 +135,37 @@ func (l *look) all(ctx context.Context) (err error) {
 
 // lookOnly lists for a role that may only look.
 func (l *look) lookOnly(ctx context.Context) error {
-	if err := l.conn.QueryRow(ctx, "SELECT relpack.time_to_tid(now() - make_interval(secs => $1::float8 * 86400))", l.options.Days).
+	if err := l.conn.QueryRow(ctx, "SELECT relpack.time_to_tid(now() - make_interval(secs => $1::float8))", l.grace().Seconds()).
 		Scan(&l.until); err != nil {
 		return fmt.Errorf("determine the grace: %w", err)
 	}
 	return l.list(ctx)
 }
 
+// tellTime decides by which time files have an age. A clock that is ahead would let
+// go what somebody is writing.
+func (l *look) tellTime(ctx context.Context) error {
+	if l.now = l.options.Now; !l.now.IsZero() {
+		return nil
+	}
+	if err := l.conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&l.now); err != nil {
+		return fmt.Errorf("ask for the time: %w", err)
+	}
+	if here := time.Now(); here.Before(l.now) {
+		l.now = here
+	}
+	return nil
+}
+
 // list reads the directory, and what the database has besides.
 func (l *look) list(ctx context.Context) error {
+	if err := l.tellTime(ctx); err != nil {
+		return err
+	}
 	if l.dir != nil {
+		if err := l.compareMark(ctx); err != nil {
+			return err
+		}
 		if err := l.Phase("files", func() error { return l.listFiles(ctx) }); err != nil {
 			return err
 		}
@@ -135,21 +181,26 @@ func (l *look) list(ctx context.Context) error {
 func (l *look) doubt() {
 	r := l.report
 	switch {
-	case l.files["foreign"].Files.Files > 0:
-		r.Doubt = "another storage uses this directory: it has files of objects that are no blobs here"
-	case l.files["newer"].Files.Files+l.files["above"].Files.Files > 0:
-		r.Doubt = "there are files later than what is stored: an older backup was restored, this is a copy, or another storage uses the directory"
+	case l.notOwn != "":
+		r.Doubt = l.notOwn
 	case r.Missing > 0 && r.Found == 0:
 		r.Doubt = "it holds the file of no live blob: is it the right directory, and mounted?"
 	case r.Found == 0:
 		r.Doubt = "no file of a live blob shows that the directory is this storage's"
+	case l.files["nested"].Files.Files > 0:
+		r.Doubt = "another blob directory lies within it"
+	case l.files["foreign"].Files.Files+l.files["beyond"].Files.Files > 0:
+		r.Doubt = "another storage uses this directory: it has files of objects that are no blobs here, or of object ids that were never given out"
+	case l.files["newer"].Files.Files+l.files["above"].Files.Files > 0:
+		r.Doubt = "there are files later than what is stored: an older backup was restored, this is a copy, or another storage uses the directory"
+	case l.files["arrived"].Files.Files > 0:
+		r.Doubt = "files came back that nobody needed when it was last cleared: another storage uses the directory, or a backup was copied there"
 	}
 }
 
 func (l *look) listFiles(ctx context.Context) error {
 	l.Progress.Phase("list blob files", "files", 0)
 	defer l.Progress.End()
-	l.day = l.options.Now.Add(-temporaryFor)
 	err := l.dir.Walk(func(e blobdir.Entry) error {
 		if l.Stopped() {
 			return fault.Interrupted
@@ -161,12 +212,15 @@ func (l *look) listFiles(ctx context.Context) error {
 		switch e.Kind {
 		case blobdir.Other:
 			l.found("other", e)
+		case blobdir.Nested:
+			l.found("nested", e)
 		case blobdir.Temporary:
-			if !e.Time.Before(l.day) {
+			if !e.Time.Before(l.day()) {
 				l.found("fresh", e)
 				return nil
 			}
 			l.found("temporary", e)
+			return l.orphan(e, 0)
 		default:
 			if l.judged = append(l.judged, e); len(l.judged) == judgedAtOnce {
 				return l.judge(ctx)
@@ -178,92 +232,6 @@ func (l *look) listFiles(ctx context.Context) error {
 		return err
 	}
 	return l.judge(ctx)
-}
-
-// judge asks the server about some files.
-func (l *look) judge(ctx context.Context) error {
-	if len(l.judged) == 0 {
-		return nil
-	}
-	zoids, tids := make([]int64, len(l.judged)), make([]int64, len(l.judged))
-	entries := map[[2]int64][]blobdir.Entry{}
-	for i, e := range l.judged {
-		zoids[i], tids[i] = e.Zoid, e.Tid
-		entries[[2]int64{e.Zoid, e.Tid}] = append(entries[[2]int64{e.Zoid, e.Tid}], e)
-	}
-	l.judged = l.judged[:0]
-	var verdicts []verdict
-	if err := l.Persist(ctx, l.conn, "judge blob files", func() (bool, error) {
-		var err error
-		verdicts, err = session.Rows(ctx, l.conn, pgx.RowToStructByPos[verdict],
-			"SELECT zoid, tid, verdict, since FROM relpack.blobs_judge($1, $2)", zoids, tids)
-		return err == nil, err
-	}); err != nil {
-		return err
-	}
-	for _, v := range verdicts {
-		key := [2]int64{v.Zoid, v.Tid}
-		for _, e := range entries[key] {
-			if err := l.classify(e, v); err != nil {
-				return err
-			}
-		}
-		delete(entries, key) // one that lies in both layouts was judged twice
-	}
-	return nil
-}
-
-// A verdict is a row of relpack.blobs_judge.
-type verdict struct {
-	Zoid, Tid int64
-	Verdict   string
-	Since     int64
-}
-
-func (l *look) classify(e blobdir.Entry, v verdict) error {
-	switch {
-	case v.Verdict == "stored" && e.Layout != l.dir.Layout():
-		l.found("other_layout", e)
-	case v.Verdict != "superseded" && v.Verdict != "gone":
-		l.found(v.Verdict, e)
-	case v.Since > l.until || !e.Time.Before(l.graceBegan()):
-		l.found("young", e)
-	default:
-		return l.orphan(e, v)
-	}
-	return nil
-}
-
-// orphan is a file that nobody needs, unless it is the last one of its blob.
-func (l *look) orphan(e blobdir.Entry, v verdict) error {
-	if v.Verdict == "superseded" {
-		layout, err := l.dir.Find(v.Zoid, v.Since)
-		if err != nil && !errors.Is(err, blobdir.ErrLink) {
-			return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", err)}
-		}
-		if layout == "" {
-			l.found("last_copy", e)
-			return nil
-		}
-	}
-	l.found(v.Verdict, e)
-	return nil
-}
-
-// graceBegan is since when a file is within the grace.
-func (l *look) graceBegan() time.Time {
-	return l.options.Now.Add(-time.Duration(l.options.Days * float64(24*time.Hour)))
-}
-
-func (l *look) found(kind string, e blobdir.Entry) {
-	k := l.files[kind]
-	k.add(e.Size)
-	if k.Orphan {
-		l.report.Orphans.add(e.Size)
-	}
-	if len(k.First) < l.options.Max && kind != "stored" {
-		k.First = append(k.First, e.Path)
-	}
 }
 
 // findMissing looks for the file of each live blob, as far as it is known which
@@ -284,20 +252,21 @@ func (l *look) findMissing(ctx context.Context) error {
 			return fmt.Errorf("look for the files of blobs: %w", err)
 		}
 		for i, zoid := range zoids {
-			layout, err := l.dir.Find(zoid, tids[i])
-			if errors.Is(err, blobdir.ErrLink) { // the application follows it
-				l.report.Found++
-				continue
-			}
+			file, known, err := l.file(zoid, tids[i])
 			if err != nil {
-				return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", err)}
+				return err
 			}
-			if layout != "" {
+			switch {
+			case !known:
+				l.report.NotKnown++
+			case file == nil:
+				if l.report.Missing++; len(l.report.FirstMissing) < named {
+					l.report.FirstMissing = append(l.report.FirstMissing, zoid)
+				}
+			case file.Size == 0:
+				l.report.EmptyFile++
+			default:
 				l.report.Found++
-				continue
-			}
-			if l.report.Missing++; len(l.report.FirstMissing) < named {
-				l.report.FirstMissing = append(l.report.FirstMissing, zoid)
 			}
 		}
 		if last == nil {

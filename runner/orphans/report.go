@@ -10,16 +10,18 @@ import (
 	"relpack/runner/figures"
 )
 
-// A Report says what lies in a blob directory. Sizes are in bytes.
+// A Report says what lies in a blob directory, and what was removed. Sizes are in
+// bytes.
 type Report struct {
 	Storage   string    `json:"storage"`
-	Outcome   string    `json:"outcome"` // listed, or as that of a pack
+	Outcome   string    `json:"outcome"` // listed, removed, or as that of a pack
 	Error     string    `json:"error,omitempty"`
 	ExitCode  int       `json:"exit_code"`
 	Version   string    `json:"version"`
 	Started   time.Time `json:"started"`
 	Seconds   float64   `json:"seconds"`
 	Days      float64   `json:"days"`
+	Remove    bool      `json:"remove"`
 	Directory string    `json:"directory,omitempty"`
 	Layout    string    `json:"layout,omitempty"`
 	None      string    `json:"none,omitempty"` // why there is no directory
@@ -28,9 +30,17 @@ type Report struct {
 	// Orphans are those that nobody needs, if the directory is this storage's alone.
 	Orphans Files `json:"orphans"`
 	// Doubt is why Orphans are not to be removed: "" is no reason.
-	Doubt string `json:"doubt,omitempty"`
-	// Missing are live blobs without a file; -1: not looked for.
+	Doubt   string `json:"doubt,omitempty"`
+	Removed Files  `json:"removed"`
+	// Kept are orphans that were needed again when their turn came, or may be.
+	Kept int64 `json:"kept"`
+	// Skipped are files that could not be removed, and why; at most 10.
+	Skipped []string `json:"skipped"`
+	// Missing are live blobs without a file; -1: not looked for. EmptyFile have an empty one,
+	// and that of NotKnown is behind a symbolic link, if there is one.
 	Missing      int64   `json:"missing"`
+	EmptyFile    int64   `json:"empty_file"`
+	NotKnown     int64   `json:"not_known"`
 	Found        int64   `json:"found"`
 	FirstMissing []int64 `json:"first_missing"` // zoids, at most 10
 
@@ -81,19 +91,26 @@ var kinds = []Kind{
 	{Kind: "young", Meaning: "superseded or gone, within the grace or open to a transaction"},
 	{Kind: "fresh", Meaning: "temporary, of the last day"},
 	{Kind: "unjudged", Meaning: "not stored, or just written: a pack has to look first"},
-	{Kind: "last_copy", Meaning: "superseded, but the stored revision has no file"},
+	{Kind: "last_copy", Meaning: "superseded, but the stored revision has no file, or an empty one"},
+	{Kind: "behind_link", Meaning: "superseded, but the stored revision is behind a symbolic link"},
+	{Kind: "replaced", Meaning: "superseded or gone, but written before object_state was replaced, less than 30 days ago"},
+	{Kind: "late", Meaning: "of objects that are gone, but were not when the directory was last cleared"},
+	{Kind: "beyond", Meaning: "of object ids that were never given out here"},
+	{Kind: "arrived", Meaning: "superseded or gone, but not there when the directory was last cleared"},
+	{Kind: "referred", Meaning: "of objects that are gone, which other databases may refer to"},
 	{Kind: "listed", Meaning: "the next pack removes them"},
 	{Kind: "missing", Meaning: "of rows that vanished, kept"},
 	{Kind: "other_layout", Meaning: "stored revisions, in the other layout"},
 	{Kind: "newer", Meaning: "later than the stored revision"},
 	{Kind: "above", Meaning: "later than all that is stored"},
 	{Kind: "foreign", Meaning: "of objects that are no blobs here"},
+	{Kind: "nested", Meaning: "markers of blob directories within this one"},
 	{Kind: "other", Meaning: "not understood"},
 }
 
 func newReport(name string, o Options) *Report {
-	r := &Report{Storage: name, Version: o.Version, Started: time.Now(), Days: o.Days,
-		Files: make([]Kind, len(kinds)), Missing: -1, FirstMissing: []int64{},
+	r := &Report{Storage: name, Version: o.Version, Started: time.Now(), Days: o.Days, Remove: o.Remove,
+		Files: make([]Kind, len(kinds)), Skipped: []string{}, Missing: -1, FirstMissing: []int64{},
 		LargeObjects: LargeObjects{First: []uint32{}}, Phases: []figures.Phase{}}
 	copy(r.Files, kinds)
 	for i := range r.Files {
@@ -104,7 +121,11 @@ func newReport(name string, o Options) *Report {
 
 func (r *Report) finish(err error) {
 	r.Seconds, r.PeakMemory = time.Since(r.Started).Seconds(), figures.PeakMemory()
-	r.ExitCode, r.Outcome = fault.ExitCode(err), fault.Outcome(err, "listed")
+	well := "listed"
+	if r.Remove {
+		well = "removed"
+	}
+	r.ExitCode, r.Outcome = fault.ExitCode(err), fault.Outcome(err, well)
 	if err != nil {
 		r.Error = fault.Message(err)
 	}
@@ -143,12 +164,27 @@ func (r *Report) Write(w io.Writer) error {
 		}
 		s.Line("large objects", "%s that no row of blob_chunk names, %s", figures.Plural(n, "large object"), size)
 	}
+	if r.EmptyFile > 0 {
+		s.Line("with an empty file", "%s", figures.Plural(r.EmptyFile, "live blob"))
+	}
+	if r.NotKnown > 0 {
+		s.Line("not known", "whether there is a file of %s: it would be behind a symbolic link", figures.Plural(r.NotKnown, "live blob"))
+	}
 	switch {
 	case r.Directory == "":
 	case r.Doubt != "":
 		s.Line("in doubt", "%s", r.Doubt)
-	default:
+	case !r.Remove:
 		s.Line("nobody needs", "%s, if no other storage and no copy of this database uses the directory", r.Orphans)
+	}
+	if r.Remove {
+		s.Line("removed", "%s", r.Removed)
+	}
+	if r.Kept > 0 {
+		s.Line("kept", "%s: needed by now, or changed since the list was made", figures.Plural(r.Kept, "file"))
+	}
+	for i, skipped := range r.Skipped {
+		s.Line(figures.Once("not removed", i), "%s", printable(skipped))
 	}
 	s.Spent(r.Seconds, r.Phases, r.PeakMemory)
 	return s.Flush()

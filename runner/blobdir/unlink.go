@@ -1,0 +1,80 @@
+package blobdir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Unlink unlinks a file that Walk found, and its lock before it, if it is still the
+// very file: of this size, and untouched since. A copy that was put in its place is
+// another one, whatever its name and content. It tells whether it did. What is of
+// unknown purpose stays.
+func (d *Dir) Unlink(e Entry) (bool, error) {
+	if e.Kind != Revision && e.Kind != Temporary {
+		return false, fmt.Errorf("remove %s: nobody knows what it is", filepath.Join(d.path, e.Path))
+	}
+	parts := strings.Split(e.Path, string(filepath.Separator))
+	opened, err := d.descendTo(parts[:len(parts)-1])
+	if err != nil || opened == nil {
+		return false, err
+	}
+	defer opened.close()
+	at, names := opened.object(), []string{parts[len(parts)-1]}
+	info, err := at.root.Lstat(names[0])
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, at.named(err)
+	case !info.Mode().IsRegular() || info.Size() != e.Size || !changed(info).Equal(e.Time):
+		return false, nil
+	}
+	if e.Kind == Revision {
+		locked, err := at.has(names[0] + lockSuffix)
+		if err != nil {
+			return false, err
+		}
+		if locked {
+			names = slices.Insert(names, 0, names[0]+lockSuffix)
+		}
+	}
+	for _, name := range names {
+		if err := at.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, at.named(err)
+		}
+	}
+	return true, nil
+}
+
+// Tidy removes the directory of an object that has no revision any more, and those
+// above it as Remove does, if nothing but its lock is left in there. It reads no more
+// than two of the names: there may be many.
+func (d *Dir) Tidy(layout Layout, zoid, newest int64) error {
+	opened, err := d.descend(layout, zoid)
+	if err != nil || opened == nil {
+		return err
+	}
+	defer opened.close()
+	at := opened.object()
+	names, err := at.names(2)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(names) == 0:
+	case !slices.Equal(names, []string{dirLock}):
+		return nil
+	default:
+		if regular, err := at.has(dirLock); err != nil || !regular {
+			return err
+		}
+		if err := at.root.Remove(dirLock); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return at.named(err)
+		}
+	}
+	return removeDirs(opened, levelNames(layout, zoid), Removal{Zoid: zoid, Newest: newest})
+}

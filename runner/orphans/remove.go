@@ -1,0 +1,223 @@
+package orphans
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"relpack/runner/blobs"
+	"relpack/runner/fault"
+	"relpack/runner/figures"
+	"relpack/runner/graph"
+)
+
+// Files go in small groups, while no writer is in flight: so long does a group hold
+// up a commit at most, but for the one file that it is at.
+const (
+	groupFiles    = 50
+	groupDeadline = 50 * time.Millisecond
+)
+
+// maxSkipped is after how many files that can't be removed nothing more is tried.
+const maxSkipped = 100
+
+// silence is for how long the server lets a session keep the writers' lock without a
+// word (relpack.blobs_orphaned).
+const silence = 2 * time.Second
+
+// A removal is what goes, and the session that lets it go.
+type removal struct {
+	*graph.Packer
+	release func(context.Context)
+	orphans *spool
+	skipped int
+	heard   time.Time // the server was there, and the writers' lock held
+}
+
+// alone refuses a directory that is not known, or that another section of the file
+// uses as well: both have blobs of the same oids. What is not to be deleted stays.
+// That nobody else uses it a person says: no row and no file tells of a copy of the
+// database that only reads.
+func (l *look) alone() error {
+	if l.Target.BlobDir == "" {
+		return fault.Refuse(`It is named by blob-dir with "shared-blob-dir true", or by --blob-dir`,
+			"nothing can be removed: the blob directory is not known, or is but a cache of blobs in the database")
+	}
+	if l.Target.PrepackOnly {
+		return fault.Refuse("Without --remove they are listed", "nothing can be removed: pack-prepack-only is true")
+	}
+	if !l.options.Claim {
+		return fault.Refuse(`If that is so, add --claim. It holds for this run only`,
+			"nothing was removed: say first that no other storage, and no copy of this database, uses the blob directory %s", l.Target.BlobDir)
+	}
+	if users := l.Target.BlobDirUsers(); len(users) > 0 {
+		return fault.Refuse("Give each storage a blob-dir of its own; a copy will do",
+			"nothing can be removed: the blob directory %s is named by %s, too, or one lies within the other", l.Target.BlobDir, strings.Join(users, ", "))
+	}
+	return nil
+}
+
+// remove lists with the pack lock held, and removes what nobody needs.
+func (l *look) remove(ctx context.Context) error {
+	p, release, err := graph.Open(ctx, l.Job, &graph.Seen{}, "blobs", l.options.Migrations)
+	if err != nil {
+		return err
+	}
+	r := &removal{Packer: p, release: release}
+	defer func() { r.release(ctx) }()
+	l.conn = p.Conn
+	if err := l.requireOwn(ctx); err != nil {
+		return err
+	}
+	// What is referred to is known then, where a row has vanished.
+	if err := l.Phase("reach", func() error { return p.Reach(ctx) }); err != nil {
+		return err
+	}
+	if err := p.CatchUp(ctx); err != nil {
+		return err
+	}
+	if _, err := l.conn.Exec(ctx, "SELECT relpack.require_settled()"); err != nil {
+		return err
+	}
+	packTime, err := p.PackTime(ctx, l.grace().Hours()/24)
+	if err != nil {
+		return err
+	}
+	if err := l.conn.QueryRow(ctx, "SELECT relpack.grace_cap($1)", packTime).Scan(&l.until); err != nil {
+		return fmt.Errorf("look for open transactions: %w", err)
+	}
+	if r.orphans, err = newSpool(); err != nil {
+		return err
+	}
+	defer r.orphans.close()
+	l.removal = r
+	if err := l.list(ctx); err != nil {
+		return err
+	}
+	if err := l.trusted(); err != nil {
+		return err
+	}
+	if l.report.Orphans.Files == 0 {
+		if l.suspected() > 0 { // whosever they are, nothing goes
+			return nil
+		}
+		return l.setMark(ctx, l.cleared())
+	}
+	if err := l.Phase("wait", func() error { return l.outlast(ctx, p) }); err != nil {
+		return err
+	}
+	if err := l.alibi(ctx); err != nil {
+		return err
+	}
+	if err := l.setMark(ctx, l.mark.Cleared); err != nil {
+		return err
+	}
+	if err := l.Phase("remove", func() error { return l.removeOrphans(ctx) }); err != nil {
+		return err
+	}
+	return l.setMark(ctx, l.cleared())
+}
+
+// cleared is up to which tid nothing is left that nobody needs.
+func (l *look) cleared() int64 { return max(l.mark.Cleared, min(l.until, l.left-1)) }
+
+// trusted refuses a directory that is not this storage's, or not all there.
+func (l *look) trusted() error {
+	const hint = "Nothing was removed. Mount it, or name the right one; \"relpack check\" names blobs without a file"
+	r := l.report
+	all := r.Found + r.Missing + r.EmptyFile + r.NotKnown
+	switch {
+	case r.Missing < 0:
+		return fault.Refuse(`Nothing was removed. Run "relpack pack --dry-run"`, "it is not known which blobs are alive")
+	case r.Found == 0:
+		return fault.Refuse(hint, "blob directory %s: %s", l.Target.BlobDir, r.Doubt)
+	case 10*r.Found < 9*all:
+		return fault.Refuse(hint, "blob directory %s: it holds the files of %d of %s (%d empty, %d behind symbolic links)",
+			l.Target.BlobDir, r.Found, figures.Plural(all, "live blob"), r.EmptyFile, r.NotKnown)
+	case l.files["nested"].Files.Files > 0:
+		return fault.Refuse("Nothing was removed. Move it elsewhere", "blob directory %s: %s", l.Target.BlobDir, r.Doubt)
+	}
+	return nil
+}
+
+// alibi refuses where files tell of somebody else who writes there. Those of a vote in
+// flight are stored by now, or gone: RelStorage holds its transaction open from before
+// they have their names until it is committed.
+func (l *look) alibi(ctx context.Context) error {
+	first, count := "", l.suspected()
+	if count < maxSuspects {
+		suspects := l.suspects
+		l.suspects, count = nil, 0
+		for batch := range slices.Chunk(suspects, judgedAtOnce) {
+			verdicts, err := l.ask(ctx, batch)
+			if err != nil {
+				return err
+			}
+			for _, e := range batch {
+				switch verdicts[[2]int64{e.Zoid, e.Tid}].Verdict {
+				case "stored", "superseded", "unjudged", "listed":
+					continue
+				}
+				file, known, err := l.file(e.Zoid, e.Tid)
+				if err != nil {
+					return err
+				}
+				if file == nil && known {
+					continue
+				}
+				if count++; first == "" {
+					first = e.Path
+				}
+			}
+		}
+	} else {
+		first = l.suspects[0].Path
+	}
+	if count == 0 {
+		l.report.Doubt = ""
+		return nil
+	}
+	return fault.Refuse("Nothing was removed. Find out whose they are: another storage's, a copy's, a restored backup's, or left by a client that was killed. "+
+		"What nobody needs move out of the directory, then run relpack again",
+		"blob directory %s: %s can't be this database's (%s): %s", l.Target.BlobDir, figures.Plural(count, "file"), printable(first), l.report.Doubt)
+}
+
+// suspected is how many files tell of somebody else.
+func (l *look) suspected() (count int64) {
+	for _, kind := range []string{"newer", "above", "foreign", "beyond", "arrived"} {
+		count += l.files[kind].Files.Files
+	}
+	return count
+}
+
+// outlast waits until nobody has a transaction open that began before all was listed:
+// it may read what was stored then. What superseded is durable afterwards.
+func (l *look) outlast(ctx context.Context, p *graph.Packer) error {
+	var listed time.Time
+	if err := l.conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&listed); err != nil {
+		return fmt.Errorf("ask for the time: %w", err)
+	}
+	err := p.Persist(ctx, "remove blob files", func() (over bool, err error) {
+		err = l.conn.QueryRow(ctx, "SELECT coalesce(relpack.grace_oldest_transaction() > $1, true)", listed).Scan(&over)
+		return over, err
+	})
+	var oldest *string
+	switch {
+	case err == nil:
+	case fault.ExitCode(err) != fault.ExitFailure:
+		return err
+	case l.conn.QueryRow(ctx, "SELECT relpack.oldest_client()").Scan(&oldest) != nil || oldest == nil:
+		return err
+	default:
+		return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("nothing was removed: an open transaction may still read these files: %s", *oldest),
+			Hint: "Run relpack again when it has ended"}
+	}
+	why, err := blobs.CommitDurably(ctx, p, "SELECT relpack.commit_durably($1, id, deleted) FROM relpack.run ORDER BY id DESC LIMIT 1", p.PID)
+	if err == nil && why != "" {
+		err = &fault.Error{Code: fault.ExitFailure, Err: errors.New("nothing was removed: " + why), Hint: "Run relpack again when the standby is back"}
+	}
+	return err
+}

@@ -1,0 +1,201 @@
+package orphans
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/blobdir"
+	"relpack/runner/fault"
+	"relpack/runner/figures"
+	"relpack/runner/graph"
+	"relpack/runner/session"
+)
+
+// removeOrphans removes what was listed.
+func (l *look) removeOrphans(ctx context.Context) error {
+	l.Progress.Phase("remove blob files", "files", l.report.Orphans.Files)
+	defer l.Progress.End()
+	err := l.removal.orphans.each(groupFiles, func(group []doomed) error {
+		if l.Stopped() {
+			return fault.Interrupted
+		}
+		return l.removeGroup(ctx, group)
+	})
+	if err == nil && l.removal.skipped > 0 {
+		err = &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("%s could not be removed: %s", figures.Plural(int64(l.removal.skipped), "file"), l.report.Skipped[0]),
+			Hint: "The others are gone. Look at the permissions of the blob directory"}
+	}
+	return err
+}
+
+// removeGroup removes some files.
+func (l *look) removeGroup(ctx context.Context, group []doomed) error {
+	var revisions []doomed
+	for _, e := range group {
+		if e.Kind == blobdir.Revision {
+			revisions = append(revisions, e)
+			continue
+		}
+		if err := l.unlink(e); err != nil {
+			return err
+		}
+		l.Progress.Add(1)
+	}
+	for len(revisions) > 0 {
+		var done int
+		err := l.removal.Retry(ctx, "remove blob files", func() (err error) {
+			done, err = l.removeRevisions(ctx, revisions)
+			return err
+		})
+		if err != nil && done > 0 && l.removal.tookLong() {
+			err = l.reopen(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		revisions = revisions[done:]
+	}
+	return nil
+}
+
+// tookLong tells whether the session ended since one file took longer than the server
+// lets it be silent: a large one, or a slow disk.
+func (r *removal) tookLong() bool { return r.Conn.IsClosed() && time.Since(r.heard) >= silence }
+
+// reopen goes on in another session. Each group is judged again, the claim too.
+func (l *look) reopen(ctx context.Context) error {
+	r := l.removal
+	r.release(ctx)
+	p, release, err := graph.Open(ctx, l.Job, &graph.Seen{}, "blobs", l.options.Migrations)
+	if err != nil {
+		r.release = func(context.Context) {}
+		return err
+	}
+	r.Packer, r.release, l.conn = p, release, p.Conn
+	return nil
+}
+
+// An orphan is a row of relpack.blobs_orphaned.
+type orphan struct {
+	Zoid, Tid int64
+	StoredTid *int64
+	Newest    int64
+}
+
+// removeRevisions removes as many of these as there is time for in one transaction,
+// which holds the writers' lock. It returns how many of the list are done.
+func (l *look) removeRevisions(ctx context.Context, revisions []doomed) (done int, err error) {
+	zoids, tids, sinces := make([]int64, len(revisions)), make([]int64, len(revisions)), make([]int64, len(revisions))
+	for i, e := range revisions {
+		zoids[i], tids[i], sinces[i] = e.Zoid, e.Tid, e.Since
+	}
+	// Somebody may have removed the mark, or written another one.
+	if l.mark, err = readMark(l.dir); err != nil {
+		return 0, err
+	}
+	err = pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
+		list, err := session.Rows(ctx, tx, pgx.RowToStructByPos[orphan],
+			"SELECT zoid, tid, stored_tid, newest_zoid FROM relpack.blobs_orphaned($1, $2, $3, $4, $5::jsonb)", zoids, tids, sinces, l.until, l.mark.json())
+		if err != nil {
+			return err
+		}
+		orphaned := map[[2]int64]orphan{}
+		for _, o := range list {
+			orphaned[[2]int64{o.Zoid, o.Tid}] = o
+		}
+		// One file at least, or a slow disk would let nothing go.
+		for deadline := time.Now().Add(groupDeadline); done < len(revisions) && (done == 0 || time.Now().Before(deadline)); done++ {
+			// The server may have let go of the lock during the last one.
+			if _, err := tx.Exec(ctx, "SELECT"); err != nil {
+				return fmt.Errorf("hold the writers' lock: %w", err)
+			}
+			l.removal.heard = time.Now()
+			e := revisions[done]
+			if o, still := orphaned[[2]int64{e.Zoid, e.Tid}]; still {
+				err = l.removeRevision(e, o)
+			} else {
+				l.keep(e)
+			}
+			if err != nil {
+				return err
+			}
+			l.Progress.Add(1)
+		}
+		return l.tidy(ctx, tx, revisions, done, orphaned)
+	})
+	return done, err
+}
+
+// removeRevision removes a file, unless it is the last one of its blob by now.
+func (l *look) removeRevision(e doomed, o orphan) error {
+	if o.StoredTid != nil {
+		kind, err := l.superseded(e.Entry, *o.StoredTid)
+		if err != nil {
+			return err
+		}
+		if kind != "superseded" {
+			l.keep(e)
+			return nil
+		}
+	}
+	return l.unlink(e)
+}
+
+// keep notes a file that stays, since it may be needed.
+func (l *look) keep(e doomed) {
+	l.report.Kept++
+	if e.Kind == blobdir.Revision {
+		l.left = min(l.left, e.Since)
+	}
+}
+
+// tidy removes the directories of objects that are gone, once the last of an object's
+// files here is.
+func (l *look) tidy(ctx context.Context, tx pgx.Tx, revisions []doomed, done int, orphaned map[[2]int64]orphan) error {
+	for i, e := range revisions[:done] {
+		o, still := orphaned[[2]int64{e.Zoid, e.Tid}]
+		if !still || o.StoredTid != nil || i+1 < len(revisions) && revisions[i+1].Zoid == e.Zoid && revisions[i+1].Layout == e.Layout {
+			continue
+		}
+		if _, err := tx.Exec(ctx, "SELECT"); err != nil {
+			return fmt.Errorf("hold the writers' lock: %w", err)
+		}
+		l.removal.heard = time.Now()
+		if err := l.dir.Tidy(e.Layout, e.Zoid, o.Newest); err != nil {
+			if err := l.skip(e, err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// unlink removes a file that is still what was listed.
+func (l *look) unlink(e doomed) error {
+	went, err := l.dir.Unlink(e.Entry)
+	switch {
+	case err != nil:
+		return l.skip(e, err)
+	case went:
+		l.report.Removed.add(e.Size)
+	default:
+		l.keep(e)
+	}
+	return nil
+}
+
+// skip notes a file that could not be removed.
+func (l *look) skip(e doomed, err error) error {
+	if len(l.report.Skipped) < named {
+		l.report.Skipped = append(l.report.Skipped, err.Error())
+	}
+	l.left = min(l.left, e.Since)
+	if l.removal.skipped++; l.removal.skipped > maxSkipped {
+		return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("remove %s: %w", e.Path, err),
+			Hint: "Too many files could not be removed; the rest was not tried"}
+	}
+	return nil
+}
