@@ -70,6 +70,11 @@ func TestAHotStandbyAnswers(t *testing.T) {
 	if err != nil || sizes.Top.Objects != 5 || sizes.Top.Blobs != 3000 || len(sizes.Top.Content) != 2 || sizes.Top.Content[0].Name == "" {
 		t.Errorf("%v: %+v", err, sizes)
 	}
+	for _, args := range [][]string{{"report", "--html", filepath.Join(t.TempDir(), "site.html")}, {"blobs"}, {"status"}} {
+		if r := program.Run(t, append(args, "--dsn", s.DSN)...); r.Code != 0 {
+			t.Errorf("%s: %+v", args[0], r)
+		}
+	}
 }
 
 // connect opens the test's own session.
