@@ -38,6 +38,7 @@ type measure struct {
 	options Options
 	report  *Report
 	forest  *Forest
+	history bool // a history-preserving storage
 }
 
 // Storage measures one storage. The report is never nil.
@@ -67,6 +68,7 @@ func (m *measure) all(ctx context.Context) error {
 		return err
 	}
 	defer g.Close()
+	m.history = g.KeepsHistory()
 	m.report.UpTo, m.report.Fresh, m.report.Uncertain = g.UpTo, g.Fresh, g.Uncertain
 	if err := m.grow(ctx, g); err != nil {
 		return g.Explain(err)

@@ -220,7 +220,7 @@ func (s *Search) readStates(ctx context.Context, zoids []int64, naming []bool) e
 	})
 	if err := holders.Query(ctx, s.Conn, fmt.Sprintf(`SELECT wanted.zoid, stored.tid, stored.state
 		FROM unnest(ARRAY[%s]::bigint[]) AS wanted (zoid)
-		CROSS JOIN LATERAL (SELECT tid, state FROM relpack.stored() WHERE stored.zoid = wanted.zoid OFFSET 0) AS stored`, joined(zoids))); err != nil {
+		CROSS JOIN LATERAL (SELECT tid, state FROM relpack.stored() WHERE stored.zoid = wanted.zoid ORDER BY tid DESC LIMIT 1) AS stored`, joined(zoids))); err != nil {
 		return err
 	}
 	var asked []int64
@@ -394,7 +394,8 @@ func (s *Search) name(ctx context.Context, zoid int64) (string, error) {
 		}
 		met[zoid] = true
 		var state []byte
-		if err := s.tx.QueryRow(ctx, "SELECT coalesce((SELECT state FROM relpack.stored() WHERE zoid = $1 AND octet_length(state) < 1000000), '')", zoid).
+		if err := s.tx.QueryRow(ctx, `SELECT coalesce((SELECT CASE WHEN octet_length(state) < 1000000 THEN state END
+			FROM relpack.stored() WHERE zoid = $1 ORDER BY tid DESC LIMIT 1), '')`, zoid).
 			Scan(&state); err != nil {
 			return "", err
 		}

@@ -79,6 +79,7 @@ func (m *measure) readRanges(ctx context.Context, next *atomic.Int64, size, file
 	defer session.Close(conn)
 	w := worker{found: found, ctx: ctx}
 	holders := record.NewHolders(w.take)
+	holders.History = m.history
 	for {
 		first := next.Add(rangeBlocks) - rangeBlocks
 		if first >= size {

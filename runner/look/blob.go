@@ -54,7 +54,7 @@ func (g *Graph) nextBlobs(ctx context.Context, after int64) (blobs []Blob, last 
 			       coalesce(array_agg(stored.tid) FILTER (WHERE stored.tid IS NOT NULL), '{}')
 			FROM few
 			LEFT JOIN LATERAL (
-			    SELECT stored.tid FROM relpack.stored() WHERE few.live AND stored.zoid = few.zoid OFFSET 0
+			    SELECT stored.tid FROM relpack.stored() WHERE few.live AND stored.zoid = few.zoid ORDER BY stored.tid DESC LIMIT 1
 			) AS stored ON true`, after, blobNodes).Scan(&last, &zoids, &tids)
 		for i, zoid := range zoids {
 			blobs = append(blobs, Blob{zoid, tids[i]})

@@ -17,7 +17,12 @@ const freshRefs = 5
 
 // fresh is what was written since the graph was brought up to date.
 type fresh struct {
-	refs map[int64][]int64 // of each such object; nil: it is not stored any more, or can't be decoded
+	// history: the storage is a history-preserving one. There a commit takes no
+	// reference away: old revisions have it as before.
+	history bool
+	// refs of each such object, of a history-preserving storage those of revisions that
+	// the graph doesn't know; nil: it is not stored any more, or can't be decoded.
+	refs map[int64][]int64
 	by   map[int64][]int64 // who of them refers to an object
 	// revives is set when one of them refers to what the graph calls unreachable.
 	revives  bool
@@ -30,13 +35,13 @@ type fresh struct {
 
 // has tells whether the graph's references of an object are outdated.
 func (f *fresh) has(zoid int64) bool {
-	_, known := f.refs[zoid]
-	return known
+	refs, known := f.refs[zoid]
+	return known && (refs == nil || !f.history)
 }
 
 // readFresh reads what the next pack would.
 func (g *Graph) readFresh(ctx context.Context) error {
-	g.fresh = fresh{refs: map[int64][]int64{}, by: map[int64][]int64{}, problems: map[int64]Problem{}, classes: map[int64]string{}, labels: map[string]string{}}
+	g.fresh = fresh{history: g.fresh.history, refs: map[int64][]int64{}, by: map[int64][]int64{}, problems: map[int64]Problem{}, classes: map[int64]string{}, labels: map[string]string{}}
 	var truncated bool
 	if err := g.tx.QueryRow(ctx, `SELECT count(*), EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
 		FROM (SELECT FROM relpack.unapplied() LIMIT $1) AS few`, g.limits.Fresh+1).Scan(&g.Fresh, &truncated); err != nil {
@@ -59,7 +64,7 @@ func (g *Graph) readFresh(ctx context.Context) error {
 
 func (g *Graph) tooFresh() {
 	g.Uncertain = fmt.Sprintf("more was written since the last pack than is read for an answer (%d objects)", g.limits.Fresh) + packFirst
-	g.fresh = fresh{}
+	g.fresh = fresh{history: g.fresh.history}
 }
 
 func (g *Graph) decodeFresh(ctx context.Context) error {
@@ -68,13 +73,11 @@ func (g *Graph) decodeFresh(ctx context.Context) error {
 		g.progress.Add(1)
 		if refs <= freshRefs*g.limits.Fresh {
 			g.note(row, found)
-			refs += len(g.fresh.refs[row.Zoid])
+			refs += len(found.Refs)
 		}
 		return nil
 	})
-	err := states.Query(ctx, g.conn, `SELECT fresh.zoid, stored.tid, stored.state
-		FROM relpack.unapplied() AS fresh (zoid)
-		LEFT JOIN LATERAL (SELECT tid, state FROM relpack.stored() WHERE stored.zoid = fresh.zoid OFFSET 0) AS stored ON true`)
+	err := states.Query(ctx, g.conn, g.fresh.query())
 	if err != nil {
 		return fmt.Errorf("read what was written since the last pack: %w", err)
 	}
@@ -86,7 +89,8 @@ func (g *Graph) decodeFresh(ctx context.Context) error {
 		return err
 	}
 	for zoid, targets := range g.fresh.refs {
-		for _, to := range targets {
+		slices.Sort(targets)
+		for _, to := range slices.Compact(targets) {
 			g.fresh.by[to] = append(g.fresh.by[to], zoid)
 		}
 	}
@@ -104,15 +108,40 @@ func (g *Graph) decodeFresh(ctx context.Context) error {
 	return nil
 }
 
-// note takes note of what an object is now.
+// query is of what was written since. Of an object that events name or that is pending
+// any of its revisions may be new.
+func (f *fresh) query() string {
+	if !f.history {
+		return `SELECT fresh.zoid, stored.tid, stored.state
+			FROM relpack.unapplied() AS fresh (zoid)
+			LEFT JOIN LATERAL (SELECT tid, state FROM relpack.stored() WHERE stored.zoid = fresh.zoid OFFSET 0) AS stored ON true`
+	}
+	return `SELECT fresh.zoid, stored.tid, stored.state
+		FROM (
+		    SELECT written.zoid,
+		           CASE WHEN EXISTS (SELECT FROM relpack.write_event WHERE write_event.zoid = written.zoid)
+		                  OR EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = written.zoid)
+		                THEN -1 ELSE (SELECT applied_tid FROM relpack.storage) END AS since
+		    FROM relpack.unapplied() AS written (zoid)
+		) AS fresh
+		LEFT JOIN LATERAL (
+		    SELECT tid, state FROM relpack.stored() WHERE stored.zoid = fresh.zoid AND stored.tid > fresh.since ORDER BY stored.tid
+		) AS stored ON true`
+}
+
+// note takes note of what an object is now. Of several revisions the newest comes last.
 func (g *Graph) note(row record.Row, found record.Decoded) {
 	f := &g.fresh
+	refs := f.refs[row.Zoid]
 	f.refs[row.Zoid] = nil
+	delete(f.problems, row.Zoid)
+	delete(f.classes, row.Zoid)
 	switch {
 	case row.Tid == 0:
 		f.gone = append(f.gone, row.Zoid)
 		return
 	case found.Empty:
+		f.refs[row.Zoid] = refs
 		f.problems[row.Zoid] = Problem{Zoid: row.Zoid, Kind: found.Kind(), Reason: record.EmptyState, Offset: -1}
 		return
 	case found.Problem != nil:
@@ -123,9 +152,15 @@ func (g *Graph) note(row record.Row, found record.Decoded) {
 	}
 	f.classes[row.Zoid] = f.label(found.Module, found.Name)
 	if f.classes[row.Zoid] == "ZODB.blob.Blob" {
+		if last := len(f.blobs) - 1; last >= 0 && f.blobs[last].Zoid == row.Zoid {
+			f.blobs = f.blobs[:last]
+		}
 		f.blobs = append(f.blobs, Blob{row.Zoid, row.Tid})
 	}
-	f.refs[row.Zoid] = slices.Clone(found.Refs)
+	if refs == nil {
+		refs = []int64{}
+	}
+	f.refs[row.Zoid] = append(refs, found.Refs...)
 }
 
 // label is the name of a class, as relpack.class.label has it.
@@ -194,7 +229,7 @@ func (g *Graph) referrers(ctx context.Context, zoids []int64, most int) ([]edge,
 	}
 	var e edge
 	_, err = pgx.ForEachRow(rows, []any{&e.from, &e.to}, func() error {
-		if !g.fresh.has(e.from) {
+		if !g.fresh.has(e.from) && !slices.Contains(g.fresh.by[e.to], e.from) {
 			edges = append(edges, e)
 		}
 		return nil

@@ -84,12 +84,15 @@ func (g *Graph) open(ctx context.Context, t target.Target, files fs.FS) error {
 	if err != nil {
 		return err
 	}
-	g.database = d
+	g.database, g.fresh.history = d, d.KeepsHistory()
 	if err := d.MayRead(ctx, g.conn, t, files); err != nil {
 		return err
 	}
 	return g.begin(ctx)
 }
+
+// KeepsHistory tells whether the storage is a history-preserving one.
+func (g *Graph) KeepsHistory() bool { return g.fresh.history }
 
 // begin begins the transaction in which all is read.
 func (g *Graph) begin(ctx context.Context) (err error) {

@@ -34,7 +34,9 @@ func (g *Graph) Record(ctx context.Context, zoid int64) (tree.Record, error) {
 		return r, nil
 	}
 	var state []byte
-	err := g.tx.QueryRow(ctx, "SELECT state FROM relpack.stored() WHERE zoid = $1 AND octet_length(state) <= $2", zoid, maxState).Scan(&state)
+	err := g.tx.QueryRow(ctx, `SELECT newest.state
+		FROM (SELECT state FROM relpack.stored() WHERE zoid = $1 ORDER BY tid DESC LIMIT 1) AS newest
+		WHERE octet_length(newest.state) <= $2`, zoid, maxState).Scan(&state)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return tree.Record{}, fmt.Errorf("read zoid %d: %w", zoid, err)
 	}

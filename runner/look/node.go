@@ -37,7 +37,8 @@ func (g *Graph) Objects(ctx context.Context, zoids []int64) ([]Object, error) {
 		    SELECT stored.tid, coalesce(octet_length(stored.state), 0) AS size
 		    FROM relpack.stored()
 		    WHERE stored.zoid = wanted.zoid
-		    OFFSET 0
+		    ORDER BY stored.tid DESC
+		    LIMIT 1
 		) AS stored ON true
 		LEFT JOIN LATERAL (
 		    SELECT object.zoid, object.size, object.class, object.parent, object.detached_tid

@@ -125,6 +125,9 @@ func (l *look) all(ctx context.Context) (err error) {
 	if err := d.MayRead(ctx, l.conn, l.Target, l.options.Migrations); err != nil {
 		return err
 	}
+	if err := d.CheckCollectable(); err != nil {
+		return err
+	}
 	err = l.lookOnly(ctx)
 	var server *pgconn.PgError
 	if errors.As(err, &server) && server.Code == "42501" { // insufficient_privilege

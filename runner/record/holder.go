@@ -12,6 +12,8 @@ import (
 // Holders reads what objects name as their holders, see [pickle.Scanner.Holder]. One
 // worker has it.
 type Holders struct {
+	// History reads the newest revisions of a history-preserving storage.
+	History bool
 	scanner pickle.Scanner
 	each    func(zoid, holder int64) error
 }
@@ -21,7 +23,11 @@ func NewHolders(each func(zoid, holder int64) error) *Holders { return &Holders{
 
 // Blocks reads the rows of a range.
 func (h *Holders) Blocks(ctx context.Context, conn *pgx.Conn, b Blocks) error {
-	return Rows(ctx, conn, b.query(math.MaxInt64), h.take)
+	query := b.query(math.MaxInt64)
+	if h.History {
+		query += " AND NOT EXISTS (SELECT FROM public.object_state AS newer WHERE newer.zoid = object_state.zoid AND newer.tid > object_state.tid OFFSET 0)"
+	}
+	return Rows(ctx, conn, query, h.take)
 }
 
 // Query reads what a query finds, in the columns of a row.

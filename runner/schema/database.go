@@ -230,7 +230,7 @@ func (d *Database) CheckStorage() error {
 	if d.Standby {
 		return fault.Refuse("Name the primary", "the server is a standby (read-only)")
 	}
-	if err := d.checkTables(); err != nil {
+	if err := d.CheckReadable(); err != nil {
 		return err
 	}
 	if d.publisher != "" {
@@ -240,16 +240,9 @@ func (d *Database) CheckStorage() error {
 	return nil
 }
 
-// CheckReadable refuses databases without a storage that relpack can look at: one of
-// which it has a graph. A standby has one.
+// CheckReadable refuses databases without a storage that relpack can look at. A standby
+// has one.
 func (d *Database) CheckReadable() error {
-	if err := d.checkTables(); err != nil {
-		return err
-	}
-	return d.CheckCollectable()
-}
-
-func (d *Database) checkTables() error {
 	if err := d.CheckSession(); err != nil {
 		return err
 	}

@@ -1,0 +1,74 @@
+package check_test
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"relpack/migrations"
+	"relpack/runner/du"
+	"relpack/runner/fault"
+	"relpack/runner/internal/packtest"
+	"relpack/runner/internal/program"
+	"relpack/runner/internal/zodbtest"
+	"relpack/runner/look"
+	"relpack/runner/target"
+	"relpack/runner/why"
+)
+
+// In a history-preserving storage old revisions refer to objects, too, as long as the
+// last pack keeps them; what a visitor loads is the newest one.
+func TestAHistoryIsLookedAt(t *testing.T) {
+	t.Parallel()
+	empty, conn := packtest.NewEmptyDatabase(t)
+	if err := zodbtest.CreateHistory(t.Context(), conn, zodbtest.V42); err != nil {
+		t.Fatal(err)
+	}
+	s, h := storage{Target: target.Target{DSN: empty.DSN}, conn: conn}, zodbtest.History{Conn: conn, Version: zodbtest.V42}
+	commit := func(days int, objects map[int64][]byte) {
+		t.Helper()
+		tid := zodbtest.TimeTid(time.Now().AddDate(0, 0, -days))
+		if days == 0 {
+			tid = 0
+		}
+		if _, err := h.Commit(t.Context(), tid, objects); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(4, map[int64][]byte{0: record(1, 2), 1: record(3), 2: record(4), 3: record(), 4: record()})
+	commit(3, map[int64][]byte{1: record(), 2: record(5), 5: record()})
+	if r := program.Run(t, "migrate", "up", "-q", "--dsn", s.DSN); r.Code != 0 {
+		t.Fatal(r)
+	}
+	dry := packtest.Everything
+	dry.DryRun, dry.CollectHistory = true, true
+	packtest.Pack(t, s.Target, dry)
+	// Since then, by the newest revisions alone: 5 is cut off, 6 is new.
+	commit(0, map[int64][]byte{1: record(6), 2: record(), 6: record()})
+	expect := func(want map[int64]look.Verdict) {
+		t.Helper()
+		for zoid, verdict := range want {
+			report, err := why.Ask(t.Context(), s.Target, why.Options{Zoids: []int64{zoid}, Migrations: migrations.Files}, slog.New(slog.DiscardHandler))
+			if err != nil || report.Objects[0].Verdict != verdict {
+				t.Errorf("%v: zoid %d: %+v, want %s", err, zoid, report.Objects, verdict)
+			}
+		}
+	}
+	expect(map[int64]look.Verdict{1: look.Alive, 2: look.Alive, 3: look.Unreachable, 4: look.Unreachable, 5: look.Alive, 6: look.Alive})
+	if r := s.check(t, 0); r.Outcome != "sound" || r.Fresh != 3 {
+		t.Errorf("%+v", r)
+	}
+	sizes, err := du.Storage(t.Context(), s.Target, du.Options{Depth: 3, Max: 10, Migrations: migrations.Files}, slog.New(slog.DiscardHandler))
+	if err != nil || sizes.Top.Objects != 4 || len(sizes.Top.Content) != 2 {
+		t.Errorf("%v: %+v", err, sizes.Top)
+	}
+	// Restored with an old tid, garbage is referred to again; a whiteout is loaded by nobody.
+	if err := h.Restore(t.Context(), zodbtest.TimeTid(time.Now().AddDate(0, 0, -2)), false, map[int64][]byte{6: record(3)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	expect(map[int64]look.Verdict{3: look.Alive})
+	commit(0, map[int64][]byte{1: nil})
+	if r := s.check(t, fault.ExitRefused); r.UndecodableCount != 1 {
+		t.Errorf("%+v", r)
+	}
+}
