@@ -919,6 +919,10 @@ BEGIN
     IF to_regclass('public.blob_chunk') IS NULL THEN
         RETURN false;
     END IF;
+    -- Where blobs are rare, to find some would have all objects read.
+    IF NOT EXISTS (SELECT FROM public.blob_chunk) THEN
+        RETURN false;
+    END IF;
     -- A storage whose blobs were moved into files may still have old chunks.
     SELECT count(*), count(*) FILTER (WHERE EXISTS (
         SELECT
@@ -3626,8 +3630,8 @@ BEGIN
     SELECT removal.zoid, removal.tid
     FROM relpack.blob_removal AS removal
     WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
-      AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
-           OR EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = removal.zoid))
+      AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL OFFSET 0)
+           OR EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = removal.zoid OFFSET 0))
     ORDER BY removal.zoid, removal.tid
     LIMIT batch;
 END;
@@ -5523,8 +5527,8 @@ BEGIN
     FROM (
         SELECT problem.zoid, problem.detail
         FROM relpack.problem
-        JOIN relpack.object ON object.zoid = problem.zoid
-        WHERE problem.blocks AND object.parent IS NOT NULL
+        WHERE problem.blocks
+          AND EXISTS (SELECT FROM relpack.object WHERE object.zoid = problem.zoid AND object.parent IS NOT NULL OFFSET 0)
         ORDER BY problem.zoid
         LIMIT 10
     ) AS few;

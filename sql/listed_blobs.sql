@@ -15,8 +15,8 @@ BEGIN
     SELECT removal.zoid, removal.tid
     FROM relpack.blob_removal AS removal
     WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
-      AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
-           OR EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = removal.zoid))
+      AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL OFFSET 0)
+           OR EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = removal.zoid OFFSET 0))
     ORDER BY removal.zoid, removal.tid
     LIMIT batch;
 END;

@@ -46,8 +46,8 @@ BEGIN
     FROM (
         SELECT problem.zoid, problem.detail
         FROM relpack.problem
-        JOIN relpack.object ON object.zoid = problem.zoid
-        WHERE problem.blocks AND object.parent IS NOT NULL
+        WHERE problem.blocks
+          AND EXISTS (SELECT FROM relpack.object WHERE object.zoid = problem.zoid AND object.parent IS NOT NULL OFFSET 0)
         ORDER BY problem.zoid
         LIMIT 10
     ) AS few;

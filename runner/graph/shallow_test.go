@@ -11,10 +11,9 @@ import (
 	"relpack/runner/pickle"
 )
 
-// readInGraph counts the rows of relpack's two large tables that were looked up,
-// and all that was read of the references otherwise. With so few objects a plan
-// may rather read all of them once.
-const readInGraph = `SELECT sum(coalesce(idx_tup_fetch, 0) + CASE relname WHEN 'object_inref' THEN seq_tup_read ELSE 0 END)::bigint
+// readInGraph counts the rows of relpack's two large tables that were looked up, or
+// read in scans of all of them.
+const readInGraph = `SELECT sum(coalesce(idx_tup_fetch, 0) + seq_tup_read)::bigint
 	FROM pg_stat_user_tables WHERE schemaname = 'relpack' AND relname IN ('object', 'object_inref')`
 
 // A generated site has what makes trees deep in a real one: chains of buckets

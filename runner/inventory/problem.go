@@ -18,13 +18,14 @@ type Problem struct {
 }
 
 // ReadProblems reads some, what keeps relpack from deleting first. Garbage without
-// a state is garbage, and no problem.
+// a state is garbage, and no problem. OFFSET 0: or the planner, who may know nothing
+// of the table, has all objects read.
 func ReadProblems(ctx context.Context, db session.Querier, limit int) ([]Problem, error) {
 	found, err := session.Rows(ctx, db, pgx.RowToStructByPos[Problem], `
 		SELECT zoid, kind, detail, blocks AND live
 		FROM relpack.problem
 		CROSS JOIN LATERAL (
-		    SELECT EXISTS (SELECT FROM relpack.object WHERE object.zoid = problem.zoid AND parent IS NOT NULL)
+		    SELECT EXISTS (SELECT FROM relpack.object WHERE object.zoid = problem.zoid AND parent IS NOT NULL OFFSET 0)
 		) AS found (live)
 		WHERE kind <> 'empty' OR live
 		ORDER BY blocks DESC, kind = 'empty', zoid

@@ -17,19 +17,22 @@ type SetAside struct {
 	Remedy string `json:"remedy"`
 }
 
-// Where it is reachable again, nothing was to be deleted.
+// Where it is reachable again, nothing was to be deleted. One by one: the planner
+// may know nothing of the table, and would rather read all objects.
 const (
-	countSetAside = `SELECT count(*), coalesce(sum(size), 0)::bigint
-		FROM relpack.set_aside JOIN relpack.object USING (zoid) WHERE parent IS NULL`
-	readSetAside = `SELECT zoid, reason, remedy FROM relpack.set_aside JOIN relpack.object USING (zoid)
-		WHERE parent IS NULL ORDER BY zoid LIMIT $1`
+	unreachableSetAside = `relpack.set_aside
+		CROSS JOIN LATERAL (
+		    SELECT object.size FROM relpack.object WHERE object.zoid = set_aside.zoid AND object.parent IS NULL OFFSET 0
+		) AS object`
+	countSetAside = `SELECT count(*), coalesce(sum(size), 0)::bigint FROM ` + unreachableSetAside
+	readSetAside  = `SELECT zoid, reason, remedy FROM ` + unreachableSetAside + ` ORDER BY zoid LIMIT $1`
 )
 
 // countHanging counts what set aside objects refer to, near and far, as far as
-// it is worth telling. Node by node: the planner may know nothing of the tables.
+// it is worth telling.
 const countHanging = `
 	WITH RECURSIVE held (zoid, size) AS (
-	    SELECT zoid, 0::bigint FROM relpack.set_aside JOIN relpack.object USING (zoid) WHERE parent IS NULL
+	    SELECT zoid, 0::bigint FROM ` + unreachableSetAside + `
 	    UNION
 	    SELECT object.zoid, object.size
 	    FROM held

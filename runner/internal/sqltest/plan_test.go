@@ -1,6 +1,7 @@
 package sqltest
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/inventory"
 	"relpack/runner/target"
 	"relpack/sql"
 )
@@ -168,6 +170,42 @@ func TestNoStatisticsMakeASmallChangeReadAllThatIsStored(t *testing.T) {
 	packtest.Run(t, conn, "SELECT pg_stat_force_next_flush()")
 	if read := packtest.RowsRead(t, target, readWhole, func() { packtest.Pack(t, target, packtest.Everything) }); read > 1000 {
 		t.Errorf("%d rows were read for 99 changes, in scans of whole tables", read)
+	}
+}
+
+// Tables that hold few rows are never analyzed: the planner takes one of which it knows
+// nothing for one of thousands of rows.
+func TestWhatIsKnownOfFewObjectsIsLookedUp(t *testing.T) {
+	t.Parallel()
+	target, conn := packtest.NewStorage(t)
+	graph := packtest.Links{0: {}}
+	for zoid := int64(1); zoid < planObjects; zoid++ {
+		graph[zoid] = []int64{}
+		graph[0] = append(graph[0], zoid)
+	}
+	packtest.Load(t, conn, graph)
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.Run(t, conn, "VACUUM ANALYZE object_state, relpack.object, relpack.object_inref")
+	packtest.Run(t, conn, `SET session_replication_role = replica;
+		INSERT INTO relpack.problem (zoid, blocks, kind, detail) VALUES (5, false, 'empty', ''), (6, true, 'opaque', '');
+		INSERT INTO relpack.set_aside (zoid, reason, remedy) VALUES (7, '', '');
+		INSERT INTO relpack.blob_removal (zoid, tid) VALUES (8, 1), (9, 1);
+		RESET session_replication_role;
+		SELECT pg_stat_force_next_flush()`)
+	if read := packtest.RowsRead(t, target, readWhole, func() {
+		look := packtest.Session(t, target)
+		_, err := inventory.ReadProblems(t.Context(), look, 10)
+		_, _, errs := inventory.ReadSetAside(t.Context(), look, 10)
+		_, hanging := inventory.CountHanging(t.Context(), look)
+		if err := errors.Join(err, errs, hanging); err != nil {
+			t.Error(err)
+		}
+		if _, err := look.Exec(t.Context(), "SELECT relpack.require_settled()"); err == nil || !strings.Contains(err.Error(), "can't be decoded") {
+			t.Errorf("a reachable opaque object: %v", err)
+		}
+		packtest.Run(t, look, "SELECT relpack.listed_blobs(0, 0, 100); SELECT relpack.blobs_in_database(); SELECT pg_stat_force_next_flush()")
+	}); read > 100 {
+		t.Errorf("%d rows were read in scans of whole tables", read)
 	}
 }
 
