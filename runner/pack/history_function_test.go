@@ -1,0 +1,91 @@
+package pack_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/packtest"
+	"relpack/runner/internal/zodbtest"
+	"relpack/runner/session"
+)
+
+type listed struct {
+	Tid         int64
+	Size        *int32
+	Current     bool
+	Packed      *bool
+	Superseded  bool
+	Username    *string
+	Description *string
+}
+
+func listHistory(t *testing.T, conn *pgx.Conn, zoid int64, days float64) []listed {
+	t.Helper()
+	rows, err := session.Rows(t.Context(), conn, pgx.RowToStructByPos[listed],
+		"SELECT tid, size, is_current, packed, superseded, username, description FROM relpack.history($1, $2)", zoid, days)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// superseded are the tids that a pack with so many days removes, by the function.
+func superseded(t *testing.T, conn *pgx.Conn, zoid int64, days float64) (tids []int64) {
+	t.Helper()
+	for _, r := range listHistory(t, conn, zoid, days) {
+		if r.Superseded {
+			tids = append(tids, r.Tid)
+		}
+	}
+	slices.Sort(tids)
+	return tids
+}
+
+func TestTheHistoryOfAnObjectSaysWhatAPackTrims(t *testing.T) {
+	t.Parallel()
+	file, h := newStored(t, zodbtest.V42, "pack-gc false")
+	store(t, h, daysAgo(9), map[int64][]byte{0: page(1, 2, 3), 1: page(), 2: page(), 3: page()})
+	store(t, h, daysAgo(8), map[int64][]byte{1: page(2), 2: page(1)})
+	store(t, h, daysAgo(7), map[int64][]byte{1: page(), 3: nil})
+	store(t, h, daysAgo(0.01), map[int64][]byte{1: page(3)})
+	packtest.Run(t, h.Conn, "UPDATE transaction SET description = convert_to('Grüße', 'UTF8'), username = convert_to('Jörg', 'UTF8') WHERE tid = (SELECT max(tid) FROM transaction)")
+	want := map[int64][]int64{}
+	for zoid := range int64(4) {
+		want[zoid] = superseded(t, h.Conn, zoid, 1)
+	}
+	if first := listHistory(t, h.Conn, 1, 1)[0]; !first.Current || *first.Username != "Jörg" || *first.Description != "Grüße" || *first.Size == 0 || *first.Packed {
+		t.Errorf("%+v", first)
+	}
+	if old := listHistory(t, h.Conn, 3, 1); len(old) != 2 || old[0].Size != nil || *old[1].Username != `\377` || !old[1].Superseded || !old[0].Superseded {
+		t.Errorf("%+v", old)
+	}
+	before := allRevisions(t, h.Conn)
+	packtest.Pack(t, file, trimDays(1))
+	after := allRevisions(t, h.Conn)
+	for zoid := range int64(4) {
+		var gone []int64
+		for _, key := range before.Keys() {
+			if key.Zoid == zoid && !slices.Contains(after.Keys(), key) {
+				gone = append(gone, key.Tid)
+			}
+		}
+		slices.Sort(gone)
+		if !slices.Equal(gone, want[zoid]) {
+			t.Errorf("of zoid %d %v went, and %v were called superseded", zoid, gone, want[zoid])
+		}
+	}
+}
+
+func TestTheHistoryOfAnObjectThatHasNone(t *testing.T) {
+	t.Parallel()
+	_, conn := packtest.NewStorage(t)
+	packtest.CommitRecords(t, conn, map[int64][]byte{0: page()})
+	if rows := listHistory(t, conn, 0, 1); len(rows) != 1 || !rows[0].Current || rows[0].Superseded || rows[0].Username != nil || rows[0].Packed != nil {
+		t.Errorf("%+v", rows)
+	}
+	if rows := listHistory(t, conn, 77, 1); len(rows) != 0 {
+		t.Errorf("%+v", rows)
+	}
+}
