@@ -4847,8 +4847,7 @@ BEGIN
         -- attached where nothing was applied since the choice.
         IF (SELECT doomed_tid = 0 FROM relpack.storage) THEN
             DELETE FROM relpack.doomed
-            USING relpack.object
-            WHERE object.zoid = doomed.zoid AND object.parent IS NOT NULL;
+            WHERE EXISTS (SELECT FROM relpack.object WHERE object.zoid = doomed.zoid AND object.parent IS NOT NULL OFFSET 0);
         END IF;
         RETURN false;
     END IF;
