@@ -24,7 +24,7 @@ type duCommand struct {
 	BlobDir string   `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
 	Depth   int      `default:"2" placeholder:"N" help:"List so many levels (default 2)."`
 	Max     int      `default:"10" placeholder:"N" help:"Of what is in an object, list the N largest (default 10); all are counted."`
-	Sort    string   `enum:"size,states,blobs,objects" default:"size" placeholder:"KEY" help:"Which are largest: by size, which is states and blobs, by states, blobs or objects."`
+	Sort    string   `enum:"size,states,history,blobs,objects" default:"size" placeholder:"KEY" help:"Which are largest: by size, which is all of it, by states, history (older revisions), blobs or objects."`
 	ByClass bool     `help:"List the classes of all that is in the object."`
 	Browser bool     `negatable:"" default:"true" help:"On a terminal, show a browser to go in and out of folders. --no-browser prints a table."`
 	JSON    bool     `name:"json" help:"Print one JSON document: an array with an entry for each storage."`

@@ -224,7 +224,7 @@ func moved(key string, at, count, page int) int {
 	return max(0, min(at, count-1))
 }
 
-var nextKey = map[du.Key]du.Key{du.BySize: du.ByStates, du.ByStates: du.ByBlobs, du.ByBlobs: du.ByObjects, du.ByObjects: du.BySize}
+var nextKey = map[du.Key]du.Key{du.BySize: du.ByStates, du.ByStates: du.ByBlobs, du.ByBlobs: du.ByObjects, du.ByObjects: du.BySize, du.ByHistory: du.BySize}
 
 // selected is the entry with the cursor.
 func (m *Model) selected() (du.Entry, bool) {

@@ -124,12 +124,15 @@ func (m *Model) sumLine() string {
 	if !l.loaded {
 		return "..."
 	}
-	text := fmt.Sprintf("all of it: %s, %s", figures.Size(l.entry.States+l.entry.Blobs), figures.Plural(l.entry.Objects, "object"))
+	text := fmt.Sprintf("all of it: %s, %s", figures.Size(l.entry.Bytes()), figures.Plural(l.entry.Objects, "object"))
+	if l.entry.History > 0 {
+		text += "; older revisions " + figures.Size(l.entry.History)
+	}
 	if n := l.inside.Parts.Count; n > 0 {
 		text += fmt.Sprintf("; %s of the BTree %s", figures.Plural(n, "part"), figures.Size(l.inside.Parts.States))
 	}
 	if n := l.inside.Others.Count; n > 0 {
-		text += fmt.Sprintf("; %s more %s", humanize.Comma(n), figures.Size(l.inside.Others.States+l.inside.Others.Blobs))
+		text += fmt.Sprintf("; %s more %s", humanize.Comma(n), figures.Size(l.inside.Others.Bytes()))
 	}
 	if m.key == du.BySize && !m.Blobs {
 		text += "; sizes of blobs are not known"
@@ -145,7 +148,7 @@ func (m *Model) row(s du.Sum, of int64, text string) string {
 	if !m.Blobs {
 		blobs = "?"
 	}
-	return m.columns(figures.Size(s.States+s.Blobs), "["+bar(m.key.Of(s), of)+"]", figures.Size(s.States), blobs, humanize.Comma(s.Objects), text)
+	return m.columns(figures.Size(s.Bytes()), "["+bar(m.key.Of(s), of)+"]", figures.Size(s.States), blobs, humanize.Comma(s.Objects), text)
 }
 
 // wide is from which width on there is room for all columns.

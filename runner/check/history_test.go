@@ -2,6 +2,7 @@ package check_test
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,8 +60,20 @@ func TestAHistoryIsLookedAt(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	sizes, err := du.Storage(t.Context(), s.Target, du.Options{Depth: 3, Max: 10, Migrations: migrations.Files}, slog.New(slog.DiscardHandler))
-	if err != nil || sizes.Top.Objects != 4 || len(sizes.Top.Content) != 2 {
-		t.Errorf("%v: %+v", err, sizes.Top)
+	var table strings.Builder
+	if err != nil || sizes.Write(&table) != nil || sizes.Top.Objects != 4 || len(sizes.Top.Content) != 2 || !strings.Contains(table.String(), "history") {
+		t.Errorf("%v: %+v %s", err, sizes.Top, table.String())
+	}
+	bytes := func(where string) (n int64) {
+		t.Helper()
+		const sum = `SELECT sum(octet_length(state))::bigint FROM object_state AS stored JOIN current_object USING (zoid) WHERE zoid IN (0, 1, 2, 5) AND `
+		if err := conn.QueryRow(t.Context(), sum+where).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if states, history := bytes("stored.tid = current_object.tid"), bytes("stored.tid <> current_object.tid"); sizes.Top.States != states || sizes.Top.History != history {
+		t.Errorf("%+v, want %d bytes of states and %d of older revisions", sizes.Top.Sum, states, history)
 	}
 	// Restored with an old tid, garbage is referred to again; a whiteout is loaded by nobody.
 	if err := h.Restore(t.Context(), zodbtest.TimeTid(time.Now().AddDate(0, 0, -2)), false, map[int64][]byte{6: record(3)}, nil); err != nil {

@@ -68,7 +68,7 @@ func (m *measure) all(ctx context.Context) error {
 		return err
 	}
 	defer g.Close()
-	m.history = g.KeepsHistory()
+	m.history, m.report.KeepsHistory = g.KeepsHistory(), g.KeepsHistory()
 	m.report.UpTo, m.report.Fresh, m.report.Uncertain = g.UpTo, g.Fresh, g.Uncertain
 	if err := m.grow(ctx, g); err != nil {
 		return g.Explain(err)

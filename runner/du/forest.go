@@ -176,6 +176,7 @@ func (f *Forest) add() {
 			in := r.ref(all.in)
 			in.bytes += all.bytes
 			in.blobs += all.blobs
+			in.older += all.older
 			in.objects += all.objects
 			in.mark--
 			at = all.in

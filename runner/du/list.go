@@ -14,8 +14,9 @@ type Key string
 
 // The keys.
 const (
-	BySize    Key = "size" // states and blobs
+	BySize    Key = "size" // states, older revisions and blobs
 	ByStates  Key = "states"
+	ByHistory Key = "history"
 	ByBlobs   Key = "blobs"
 	ByObjects Key = "objects"
 )
@@ -27,27 +28,34 @@ func (k Key) Of(s Sum) int64 {
 		return s.States
 	case ByBlobs:
 		return s.Blobs
+	case ByHistory:
+		return s.History
 	case ByObjects:
 		return s.Objects
 	}
-	return s.States + s.Blobs
+	return s.Bytes()
 }
 
 // A Sum is how much some objects are.
 type Sum struct {
-	States  int64 `json:"bytes"`      // of their states
-	Blobs   int64 `json:"blob_bytes"` // of blobs, as far as they are known; null where none is
+	States  int64 `json:"bytes"`                   // of their states, as they are now
+	Blobs   int64 `json:"blob_bytes"`              // of blobs, as far as they are known; null where none is
+	History int64 `json:"history_bytes,omitempty"` // of the states of superseded revisions
 	Objects int64 `json:"objects"`
 }
+
+// Bytes are of all of it.
+func (s Sum) Bytes() int64 { return s.States + s.History + s.Blobs }
 
 func (s *Sum) add(other Sum) {
 	s.States += other.States
 	s.Blobs += other.Blobs
+	s.History += other.History
 	s.Objects += other.Objects
 }
 
 // sum is what is in a row.
-func (x *row) sum() Sum { return Sum{x.bytes, x.blobs, int64(x.objects)} }
+func (x *row) sum() Sum { return Sum{x.bytes, x.blobs, x.older, int64(x.objects)} }
 
 // An item is a row of a list.
 type item struct {
@@ -132,7 +140,7 @@ func (f *Forest) classes(of uint32, key Key) []Class {
 			at = x.in
 		}
 		if x := r.get(i); verdict == inside && x.objects > 0 {
-			own := Sum{States: int64(x.size), Objects: 1}
+			own := Sum{States: int64(x.size), History: x.own, Objects: 1}
 			if f.kinds[x.class].blob {
 				own.Blobs = x.blobs
 			}
@@ -211,7 +219,7 @@ func (m *measure) listLevel(ctx context.Context, g *look.Graph, level map[uint32
 
 func (f *Forest) line(i item, name string) *Line {
 	x := f.rows.get(i.row)
-	return &Line{Zoid: x.zoid, Oid: zoid.Hex(x.zoid), Class: f.kinds[x.class].label, Name: name, Own: int64(x.size), Sum: i.sum, Content: []*Line{}}
+	return &Line{Zoid: x.zoid, Oid: zoid.Hex(x.zoid), Class: f.kinds[x.class].label, Name: name, Own: int64(x.size), OwnHistory: x.own, Sum: i.sum, Content: []*Line{}}
 }
 
 // fullName is how Python would reach an object; "" if that is not known.

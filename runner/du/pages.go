@@ -12,6 +12,8 @@ type row struct {
 	zoid    int64
 	bytes   int64  // of the states of all that is in it, its own included; before that is added up: the zoid of its parent in the tree
 	blobs   int64  // of the blobs in it
+	older   int64  // of superseded revisions of all that is in it
+	own     int64  // of superseded revisions of its own
 	in      uint32 // the row that it is in; the root's is its own
 	named   uint32 // the row that it names, or that was chosen: none, if neither; later isPart
 	class   uint32
@@ -26,7 +28,7 @@ const none = 1<<32 - 1
 // A page is read and written at once.
 const (
 	pageRows = 512
-	rowBytes = 48
+	rowBytes = 64
 )
 
 // rows are many, in the order of zoids. They are kept in memory up to a limit, and
@@ -151,7 +153,7 @@ func (r *rows) write(n int, p *page) {
 	r.buf = r.buf[:0]
 	for i := range p.rows {
 		x := &p.rows[i]
-		for _, v := range [...]int64{x.zoid, x.bytes, x.blobs} {
+		for _, v := range [...]int64{x.zoid, x.bytes, x.blobs, x.older, x.own} {
 			r.buf = binary.LittleEndian.AppendUint64(r.buf, uint64(v))
 		}
 		for _, v := range [...]uint32{x.in, x.named, x.class, x.size, x.objects, x.mark} {
@@ -176,7 +178,7 @@ func (r *rows) load(n int) *page {
 	at := r.buf
 	for i := range p.rows {
 		x := &p.rows[i]
-		for _, field := range [...]*int64{&x.zoid, &x.bytes, &x.blobs} {
+		for _, field := range [...]*int64{&x.zoid, &x.bytes, &x.blobs, &x.older, &x.own} {
 			*field = int64(binary.LittleEndian.Uint64(at))
 			at = at[8:]
 		}

@@ -30,8 +30,10 @@ type Report struct {
 	LargeObjects int64         `json:"large_objects_bytes"` // of all large objects of the database, on disk
 	Unreachable  figures.Count `json:"unreachable"`         // is in none of the following; may be alive where Uncertain says so
 	Blobs        Blobs         `json:"blobs"`
-	Sort         Key           `json:"sort"`
-	Top          *Line         `json:"top"` // nil: there was an error
+	// KeepsHistory: the storage is a history-preserving one, and history_bytes are known.
+	KeepsHistory bool  `json:"keeps_history"`
+	Sort         Key   `json:"sort"`
+	Top          *Line `json:"top"` // nil: there was an error
 	// ByClass are the classes of what is in Top, where they were asked for.
 	ByClass      []Class `json:"by_class,omitempty"`
 	OtherClasses Others  `json:"other_classes"`
@@ -59,6 +61,8 @@ type Line struct {
 	// "" where that can't be told.
 	Name string `json:"name,omitempty"`
 	Own  int64  `json:"own_bytes"` // of its own state
+	// OwnHistory is of its own superseded revisions.
+	OwnHistory int64 `json:"own_history_bytes,omitempty"`
 	Sum
 	Content []*Line `json:"content"`
 	// Parts are the inner nodes and buckets of a BTree, which Content and Others have
@@ -177,13 +181,19 @@ func (b Blobs) text() string {
 // writeTable prints numbers to the right and names to the left.
 func (r *Report) writeTable(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "size\tstates\tblobs\tobjects\t")
+	history := func(text string) string {
+		if !r.KeepsHistory {
+			return ""
+		}
+		return text + "\t"
+	}
+	fmt.Fprintf(table, "size\tstates\t%sblobs\tobjects\t\n", history("history"))
 	row := func(s Sum, depth int, text string) {
-		size, blobs := figures.Size(s.States+s.Blobs), figures.Size(s.Blobs)
+		size, blobs := figures.Size(s.Bytes()), figures.Size(s.Blobs)
 		if r.Blobs.Where == "" {
 			blobs = "?"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t  %s%s\n", size, figures.Size(s.States), blobs, humanize.Comma(s.Objects), strings.Repeat("  ", depth), text)
+		fmt.Fprintf(table, "%s\t%s\t%s%s\t%s\t  %s%s\n", size, figures.Size(s.States), history(figures.Size(s.History)), blobs, humanize.Comma(s.Objects), strings.Repeat("  ", depth), text)
 	}
 	row(r.Top.Sum, 0, r.Top.text())
 	r.Top.each(1, row)

@@ -21,8 +21,9 @@ const (
 	someNamed   = 4_096
 )
 
-// A named is an object and the one that it names as its holder.
-type named struct{ zoid, holder int64 }
+// A named is an object and the one that it names as its holder, -1 where it is told how
+// much its revisions are: the newest one in these blocks, and the others.
+type named struct{ zoid, holder, newest, older int64 }
 
 // readNamed reads all states for what objects name.
 func (m *measure) readNamed(ctx context.Context) error {
@@ -48,6 +49,10 @@ func (m *measure) readNamed(ctx context.Context) error {
 	r := &m.forest.rows
 	for some := range found {
 		for _, n := range some {
+			if n.holder < 0 {
+				r.revisions(n)
+				continue
+			}
 			at, holder := r.find(n.zoid), r.find(n.holder)
 			if at != none && holder != none && at != holder {
 				r.ref(at).named = holder
@@ -97,6 +102,11 @@ func (m *measure) readRanges(ctx context.Context, next *atomic.Int64, size, file
 			if now != filenode {
 				return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("object_state was rewritten while it was read"), Hint: "Try again"}
 			}
+			if m.history {
+				if err := w.revisions(tx, r); err != nil {
+					return err
+				}
+			}
 			return holders.Blocks(ctx, conn, r)
 		})
 		if err != nil {
@@ -114,10 +124,36 @@ type worker struct {
 }
 
 func (w *worker) take(zoid, holder int64) error {
-	if w.some = append(w.some, named{zoid, holder}); len(w.some) == someNamed {
+	if w.some = append(w.some, named{zoid: zoid, holder: holder}); len(w.some) == someNamed {
 		return w.send()
 	}
 	return nil
+}
+
+// revisions reads how much the revisions of objects are in a range of blocks. No state
+// is read for that.
+func (w *worker) revisions(tx pgx.Tx, b record.Blocks) error {
+	rows, err := tx.Query(w.ctx, fmt.Sprintf(`
+		SELECT stored.zoid, coalesce(max(octet_length(stored.state)) FILTER (WHERE NOT stored.superseded), -1),
+		       coalesce(sum(octet_length(stored.state)) FILTER (WHERE stored.superseded), 0)::bigint
+		FROM (
+		    SELECT object_state.zoid, object_state.state,
+		           EXISTS (SELECT FROM public.object_state AS newer WHERE newer.zoid = object_state.zoid AND newer.tid > object_state.tid OFFSET 0) AS superseded
+		    FROM public.object_state
+		    WHERE object_state.ctid >= '(%d,0)' AND object_state.ctid < '(%d,0)'
+		) AS stored
+		GROUP BY stored.zoid`, b.First, b.Last+1))
+	if err != nil {
+		return err
+	}
+	n := named{holder: -1}
+	_, err = pgx.ForEachRow(rows, []any{&n.zoid, &n.newest, &n.older}, func() error {
+		if w.some = append(w.some, n); len(w.some) == someNamed {
+			return w.send()
+		}
+		return nil
+	})
+	return err
 }
 
 func (w *worker) send() error {
@@ -128,4 +164,19 @@ func (w *worker) send() error {
 	}
 	w.some = make([]named, 0, someNamed)
 	return nil
+}
+
+// revisions takes note of how much an object's are. The graph counts together what it
+// knows of them.
+func (r *rows) revisions(n named) {
+	at := r.find(n.zoid)
+	if at == none {
+		return
+	}
+	x := r.ref(at)
+	if n.newest >= 0 {
+		x.size, x.bytes = uint32(n.newest), n.newest
+	}
+	x.own += n.older
+	x.older += n.older
 }

@@ -11,14 +11,14 @@ function size(bytes) {
   return (tenths < 10 ? tenths.toFixed(1) : Math.floor(value + 0.5)) + " " + units[e];
 }
 const count = (n) => n.toLocaleString("en-US");
-const total = (line) => line.bytes + line.blob_bytes;
+const total = (line) => line.bytes + (line.history_bytes || 0) + line.blob_bytes;
 
 // parts are what a line is made of: its content, the rest that is not listed, itself.
 function parts(line) {
   const all = (line.content || []).map((below) => ({ line: below, label: below.name || "?", sum: below }));
   if (line.parts) all.push({ label: count(line.parts.count) + " parts of the BTree", sum: line.parts });
   if (line.others && line.others.count) all.push({ label: count(line.others.count) + " more", sum: line.others });
-  if (all.length && line.own_bytes) all.push({ label: "itself", sum: { bytes: line.own_bytes, blob_bytes: 0, objects: 1 } });
+  if (all.length && line.own_bytes) all.push({ label: "itself", sum: { bytes: line.own_bytes, history_bytes: line.own_history_bytes, blob_bytes: 0, objects: 1 } });
   return all.sort((a, b) => total(b.sum) - total(a.sum));
 }
 
@@ -72,7 +72,7 @@ function element(name, text, attributes) {
 let active;
 
 function space(section) {
-  const top = reports[Number(section.dataset.storage)].space.top;
+  const { top, keeps_history: keeps } = reports[Number(section.dataset.storage)].space;
   const map = section.querySelector(".map"), way = section.querySelector(".way"), body = section.querySelector("tbody");
   let path = [top];
 
@@ -123,7 +123,7 @@ function space(section) {
         name.append(button);
       } else name.textContent = part.label;
       row.append(name, element("td", part.line ? part.line.class || "class unknown" : ""));
-      for (const value of [size(total(part.sum)), size(part.sum.bytes), part.sum.blob_bytes === null ? "?" : size(part.sum.blob_bytes), count(part.sum.objects)]) row.append(element("td", value));
+      for (const value of [size(total(part.sum)), size(part.sum.bytes), ...(keeps ? [size(part.sum.history_bytes || 0)] : []), part.sum.blob_bytes === null ? "?" : size(part.sum.blob_bytes), count(part.sum.objects)]) row.append(element("td", value));
       body.append(row);
     }
   }
