@@ -4,10 +4,12 @@
 -- vanished is needed when the row is put back; which ones other databases refer to
 -- is not known, only whether they do. Later tids than those stored come
 -- with an older backup, or from another storage; from another one comes a file of
--- an object that is no blob, or of an oid that was never given out here. Where the rows were replaced, the former ones may come
--- back: a load into the wrong storage is noticed within a month. What was superseded
--- before the directory was last cleared lay not there then. A tid of the future is
--- no measure of others.
+-- an object that is no blob, or of an oid that was never given out here. Where the
+-- rows were replaced, the former ones may come back: a load into the wrong storage is
+-- noticed within a month. What was superseded before the directory was last cleared
+-- did not lie there then. A tid of the future is no measure of others. Each look is
+-- one by a key, whatever is guessed of how many rows there are: it may be made while
+-- writers wait.
 CREATE OR REPLACE FUNCTION relpack.blobs_judge(
     zoids bigint[], tids bigint[], cleared bigint,
     OUT zoid bigint, OUT tid bigint, OUT verdict text, OUT since bigint)
@@ -21,6 +23,7 @@ SET enable_mergejoin = off
 SET enable_seqscan = off
 AS $$
 DECLARE
+    v_now bigint := relpack.time_to_tid(clock_timestamp());
     v_highest bigint;
     v_settled boolean;
     v_replaced bigint;
@@ -36,10 +39,7 @@ BEGIN
            CASE WHEN storage.replaced > clock_timestamp() - interval '30 days' THEN relpack.time_to_tid(storage.replaced) ELSE 0 END
     INTO STRICT v_settled, v_replaced
     FROM relpack.storage;
-    v_highest := (
-        SELECT max(newest.tid)
-        FROM relpack.stored() AS newest
-        WHERE newest.tid <= relpack.time_to_tid(clock_timestamp()));
+    v_highest := (SELECT max(newest.tid) FROM relpack.stored() AS newest WHERE newest.tid <= v_now);
     IF has_sequence_privilege(v_sequence, 'USAGE') OR has_sequence_privilege(v_sequence, 'SELECT') THEN
         -- RelStorage takes 16 oids for each value (relstorage/adapters/oidallocator.py).
         v_given := pg_sequence_last_value(v_sequence) * 16;
@@ -60,11 +60,10 @@ BEGIN
                END
            WHEN EXISTS (
                SELECT
-               FROM relpack.object_inref
-               JOIN relpack.object AS holder ON holder.zoid = object_inref.inref
-               WHERE object_inref.zoid = file.zoid AND holder.parent IS NOT NULL) THEN 'missing'
-           WHEN EXISTS (
-               SELECT
+               FROM (SELECT object_inref.inref FROM relpack.object_inref WHERE object_inref.zoid = file.zoid OFFSET 0) AS held
+               WHERE (SELECT holder.parent FROM relpack.object AS holder WHERE holder.zoid = held.inref) IS NOT NULL) THEN 'missing'
+           WHEN (
+               SELECT true
                FROM relpack.blob_removal AS removal
                WHERE removal.zoid = file.zoid AND removal.tid = file.tid) THEN 'listed'
            WHEN file.zoid > v_given THEN 'beyond'
