@@ -3847,7 +3847,8 @@ AS $$
         VALUES (ARRAY['status', 'doubt', 'trigger_identity', 'missing_trigger', 'column_identity', 'graph_identity',
                       'lock_protocol', 'pack_lock_holder', 'path_to_root', 'referrers', 'referents',
                       'tid_to_time', 'time_to_tid', 'tids_ahead', 'verify', 'verify_graph', 'verify_tree',
-                      'broken_blobs', 'verify_blobs', 'blobs_judge', 'require_blobs_mark', 'origin', 'unnamed_large_object', 'lock_storage', 'require_kind',
+                      'broken_blobs', 'verify_blobs', 'blobs_judge', 'require_blobs_mark', 'origin', 'unnamed_large_object',
+                      'lock_storage', 'require_kind',
                       'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept'])
     ), history (kept) AS (
         SELECT EXISTS (
@@ -4999,7 +5000,8 @@ BEGIN
     END IF;
     IF mark ->> 'origin' <> relpack.origin() THEN
         IF NOT has_function_privilege('pg_control_system()', 'EXECUTE') THEN
-            RAISE EXCEPTION 'role % may not see the system identifier of the server: it can''t tell whose the blob directory is', current_user
+            RAISE EXCEPTION 'role % may not see the system identifier of the server: it can''t tell whose the blob directory is',
+                current_user
                 USING ERRCODE = 'RP002',
                       HINT = format('Let a superuser run: GRANT EXECUTE ON FUNCTION pg_control_system() TO %I;', current_user);
         END IF;

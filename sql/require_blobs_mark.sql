@@ -15,7 +15,8 @@ BEGIN
     END IF;
     IF mark ->> 'origin' <> relpack.origin() THEN
         IF NOT has_function_privilege('pg_control_system()', 'EXECUTE') THEN
-            RAISE EXCEPTION 'role % may not see the system identifier of the server: it can''t tell whose the blob directory is', current_user
+            RAISE EXCEPTION 'role % may not see the system identifier of the server: it can''t tell whose the blob directory is',
+                current_user
                 USING ERRCODE = 'RP002',
                       HINT = format('Let a superuser run: GRANT EXECUTE ON FUNCTION pg_control_system() TO %I;', current_user);
         END IF;

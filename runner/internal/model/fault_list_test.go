@@ -109,7 +109,7 @@ var modelFaults = []modelFault{
 
 	// Grace.
 	{"the grace is one tid too short", "doom", 64,
-		[]string{"v_tid bigint := relpack.grace_cap(pack_time);", "v_tid bigint := least(relpack.grace_cap(pack_time), 9223372036854775806) + 1;"}},
+		[]string{"v_tid bigint := relpack.doom_until(pack_time);", "v_tid bigint := least(relpack.doom_until(pack_time), 9223372036854775806) + 1;"}},
 	{"what was written after the capture goes", "spare_young", 120,
 		[]string{" OR detached.tid > v_applied)", ")"}},
 	{"the grace is one tid too long", "spare_young", 3,
