@@ -2524,7 +2524,10 @@ BEGIN
     IF v_begun <> 0 THEN
         DELETE FROM relpack.doomed
         USING relpack.object
-        WHERE object.zoid = doomed.zoid AND coalesce(object.detached_tid, object.tid) > v_begun;
+        WHERE object.zoid = doomed.zoid
+          AND (coalesce(object.detached_tid, object.tid) > v_begun
+               -- With an earlier pack time than that deletion had.
+               OR object.tid > (SELECT horizon_tid FROM relpack.storage WHERE keeps_history));
         -- Nothing is left of that deletion, or a DBA emptied its list: it is over.
         IF NOT EXISTS (SELECT FROM relpack.doomed) THEN
             v_begun := 0;
@@ -2612,14 +2615,6 @@ BEGIN
         FROM relpack.detached
         WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = detached.zoid)
         ON CONFLICT DO NOTHING;
-    END IF;
-    IF relpack.keeps_history() THEN
-        -- What has no state, and so refers to nothing, is the trim's.
-        DELETE FROM relpack.doomed
-        USING relpack.problem, relpack.object, relpack.stored()
-        WHERE problem.zoid = doomed.zoid AND problem.kind = 'empty'
-          AND object.zoid = doomed.zoid
-          AND stored.zoid = object.zoid AND stored.tid = object.tid AND stored.state IS NULL;
     END IF;
     PERFORM relpack.set_aside_blobs();
     PERFORM relpack.require_cut_off();

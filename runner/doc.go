@@ -24,8 +24,10 @@
 // [verify.Run] compares the graph with everything stored. [status.Look] tells what
 // is known without reading a state.
 //
-// A history-preserving storage has no graph. With pack-gc false its history is trimmed:
-// pack/trim.go calls the functions trim_… of sql/, a batch each.
+// The history of a history-preserving storage is trimmed before the garbage goes, and
+// with pack-gc false nothing else is done: pack/trim.go calls the functions trim_… of
+// sql/, a batch each. pack/history.go fixes the pack time and brings the graph to it;
+// record/fold.go makes one of the revisions of an object that are kept.
 //
 // # Packages
 //

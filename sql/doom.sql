@@ -40,7 +40,10 @@ BEGIN
     IF v_begun <> 0 THEN
         DELETE FROM relpack.doomed
         USING relpack.object
-        WHERE object.zoid = doomed.zoid AND coalesce(object.detached_tid, object.tid) > v_begun;
+        WHERE object.zoid = doomed.zoid
+          AND (coalesce(object.detached_tid, object.tid) > v_begun
+               -- With an earlier pack time than that deletion had.
+               OR object.tid > (SELECT horizon_tid FROM relpack.storage WHERE keeps_history));
         -- Nothing is left of that deletion, or a DBA emptied its list: it is over.
         IF NOT EXISTS (SELECT FROM relpack.doomed) THEN
             v_begun := 0;

@@ -28,14 +28,6 @@ BEGIN
         WHERE NOT EXISTS (SELECT FROM relpack.spared WHERE spared.zoid = detached.zoid)
         ON CONFLICT DO NOTHING;
     END IF;
-    IF relpack.keeps_history() THEN
-        -- What has no state, and so refers to nothing, is the trim's.
-        DELETE FROM relpack.doomed
-        USING relpack.problem, relpack.object, relpack.stored()
-        WHERE problem.zoid = doomed.zoid AND problem.kind = 'empty'
-          AND object.zoid = doomed.zoid
-          AND stored.zoid = object.zoid AND stored.tid = object.tid AND stored.state IS NULL;
-    END IF;
     PERFORM relpack.set_aside_blobs();
     PERFORM relpack.require_cut_off();
     PERFORM relpack.require_blob_owner();

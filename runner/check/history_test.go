@@ -42,7 +42,7 @@ func TestAHistoryIsLookedAt(t *testing.T) {
 		t.Fatal(r)
 	}
 	dry := packtest.Everything
-	dry.DryRun, dry.CollectHistory = true, true
+	dry.DryRun = true
 	packtest.Pack(t, s.Target, dry)
 	// Since then, by the newest revisions alone: 5 is cut off, 6 is new.
 	commit(0, map[int64][]byte{1: record(6), 2: record(), 6: record()})

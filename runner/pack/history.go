@@ -20,7 +20,7 @@ func (p *pack) settleHistory(ctx context.Context, dry bool) error {
 	if p.history == nil {
 		p.history = &trimming{Trimmed: Trimmed{SomeLeftAlone: []int64{}}, dry: dry}
 	}
-	p.history.pack = p
+	p.history.pack, p.history.chosen = p, false
 	if p.history.dry {
 		return nil
 	}
@@ -56,12 +56,13 @@ func (p *pack) chooseHorizon(ctx context.Context) error {
 	return err
 }
 
-// steps marks and removes what the pack time leaves behind, or counts it.
+// steps marks and removes what the pack time leaves behind, or counts it. Objects
+// without a state are garbage like any other.
 func (t *trimming) steps(ctx context.Context) error {
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"mark", t.mark}, {"index", t.lookForIndex}, {"trim", t.revisions}, {"whiteouts", t.whiteouts}} {
+	}{{"mark", t.mark}, {"index", t.lookForIndex}, {"trim", t.revisions}} {
 		if t.dry && step.name == "mark" {
 			continue
 		}

@@ -30,10 +30,6 @@ type Options struct {
 	Stop          <-chan struct{} // closed: stop between two batches
 
 	RangeBlocks int // of a first build; 0: the server's default. Tests want several ranges.
-
-	// CollectHistory packs history-preserving storages with pack-gc true, too. Tests alone
-	// set it, until that is proven.
-	CollectHistory bool
 }
 
 // pack is one run on one storage. What it works with is there while it holds the
@@ -160,11 +156,7 @@ func (p *pack) all(ctx context.Context) error {
 // locked works with the pack lock held.
 func (p *pack) locked(ctx context.Context, work func() error) (err error) {
 	var release func(context.Context)
-	open := graph.Open
-	if p.options.CollectHistory {
-		open = graph.OpenEither
-	}
-	if p.Packer, release, err = open(ctx, p.job, &p.seen, "pack", p.options.Migrations); err != nil {
+	if p.Packer, release, err = graph.OpenEither(ctx, p.job, &p.seen, "pack", p.options.Migrations); err != nil {
 		return err
 	}
 	defer release(ctx)

@@ -25,7 +25,7 @@ func NewHolders(each func(zoid, holder int64) error) *Holders { return &Holders{
 func (h *Holders) Blocks(ctx context.Context, conn *pgx.Conn, b Blocks) error {
 	query := b.query(math.MaxInt64)
 	if h.History {
-		query += " AND NOT EXISTS (SELECT FROM public.object_state AS newer WHERE newer.zoid = object_state.zoid AND newer.tid > object_state.tid OFFSET 0)"
+		query = b.newest(math.MaxInt64)
 	}
 	return Rows(ctx, conn, query, h.take)
 }

@@ -292,14 +292,13 @@ func (d *Database) CheckKind(ctx context.Context, conn *pgx.Conn) error {
 	return fault.Explain(err)
 }
 
-// CheckCollectable refuses a storage of which relpack has no graph.
+// CheckCollectable refuses a storage of which files of old revisions are to stay.
 func (d *Database) CheckCollectable() error {
 	if d.history == "" {
 		return nil
 	}
-	return fault.Refuse(`With "pack-gc false" in the configuration file relpack trims its history. `+
-		"To remove garbage too, use zodbpack, or zodbconvert it to a history-free storage",
-		"database %s holds a history-preserving storage, of which relpack has no graph (%s)", d.Name, d.history)
+	return fault.Refuse(`"relpack pack", "relpack verify" and those that look at objects do`,
+		"database %s holds a history-preserving storage (%s): this command does not work on one yet", d.Name, d.history)
 }
 
 // CheckAgrees refuses a storage that keeps history where the configuration says that

@@ -169,7 +169,9 @@ func (r *Report) fill(ctx context.Context, t target.Target, files fs.FS, log *sl
 		return nil
 	}
 	if d.KeepsHistory() {
-		return r.readHistory(ctx, conn, d)
+		if err := r.readHistory(ctx, conn, d); err != nil || t.KeepsGarbage {
+			return err
+		}
 	}
 	if err := r.readGraph(ctx, conn, d); err != nil {
 		return err
@@ -232,8 +234,6 @@ func packable(d *schema.Database, t target.Target) error {
 	switch {
 	case d.KeepsHistory() && t.KeepsGarbage:
 		return t.Migratable()
-	case d.KeepsHistory() && t.Packable() == nil:
-		return d.CheckCollectable()
 	}
 	return t.Packable()
 }

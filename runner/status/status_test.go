@@ -25,7 +25,7 @@ func TestStatusWorksInADatabaseThatRelpackHasNeverSeen(t *testing.T) {
 	if err := zodbtest.CreateHistoryPreserving(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
-	packtest.ExpectWords(t, packtest.Status(t, empty), "history-preserving storage", "zodbpack")
+	packtest.ExpectWords(t, packtest.Status(t, empty), "history-preserving storage", "relpack migrate up")
 }
 
 func TestStatusOfAnotherVersionSaysWhatToRun(t *testing.T) {
