@@ -6374,7 +6374,7 @@ BEGIN
     END IF;
     doomed := (SELECT count(*) FROM relpack.doomed);
     blob_removals := (SELECT count(*) FROM relpack.blob_removal);
-    SELECT count(*) FILTER (WHERE problem.kind <> 'empty' OR object.parent IS NOT NULL),
+    SELECT count(*) FILTER (WHERE problem.kind <> 'empty' OR (object.parent IS NOT NULL AND NOT (SELECT keeps_history FROM relpack.storage))),
            count(*) FILTER (WHERE problem.blocks AND object.parent IS NOT NULL)
     INTO problems, blocking_problems
     FROM relpack.problem
@@ -9080,7 +9080,7 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT stored.zoid, stored.tid
         FROM relpack.stored()
-        WHERE stored.zoid = blob.zoid
+        WHERE stored.zoid = blob.zoid AND stored.state IS NOT NULL
         OFFSET 0
     ) AS stored;
 END;
@@ -9223,7 +9223,9 @@ BEGIN
         SELECT CASE WHEN problem.blocks THEN 'undecodable' ELSE 'empty' END, problem.zoid
         FROM relpack.problem
         JOIN relpack.object ON object.zoid = problem.zoid
-        WHERE v_settled AND object.parent IS NOT NULL AND (problem.blocks OR problem.kind = 'empty')
+        WHERE v_settled AND object.parent IS NOT NULL AND (problem.blocks
+               -- Of a history-preserving storage old revisions may refer to what was undone since.
+               OR problem.kind = 'empty' AND NOT EXISTS (SELECT FROM relpack.storage WHERE keeps_history))
         UNION ALL
         SELECT 'live_but_doomed', doomed.zoid
         FROM relpack.doomed

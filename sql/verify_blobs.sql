@@ -27,7 +27,7 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT stored.zoid, stored.tid
         FROM relpack.stored()
-        WHERE stored.zoid = blob.zoid
+        WHERE stored.zoid = blob.zoid AND stored.state IS NOT NULL
         OFFSET 0
     ) AS stored;
 END;

@@ -73,7 +73,9 @@ BEGIN
         SELECT CASE WHEN problem.blocks THEN 'undecodable' ELSE 'empty' END, problem.zoid
         FROM relpack.problem
         JOIN relpack.object ON object.zoid = problem.zoid
-        WHERE v_settled AND object.parent IS NOT NULL AND (problem.blocks OR problem.kind = 'empty')
+        WHERE v_settled AND object.parent IS NOT NULL AND (problem.blocks
+               -- Of a history-preserving storage old revisions may refer to what was undone since.
+               OR problem.kind = 'empty' AND NOT EXISTS (SELECT FROM relpack.storage WHERE keeps_history))
         UNION ALL
         SELECT 'live_but_doomed', doomed.zoid
         FROM relpack.doomed

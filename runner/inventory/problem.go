@@ -18,7 +18,8 @@ type Problem struct {
 }
 
 // ReadProblems reads some, what keeps relpack from deleting first. Garbage without
-// a state is garbage, and no problem. OFFSET 0: or the planner, who may know nothing
+// a state is garbage, and no problem; of a history-preserving storage old revisions may
+// refer to what was deleted since. OFFSET 0: or the planner, who may know nothing
 // of the table, has all objects read.
 func ReadProblems(ctx context.Context, db session.Querier, limit int) ([]Problem, error) {
 	found, err := session.Rows(ctx, db, pgx.RowToStructByPos[Problem], `
@@ -27,7 +28,7 @@ func ReadProblems(ctx context.Context, db session.Querier, limit int) ([]Problem
 		CROSS JOIN LATERAL (
 		    SELECT EXISTS (SELECT FROM relpack.object WHERE object.zoid = problem.zoid AND parent IS NOT NULL OFFSET 0)
 		) AS found (live)
-		WHERE kind <> 'empty' OR live
+		WHERE kind <> 'empty' OR (live AND NOT EXISTS (SELECT FROM relpack.storage WHERE keeps_history))
 		ORDER BY blocks DESC, kind = 'empty', zoid
 		LIMIT $1`, limit)
 	if err != nil {

@@ -193,3 +193,21 @@ func TestWhatIsWrittenSinceTheHorizonWasChosenStaysWithANegativeGrace(t *testing
 	packtest.Pack(t, file, packtest.Everything)
 	expectObjects(t, h, "later", 0, 1)
 }
+
+func TestWhatIsRestoredBesideASweepAndSupersededIsTrimmedBeforeItGoesOn(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	store(t, h, daysAgo(20), map[int64][]byte{0: page(1), 1: page(), 2: page(3), 3: page()})
+	restored := daysAgo(21)
+	o := packtest.Before("delete", func() {
+		packtest.Run(t, h.Conn, "INSERT INTO transaction (tid, username, description) VALUES ($1, '', '')", restored)
+		packtest.Run(t, h.Conn, `INSERT INTO object_state (zoid, tid, prev_tid, md5, state_size, state)
+			VALUES (1, $1, 0, md5($2::bytea), length($2::bytea), $2::bytea)`, restored, page(2))
+	})
+	o.Days = 5
+	packtest.Pack(t, file, o)
+	expectObjects(t, h, "packed", 0, 1)
+	if got := packtest.Get[int](t, h.Conn, "SELECT count(*) FROM object_state WHERE tid = $1", restored); got != 0 {
+		t.Error("a revision that refers to what is gone can be undone")
+	}
+}

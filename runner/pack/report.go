@@ -63,7 +63,8 @@ func (r *Report) Write(w io.Writer) error {
 	s := figures.NewSheet(w, r.Storage)
 	if r.Trimmed != nil {
 		r.writeTrimmed(s.Line)
-	} else {
+	}
+	if r.Trimmed == nil || r.made {
 		s.Line("scanned", "%s", r.Scanned)
 	}
 	if r.made {
@@ -126,7 +127,9 @@ func (r *Report) writeTrimmed(line figures.LineWriter) {
 		line(map[bool]string{true: "would trim up to", false: "trimmed up to"}[r.DryRun], "%s", figures.Clock(*t.Until))
 	}
 	line("old revisions", "%s, %s %s", figures.Plural(t.Revisions, "revision"), figures.Size(t.Bytes), goes)
-	line("deleted objects", "%s %s", figures.Plural(t.Whiteouts, "object"), goes)
+	if !r.made {
+		line("deleted objects", "%s %s", figures.Plural(t.Whiteouts, "object"), goes)
+	}
 	line("transactions", "%s %s, of %s that no revision names", figures.Plural(t.Transactions, "transaction"), goes, humanize.Comma(t.Emptied+t.removedNow(r.DryRun)))
 	if !r.DryRun {
 		line("", "%s %s", figures.Plural(t.Marked, "transaction"), marked)

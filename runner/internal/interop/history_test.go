@@ -4,21 +4,24 @@ import (
 	"encoding/json"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	rule "relpack/runner/internal/revision"
 )
 
-// keepHistory makes the configuration that of a history-preserving storage whose
-// garbage stays.
-func (w *site) keepHistory() {
+// keepHistory makes the configuration that of a history-preserving storage, whose
+// garbage stays or goes.
+func (w *site) keepHistory(gc bool) {
 	w.t.Helper()
 	text, err := os.ReadFile(w.config)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	kept := strings.Replace(string(text), "keep-history false", "keep-history true\n  pack-gc false", 1)
+	kept := strings.Replace(string(text), "keep-history false", "keep-history true\n  pack-gc "+strconv.FormatBool(gc), 1)
 	if err := os.WriteFile(w.config, []byte(kept), 0o644); err != nil {
 		w.t.Fatal(err)
 	}
@@ -36,9 +39,9 @@ func (w *site) states(count int) map[string]map[string]string {
 
 func TestATrimmedHistoryLoadsAndIsUndoneAsBefore(t *testing.T) {
 	t.Parallel()
-	for _, files := range []bool{false, true} {
-		w := newSite(t, shape{files: files})
-		w.keepHistory()
+	for _, gc := range []bool{false, true} {
+		w := newSite(t, shape{files: gc})
+		w.keepHistory(gc)
 		w.script("history.py", "write", w.config)
 		w.script("history.py", "write", w.config)
 		w.relpack("migrate", "up", w.config)
@@ -48,11 +51,26 @@ func TestATrimmedHistoryLoadsAndIsUndoneAsBefore(t *testing.T) {
 		w.script("history.py", "write", w.config)
 		later := get[int](t, w.conn, "SELECT count(*) FROM transaction WHERE tid > $1", packTid)
 		before := w.states(later + 1)
+		stored, err := rule.Load(t.Context(), w.conn)
+		if err != nil {
+			t.Fatal(err)
+		}
 		rows := get[int](t, w.conn, "SELECT count(*) FROM object_state")
 		days := strconv.FormatFloat(time.Since(packed).Hours()/24, 'f', 12, 64)
 		w.relpack("pack", "--days", days, w.config)
 		if now := get[int](t, w.conn, "SELECT count(*) FROM object_state"); now >= rows {
 			t.Errorf("%d revisions of %d stay", now, rows)
+		}
+		if gc {
+			if left, err := rule.Load(t.Context(), w.conn); err != nil || !slices.Equal(left.Keys(), stored.Collect(packTid).Stay()) {
+				t.Errorf("there are %v (%v), want %v", left.Keys(), err, stored.Collect(packTid).Stay())
+			}
+			for _, objects := range before {
+				for _, zoid := range stored.Collect(packTid).Garbage() {
+					delete(objects, strconv.FormatInt(zoid, 10))
+				}
+			}
+			w.relpack("verify", w.config)
 		}
 		if after := w.states(later + 1); !reflect.DeepEqual(after, before) {
 			t.Error("objects are others than before, now or at a time since the pack time")
@@ -73,7 +91,7 @@ func TestATrimmedHistoryLoadsAndIsUndoneAsBefore(t *testing.T) {
 func TestACommitThatHadVotedBeforeAnUndoIsUndoneAfterAPack(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, shape{patience: 3})
-	w.keepHistory()
+	w.keepHistory(false)
 	if got, want := strings.TrimSpace(w.script("undo_beside_a_vote.py", w.config, program)), "[('first', 1), ('second', 2)]"; got != want {
 		t.Errorf("there are %s, want %s", got, want)
 	}
