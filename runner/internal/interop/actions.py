@@ -26,7 +26,8 @@ class Actions:
     def __init__(self, connection, random, profile, seed):
         self.connection = connection
         self.random = random
-        self.own = "area-%d" % seed if profile in ("own", "busy") else None
+        self.own = "area-%d" % seed if profile in ("own", "busy") else "undo-%d" % seed if profile == "undo" else None
+        self.undoes = profile == "undo"
         self.count = 0
         self.prefix = "w%d-%d" % (seed, time.time())
         self.held = None
@@ -50,6 +51,15 @@ class Actions:
             name = "paste"
         return name, getattr(self, name.replace(" ", "_"))
 
+    def last_own(self):
+        """The transaction that wrote last in an area that nobody else writes in."""
+        area = self.site.areas[self.own]
+        area._p_activate()
+        return area._p_serial
+
+    def mark_own(self):
+        self.site.areas[self.own]._p_changed = True
+
     # Where and what
 
     @property
@@ -58,7 +68,7 @@ class Actions:
 
     def folder(self):
         areas = self.site.areas
-        folder = areas[self.own or self.random.choice(sorted(areas))]
+        folder = areas[self.own or self.random.choice([name for name in sorted(areas) if not name.startswith("undo-")])]
         while self.random.random() < 0.4:
             inner = [item for item in folder.items.values() if isinstance(item, Folder)]
             if not inner:
@@ -84,7 +94,8 @@ class Actions:
             document.related = (folder.items[sibling],)
             document.weak = persistent.wref.WeakRef(folder.items[sibling])
         folder.items[uid] = document
-        if self.random.random() < 0.4:
+        # RelStorage's undo locks nothing: it may pass a commit to what others write, too.
+        if self.random.random() < 0.4 and not self.undoes:
             self.site.catalog[uid] = document
         return None
 

@@ -11,6 +11,7 @@ from ZODB.utils import p64
 from models import Document, Folder, Site, open_db, write_blob
 
 AREAS = 8
+UNDOERS = 2
 
 
 def main():
@@ -36,6 +37,10 @@ def main():
             if item % 10 == 0:
                 document.blob = ZODB.blob.Blob()
                 write_blob(document.blob, 500)
+        transaction.commit()
+    # Nobody else works there.
+    for number in range(UNDOERS):
+        site.areas["undo-%d" % number] = Folder(site)
         transaction.commit()
     connection.close()
     db.close()

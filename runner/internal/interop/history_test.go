@@ -13,15 +13,14 @@ import (
 	rule "relpack/runner/internal/revision"
 )
 
-// keepHistory makes the configuration that of a history-preserving storage, whose
-// garbage stays or goes.
-func (w *site) keepHistory(gc bool) {
+// keepGarbage makes the configuration one with pack-gc false.
+func (w *site) keepGarbage() {
 	w.t.Helper()
 	text, err := os.ReadFile(w.config)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	kept := strings.Replace(string(text), "keep-history false", "keep-history true\n  pack-gc "+strconv.FormatBool(gc), 1)
+	kept := strings.Replace(string(text), "keep-history true", "keep-history true\n  pack-gc false", 1)
 	if err := os.WriteFile(w.config, []byte(kept), 0o644); err != nil {
 		w.t.Fatal(err)
 	}
@@ -40,8 +39,10 @@ func (w *site) states(count int) map[string]map[string]string {
 func TestATrimmedHistoryLoadsAndIsUndoneAsBefore(t *testing.T) {
 	t.Parallel()
 	for _, gc := range []bool{false, true} {
-		w := newSite(t, shape{files: gc})
-		w.keepHistory(gc)
+		w := newSite(t, shape{files: gc, history: true})
+		if !gc {
+			w.keepGarbage()
+		}
 		w.script("history.py", "write", w.config)
 		w.script("history.py", "write", w.config)
 		w.relpack("migrate", "up", w.config)
@@ -90,8 +91,8 @@ func TestATrimmedHistoryLoadsAndIsUndoneAsBefore(t *testing.T) {
 // An undo locks no objects: it writes one that a client has locked.
 func TestACommitThatHadVotedBeforeAnUndoIsUndoneAfterAPack(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, shape{patience: 3})
-	w.keepHistory(false)
+	w := newSite(t, shape{patience: 3, history: true})
+	w.keepGarbage()
 	if got, want := strings.TrimSpace(w.script("undo_beside_a_vote.py", w.config, program)), "[('first', 1), ('second', 2)]"; got != want {
 		t.Errorf("there are %s, want %s", got, want)
 	}

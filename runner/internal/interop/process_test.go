@@ -96,7 +96,14 @@ func (w *site) startApplication(profile string, writers, readers int, more ...st
 		run("writer.py", profile, i)
 	}
 	for i, profile := range more {
-		run("writer.py", profile, writers+i)
+		switch profile {
+		case "past":
+			run("reader.py", profile, i)
+		case "undo": // in an area of its own
+			run("writer.py", profile, i)
+		default:
+			run("writer.py", profile, writers+i)
+		}
 	}
 	for i := range readers {
 		run("reader.py", "read", i)

@@ -35,6 +35,7 @@ type site struct {
 type shape struct {
 	files      bool // blobs are files in a shared directory
 	compressed bool // zc.zlibstorage
+	history    bool // keep-history
 	patience   int  // commit-lock-timeout in seconds; 0: what is enough on a machine that stalls
 }
 
@@ -45,6 +46,9 @@ func (s shape) String() string {
 	}
 	if s.compressed {
 		text += ", compressed"
+	}
+	if s.history {
+		text += ", history kept"
 	}
 	return text
 }
@@ -70,7 +74,7 @@ func (w *site) configure(name, dsn string, s shape) string {
 	w.t.Helper()
 	blobs := filepath.Join(w.dir, name+"-blobs")
 	text := fmt.Sprintf(`<relstorage>
-  keep-history false
+  keep-history %t
   shared-blob-dir %t
   blob-dir %s
   commit-lock-timeout %d
@@ -79,7 +83,7 @@ func (w *site) configure(name, dsn string, s shape) string {
     dsn %s
   </postgresql>
 </relstorage>
-`, s.files, blobs, cmp.Or(s.patience, 60), strings.ReplaceAll(dsn, "$", "$$"))
+`, s.history, s.files, blobs, cmp.Or(s.patience, 60), strings.ReplaceAll(dsn, "$", "$$"))
 	imports := "%import relstorage\n"
 	if s.compressed {
 		imports += "%import zc.zlibstorage\n"

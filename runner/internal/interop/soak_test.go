@@ -18,15 +18,18 @@ func TestAnApplicationWorksWhileRelpackPacksAndIsKilled(t *testing.T) {
 		profile string
 		grace   time.Duration
 		share   int // of the soak's time, in percent
+		more    []string
 	}{
-		{shape{files: true}, "now", 0, 100},
-		{shape{}, "grace", grace, 80},
-		{shape{files: true, compressed: true}, "now", 0, 50},
+		{shape{files: true}, "now", 0, 100, nil},
+		{shape{}, "grace", grace, 80, nil},
+		{shape{files: true, compressed: true}, "now", 0, 50, nil},
+		{shape{history: true}, "now", 0, 50, []string{"undo", "undo"}},
+		{shape{history: true, files: true}, "grace", grace, 80, []string{"undo", "undo", "past"}},
 	} {
 		t.Run(fmt.Sprintf("%s, --days %v", c.shape, c.grace), func(t *testing.T) {
 			w := newSite(t, c.shape)
 			w.create()
-			a := w.startApplication(c.profile, 4, 2)
+			a := w.startApplication(c.profile, 4, 2, c.more...)
 			defer a.end()
 			f := w.watch()
 			f.during("no pack", func() { time.Sleep(soak * time.Duration(c.share) / 400) })

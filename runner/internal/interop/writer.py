@@ -6,6 +6,8 @@ Profiles:
     own     moves and deletes in an area of its own, so that nothing it holds is
             cut off by others (what zodbpack can't protect)
     busy    as own, without a pause between commits
+    undo    as own, where nobody else works; undoes its last transaction now and
+            then, which may be an undo
     touch   commits to the objects 0, 1 and 23 in turn
     ghost   writes to documents with large blobs that it has cut off and holds in
             memory, whether they are stored still or not
@@ -15,6 +17,7 @@ what. SIGUSR1 calms the writer (see actions.CALM), and rouses it again; as long
 as it is calm there is a file LOG.calm. Standard output gets a count of what
 happened, as JSON.
 """
+import base64
 import collections
 import json
 import os
@@ -24,7 +27,8 @@ import sys
 import time
 
 import transaction
-from ZODB.POSException import ConflictError, POSKeyError
+from relstorage.adapters.interfaces import UnableToAcquirePackUndoLockError
+from ZODB.POSException import ConflictError, POSKeyError, UndoError
 from ZODB.utils import p64
 
 from actions import Actions, TooLate
@@ -76,9 +80,25 @@ class Writer:
                 name, action = ("ghost", self.ghosts.write)
             else:
                 name, action = self.actions.choose()
+            if self.profile == "undo":
+                name, action = self.undoing(name, action)
             self.transact(name, action)
             if self.profile != "busy":
                 time.sleep(self.random.random() * (2 if self.ghosts else 0.04))
+
+    def undoing(self, name, action):
+        if self.random.random() < 0.4:
+            return "undo", self.undo
+
+        def marked():
+            done = action()
+            self.actions.mark_own()
+            return done
+        return name, marked
+
+    def undo(self):
+        tid = self.actions.last_own()
+        self.connection.db().undo(base64.encodebytes(tid).rstrip(), txn=self.manager.get())
 
     def touch(self):
         touched = self.connection.get(p64((0, 1, 23)[self.touched]))
@@ -102,6 +122,10 @@ class Writer:
                 if self.ghosts is None:
                     raise
                 self.counts["gone"] += 1
+                return
+            except (UndoError, UnableToAcquirePackUndoLockError) as error:
+                self.manager.abort()
+                self.counts[type(error).__name__] += 1
                 return
             except TooLate:
                 self.manager.abort()
