@@ -11,39 +11,48 @@ import (
 // references of what a pack to one time keeps, that time is the same for all of the
 // run, and what is older goes before the garbage. See README.md.
 
-// settleHistory begins the trim: undos that were under way are waited for before
-// anything is captured.
-func (p *pack) settleHistory(ctx context.Context, dry bool) error {
-	if !p.History {
-		return nil
-	}
-	if p.history == nil {
+// beginHistory takes note that the storage is such a one.
+func (p *pack) beginHistory(dry bool) {
+	if p.History && p.history == nil {
 		p.history = &trimming{Trimmed: Trimmed{SomeLeftAlone: []int64{}}, dry: dry}
 	}
-	p.history.pack, p.history.chosen = p, false
-	if p.history.dry {
-		return nil
+	if p.history != nil {
+		p.history.pack = p
 	}
-	return p.Phase("settle", func() error { return p.history.settle(ctx) })
 }
 
 // trimFirst trims before the graph is built: the fewer revisions there are, the
-// fewer are read.
+// fewer are read. Undos that were under way are waited for before anything is captured.
 func (p *pack) trimFirst(ctx context.Context) error {
 	if !p.History {
 		return nil
 	}
-	var none bool
-	if err := p.Conn.QueryRow(ctx, "SELECT coalesce((SELECT graph FROM relpack.storage), 'none') = 'none'").Scan(&none); err != nil {
-		return fmt.Errorf("read relpack.storage: %w", err)
-	}
-	if !none {
+	p.history.chosen = false
+	if p.history.dry {
 		return nil
 	}
-	if err := p.chooseHorizon(ctx); err != nil || p.history.dry {
+	if err := p.Phase("settle", func() error { return p.history.settle(ctx) }); err != nil {
+		return err
+	}
+	none, err := p.chooseFirst(ctx)
+	if err != nil || !none {
 		return err
 	}
 	return p.history.steps(ctx)
+}
+
+// chooseFirst fixes the pack time before there is a graph, if there is none.
+func (p *pack) chooseFirst(ctx context.Context) (none bool, err error) {
+	if !p.History {
+		return false, nil
+	}
+	if err := p.Conn.QueryRow(ctx, "SELECT coalesce((SELECT graph FROM relpack.storage), 'none') = 'none'").Scan(&none); err != nil {
+		return false, fmt.Errorf("read relpack.storage: %w", err)
+	}
+	if !none {
+		return false, nil
+	}
+	return true, p.chooseHorizon(ctx)
 }
 
 // chooseHorizon fixes the pack time of the run.

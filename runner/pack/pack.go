@@ -166,6 +166,10 @@ func (p *pack) locked(ctx context.Context, work func() error) (err error) {
 
 // work is the run itself, with the pack lock held.
 func (p *pack) work(ctx context.Context) error {
+	p.beginHistory(p.report.DryRun)
+	if err := p.trimFirst(ctx); err != nil {
+		return err
+	}
 	if err := p.bringUpToDate(ctx); err != nil {
 		return err
 	}
@@ -294,10 +298,8 @@ func (p *pack) lookBack(ctx context.Context) (err error) {
 func (p *pack) bringUpToDate(ctx context.Context) error {
 	// In this order: a walk that a crash interrupted must be finished before
 	// other changes are applied.
-	if err := p.settleHistory(ctx, p.report.DryRun); err != nil {
-		return err
-	}
-	if err := p.trimFirst(ctx); err != nil {
+	p.beginHistory(p.report.DryRun)
+	if _, err := p.chooseFirst(ctx); err != nil {
 		return err
 	}
 	built, err := p.Build(ctx, p.options.Init, p.options.AcceptMissing)
