@@ -59,6 +59,8 @@ histories: go ## 3000 random histories against a model, new ones in each run (SE
 	$(WITHPG) -- env RELPACK_HISTORIES=3000 RELPACK_TROUBLED=$(TROUBLED) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 30m -run EveryHistory -v ./runner/internal/model
 	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 30m -run EveryFault ./runner/internal/model
 	$(WITHPG) -- env RELPACK_HISTORIES=500 RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 60m -run 'EveryTrim|EveryFault' ./runner/internal/revision
+	$(WITHPG) -- env RELPACK_HISTORIES=80 RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 30m -run EveryPack -v ./runner/internal/preserved
+	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=200 $(GO) test -count=1 -timeout 30m -run 'EveryFault|EveryMistake' ./runner/internal/preserved
 
 # How long a real application and relpack run side by side, in each of several shapes.
 INTEROP ?= 10s
@@ -67,6 +69,7 @@ interop: go ## prove that relpack does no harm beside the real RelStorage, insta
 
 soak: go ## as many other histories as you like (HISTORIES=30000 SEED=number), then a long interop
 	$(WITHPG) -- env RELPACK_HISTORIES=$(HISTORIES) RELPACK_TROUBLED=$(TROUBLED) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -run EveryHistory -v ./runner/internal/model
+	$(WITHPG) -- env RELPACK_HISTORIES=$(HISTORIES) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -run EveryPackOfAHistory -v ./runner/internal/preserved
 	$(MAKE) interop INTEROP=10m
 
 bench: build ## measure relpack on a generated database (OBJECTS=1000000 BENCHFLAGS=-help)

@@ -1,0 +1,44 @@
+package preserved
+
+// faults are mistakes in the server code: in a function, each text is replaced by the
+// one after it. The history drawn from the seed finds it; after a change of what is
+// drawn, another one.
+var faults = []struct {
+	name, in string
+	seed     uint64
+	parts    []string
+}{
+	{"the pack time moves, and nothing is read again", "horizon_move", 0,
+		[]string{"AND EXISTS (SELECT FROM relpack.stored() AS another", "AND false AND EXISTS (SELECT FROM relpack.stored() AS another"}},
+	{"the pack time moves back, and nothing is read again", "horizon_move", 0,
+		[]string{"changed.tid > least(v_storage.horizon_tid, until_tid)", "changed.tid > v_storage.horizon_tid"}},
+	{"the pack time moves on, and nothing is read again", "horizon_move", 0,
+		[]string{"changed.tid <= greatest(v_storage.horizon_tid, until_tid)", "changed.tid <= v_storage.horizon_tid"}},
+	{"what a later revision names does not count", "trim_kept", 0,
+		[]string{"later.prev_tid < v_first", "later.prev_tid < v_first AND false"}},
+	{"the newest revision up to the pack time does not count", "trim_kept", 0,
+		[]string{"stored.tid >= v_first)", "stored.tid > v_first)"}},
+	{"only the newest revision counts", "trim_kept", 0,
+		[]string{"IF v_first = v_newest THEN\n        RETURN NEXT v_first;", "IF true THEN\n        RETURN NEXT v_newest;"}},
+	{"of what was set back only some revisions count", "trim_kept", 0,
+		[]string{"IF v_first IS NOT NULL AND NOT EXISTS (", "IF false AND NOT EXISTS ("}},
+	{"what was set back is not read again", "trim_find", 0,
+		[]string{"cardinality(left_alone) > 0 AND EXISTS", "false AND EXISTS"}},
+	{"what was set back is trimmed", "trim_leaves", 0,
+		[]string{"\n          AND current_object.tid = (SELECT max(newest.tid) FROM public.object_state AS newest\n                                    WHERE newest.zoid = chosen.zoid)", ""}},
+	{"what is new is garbage like any other", "spare_young", 0,
+		[]string{"least(applied_tid, horizon_tid)", "applied_tid"}},
+	{"what was set back is garbage like any other", "spare_young", 0,
+		[]string{"IF relpack.keeps_history() THEN\n        INSERT", "IF false THEN\n        INSERT"}},
+	{"commits are not read", "capture_changes", 0,
+		[]string{"SELECT DISTINCT stored.zoid\n        FROM relpack.stored()\n        WHERE stored.tid > applied", "SELECT DISTINCT stored.zoid\n        FROM relpack.stored()\n        WHERE stored.tid > applied AND false"}},
+	{"deletions by others are silent", "trigger_delete", 0,
+		[]string{"WHERE v_graph <> 'none'\n          AND NOT EXISTS (", "WHERE false\n          AND NOT EXISTS ("}},
+	{"a sweep does not look at what was committed meanwhile", "sweep_recheck", 0,
+		[]string{"WHERE stored.tid > (SELECT applied_tid FROM relpack.storage)", "WHERE false"}},
+	{"nobody looks for open transactions", "trim_until", 0,
+		[]string{"CASE WHEN v_oldest IS NOT NULL THEN coalesce((", "CASE WHEN false THEN coalesce(("}},
+	{"the last transaction is not marked", "trim_mark", 0, []string{"tid <= until_tid", "tid < until_tid"}},
+	{"nothing is marked", "trim_mark", 0, []string{"WHERE tid = ANY (v_tids);", "WHERE false;"}},
+	{"what a later revision names goes", "trim_batch", 0, []string{"relpack.trim_named(zoids, tids, until_tid)", "relpack.trim_named('{}', '{}', until_tid)"}},
+}

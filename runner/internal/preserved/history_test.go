@@ -1,0 +1,120 @@
+package preserved
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/revision"
+	"relpack/runner/internal/zodbtest"
+)
+
+// A history is a sequence of steps, carried out in a worker's database.
+type history struct {
+	w      *worker
+	site   zodbtest.History
+	base   time.Time // the moment from which ages are counted
+	clock  int64     // as a tid: how young relpack takes events for
+	script []step
+
+	open      pgx.Tx            // another client's transaction, and
+	seen      *revision.Storage // what it sees
+	disturbed bool              // somebody did since what nobody can be protected from
+
+	// What relpack may keep although the rule does not: garbage that an event cut off,
+	// until the pack time is past that, and what hung on objects that vanished.
+	snapshots int
+
+	eventful bool            // since a run looked
+	known    map[int64]bool  // garbage when a run looked last
+	young    map[int64]int64 // until which tid garbage may stay
+	ghosts   map[int64][]int64
+}
+
+// A loss is a check that failed: what a history is shortened for.
+type loss struct{ what string }
+
+func (l loss) Error() string { return l.what }
+
+func lossf(format string, args ...any) error { return loss{fmt.Sprintf(format, args...)} }
+
+func beginHistory(ctx context.Context, w *worker) (*history, error) {
+	h := &history{w: w, site: zodbtest.History{Conn: w.site, Version: zodbtest.V42}, base: time.Now().Truncate(time.Minute),
+		known: map[int64]bool{}, young: map[int64]int64{}, ghosts: map[int64][]int64{}}
+	if err := w.reset(ctx); err != nil {
+		return nil, fmt.Errorf("reset: %w", err)
+	}
+	_, err := h.site.Commit(ctx, h.tidAt(firstAge), map[int64][]byte{0: h.state(write{kind: "plain"})})
+	return h, err
+}
+
+// firstAge is how long before a history its first commit was, in minutes.
+const firstAge = 60 * 24 * 60
+
+func (h *history) end(ctx context.Context) error {
+	if h.open != nil {
+		err := h.open.Rollback(ctx)
+		h.open = nil
+		return err
+	}
+	return nil
+}
+
+func (h *history) play(ctx context.Context, s step) error {
+	h.script = append(h.script, s)
+	h.w.counts[s.name()]++
+	if err := h.do(ctx, s); err != nil {
+		return fmt.Errorf("step %d, %s: %w", len(h.script), s, err)
+	}
+	return nil
+}
+
+// playSeed draws and plays a history; it returns what was played.
+func playSeed(ctx context.Context, w *worker, seed uint64) ([]step, error) {
+	h, err := beginHistory(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	g := newGenerator(seed, h)
+	for range historySteps {
+		s, err := g.step(ctx)
+		if err == nil {
+			err = h.play(ctx, s)
+		}
+		if err != nil {
+			return h.script, errors.Join(err, h.end(ctx))
+		}
+	}
+	for _, s := range lastSteps {
+		if err := h.play(ctx, s); err != nil {
+			return h.script, errors.Join(err, h.end(ctx))
+		}
+	}
+	return h.script, h.end(ctx)
+}
+
+// historySteps is how many steps a history has besides the last ones: something is
+// written now, and a pack up to that leaves nothing that the rule does not keep.
+const historySteps = 32
+
+var lastSteps = []step{
+	{verb: "close", kind: "reader", args: map[string]int64{}},
+	{verb: "commit", kind: "last", args: map[string]int64{"now": 1}, writes: []write{{zoid: 1, kind: "plain"}}},
+	{verb: "pack", kind: "gc", args: map[string]int64{"grace": -1}},
+}
+
+func playScript(ctx context.Context, w *worker, script []step) error {
+	h, err := beginHistory(ctx, w)
+	if err != nil {
+		return err
+	}
+	for _, s := range script {
+		if err := h.play(ctx, s); err != nil {
+			return errors.Join(err, h.end(ctx))
+		}
+	}
+	return h.end(ctx)
+}
