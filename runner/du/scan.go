@@ -138,7 +138,7 @@ func (w *worker) revisions(tx pgx.Tx, b record.Blocks) error {
 		       coalesce(sum(octet_length(stored.state)) FILTER (WHERE stored.superseded), 0)::bigint
 		FROM (
 		    SELECT object_state.zoid, object_state.state,
-		           EXISTS (SELECT FROM public.object_state AS newer WHERE newer.zoid = object_state.zoid AND newer.tid > object_state.tid OFFSET 0) AS superseded
+		           object_state.tid <> (SELECT max(newest.tid) FROM public.object_state AS newest WHERE newest.zoid = object_state.zoid) AS superseded
 		    FROM public.object_state
 		    WHERE object_state.ctid >= '(%d,0)' AND object_state.ctid < '(%d,0)'
 		) AS stored
