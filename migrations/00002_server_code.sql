@@ -956,7 +956,7 @@ COMMENT ON FUNCTION relpack.blobs_in_database() IS
 -- an object that is no blob, or of an oid that was never given out here. Where the
 -- rows were replaced, the former ones may come back: a load into the wrong storage is
 -- noticed within a month. What was superseded before the directory was last cleared
--- did not lie there then. A tid of the future is no measure of others. Each look is
+-- did not lie there then; of files of objects that are gone nothing was cleared. A tid of the future is no measure of others. Each look is
 -- one by a key, whatever is guessed of how many rows there are: it may be made while
 -- writers wait.
 CREATE OR REPLACE FUNCTION relpack.blobs_judge(
@@ -1019,7 +1019,6 @@ BEGIN
            WHEN NOT v_settled THEN 'unjudged'
            WHEN v_referred THEN 'referred'
            WHEN file.tid <= v_replaced THEN 'replaced'
-           WHEN file.tid <= cleared THEN 'late'
            ELSE 'gone'
            END,
            coalesce(stored.tid, file.tid)
@@ -1035,13 +1034,13 @@ $$;
 
 COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[], bigint) IS
     'What is to be said of the files of these revisions of blobs. '
-    'cleared: up to which tid the directory was cleared before (relpack.blobs_mark); 0: never. verdict: '
+    'cleared: up to which tid superseded revisions were removed before (relpack.blobs_mark); 0: never. verdict: '
     'stored: the row has this tid; superseded: the row has a later one, since; gone: there is no row; '
     'unjudged: a pack has to look first; foreign: the object is no blob; '
     'referred: there is no row, but other databases refer to this one, or may; '
     'missing: there is none, but live objects refer to it; listed: in relpack.blob_removal; '
     'replaced: superseded or gone, but written before object_state was last replaced, within 30 days; '
-    'arrived: superseded up to cleared; late: gone, and written up to cleared; '
+    'arrived: superseded up to cleared; '
     'beyond: there is no row, and RelStorage has not given out the object id (zoid_seq); '
     'newer: the row has an earlier tid; above: no row that is not of the future is as late.';
 -- +goose StatementEnd
@@ -1068,6 +1067,7 @@ BEGIN
         'about', 'Written by "relpack blobs --remove": this database has cleared the directory.',
         'database', current_database(),
         'origin', relpack.origin(),
+        'timeline', relpack.timeline(),
         'removed', clock_timestamp(),
         'cleared', cleared);
 END;
@@ -1075,7 +1075,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.blobs_mark(bigint) IS
     'The file .relpack in a blob directory: which database has cleared it, when, and up to which tid all '
-    'that nobody needed is gone (cleared; 0: not all was tried yet).';
+    'superseded revisions are removed (cleared; 0: not all was tried yet).';
 -- +goose StatementEnd
 
 -- sql/blobs_next.sql
@@ -1180,10 +1180,13 @@ COMMENT ON FUNCTION relpack.blobs_not_found(bigint[], bigint[], bigint[], bigint
 -- +goose StatementBegin
 -- As relpack.blobs_next(), for files that no list names: what was judged before is
 -- judged again while no writer is in flight, and goes only if the answer is the same.
+-- Only what a stored revision superseded goes, whose file shows that directory and
+-- database belong together. Rows that are gone come back with a backup, with another
+-- timeline, from a copy: their files would not.
 -- An hour is what a vote, or an asynchronous standby that takes over, may be behind.
 CREATE OR REPLACE FUNCTION relpack.blobs_orphaned(
     zoids bigint[], tids bigint[], sinces bigint[], until bigint, mark jsonb,
-    OUT zoid bigint, OUT tid bigint, OUT stored_tid bigint, OUT newest_zoid bigint)
+    OUT zoid bigint, OUT tid bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
 VOLATILE
@@ -1205,22 +1208,19 @@ BEGIN
     PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
             set_config('synchronous_commit', 'local', true);
     RETURN QUERY
-    SELECT judged.zoid, judged.tid,
-           CASE WHEN judged.verdict = 'superseded' THEN judged.since END,
-           (SELECT max(newest.zoid) FROM relpack.stored() AS newest)
+    SELECT judged.zoid, judged.tid
     FROM relpack.blobs_judge(zoids, tids, (mark ->> 'cleared')::bigint) AS judged
     JOIN unnest(zoids, tids, sinces) AS listed (zoid, tid, since)
       ON listed.zoid = judged.zoid AND listed.tid = judged.tid AND listed.since = judged.since
     WHERE judged.since <= least(until, relpack.time_to_tid(clock_timestamp() - interval '1 hour'))
-      AND judged.verdict IN ('superseded', 'gone');
+      AND judged.verdict = 'superseded';
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint[], bigint, jsonb) IS
-    'Which of these revisions of blobs nobody needs. '
-    'They were superseded (or written, if the object is gone) up to a tid, and for an hour at least; since is still what '
-    'relpack.blobs_judge() said before. mark: the file .relpack in the directory. '
-    'stored_tid: of the revision that superseded it, whose file must be there; NULL for an object that is gone. '
+    'Which of these revisions of blobs are superseded, so that their files may go if that of the stored one is beside them. '
+    'They were superseded up to a tid, and for an hour at least; since is still what '
+    'relpack.blobs_judge() said before: the tid of the stored revision. mark: the file .relpack in the directory. '
     'Takes the writers'' lock until the transaction ends, which commits locally, or raises lock_not_available. '
     'Their files may go until then, if no transaction is open that began before they were judged for the first time.';
 -- +goose StatementEnd
@@ -3842,7 +3842,7 @@ AS $$
         VALUES (ARRAY['status', 'doubt', 'trigger_identity', 'missing_trigger', 'column_identity', 'graph_identity',
                       'lock_protocol', 'pack_lock_holder', 'path_to_root', 'referrers', 'referents',
                       'tid_to_time', 'time_to_tid', 'tids_ahead', 'verify', 'verify_graph', 'verify_tree',
-                      'broken_blobs', 'verify_blobs', 'blobs_judge', 'require_blobs_mark', 'origin', 'unnamed_large_object',
+                      'broken_blobs', 'verify_blobs', 'blobs_judge', 'require_blobs_mark', 'origin', 'timeline', 'unnamed_large_object',
                       'lock_storage', 'require_kind',
                       'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept'])
     ), history (kept) AS (
@@ -4151,8 +4151,9 @@ COMMENT ON FUNCTION relpack.oldest_client() IS
 
 -- sql/origin.sql
 -- +goose StatementBegin
--- Two databases never have the same: not a copy of this one in the same server,
--- nor one made by a restore elsewhere.
+-- A copy of this database in the same server has another one, and so has one that
+-- pg_restore made elsewhere. A physical copy of the server has the same:
+-- relpack.timeline() tells it, once it has been promoted.
 CREATE OR REPLACE FUNCTION relpack.origin()
 RETURNS text
 LANGUAGE plpgsql
@@ -4170,7 +4171,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.origin() IS
-    'Tells this database from all others: system identifier of the server and oid of the database.';
+    'Tells this database from others, but for physical copies of the server: system identifier of the server and oid of the database.';
 -- +goose StatementEnd
 
 -- sql/other_clients.sql
@@ -5006,11 +5007,18 @@ BEGIN
                   HINT = 'If the directory is a copy of the other database''s, or that one is gone for good: '
                          'remove the file .relpack from it.';
     END IF;
+    IF mark ->> 'timeline' <> relpack.timeline() THEN
+        RAISE EXCEPTION 'the blob directory was last cleared on timeline %, and the database is on % since a standby took over, or a recovery: '
+                        'that may be a copy', mark ->> 'timeline', relpack.timeline()
+            USING ERRCODE = 'RP002',
+                  HINT = 'If this is the site''s database, remove the file .relpack from the directory. '
+                         'If it is a copy, give it a directory of its own.';
+    END IF;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_blobs_mark(jsonb) IS
-    'Raises RP002 unless the file .relpack in a blob directory (relpack.blobs_mark) is this database''s.';
+    'Raises RP002 unless the file .relpack in a blob directory (relpack.blobs_mark) is this database''s, of this timeline.';
 -- +goose StatementEnd
 
 -- sql/require_cleared.sql
@@ -7280,6 +7288,31 @@ $$;
 COMMENT ON FUNCTION relpack.time_to_tid(timestamptz) IS
     'The first transaction id of a moment: objects with a tid up to it were written before. '
     'infinity gives the highest tid. Example: SELECT relpack.time_to_tid(now() - interval ''1 day'');';
+-- +goose StatementEnd
+
+-- sql/timeline.sql
+-- +goose StatementBegin
+-- A physical copy of a server (pg_basebackup, a snapshot that is recovered with a
+-- signal file) has its system identifier and its oids. When it is promoted, it begins
+-- a timeline; pg_control_checkpoint() knows of that only after the next checkpoint.
+CREATE OR REPLACE FUNCTION relpack.timeline()
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pg_is_in_recovery()
+       OR NOT has_function_privilege('pg_current_wal_lsn()', 'EXECUTE')
+       OR NOT has_function_privilege('pg_walfile_name(pg_lsn)', 'EXECUTE') THEN
+        RETURN NULL;
+    END IF;
+    RETURN left(pg_walfile_name(pg_current_wal_lsn()), 8);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.timeline() IS
+    'The timeline that the server writes, as the names of its WAL files begin; NULL on a standby, and if the role may not see it.';
 -- +goose StatementEnd
 
 -- sql/to_vacuum.sql
@@ -10239,6 +10272,7 @@ DROP FUNCTION relpack."trigger_identity";
 DROP FUNCTION relpack."trigger_delete";
 DROP FUNCTION relpack."trigger_applied";
 DROP FUNCTION relpack."to_vacuum";
+DROP FUNCTION relpack."timeline";
 DROP FUNCTION relpack."time_to_tid";
 DROP FUNCTION relpack."tids_ahead";
 DROP FUNCTION relpack."tid_to_time";

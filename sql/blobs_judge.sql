@@ -7,7 +7,7 @@
 -- an object that is no blob, or of an oid that was never given out here. Where the
 -- rows were replaced, the former ones may come back: a load into the wrong storage is
 -- noticed within a month. What was superseded before the directory was last cleared
--- did not lie there then. A tid of the future is no measure of others. Each look is
+-- did not lie there then; of files of objects that are gone nothing was cleared. A tid of the future is no measure of others. Each look is
 -- one by a key, whatever is guessed of how many rows there are: it may be made while
 -- writers wait.
 CREATE OR REPLACE FUNCTION relpack.blobs_judge(
@@ -70,7 +70,6 @@ BEGIN
            WHEN NOT v_settled THEN 'unjudged'
            WHEN v_referred THEN 'referred'
            WHEN file.tid <= v_replaced THEN 'replaced'
-           WHEN file.tid <= cleared THEN 'late'
            ELSE 'gone'
            END,
            coalesce(stored.tid, file.tid)
@@ -86,12 +85,12 @@ $$;
 
 COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[], bigint) IS
     'What is to be said of the files of these revisions of blobs. '
-    'cleared: up to which tid the directory was cleared before (relpack.blobs_mark); 0: never. verdict: '
+    'cleared: up to which tid superseded revisions were removed before (relpack.blobs_mark); 0: never. verdict: '
     'stored: the row has this tid; superseded: the row has a later one, since; gone: there is no row; '
     'unjudged: a pack has to look first; foreign: the object is no blob; '
     'referred: there is no row, but other databases refer to this one, or may; '
     'missing: there is none, but live objects refer to it; listed: in relpack.blob_removal; '
     'replaced: superseded or gone, but written before object_state was last replaced, within 30 days; '
-    'arrived: superseded up to cleared; late: gone, and written up to cleared; '
+    'arrived: superseded up to cleared; '
     'beyond: there is no row, and RelStorage has not given out the object id (zoid_seq); '
     'newer: the row has an earlier tid; above: no row that is not of the future is as late.';

@@ -18,6 +18,7 @@ BEGIN
         'about', 'Written by "relpack blobs --remove": this database has cleared the directory.',
         'database', current_database(),
         'origin', relpack.origin(),
+        'timeline', relpack.timeline(),
         'removed', clock_timestamp(),
         'cleared', cleared);
 END;
@@ -25,4 +26,4 @@ $$;
 
 COMMENT ON FUNCTION relpack.blobs_mark(bigint) IS
     'The file .relpack in a blob directory: which database has cleared it, when, and up to which tid all '
-    'that nobody needed is gone (cleared; 0: not all was tried yet).';
+    'superseded revisions are removed (cleared; 0: not all was tried yet).';

@@ -1,9 +1,12 @@
 -- As relpack.blobs_next(), for files that no list names: what was judged before is
 -- judged again while no writer is in flight, and goes only if the answer is the same.
+-- Only what a stored revision superseded goes, whose file shows that directory and
+-- database belong together. Rows that are gone come back with a backup, with another
+-- timeline, from a copy: their files would not.
 -- An hour is what a vote, or an asynchronous standby that takes over, may be behind.
 CREATE OR REPLACE FUNCTION relpack.blobs_orphaned(
     zoids bigint[], tids bigint[], sinces bigint[], until bigint, mark jsonb,
-    OUT zoid bigint, OUT tid bigint, OUT stored_tid bigint, OUT newest_zoid bigint)
+    OUT zoid bigint, OUT tid bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
 VOLATILE
@@ -25,21 +28,18 @@ BEGIN
     PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
             set_config('synchronous_commit', 'local', true);
     RETURN QUERY
-    SELECT judged.zoid, judged.tid,
-           CASE WHEN judged.verdict = 'superseded' THEN judged.since END,
-           (SELECT max(newest.zoid) FROM relpack.stored() AS newest)
+    SELECT judged.zoid, judged.tid
     FROM relpack.blobs_judge(zoids, tids, (mark ->> 'cleared')::bigint) AS judged
     JOIN unnest(zoids, tids, sinces) AS listed (zoid, tid, since)
       ON listed.zoid = judged.zoid AND listed.tid = judged.tid AND listed.since = judged.since
     WHERE judged.since <= least(until, relpack.time_to_tid(clock_timestamp() - interval '1 hour'))
-      AND judged.verdict IN ('superseded', 'gone');
+      AND judged.verdict = 'superseded';
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint[], bigint, jsonb) IS
-    'Which of these revisions of blobs nobody needs. '
-    'They were superseded (or written, if the object is gone) up to a tid, and for an hour at least; since is still what '
-    'relpack.blobs_judge() said before. mark: the file .relpack in the directory. '
-    'stored_tid: of the revision that superseded it, whose file must be there; NULL for an object that is gone. '
+    'Which of these revisions of blobs are superseded, so that their files may go if that of the stored one is beside them. '
+    'They were superseded up to a tid, and for an hour at least; since is still what '
+    'relpack.blobs_judge() said before: the tid of the stored revision. mark: the file .relpack in the directory. '
     'Takes the writers'' lock until the transaction ends, which commits locally, or raises lock_not_available. '
     'Their files may go until then, if no transaction is open that began before they were judged for the first time.';

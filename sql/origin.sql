@@ -1,5 +1,6 @@
--- Two databases never have the same: not a copy of this one in the same server,
--- nor one made by a restore elsewhere.
+-- A copy of this database in the same server has another one, and so has one that
+-- pg_restore made elsewhere. A physical copy of the server has the same:
+-- relpack.timeline() tells it, once it has been promoted.
 CREATE OR REPLACE FUNCTION relpack.origin()
 RETURNS text
 LANGUAGE plpgsql
@@ -17,4 +18,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.origin() IS
-    'Tells this database from all others: system identifier of the server and oid of the database.';
+    'Tells this database from others, but for physical copies of the server: system identifier of the server and oid of the database.';

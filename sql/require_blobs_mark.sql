@@ -26,8 +26,15 @@ BEGIN
                   HINT = 'If the directory is a copy of the other database''s, or that one is gone for good: '
                          'remove the file .relpack from it.';
     END IF;
+    IF mark ->> 'timeline' <> relpack.timeline() THEN
+        RAISE EXCEPTION 'the blob directory was last cleared on timeline %, and the database is on % since a standby took over, or a recovery: '
+                        'that may be a copy', mark ->> 'timeline', relpack.timeline()
+            USING ERRCODE = 'RP002',
+                  HINT = 'If this is the site''s database, remove the file .relpack from the directory. '
+                         'If it is a copy, give it a directory of its own.';
+    END IF;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_blobs_mark(jsonb) IS
-    'Raises RP002 unless the file .relpack in a blob directory (relpack.blobs_mark) is this database''s.';
+    'Raises RP002 unless the file .relpack in a blob directory (relpack.blobs_mark) is this database''s, of this timeline.';

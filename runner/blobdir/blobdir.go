@@ -112,11 +112,14 @@ type Found struct {
 }
 
 // Look looks for one revision of a blob as Find does, and says more of it. Nil if it
-// is in neither layout. ErrLink if a link is in its place, or in that of a directory
+// is in neither layout, or a plain file is in place of its directory. ErrLink if a link is in its place, or in that of a directory
 // above it: what is behind it is not known.
 func (d *Dir) Look(zoid, tid int64) (*Found, error) {
 	for _, layout := range d.layouts() {
 		opened, err := d.descend(layout, zoid)
+		if errors.Is(err, errNotDirectory) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

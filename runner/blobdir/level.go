@@ -3,7 +3,6 @@ package blobdir
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -60,6 +59,9 @@ func (d *Dir) descendTo(names []string) (levels, error) {
 // ErrLink is what a link in place of a directory comes to.
 var ErrLink = errors.New("symbolic link, which relpack does not follow")
 
+// errNotDirectory is what a plain file in place of a directory comes to.
+var errNotDirectory = errors.New("not a directory")
+
 func (l level) open(name string) (level, error) {
 	expected, err := l.root.Lstat(name)
 	if err != nil {
@@ -70,7 +72,7 @@ func (l level) open(name string) (level, error) {
 		return level{}, fmt.Errorf("%s is a %w", path, ErrLink)
 	}
 	if !expected.IsDir() {
-		return level{}, fmt.Errorf("%s is not a directory", path)
+		return level{}, fmt.Errorf("%s is %w", path, errNotDirectory)
 	}
 	child, err := l.root.OpenRoot(name)
 	if err != nil {
@@ -83,15 +85,15 @@ func (l level) open(name string) (level, error) {
 	return level{child, path}, nil
 }
 
-// names are those in the directory, so many at most; -1: all.
-func (l level) names(most int) ([]string, error) {
+// names are those in the directory.
+func (l level) names() ([]string, error) {
 	dir, err := l.root.Open(".")
 	if err != nil {
 		return nil, l.named(err)
 	}
 	defer dir.Close()
-	names, err := dir.Readdirnames(most)
-	if err != nil && !errors.Is(err, io.EOF) {
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
 		return nil, l.named(err)
 	}
 	return names, nil

@@ -98,7 +98,7 @@ func (l level) look(tid int64) (finding, error) {
 	case !info.Mode().IsRegular():
 		return finding{}, fmt.Errorf("remove %s: not a regular file", l.join(exact))
 	}
-	names, err := l.names(-1)
+	names, err := l.names()
 	if err != nil {
 		return finding{}, err
 	}

@@ -49,32 +49,3 @@ func (d *Dir) Unlink(e Entry) (bool, error) {
 	}
 	return true, nil
 }
-
-// Tidy removes the directory of an object that has no revision any more, and those
-// above it as Remove does, if nothing but its lock is left in there. It reads no more
-// than two of the names: there may be many.
-func (d *Dir) Tidy(layout Layout, zoid, newest int64) error {
-	opened, err := d.descend(layout, zoid)
-	if err != nil || opened == nil {
-		return err
-	}
-	defer opened.close()
-	at := opened.object()
-	names, err := at.names(2)
-	if err != nil {
-		return err
-	}
-	switch {
-	case len(names) == 0:
-	case !slices.Equal(names, []string{dirLock}):
-		return nil
-	default:
-		if regular, err := at.has(dirLock); err != nil || !regular {
-			return err
-		}
-		if err := at.root.Remove(dirLock); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return at.named(err)
-		}
-	}
-	return removeDirs(opened, levelNames(layout, zoid), Removal{Zoid: zoid, Newest: newest})
-}

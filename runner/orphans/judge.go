@@ -61,8 +61,6 @@ func (l *look) classify(e blobdir.Entry, v verdict) (err error) {
 	switch {
 	case kind == "stored" && e.Layout != l.dir.Layout():
 		kind = "other_layout"
-	case kind == "late" && e.Time.After(l.mark.Removed):
-		kind = "arrived"
 	case kind != "superseded" && kind != "gone":
 	case v.Since > l.until || !e.Time.Before(l.graceBegan()):
 		kind = "young"
@@ -77,17 +75,20 @@ func (l *look) classify(e blobdir.Entry, v verdict) (err error) {
 		if len(l.suspects) < maxSuspects {
 			l.suspects = append(l.suspects, e)
 		}
-	case "young", "last_copy", "behind_link", "replaced":
-		l.left = min(l.left, v.Since)
-	case "superseded", "gone":
+	case "young", "last_copy", "behind_link", "replaced", "unjudged":
+		if v.Verdict != "gone" {
+			l.left = min(l.left, v.Since)
+		}
+	case "superseded":
 		return l.orphan(e, v.Since)
 	}
 	return nil
 }
 
-// superseded is what to say of a file that a later revision supersedes: that one must
-// be there, and not have come just now, whatever its tid says. An empty file may be
-// what is left of it after a power failure; of what is behind a link nothing is known.
+// superseded is what to say of a file that a later revision supersedes: that one's own
+// must lie beside it, which shows that directory and database belong together for this
+// blob, and not have come just now, whatever its tid says. An empty file may be what is
+// left of it after a power failure; of what is behind a link nothing is known.
 func (l *look) superseded(e blobdir.Entry, by int64) (kind string, err error) {
 	file, known, err := l.file(e.Zoid, by)
 	switch {
@@ -95,7 +96,7 @@ func (l *look) superseded(e blobdir.Entry, by int64) (kind string, err error) {
 		return "", err
 	case !known:
 		return "behind_link", nil
-	case file == nil || file.Size == 0 && e.Size > 0:
+	case file == nil || file.Layout != e.Layout || file.Size == 0 && e.Size > 0:
 		return "last_copy", nil
 	case !file.Time.Before(l.graceBegan()):
 		return "young", nil

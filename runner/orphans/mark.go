@@ -20,6 +20,7 @@ type mark struct {
 
 	Database string    `json:"database"`
 	Origin   string    `json:"origin"`
+	Timeline string    `json:"timeline,omitempty"`
 	Removed  time.Time `json:"removed"`
 	Cleared  int64     `json:"cleared"`
 }
@@ -33,7 +34,7 @@ func readMark(dir *blobdir.Dir) (m mark, err error) {
 		return m, nil
 	}
 	// The server says that it can't be understood. It would not read a zero character.
-	if json.Unmarshal(text, &m) != nil || bytes.Contains([]byte(m.Database+m.Origin), []byte{0}) {
+	if json.Unmarshal(text, &m) != nil || bytes.Contains([]byte(m.Database+m.Origin+m.Timeline), []byte{0}) {
 		return mark{text: []byte("{}")}, nil
 	}
 	m.text, err = json.Marshal(m)
@@ -69,7 +70,7 @@ func (l *look) compareMark(ctx context.Context) error {
 	return err
 }
 
-// setMark writes the mark: all that nobody needed is gone up to a tid.
+// setMark writes the mark: all that was superseded up to a tid is removed.
 func (l *look) setMark(ctx context.Context, cleared int64) error {
 	var text []byte
 	err := l.conn.QueryRow(ctx, "SELECT jsonb_pretty(relpack.blobs_mark($1))", cleared).Scan(&text)

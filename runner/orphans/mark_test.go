@@ -148,30 +148,24 @@ func TestAMarkThatCanNotBeReadRefuses(t *testing.T) {
 
 // A backup of the database is restored beside it, and its files are copied into the
 // directory, none of which is there any more.
-func TestFilesThatCameAfterARemovalRefuse(t *testing.T) {
+func TestSupersededFilesThatCameAfterARemovalRefuse(t *testing.T) {
 	t.Parallel()
-	for what, come := range map[string]func(s *shelf){
-		"superseded": func(s *shelf) { s.aside(2, s.then) },
-		"gone":       func(s *shelf) { s.aside(9, s.then) },
-	} {
-		s := newShelf(t, zodbtest.Bushy)
-		s.clutter()
-		s.expectRemoved(s.removing(), "superseded", "gone", "temporary")
-		s.files = map[string]string{}
-		for _, path := range s.there() {
-			s.files[path] = "stays"
-		}
-		come(s)
-		s.overwrite()
-		_, err := s.look(s.overwritten())
-		if err == nil {
-			t.Fatalf("%s: not refused", what)
-		}
-		s.expectRefused(err, fault.ExitRefused, "came back that nobody needed when it was last cleared", "1 file can't be this database's")
-		r, err := s.look(orphans.Options{Now: s.later()})
-		if err != nil || kind(r, "arrived") != 1 {
-			t.Errorf("%s: the list: %+v, %v", what, r, err)
-		}
+	s := newShelf(t, zodbtest.Bushy)
+	s.clutter()
+	s.expectRemoved(s.removing(), "superseded", "temporary")
+	s.files = map[string]string{}
+	for _, path := range s.there() {
+		s.files[path] = "stays"
+	}
+	s.aside(2, s.then)
+	_, err := s.look(s.removing()) // nothing else is there to go
+	s.expectRefused(err, fault.ExitRefused, "came back that nobody needed when it was last cleared")
+	s.overwrite()
+	_, err = s.look(s.overwritten())
+	s.expectRefused(err, fault.ExitRefused, "came back that nobody needed when it was last cleared", "1 file can't be this database's")
+	r, err := s.look(orphans.Options{Now: s.later()})
+	if err != nil || kind(r, "arrived") != 1 {
+		t.Errorf("the list: %+v, %v", r, err)
 	}
 }
 
@@ -182,9 +176,6 @@ func (s *shelf) overwrite() {
 	s.commit(tid, map[int64][]byte{3: zodbtest.Record(zodbtest.Blob)})
 	s.write(s.layout, 3, tid, 20*day, "stored")
 	s.files[s.below(3, s.then, s.layout)] = "overwritten"
-	if path := s.below(3, s.then, s.otherLayout()); s.files[path] != "" {
-		s.files[path] = "overwritten"
-	}
 }
 
 // overwritten are the options with which that goes.
@@ -194,20 +185,50 @@ func (s *shelf) overwritten() orphans.Options {
 	return o
 }
 
-// What lay there all the time, and whose object went since, tells of nobody.
-func TestFilesOfObjectsThatWentSinceTheLastRemovalStay(t *testing.T) {
+// A blob is overwritten, and deleted later: what was superseded is of an object that is
+// gone, and older than the last removal. Such files tell of nobody.
+func TestFilesOfObjectsThatWentSinceTheLastRemovalDoNotKeepOthers(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t, zodbtest.Bushy)
 	s.expectRemoved(s.removing(), "superseded")
-	if err := os.WriteFile(s.markPath(), []byte(strings.Replace(s.mark(), `"removed": "20`, `"removed": "21`, 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	s.clutter()
-	if r := s.expectRemoved(s.removing(), "superseded", "temporary"); kind(r, "late") != 2 {
+	s.overwrite()
+	if r := s.expectRemoved(s.overwritten(), "superseded", "temporary", "overwritten"); kind(r, "gone") != 2 {
 		t.Errorf("%+v", r)
 	}
+}
+
+// A physical copy of the server says of itself what the original does, but for the
+// timeline that its promotion begins.
+func TestADirectoryThatWasClearedOnAnotherTimelineIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, zodbtest.Bushy)
+	s.expectRemoved(s.removing(), "superseded")
+	s.clutter()
+	const here, there = `"timeline": "00000001"`, `"timeline": "0000000A"`
+	if text := s.mark(); !strings.Contains(text, here) {
+		t.Fatal(text)
+	}
+	if err := os.WriteFile(s.markPath(), []byte(strings.Replace(s.mark(), here, there, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	delete(s.files, s.below(2, s.then, s.layout))
+	_, err := s.look(s.removing())
+	s.expectRefused(err, fault.ExitRefused, "cleared on timeline 0000000A", "is on 00000001", "this is the site's database, remove the file .relpack", "directory of its own")
+	if r, err := s.look(orphans.Options{Now: s.later()}); err != nil || !strings.Contains(r.Doubt, "timeline 0000000A") {
+		t.Errorf("the list: %+v, %v", r, err)
+	}
 	s.unmark()
-	s.expectRemoved(s.removing(), "superseded", "temporary", "gone")
+	s.expectRemoved(s.removing(), "temporary")
+
+	role := packtest.NewRole(t, s.conn)
+	packtest.Run(t, s.conn, "REVOKE EXECUTE ON FUNCTION pg_current_wal_lsn() FROM PUBLIC")
+	packtest.Run(t, s.conn, "GRANT USAGE ON SCHEMA relpack TO "+role)
+	packtest.Run(t, s.conn, "GRANT EXECUTE ON FUNCTION relpack.timeline() TO "+role)
+	packtest.Run(t, s.conn, "SET ROLE "+role)
+	if !packtest.Get[bool](t, s.conn, "SELECT relpack.timeline() IS NULL") {
+		t.Error("a role that may not see the timeline")
+	}
 }
 
 // What stayed because it was young is no file that came since.
@@ -215,16 +236,16 @@ func TestWhatOneRemovalLeftTheNextOneRemoves(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t, zodbtest.Bushy)
 	s.clutter()
-	s.aside(10, s.then+1)
-	path := zodbtest.BlobPath(s.BlobDir, s.layout, 10, s.then+1)
+	s.aside(2, s.then-1)
+	path := zodbtest.BlobPath(s.BlobDir, s.layout, 2, s.then-1)
 	o := s.removing()
 	if err := os.Chtimes(path, o.Now, o.Now); err != nil {
 		t.Fatal(err)
 	}
-	s.expectRemoved(o, "superseded", "gone", "temporary")
+	s.expectRemoved(o, "superseded", "temporary")
 	o.Now = o.Now.Add(2 * day)
-	s.expectRemoved(o, "superseded", "gone", "temporary", "aside")
-	s.aside(10, s.then+1)
+	s.expectRemoved(o, "superseded", "temporary", "aside")
+	s.aside(2, s.then-1)
 	s.overwrite()
 	if _, err := s.look(s.overwritten()); fault.ExitCode(err) != fault.ExitRefused {
 		t.Error(err)
@@ -243,5 +264,5 @@ func TestARoleThatPacksMayRemove(t *testing.T) {
 	}
 	packtest.Run(t, s.conn, grants+" GRANT pg_read_all_stats TO "+role)
 	s.Target = packtest.As(s.Target, role)
-	s.expectRemoved(s.removing(), "superseded", "gone", "temporary")
+	s.expectRemoved(s.removing(), "superseded", "temporary")
 }

@@ -24,7 +24,7 @@ import (
 
 // Options say what to do.
 type Options struct {
-	Remove     bool      // what nobody needs
+	Remove     bool      // superseded revisions, and old temporary files
 	Claim      bool      // somebody says that no other storage and no copy uses the directory: Remove needs it
 	Days       float64   // superseded or written since then, a file may be needed; not negative
 	Max        int       // of each kind so many are named
@@ -67,7 +67,7 @@ type look struct {
 	judged []blobdir.Entry
 	// suspects tell of somebody else, unless they are of a vote in flight; maxSuspects at most.
 	suspects []blobdir.Entry
-	left     int64 // the earliest since of what was superseded or gone, and stays
+	left     int64 // the earliest since of what was superseded, and stays
 
 	removal *removal // nil: nothing is to be removed
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"relpack/migrations"
@@ -140,5 +141,44 @@ func TestALineThatTwoSectionsIncludeIsNamedByBoth(t *testing.T) {
 	}
 	if err := removeFrom(both(one)[0]); err != nil {
 		t.Error(err)
+	}
+}
+
+// In a layout that the directory had once lies what was left there.
+func TestAFileInAnotherLayoutIsNoSuccessor(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, zodbtest.Bushy)
+	s.write(zodbtest.Lawn, 2, s.then, 20*day, "left")
+	if r := s.expectRemoved(s.removing(), "superseded"); kind(r, "last_copy") != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Its name is in the way of the blob's next revision; all others can be judged.
+func TestAPlainFileInPlaceOfADirectoryIsABlobWithoutAFile(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, zodbtest.Lawn)
+	path := zodbtest.ObjectDir(s.BlobDir, s.layout, 3)
+	if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, []byte("content"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.look(orphans.Options{Now: s.later()})
+	if err != nil || r.Missing != 1 || kind(r, "superseded") != 1 || kind(r, "other") != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// A terminal would take the bytes for something else.
+func TestNamesThatAreNoTextAreQuoted(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, zodbtest.Bushy)
+	s.put("caf\xe9\x9b2J", 20*day, "other")
+	r, err := s.look(orphans.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := r.Write(&text); err != nil || !strings.Contains(text.String(), `"caf\xe9\x9b2J"`) || strings.Contains(text.String(), "\x9b") {
+		t.Errorf("%v\n%q", err, &text)
 	}
 }

@@ -100,10 +100,7 @@ func (l *look) remove(ctx context.Context) error {
 	if err := l.trusted(); err != nil {
 		return err
 	}
-	if l.report.Orphans.Files == 0 {
-		if l.suspected() > 0 { // whosever they are, nothing goes
-			return nil
-		}
+	if l.report.Orphans.Files+l.suspected() == 0 {
 		return l.setMark(ctx, l.cleared())
 	}
 	if err := l.Phase("wait", func() error { return l.outlast(ctx, p) }); err != nil {
@@ -121,7 +118,7 @@ func (l *look) remove(ctx context.Context) error {
 	return l.setMark(ctx, l.cleared())
 }
 
-// cleared is up to which tid nothing is left that nobody needs.
+// cleared is up to which tid no revision is left that a later one superseded.
 func (l *look) cleared() int64 { return max(l.mark.Cleared, min(l.until, l.left-1)) }
 
 // trusted refuses a directory that is not this storage's, or not all there.
@@ -200,20 +197,18 @@ func (l *look) outlast(ctx context.Context, p *graph.Packer) error {
 	if err := l.conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&listed); err != nil {
 		return fmt.Errorf("ask for the time: %w", err)
 	}
-	err := p.Persist(ctx, "remove blob files", func() (over bool, err error) {
+	reader := func(ctx context.Context) string {
+		var oldest *string
+		if err := l.conn.QueryRow(ctx, "SELECT relpack.oldest_client()").Scan(&oldest); err != nil || oldest == nil {
+			return "an open transaction may still read them"
+		}
+		return "an open transaction may still read them: " + *oldest
+	}
+	if err := p.Await(ctx, "before blob files are removed", reader, func() (over bool, err error) {
 		err = l.conn.QueryRow(ctx, "SELECT coalesce(relpack.grace_oldest_transaction() > $1, true)", listed).Scan(&over)
 		return over, err
-	})
-	var oldest *string
-	switch {
-	case err == nil:
-	case fault.ExitCode(err) != fault.ExitFailure:
+	}); err != nil {
 		return err
-	case l.conn.QueryRow(ctx, "SELECT relpack.oldest_client()").Scan(&oldest) != nil || oldest == nil:
-		return err
-	default:
-		return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("nothing was removed: an open transaction may still read these files: %s", *oldest),
-			Hint: "Run relpack again when it has ended"}
 	}
 	why, err := blobs.CommitDurably(ctx, p, "SELECT relpack.commit_durably($1, id, deleted) FROM relpack.run ORDER BY id DESC LIMIT 1", p.PID)
 	if err == nil && why != "" {

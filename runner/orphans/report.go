@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"relpack/runner/fault"
 	"relpack/runner/figures"
@@ -86,17 +87,16 @@ type LargeObjects struct {
 var kinds = []Kind{
 	{Kind: "stored", Meaning: "stored revisions"},
 	{Kind: "superseded", Meaning: "superseded revisions", Orphan: true},
-	{Kind: "gone", Meaning: "of objects that are gone", Orphan: true},
+	{Kind: "gone", Meaning: "of objects that are gone"},
 	{Kind: "temporary", Meaning: "temporary, older than a day", Orphan: true},
 	{Kind: "young", Meaning: "superseded or gone, within the grace or open to a transaction"},
 	{Kind: "fresh", Meaning: "temporary, of the last day"},
 	{Kind: "unjudged", Meaning: "not stored, or just written: a pack has to look first"},
-	{Kind: "last_copy", Meaning: "superseded, but the stored revision has no file, or an empty one"},
+	{Kind: "last_copy", Meaning: "superseded, but the stored revision has no file beside it, or an empty one"},
 	{Kind: "behind_link", Meaning: "superseded, but the stored revision is behind a symbolic link"},
 	{Kind: "replaced", Meaning: "superseded or gone, but written before object_state was replaced, less than 30 days ago"},
-	{Kind: "late", Meaning: "of objects that are gone, but were not when the directory was last cleared"},
 	{Kind: "beyond", Meaning: "of object ids that were never given out here"},
-	{Kind: "arrived", Meaning: "superseded or gone, but not there when the directory was last cleared"},
+	{Kind: "arrived", Meaning: "superseded, but not there when the directory was last cleared"},
 	{Kind: "referred", Meaning: "of objects that are gone, which other databases may refer to"},
 	{Kind: "listed", Meaning: "the next pack removes them"},
 	{Kind: "missing", Meaning: "of rows that vanished, kept"},
@@ -180,6 +180,11 @@ func (r *Report) Write(w io.Writer) error {
 	if r.Remove {
 		s.Line("removed", "%s", r.Removed)
 	}
+	for _, k := range r.Files {
+		if k.Kind == "gone" && k.Files.Files > 0 {
+			s.Line("gone", "%s: relpack removes none of them. Look at \"relpack check\"; sql/README.md says how to move them away", k.Files)
+		}
+	}
 	if r.Kept > 0 {
 		s.Line("kept", "%s: needed by now, or changed since the list was made", figures.Plural(r.Kept, "file"))
 	}
@@ -192,6 +197,9 @@ func (r *Report) Write(w io.Writer) error {
 
 // printable quotes a name that would do something to a terminal.
 func printable(path string) string {
+	if !utf8.ValidString(path) {
+		return strconv.Quote(path)
+	}
 	for _, r := range path {
 		if !strconv.IsPrint(r) {
 			return strconv.Quote(path)

@@ -28,11 +28,12 @@ type after struct {
 func (a after) Add(int64)                            { a.file() }
 func (a after) Phase(name string, _ string, _ int64) { a.phase(name) }
 
-// many writes so many files of a revision each of an object that is gone.
+// many has blob 2 have so many superseded revisions.
 func (s *shelf) many(n int64) {
 	s.t.Helper()
 	for i := range n {
-		if err := zodbtest.WriteBlob(s.BlobDir, s.layout, 9, s.then-i, []byte("x")); err != nil {
+		_ = os.Remove(zodbtest.BlobPath(s.BlobDir, s.layout, 2, s.then-i))
+		if err := zodbtest.WriteBlob(s.BlobDir, s.layout, 2, s.then-i, []byte("x")); err != nil {
 			s.t.Fatal(err)
 		}
 	}
@@ -40,11 +41,11 @@ func (s *shelf) many(n int64) {
 
 func (s *shelf) left() int {
 	s.t.Helper()
-	names, err := filepath.Glob(filepath.Join(zodbtest.ObjectDir(s.BlobDir, s.layout, 9), "*.blob"))
+	names, err := filepath.Glob(filepath.Join(zodbtest.ObjectDir(s.BlobDir, s.layout, 2), "*.blob"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return len(names)
+	return len(names) - 1 // the stored one
 }
 
 func (s *shelf) watch(o orphans.Options, file func()) (*orphans.Report, error) {
@@ -66,7 +67,7 @@ func TestAFileThatTakesLongDoesNotEndTheRemoval(t *testing.T) {
 			}
 		}
 	})
-	if err != nil || s.left() != 0 || r.Removed.Files != 21 || listed != 21 && listed != 20 {
+	if err != nil || s.left() != 0 || r.Removed.Files != 20 || listed != 20 {
 		t.Errorf("%+v, %v: %d left, %d", r, err, s.left(), listed)
 	}
 }
@@ -95,12 +96,9 @@ func TestNothingMoreIsRemovedOnceTheSessionHasEnded(t *testing.T) {
 	if _, err := s.look(s.removing()); err != nil || s.left() != 0 {
 		t.Errorf("the next run: %v", err)
 	}
-	if _, err := os.Stat(zodbtest.ObjectDir(s.BlobDir, s.layout, 9)); !os.IsNotExist(err) {
-		t.Errorf("its directory: %v", err)
-	}
 }
 
-func TestManyRevisionsOfAnObjectThatIsGoneTakeTheirTimeEach(t *testing.T) {
+func TestManyRevisionsOfABlobTakeTheirTimeEach(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t, zodbtest.Lawn)
 	took := func(n int64) time.Duration {

@@ -14,7 +14,7 @@ import (
 // A doomed file goes, if it is still that file, and its since still the same.
 type doomed struct {
 	blobdir.Entry
-	Since int64 // see relpack.blobs_judge
+	Since int64 // the tid that superseded it; 0 of a temporary file
 }
 
 // A spool keeps the orphans of a directory in a file without a name.

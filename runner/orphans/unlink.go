@@ -78,13 +78,6 @@ func (l *look) reopen(ctx context.Context) error {
 	return nil
 }
 
-// An orphan is a row of relpack.blobs_orphaned.
-type orphan struct {
-	Zoid, Tid int64
-	StoredTid *int64
-	Newest    int64
-}
-
 // removeRevisions removes as many of these as there is time for in one transaction,
 // which holds the writers' lock. It returns how many of the list are done.
 func (l *look) removeRevisions(ctx context.Context, revisions []doomed) (done int, err error) {
@@ -97,14 +90,14 @@ func (l *look) removeRevisions(ctx context.Context, revisions []doomed) (done in
 		return 0, err
 	}
 	err = pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
-		list, err := session.Rows(ctx, tx, pgx.RowToStructByPos[orphan],
-			"SELECT zoid, tid, stored_tid, newest_zoid FROM relpack.blobs_orphaned($1, $2, $3, $4, $5::jsonb)", zoids, tids, sinces, l.until, l.mark.json())
+		list, err := session.Rows(ctx, tx, pgx.RowToStructByPos[struct{ Zoid, Tid int64 }],
+			"SELECT zoid, tid FROM relpack.blobs_orphaned($1, $2, $3, $4, $5::jsonb)", zoids, tids, sinces, l.until, l.mark.json())
 		if err != nil {
 			return err
 		}
-		orphaned := map[[2]int64]orphan{}
+		orphaned := map[[2]int64]bool{}
 		for _, o := range list {
-			orphaned[[2]int64{o.Zoid, o.Tid}] = o
+			orphaned[[2]int64{o.Zoid, o.Tid}] = true
 		}
 		// One file at least, or a slow disk would let nothing go.
 		for deadline := time.Now().Add(groupDeadline); done < len(revisions) && (done == 0 || time.Now().Before(deadline)); done++ {
@@ -114,8 +107,8 @@ func (l *look) removeRevisions(ctx context.Context, revisions []doomed) (done in
 			}
 			l.removal.heard = time.Now()
 			e := revisions[done]
-			if o, still := orphaned[[2]int64{e.Zoid, e.Tid}]; still {
-				err = l.removeRevision(e, o)
+			if orphaned[[2]int64{e.Zoid, e.Tid}] {
+				err = l.removeRevision(e)
 			} else {
 				l.keep(e)
 			}
@@ -124,22 +117,20 @@ func (l *look) removeRevisions(ctx context.Context, revisions []doomed) (done in
 			}
 			l.Progress.Add(1)
 		}
-		return l.tidy(ctx, tx, revisions, done, orphaned)
+		return nil
 	})
 	return done, err
 }
 
 // removeRevision removes a file, unless it is the last one of its blob by now.
-func (l *look) removeRevision(e doomed, o orphan) error {
-	if o.StoredTid != nil {
-		kind, err := l.superseded(e.Entry, *o.StoredTid)
-		if err != nil {
-			return err
-		}
-		if kind != "superseded" {
-			l.keep(e)
-			return nil
-		}
+func (l *look) removeRevision(e doomed) error {
+	kind, err := l.superseded(e.Entry, e.Since)
+	if err != nil {
+		return err
+	}
+	if kind != "superseded" {
+		l.keep(e)
+		return nil
 	}
 	return l.unlink(e)
 }
@@ -150,27 +141,6 @@ func (l *look) keep(e doomed) {
 	if e.Kind == blobdir.Revision {
 		l.left = min(l.left, e.Since)
 	}
-}
-
-// tidy removes the directories of objects that are gone, once the last of an object's
-// files here is.
-func (l *look) tidy(ctx context.Context, tx pgx.Tx, revisions []doomed, done int, orphaned map[[2]int64]orphan) error {
-	for i, e := range revisions[:done] {
-		o, still := orphaned[[2]int64{e.Zoid, e.Tid}]
-		if !still || o.StoredTid != nil || i+1 < len(revisions) && revisions[i+1].Zoid == e.Zoid && revisions[i+1].Layout == e.Layout {
-			continue
-		}
-		if _, err := tx.Exec(ctx, "SELECT"); err != nil {
-			return fmt.Errorf("hold the writers' lock: %w", err)
-		}
-		l.removal.heard = time.Now()
-		if err := l.dir.Tidy(e.Layout, e.Zoid, o.Newest); err != nil {
-			if err := l.skip(e, err); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // unlink removes a file that is still what was listed.
