@@ -21,6 +21,10 @@ BEGIN
         RAISE EXCEPTION 'the graph is that of another pack time: what it calls garbage may be in use at this one'
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run" with the same --days before.';
     END IF;
+    IF v_looked < 'infinity' AND v_storage.horizon_tid >= greatest(relpack.time_to_tid(v_looked), 1) THEN
+        RAISE EXCEPTION 'the graph is that of a pack time after the last look at another storage, which may refer to what was cut off since'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run" before.';
+    END IF;
     IF least(v_until, v_looked) <= v_storage.unreferred THEN
         RETURN 0;
     END IF;
@@ -32,4 +36,5 @@ $$;
 
 COMMENT ON FUNCTION relpack.doom_until(timestamptz) IS
     'Step of relpack.doom(): up to which tid a pack with this pack time deletes: relpack.grace_cap(), or in a '
-    'history-preserving storage the horizon of the graph. Raises RP002 where that is later than the pack time.';
+    'history-preserving storage the horizon of the graph. Raises RP002 where that is later than the pack time, or than the last '
+    'look at any storage in relpack.referred_by.';

@@ -178,7 +178,15 @@ func (p *pack) start(ctx context.Context) error {
 	if err := p.noteUnread(ctx); err != nil {
 		return errors.Join(err, p.end(ctx, err))
 	}
-	if err := p.bringUpToDate(ctx); err != nil {
+	p.beginHistory(p.report.DryRun)
+	_, err := p.lower(ctx)
+	if err == nil {
+		err = p.bringUpToDate(ctx)
+	}
+	if err == nil {
+		err = p.lowest(ctx) // a build may have been half done
+	}
+	if err != nil {
 		return errors.Join(err, p.end(ctx, err))
 	}
 	return nil
@@ -195,6 +203,9 @@ func (p *pack) refresh(ctx context.Context) error {
 	var mended error // ends this storage's run
 	if err == nil {
 		_, p.report.Audit, mended = p.mendDifference(ctx)
+		err = p.lowest(ctx)
+	}
+	if err == nil {
 		err = p.readForeign(ctx, refs)
 	}
 	if err == nil {

@@ -83,9 +83,12 @@ func (p *pack) noteReferrers(ctx context.Context) (OtherDatabases, error) {
 	for _, m := range p.family.others(p.Target) {
 		if err == nil && m.refs != nil {
 			looked[m.refs.origin] = true
-			err = p.noteReferrer(ctx, m.target.Name, m.refs, m.refs.origin == own.origin)
+			if !p.noted {
+				err = p.noteReferrer(ctx, m.target.Name, m.refs, m.refs.origin == own.origin)
+			}
 		}
 	}
+	p.noted = err == nil
 	toItself, _ := referredBy(p.Target, own, true)
 	if err == nil && toItself > 0 {
 		err = p.noteReferrer(ctx, p.Target.Name, own, true)
@@ -126,6 +129,9 @@ func (p *pack) refsLeft(ctx context.Context) error {
 	m := p.family.member(p.Target)
 	if m == nil || m.refs == nil || len(m.refs.databases) == 0 {
 		return nil
+	}
+	if cleared, err := p.cleared(ctx); err != nil || !cleared {
+		return err // an old revision may be back that refers to more
 	}
 	left := &foreignRefs{at: m.refs.at, open: m.refs.open}
 	if err := p.readForeign(ctx, left); err != nil {

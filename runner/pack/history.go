@@ -29,7 +29,8 @@ func (p *pack) trimFirst(ctx context.Context) error {
 	}
 	p.history.chosen = false
 	if p.history.dry {
-		return nil
+		_, err := p.chooseFirst(ctx)
+		return err
 	}
 	if err := p.Phase("settle", func() error { return p.history.settle(ctx) }); err != nil {
 		return err
@@ -43,9 +44,6 @@ func (p *pack) trimFirst(ctx context.Context) error {
 
 // chooseFirst fixes the pack time before there is a graph, if there is none.
 func (p *pack) chooseFirst(ctx context.Context) (none bool, err error) {
-	if !p.History {
-		return false, nil
-	}
 	if err := p.Conn.QueryRow(ctx, "SELECT coalesce((SELECT graph FROM relpack.storage), 'none') = 'none'").Scan(&none); err != nil {
 		return false, fmt.Errorf("read relpack.storage: %w", err)
 	}
@@ -53,6 +51,31 @@ func (p *pack) chooseFirst(ctx context.Context) (none bool, err error) {
 		return false, nil
 	}
 	return true, p.chooseHorizon(ctx)
+}
+
+// lower has the references of all revisions counted that are stored: other storages are
+// told of them, and an undo can bring them back. It tells whether there is anything to
+// read for that.
+func (p *pack) lower(ctx context.Context) (lower bool, err error) {
+	if !p.History {
+		return false, nil
+	}
+	if err = p.Conn.QueryRow(ctx, "SELECT relpack.horizon_lower()").Scan(&lower); err != nil {
+		err = fmt.Errorf("have old revisions read: %w", err)
+	}
+	return lower, err
+}
+
+// lowest is lower until nothing is left to read.
+func (p *pack) lowest(ctx context.Context) error {
+	for {
+		if lower, err := p.lower(ctx); err != nil || !lower {
+			return err
+		}
+		if err := p.CatchUp(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // chooseHorizon fixes the pack time of the run.

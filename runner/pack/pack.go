@@ -44,6 +44,7 @@ type pack struct {
 	report        *Report
 	blobs         *blobs.Remover // from when the storage is up to date
 	history       *trimming      // of a history-preserving storage
+	noted         bool           // what refers to the storage is written down there
 }
 
 // Run finds and deletes what can't be reached in one storage. The report is
@@ -186,6 +187,12 @@ func (p *pack) work(ctx context.Context) error {
 		}
 	}
 	p.sayNotMissing()
+	if p.History {
+		// The pack time is no later than that look at the others.
+		if _, err := p.noteReferrers(ctx); err != nil {
+			return err
+		}
+	}
 	if err := p.toPackTime(ctx); err != nil {
 		return err
 	}
@@ -245,7 +252,7 @@ func (p *pack) removeGarbage(ctx context.Context) error {
 			return err
 		})
 	}
-	if err == nil && p.report.Deleted.Objects > 0 {
+	if err == nil && (p.report.Deleted.Objects > 0 || p.History) {
 		err = p.refsLeft(ctx)
 	}
 	// Files of what is deleted can go even when the rest can't.
@@ -298,10 +305,6 @@ func (p *pack) lookBack(ctx context.Context) (err error) {
 func (p *pack) bringUpToDate(ctx context.Context) error {
 	// In this order: a walk that a crash interrupted must be finished before
 	// other changes are applied.
-	p.beginHistory(p.report.DryRun)
-	if _, err := p.chooseFirst(ctx); err != nil {
-		return err
-	}
 	built, err := p.Build(ctx, p.options.Init, p.options.AcceptMissing)
 	p.report.FirstBuild = p.report.FirstBuild || built
 	if err != nil {

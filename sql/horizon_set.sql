@@ -1,0 +1,45 @@
+-- What is to be read again is listed in the transaction that moves the horizon: whatever
+-- is not in relpack.pending has the references of what is kept up to horizon_tid. Another
+-- horizon keeps other revisions only of objects that have one in between, besides
+-- others.
+CREATE OR REPLACE FUNCTION relpack.horizon_set(goal_tid bigint, capped boolean)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_storage relpack.storage;
+    v_listed bigint := 0;
+BEGIN
+    PERFORM relpack.require_pack_lock(history => true);
+    PERFORM relpack.lock_storage(history => true);
+    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    IF v_storage.graph IN ('current', 'doubtful') THEN
+        INSERT INTO relpack.pending (zoid)
+        SELECT DISTINCT changed.zoid
+        FROM relpack.stored() AS changed
+        WHERE changed.tid > least(v_storage.horizon_tid, goal_tid)
+          AND changed.tid <= greatest(v_storage.horizon_tid, goal_tid)
+          AND EXISTS (SELECT FROM relpack.stored() AS another WHERE another.zoid = changed.zoid AND another.tid <> changed.tid)
+        ON CONFLICT DO NOTHING;
+        GET DIAGNOSTICS v_listed = ROW_COUNT;
+    ELSIF v_storage.graph <> 'none' THEN
+        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+    END IF;
+    UPDATE relpack.storage
+    SET horizon_tid = goal_tid,
+        horizon_capped = capped,
+        doomed_tid = 0;
+    RETURN v_listed;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.horizon_set(bigint, boolean) IS
+    'Step of relpack.horizon_move() and relpack.horizon_lower(): moves the horizon of the graph to goal_tid and lists in '
+    'relpack.pending the objects of which it keeps other revisions; returns how many. capped: see relpack.storage.';
