@@ -172,7 +172,7 @@ CREATE TABLE relpack.write_event (
     tid  bigint,
     kind text NOT NULL,
     CONSTRAINT write_event_pkey PRIMARY KEY (id),
-    CONSTRAINT write_event_kind_check CHECK (kind IN ('written', 'deleted', 'truncated'))
+    CONSTRAINT write_event_kind_check CHECK (kind IN ('written', 'deleted', 'truncated', 'ahead'))
 );
 COMMENT ON TABLE relpack.write_event IS
     'Writes to object_state that the tid alone does not show: deletions, restored rows, TRUNCATE. '
@@ -180,7 +180,8 @@ COMMENT ON TABLE relpack.write_event IS
 COMMENT ON COLUMN relpack.write_event.id IS 'Number of the event; the order has no meaning.';
 COMMENT ON COLUMN relpack.write_event.zoid IS 'The object written; NULL for a TRUNCATE.';
 COMMENT ON COLUMN relpack.write_event.tid IS 'The tid written or deleted; NULL for a TRUNCATE.';
-COMMENT ON COLUMN relpack.write_event.kind IS 'written, deleted or truncated.';
+COMMENT ON COLUMN relpack.write_event.kind IS
+    'written, deleted or truncated; ahead: a commit of a history-preserving storage, which was read ahead of its capture.';
 
 CREATE TABLE relpack.pending (
     zoid bigint NOT NULL,

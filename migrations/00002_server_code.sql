@@ -174,9 +174,9 @@ BEGIN
                       WHERE missing.zoid = examined_inref.zoid AND missing.accepted));
 
     -- Read ahead of the capture: a state rewritten under this very tid before
-    -- the next makes no event of its own.
+    -- the next makes no event of its own. In a history it takes no other with it.
     INSERT INTO relpack.write_event (kind, zoid, tid)
-    SELECT 'written', zoid, tid
+    SELECT CASE WHEN (SELECT keeps_history FROM relpack.storage) THEN 'ahead' ELSE 'written' END, zoid, tid
     FROM relpack.examined_object
     WHERE tid > v_watermark;
 
@@ -1929,7 +1929,7 @@ COMMENT ON FUNCTION relpack.capture_compare() IS
 
 -- sql/capture_events.sql
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION relpack.capture_events(OUT reported boolean, OUT truncated boolean)
+CREATE OR REPLACE FUNCTION relpack.capture_events(OUT reported boolean, OUT truncated boolean, OUT ahead boolean)
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -1945,8 +1945,9 @@ BEGIN
         SELECT DISTINCT zoid FROM taken WHERE zoid IS NOT NULL
         ON CONFLICT DO NOTHING
     )
-    SELECT count(*) > 0, coalesce(bool_or(kind = 'truncated'), false), count(DISTINCT zoid) FILTER (WHERE kind = 'deleted')
-    INTO reported, truncated, v_deleted
+    SELECT coalesce(bool_or(kind <> 'ahead'), false), coalesce(bool_or(kind = 'truncated'), false),
+           coalesce(bool_or(kind = 'ahead'), false), count(DISTINCT zoid) FILTER (WHERE kind = 'deleted')
+    INTO reported, truncated, ahead, v_deleted
     FROM taken;
     IF reported THEN
         -- What no tid dates (rows deleted in psql, an older load) may have
@@ -1962,7 +1963,8 @@ $$;
 
 COMMENT ON FUNCTION relpack.capture_events() IS
     'Step of relpack.capture_list(): takes what triggers reported into relpack.pending. '
-    'reported: there was something; truncated: all rows were deleted at once.';
+    'reported: there was something; truncated: all rows were deleted at once; ahead: commits of a history-preserving '
+    'storage that were read ahead of this capture.';
 -- +goose StatementEnd
 
 -- sql/capture_list.sql
@@ -1983,6 +1985,7 @@ DECLARE
     v_abandoned boolean;
     v_reported boolean;
     v_truncated boolean;
+    v_ahead boolean;
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
@@ -2000,7 +2003,9 @@ BEGIN
         -- Nothing is cut off by commits but what old revisions refer to as before.
         UPDATE relpack.storage SET noticed_tid = 0 WHERE noticed_tid <> 0;
     END IF;
-    SELECT events.reported, events.truncated INTO v_reported, v_truncated FROM relpack.capture_events() AS events;
+    SELECT events.reported, events.truncated, events.ahead
+    INTO v_reported, v_truncated, v_ahead
+    FROM relpack.capture_events() AS events;
     IF v_storage.graph = 'doubtful' THEN -- as capture_events() does for what was reported
         UPDATE relpack.storage
         SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp()));
@@ -2021,7 +2026,7 @@ BEGIN
         UPDATE relpack.storage SET cleared_tid = 0 WHERE cleared_tid <> 0;
     END IF;
     PERFORM relpack.capture_changes(v_storage.applied_tid, v_storage.graph = 'doubtful' OR v_truncated);
-    PERFORM relpack.capture_salvaged(v_reported);
+    PERFORM relpack.capture_salvaged(v_reported OR v_ahead);
     UPDATE relpack.storage
     SET listed_tid = watermark,
         graph = 'current';
@@ -2755,6 +2760,10 @@ BEGIN
         RAISE EXCEPTION 'the graph is that of another pack time: what it calls garbage may be in use at this one'
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run" with the same --days before.';
     END IF;
+    IF v_looked < 'infinity' AND v_storage.horizon_tid >= greatest(relpack.time_to_tid(v_looked), 1) THEN
+        RAISE EXCEPTION 'the graph is that of a pack time after the last look at another storage, which may refer to what was cut off since'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run" before.';
+    END IF;
     IF least(v_until, v_looked) <= v_storage.unreferred THEN
         RETURN 0;
     END IF;
@@ -2766,7 +2775,8 @@ $$;
 
 COMMENT ON FUNCTION relpack.doom_until(timestamptz) IS
     'Step of relpack.doom(): up to which tid a pack with this pack time deletes: relpack.grace_cap(), or in a '
-    'history-preserving storage the horizon of the graph. Raises RP002 where that is later than the pack time.';
+    'history-preserving storage the horizon of the graph. Raises RP002 where that is later than the pack time, or than the last '
+    'look at any storage in relpack.referred_by.';
 -- +goose StatementEnd
 
 -- sql/doubt.sql
@@ -3462,14 +3472,78 @@ COMMENT ON FUNCTION relpack.hold_missing() IS
     'those of rows that are back leave it.';
 -- +goose StatementEnd
 
+-- sql/horizon_lower.sql
+-- +goose StatementBegin
+-- What other storages are told that this one refers to are the references in the graph,
+-- and an undo brings back what any revision that is stored refers to, until it is
+-- trimmed.
+CREATE OR REPLACE FUNCTION relpack.horizon_lower()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_storage relpack.storage;
+BEGIN
+    PERFORM relpack.require_pack_lock(history => true);
+    SELECT * INTO v_storage FROM relpack.storage;
+    IF (v_storage.horizon_tid > v_storage.cleared_tid AND v_storage.graph IN ('none', 'current', 'doubtful')) IS NOT TRUE THEN
+        RETURN false;
+    END IF;
+    PERFORM relpack.horizon_set(v_storage.cleared_tid, v_storage.horizon_capped);
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.horizon_lower() IS
+    'Moves the horizon of the graph of a history-preserving storage down to where its history is trimmed, so that the '
+    'references of all revisions that are stored count. Tells whether that was lower: then what is in relpack.pending is '
+    'to be read.';
+-- +goose StatementEnd
+
 -- sql/horizon_move.sql
 -- +goose StatementBegin
 -- The pack time of a history-preserving storage, and the graph that belongs to it. What
--- is to be read again is listed in the transaction that moves the horizon: whatever is
--- not in relpack.pending has the references of what is kept up to horizon_tid. Another
+-- was cut off since another storage of the file was looked at may be referred to there by
+-- now: as a history-free storage dates what it finds cut off, this one looks no further.
+CREATE OR REPLACE FUNCTION relpack.horizon_move(pack_time timestamptz, OUT until_tid bigint, OUT listed bigint)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_storage relpack.storage;
+    v_looked timestamptz := (SELECT min(looked) FROM relpack.referred_by);
+BEGIN
+    PERFORM relpack.trim_require();
+    until_tid := relpack.trim_until(pack_time);
+    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    IF v_storage.graph IN ('current', 'doubtful') THEN
+        until_tid := least(until_tid, v_storage.applied_tid);
+    END IF;
+    IF v_looked < 'infinity' THEN
+        until_tid := greatest(0, least(until_tid, relpack.time_to_tid(v_looked) - 1));
+    END IF;
+    listed := relpack.horizon_set(until_tid, coalesce(pack_time, 'infinity') < 'infinity');
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.horizon_move(timestamptz) IS
+    'Fixes up to which tid a pack of a history-preserving storage with this pack time goes (until_tid: relpack.trim_until(), '
+    'but not beyond what was applied, nor the last look at any storage in relpack.referred_by), and has the objects read '
+    'again of which it keeps other revisions than the graph knows: so many (listed). For the session that holds the pack '
+    'lock.';
+-- +goose StatementEnd
+
+-- sql/horizon_set.sql
+-- +goose StatementBegin
+-- What is to be read again is listed in the transaction that moves the horizon: whatever
+-- is not in relpack.pending has the references of what is kept up to horizon_tid. Another
 -- horizon keeps other revisions only of objects that have one in between, besides
 -- others.
-CREATE OR REPLACE FUNCTION relpack.horizon_move(pack_time timestamptz, OUT until_tid bigint, OUT listed bigint)
+CREATE OR REPLACE FUNCTION relpack.horizon_set(goal_tid bigint, capped boolean)
+RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -3481,35 +3555,34 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_storage relpack.storage;
+    v_listed bigint := 0;
 BEGIN
-    PERFORM relpack.trim_require();
-    until_tid := relpack.trim_until(pack_time);
-    listed := 0;
+    PERFORM relpack.require_pack_lock(history => true);
+    PERFORM relpack.lock_storage(history => true);
     SELECT * INTO STRICT v_storage FROM relpack.storage;
     IF v_storage.graph IN ('current', 'doubtful') THEN
-        until_tid := least(until_tid, v_storage.applied_tid);
         INSERT INTO relpack.pending (zoid)
         SELECT DISTINCT changed.zoid
         FROM relpack.stored() AS changed
-        WHERE changed.tid > least(v_storage.horizon_tid, until_tid)
-          AND changed.tid <= greatest(v_storage.horizon_tid, until_tid)
+        WHERE changed.tid > least(v_storage.horizon_tid, goal_tid)
+          AND changed.tid <= greatest(v_storage.horizon_tid, goal_tid)
           AND EXISTS (SELECT FROM relpack.stored() AS another WHERE another.zoid = changed.zoid AND another.tid <> changed.tid)
         ON CONFLICT DO NOTHING;
-        GET DIAGNOSTICS listed = ROW_COUNT;
+        GET DIAGNOSTICS v_listed = ROW_COUNT;
     ELSIF v_storage.graph <> 'none' THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
     UPDATE relpack.storage
-    SET horizon_tid = horizon_move.until_tid,
-        horizon_capped = coalesce(pack_time, 'infinity') < 'infinity',
+    SET horizon_tid = goal_tid,
+        horizon_capped = capped,
         doomed_tid = 0;
+    RETURN v_listed;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.horizon_move(timestamptz) IS
-    'Fixes up to which tid a pack of a history-preserving storage with this pack time goes (until_tid: relpack.trim_until(), '
-    'but not beyond what was applied), and has the objects read again of which it keeps other revisions than the graph '
-    'knows: so many (listed). For the session that holds the pack lock.';
+COMMENT ON FUNCTION relpack.horizon_set(bigint, boolean) IS
+    'Step of relpack.horizon_move() and relpack.horizon_lower(): moves the horizon of the graph to goal_tid and lists in '
+    'relpack.pending the objects of which it keeps other revisions; returns how many. capped: see relpack.storage.';
 -- +goose StatementEnd
 
 -- sql/in_the_way.sql
@@ -10356,7 +10429,9 @@ DROP FUNCTION relpack."list_ranges";
 DROP FUNCTION relpack."line_up";
 DROP FUNCTION relpack."keeps_history";
 DROP FUNCTION relpack."in_the_way";
+DROP FUNCTION relpack."horizon_set";
 DROP FUNCTION relpack."horizon_move";
+DROP FUNCTION relpack."horizon_lower";
 DROP FUNCTION relpack."hold_missing";
 DROP FUNCTION relpack."history";
 DROP FUNCTION relpack."highest_zoid";

@@ -58,9 +58,9 @@ BEGIN
                       WHERE missing.zoid = examined_inref.zoid AND missing.accepted));
 
     -- Read ahead of the capture: a state rewritten under this very tid before
-    -- the next makes no event of its own.
+    -- the next makes no event of its own. In a history it takes no other with it.
     INSERT INTO relpack.write_event (kind, zoid, tid)
-    SELECT 'written', zoid, tid
+    SELECT CASE WHEN (SELECT keeps_history FROM relpack.storage) THEN 'ahead' ELSE 'written' END, zoid, tid
     FROM relpack.examined_object
     WHERE tid > v_watermark;
 

@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION relpack.capture_events(OUT reported boolean, OUT truncated boolean)
+CREATE OR REPLACE FUNCTION relpack.capture_events(OUT reported boolean, OUT truncated boolean, OUT ahead boolean)
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -14,8 +14,9 @@ BEGIN
         SELECT DISTINCT zoid FROM taken WHERE zoid IS NOT NULL
         ON CONFLICT DO NOTHING
     )
-    SELECT count(*) > 0, coalesce(bool_or(kind = 'truncated'), false), count(DISTINCT zoid) FILTER (WHERE kind = 'deleted')
-    INTO reported, truncated, v_deleted
+    SELECT coalesce(bool_or(kind <> 'ahead'), false), coalesce(bool_or(kind = 'truncated'), false),
+           coalesce(bool_or(kind = 'ahead'), false), count(DISTINCT zoid) FILTER (WHERE kind = 'deleted')
+    INTO reported, truncated, ahead, v_deleted
     FROM taken;
     IF reported THEN
         -- What no tid dates (rows deleted in psql, an older load) may have
@@ -31,4 +32,5 @@ $$;
 
 COMMENT ON FUNCTION relpack.capture_events() IS
     'Step of relpack.capture_list(): takes what triggers reported into relpack.pending. '
-    'reported: there was something; truncated: all rows were deleted at once.';
+    'reported: there was something; truncated: all rows were deleted at once; ahead: commits of a history-preserving '
+    'storage that were read ahead of this capture.';

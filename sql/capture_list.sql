@@ -14,6 +14,7 @@ DECLARE
     v_abandoned boolean;
     v_reported boolean;
     v_truncated boolean;
+    v_ahead boolean;
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
@@ -31,7 +32,9 @@ BEGIN
         -- Nothing is cut off by commits but what old revisions refer to as before.
         UPDATE relpack.storage SET noticed_tid = 0 WHERE noticed_tid <> 0;
     END IF;
-    SELECT events.reported, events.truncated INTO v_reported, v_truncated FROM relpack.capture_events() AS events;
+    SELECT events.reported, events.truncated, events.ahead
+    INTO v_reported, v_truncated, v_ahead
+    FROM relpack.capture_events() AS events;
     IF v_storage.graph = 'doubtful' THEN -- as capture_events() does for what was reported
         UPDATE relpack.storage
         SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp()));
@@ -52,7 +55,7 @@ BEGIN
         UPDATE relpack.storage SET cleared_tid = 0 WHERE cleared_tid <> 0;
     END IF;
     PERFORM relpack.capture_changes(v_storage.applied_tid, v_storage.graph = 'doubtful' OR v_truncated);
-    PERFORM relpack.capture_salvaged(v_reported);
+    PERFORM relpack.capture_salvaged(v_reported OR v_ahead);
     UPDATE relpack.storage
     SET listed_tid = watermark,
         graph = 'current';
