@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -110,7 +111,27 @@ func (w *Stager) copyOut(ctx context.Context, r record.Blocks) (err error) {
 	if w.filenode, err = record.LockBlocks(ctx, w.Reader); err != nil {
 		return err
 	}
-	return w.states.Single(ctx, w.Reader, r, w.watermark)
+	if err := w.states.Single(ctx, w.Reader, r, w.watermark); err != nil {
+		return err
+	}
+	return w.wholeRoot(ctx)
+}
+
+// wholeRoot reads the root if several of its revisions are kept: a graph without it is
+// believed to be lost. One that is written meanwhile is left to the first capture.
+func (w *Stager) wholeRoot(ctx context.Context) error {
+	root := slices.Index(w.several, 0)
+	if root < 0 {
+		return nil
+	}
+	records := w.records
+	if err := w.states.Stored(ctx, w.Reader, "zoid = 0", w.watermark); err != nil {
+		return err
+	}
+	if w.records > records {
+		w.several = slices.Delete(w.several, root, root+1)
+	}
+	return nil
 }
 
 func (w *Stager) stage(_ context.Context, rec record.Row, found record.Decoded) error {
