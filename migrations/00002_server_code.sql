@@ -3530,10 +3530,10 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.horizon_move(timestamptz) IS
-    'Fixes up to which tid a pack of a history-preserving storage with this pack time goes (until_tid: relpack.trim_until(), '
-    'but not beyond what was applied, nor the last look at any storage in relpack.referred_by), and has the objects read '
-    'again of which it keeps other revisions than the graph knows: so many (listed). For the session that holds the pack '
-    'lock.';
+    'Fixes up to which tid a pack of a history-preserving storage with this pack time goes (until_tid). That is '
+    'relpack.trim_until(), but not beyond what was applied, nor the last look at any storage in relpack.referred_by. Has the '
+    'objects read again of which it keeps other revisions than the graph knows: so many (listed). For the session that '
+    'holds the pack lock.';
 -- +goose StatementEnd
 
 -- sql/horizon_set.sql
@@ -5081,8 +5081,8 @@ BEGIN
                          'remove the file .relpack from it.';
     END IF;
     IF mark ->> 'timeline' <> relpack.timeline() THEN
-        RAISE EXCEPTION 'the blob directory was last cleared on timeline %, and the database is on % since a standby took over, or a recovery: '
-                        'that may be a copy', mark ->> 'timeline', relpack.timeline()
+        RAISE EXCEPTION 'the blob directory was last cleared on timeline %, and the database is on % '
+                        'since a standby took over, or a recovery: that may be a copy', mark ->> 'timeline', relpack.timeline()
             USING ERRCODE = 'RP002',
                   HINT = 'If this is the site''s database, remove the file .relpack from the directory. '
                          'If it is a copy, give it a directory of its own.';
@@ -6455,7 +6455,8 @@ BEGIN
     END IF;
     doomed := (SELECT count(*) FROM relpack.doomed);
     blob_removals := (SELECT count(*) FROM relpack.blob_removal);
-    SELECT count(*) FILTER (WHERE problem.kind <> 'empty' OR (object.parent IS NOT NULL AND NOT (SELECT keeps_history FROM relpack.storage))),
+    SELECT count(*) FILTER (WHERE problem.kind <> 'empty'
+                              OR (object.parent IS NOT NULL AND NOT (SELECT keeps_history FROM relpack.storage))),
            count(*) FILTER (WHERE problem.blocks AND object.parent IS NOT NULL)
     INTO problems, blocking_problems
     FROM relpack.problem

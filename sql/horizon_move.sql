@@ -24,7 +24,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.horizon_move(timestamptz) IS
-    'Fixes up to which tid a pack of a history-preserving storage with this pack time goes (until_tid: relpack.trim_until(), '
-    'but not beyond what was applied, nor the last look at any storage in relpack.referred_by), and has the objects read '
-    'again of which it keeps other revisions than the graph knows: so many (listed). For the session that holds the pack '
-    'lock.';
+    'Fixes up to which tid a pack of a history-preserving storage with this pack time goes (until_tid). That is '
+    'relpack.trim_until(), but not beyond what was applied, nor the last look at any storage in relpack.referred_by. Has the '
+    'objects read again of which it keeps other revisions than the graph knows: so many (listed). For the session that '
+    'holds the pack lock.';

@@ -27,8 +27,8 @@ BEGIN
                          'remove the file .relpack from it.';
     END IF;
     IF mark ->> 'timeline' <> relpack.timeline() THEN
-        RAISE EXCEPTION 'the blob directory was last cleared on timeline %, and the database is on % since a standby took over, or a recovery: '
-                        'that may be a copy', mark ->> 'timeline', relpack.timeline()
+        RAISE EXCEPTION 'the blob directory was last cleared on timeline %, and the database is on % '
+                        'since a standby took over, or a recovery: that may be a copy', mark ->> 'timeline', relpack.timeline()
             USING ERRCODE = 'RP002',
                   HINT = 'If this is the site''s database, remove the file .relpack from the directory. '
                          'If it is a copy, give it a directory of its own.';

@@ -34,7 +34,8 @@ BEGIN
     END IF;
     doomed := (SELECT count(*) FROM relpack.doomed);
     blob_removals := (SELECT count(*) FROM relpack.blob_removal);
-    SELECT count(*) FILTER (WHERE problem.kind <> 'empty' OR (object.parent IS NOT NULL AND NOT (SELECT keeps_history FROM relpack.storage))),
+    SELECT count(*) FILTER (WHERE problem.kind <> 'empty'
+                              OR (object.parent IS NOT NULL AND NOT (SELECT keeps_history FROM relpack.storage))),
            count(*) FILTER (WHERE problem.blocks AND object.parent IS NOT NULL)
     INTO problems, blocking_problems
     FROM relpack.problem

@@ -133,27 +133,12 @@ func (w *worker) take(zoid, holder int64) error {
 // revisions reads how much the revisions of objects are in a range of blocks. No state
 // is read for that.
 func (w *worker) revisions(tx pgx.Tx, b record.Blocks) error {
-	rows, err := tx.Query(w.ctx, fmt.Sprintf(`
-		SELECT stored.zoid, coalesce(max(octet_length(stored.state)) FILTER (WHERE NOT stored.superseded), -1),
-		       coalesce(sum(octet_length(stored.state)) FILTER (WHERE stored.superseded), 0)::bigint
-		FROM (
-		    SELECT object_state.zoid, object_state.state,
-		           object_state.tid <> (SELECT max(newest.tid) FROM public.object_state AS newest WHERE newest.zoid = object_state.zoid) AS superseded
-		    FROM public.object_state
-		    WHERE object_state.ctid >= '(%d,0)' AND object_state.ctid < '(%d,0)'
-		) AS stored
-		GROUP BY stored.zoid`, b.First, b.Last+1))
-	if err != nil {
-		return err
-	}
-	n := named{holder: -1}
-	_, err = pgx.ForEachRow(rows, []any{&n.zoid, &n.newest, &n.older}, func() error {
-		if w.some = append(w.some, n); len(w.some) == someNamed {
+	return record.Revisions(w.ctx, tx, b, func(zoid, newest, older int64) error {
+		if w.some = append(w.some, named{zoid: zoid, holder: -1, newest: newest, older: older}); len(w.some) == someNamed {
 			return w.send()
 		}
 		return nil
 	})
-	return err
 }
 
 func (w *worker) send() error {

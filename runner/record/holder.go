@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"fmt"
 	"math"
 
 	"github.com/jackc/pgx/v5"
@@ -40,4 +41,24 @@ func (h *Holders) take(row Row) error {
 		return h.each(row.Zoid, holder)
 	}
 	return nil
+}
+
+// Revisions hands on how many bytes the revisions of objects are in a range of blocks: the
+// newest one, -1 if that is elsewhere, and the others. No state is read for that.
+func Revisions(ctx context.Context, tx pgx.Tx, b Blocks, each func(zoid, newest, older int64) error) error {
+	rows, err := tx.Query(ctx, fmt.Sprintf(`
+		SELECT stored.zoid, coalesce(max(octet_length(stored.state)) FILTER (WHERE NOT stored.superseded), -1),
+		       coalesce(sum(octet_length(stored.state)) FILTER (WHERE stored.superseded), 0)::bigint
+		FROM (
+		    SELECT few.zoid, few.state,
+		           few.tid <> (SELECT max(newest.tid) FROM relpack.stored() AS newest WHERE newest.zoid = few.zoid) AS superseded
+		    FROM (%s) AS few
+		) AS stored
+		GROUP BY stored.zoid`, b.query(math.MaxInt64)))
+	if err != nil {
+		return err
+	}
+	var zoid, newest, older int64
+	_, err = pgx.ForEachRow(rows, []any{&zoid, &newest, &older}, func() error { return each(zoid, newest, older) })
+	return err
 }
