@@ -71,7 +71,9 @@ func playFile(t *testing.T, file string, packs func(*worker) packer) {
 			t.Fatal(err)
 		}
 	}
-	if err := playScript(t.Context(), w, script); err != nil {
+	err = playScript(t.Context(), w, script)
+	t.Log(listed(w.counts))
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -127,6 +129,9 @@ func search(t testing.TB, packs func(*worker) packer, seed uint64, histories int
 		w := newWorker(t, packs)
 		group.Go(func() {
 			for n := next.Add(1) - 1; n < histories && failed.Load() < mostFailures; n = next.Add(1) - 1 {
+				if n > 0 && n%250 == 0 {
+					t.Logf("%d histories so far", n)
+				}
 				script, err := playSeed(t.Context(), w, seed+uint64(n))
 				if err == nil {
 					continue

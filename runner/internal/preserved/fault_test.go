@@ -45,18 +45,24 @@ func TestEveryFaultIsFound(t *testing.T) {
 	group.Wait()
 }
 
-// find is the seed of the first history that fails because of a mistake.
+// find is the seed of the first history that fails because of a mistake, and does not
+// without it.
 func (w *worker) find(t *testing.T, right, wrong string, first, most uint64) uint64 {
 	t.Helper()
 	if _, err := w.site.Exec(t.Context(), wrong); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if _, err := w.site.Exec(t.Context(), right); err != nil {
-			t.Fatal(err)
-		}
-	}()
-	return w.findFrom(t, first, most)
+	seed := w.findFrom(t, first, most)
+	if _, err := w.site.Exec(t.Context(), right); err != nil {
+		t.Fatal(err)
+	}
+	if seed == 0 {
+		return 0
+	}
+	if _, err := playSeed(t.Context(), w, seed); err != nil {
+		t.Errorf("seed %d fails without the mistake: %v", seed, err)
+	}
+	return seed
 }
 
 // findFrom tries the first one first.

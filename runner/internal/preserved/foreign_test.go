@@ -75,6 +75,11 @@ func (h *history) alter(ctx context.Context, s step, then *revision.Storage) err
 		}
 	case "alter:forward":
 		statement = "UPDATE current_object SET tid = (SELECT max(tid) FROM object_state WHERE zoid = $1) WHERE zoid = $1"
+	case "alter:back":
+		if there {
+			_, err := h.site.Conn.Exec(ctx, "UPDATE current_object SET tid = $2 WHERE zoid = $1", zoid, r.Tid)
+			return err
+		}
 	case "alter:uncurrent":
 		statement = "DELETE FROM current_object WHERE zoid = $1 AND $1 <> 0"
 	case "delete:object":

@@ -30,8 +30,10 @@ func (r *run) judge(ctx context.Context, after *revision.Storage, p packing, o o
 		return lossf("packed up to %d, and was to up to %d", o.until, r.earliest())
 	}
 	r.w.counts["packed"]++
-	if err := r.described(ctx, after, p); err != nil {
-		return err
+	if o.refused == "" {
+		if err := r.described(ctx, after, p); err != nil {
+			return err
+		}
 	}
 	if p.dry {
 		return r.foretold(p, o)

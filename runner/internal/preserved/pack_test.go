@@ -148,7 +148,7 @@ func (r *run) after(ctx context.Context, statement string) error {
 	switch {
 	case r.killed || r.failed != nil:
 		return errKilled
-	case r.step.args["crash"] == r.steps:
+	case r.step.is("crash") && r.step.args["crash"] == r.steps:
 		r.killed = true
 		r.w.counts["killed"]++
 		return errKilled

@@ -91,9 +91,13 @@ func (g *generator) setBackPlot() []func() step {
 	back := map[string]int64{"zoid": folder, "n": int64(1 + g.IntN(2)), "packed": 1}
 	plot := []func() step{adds, g.commits("cut", plain(folder)), g.commits("modify", plain(folder))}
 	if g.chance(50) {
-		plot = append(plot, g.packedUpTo(pick(g, 1, 2), pick(g, "dry", "ended")))
+		plot = append(plot, g.packedUpTo(pick(g, 1, 2, 3, 3), pick(g, "dry", "ended")))
 	}
-	plot = append(plot, planned("restore", "old", back), everything)
+	set := planned("restore", "old", back)
+	if g.chance(40) { // nobody reports that
+		set = planned("alter", pick(g, "back", "uncurrent"), back)
+	}
+	plot = append(plot, set, everything)
 	return append(plot, pick(g, planned("restore", "old", map[string]int64{"zoid": folder, "n": 0}), g.commits("modify", plain(folder))), everything)
 }
 
