@@ -6,7 +6,7 @@
 // It makes a database with an empty RelStorage storage on the server of
 // RELPACK_TEST_DSN, installs relpack there by the given command, to which it
 // adds the database's connection string, and fails on any error or warning. The
-// functions of trims are checked in another one, which keeps history.
+// functions that need the tables of a history-preserving storage are checked in one.
 // Notes on performance are printed and don't count.
 package main
 
@@ -39,9 +39,12 @@ func run(ctx context.Context, install []string) error {
 		return errors.New("needs RELPACK_TEST_DSN and the command that installs relpack")
 	}
 	return errors.Join(
-		checkIn(ctx, server, "history_free", install, zodbtest.CreateStorage, `proname NOT LIKE 'trim\_%'`),
-		checkIn(ctx, server, "history_preserving", install, zodbtest.CreateHistory, `proname LIKE 'trim\_%'`))
+		checkIn(ctx, server, "history_free", install, zodbtest.CreateStorage, "NOT "+history),
+		checkIn(ctx, server, "history_preserving", install, zodbtest.CreateHistory, history))
 }
+
+// history tells which functions need a history-preserving storage.
+const history = `(proname LIKE 'trim\_%' OR prosrc ~ 'public\.(current_object|transaction)\y')`
 
 type create func(context.Context, *pgx.Conn, zodbtest.Version) error
 
