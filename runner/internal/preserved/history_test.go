@@ -29,7 +29,7 @@ type history struct {
 	snapshots int
 
 	eventful bool            // since a run looked
-	known    map[int64]bool  // garbage when a run looked last
+	known    map[int64]bool  // cut off when a run looked last
 	horizon  int64           // the pack time of that
 	young    map[int64]int64 // until which tid garbage may stay
 	ghosts   map[int64][]int64

@@ -13,7 +13,7 @@ func (r *run) judge(ctx context.Context, after *revision.Storage, p packing, o o
 	latest := min(r.latest, newestOf(r.before))
 	switch {
 	case r.killed:
-		r.horizon, r.known = 0, map[int64]bool{} // it may have come anywhere
+		r.horizon, r.known = 0, nil // it may have come anywhere
 		return r.atLeast(after, latest, p.keep)
 	case failed != nil:
 		return lossf("a pack fails: %v", failed)
@@ -170,7 +170,7 @@ func (r *run) marked(after *revision.Storage, until int64) error {
 // trimmed.
 func (r *run) refused(after *revision.Storage, o outcome) error {
 	r.w.counts["refused"]++
-	r.horizon, r.known = 0, map[int64]bool{}
+	r.horizon, r.known = 0, nil
 	if len(r.before.Collect(o.until, r.before.Zoids()...).Unread) == 0 && len(r.ghosts) == 0 {
 		return lossf("nothing is there that a pack up to %d is refused for: %s", o.until, o.refused)
 	}
@@ -183,7 +183,7 @@ func (r *run) atMost(after *revision.Storage, until int64, keep bool) error {
 		return r.exactly(after.Keys(), nil, r.before.Trimmed(until))
 	}
 	c := r.before.Collect(until)
-	r.look(c, until)
+	r.look(until)
 	return r.exactly(after.Keys(), c.Stay(), r.before.Collect(until, r.mayStay(until)...).Stay())
 }
 
@@ -200,24 +200,24 @@ func (r *run) exactly(got, least, most []revision.Key) error {
 	return nil
 }
 
-// look notes what a run has found to be garbage. What it captured it has applied to the
-// graph of the pack time before: what was no garbage there either may be cut off just
-// now, if an event came along.
-func (r *run) look(c revision.Collection, until int64) {
-	attached := r.before.Collect(r.horizon, r.mayStay(until)...).Alive
-	garbage := map[int64]bool{}
-	for _, zoid := range c.Garbage() {
-		garbage[zoid] = true
+// look notes what a run has found cut off. What it captured it has applied to the graph of
+// the pack time before: what hung on something there may be cut off just now, if an event
+// came along.
+func (r *run) look(until int64) {
+	attached := r.before.Reached(r.horizon).Alive
+	detached := map[int64]bool{}
+	for _, zoid := range r.before.Reached(until).Garbage() {
+		detached[zoid] = true
 		if r.eventful && (!r.known[zoid] || attached[zoid]) {
 			r.young[zoid] = r.clock
 		}
 	}
 	for zoid := range r.young {
-		if !garbage[zoid] {
+		if !detached[zoid] {
 			delete(r.young, zoid)
 		}
 	}
-	r.known, r.horizon, r.eventful = garbage, until, false
+	r.known, r.horizon, r.eventful = detached, until, false
 }
 
 // mayStay is garbage that relpack may keep all the same.
@@ -251,7 +251,7 @@ func (r *run) foretold(p packing, o outcome) error {
 		r.w.counts["dry run refused"]++
 		return nil
 	}
-	r.look(c, o.until)
+	r.look(o.until)
 	least := r.before.Collect(o.until, r.mayStay(o.until)...).Garbage()
 	for _, zoid := range o.garbage {
 		if !slices.Contains(c.Garbage(), zoid) {

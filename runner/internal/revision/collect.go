@@ -20,13 +20,21 @@ type Collection struct {
 // that was set back stays, and so does what any of its revisions refers to.
 // More roots are objects that stay for another reason.
 func (s *Storage) Collect(packTid int64, roots ...int64) Collection {
-	c := Collection{storage: s, packTid: packTid, Alive: map[int64]bool{}}
 	open := append([]int64{0}, roots...)
 	for zoid, revisions := range s.Revisions {
 		if revisions[len(revisions)-1].Tid > packTid || s.SetBack(zoid) {
 			open = append(open, zoid)
 		}
 	}
+	return s.collect(packTid, open)
+}
+
+// Reached is what a pack up to packTid keeps for object 0 alone.
+func (s *Storage) Reached(packTid int64) Collection { return s.collect(packTid, []int64{0}) }
+
+// collect walks through the revisions that stay, from these objects on.
+func (s *Storage) collect(packTid int64, open []int64) Collection {
+	c := Collection{storage: s, packTid: packTid, Alive: map[int64]bool{}}
 	var scanner pickle.Scanner
 	for len(open) > 0 {
 		zoid := open[len(open)-1]

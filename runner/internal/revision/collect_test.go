@@ -79,6 +79,15 @@ func TestWhatIsNewStaysWithAllThatItRefersTo(t *testing.T) {
 	expectGarbage(t, s, 30, 1, 2, 3)
 }
 
+func TestWhatHangsOnObjectZeroIsToldApartFromWhatIsNew(t *testing.T) {
+	t.Parallel()
+	s := collected(row(10, 0, 1), row(10, 1), row(30, 3, 2), row(11, 2))
+	if got := s.Reached(20).Garbage(); !slices.Equal(got, []int64{2, 3}) {
+		t.Errorf("%v", got)
+	}
+	expectGarbage(t, s, 20)
+}
+
 func TestACircleIsNoReasonToStay(t *testing.T) {
 	t.Parallel()
 	s := collected(row(10, 0, 1), row(10, 1, 2), row(10, 2, 1), row(20, 0))
