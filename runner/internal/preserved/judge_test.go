@@ -13,6 +13,9 @@ func (r *run) judge(ctx context.Context, after *revision.Storage, p packing, o o
 	latest := min(r.latest, newestOf(r.before))
 	switch {
 	case r.killed:
+		if p.keep {
+			r.vanished(after)
+		}
 		r.horizon, r.known = 0, nil // it may have come anywhere
 		return r.atLeast(after, latest, p.keep)
 	case failed != nil:
@@ -177,9 +180,24 @@ func (r *run) refused(after *revision.Storage, o outcome) error {
 	return r.exactly(after.Keys(), nil, r.before.Collect(o.until, r.before.Zoids()...).Stay())
 }
 
+// vanished: for the graph, deleted objects that a pack with pack-gc false removes are
+// deleted by somebody else.
+func (r *run) vanished(after *revision.Storage) {
+	for zoid, revisions := range r.before.Revisions {
+		if len(after.Revisions[zoid]) > 0 {
+			continue
+		}
+		for _, revision := range revisions {
+			refs, _ := refsOf(revision)
+			r.ghosts[zoid] = append(r.ghosts[zoid], refs...)
+		}
+	}
+}
+
 // atMost: nothing else is left.
 func (r *run) atMost(after *revision.Storage, until int64, keep bool) error {
 	if keep {
+		r.vanished(after)
 		return r.exactly(after.Keys(), nil, r.before.Trimmed(until))
 	}
 	c := r.before.Collect(until)
@@ -204,9 +222,9 @@ func (r *run) exactly(got, least, most []revision.Key) error {
 // the pack time before: what hung on something there may be cut off just now, if an event
 // came along.
 func (r *run) look(until int64) {
-	attached := r.before.Reached(r.horizon).Alive
+	attached := r.before.Reached(r.horizon, r.haunted()...).Alive
 	detached := map[int64]bool{}
-	for _, zoid := range r.before.Reached(until).Garbage() {
+	for _, zoid := range r.before.Reached(until, r.haunted()...).Garbage() {
 		detached[zoid] = true
 		if r.eventful && (!r.known[zoid] || attached[zoid]) {
 			r.young[zoid] = r.clock
@@ -227,6 +245,12 @@ func (r *run) mayStay(until int64) (zoids []int64) {
 			zoids = append(zoids, zoid)
 		}
 	}
+	return append(zoids, r.haunted()...)
+}
+
+// haunted is what objects referred to that vanished: relpack keeps it for them, as long as
+// something live refers to these.
+func (r *run) haunted() (zoids []int64) {
 	for zoid, refs := range r.ghosts {
 		if len(r.before.Revisions[zoid]) == 0 {
 			zoids = append(zoids, refs...)

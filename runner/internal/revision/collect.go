@@ -29,8 +29,10 @@ func (s *Storage) Collect(packTid int64, roots ...int64) Collection {
 	return s.collect(packTid, open)
 }
 
-// Reached is what a pack up to packTid keeps for object 0 alone.
-func (s *Storage) Reached(packTid int64) Collection { return s.collect(packTid, []int64{0}) }
+// Reached is what a pack up to packTid keeps for object 0 alone, and for more roots.
+func (s *Storage) Reached(packTid int64, roots ...int64) Collection {
+	return s.collect(packTid, append([]int64{0}, roots...))
+}
 
 // collect walks through the revisions that stay, from these objects on.
 func (s *Storage) collect(packTid int64, open []int64) Collection {
