@@ -7518,7 +7518,8 @@ BEGIN
         -- A revision that was superseded up to the horizon is not in the graph: trims,
         -- whoever does them, are silent. Should the graph know one all the same (an
         -- object that was set back, what a later one names), it refers to too much.
-        -- Files of old revisions are those of who trims.
+        -- Files of old revisions are those of who trims. In most sessions neither setting was
+        -- ever made: it is NULL there.
         INSERT INTO relpack.write_event (kind, zoid, tid)
         SELECT 'deleted', deleted.zoid, deleted.tid
         FROM deleted
@@ -7528,9 +7529,9 @@ BEGIN
               FROM relpack.stored() AS newer
               WHERE newer.zoid = deleted.zoid AND newer.tid > deleted.tid AND newer.tid <= v_horizon
               OFFSET 0)
-          AND NOT (current_setting('relpack.sweeping', true) = pg_current_xact_id()::text
+          AND NOT (current_setting('relpack.sweeping', true) IS NOT DISTINCT FROM pg_current_xact_id()::text
                    AND EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = deleted.zoid OFFSET 0))
-          AND NOT (current_setting('relpack.trimming', true) = pg_current_xact_id()::text
+          AND NOT (current_setting('relpack.trimming', true) IS NOT DISTINCT FROM pg_current_xact_id()::text
                    AND deleted.state IS NULL
                    AND EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = deleted.zoid OFFSET 0));
         RETURN NULL;

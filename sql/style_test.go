@@ -112,3 +112,21 @@ func TestLongCommentsBeginWithAShortSentence(t *testing.T) {
 		t.Errorf("only %d comments", comments)
 	}
 }
+
+// Where a setting was never made it is NULL, and so is NOT of what compares it. IF takes
+// that for false.
+func TestASettingThatWasNeverMadeIsComparedAsNull(t *testing.T) {
+	t.Parallel()
+	compared := regexp.MustCompile(`(?m)^(.*)\bcurrent_setting\('[^']*', true\)\s*(?:=|<>)`)
+	comparisons := 0
+	for file, text := range written(t) {
+		for _, found := range compared.FindAllStringSubmatch(text, -1) {
+			if comparisons++; strings.TrimSpace(found[1]) != "IF" {
+				t.Errorf("%s: %s: write IS [NOT] DISTINCT FROM", file, strings.TrimSpace(found[0]))
+			}
+		}
+	}
+	if comparisons == 0 {
+		t.Error("no comparison was found")
+	}
+}

@@ -34,6 +34,8 @@ var faults = []struct {
 		[]string{"SELECT DISTINCT stored.zoid\n        FROM relpack.stored()\n        WHERE stored.tid > applied", "SELECT DISTINCT stored.zoid\n        FROM relpack.stored()\n        WHERE stored.tid > applied AND false"}},
 	{"deletions by others are silent", "trigger_delete", 12,
 		[]string{"WHERE v_graph <> 'none'\n          AND NOT EXISTS (", "WHERE false\n          AND NOT EXISTS ("}},
+	{"a setting that was never made is NULL, and so is what is compared with it", "trigger_delete", 1795936682,
+		[]string{"'relpack.sweeping', true) IS NOT DISTINCT FROM", "'relpack.sweeping', true) ="}},
 	{"a sweep does not look at what was committed meanwhile", "sweep_recheck", 17,
 		[]string{"WHERE stored.tid > (SELECT applied_tid FROM relpack.storage)", "WHERE false"}},
 	{"nobody looks for open transactions", "trim_until", 13,
