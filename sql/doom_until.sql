@@ -1,7 +1,8 @@
 -- The horizon of a history-preserving storage is its pack time: what was cut off later
 -- is still referred to by revisions that are kept. Transactions that were open when it
 -- was chosen had seen what it is, and later ones see more; what the captures of a
--- history-free storage tell is not asked.
+-- history-free storage tell is not asked. But before a first build nobody reported what
+-- was restored: who was open while it read may have seen all of it attached.
 CREATE OR REPLACE FUNCTION relpack.doom_until(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -26,6 +27,10 @@ BEGIN
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run" before.';
     END IF;
     IF least(v_until, v_looked) <= v_storage.unreferred THEN
+        RETURN 0;
+    END IF;
+    IF v_until < 'infinity' AND EXISTS (
+        SELECT FROM relpack.capture WHERE watermark = 0 AND read_until >= relpack.grace_oldest_transaction()) THEN
         RETURN 0;
     END IF;
     RETURN greatest(0, least(

@@ -64,7 +64,7 @@ func (p *pack) choose(ctx context.Context, unreachable figures.Count, packTime *
 	if err := p.Conn.QueryRow(ctx, "SELECT relpack.grace_began($1)", packTime).Scan(&c.GraceBegan); err != nil {
 		return c, fmt.Errorf("look when the grace began: %w", err)
 	}
-	if firstBuild && packTime != nil && c.GraceBegan == nil && !p.History {
+	if firstBuild && packTime != nil && c.GraceBegan == nil {
 		if err := p.outlast(ctx, packTime); err != nil {
 			return c, err
 		}
@@ -159,7 +159,7 @@ const readersPatience = 2 * time.Second
 func (p *pack) outlast(ctx context.Context, packTime *time.Time) error {
 	for start := time.Now(); ; {
 		var nothing bool
-		if err := p.Conn.QueryRow(ctx, "SELECT relpack.grace_cap($1) = 0", packTime).Scan(&nothing); err != nil {
+		if err := p.Conn.QueryRow(ctx, "SELECT relpack.doom_until($1) = 0", packTime).Scan(&nothing); err != nil {
 			return fmt.Errorf("look for open transactions: %w", err)
 		}
 		if !nothing {

@@ -25,7 +25,8 @@ type history struct {
 	disturbed bool              // somebody did since what nobody can be protected from
 
 	// What relpack may keep although the rule does not: garbage that an event cut off,
-	// until the pack time is past that, and what hung on objects that vanished.
+	// until the pack time is past that, what hung on objects that vanished, and all of it
+	// while a transaction is open that was so when all was read for the first time.
 	snapshots int
 
 	eventful bool            // since a run looked
@@ -33,6 +34,8 @@ type history struct {
 	horizon  int64           // the pack time of that
 	young    map[int64]int64 // until which tid garbage may stay
 	ghosts   map[int64][]int64
+	built    bool // all was read
+	held     bool // beside the open transaction
 }
 
 // A loss is a check that failed: what a history is shortened for.

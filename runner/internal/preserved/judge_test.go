@@ -240,6 +240,9 @@ func (r *run) look(until int64) {
 
 // mayStay is garbage that relpack may keep all the same.
 func (r *run) mayStay(until int64) (zoids []int64) {
+	if r.held {
+		return r.before.Zoids()
+	}
 	for zoid, tid := range r.young {
 		if tid > until {
 			zoids = append(zoids, zoid)

@@ -69,7 +69,9 @@ func (h *history) pack(ctx context.Context, s step) error {
 	if err != nil {
 		return err
 	}
+	h.held = h.open != nil && (h.held || !h.built || p.init)
 	o, failed := h.w.packs.pack(ctx, p)
+	h.built = h.built || !p.keep && !r.killed
 	if p.days >= 0 {
 		r.latest = zodbtest.TimeTid(time.Now().Add(-time.Duration(p.days * 24 * float64(time.Hour))))
 	}
