@@ -204,7 +204,7 @@ func (x *extreme) note(step string, p *packed, seconds float64, count int64) {
 			quantity(float64(m.client), "B"), quantity(float64(m.server), "B"), tenth.each,
 			quantity(float64(tenth.client), "B"), quantity(float64(tenth.server), "B"))}
 	if count == 0 {
-		f.Value, f.Unit, f.Must = seconds, "s", 0
+		f.Value, f.Unit, f.Must = seconds, "s", x.seconds[step]
 		f.Note = fmt.Sprintf("at a tenth %.3g s; client %s, server %s", tenth.each/1e6,
 			quantity(float64(m.client), "B"), quantity(float64(m.server), "B"))
 	}

@@ -14,6 +14,7 @@ type shape struct {
 	perReference int64 // references of each object where those are what costs
 	refs         func(n, zoid int64) []int64
 	steps        func(ctx context.Context, x *extreme) error
+	seconds      map[string]float64 // what a step that is reported as a whole may take
 }
 
 func all(n int64) int64 { return n }
@@ -26,6 +27,7 @@ var shapes = []shape{
 	{name: "chain", objects: all, refs: chainRefs, steps: cutChain},
 	{name: "chain of descending zoids", objects: all, refs: descendingRefs, steps: cutDescending},
 	{name: "chain with references back", objects: func(n int64) int64 { return n / 10 }, refs: backRefs, steps: cutChain},
+	{name: "two chains", objects: all, refs: twoChainsRefs, steps: moveBetween, seconds: map[string]float64{oneMoved: 3, manyMoved: 10}},
 	{name: "one referring to all", objects: all, refs: wideRefs, steps: cutWide},
 	{name: "all referring to one", objects: all, refs: hubRefs, steps: cutHub},
 	{name: "dense", objects: func(n int64) int64 { return n / 50 }, perReference: 100, refs: denseRefs, steps: cutDense},
@@ -122,6 +124,49 @@ func cutChain(ctx context.Context, x *extreme) error {
 		return err
 	}
 	return x.remove(ctx, below)
+}
+
+// twoChainsRefs: the root refers to the first of two chains of the same length.
+func twoChainsRefs(n, zoid int64) []int64 {
+	switch half := n / 2; zoid {
+	case 0:
+		return []int64{1, half}
+	case half - 1:
+		return nil
+	}
+	return chainRefs(n, zoid)
+}
+
+const (
+	oneMoved  = "one object moves to the other chain"
+	manyMoved = "a thousand move there"
+)
+
+// moveBetween moves the object at nine tenths of the first chain, with what hangs on it,
+// to one at eight tenths of the other; then a thousand at random places.
+func moveBetween(ctx context.Context, x *extreme) error {
+	half := x.n / 2
+	moved, holder := half*9/10, half+half*8/10
+	now := map[int64][]int64{moved - 1: nil, holder: append(x.refs(x.n, holder), moved)}
+	if err := x.commit(ctx, now); err != nil {
+		return err
+	}
+	if err := x.find(ctx, oneMoved, 0, 0); err != nil {
+		return err
+	}
+	random := rand.New(rand.NewPCG(1, uint64(x.n)))
+	for range min(1000, half/10) {
+		moved, holder := 2+random.Int64N(half-3), half+random.Int64N(half)
+		now[moved-1] = nil
+		if _, again := now[holder]; !again {
+			now[holder] = x.refs(x.n, holder)
+		}
+		now[holder] = append(now[holder], moved)
+	}
+	if err := x.commit(ctx, now); err != nil {
+		return err
+	}
+	return x.find(ctx, manyMoved, 0, 0)
 }
 
 // wideRefs: the root refers to one object, and that to all others.
