@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 
 	"relpack/runner/blobdir"
 	"relpack/runner/blobs"
@@ -45,20 +47,36 @@ func (v *verification) blobs(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, blob := range missing {
+		for some := range chunkByZoid(missing) {
 			// What was written or deleted in the meantime has another file, or none.
-			_, again, err := v.missingFiles(ctx, blob.Zoid-1, 1)
+			_, again, err := v.missingFiles(ctx, some[0].Zoid-1, 1)
 			if err != nil {
 				return err
 			}
-			if len(again) == 1 && again[0] == blob {
-				v.Findings.Add("blob_without_file", 1, []int64{blob.Zoid})
+			if slices.ContainsFunc(again, func(blob blobs.Blob) bool { return slices.Contains(some, blob) }) {
+				v.Findings.Add("blob_without_file", 1, []int64{some[0].Zoid})
 			}
 		}
 		if last == nil {
 			return nil
 		}
 		after = *last
+	}
+}
+
+// chunkByZoid yields the revisions of each blob: a history has several.
+func chunkByZoid(missing []blobs.Blob) iter.Seq[[]blobs.Blob] {
+	return func(yield func([]blobs.Blob) bool) {
+		for len(missing) > 0 {
+			n := slices.IndexFunc(missing, func(blob blobs.Blob) bool { return blob.Zoid != missing[0].Zoid })
+			if n < 0 {
+				n = len(missing)
+			}
+			if !yield(missing[:n]) {
+				return
+			}
+			missing = missing[n:]
+		}
 	}
 }
 

@@ -58,6 +58,19 @@ func TestVerifyFindsALiveBlobWithoutItsFile(t *testing.T) {
 	}
 }
 
+func TestVerifyFindsABlobOfWhichRevisionsLackTheirFiles(t *testing.T) {
+	t.Parallel()
+	a := packtest.NewHistoryAlbum(t, zodbtest.Bushy, true)
+	packtest.PackWithGrace(t, a.Target, 5)
+	packtest.ExpectSound(t, a.Target)
+	for _, tid := range []int64{a.Second, a.Now} {
+		if err := os.Remove(zodbtest.BlobPath(a.BlobDir, a.Layout, 2, tid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expectDamage(t, a.Target, "blob_without_file", 2)
+}
+
 func TestABlobStoredWhileVerifyLooksIsNoFinding(t *testing.T) {
 	t.Parallel()
 	target, conn, tid := packtest.NewAlbum(t, zodbtest.Bushy)
