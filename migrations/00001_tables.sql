@@ -227,8 +227,9 @@ COMMENT ON COLUMN relpack.capture.watermark IS 'The detached_tid of what was fou
 COMMENT ON COLUMN relpack.capture.read_until IS 'When the last states were read.';
 
 CREATE TABLE relpack.blob_removal (
-    zoid bigint NOT NULL,
-    tid  bigint NOT NULL,
+    zoid  bigint      NOT NULL,
+    tid   bigint      NOT NULL,
+    since timestamptz,
     CONSTRAINT blob_removal_pkey PRIMARY KEY (zoid, tid)
 );
 COMMENT ON TABLE relpack.blob_removal IS
@@ -236,7 +237,11 @@ COMMENT ON TABLE relpack.blob_removal IS
     'Worked off by "relpack pack" with the blob directory at hand.';
 COMMENT ON COLUMN relpack.blob_removal.zoid IS 'Object id of the deleted blob.';
 COMMENT ON COLUMN relpack.blob_removal.tid IS
-    'Its last revision, whose file goes. Files of other revisions stay: they may be another storage''s.';
+    'Its last revision, whose file goes. Files of other revisions stay: they may be another storage''s. '
+    'In a history-preserving storage any revision that was removed.';
+COMMENT ON COLUMN relpack.blob_removal.since IS
+    'In a history-preserving storage: a time when its removal was committed. The file goes when no transaction is open that '
+    'began before. NULL: not noted yet (relpack.blobs_stamp), or in a history-free storage.';
 
 CREATE TABLE relpack.emptied (
     tid   bigint      NOT NULL,

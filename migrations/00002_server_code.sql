@@ -901,6 +901,28 @@ COMMENT ON FUNCTION relpack.blob_bytes(bigint[]) IS
     'NULL where this role may not read one of them; no row for a blob without any.';
 -- +goose StatementEnd
 
+-- sql/blobs_awaited.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.blobs_awaited(OUT blobs bigint, OUT client text)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_oldest timestamptz := coalesce(relpack.grace_oldest_transaction(), 'infinity');
+BEGIN
+    blobs := (SELECT count(*) FROM relpack.blob_removal WHERE (since < v_oldest) IS NOT TRUE);
+    IF blobs > 0 THEN
+        client := relpack.oldest_client();
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_awaited() IS
+    'How many rows of relpack.blob_removal in a history-preserving storage wait for the end of transactions that may still '
+    'read the files, and the client whose transaction is open for longest. Raises RP002 where that can''t be seen.';
+-- +goose StatementEnd
+
 -- sql/blobs_in_database.sql
 -- +goose StatementBegin
 -- A configuration that says nothing of shared-blob-dir leaves open where blobs
@@ -933,6 +955,11 @@ BEGIN
         (SELECT detached.zoid, detached.tid
          FROM relpack.detached
          WHERE detached.class = 1
+           AND NOT EXISTS (
+               SELECT
+               FROM relpack.stored()
+               WHERE stored.zoid = detached.zoid AND stored.tid = detached.tid AND stored.state IS NULL
+               OFFSET 0)
          LIMIT 100)
         UNION ALL
         SELECT live.zoid, live.tid FROM relpack.live_blobs() AS live
@@ -1084,9 +1111,11 @@ COMMENT ON FUNCTION relpack.blobs_mark(bigint) IS
 -- is stored again keeps them all: somebody restored it, or a RelStorage up to
 -- 2.0 wrote it, whose commits delete a row and insert it again. The file of a
 -- node that is attached stays: a live object refers to it, and the row may be put
--- back. object_state comes before the writers' lock, as for everybody who writes:
--- whoever wants the table for himself and then writes (TRUNCATE) would wait for
--- us, and we for him.
+-- back. In a history-preserving storage each revision counts for itself: one that is
+-- stored again keeps its file, and so does one that an open transaction may have seen;
+-- who begins from here on sees none of it. object_state comes before the writers' lock,
+-- as for everybody who writes: whoever wants the table for himself and then writes
+-- (TRUNCATE) would wait for us, and we for him.
 CREATE OR REPLACE FUNCTION relpack.blobs_next(
     zoids bigint[], tids bigint[],
     OUT zoid bigint, OUT tid bigint, OUT newest_zoid bigint)
@@ -1099,9 +1128,16 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
 AS $$
+DECLARE
+    v_history boolean;
+    v_oldest timestamptz;
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
+    v_history := relpack.keeps_history();
+    IF v_history THEN
+        v_oldest := coalesce(relpack.grace_oldest_transaction(), 'infinity');
+    END IF;
     IF NOT relpack.try_writers_lock() THEN
         RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
     END IF;
@@ -1110,14 +1146,23 @@ BEGIN
     -- this transaction says is only that files are gone.
     PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
             set_config('synchronous_commit', 'local', true);
-    DELETE FROM relpack.blob_removal AS removal
-    USING unnest(zoids) AS listed (zoid), relpack.stored()
-    WHERE removal.zoid = listed.zoid AND stored.zoid = listed.zoid;
+    IF v_history THEN
+        DELETE FROM relpack.blob_removal AS removal
+        USING unnest(zoids, tids) AS listed (zoid, tid), relpack.stored()
+        WHERE removal.zoid = listed.zoid AND removal.tid = listed.tid
+          AND stored.zoid = listed.zoid AND stored.tid = listed.tid;
+    ELSE
+        DELETE FROM relpack.blob_removal AS removal
+        USING unnest(zoids) AS listed (zoid), relpack.stored()
+        WHERE removal.zoid = listed.zoid AND stored.zoid = listed.zoid;
+    END IF;
     RETURN QUERY
     SELECT removal.zoid, removal.tid, (SELECT max(newest.zoid) FROM relpack.stored() AS newest)
     FROM unnest(zoids, tids) AS listed (zoid, tid)
     JOIN relpack.blob_removal AS removal ON removal.zoid = listed.zoid AND removal.tid = listed.tid
-    WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
+    WHERE (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL)
+           OR (v_history AND EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = removal.zoid)))
+      AND (NOT v_history OR removal.since < v_oldest)
     ORDER BY removal.zoid, removal.tid;
 END;
 $$;
@@ -1125,7 +1170,9 @@ $$;
 COMMENT ON FUNCTION relpack.blobs_next(bigint[], bigint[]) IS
     'Which of these blobs of relpack.blob_removal may lose their files. '
     'Takes the writers'' lock until the transaction ends, which commits locally, or raises lock_not_available. '
-    'Rows whose object is stored again are dropped, those whose object a live one refers to are left out. '
+    'Rows whose object is stored again are dropped, those whose object a live one refers to are left out; in a '
+    'history-preserving storage rows whose revision is stored again, and those that an open transaction may still read '
+    '(relpack.blobs_stamp), or whose object has no revision left though a live one refers to it. '
     'relpack.blobs_removed() follows in the same transaction.';
 -- +goose StatementEnd
 
@@ -1152,6 +1199,13 @@ BEGIN
     LOCK TABLE public.object_state IN ACCESS SHARE MODE;
     IF cardinality(found_zoids) = 0 THEN
         IF EXISTS (SELECT FROM relpack.live_blobs(1)) THEN
+            RETURN 0;
+        END IF;
+    ELSIF relpack.keeps_history() THEN
+        IF NOT EXISTS (
+            SELECT
+            FROM unnest(found_zoids, found_tids) AS found (zoid, tid)
+            JOIN relpack.current_blobs(found_zoids) AS known ON known.zoid = found.zoid AND known.tid = found.tid) THEN
             RETURN 0;
         END IF;
     ELSIF NOT EXISTS (
@@ -1247,6 +1301,38 @@ $$;
 
 COMMENT ON FUNCTION relpack.blobs_removed(bigint[], bigint[]) IS
     'Strikes blobs off relpack.blob_removal whose files were found and removed.';
+-- +goose StatementEnd
+
+-- sql/blobs_stamp.sql
+-- +goose StatementBegin
+-- Historical connections keep a transaction open for hours and read what is removed
+-- meanwhile. Who began after a removal was committed sees none of it; that is a later
+-- time than the one when the row was deleted. The clock may have been set back since: who
+-- is there now has begun before.
+CREATE OR REPLACE FUNCTION relpack.blobs_stamp()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_begun timestamptz;
+BEGIN
+    IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
+        RAISE EXCEPTION 'this transaction has written: what it removed is not committed yet'
+            USING ERRCODE = 'RP002', HINT = 'Call relpack.blobs_stamp() in a transaction of its own.';
+    END IF;
+    PERFORM relpack.require_pack_lock(history => true);
+    PERFORM pg_stat_clear_snapshot();
+    v_begun := (SELECT max(xact_start) FROM pg_stat_activity WHERE datname = current_database());
+    UPDATE relpack.blob_removal SET since = greatest(clock_timestamp(), v_begun) WHERE since IS NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_stamp() IS
+    'Notes in relpack.blob_removal of a history-preserving storage that what is listed there was removed before now. '
+    'relpack.blobs_next() lets files go that no open transaction can have seen. Raises RP002 in a transaction that has '
+    'written.';
 -- +goose StatementEnd
 
 -- sql/broken_blobs.sql
@@ -2464,6 +2550,44 @@ $$;
 COMMENT ON FUNCTION relpack.create_triggers() IS
     'Installs relpack''s triggers on object_state, again if need be; the next pack finds by comparing what was written in between. '
     'Call it with a lock_timeout: it needs a strong lock for a moment.';
+-- +goose StatementEnd
+
+-- sql/current_blobs.sql
+-- +goose StatementBegin
+-- Of a history-preserving storage: where garbage stays there is no graph, so that the
+-- states are looked at. Only what is stored now proves a blob directory.
+CREATE OR REPLACE FUNCTION relpack.current_blobs(
+    zoids bigint[],
+    OUT zoid bigint, OUT tid bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+BEGIN
+    LOCK TABLE public.object_state IN ACCESS SHARE MODE;
+    RETURN QUERY
+    SELECT known.zoid, stored.tid
+    FROM (SELECT DISTINCT unnest(zoids) AS zoid) AS known
+    JOIN public.current_object ON current_object.zoid = known.zoid
+    CROSS JOIN LATERAL (
+        SELECT stored.tid, stored.state
+        FROM relpack.stored()
+        WHERE stored.zoid = known.zoid AND stored.tid = current_object.tid
+        OFFSET 0
+    ) AS stored
+    WHERE stored.state IS NOT NULL
+      AND coalesce(relpack.names_blob(stored.state),
+                   EXISTS (SELECT FROM relpack.object WHERE object.zoid = known.zoid AND object.class = 1 OFFSET 0));
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.current_blobs(bigint[]) IS
+    'Those of these objects of a history-preserving storage that are blobs, with their current revisions.';
 -- +goose StatementEnd
 
 -- sql/discard_blob_removals.sql
@@ -3763,8 +3887,21 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
 AS $$
+DECLARE
+    v_oldest timestamptz;
 BEGIN
     PERFORM relpack.lock_storage();
+    IF relpack.keeps_history() THEN
+        v_oldest := coalesce(relpack.grace_oldest_transaction(), 'infinity');
+        RETURN QUERY
+        SELECT removal.zoid, removal.tid
+        FROM relpack.blob_removal AS removal
+        WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
+          AND removal.since < v_oldest
+        ORDER BY removal.zoid, removal.tid
+        LIMIT batch;
+        RETURN;
+    END IF;
     RETURN QUERY
     SELECT removal.zoid, removal.tid
     FROM relpack.blob_removal AS removal
@@ -3777,7 +3914,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.listed_blobs(bigint, bigint, integer) IS
-    'The next blobs of relpack.blob_removal, but for those that live objects refer to and that are not stored. '
+    'The next blobs of relpack.blob_removal whose files may go. '
+    'Those are left out that live objects refer to and that are not stored; in a '
+    'history-preserving storage, revisions that an open transaction may still read. '
     'Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes '
     'the deletions along.';
 -- +goose StatementEnd
@@ -3798,6 +3937,7 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
 AS $$
 DECLARE
+    v_history boolean := relpack.keeps_history();
     v_pages bigint := pg_relation_size('relpack.object') / current_setting('block_size')::bigint;
     v_zoids bigint[];
 BEGIN
@@ -3819,6 +3959,15 @@ BEGIN
             WHERE object.class = 1 AND object.parent IS NOT NULL
             LIMIT tries);
     END IF;
+    IF v_history THEN
+        -- Where garbage stays there is no graph. Most of what lost old revisions is stored.
+        IF cardinality(v_zoids) = 0 THEN
+            v_zoids := ARRAY(
+                SELECT removal.zoid FROM relpack.blob_removal AS removal ORDER BY random() LIMIT tries);
+        END IF;
+        RETURN QUERY SELECT known.zoid, known.tid FROM relpack.current_blobs(v_zoids) AS known;
+        RETURN;
+    END IF;
     RETURN QUERY
     SELECT stored.zoid, stored.tid
     FROM unnest(v_zoids) AS known (zoid)
@@ -3832,7 +3981,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.live_blobs(integer) IS
-    'Some reachable blobs with the tids that are stored, at most so many. '
+    'Some reachable blobs with the tids that are stored, at most so many; in a history-preserving storage without a graph, '
+    'some of those of which revisions are in relpack.blob_removal. '
     'A blob directory that holds the file of none of them does not count as this storage''s.';
 -- +goose StatementEnd
 
@@ -4036,6 +4186,28 @@ $$;
 
 COMMENT ON FUNCTION relpack.missing_trigger() IS
     'Which of relpack''s triggers are missing or not enabled as relpack enables them. relpack.create_triggers() installs all of them.';
+-- +goose StatementEnd
+
+-- sql/names_blob.sql
+-- +goose StatementBegin
+-- A plain state names its class in its first bytes, and zlibstorage (.z) leaves that of
+-- a blob plain.
+CREATE OR REPLACE FUNCTION relpack.names_blob(state bytea)
+RETURNS boolean
+LANGUAGE plpgsql
+IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN CASE
+           WHEN position('ZODB.blob'::bytea IN substring(state FROM 1 FOR 24)) > 0 THEN true
+           WHEN substring(state FROM 1 FOR 1) <> '.' OR substring(state FROM 1 FOR 2) = '.z' THEN false
+           END;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.names_blob(bytea) IS
+    'Whether this is the state of a blob; NULL where that can''t be seen, since it is encrypted, or there is none.';
 -- +goose StatementEnd
 
 -- sql/newest_tid.sql
@@ -7908,8 +8080,8 @@ COMMENT ON FUNCTION relpack.trim_begin(bigint) IS
 -- +goose StatementBegin
 -- Before their rows go: who may not unlink the large objects is refused, and files
 -- are listed. The plain state of a blob begins with its class (a node of a BTree may
--- name it a little later), and is short, so that zlibstorage leaves it plain; what
--- begins with a dot and is short may be an encrypted one.
+-- name it a little later), and is so short that zlibstorage (.z) leaves it plain; what
+-- begins with a dot otherwise and is short may be an encrypted one.
 CREATE OR REPLACE FUNCTION relpack.trim_blobs(zoids bigint[], tids bigint[])
 RETURNS oid[]
 LANGUAGE plpgsql
@@ -7926,13 +8098,14 @@ DECLARE
     v_foreign oid[];
     v_large oid[];
 BEGIN
+    -- One that was restored meanwhile is removed anew: who began since then may read it.
     INSERT INTO relpack.blob_removal (zoid, tid)
     SELECT stored.zoid, stored.tid
     FROM unnest(zoids, tids) AS chosen (zoid, tid)
     JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid = chosen.tid
     WHERE position('ZODB.blob'::bytea IN substring(stored.state FROM 1 FOR 24)) > 0
-       OR (substring(stored.state FROM 1 FOR 1) = '.' AND stored.state_size < 300)
-    ON CONFLICT DO NOTHING;
+       OR (substring(stored.state FROM 1 FOR 1) = '.' AND substring(stored.state FROM 1 FOR 2) <> '.z' AND stored.state_size < 300)
+    ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL;
     IF v_owner IS NULL THEN
         RETURN NULL;
     END IF;
@@ -10426,6 +10599,7 @@ DROP FUNCTION relpack."note_unread";
 DROP FUNCTION relpack."note_referrer";
 DROP FUNCTION relpack."note_dangling";
 DROP FUNCTION relpack."newest_tid";
+DROP FUNCTION relpack."names_blob";
 DROP FUNCTION relpack."missing_trigger";
 DROP FUNCTION relpack."missing_privilege";
 DROP FUNCTION relpack."lock_storage";
@@ -10463,6 +10637,7 @@ DROP FUNCTION relpack."doom_choose";
 DROP FUNCTION relpack."doom_analyze";
 DROP FUNCTION relpack."doom";
 DROP FUNCTION relpack."discard_blob_removals";
+DROP FUNCTION relpack."current_blobs";
 DROP FUNCTION relpack."create_triggers";
 DROP FUNCTION relpack."count_dangling";
 DROP FUNCTION relpack."commit_locally";
@@ -10489,6 +10664,7 @@ DROP FUNCTION relpack."build_enter";
 DROP FUNCTION relpack."build_drop_doubles";
 DROP FUNCTION relpack."build_begin";
 DROP FUNCTION relpack."broken_blobs";
+DROP FUNCTION relpack."blobs_stamp";
 DROP FUNCTION relpack."blobs_removed";
 DROP FUNCTION relpack."blobs_orphaned";
 DROP FUNCTION relpack."blobs_not_found";
@@ -10496,6 +10672,7 @@ DROP FUNCTION relpack."blobs_next";
 DROP FUNCTION relpack."blobs_mark";
 DROP FUNCTION relpack."blobs_judge";
 DROP FUNCTION relpack."blobs_in_database";
+DROP FUNCTION relpack."blobs_awaited";
 DROP FUNCTION relpack."blob_bytes";
 DROP FUNCTION relpack."being_changed";
 DROP FUNCTION relpack."begin_reshape";

@@ -28,6 +28,11 @@ BEGIN
         (SELECT detached.zoid, detached.tid
          FROM relpack.detached
          WHERE detached.class = 1
+           AND NOT EXISTS (
+               SELECT
+               FROM relpack.stored()
+               WHERE stored.zoid = detached.zoid AND stored.tid = detached.tid AND stored.state IS NULL
+               OFFSET 0)
          LIMIT 100)
         UNION ALL
         SELECT live.zoid, live.tid FROM relpack.live_blobs() AS live

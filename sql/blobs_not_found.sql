@@ -21,6 +21,13 @@ BEGIN
         IF EXISTS (SELECT FROM relpack.live_blobs(1)) THEN
             RETURN 0;
         END IF;
+    ELSIF relpack.keeps_history() THEN
+        IF NOT EXISTS (
+            SELECT
+            FROM unnest(found_zoids, found_tids) AS found (zoid, tid)
+            JOIN relpack.current_blobs(found_zoids) AS known ON known.zoid = found.zoid AND known.tid = found.tid) THEN
+            RETURN 0;
+        END IF;
     ELSIF NOT EXISTS (
         SELECT
         FROM unnest(found_zoids, found_tids) AS found (zoid, tid)

@@ -9,8 +9,21 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
 AS $$
+DECLARE
+    v_oldest timestamptz;
 BEGIN
     PERFORM relpack.lock_storage();
+    IF relpack.keeps_history() THEN
+        v_oldest := coalesce(relpack.grace_oldest_transaction(), 'infinity');
+        RETURN QUERY
+        SELECT removal.zoid, removal.tid
+        FROM relpack.blob_removal AS removal
+        WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
+          AND removal.since < v_oldest
+        ORDER BY removal.zoid, removal.tid
+        LIMIT batch;
+        RETURN;
+    END IF;
     RETURN QUERY
     SELECT removal.zoid, removal.tid
     FROM relpack.blob_removal AS removal
@@ -23,6 +36,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.listed_blobs(bigint, bigint, integer) IS
-    'The next blobs of relpack.blob_removal, but for those that live objects refer to and that are not stored. '
+    'The next blobs of relpack.blob_removal whose files may go. '
+    'Those are left out that live objects refer to and that are not stored; in a '
+    'history-preserving storage, revisions that an open transaction may still read. '
     'Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes '
     'the deletions along.';

@@ -12,6 +12,7 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
 AS $$
 DECLARE
+    v_history boolean := relpack.keeps_history();
     v_pages bigint := pg_relation_size('relpack.object') / current_setting('block_size')::bigint;
     v_zoids bigint[];
 BEGIN
@@ -33,6 +34,15 @@ BEGIN
             WHERE object.class = 1 AND object.parent IS NOT NULL
             LIMIT tries);
     END IF;
+    IF v_history THEN
+        -- Where garbage stays there is no graph. Most of what lost old revisions is stored.
+        IF cardinality(v_zoids) = 0 THEN
+            v_zoids := ARRAY(
+                SELECT removal.zoid FROM relpack.blob_removal AS removal ORDER BY random() LIMIT tries);
+        END IF;
+        RETURN QUERY SELECT known.zoid, known.tid FROM relpack.current_blobs(v_zoids) AS known;
+        RETURN;
+    END IF;
     RETURN QUERY
     SELECT stored.zoid, stored.tid
     FROM unnest(v_zoids) AS known (zoid)
@@ -46,5 +56,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.live_blobs(integer) IS
-    'Some reachable blobs with the tids that are stored, at most so many. '
+    'Some reachable blobs with the tids that are stored, at most so many; in a history-preserving storage without a graph, '
+    'some of those of which revisions are in relpack.blob_removal. '
     'A blob directory that holds the file of none of them does not count as this storage''s.';

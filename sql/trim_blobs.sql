@@ -1,7 +1,7 @@
 -- Before their rows go: who may not unlink the large objects is refused, and files
 -- are listed. The plain state of a blob begins with its class (a node of a BTree may
--- name it a little later), and is short, so that zlibstorage leaves it plain; what
--- begins with a dot and is short may be an encrypted one.
+-- name it a little later), and is so short that zlibstorage (.z) leaves it plain; what
+-- begins with a dot otherwise and is short may be an encrypted one.
 CREATE OR REPLACE FUNCTION relpack.trim_blobs(zoids bigint[], tids bigint[])
 RETURNS oid[]
 LANGUAGE plpgsql
@@ -18,13 +18,14 @@ DECLARE
     v_foreign oid[];
     v_large oid[];
 BEGIN
+    -- One that was restored meanwhile is removed anew: who began since then may read it.
     INSERT INTO relpack.blob_removal (zoid, tid)
     SELECT stored.zoid, stored.tid
     FROM unnest(zoids, tids) AS chosen (zoid, tid)
     JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid = chosen.tid
     WHERE position('ZODB.blob'::bytea IN substring(stored.state FROM 1 FOR 24)) > 0
-       OR (substring(stored.state FROM 1 FOR 1) = '.' AND stored.state_size < 300)
-    ON CONFLICT DO NOTHING;
+       OR (substring(stored.state FROM 1 FOR 1) = '.' AND substring(stored.state FROM 1 FOR 2) <> '.z' AND stored.state_size < 300)
+    ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL;
     IF v_owner IS NULL THEN
         RETURN NULL;
     END IF;

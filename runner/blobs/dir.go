@@ -53,8 +53,9 @@ func OpenToPack(path string) (*Dir, error) {
 const enoughFound = 5
 
 // prove looks for live blobs. That none of them is there is refused: another
-// storage's directory, or one that is not mounted.
-func (d *Dir) prove(live []Blob) error {
+// storage's directory, or one that is not mounted. deleted says what has become of the
+// objects until then.
+func (d *Dir) prove(live []Blob, deleted string) error {
 	var first error
 	for _, r := range live {
 		if len(d.found) == enoughFound {
@@ -79,7 +80,7 @@ func (d *Dir) prove(live []Blob) error {
 	if first != nil {
 		missed = first.Error()
 	}
-	return fault.Refuse("Nothing was deleted. Mount it, or name the right one; with --dsn and without --blob-dir the files stay listed",
+	return fault.Refuse(deleted+". Mount it, or name the right one; with --dsn and without --blob-dir the files stay listed",
 		"blob directory %s: it holds the files of none of %s that were looked for (%s)", d.Path, figures.Plural(int64(d.tried), "live blob"), missed)
 }
 

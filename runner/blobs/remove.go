@@ -48,7 +48,14 @@ func (r *Remover) remove(ctx context.Context) error {
 		}
 		return nil
 	}
+	if err := r.stamp(ctx); err != nil {
+		return err
+	}
 	if err := r.countWaiting(ctx); err != nil || r.Dir == nil {
+		return err
+	}
+	if why, known, err := r.awaited(ctx); err != nil || !known {
+		r.count.Why = why
 		return err
 	}
 	r.Progress.Phase("remove blob files", "blobs", r.count.Waiting)
@@ -61,17 +68,57 @@ func (r *Remover) remove(ctx context.Context) error {
 		err = &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", r.Dir.failed),
 			Hint: "The objects are deleted, their files stay listed in relpack.blob_removal for the next run"}
 	}
+	if err == nil && r.count.Waiting > 0 && r.count.Why == "" {
+		r.count.Why, _, err = r.awaited(ctx)
+	}
 	if r.count.Waiting > 0 && r.count.Why == "" {
 		r.count.Why = r.Dir.unproved()
 	}
 	return err
 }
 
+// stamp has the server note that what a history has lost is committed. Who begins a
+// transaction from here on sees none of it.
+func (r *Remover) stamp(ctx context.Context) error {
+	if !r.History {
+		return nil
+	}
+	return r.Retry(ctx, "note since when blobs are removed", func() error {
+		_, err := r.Conn.Exec(ctx, "SELECT relpack.blobs_stamp()")
+		return err
+	})
+}
+
+// awaited tells why blobs stay that a history has lost: a transaction may have seen them
+// that is still open. Where the server may not say since when transactions are open, it
+// is not known of any of them.
+func (r *Remover) awaited(ctx context.Context) (why string, known bool, err error) {
+	if !r.History {
+		return "", true, nil
+	}
+	var waiting int64
+	var client *string
+	err = r.Conn.QueryRow(ctx, "SELECT blobs, client FROM relpack.blobs_awaited()").Scan(&waiting, &client)
+	if message, refused := fault.Raised(err, fault.StateRefused); refused {
+		return message, false, nil
+	}
+	switch {
+	case err != nil:
+		return "", false, fmt.Errorf("look for open transactions: %w", err)
+	case waiting == 0:
+		return "", true, nil
+	case client == nil:
+		return "a transaction was open that began before they were deleted", true, nil
+	}
+	return "a transaction is open that began before they were deleted: " + *client, true, nil
+}
+
 func (r *Remover) countWaiting(ctx context.Context) error {
 	// Not those that live objects refer to: they wait for their rows to come back.
 	// OFFSET 0: looked up one by one, however many the planner believes there are.
 	err := r.Conn.QueryRow(ctx, `SELECT count(*) FROM relpack.blob_removal AS removal
-		WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL OFFSET 0)`).Scan(&r.count.Waiting)
+		WHERE $1 OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL OFFSET 0)`,
+		r.History).Scan(&r.count.Waiting)
 	if err != nil {
 		return fmt.Errorf("read relpack.blob_removal: %w", err)
 	}
@@ -168,7 +215,9 @@ func (r *Remover) removeGroup(ctx context.Context, listed []Blob) (group, error)
 				r.couldNot(blob, err)
 			case removed.Found:
 				gone = append(gone, blob)
-				r.leftOthers(removed.Others)
+				if !r.History { // there they are those of other rows
+					r.leftOthers(removed.Others)
+				}
 			default:
 				done.missing = append(done.missing, blob)
 			}

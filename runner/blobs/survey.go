@@ -57,7 +57,11 @@ func (r *Remover) Survey(ctx context.Context, chosen int64) (missingIndex string
 	}); err != nil {
 		return "", err
 	}
-	if err := r.Dir.prove(live); err != nil {
+	deleted := "Nothing was deleted"
+	if r.History {
+		deleted = "No file was removed"
+	}
+	if err := r.Dir.prove(live, deleted); err != nil {
 		return "", err
 	}
 	if layout := r.Dir.other; layout != "" {

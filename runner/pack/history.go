@@ -165,7 +165,7 @@ func (p *pack) catchUpSwept(ctx context.Context) error {
 	return p.clear(ctx)
 }
 
-// endHistory removes transactions, and tells which files of blobs stay.
+// endHistory removes transactions, and files of blobs that are not stored any more.
 func (p *pack) endHistory(ctx context.Context) error {
 	t := p.history
 	if !t.dry {
@@ -176,5 +176,8 @@ func (p *pack) endHistory(ctx context.Context) error {
 	if err := p.Phase("transactions", func() error { return t.transactions(ctx) }); err != nil {
 		return err
 	}
-	return t.countFiles(ctx)
+	if t.dry {
+		return nil
+	}
+	return p.Phase("blobs", func() error { return t.removeFiles(ctx) })
 }

@@ -90,6 +90,13 @@ func (p *pack) trimAll(ctx context.Context) (err error) {
 	for _, note := range p.job.Target.Notes {
 		p.job.Log.Info(note)
 	}
+	dir, err := blobs.OpenToPack(p.job.Target.BlobDir)
+	if err != nil {
+		return err
+	}
+	if dir != nil {
+		defer func() { _ = dir.Close() }()
+	}
 	var release func(context.Context)
 	if p.Packer, release, err = graph.OpenHistory(ctx, p.job, &p.seen, "pack", p.options.Migrations); err != nil {
 		return err
@@ -98,6 +105,7 @@ func (p *pack) trimAll(ctx context.Context) (err error) {
 	if err := p.begin(ctx); err != nil {
 		return err
 	}
+	p.blobs = &blobs.Remover{Packer: p.Packer, Dir: dir, Run: p.run}
 	r := p.report
 	t, err := p.trim(ctx, r.DryRun)
 	r.Trimmed, r.PackTime, r.HeldBy, r.MissingIndex, r.BlobFiles = &t.Trimmed, t.packTime, t.heldBy, t.missingIndex, t.files

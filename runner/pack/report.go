@@ -111,7 +111,7 @@ func (r *Report) writeFindings(line figures.LineWriter) {
 		}
 	} else {
 		line("deleted", "%s", r.Deleted)
-		line("blob files", "%s removed, %s", humanize.Comma(r.BlobFiles.Files), figures.Size(r.BlobFiles.Bytes))
+		r.writeFiles(line)
 	}
 	inventory.WriteClasses(line, r.ByClass, r.MoreClasses)
 }
@@ -134,6 +134,13 @@ func (r *Report) writeTrimmed(line figures.LineWriter) {
 	if !r.DryRun {
 		line("", "%s %s", figures.Plural(t.Marked, "transaction"), marked)
 	}
+	if !r.DryRun && !r.made {
+		r.writeFiles(line)
+	}
+}
+
+func (r *Report) writeFiles(line figures.LineWriter) {
+	line("blob files", "%s removed, %s", humanize.Comma(r.BlobFiles.Files), figures.Size(r.BlobFiles.Bytes))
 }
 
 func (t *Trimmed) removedNow(dry bool) int64 {
@@ -162,7 +169,11 @@ func (r *Report) Notes() []string {
 		if r.BlobFiles.Why != "" {
 			why = r.BlobFiles.Why
 		}
-		note("Files of %s remain: %s.", figures.Plural(r.BlobFiles.Waiting, "deleted blob"), why)
+		what := "deleted blob"
+		if r.Trimmed != nil {
+			what = "deleted revision"
+		}
+		note("Files of %s remain: %s.", figures.Plural(r.BlobFiles.Waiting, what), why)
 	}
 	for _, skipped := range r.BlobFiles.Skipped {
 		note("%s", skipped)

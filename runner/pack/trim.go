@@ -103,10 +103,10 @@ func (t *trimming) all(ctx context.Context) error {
 		do   func(context.Context) error
 	}{
 		{"choose", t.until}, {"settle", t.settle}, {"mark", t.mark}, {"index", t.lookForIndex}, {"trim", t.revisions},
-		{"whiteouts", t.whiteouts}, {"mark again", t.markAgain}, {"transactions", t.transactions}, {"blobs", t.countFiles},
+		{"whiteouts", t.whiteouts}, {"mark again", t.markAgain}, {"transactions", t.transactions}, {"blobs", t.removeFiles},
 	}
 	for _, step := range steps {
-		if t.dry && (step.name == "settle" || strings.HasPrefix(step.name, "mark")) {
+		if t.dry && (step.name == "settle" || step.name == "blobs" || strings.HasPrefix(step.name, "mark")) {
 			continue
 		}
 		if err := t.Phase(step.name, func() error { return step.do(ctx) }); err != nil {
@@ -362,14 +362,12 @@ func (t *trimming) transactions(ctx context.Context) error {
 	return nil
 }
 
-// countFiles tells that files of blobs stay.
-func (t *trimming) countFiles(ctx context.Context) error {
-	if t.Target.BlobsInDatabase {
-		return nil
+// removeFiles removes the files of blobs whose revisions are gone, be it since an earlier
+// run, once nobody can read them.
+func (t *trimming) removeFiles(ctx context.Context) (err error) {
+	if _, err := t.blobs.Survey(ctx, 0); err != nil {
+		return err
 	}
-	if err := t.Conn.QueryRow(ctx, "SELECT count(*) FROM relpack.blob_removal").Scan(&t.files.Waiting); err != nil {
-		return fmt.Errorf("read relpack.blob_removal: %w", err)
-	}
-	t.files.Why = "relpack does not remove files of old revisions yet, they are listed in relpack.blob_removal"
-	return nil
+	t.files, err = t.blobs.Remove(ctx, t.report.Deleted.Objects+t.Whiteouts, 0)
+	return err
 }
