@@ -7,9 +7,10 @@
 -- an object that is no blob, or of an oid that was never given out here. Where the
 -- rows were replaced, the former ones may come back: a load into the wrong storage is
 -- noticed within a month. What was superseded before the directory was last cleared
--- did not lie there then; of files of objects that are gone nothing was cleared. A tid of the future is no measure of others. Each look is
--- one by a key, whatever is guessed of how many rows there are: it may be made while
--- writers wait.
+-- did not lie there then; of files of objects that are gone nothing was cleared. A tid
+-- of the future is no measure of others. In a history-preserving storage a revision needs
+-- its file as long as it has a row. Each look is one by a key, whatever is guessed of how
+-- many rows there are: it may be made while writers wait.
 CREATE OR REPLACE FUNCTION relpack.blobs_judge(
     zoids bigint[], tids bigint[], cleared bigint,
     OUT zoid bigint, OUT tid bigint, OUT verdict text, OUT since bigint)
@@ -25,6 +26,7 @@ AS $$
 DECLARE
     v_now bigint := relpack.time_to_tid(clock_timestamp());
     v_highest bigint;
+    v_history boolean;
     v_settled boolean;
     v_replaced bigint;
     v_given bigint;
@@ -32,9 +34,7 @@ DECLARE
     v_referred boolean := EXISTS (SELECT FROM relpack.referred_by WHERE refs > 0 OR unreadable > 0 OR looked IS NULL);
 BEGIN
     PERFORM relpack.lock_storage();
-    IF relpack.keeps_history() THEN
-        RAISE EXCEPTION 'the storage is history-preserving: each revision of a blob may be needed' USING ERRCODE = 'RP002';
-    END IF;
+    v_history := relpack.keeps_history();
     SELECT storage.graph = 'current' AND NOT EXISTS (SELECT FROM relpack.suspect),
            CASE WHEN storage.replaced > clock_timestamp() - interval '30 days' THEN relpack.time_to_tid(storage.replaced) ELSE 0 END
     INTO STRICT v_settled, v_replaced
@@ -52,9 +52,12 @@ BEGIN
            WHEN stored.tid < file.tid THEN 'newer'
            WHEN stored.tid > file.tid THEN
                CASE
-               WHEN NOT v_settled OR object.class IS NULL THEN 'unjudged'
-               WHEN object.class <> 1 THEN 'foreign'
+               WHEN v_history AND EXISTS (
+                   SELECT FROM relpack.blob_removal AS removal WHERE removal.zoid = file.zoid AND removal.tid = file.tid) THEN 'listed'
+               WHEN object.blob IS NULL THEN 'unjudged'
+               WHEN NOT object.blob THEN 'foreign'
                WHEN file.tid <= v_replaced THEN 'replaced'
+               WHEN v_history THEN 'unnamed'
                WHEN stored.tid <= cleared THEN 'arrived'
                ELSE 'superseded'
                END
@@ -74,19 +77,30 @@ BEGIN
            END,
            coalesce(stored.tid, file.tid)
     FROM unnest(zoids, tids) AS file (zoid, tid)
-    LEFT JOIN LATERAL (
-        SELECT latest.tid FROM relpack.stored() AS latest WHERE latest.zoid = file.zoid OFFSET 0
-    ) AS stored ON true
-    LEFT JOIN LATERAL (
-        SELECT node.class FROM relpack.object AS node WHERE node.zoid = file.zoid OFFSET 0
-    ) AS object ON true;
+    -- Of several revisions the one that is named, the next one, or else the newest.
+    CROSS JOIN LATERAL (
+        SELECT coalesce(
+            (SELECT min(later.tid) FROM relpack.stored() AS later WHERE later.zoid = file.zoid AND later.tid >= file.tid),
+            (SELECT max(latest.tid) FROM relpack.stored() AS latest WHERE latest.zoid = file.zoid)) AS tid
+        OFFSET 0
+    ) AS stored
+    -- Where garbage stays there is no graph.
+    CROSS JOIN LATERAL (
+        SELECT coalesce(
+            (SELECT node.class = 1 FROM relpack.object AS node WHERE node.zoid = file.zoid AND v_settled),
+            (SELECT relpack.names_blob(next.state)
+             FROM relpack.stored() AS next
+             WHERE next.zoid = file.zoid AND next.tid = stored.tid AND v_history)) AS blob
+        OFFSET 0
+    ) AS object;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[], bigint) IS
     'What is to be said of the files of these revisions of blobs. '
     'cleared: up to which tid superseded revisions were removed before (relpack.blobs_mark); 0: never. verdict: '
-    'stored: the row has this tid; superseded: the row has a later one, since; gone: there is no row; '
+    'stored: the row has this tid; superseded: the row has a later one, since; unnamed: in a history-preserving storage, no '
+    'row has this tid, but one a later one, since; gone: there is no row; '
     'unjudged: a pack has to look first; foreign: the object is no blob; '
     'referred: there is no row, but other databases refer to this one, or may; '
     'missing: there is none, but live objects refer to it; listed: in relpack.blob_removal; '

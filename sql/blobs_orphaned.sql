@@ -15,6 +15,10 @@ SET lock_timeout = '100ms'
 AS $$
 BEGIN
     PERFORM relpack.require_pack_lock();
+    IF relpack.keeps_history() THEN
+        RAISE EXCEPTION 'the storage is history-preserving: nothing tells when a revision was removed'
+            USING ERRCODE = 'RP002', HINT = '"relpack pack" removes the files of the revisions that it removes.';
+    END IF;
     PERFORM relpack.require_settled();
     PERFORM relpack.require_blobs_mark(mark);
     PERFORM relpack.lock_storage();

@@ -56,17 +56,21 @@ type verdict struct {
 	Since     int64
 }
 
-func (l *look) classify(e blobdir.Entry, v verdict) (err error) {
+func (l *look) classify(e blobdir.Entry, v verdict) error {
 	kind := v.Verdict
 	switch {
 	case kind == "stored" && e.Layout != l.dir.Layout():
 		kind = "other_layout"
-	case kind != "superseded" && kind != "gone":
+	case kind != "superseded" && kind != "unnamed" && kind != "gone":
 	case v.Since > l.until || !e.Time.Before(l.graceBegan()):
 		kind = "young"
-	case kind == "superseded":
-		if kind, err = l.superseded(e, v.Since); err != nil {
+	case kind != "gone":
+		beside, err := l.superseded(e, v.Since)
+		if err != nil {
 			return err
+		}
+		if beside != "superseded" {
+			kind = beside
 		}
 	}
 	l.found(kind, e)

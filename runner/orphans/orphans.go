@@ -57,6 +57,7 @@ type look struct {
 	options Options
 	report  *Report
 	conn    *pgx.Conn
+	history bool // whether the storage is a history-preserving one
 	dir     *blobdir.Dir
 	files   map[string]*Kind
 	mark    mark
@@ -85,10 +86,13 @@ func Storage(ctx context.Context, t target.Target, o Options, log *slog.Logger) 
 }
 
 func (l *look) all(ctx context.Context) (err error) {
-	if err := l.Target.Packable(); err != nil {
+	if err := l.Target.Migratable(); err != nil {
 		return err
 	}
 	if l.options.Remove {
+		if err := l.Target.Packable(); err != nil {
+			return err
+		}
 		if err := l.alone(); err != nil {
 			return err
 		}
@@ -125,8 +129,10 @@ func (l *look) all(ctx context.Context) (err error) {
 	if err := d.MayRead(ctx, l.conn, l.Target, l.options.Migrations); err != nil {
 		return err
 	}
-	if err := d.CheckCollectable(); err != nil {
-		return err
+	if l.history = d.KeepsHistory(); !l.history {
+		if err := l.Target.Packable(); err != nil {
+			return err
+		}
 	}
 	err = l.lookOnly(ctx)
 	var server *pgconn.PgError
@@ -243,6 +249,10 @@ func (l *look) findMissing(ctx context.Context) error {
 	var known bool
 	if err := l.conn.QueryRow(ctx, "SELECT graph = 'current' AND NOT EXISTS (SELECT FROM relpack.suspect) FROM relpack.storage").
 		Scan(&known); err != nil || !known {
+		if l.history {
+			// Where garbage stays there is no graph: each row is needed.
+			l.report.Found = l.files["stored"].Files.Files
+		}
 		return err
 	}
 	const nodes = 50_000

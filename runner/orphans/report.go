@@ -87,6 +87,7 @@ type LargeObjects struct {
 var kinds = []Kind{
 	{Kind: "stored", Meaning: "stored revisions"},
 	{Kind: "superseded", Meaning: "superseded revisions", Orphan: true},
+	{Kind: "unnamed", Meaning: "revisions that no row names", Orphan: true},
 	{Kind: "gone", Meaning: "of objects that are gone"},
 	{Kind: "temporary", Meaning: "temporary, older than a day", Orphan: true},
 	{Kind: "young", Meaning: "superseded or gone, within the grace or open to a transaction"},

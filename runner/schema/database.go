@@ -292,13 +292,15 @@ func (d *Database) CheckKind(ctx context.Context, conn *pgx.Conn) error {
 	return fault.Explain(err)
 }
 
-// CheckCollectable refuses a storage of which files of old revisions are to stay.
+// CheckCollectable refuses a storage of which files are to stay that no list names: who
+// deleted the revision, and when, nobody knows.
 func (d *Database) CheckCollectable() error {
 	if d.history == "" {
 		return nil
 	}
-	return fault.Refuse(`"relpack pack", "relpack verify" and those that look at objects do`,
-		"database %s holds a history-preserving storage (%s): this command does not work on one yet", d.Name, d.history)
+	return fault.Refuse("Without --remove the others are listed",
+		"database %s holds a history-preserving storage (%s): only \"relpack pack\" removes files of revisions there, those that it deleted itself",
+		d.Name, d.history)
 }
 
 // CheckAgrees refuses a storage that keeps history where the configuration says that
