@@ -38,8 +38,9 @@ func (w *site) states(count int) map[string]map[string]string {
 
 func TestATrimmedHistoryLoadsAndIsUndoneAsBefore(t *testing.T) {
 	t.Parallel()
-	for _, gc := range []bool{false, true} {
-		w := newSite(t, shape{files: gc, history: true})
+	for _, how := range []struct{ gc, files bool }{{false, false}, {false, true}, {true, true}} {
+		gc := how.gc
+		w := newSite(t, shape{files: how.files, history: true})
 		if !gc {
 			w.keepGarbage()
 		}
@@ -62,6 +63,9 @@ func TestATrimmedHistoryLoadsAndIsUndoneAsBefore(t *testing.T) {
 		if now := get[int](t, w.conn, "SELECT count(*) FROM object_state"); now >= rows {
 			t.Errorf("%d revisions of %d stay", now, rows)
 		}
+		if how.files {
+			w.expectFilesOfHistory()
+		}
 		if gc {
 			if left, err := rule.Load(t.Context(), w.conn); err != nil || !slices.Equal(left.Keys(), stored.Collect(packTid).Stay()) {
 				t.Errorf("there are %v (%v), want %v", left.Keys(), err, stored.Collect(packTid).Stay())
@@ -83,6 +87,11 @@ func TestATrimmedHistoryLoadsAndIsUndoneAsBefore(t *testing.T) {
 		if lost := get[int](t, w.conn, `SELECT count(*) FROM blob_chunk
 			WHERE NOT EXISTS (SELECT FROM pg_largeobject_metadata WHERE oid = chunk)`); lost != 0 {
 			t.Errorf("%d large objects are gone", lost)
+		}
+		if how.files {
+			w.expectFilesOfHistory()
+			w.relpack("pack", "--days", "-1", w.config)
+			w.expectFilesOfHistory()
 		}
 		w.zodbpack("--days", "1")
 	}

@@ -49,7 +49,11 @@ func (w *site) expectSound() {
 	}
 	w.expectVerified()
 	w.expectNames(stored)
-	if w.shape.files && !spared && !w.strewn && !w.shape.history {
+	switch {
+	case !w.shape.files || w.strewn:
+	case w.shape.history:
+		w.expectFilesOfHistory()
+	case !spared:
 		w.expectFilesOf(stored, revisions)
 	}
 }
@@ -122,4 +126,43 @@ func (w *site) expectFilesOf(stored []int64, before []revision) {
 	if n := get[int64](w.t, w.conn, "SELECT count(*) FROM relpack.blob_removal"); n > 0 {
 		w.t.Errorf("%d blobs are still listed", n)
 	}
+}
+
+// expectFilesOfHistory: each revision of a blob that is stored has its file, and no other
+// revision has one.
+func (w *site) expectFilesOfHistory() {
+	w.t.Helper()
+	dir := filepath.Join(w.dir, "site-blobs")
+	var wanted []string
+	rows, err := w.conn.Query(w.t.Context(), "SELECT zoid, tid FROM object_state WHERE relpack.names_blob(state)")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	needed, err := pgx.CollectRows(rows, pgx.RowToStructByPos[revision])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, r := range needed {
+		wanted = append(wanted, zodbtest.BlobPath(dir, zodbtest.Bushy, r.Zoid, r.Tid))
+	}
+	var there []string
+	if err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".blob" {
+			there = append(there, path)
+		}
+		return err
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, path := range wanted {
+		if !slices.Contains(there, path) {
+			w.t.Errorf("the file of a blob that is stored is gone: %s", path)
+		}
+	}
+	for _, path := range there {
+		if !slices.Contains(wanted, path) {
+			w.t.Errorf("a file is left of a revision that is gone: %s", path)
+		}
+	}
+	w.t.Logf("%d files of blobs are stored", len(wanted))
 }

@@ -42,4 +42,13 @@ var faults = []struct {
 		[]string{"CASE WHEN v_oldest IS NOT NULL THEN coalesce((", "CASE WHEN false THEN coalesce(("}},
 	{"the last transaction is not marked", "trim_mark", 1, []string{"tid <= until_tid", "tid < until_tid"}},
 	{"nothing is marked", "trim_mark", 1, []string{"WHERE tid = ANY (v_tids);", "WHERE false;"}},
+	{"files go that an open transaction may read", "blobs_stamp", 2,
+		[]string{"greatest(clock_timestamp(), v_begun)", "'-infinity'"}},
+	{"who saw a revision that came back does not count", "trim_blobs", 2,
+		[]string{"ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL", "ON CONFLICT DO NOTHING"}},
+	{"files go of revisions that came back", "blobs_next", 2,
+		[]string{"removal.tid = listed.tid\n          AND stored.zoid", "removal.tid = listed.tid AND false\n          AND stored.zoid"}},
+	{"files of a blob stay as long as it is stored", "blobs_next", 2,
+		[]string{"AND stored.zoid = listed.zoid AND stored.tid = listed.tid;", "AND stored.zoid = listed.zoid;"}},
+	{"files of old revisions are forgotten", "trim_blobs", 2, []string{"WHERE position(", "WHERE false AND position("}},
 }

@@ -32,7 +32,7 @@ func (g *generator) step(ctx context.Context) (s step, err error) {
 	if g.now, err = revision.Load(ctx, g.h.site.Conn); err != nil {
 		return s, err
 	}
-	if len(g.plot) == 0 && len(g.h.script) > 4 && g.chance(12) {
+	if len(g.plot) == 0 && g.h.drawn() > 4 && g.chance(12) {
 		g.plot = g.conceive()
 	}
 	if len(g.plot) > 0 {
@@ -41,7 +41,7 @@ func (g *generator) step(ctx context.Context) (s step, err error) {
 		return next(), nil
 	}
 	switch n := g.IntN(100); {
-	case len(g.h.script) < 4:
+	case g.h.drawn() < 4:
 		return g.add(), nil
 	case n < 38:
 		return g.commit(), nil

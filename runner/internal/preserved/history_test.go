@@ -19,6 +19,7 @@ type history struct {
 	base   time.Time // the moment from which ages are counted
 	clock  int64     // as a tid: how young relpack takes events for
 	script []step
+	files  *files // nil: blobs are in the database
 
 	open      pgx.Tx            // another client's transaction, and
 	seen      *revision.Storage // what it sees
@@ -70,10 +71,22 @@ func (h *history) end(ctx context.Context) error {
 func (h *history) play(ctx context.Context, s step) error {
 	h.script = append(h.script, s)
 	h.w.counts[s.name()]++
-	if err := h.do(ctx, s); err != nil {
+	err := h.do(ctx, s)
+	if err == nil {
+		err = h.checkFiles(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("step %d, %s: %w", len(h.script), s, err)
 	}
 	return nil
+}
+
+// drawn is how many steps were drawn until now.
+func (h *history) drawn() int {
+	if h.files != nil {
+		return len(h.script) - 1
+	}
+	return len(h.script)
 }
 
 // playSeed draws and plays a history; it returns what was played.
@@ -81,6 +94,11 @@ func playSeed(ctx context.Context, w *worker, seed uint64) ([]step, error) {
 	h, err := beginHistory(ctx, w)
 	if err != nil {
 		return nil, err
+	}
+	if seed%2 == 0 {
+		if err := h.play(ctx, step{verb: "begin", kind: "files", args: map[string]int64{}}); err != nil {
+			return h.script, err
+		}
 	}
 	g := newGenerator(seed, h)
 	for range historySteps {

@@ -91,7 +91,10 @@ func (h *history) pack(ctx context.Context, s step) error {
 			return lossf("a dry run changed rows of the application")
 		}
 	}
-	return r.judge(ctx, after, p, o, failed)
+	if err := r.judge(ctx, after, p, o, failed); err != nil || o.refused != "" {
+		return err
+	}
+	return r.tidied(after, p)
 }
 
 // days are what a pack is asked for, and the latest tid that it may pack up to.
@@ -184,7 +187,11 @@ func (r *run) meanwhile(ctx context.Context) error {
 	case s.is("old"):
 		s.verb, s.kind = "restore", "row"
 	}
-	if err := r.do(ctx, s); err != nil {
+	err = r.do(ctx, s)
+	if err == nil {
+		err = r.checkFiles(ctx)
+	}
+	if err != nil {
 		if _, ended := r.site.Conn.Exec(ctx, "ROLLBACK"); !isBusy(err) || ended != nil {
 			return errors.Join(err, ended)
 		}

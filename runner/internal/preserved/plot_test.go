@@ -8,6 +8,9 @@ import (
 // A plot is a sequence of steps that seldom come together by chance. Only its shape is
 // given: each step is drawn when its turn comes.
 func (g *generator) conceive() []func() step {
+	if g.h.files != nil && g.chance(40) {
+		return g.filesPlot()
+	}
 	return pick(g, g.pastePlot, g.zigzagPlot, g.undonePlot, g.setBackPlot, g.namedPlot, g.whiteoutPlot, g.opaquePlot, g.readerPlot, g.fallenPlot, g.regainPlot)()
 }
 

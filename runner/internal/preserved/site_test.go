@@ -18,6 +18,8 @@ import (
 // do carries out a step of the site, or of somebody else who writes to its tables.
 func (h *history) do(ctx context.Context, s step) error {
 	switch s.name() {
+	case "begin:files":
+		return h.beginFiles()
 	case "open:reader":
 		return h.openReader(ctx)
 	case "close:reader", "close:commit":
@@ -74,11 +76,11 @@ func (h *history) nextTid(ctx context.Context, s step) (int64, error) {
 func (h *history) state(w write) []byte {
 	switch w.kind {
 	case "plain":
-		return zodbtest.PaddedRecord(zodbtest.Document, len(h.script)%3, w.refs...)
+		return zodbtest.PaddedRecord(zodbtest.Document, h.drawn()%3, w.refs...)
 	case "zip":
 		return zodbtest.Compressed(zodbtest.Record(zodbtest.Document, w.refs...))
 	case "blob":
-		return zodbtest.PaddedRecord(zodbtest.Blob, len(h.script)%3)
+		return zodbtest.PaddedRecord(zodbtest.Blob, h.drawn()%3)
 	case "opaque":
 		return zodbtest.Encrypted(zodbtest.Record(zodbtest.Document, w.refs...))
 	}
@@ -106,8 +108,8 @@ func (h *history) records(ctx context.Context, writes []write) (objects map[int6
 		}
 		w.refs = slices.DeleteFunc(slices.Clone(w.refs), func(ref int64) bool { return !known[ref] })
 		objects[w.zoid] = h.state(w)
-		if w.kind == "blob" {
-			chunks[w.zoid] = [][]byte{{byte(len(h.script))}}
+		if w.kind == "blob" && h.files == nil {
+			chunks[w.zoid] = [][]byte{{byte(h.drawn())}}
 		}
 	}
 	return objects, chunks, nil

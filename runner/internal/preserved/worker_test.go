@@ -21,8 +21,10 @@ type worker struct {
 	site   *pgx.Conn // a client of the site, and who types in psql
 	other  *pgx.Conn // another client, with a transaction that stays open
 	packs  packer
-	counts map[string]int
-	fresh  []string // relpack's tables, and what is in them in the beginning
+	// blobDir is for histories whose blobs are files.
+	blobDir string
+	counts  map[string]int
+	fresh   []string // relpack's tables, and what is in them in the beginning
 }
 
 // replaced is what functions have otherwise here: each text is followed by what comes in
@@ -49,7 +51,7 @@ func newWorker(t testing.TB, packs func(*worker) packer) *worker {
 	db := pgtest.NewDatabase(t)
 	w := &worker{
 		target: target.Target{Name: "history", DSN: db.DSN, CommitLockTimeout: 5 * time.Second, BatchTimeout: target.DefaultBatchTimeout},
-		counts: map[string]int{}, site: db.Connect(t), other: db.Connect(t),
+		counts: map[string]int{}, site: db.Connect(t), other: db.Connect(t), blobDir: t.TempDir(),
 	}
 	statements := []string{
 		"CREATE TABLE public.model AS SELECT clock_timestamp() AS moment, 1000 AS most",
@@ -117,6 +119,7 @@ func (w *worker) remember(ctx context.Context) error {
 
 // reset begins a history: nothing is stored, and relpack knows of nothing.
 func (w *worker) reset(ctx context.Context) error {
+	w.target.BlobDir = ""
 	for _, conn := range []*pgx.Conn{w.other, w.site} {
 		if _, err := conn.Exec(ctx, "ROLLBACK; SELECT pg_advisory_unlock_all()"); err != nil {
 			return err
