@@ -270,3 +270,40 @@ func TestAHistoryWithBlobsInTheDatabaseHasNoFilesToRemove(t *testing.T) {
 		waitingBlobs(t, a)
 	})
 }
+
+// What can't be decoded keeps garbage, not the history.
+func TestFilesOfAHistoryGoThoughItsGarbageCantBeDeleted(t *testing.T) {
+	t.Parallel()
+	a := packtest.NewHistoryAlbum(t, zodbtest.Bushy, true)
+	packtest.PackWithGrace(t, withoutFiles(a.Target), 30)
+	a.Write(t, packtest.DaysAgo(0.5), map[int64][]byte{4: zodbtest.Encrypted(packtest.Document())})
+	report, err := pack.Run(t.Context(), a.Target, daysOf(5), packtest.Log(t))
+	packtest.ExpectRefusal(t, err, "can't be decoded")
+	if report.BlobFiles.Files != 1 {
+		t.Errorf("%+v", report.BlobFiles)
+	}
+	a.Expect(t, 2, a.First, false)
+	a.Expect(t, 3, a.First, true)
+	waitingBlobs(t, a)
+}
+
+func TestFilesOfAHistoryStayWhereOpenTransactionsCantBeSeen(t *testing.T) {
+	t.Parallel()
+	a := packtest.NewHistoryAlbum(t, zodbtest.Bushy, false)
+	role := packtest.NewRole(t, a.Conn)
+	for _, grant := range packtest.Lines(t, a.Conn, "SELECT DISTINCT remedy FROM relpack.missing_privilege('"+role+"')") {
+		packtest.Run(t, a.Conn, grant)
+	}
+	end := reader(t, a) // of another role
+	report := packtest.PackWithGrace(t, packtest.As(a.Target, role), -1)
+	if report.Trimmed.Revisions != 3 || report.BlobFiles.Waiting != 2 {
+		t.Errorf("%+v, %+v", report.Trimmed, report.BlobFiles)
+	}
+	packtest.ExpectWords(t, strings.Join(report.Notes(), "\n"), "Files of 2 deleted revisions remain: role "+role+" may not see")
+	a.Expect(t, 2, a.First, true)
+	end()
+	packtest.PackWithGrace(t, packtest.As(a.Target, role), -1)
+	a.Expect(t, 2, a.First, false)
+	a.Expect(t, 2, a.Second, false)
+	a.Expect(t, 2, a.Now, true)
+}

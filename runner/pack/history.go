@@ -2,6 +2,7 @@ package pack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"relpack/runner/fault"
@@ -163,6 +164,14 @@ func (p *pack) catchUpSwept(ctx context.Context) error {
 		return err
 	}
 	return p.clear(ctx)
+}
+
+// trimmedOnly ends a run that trimmed the history, and may not delete garbage.
+func (p *pack) trimmedOnly(ctx context.Context, refused error) error {
+	if !p.History || p.report.DryRun || fault.ExitCode(refused) != fault.ExitRefused || p.Conn.IsClosed() || p.Stopped() {
+		return refused
+	}
+	return errors.Join(refused, p.endHistory(ctx))
 }
 
 // endHistory removes transactions, and files of blobs that are not stored any more.

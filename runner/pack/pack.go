@@ -232,7 +232,7 @@ func (p *pack) work(ctx context.Context) error {
 // removeGarbage chooses and deletes.
 func (p *pack) removeGarbage(ctx context.Context) error {
 	if err := p.UnlessRewritten(ctx, func() error { return p.find(ctx) }); err != nil {
-		return err
+		return p.trimmedOnly(ctx, err)
 	}
 	if !p.History {
 		if err := p.surveyBlobs(ctx); err != nil {
