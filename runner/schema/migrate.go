@@ -228,11 +228,12 @@ func (m *migrator) sayFilesStay(ctx context.Context) {
 	if err := m.conn.QueryRow(ctx, "SELECT count(*) FROM relpack.blob_removal WHERE NOT relpack.blobs_in_database()").Scan(&waiting); err != nil || waiting == 0 {
 		return // what can't be read is no reason to keep relpack
 	}
-	wouldHave := `: "relpack pack" with the blob directory would have removed them`
+	what := "deleted blob"
 	if m.found.KeepsHistory() {
-		wouldHave = "" // of old revisions it removes none
+		what = "deleted revision"
 	}
-	m.log.Warn(fmt.Sprintf("the files of %s stay, and nothing lists them any more%s", figures.Plural(waiting, "deleted blob"), wouldHave))
+	m.log.Warn(fmt.Sprintf(`the files of %s stay, and nothing lists them any more: "relpack pack" with the blob directory would have removed them`,
+		figures.Plural(waiting, what)))
 }
 
 // remove drops the triggers first, in a transaction of their own: the site

@@ -64,6 +64,17 @@ func TestDownWarnsOfBlobFilesThatNobodyWillRemove(t *testing.T) {
 	packtest.ExpectWords(t, said.String(), "the files of 2 deleted blobs stay", "relpack pack")
 }
 
+func TestDownWarnsOfBlobFilesOfAHistory(t *testing.T) {
+	t.Parallel()
+	a := packtest.NewHistoryAlbum(t, zodbtest.Bushy, true)
+	packtest.Run(t, a.Conn, "INSERT INTO relpack.blob_removal (zoid, tid) VALUES (5, 5), (5, 6)")
+	var said bytes.Buffer
+	if err := schema.Down(t.Context(), a.Target, migrations.Files, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
+		t.Fatal(err)
+	}
+	packtest.ExpectWords(t, said.String(), "the files of 2 deleted revisions stay", "relpack pack")
+}
+
 func TestDownWorksWhenTheStorageIsGone(t *testing.T) {
 	t.Parallel()
 	target, conn := packtest.NewStorage(t)
