@@ -89,3 +89,36 @@ func TestTheHistoryOfAnObjectThatHasNone(t *testing.T) {
 		t.Errorf("%+v", rows)
 	}
 }
+
+func TestHistoryByClassCountsWhatIsStoredOfEachClass(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	newDiary(t, h)
+	dryRun(t, file, 5)
+	var want [4]int64 // objects, bytes, revisions, history
+	for zoid, revisions := range allRevisions(t, h.Conn).Revisions {
+		if zoid == 4 {
+			continue // deleted: nobody knows its class
+		}
+		newest := len(revisions) - 1
+		want[0]++
+		want[1] += int64(len(revisions[newest].State))
+		want[2] += int64(newest)
+		for _, old := range revisions[:newest] {
+			want[3] += int64(len(old.State))
+		}
+	}
+	store(t, h, daysAgo(0), map[int64][]byte{0: page(1, 2, 3)}) // since the last pack
+	var got [4]int64
+	if err := h.Conn.QueryRow(t.Context(), "SELECT objects, bytes, revisions, history FROM relpack.history_by_class() LIMIT 1").
+		Scan(&got[0], &got[1], &got[2], &got[3]); err != nil {
+		t.Fatal(err)
+	}
+	if got != want {
+		t.Errorf("counted %v, want %v", got, want)
+	}
+	deleted := packtest.Get[string](t, h.Conn, "SELECT format('%s %s %s', objects, bytes, revisions) FROM relpack.history_by_class() WHERE class = '(unknown)'")
+	if deleted != "1 0 1" {
+		t.Errorf("of the deleted object %s", deleted)
+	}
+}
