@@ -254,6 +254,18 @@ COMMENT ON TABLE relpack.emptied IS
 COMMENT ON COLUMN relpack.emptied.tid IS 'Transaction id.';
 COMMENT ON COLUMN relpack.emptied.since IS 'When that was, by the clock of the server.';
 
+CREATE TABLE relpack.to_trim (
+    zoid  bigint  NOT NULL,
+    alone boolean NOT NULL DEFAULT false,
+    CONSTRAINT to_trim_pkey PRIMARY KEY (zoid)
+);
+COMMENT ON TABLE relpack.to_trim IS
+    'Objects of a history-preserving storage that the next trim looks at, where it need not go through all: what '
+    'relpack.trim_list() has listed since the last one came to its end, and what that left alone.';
+COMMENT ON COLUMN relpack.to_trim.zoid IS 'Object id.';
+COMMENT ON COLUMN relpack.to_trim.alone IS
+    'Whether a trim left it as it is, since current_object did not name its newest revision.';
+
 CREATE TABLE relpack.set_aside (
     zoid   bigint NOT NULL,
     reason text   NOT NULL,
@@ -353,6 +365,7 @@ CREATE TABLE relpack.storage (
     trimmed_tid      bigint  NOT NULL DEFAULT 0,
     horizon_tid      bigint  NOT NULL DEFAULT 0,
     cleared_tid      bigint  NOT NULL DEFAULT 0,
+    gone_through     timestamptz NOT NULL DEFAULT '-infinity',
     horizon_capped   boolean NOT NULL DEFAULT false,
     keeps_history    boolean NOT NULL DEFAULT false,
     trigger_identity text    NOT NULL DEFAULT '',
@@ -433,6 +446,8 @@ COMMENT ON COLUMN relpack.storage.horizon_tid IS
 COMMENT ON COLUMN relpack.storage.cleared_tid IS
     'A history-preserving storage: of no object there are revisions that a pack up to this tid takes, as far as is known. '
     '0: a restored one may be.';
+COMMENT ON COLUMN relpack.storage.gone_through IS
+    'A history-preserving storage: when a trim last went through all objects.';
 COMMENT ON COLUMN relpack.storage.horizon_capped IS
     'Whether all transactions that were open when horizon_tid was chosen had seen what it is; not with a negative --days.';
 COMMENT ON COLUMN relpack.storage.keeps_history IS
@@ -652,6 +667,7 @@ DROP TABLE relpack.audit;
 DROP TABLE relpack.storage;
 DROP TABLE relpack.problem;
 DROP TABLE relpack.set_aside;
+DROP TABLE relpack.to_trim;
 DROP TABLE relpack.emptied;
 DROP TABLE relpack.referred_by;
 DROP TABLE relpack.foreign_reference;

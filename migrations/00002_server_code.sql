@@ -7643,7 +7643,7 @@ BEGIN
               WHEN relname IN ('object', 'object_inref')
                   THEN changed * 50 > (SELECT objects - (SELECT count(*) FROM relpack.missing) FROM relpack.storage)
               WHEN relname IN ('write_event', 'pending', 'suspect', 'doomed', 'blob_removal', 'storage',
-                               'foreign_reference')
+                               'foreign_reference', 'to_trim')
                   THEN pg_relation_size(oid) >= 1048576
               ELSE false
               END
@@ -8192,25 +8192,44 @@ COMMENT ON FUNCTION relpack.trim_blobs(bigint[], bigint[]) IS
 
 -- sql/trim_cleared.sql
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION relpack.trim_cleared(until_tid bigint)
+-- What was marked before stays so: only what is new is looked at, unless all was gone
+-- through. Beyond the watermark a restored row is no event.
+CREATE OR REPLACE FUNCTION relpack.trim_cleared(until_tid bigint, listed boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_since bigint := 0;
 BEGIN
     PERFORM relpack.trim_begin(until_tid);
-    IF EXISTS (SELECT FROM public.transaction WHERE tid > 0 AND tid <= until_tid AND packed IS NOT TRUE) THEN
+    IF listed THEN
+        v_since := (SELECT cleared_tid FROM relpack.storage);
+        IF v_since = 0 THEN
+            RAISE EXCEPTION 'a trim has to go through all objects' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+        END IF;
+    END IF;
+    IF EXISTS (SELECT FROM public.transaction WHERE tid > v_since AND tid <= until_tid AND packed IS NOT TRUE) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
     END IF;
-    UPDATE relpack.storage SET cleared_tid = until_tid;
+    UPDATE relpack.storage
+    SET cleared_tid = greatest(v_since, least(until_tid, watermark)),
+        gone_through = CASE WHEN listed THEN gone_through ELSE now() END;
+    DELETE FROM relpack.to_trim
+    WHERE NOT alone;
+    -- Seen to be as any other, it may have become so since the trim has left it alone.
+    DELETE FROM relpack.to_trim
+    WHERE zoid NOT IN (SELECT relpack.trim_leaves(ARRAY(SELECT few.zoid FROM relpack.to_trim AS few)))
+      AND NOT EXISTS (
+          SELECT FROM public.object_state AS old WHERE old.zoid = to_trim.zoid AND old.tid <= until_tid OFFSET 1);
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.trim_cleared(bigint) IS
-    'Says that a trim up to until_tid has been through all objects: now relpack.sweep() may delete what the revisions '
-    'that are left do not refer to. A later capture that finds an event takes it back. Raises RP003 (unmarked) where a '
-    'transaction up to there can be undone.';
+COMMENT ON FUNCTION relpack.trim_cleared(bigint, boolean) IS
+    'Says that a trim up to until_tid has been through all objects, or through those that relpack.trim_list() has listed: '
+    'now relpack.sweep() may delete what the revisions that are left do not refer to. A later capture that finds an event '
+    'takes it back. Raises RP003 (unmarked) where a transaction up to there can be undone.';
 -- +goose StatementEnd
 
 -- sql/trim_delete.sql
@@ -8331,10 +8350,12 @@ COMMENT ON FUNCTION relpack.trim_end(bigint, bigint, bigint, bigint, bigint) IS
 -- sql/trim_find.sql
 -- +goose StatementBegin
 -- Goes through the primary key, an object after the other, from the oldest revision
--- on. What is found is judged again by who deletes it. One row more is read than
--- judged: of the last one nobody knows what comes after it.
+-- on: all objects, or those that are listed. What is found is judged again by who
+-- deletes it. One row more is read than judged: of the last one nobody knows what comes
+-- after it.
 CREATE OR REPLACE FUNCTION relpack.trim_find(
     until_tid bigint, after_zoid bigint, after_tid bigint, batch integer, rows_read integer,
+    listed boolean DEFAULT false,
     OUT zoids bigint[], OUT tids bigint[], OUT revisions bigint, OUT bytes bigint,
     OUT left_alone bigint[], OUT last_zoid bigint, OUT last_tid bigint)
 LANGUAGE plpgsql
@@ -8359,11 +8380,24 @@ DECLARE
 BEGIN
     PERFORM relpack.lock_storage(history => true);
     WITH read AS MATERIALIZED (
-        SELECT zoid, tid
-        FROM public.object_state
-        WHERE (zoid, tid) > (after_zoid, after_tid)
-        ORDER BY zoid, tid
-        LIMIT rows_read + 1
+        (SELECT stored.zoid, stored.tid
+         FROM public.object_state AS stored
+         WHERE NOT listed AND (stored.zoid, stored.tid) > (after_zoid, after_tid)
+         ORDER BY stored.zoid, stored.tid
+         LIMIT rows_read + 1)
+        UNION ALL
+        (SELECT few.zoid, stored.tid
+         FROM relpack.to_trim AS few
+         CROSS JOIN LATERAL (
+             SELECT object_state.tid
+             FROM public.object_state
+             WHERE object_state.zoid = few.zoid AND object_state.tid > CASE WHEN few.zoid = after_zoid THEN after_tid ELSE 0 END
+             ORDER BY object_state.tid
+             LIMIT rows_read + 1
+         ) AS stored
+         WHERE listed AND few.zoid >= after_zoid
+         ORDER BY few.zoid, stored.tid
+         LIMIT rows_read + 1)
     ), judged AS MATERIALIZED (
         SELECT zoid, tid, row_number() OVER place AS place,
                lead(zoid) OVER place AS next_zoid, lead(tid) OVER place AS next_tid
@@ -8405,8 +8439,12 @@ BEGIN
         WHERE goes.zoid <> ALL (left_alone)
           AND (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(v_zoids, v_tids, until_tid) AS later);
     END IF;
-    -- Nobody reports that an object was set back: now all of its revisions count.
+    -- Nobody reports that an object was set back: now all of its revisions count. Nor that
+    -- it is no more: the next trim looks at it again.
     IF cardinality(left_alone) > 0 AND EXISTS (SELECT FROM relpack.storage WHERE graph IN ('current', 'doubtful')) THEN
+        INSERT INTO relpack.to_trim (zoid, alone)
+        SELECT alone.zoid, true FROM unnest(left_alone) AS alone (zoid) ORDER BY alone.zoid
+        ON CONFLICT (zoid) DO UPDATE SET alone = true WHERE NOT to_trim.alone;
         INSERT INTO relpack.pending (zoid)
         SELECT alone.zoid FROM unnest(left_alone) AS alone (zoid) ORDER BY alone.zoid
         ON CONFLICT DO NOTHING;
@@ -8416,11 +8454,11 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer) IS
+COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer, boolean) IS
     'Finds revisions that a later one up to until_tid supersedes, and none later than that names. A trim removes them. At '
-    'most a batch, of the next rows_read rows of object_state after this one. zoids, tids: of each revision. left_alone: '
-    'objects that stay as they are (relpack.trim_leaves()), and are read again for the graph. last_zoid, last_tid: '
-    'where to go on; NULL: that was all.';
+    'most a batch, of the next rows_read rows of object_state after this one; listed: of the objects in relpack.to_trim '
+    'alone. zoids, tids: of each revision. left_alone: objects that stay as they are (relpack.trim_leaves()), and are read '
+    'again for the graph. last_zoid, last_tid: where to go on; NULL: that was all.';
 -- +goose StatementEnd
 
 -- sql/trim_fit.sql
@@ -8649,6 +8687,47 @@ COMMENT ON FUNCTION relpack.trim_left() IS
     'RP002 with the triggers and rules, RP003 (changed) where there are none.';
 -- +goose StatementEnd
 
+-- sql/trim_list.sql
+-- +goose StatementBegin
+-- By index on tid, then on the object: what was not written since costs nothing.
+CREATE OR REPLACE FUNCTION relpack.trim_list(until_tid bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_since bigint;
+BEGIN
+    PERFORM relpack.require_pack_lock(history => true);
+    PERFORM relpack.lock_storage(history => true);
+    v_since := relpack.trim_since();
+    IF v_since = 0 THEN
+        RETURN false;
+    END IF;
+    INSERT INTO relpack.to_trim (zoid)
+    SELECT DISTINCT changed.zoid
+    FROM public.object_state AS changed
+    WHERE changed.tid > v_since
+      AND changed.tid <= until_tid
+      AND EXISTS (SELECT FROM public.object_state AS older WHERE older.zoid = changed.zoid AND older.tid < changed.tid OFFSET 0)
+    ON CONFLICT DO NOTHING;
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_list(bigint) IS
+    'Lists in relpack.to_trim the objects of which a trim up to until_tid may take a revision, so that '
+    'relpack.trim_find(listed => true) looks at these only. False: nobody knows which these are (relpack.trim_since()), '
+    'and a trim has to go through all objects. For the session that holds the pack lock.';
+-- +goose StatementEnd
+
 -- sql/trim_mark.sql
 -- +goose StatementBegin
 -- An undo of a transaction whose predecessors are gone would un-create objects:
@@ -8854,6 +8933,37 @@ COMMENT ON FUNCTION relpack.trim_settle() IS
     'Whether all transactions have ended that were writing when this session, which holds the pack lock, first asked, and '
     'then all that had voted: undos may be among the first, and the others may name what was before an undo. Before that '
     'nothing is trimmed.';
+-- +goose StatementEnd
+
+-- sql/trim_since.sql
+-- +goose StatementBegin
+-- A pack to a later time takes other revisions only of objects that have one between the
+-- two times: that supersedes the one before, or was what named an older one. Objects that
+-- a trim left alone are in relpack.to_trim. Whatever else can leave an old revision is an
+-- event, or a reason for doubt; against what nobody has thought of all is gone through once
+-- a week.
+CREATE OR REPLACE FUNCTION relpack.trim_since()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN coalesce((
+        SELECT storage.cleared_tid
+        FROM relpack.storage
+        WHERE storage.graph = 'current'
+          AND storage.gone_through > now() - interval '7 days'
+          AND storage.gone_through <= now()
+          AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind <> 'ahead')
+          AND relpack.doubt() IS NULL), 0);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_since() IS
+    'Step of relpack.trim_list(): after which tid a trim has to look for what is new, cleared_tid of relpack.storage. '
+    '0: a trim has to go through all objects, since the graph is none to rely on, an event is not captured yet, or that '
+    'was done more than a week ago.';
 -- +goose StatementEnd
 
 -- sql/trim_transactions.sql
@@ -10554,10 +10664,12 @@ DROP FUNCTION relpack."trim_until";
 DROP FUNCTION relpack."trim_unmarked";
 DROP FUNCTION relpack."trim_uncreated";
 DROP FUNCTION relpack."trim_transactions";
+DROP FUNCTION relpack."trim_since";
 DROP FUNCTION relpack."trim_settle";
 DROP FUNCTION relpack."trim_require";
 DROP FUNCTION relpack."trim_named";
 DROP FUNCTION relpack."trim_mark";
+DROP FUNCTION relpack."trim_list";
 DROP FUNCTION relpack."trim_left";
 DROP FUNCTION relpack."trim_leaves";
 DROP FUNCTION relpack."trim_keys";

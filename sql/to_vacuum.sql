@@ -19,7 +19,7 @@ BEGIN
               WHEN relname IN ('object', 'object_inref')
                   THEN changed * 50 > (SELECT objects - (SELECT count(*) FROM relpack.missing) FROM relpack.storage)
               WHEN relname IN ('write_event', 'pending', 'suspect', 'doomed', 'blob_removal', 'storage',
-                               'foreign_reference')
+                               'foreign_reference', 'to_trim')
                   THEN pg_relation_size(oid) >= 1048576
               ELSE false
               END

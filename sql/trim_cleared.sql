@@ -1,19 +1,38 @@
-CREATE OR REPLACE FUNCTION relpack.trim_cleared(until_tid bigint)
+-- What was marked before stays so: only what is new is looked at, unless all was gone
+-- through. Beyond the watermark a restored row is no event.
+CREATE OR REPLACE FUNCTION relpack.trim_cleared(until_tid bigint, listed boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_since bigint := 0;
 BEGIN
     PERFORM relpack.trim_begin(until_tid);
-    IF EXISTS (SELECT FROM public.transaction WHERE tid > 0 AND tid <= until_tid AND packed IS NOT TRUE) THEN
+    IF listed THEN
+        v_since := (SELECT cleared_tid FROM relpack.storage);
+        IF v_since = 0 THEN
+            RAISE EXCEPTION 'a trim has to go through all objects' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+        END IF;
+    END IF;
+    IF EXISTS (SELECT FROM public.transaction WHERE tid > v_since AND tid <= until_tid AND packed IS NOT TRUE) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
     END IF;
-    UPDATE relpack.storage SET cleared_tid = until_tid;
+    UPDATE relpack.storage
+    SET cleared_tid = greatest(v_since, least(until_tid, watermark)),
+        gone_through = CASE WHEN listed THEN gone_through ELSE now() END;
+    DELETE FROM relpack.to_trim
+    WHERE NOT alone;
+    -- Seen to be as any other, it may have become so since the trim has left it alone.
+    DELETE FROM relpack.to_trim
+    WHERE zoid NOT IN (SELECT relpack.trim_leaves(ARRAY(SELECT few.zoid FROM relpack.to_trim AS few)))
+      AND NOT EXISTS (
+          SELECT FROM public.object_state AS old WHERE old.zoid = to_trim.zoid AND old.tid <= until_tid OFFSET 1);
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.trim_cleared(bigint) IS
-    'Says that a trim up to until_tid has been through all objects: now relpack.sweep() may delete what the revisions '
-    'that are left do not refer to. A later capture that finds an event takes it back. Raises RP003 (unmarked) where a '
-    'transaction up to there can be undone.';
+COMMENT ON FUNCTION relpack.trim_cleared(bigint, boolean) IS
+    'Says that a trim up to until_tid has been through all objects, or through those that relpack.trim_list() has listed: '
+    'now relpack.sweep() may delete what the revisions that are left do not refer to. A later capture that finds an event '
+    'takes it back. Raises RP003 (unmarked) where a transaction up to there can be undone.';

@@ -1,8 +1,10 @@
 -- Goes through the primary key, an object after the other, from the oldest revision
--- on. What is found is judged again by who deletes it. One row more is read than
--- judged: of the last one nobody knows what comes after it.
+-- on: all objects, or those that are listed. What is found is judged again by who
+-- deletes it. One row more is read than judged: of the last one nobody knows what comes
+-- after it.
 CREATE OR REPLACE FUNCTION relpack.trim_find(
     until_tid bigint, after_zoid bigint, after_tid bigint, batch integer, rows_read integer,
+    listed boolean DEFAULT false,
     OUT zoids bigint[], OUT tids bigint[], OUT revisions bigint, OUT bytes bigint,
     OUT left_alone bigint[], OUT last_zoid bigint, OUT last_tid bigint)
 LANGUAGE plpgsql
@@ -27,11 +29,24 @@ DECLARE
 BEGIN
     PERFORM relpack.lock_storage(history => true);
     WITH read AS MATERIALIZED (
-        SELECT zoid, tid
-        FROM public.object_state
-        WHERE (zoid, tid) > (after_zoid, after_tid)
-        ORDER BY zoid, tid
-        LIMIT rows_read + 1
+        (SELECT stored.zoid, stored.tid
+         FROM public.object_state AS stored
+         WHERE NOT listed AND (stored.zoid, stored.tid) > (after_zoid, after_tid)
+         ORDER BY stored.zoid, stored.tid
+         LIMIT rows_read + 1)
+        UNION ALL
+        (SELECT few.zoid, stored.tid
+         FROM relpack.to_trim AS few
+         CROSS JOIN LATERAL (
+             SELECT object_state.tid
+             FROM public.object_state
+             WHERE object_state.zoid = few.zoid AND object_state.tid > CASE WHEN few.zoid = after_zoid THEN after_tid ELSE 0 END
+             ORDER BY object_state.tid
+             LIMIT rows_read + 1
+         ) AS stored
+         WHERE listed AND few.zoid >= after_zoid
+         ORDER BY few.zoid, stored.tid
+         LIMIT rows_read + 1)
     ), judged AS MATERIALIZED (
         SELECT zoid, tid, row_number() OVER place AS place,
                lead(zoid) OVER place AS next_zoid, lead(tid) OVER place AS next_tid
@@ -73,8 +88,12 @@ BEGIN
         WHERE goes.zoid <> ALL (left_alone)
           AND (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(v_zoids, v_tids, until_tid) AS later);
     END IF;
-    -- Nobody reports that an object was set back: now all of its revisions count.
+    -- Nobody reports that an object was set back: now all of its revisions count. Nor that
+    -- it is no more: the next trim looks at it again.
     IF cardinality(left_alone) > 0 AND EXISTS (SELECT FROM relpack.storage WHERE graph IN ('current', 'doubtful')) THEN
+        INSERT INTO relpack.to_trim (zoid, alone)
+        SELECT alone.zoid, true FROM unnest(left_alone) AS alone (zoid) ORDER BY alone.zoid
+        ON CONFLICT (zoid) DO UPDATE SET alone = true WHERE NOT to_trim.alone;
         INSERT INTO relpack.pending (zoid)
         SELECT alone.zoid FROM unnest(left_alone) AS alone (zoid) ORDER BY alone.zoid
         ON CONFLICT DO NOTHING;
@@ -84,8 +103,8 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer) IS
+COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer, boolean) IS
     'Finds revisions that a later one up to until_tid supersedes, and none later than that names. A trim removes them. At '
-    'most a batch, of the next rows_read rows of object_state after this one. zoids, tids: of each revision. left_alone: '
-    'objects that stay as they are (relpack.trim_leaves()), and are read again for the graph. last_zoid, last_tid: '
-    'where to go on; NULL: that was all.';
+    'most a batch, of the next rows_read rows of object_state after this one; listed: of the objects in relpack.to_trim '
+    'alone. zoids, tids: of each revision. left_alone: objects that stay as they are (relpack.trim_leaves()), and are read '
+    'again for the graph. last_zoid, last_tid: where to go on; NULL: that was all.';

@@ -128,7 +128,7 @@ func (p *pack) clear(ctx context.Context) error {
 		}
 		if !p.history.dry {
 			if err := p.history.tryBatch(ctx, "end the trim", func() error {
-				_, err := p.Conn.Exec(ctx, "SELECT relpack.trim_cleared($1)", p.history.UntilTid)
+				_, err := p.Conn.Exec(ctx, "SELECT relpack.trim_cleared($1, $2)", p.history.UntilTid, p.history.listed)
 				return err
 			}); err != nil {
 				return err

@@ -36,6 +36,7 @@ type trimming struct {
 	packTime       *time.Time
 	heldBy         string // an open transaction that holds the pack time back
 	missingIndex   string
+	listed         bool // the last trim went through what is listed, not through all objects
 	files          blobs.Count
 	unmarkedBefore int // so often in a row
 }
@@ -165,42 +166,6 @@ func (t *trimming) settle(ctx context.Context) error {
 		Err: fmt.Errorf("%s: a transaction may be one, or may have locked objects before one, and has not ended (%s)", what, *who)}
 }
 
-// mark keeps the transactions from being undone whose predecessors go.
-func (t *trimming) mark(ctx context.Context) error {
-	var since int64
-	for last := new(int64); last != nil; {
-		if t.Stopped() {
-			return fault.Interrupted
-		}
-		var marked int64
-		after := *last
-		if err := t.Retry(ctx, "mark transactions", func() error {
-			return t.Conn.QueryRow(ctx, "SELECT marked, last_tid FROM relpack.trim_mark($1, $2, $3)", t.UntilTid, after, markBatch).
-				Scan(&marked, &last)
-		}); err != nil {
-			return err
-		}
-		t.Marked += marked
-		if since += marked; since > markVacuum || (last == nil && since > markBatch) {
-			since = 0
-			// Who may not is told so by a warning, and goes on.
-			if _, err := t.Conn.Exec(ctx, "VACUUM public.transaction"); err != nil {
-				return fmt.Errorf("vacuum transaction: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
-// markAgain marks what somebody has restored meanwhile: undos can begin when the pack
-// lock is let go of.
-func (t *trimming) markAgain(ctx context.Context) error {
-	if t.Revisions+t.Whiteouts == 0 {
-		return nil
-	}
-	return t.mark(ctx)
-}
-
 // lookForIndex tells whether a deletion of blobs from the database would be slow.
 func (t *trimming) lookForIndex(ctx context.Context) (err error) {
 	if t.missingIndex, err = inventory.MissingIndex(ctx, t.Conn); t.missingIndex != "" {
@@ -209,7 +174,8 @@ func (t *trimming) lookForIndex(ctx context.Context) (err error) {
 	return err
 }
 
-// revisions goes through all objects.
+// revisions goes through all objects, or through those that were written since the last
+// trim.
 func (t *trimming) revisions(ctx context.Context) error {
 	t.Progress.Phase("trim", "revisions", 0)
 	defer t.Progress.End()
@@ -219,6 +185,11 @@ func (t *trimming) revisions(ctx context.Context) error {
 		t.Revisions, t.Bytes = 0, 0
 	}
 	*zoid = -1
+	if err := t.Retry(ctx, "list what was written since the last trim", func() error {
+		return t.Conn.QueryRow(ctx, "SELECT relpack.trim_list($1)", t.UntilTid).Scan(&t.listed)
+	}); err != nil {
+		return err
+	}
 	if t.dry {
 		speed.batch = maxBatch
 	}
@@ -232,7 +203,7 @@ func (t *trimming) revisions(ctx context.Context) error {
 		afterZoid, afterTid := *zoid, *tid
 		if err := t.Retry(ctx, "look for old revisions", func() error {
 			return t.Conn.QueryRow(ctx, `SELECT zoids, tids, revisions, bytes, left_alone, last_zoid, last_tid
-				FROM relpack.trim_find($1, $2, $3, $4, $5)`, t.UntilTid, afterZoid, afterTid, speed.batch, rows).
+				FROM relpack.trim_find($1, $2, $3, $4, $5, $6)`, t.UntilTid, afterZoid, afterTid, speed.batch, rows, t.listed).
 				Scan(&zoids, &tids, &revisions, &bytes, &left, &zoid, &tid)
 		}); err != nil {
 			return err
@@ -292,7 +263,7 @@ func (t *trimming) tryBatch(ctx context.Context, what string, do func() error) e
 			if t.unmarkedBefore++; t.unmarkedBefore > maxUnmarked {
 				return false, fault.Refuse("Wait for the end of zodbconvert, or of a restore", "%s: somebody restores revisions meanwhile (%w)", what, err)
 			}
-			return false, t.mark(ctx)
+			return false, t.markSince(ctx, 0)
 		case raised:
 			return false, nil
 		}

@@ -51,4 +51,9 @@ var faults = []struct {
 	{"files of a blob stay as long as it is stored", "blobs_next", 2,
 		[]string{"AND stored.zoid = listed.zoid AND stored.tid = listed.tid;", "AND stored.zoid = listed.zoid;"}},
 	{"files of old revisions are forgotten", "trim_blobs", 2, []string{"WHERE position(", "WHERE false AND position("}},
+	{"what was written since the last trim is not looked at", "trim_list", 1, []string{"changed.tid > v_since", "changed.tid > until_tid"}},
+	{"what has a later revision than the pack time is not looked at", "trim_list", 1,
+		[]string{"AND changed.tid <= until_tid", "AND changed.tid = (SELECT max(tid) FROM public.transaction)"}},
+	{"after a restore only what is new is trimmed", "capture_list", 3,
+		[]string{"IF v_reported OR v_storage.graph = 'doubtful' THEN\n        -- What was restored", "IF false THEN\n        -- What was restored"}},
 }
