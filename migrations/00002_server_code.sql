@@ -3540,13 +3540,13 @@ BEGIN
             FROM (
                 SELECT stored.tid, stored.state FROM relpack.stored() WHERE stored.zoid = object_zoid ORDER BY stored.tid DESC LIMIT 1
             ) AS newest
-            JOIN public.current_object ON current_object.zoid = object_zoid AND current_object.tid = newest.tid
+            JOIN public.current_object ON current_object.zoid = object_zoid AND (current_object.tid = newest.tid) IS TRUE
             WHERE newest.state IS NULL AND newest.tid <= v_until));
     FOR tid, written, size, is_current, packed, superseded, v_username, v_description IN
         SELECT stored.tid, relpack.tid_to_time(stored.tid), octet_length(stored.state), current_object.tid IS NOT NULL,
                transaction.packed, NOT stored.tid = ANY (v_kept), transaction.username, transaction.description
         FROM relpack.stored()
-        LEFT JOIN public.current_object ON current_object.zoid = object_zoid AND current_object.tid = stored.tid
+        LEFT JOIN public.current_object ON current_object.zoid = object_zoid AND (current_object.tid = stored.tid) IS TRUE
         LEFT JOIN public.transaction ON transaction.tid = stored.tid
         WHERE stored.zoid = object_zoid
         ORDER BY stored.tid DESC
@@ -6636,7 +6636,7 @@ BEGIN
         SELECT detached.zoid, 'new'
         FROM relpack.detached
         WHERE NOT EXISTS (
-            SELECT FROM public.current_object WHERE current_object.zoid = detached.zoid AND current_object.tid = detached.tid)
+            SELECT FROM public.current_object WHERE current_object.zoid = detached.zoid AND (current_object.tid = detached.tid) IS TRUE)
         ON CONFLICT DO NOTHING;
     END IF;
     PERFORM relpack.spare_referred();
@@ -7204,7 +7204,8 @@ COMMENT ON FUNCTION relpack.sweep_fit(bigint[], integer, bigint) IS
 -- What the graph calls garbage in a history-preserving storage has one revision, which
 -- is its current one, is the one that the graph knows, and nobody can undo: else nothing
 -- goes. current_object first: its key points at the revision. For
--- relpack.sweep_delete() alone.
+-- relpack.sweep_delete() alone. What is no plain comparison goes by no index: by that on
+-- tid all objects of a transaction would be read for each of them.
 CREATE OR REPLACE FUNCTION relpack.sweep_history(chosen bigint[], OUT zoids bigint[], OUT tids bigint[])
 LANGUAGE plpgsql
 VOLATILE
@@ -7230,9 +7231,10 @@ BEGIN
                SELECT
                FROM relpack.object
                JOIN relpack.doomed ON doomed.zoid = object.zoid
-               JOIN public.current_object ON current_object.zoid = object.zoid AND current_object.tid = object.tid
+               JOIN public.current_object ON current_object.zoid = object.zoid AND (current_object.tid = object.tid) IS TRUE
                WHERE object.zoid = stored.zoid AND object.tid = stored.tid AND object.parent IS NULL
-                 AND object.tid <= v_horizon))
+                 AND object.tid <= v_horizon
+               OFFSET 0)) -- else all of relpack.doomed may be hashed each time
     INTO zoids, tids, v_rows
     FROM relpack.stored()
     WHERE stored.zoid = ANY (chosen);
@@ -7244,7 +7246,7 @@ BEGIN
     END IF;
     DELETE FROM public.current_object
     USING unnest(zoids, tids) AS gone (zoid, tid)
-    WHERE current_object.zoid = gone.zoid AND current_object.tid = gone.tid;
+    WHERE current_object.zoid = gone.zoid AND (current_object.tid = gone.tid) IS TRUE;
     IF EXISTS (SELECT FROM public.current_object WHERE current_object.zoid = ANY (chosen)) THEN
         PERFORM relpack.trim_left();
     END IF;
@@ -8075,7 +8077,7 @@ BEGIN
         CROSS JOIN LATERAL unnest(object.tids) AS asked (tid)
         WHERE asked.tid < kept.tid AND object.zoid <> ALL (v_left)
     ) AS goes
-    JOIN public.object_state AS old ON old.zoid = goes.zoid AND old.tid = goes.tid
+    JOIN public.object_state AS old ON old.zoid = goes.zoid AND old.tid BETWEEN goes.tid AND goes.tid
     WHERE (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(zoids, tids, until_tid) AS later);
     IF v_zoids IS NULL THEN
         RETURN;
@@ -8156,7 +8158,7 @@ BEGIN
     INSERT INTO relpack.blob_removal (zoid, tid)
     SELECT stored.zoid, stored.tid
     FROM unnest(zoids, tids) AS chosen (zoid, tid)
-    JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid = chosen.tid
+    JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid BETWEEN chosen.tid AND chosen.tid
     WHERE position('ZODB.blob'::bytea IN substring(stored.state FROM 1 FOR 24)) > 0
        OR (substring(stored.state FROM 1 FOR 1) = '.' AND substring(stored.state FROM 1 FOR 2) <> '.z' AND stored.state_size < 300)
     ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL;
@@ -8242,6 +8244,9 @@ COMMENT ON FUNCTION relpack.trim_cleared(bigint, boolean) IS
 -- beforehand: afterwards no row may be left, and each large object that a row names
 -- must be there. The keys' own queries would be planned anew for each row but for
 -- plan_cache_mode.
+-- A revision is found by BETWEEN, here and by the other steps of a trim: of two indexes
+-- that serve a plain comparison, the planner may take the one on tid, and read all of a
+-- transaction for each of its revisions.
 CREATE OR REPLACE FUNCTION relpack.trim_delete(
     zoids bigint[], tids bigint[], whiteouts boolean,
     OUT revisions bigint, OUT bytes bigint, OUT seconds double precision)
@@ -8274,7 +8279,7 @@ BEGIN
         DELETE FROM public.object_state AS stored
         USING unnest(zoids, tids) AS chosen (zoid, tid)
         WHERE stored.zoid = chosen.zoid
-          AND stored.tid = chosen.tid
+          AND stored.tid BETWEEN chosen.tid AND chosen.tid
           AND (NOT whiteouts OR stored.state IS NULL)
         RETURNING stored.zoid, stored.tid, stored.prev_tid, stored.state_size
     )
@@ -8287,7 +8292,7 @@ BEGIN
     seconds := extract(epoch FROM clock_timestamp() - v_begun);
     IF EXISTS (SELECT
                FROM unnest(zoids, tids) AS chosen (zoid, tid)
-               JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid = chosen.tid) THEN
+               JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid BETWEEN chosen.tid AND chosen.tid) THEN
         PERFORM relpack.trim_left();
     END IF;
     IF to_regclass('public.blob_chunk') IS NOT NULL THEN
@@ -8434,7 +8439,7 @@ BEGIN
         INTO zoids, tids, revisions, bytes
         FROM unnest(v_zoids, v_tids) AS goes (zoid, tid)
         CROSS JOIN LATERAL (
-            SELECT state_size FROM public.object_state WHERE object_state.zoid = goes.zoid AND object_state.tid = goes.tid OFFSET 0
+            SELECT state_size FROM public.object_state WHERE object_state.zoid = goes.zoid AND object_state.tid BETWEEN goes.tid AND goes.tid OFFSET 0
         ) AS stored
         WHERE goes.zoid <> ALL (left_alone)
           AND (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(v_zoids, v_tids, until_tid) AS later);
@@ -8516,7 +8521,7 @@ DECLARE
 BEGIN
     v_first := (SELECT max(stored.tid) FROM public.object_state AS stored WHERE stored.zoid = object_zoid AND stored.tid <= until_tid);
     IF v_first IS NOT NULL AND NOT EXISTS (
-        SELECT FROM public.current_object WHERE current_object.zoid = object_zoid AND current_object.tid = v_newest) THEN
+        SELECT FROM public.current_object WHERE current_object.zoid = object_zoid AND (current_object.tid = v_newest) IS TRUE) THEN
         v_first := NULL;
     END IF;
     IF v_first = v_newest THEN
@@ -8531,7 +8536,7 @@ BEGIN
         FROM public.object_state AS later
         WHERE later.zoid = object_zoid AND later.tid > until_tid AND later.prev_tid < v_first
     ) AS named
-    JOIN public.object_state AS old ON old.zoid = object_zoid AND old.tid = named.prev_tid
+    JOIN public.object_state AS old ON old.zoid = object_zoid AND old.tid BETWEEN named.prev_tid AND named.prev_tid
     ORDER BY old.tid;
     RETURN QUERY
     SELECT stored.tid
@@ -8617,7 +8622,8 @@ COMMENT ON FUNCTION relpack.trim_keys() IS
 -- sql/trim_leaves.sql
 -- +goose StatementBegin
 -- current_object is the truth: an object that was set back to an older revision, or
--- has no current one, stays as it is.
+-- has no current one, stays as it is. Its tid is compared so that no index on tid is used:
+-- see relpack.sweep_history().
 CREATE OR REPLACE FUNCTION relpack.trim_leaves(zoids bigint[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql
@@ -8637,8 +8643,8 @@ BEGIN
         SELECT
         FROM public.current_object
         WHERE current_object.zoid = chosen.zoid
-          AND current_object.tid = (SELECT max(newest.tid) FROM public.object_state AS newest
-                                    WHERE newest.zoid = chosen.zoid));
+          AND (current_object.tid = (SELECT max(newest.tid) FROM public.object_state AS newest
+                                     WHERE newest.zoid = chosen.zoid)) IS TRUE);
 END;
 $$;
 
@@ -9061,7 +9067,7 @@ BEGIN
     INTO v_zoids, v_tids
     FROM unnest(chosen) AS few (zoid)
     JOIN public.object_state AS stored ON stored.zoid = few.zoid
-    JOIN public.current_object ON current_object.zoid = stored.zoid AND current_object.tid = stored.tid
+    JOIN public.current_object ON current_object.zoid = stored.zoid AND (current_object.tid = stored.tid) IS TRUE
     WHERE stored.state IS NULL
       AND stored.tid <= until_tid
       AND NOT EXISTS (
@@ -9087,11 +9093,11 @@ BEGIN
     END IF;
     DELETE FROM public.current_object
     USING unnest(v_zoids, v_tids) AS gone (zoid, tid)
-    WHERE current_object.zoid = gone.zoid AND current_object.tid = gone.tid;
+    WHERE current_object.zoid = gone.zoid AND (current_object.tid = gone.tid) IS TRUE;
     GET DIAGNOSTICS objects = ROW_COUNT;
     IF EXISTS (SELECT
                FROM unnest(v_zoids, v_tids) AS gone (zoid, tid)
-               JOIN public.current_object ON current_object.zoid = gone.zoid AND current_object.tid = gone.tid) THEN
+               JOIN public.current_object ON current_object.zoid = gone.zoid AND (current_object.tid = gone.tid) IS TRUE) THEN
         PERFORM relpack.trim_left();
     END IF;
     IF objects <> cardinality(v_zoids)
@@ -9210,7 +9216,7 @@ BEGIN
     zoids := ARRAY(
         SELECT stored.zoid
         FROM public.object_state AS stored
-        JOIN public.current_object ON current_object.zoid = stored.zoid AND current_object.tid = stored.tid
+        JOIN public.current_object ON current_object.zoid = stored.zoid AND (current_object.tid = stored.tid) IS TRUE
         WHERE stored.state IS NULL
           AND stored.tid <= until_tid
           AND stored.ctid >= format('(%s,0)', first_block)::tid

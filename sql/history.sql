@@ -33,13 +33,13 @@ BEGIN
             FROM (
                 SELECT stored.tid, stored.state FROM relpack.stored() WHERE stored.zoid = object_zoid ORDER BY stored.tid DESC LIMIT 1
             ) AS newest
-            JOIN public.current_object ON current_object.zoid = object_zoid AND current_object.tid = newest.tid
+            JOIN public.current_object ON current_object.zoid = object_zoid AND (current_object.tid = newest.tid) IS TRUE
             WHERE newest.state IS NULL AND newest.tid <= v_until));
     FOR tid, written, size, is_current, packed, superseded, v_username, v_description IN
         SELECT stored.tid, relpack.tid_to_time(stored.tid), octet_length(stored.state), current_object.tid IS NOT NULL,
                transaction.packed, NOT stored.tid = ANY (v_kept), transaction.username, transaction.description
         FROM relpack.stored()
-        LEFT JOIN public.current_object ON current_object.zoid = object_zoid AND current_object.tid = stored.tid
+        LEFT JOIN public.current_object ON current_object.zoid = object_zoid AND (current_object.tid = stored.tid) IS TRUE
         LEFT JOIN public.transaction ON transaction.tid = stored.tid
         WHERE stored.zoid = object_zoid
         ORDER BY stored.tid DESC

@@ -40,7 +40,7 @@ BEGIN
         SELECT detached.zoid, 'new'
         FROM relpack.detached
         WHERE NOT EXISTS (
-            SELECT FROM public.current_object WHERE current_object.zoid = detached.zoid AND current_object.tid = detached.tid)
+            SELECT FROM public.current_object WHERE current_object.zoid = detached.zoid AND (current_object.tid = detached.tid) IS TRUE)
         ON CONFLICT DO NOTHING;
     END IF;
     PERFORM relpack.spare_referred();

@@ -1,7 +1,8 @@
 -- What the graph calls garbage in a history-preserving storage has one revision, which
 -- is its current one, is the one that the graph knows, and nobody can undo: else nothing
 -- goes. current_object first: its key points at the revision. For
--- relpack.sweep_delete() alone.
+-- relpack.sweep_delete() alone. What is no plain comparison goes by no index: by that on
+-- tid all objects of a transaction would be read for each of them.
 CREATE OR REPLACE FUNCTION relpack.sweep_history(chosen bigint[], OUT zoids bigint[], OUT tids bigint[])
 LANGUAGE plpgsql
 VOLATILE
@@ -27,9 +28,10 @@ BEGIN
                SELECT
                FROM relpack.object
                JOIN relpack.doomed ON doomed.zoid = object.zoid
-               JOIN public.current_object ON current_object.zoid = object.zoid AND current_object.tid = object.tid
+               JOIN public.current_object ON current_object.zoid = object.zoid AND (current_object.tid = object.tid) IS TRUE
                WHERE object.zoid = stored.zoid AND object.tid = stored.tid AND object.parent IS NULL
-                 AND object.tid <= v_horizon))
+                 AND object.tid <= v_horizon
+               OFFSET 0)) -- else all of relpack.doomed may be hashed each time
     INTO zoids, tids, v_rows
     FROM relpack.stored()
     WHERE stored.zoid = ANY (chosen);
@@ -41,7 +43,7 @@ BEGIN
     END IF;
     DELETE FROM public.current_object
     USING unnest(zoids, tids) AS gone (zoid, tid)
-    WHERE current_object.zoid = gone.zoid AND current_object.tid = gone.tid;
+    WHERE current_object.zoid = gone.zoid AND (current_object.tid = gone.tid) IS TRUE;
     IF EXISTS (SELECT FROM public.current_object WHERE current_object.zoid = ANY (chosen)) THEN
         PERFORM relpack.trim_left();
     END IF;

@@ -46,7 +46,7 @@ BEGIN
         CROSS JOIN LATERAL unnest(object.tids) AS asked (tid)
         WHERE asked.tid < kept.tid AND object.zoid <> ALL (v_left)
     ) AS goes
-    JOIN public.object_state AS old ON old.zoid = goes.zoid AND old.tid = goes.tid
+    JOIN public.object_state AS old ON old.zoid = goes.zoid AND old.tid BETWEEN goes.tid AND goes.tid
     WHERE (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(zoids, tids, until_tid) AS later);
     IF v_zoids IS NULL THEN
         RETURN;

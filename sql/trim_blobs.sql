@@ -22,7 +22,7 @@ BEGIN
     INSERT INTO relpack.blob_removal (zoid, tid)
     SELECT stored.zoid, stored.tid
     FROM unnest(zoids, tids) AS chosen (zoid, tid)
-    JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid = chosen.tid
+    JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid BETWEEN chosen.tid AND chosen.tid
     WHERE position('ZODB.blob'::bytea IN substring(stored.state FROM 1 FOR 24)) > 0
        OR (substring(stored.state FROM 1 FOR 1) = '.' AND substring(stored.state FROM 1 FOR 2) <> '.z' AND stored.state_size < 300)
     ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL;

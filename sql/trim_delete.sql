@@ -6,6 +6,9 @@
 -- beforehand: afterwards no row may be left, and each large object that a row names
 -- must be there. The keys' own queries would be planned anew for each row but for
 -- plan_cache_mode.
+-- A revision is found by BETWEEN, here and by the other steps of a trim: of two indexes
+-- that serve a plain comparison, the planner may take the one on tid, and read all of a
+-- transaction for each of its revisions.
 CREATE OR REPLACE FUNCTION relpack.trim_delete(
     zoids bigint[], tids bigint[], whiteouts boolean,
     OUT revisions bigint, OUT bytes bigint, OUT seconds double precision)
@@ -38,7 +41,7 @@ BEGIN
         DELETE FROM public.object_state AS stored
         USING unnest(zoids, tids) AS chosen (zoid, tid)
         WHERE stored.zoid = chosen.zoid
-          AND stored.tid = chosen.tid
+          AND stored.tid BETWEEN chosen.tid AND chosen.tid
           AND (NOT whiteouts OR stored.state IS NULL)
         RETURNING stored.zoid, stored.tid, stored.prev_tid, stored.state_size
     )
@@ -51,7 +54,7 @@ BEGIN
     seconds := extract(epoch FROM clock_timestamp() - v_begun);
     IF EXISTS (SELECT
                FROM unnest(zoids, tids) AS chosen (zoid, tid)
-               JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid = chosen.tid) THEN
+               JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid BETWEEN chosen.tid AND chosen.tid) THEN
         PERFORM relpack.trim_left();
     END IF;
     IF to_regclass('public.blob_chunk') IS NOT NULL THEN

@@ -19,7 +19,7 @@ DECLARE
 BEGIN
     v_first := (SELECT max(stored.tid) FROM public.object_state AS stored WHERE stored.zoid = object_zoid AND stored.tid <= until_tid);
     IF v_first IS NOT NULL AND NOT EXISTS (
-        SELECT FROM public.current_object WHERE current_object.zoid = object_zoid AND current_object.tid = v_newest) THEN
+        SELECT FROM public.current_object WHERE current_object.zoid = object_zoid AND (current_object.tid = v_newest) IS TRUE) THEN
         v_first := NULL;
     END IF;
     IF v_first = v_newest THEN
@@ -34,7 +34,7 @@ BEGIN
         FROM public.object_state AS later
         WHERE later.zoid = object_zoid AND later.tid > until_tid AND later.prev_tid < v_first
     ) AS named
-    JOIN public.object_state AS old ON old.zoid = object_zoid AND old.tid = named.prev_tid
+    JOIN public.object_state AS old ON old.zoid = object_zoid AND old.tid BETWEEN named.prev_tid AND named.prev_tid
     ORDER BY old.tid;
     RETURN QUERY
     SELECT stored.tid

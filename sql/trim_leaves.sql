@@ -1,5 +1,6 @@
 -- current_object is the truth: an object that was set back to an older revision, or
--- has no current one, stays as it is.
+-- has no current one, stays as it is. Its tid is compared so that no index on tid is used:
+-- see relpack.sweep_history().
 CREATE OR REPLACE FUNCTION relpack.trim_leaves(zoids bigint[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql
@@ -19,8 +20,8 @@ BEGIN
         SELECT
         FROM public.current_object
         WHERE current_object.zoid = chosen.zoid
-          AND current_object.tid = (SELECT max(newest.tid) FROM public.object_state AS newest
-                                    WHERE newest.zoid = chosen.zoid));
+          AND (current_object.tid = (SELECT max(newest.tid) FROM public.object_state AS newest
+                                     WHERE newest.zoid = chosen.zoid)) IS TRUE);
 END;
 $$;
 

@@ -24,7 +24,7 @@ BEGIN
     INTO v_zoids, v_tids
     FROM unnest(chosen) AS few (zoid)
     JOIN public.object_state AS stored ON stored.zoid = few.zoid
-    JOIN public.current_object ON current_object.zoid = stored.zoid AND current_object.tid = stored.tid
+    JOIN public.current_object ON current_object.zoid = stored.zoid AND (current_object.tid = stored.tid) IS TRUE
     WHERE stored.state IS NULL
       AND stored.tid <= until_tid
       AND NOT EXISTS (
@@ -50,11 +50,11 @@ BEGIN
     END IF;
     DELETE FROM public.current_object
     USING unnest(v_zoids, v_tids) AS gone (zoid, tid)
-    WHERE current_object.zoid = gone.zoid AND current_object.tid = gone.tid;
+    WHERE current_object.zoid = gone.zoid AND (current_object.tid = gone.tid) IS TRUE;
     GET DIAGNOSTICS objects = ROW_COUNT;
     IF EXISTS (SELECT
                FROM unnest(v_zoids, v_tids) AS gone (zoid, tid)
-               JOIN public.current_object ON current_object.zoid = gone.zoid AND current_object.tid = gone.tid) THEN
+               JOIN public.current_object ON current_object.zoid = gone.zoid AND (current_object.tid = gone.tid) IS TRUE) THEN
         PERFORM relpack.trim_left();
     END IF;
     IF objects <> cardinality(v_zoids)

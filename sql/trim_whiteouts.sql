@@ -22,7 +22,7 @@ BEGIN
     zoids := ARRAY(
         SELECT stored.zoid
         FROM public.object_state AS stored
-        JOIN public.current_object ON current_object.zoid = stored.zoid AND current_object.tid = stored.tid
+        JOIN public.current_object ON current_object.zoid = stored.zoid AND (current_object.tid = stored.tid) IS TRUE
         WHERE stored.state IS NULL
           AND stored.tid <= until_tid
           AND stored.ctid >= format('(%s,0)', first_block)::tid

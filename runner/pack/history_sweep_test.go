@@ -211,3 +211,27 @@ func TestWhatIsRestoredBesideASweepAndSupersededIsTrimmedBeforeItGoesOn(t *testi
 		t.Error("a revision that refers to what is gone can be undone")
 	}
 }
+
+// An import is one transaction of many objects: by the index on tid, all of them would be
+// read for each. So would all that is chosen, if it were hashed.
+func TestASweepOfAHistoryReadsEachObjectAFewTimes(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	const many = 3000
+	objects, refs := map[int64][]byte{}, []int64{}
+	for zoid := int64(1); zoid <= many; zoid++ {
+		objects[zoid], refs = page(), append(refs, zoid)
+	}
+	objects[0] = page(refs...)
+	store(t, h, daysAgo(30), objects)
+	for zoid := int64(many + 1); zoid <= many+300; zoid++ {
+		store(t, h, daysAgo(20-float64(zoid)/1000), map[int64][]byte{zoid: page()})
+	}
+	store(t, h, daysAgo(10), map[int64][]byte{0: page(refs[:10]...)})
+	packtest.Run(t, h.Conn, "VACUUM ANALYZE object_state, current_object, transaction")
+	const read = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE schemaname IN ('public', 'relpack')"
+	var deleted int64
+	if rows := packtest.RowsRead(t, file, read, func() { deleted = packtest.Pack(t, file, trimDays(1)).Deleted.Objects }); rows > 100*deleted {
+		t.Errorf("%d rows were read to delete %d objects", rows, deleted)
+	}
+}

@@ -193,7 +193,7 @@ func (t *trimming) revisions(ctx context.Context) error {
 	if t.dry {
 		speed.batch = maxBatch
 	}
-	rows := rowsRead
+	rows := 2 * speed.batch
 	for zoid != nil {
 		if t.Stopped() {
 			return fault.Interrupted
