@@ -29,6 +29,8 @@ BEGIN
     bytes := 0;
     seconds := 0;
     v_left := ARRAY(SELECT relpack.trim_leaves(v_objects));
+    -- Set back since it was found.
+    PERFORM relpack.trim_pend(v_left);
     SELECT array_agg(goes.zoid), array_agg(goes.tid)
     INTO v_zoids, v_tids
     FROM (

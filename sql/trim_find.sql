@@ -88,16 +88,7 @@ BEGIN
         WHERE goes.zoid <> ALL (left_alone)
           AND (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(v_zoids, v_tids, until_tid) AS later);
     END IF;
-    -- Nobody reports that an object was set back: now all of its revisions count. Nor that
-    -- it is no more: the next trim looks at it again.
-    IF cardinality(left_alone) > 0 AND EXISTS (SELECT FROM relpack.storage WHERE graph IN ('current', 'doubtful')) THEN
-        INSERT INTO relpack.to_trim (zoid, alone)
-        SELECT alone.zoid, true FROM unnest(left_alone) AS alone (zoid) ORDER BY alone.zoid
-        ON CONFLICT (zoid) DO UPDATE SET alone = true WHERE NOT to_trim.alone;
-        INSERT INTO relpack.pending (zoid)
-        SELECT alone.zoid FROM unnest(left_alone) AS alone (zoid) ORDER BY alone.zoid
-        ON CONFLICT DO NOTHING;
-    END IF;
+    PERFORM relpack.trim_pend(left_alone);
     revisions := coalesce(revisions, 0);
     bytes := coalesce(bytes, 0);
 END;
