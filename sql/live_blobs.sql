@@ -1,7 +1,8 @@
 -- Blobs to look for in a blob directory: only what is found there proves that
 -- it is this storage's, mounted, and laid out as it was looked at. From pages
 -- here and there, so that old ones that were lost with a disk don't make up all
--- of them. Only where blobs are rare all objects are looked through.
+-- of them. Only where blobs are rare all objects are looked through. Whether one is
+-- stored is asked of each before they are counted: rows that vanished prove nothing.
 CREATE OR REPLACE FUNCTION relpack.live_blobs(
     tries integer DEFAULT 100,
     OUT zoid bigint, OUT tid bigint)
@@ -24,6 +25,7 @@ BEGIN
             SELECT object.zoid
             FROM relpack.object TABLESAMPLE SYSTEM (100000.0 / v_pages)
             WHERE object.class = 1 AND object.parent IS NOT NULL
+              AND EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = object.zoid OFFSET 0)
             ORDER BY random()
             LIMIT tries);
     END IF;
@@ -32,6 +34,7 @@ BEGIN
             SELECT object.zoid
             FROM relpack.object
             WHERE object.class = 1 AND object.parent IS NOT NULL
+              AND EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = object.zoid OFFSET 0)
             LIMIT tries);
     END IF;
     IF v_history THEN

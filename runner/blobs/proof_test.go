@@ -207,6 +207,24 @@ func TestABlobBehindALinkIsSkippedAndNamedAndTheOthersGo(t *testing.T) {
 	}
 }
 
+// Of the live blobs that are known, some may have lost their rows.
+func TestALiveBlobWhoseRowVanishedHidesNoOther(t *testing.T) {
+	t.Parallel()
+	target, conn, tid := packtest.NewAlbum(t, zodbtest.Bushy)
+	target.BlobDir = ""
+	packtest.CommitRecords(t, conn, map[int64][]byte{0: packtest.Document(1, 9), 9: zodbtest.Record(zodbtest.Blob)})
+	packtest.DryRun(t, target)
+	packtest.Run(t, conn, "DELETE FROM object_state WHERE zoid = 2")
+	packtest.DryRun(t, target)
+	if live := packtest.Zoids(t, conn, "SELECT zoid FROM relpack.live_blobs(1)"); !slices.Equal(live, []int64{9}) {
+		t.Errorf("live blobs: %v", live)
+	}
+	packtest.Run(t, conn, "INSERT INTO relpack.blob_removal VALUES (3, $1)", tid)
+	if struck := packtest.Get[int64](t, conn, "SELECT relpack.blobs_not_found('{3}', ARRAY[$1::bigint], '{}', '{}')", tid); struck != 0 {
+		t.Error("struck off the list, and no file of a live blob was found")
+	}
+}
+
 func TestBlobsAreInTheDatabaseWhereTheirChunksAre(t *testing.T) {
 	t.Parallel()
 	target, conn, tid := packtest.NewAlbum(t, zodbtest.Bushy)
