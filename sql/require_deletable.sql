@@ -8,13 +8,16 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    -- Of a history-free storage the last two are NULL.
+    v_tables oid[] := ARRAY[to_regclass('public.object_state'), to_regclass('public.blob_chunk'),
+                            to_regclass('public.current_object'), to_regclass('public.transaction')];
     v_rules text;
     v_keys text;
 BEGIN
     SELECT string_agg(format('%I on %s', pg_rewrite.rulename, pg_rewrite.ev_class::regclass), ', ' ORDER BY pg_rewrite.rulename)
     INTO v_rules
     FROM pg_rewrite
-    WHERE pg_rewrite.ev_class IN ((SELECT to_regclass('public.object_state')), (SELECT to_regclass('public.blob_chunk')))
+    WHERE pg_rewrite.ev_class = ANY (v_tables)
       AND pg_rewrite.ev_type = '4' AND pg_rewrite.ev_enabled <> 'D';
     IF v_rules IS NOT NULL THEN
         RAISE EXCEPTION 'rules change what a DELETE does: %', v_rules
@@ -27,7 +30,7 @@ BEGIN
     INTO v_keys
     FROM pg_constraint
     WHERE pg_constraint.contype = 'f'
-      AND pg_constraint.confrelid IN ((SELECT to_regclass('public.object_state')), (SELECT to_regclass('public.blob_chunk')))
+      AND pg_constraint.confrelid = ANY (v_tables)
       AND pg_constraint.confdeltype IN ('c', 'n', 'd')
       AND (pg_constraint.conrelid, pg_constraint.confrelid)
           IS DISTINCT FROM (to_regclass('public.blob_chunk'), to_regclass('public.object_state'));

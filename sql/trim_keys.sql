@@ -53,7 +53,7 @@ BEGIN
         FROM pg_constraint AS further
         WHERE further.contype = 'f'
           AND further.confdeltype NOT IN ('a', 'r')
-          AND further.confrelid IN ('public.object_state'::regclass, 'public.transaction'::regclass)
+          AND further.confrelid IN ('public.object_state'::regclass, 'public.current_object'::regclass, 'public.transaction'::regclass)
           AND further.conrelid IS DISTINCT FROM to_regclass('public.blob_chunk')));
 END;
 $$;

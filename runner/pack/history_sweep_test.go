@@ -62,6 +62,17 @@ func TestASweepOfAHistoryWantsItTrimmed(t *testing.T) {
 	}
 }
 
+func TestASweepOfAHistoryWantsNoRulesOnItsTables(t *testing.T) {
+	t.Parallel()
+	_, h, conn := newChosen(t)
+	trimmed(t, conn)
+	for _, table := range []string{"object_state", "current_object", "transaction"} {
+		packtest.Run(t, h.Conn, "CREATE RULE also AS ON DELETE TO "+table+" DO ALSO NOTHING")
+		refusesToSweep(t, conn, sweepFiveDays, "rules change", table)
+		packtest.Run(t, h.Conn, "DROP RULE also ON "+table)
+	}
+}
+
 func TestASweepOfAHistoryWantsThePackTimeOfItsGraph(t *testing.T) {
 	t.Parallel()
 	file, _, conn := newChosen(t)
