@@ -36,7 +36,8 @@ BEGIN
     FROM relpack.blobs_judge(zoids, tids, (mark ->> 'cleared')::bigint) AS judged
     JOIN unnest(zoids, tids, sinces) AS listed (zoid, tid, since)
       ON listed.zoid = judged.zoid AND listed.tid = judged.tid AND listed.since = judged.since
-    WHERE judged.since <= least(until, relpack.time_to_tid(clock_timestamp() - interval '1 hour'))
+    WHERE judged.since <= until
+      AND judged.since <= relpack.time_to_tid(clock_timestamp() - interval '1 hour')
       AND judged.verdict = 'superseded';
 END;
 $$;

@@ -56,6 +56,7 @@ BEGIN
     IF v_begun <> 0 OR EXISTS (SELECT FROM relpack.detached WHERE detached.since <= v_tid) THEN
         PERFORM set_config('relpack.dooming', pg_current_xact_id()::text, true);
         PERFORM relpack.doom_choose(v_tid, v_begun <> 0);
+        PERFORM set_config('relpack.dooming', '', true);
     END IF;
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage

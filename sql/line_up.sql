@@ -17,7 +17,8 @@ BEGIN
     END IF;
     PERFORM set_config(
         'lock_timeout',
-        ceil(extract(epoch FROM least(patience, current_setting('deadlock_timeout')::interval / 2)) * 1000)::text,
+        -- 0 would be: without end.
+        greatest(1, ceil(extract(epoch FROM least(patience, current_setting('deadlock_timeout')::interval / 2)) * 1000))::text,
         true);
     PERFORM pg_advisory_xact_lock(-1);
     v_until := clock_timestamp() + interval '30 ms';

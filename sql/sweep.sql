@@ -26,7 +26,7 @@ BEGIN
         RAISE EXCEPTION 'this transaction has written to object_state already'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.sweep() outside BEGIN ... COMMIT, once a statement.';
     END IF;
-    IF batch NOT BETWEEN 1 AND 1000000 THEN
+    IF (batch BETWEEN 1 AND 1000000) IS NOT TRUE THEN
         RAISE EXCEPTION 'a batch has 1 to 1000000 objects, not %', batch USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM relpack.require_pack_lock();

@@ -16,7 +16,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM relpack.undecoded) THEN
         RAISE EXCEPTION 'no sweep of this transaction waits for decoded references' USING ERRCODE = 'RP002';
     END IF;
-    IF undecodable > 0 OR EXISTS (
+    IF (undecodable = 0) IS NOT TRUE OR EXISTS (
         SELECT
         FROM unnest(refs) AS ref (zoid)
         LEFT JOIN LATERAL (

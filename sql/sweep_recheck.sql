@@ -33,7 +33,7 @@ BEGIN
     ) AS few;
     RETURN CASE
         WHEN v_states = 0 THEN 'nothing new'
-        WHEN NOT decoder OR v_states > 1000 OR v_bytes > 500000 THEN 'stale'
+        WHEN decoder IS NOT TRUE OR v_states > 1000 OR v_bytes > 500000 THEN 'stale'
         ELSE 'undecoded'
     END;
 END;

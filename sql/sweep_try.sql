@@ -12,6 +12,8 @@ BEGIN
         SELECT done.outcome, done.objects, done.bytes, done.blobs
         INTO outcome, objects, bytes, blobs
         FROM relpack.sweep_batch(chosen, saturated, decoder) AS done;
+        -- What follows in this transaction is no sweep's.
+        PERFORM set_config('relpack.sweeping', '', true);
         -- Counted for each batch, garbage would be read as often as there are
         -- batches. Whether the deletion is over, the table itself tells.
         remaining := remaining - cardinality(chosen);

@@ -10,7 +10,7 @@ DECLARE
     v_utc timestamp := moment AT TIME ZONE 'UTC';
 BEGIN
     RETURN CASE
-        WHEN moment = 'infinity' THEN 9223372036854775807
+        WHEN v_utc >= '5908-01-01' THEN 9223372036854775807 -- later ones don't fit
         WHEN v_utc < '1900-01-01' THEN 0
         ELSE (((((extract(year FROM v_utc)::bigint - 1900) * 12
                  + extract(month FROM v_utc)::bigint - 1) * 31

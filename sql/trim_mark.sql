@@ -15,7 +15,7 @@ BEGIN
     v_tids := ARRAY(
         SELECT tid
         FROM public.transaction
-        WHERE tid > greatest(after_tid, 0) AND tid <= until_tid AND NOT packed
+        WHERE tid > greatest(after_tid, 0) AND tid <= until_tid AND packed IS NOT TRUE
         ORDER BY tid
         LIMIT batch);
     UPDATE public.transaction SET packed = true WHERE tid = ANY (v_tids);

@@ -61,6 +61,7 @@ BEGIN
        OR objects <> (SELECT deleted.revisions FROM relpack.trim_delete(v_zoids, v_tids, whiteouts => true) AS deleted) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'changed';
     END IF;
+    PERFORM set_config('relpack.trimming', '', true);
     IF relpack.anyone_waits() THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
     END IF;

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -127,7 +128,7 @@ func (r *Remover) countWaiting(ctx context.Context) error {
 
 // removeListed goes through the list once, whatever stays on it.
 func (r *Remover) removeListed(ctx context.Context) error {
-	last := Blob{Zoid: -1}
+	last := Blob{Zoid: math.MinInt64}
 	for {
 		var list []Blob
 		if err := r.Retry(ctx, "read relpack.blob_removal", func() (err error) {

@@ -3,6 +3,7 @@ package pack
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -184,7 +185,7 @@ func (t *trimming) revisions(ctx context.Context) error {
 	if t.dry {
 		t.Revisions, t.Bytes = 0, 0
 	}
-	*zoid = -1
+	*zoid = math.MinInt64
 	if err := t.Retry(ctx, "list what was written since the last trim", func() error {
 		return t.Conn.QueryRow(ctx, "SELECT relpack.trim_list($1)", t.UntilTid).Scan(&t.listed)
 	}); err != nil {

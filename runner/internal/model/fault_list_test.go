@@ -143,7 +143,7 @@ var modelFaults = []modelFault{
 	{"what was decoded may refer to what is gone", "sweep_decoded", 5,
 		[]string{"AND (object.zoid IS NOT NULL\n", "AND object.zoid IS NOT NULL AND (true\n"}},
 	{"what can't be decoded refers to nothing", "sweep_decoded", 24,
-		[]string{"undecodable > 0 OR", ""}},
+		[]string{"(undecodable = 0) IS NOT TRUE OR", ""}},
 	{"a sweep deletes what was written anew", "sweep_piece", 80,
 		[]string{"count(*) FILTER (WHERE deleted.tid = gone.tid) AS known", "count(deleted.tid) AS known"}},
 	{"a sweep leaves references behind", "sweep_batch", 8,
