@@ -261,10 +261,11 @@ CREATE TABLE relpack.to_trim (
 );
 COMMENT ON TABLE relpack.to_trim IS
     'Objects of a history-preserving storage that the next trim looks at, where it need not go through all: what '
-    'relpack.trim_list() has listed since the last one came to its end, and what that left alone.';
+    'relpack.trim_list() has listed since the last one came to its end, and what that left alone, or was set back when relpack read it.';
 COMMENT ON COLUMN relpack.to_trim.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.to_trim.alone IS
-    'Whether a trim left it as it is, since current_object did not name its newest revision.';
+    'Whether current_object did not name its newest revision when a trim met it, or relpack read it. Each capture looks '
+    'whether that is still so.';
 
 CREATE TABLE relpack.set_aside (
     zoid   bigint NOT NULL,

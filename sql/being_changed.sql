@@ -7,7 +7,7 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN storage.graph = 'none'
+        WHEN storage.graph IS NULL OR storage.graph = 'none'
             THEN 'the graph is not built yet'
         WHEN storage.graph = 'reshaping'
             THEN 'the graph is being changed: new parents are being chosen for all objects'
@@ -16,7 +16,8 @@ AS $$
         WHEN storage.resettle OR EXISTS (SELECT FROM relpack.suspect)
             THEN 'the graph is being changed: the reachability of some objects is not settled yet'
         END
-    FROM relpack.storage;
+    FROM (SELECT) AS one
+    LEFT JOIN relpack.storage ON true;
 $$;
 
 COMMENT ON FUNCTION relpack.being_changed() IS

@@ -16,8 +16,6 @@ BEGIN
     -- A storage of which no graph can be built keeps the one that there is.
     PERFORM relpack.require_storage();
     PERFORM relpack.require_no_holes();
-    -- The row is missing after a restore without the data of our tables.
-    INSERT INTO relpack.storage (keeps_history) VALUES (relpack.keeps_history()) ON CONFLICT DO NOTHING;
     UPDATE relpack.storage
     SET graph = 'none', watermark = 0, applied_tid = 0, listed_tid = 0, noticed_tid = 0, doomed_tid = 0,
         settled_tid = 0, clock_tid = NULL, cleared_tid = 0,

@@ -11,7 +11,7 @@ DECLARE
     v_objects bigint := (SELECT count(*) FROM relpack.object);
     v_inrefs bigint := (SELECT count(*) FROM relpack.object_inref);
 BEGIN
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF v_inrefs <> v_storage.inrefs THEN
         RAISE WARNING 'relpack.object_inref has % rows, not %: every object is read again', v_inrefs, v_storage.inrefs;
         INSERT INTO relpack.pending (zoid)

@@ -12,6 +12,10 @@ BEGIN
         FROM relpack.class
         WHERE class.module = class_id.module AND class.name = class_id.name;
         EXIT WHEN FOUND;
+        -- The fixed ones may be lost with all others.
+        INSERT INTO relpack.class (id, module, name)
+        VALUES (0, '', ''), (1, 'ZODB.blob', 'Blob')
+        ON CONFLICT DO NOTHING;
         INSERT INTO relpack.class (module, name)
         VALUES (class_id.module, class_id.name)
         ON CONFLICT DO NOTHING;

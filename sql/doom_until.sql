@@ -14,7 +14,7 @@ DECLARE
     v_until timestamptz := coalesce(pack_time, 'infinity');
     v_looked timestamptz := (SELECT min(looked) FROM relpack.referred_by);
 BEGIN
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF NOT v_storage.keeps_history THEN
         RETURN relpack.grace_cap(pack_time);
     END IF;

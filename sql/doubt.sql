@@ -14,6 +14,8 @@ BEGIN
     END IF;
     RETURN (
         SELECT CASE
+            WHEN storage.only_row IS NULL
+                THEN 'relpack.storage has lost its row'
             WHEN storage.graph = 'doubtful'
                 THEN 'a comparison with the storage is due'
             WHEN storage.reread
@@ -42,7 +44,8 @@ BEGIN
             WHEN storage.watermark > coalesce(relpack.newest_tid(), 0)
                 THEN 'the storage has gone back to an earlier transaction'
             END
-        FROM relpack.storage);
+        FROM (SELECT) AS one
+        LEFT JOIN relpack.storage ON true);
 END;
 $$;
 

@@ -25,6 +25,9 @@ BEGIN
         WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid)) THEN
         RETURN 'the graph has lost the nodes of missing objects';
     END IF;
+    IF NOT EXISTS (SELECT FROM relpack.class WHERE id = 1) THEN
+        RETURN 'relpack.class has lost its rows';
+    END IF;
     IF relpack.doubt() IS NULL AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
         RETURN NULL;
     END IF;

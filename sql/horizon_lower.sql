@@ -11,8 +11,8 @@ DECLARE
     v_storage relpack.storage;
 BEGIN
     PERFORM relpack.require_pack_lock(history => true);
-    SELECT * INTO v_storage FROM relpack.storage;
-    IF (v_storage.horizon_tid > v_storage.cleared_tid AND v_storage.graph IN ('none', 'current', 'doubtful')) IS NOT TRUE THEN
+    v_storage := relpack.known_storage();
+    IF v_storage.horizon_tid <= v_storage.cleared_tid OR v_storage.graph NOT IN ('none', 'current', 'doubtful') THEN
         RETURN false;
     END IF;
     PERFORM relpack.horizon_set(v_storage.cleared_tid, v_storage.horizon_capped);

@@ -12,7 +12,7 @@ DECLARE
 BEGIN
     PERFORM relpack.trim_require();
     until_tid := relpack.trim_until(pack_time);
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF v_storage.graph IN ('current', 'doubtful') THEN
         until_tid := least(until_tid, v_storage.applied_tid);
     END IF;

@@ -9,7 +9,7 @@ AS $$
 DECLARE
     v_storage relpack.storage;
 BEGIN
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF NOT v_storage.keeps_history THEN
         RETURN;
     END IF;

@@ -8,7 +8,7 @@ AS $$
 DECLARE
     v_keeps boolean := relpack.keeps_history();
 BEGIN
-    IF v_keeps <> coalesce((SELECT storage.keeps_history FROM relpack.storage), v_keeps) THEN
+    IF v_keeps <> (relpack.known_storage()).keeps_history THEN
         RAISE EXCEPTION 'the storage is %, and was % when relpack was installed',
                         CASE WHEN v_keeps THEN 'history-preserving' ELSE 'history-free' END,
                         CASE WHEN v_keeps THEN 'history-free' ELSE 'history-preserving' END
@@ -23,4 +23,4 @@ $$;
 
 COMMENT ON FUNCTION relpack.require_kind(boolean) IS
     'Raises RP002 unless the storage is of the kind that it was when relpack was installed, and with history a '
-    'history-preserving one.';
+    'history-preserving one, or where relpack.storage has lost its row.';

@@ -17,7 +17,7 @@ BEGIN
             USING ERRCODE = 'RP002', HINT = 'SET session_replication_role = origin;';
     END IF;
     PERFORM relpack.require_deletable();
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF v_storage.graph = 'reshaping' THEN
         RAISE EXCEPTION 'new parents are being chosen for all objects'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';

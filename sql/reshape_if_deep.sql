@@ -20,7 +20,7 @@ DECLARE
     v_above bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF v_storage.graph NOT IN ('current', 'doubtful') OR EXISTS (SELECT FROM relpack.suspect)
        OR v_storage.shaped_depth IS NULL OR v_storage.depth_looked_at > clock_timestamp() - interval '1 day' THEN
         RETURN false;

@@ -15,6 +15,13 @@ BEGIN
     END IF;
     PERFORM set_config('relpack.lock_protocol', v_protocol, false),
             set_config('relpack.settling', '', false);
+    -- Lost with the row is whether object_state was replaced, and since when other
+    -- storages refer to this one no more: both may have been just now.
+    IF NOT EXISTS (SELECT FROM relpack.storage) THEN
+        INSERT INTO relpack.storage (keeps_history, replaced, unreferred)
+        VALUES (relpack.keeps_history(), now(), CASE WHEN EXISTS (SELECT FROM relpack.referred_by) THEN now() ELSE '-infinity' END)
+        ON CONFLICT DO NOTHING;
+    END IF;
     IF v_protocol = 'advisory' THEN
         RETURN true;
     END IF;
@@ -33,4 +40,5 @@ $$;
 
 COMMENT ON FUNCTION relpack.try_pack_lock() IS
     'Takes the pack lock for this session, without waiting; false when another pack runs. '
+    'Where relpack.storage has lost its row, it gets another one: the graph is to be built again. '
     'Raises RP002 where RelStorage''s locks are unknown. Release with relpack.release_pack_lock().';

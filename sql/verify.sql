@@ -17,7 +17,7 @@ DECLARE
     v_settled boolean;
 BEGIN
     LOCK TABLE public.object_state IN ACCESS SHARE MODE;
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     v_doubt := relpack.doubt();
     IF v_storage.graph NOT IN ('current', 'doubtful') THEN
         RETURN QUERY VALUES ('note',

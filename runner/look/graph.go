@@ -150,7 +150,7 @@ func (g *Graph) lookAtGraph(ctx context.Context) error {
 	if err := g.tx.QueryRow(ctx, `
 		SELECT coalesce(relpack.being_changed(), ''), coalesce(relpack.doubt(), ''),
 		       relpack.tid_to_time(nullif(applied_tid, 0))
-		FROM relpack.storage`).Scan(&why, &doubt, &g.UpTo); err != nil {
+		FROM (SELECT) AS one LEFT JOIN relpack.storage ON true`).Scan(&why, &doubt, &g.UpTo); err != nil {
 		return fmt.Errorf("read relpack.storage: %w", err)
 	}
 	if why == "the graph is not built yet" {

@@ -32,7 +32,7 @@ func TestATrimWantsTheKeysThatRelStorageCreates(t *testing.T) {
 		"SET LOCAL session_replication_role = replica":                                                                     "replica",
 		"ALTER TABLE current_object DROP CONSTRAINT current_object_pkey":                                                   "current_object zoid",
 		"ALTER TABLE current_object ADD CONSTRAINT a1 FOREIGN KEY (zoid, tid) REFERENCES object_state ON DELETE CASCADE":   "a1 on",
-		"CREATE TABLE note (zoid bigint CONSTRAINT note_zoid REFERENCES public.current_object ON DELETE CASCADE)":         "note_zoid on",
+		"CREATE TABLE note (zoid bigint CONSTRAINT note_zoid REFERENCES public.current_object ON DELETE CASCADE)":          "note_zoid on",
 		"CREATE TABLE mark (zoid bigint, tid bigint CONSTRAINT mark_tid REFERENCES public.transaction ON DELETE SET NULL)": "mark_tid on",
 	}
 	for _, key := range [][3]string{{"object_state", "tid", "REFERENCES public.transaction"}, {"object_state", "prev_tid", "REFERENCES public.transaction"},
