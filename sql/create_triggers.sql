@@ -17,10 +17,20 @@ BEGIN
         AFTER INSERT ON public.object_state
         REFERENCING NEW TABLE AS written
         FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
-    CREATE TRIGGER relpack_report_update
-        AFTER UPDATE ON public.object_state
-        REFERENCING NEW TABLE AS written
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
+    IF EXISTS (
+        SELECT
+        FROM pg_attribute
+        WHERE attrelid = 'public.object_state'::regclass AND attname = 'prev_tid' AND NOT attisdropped) THEN
+        CREATE TRIGGER relpack_report_update
+            AFTER UPDATE ON public.object_state
+            REFERENCING OLD TABLE AS replaced NEW TABLE AS written
+            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_rewrite();
+    ELSE
+        CREATE TRIGGER relpack_report_update
+            AFTER UPDATE ON public.object_state
+            REFERENCING NEW TABLE AS written
+            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
+    END IF;
     CREATE TRIGGER relpack_report_delete
         AFTER DELETE ON public.object_state
         REFERENCING OLD TABLE AS deleted

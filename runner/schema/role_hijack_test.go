@@ -218,12 +218,14 @@ func TestTriggerFunctionsServeNoOtherTable(t *testing.T) {
 		INSERT INTO bait.object_state SELECT row(1)::bait.number, row(1)::bait.number, '.'`)
 	for function, trigger := range map[string]string{
 		"trigger_write":    "AFTER INSERT ON bait.object_state REFERENCING NEW TABLE AS written",
+		"trigger_rewrite":  "AFTER UPDATE ON bait.object_state REFERENCING OLD TABLE AS replaced NEW TABLE AS written",
 		"trigger_delete":   "AFTER DELETE ON bait.object_state REFERENCING OLD TABLE AS deleted",
 		"trigger_truncate": "AFTER TRUNCATE ON bait.object_state",
 	} {
 		packtest.Run(t, conn, "CREATE TRIGGER "+function+" "+trigger+" FOR EACH STATEMENT EXECUTE FUNCTION relpack."+function+"()")
 	}
 	packtest.Run(t, conn, "INSERT INTO bait.object_state SELECT row(1)::bait.number, row(1)::bait.number, '.' FROM generate_series(1, 3)")
+	packtest.Run(t, conn, "UPDATE bait.object_state SET state = ''")
 	packtest.Run(t, conn, "DELETE FROM bait.object_state")
 	packtest.Run(t, conn, "TRUNCATE bait.object_state")
 	if n := packtest.Get[int](t, h.Admin, "SELECT count(*) FROM relpack.write_event"); n > 0 {
