@@ -69,6 +69,7 @@ BEGIN
     PERFORM relpack.note_dangling(v_edges.named, v_edges.unnamed, v_nodes.entered);
     PERFORM relpack.apply_problems();
     PERFORM relpack.apply_foreign(v_watermark);
+    PERFORM relpack.apply_set_back();
 
     -- Events change the graph without a higher applied_tid: what was chosen
     -- for deletion is chosen again in any case.

@@ -18,7 +18,7 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF v_storage.graph NOT IN ('current', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
@@ -31,6 +31,9 @@ BEGIN
     IF v_storage.keeps_history AND NOT v_abandoned THEN
         -- Nothing is cut off by commits but what old revisions refer to as before.
         UPDATE relpack.storage SET noticed_tid = 0 WHERE noticed_tid <> 0;
+    END IF;
+    IF v_storage.keeps_history THEN
+        PERFORM relpack.capture_set_back(v_storage.applied_tid);
     END IF;
     SELECT events.reported, events.truncated, events.ahead
     INTO v_reported, v_truncated, v_ahead

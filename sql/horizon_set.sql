@@ -1,7 +1,8 @@
 -- What is to be read again is listed in the transaction that moves the horizon: whatever
 -- is not in relpack.pending has the references of what is kept up to horizon_tid. Another
 -- horizon keeps other revisions only of objects that have one in between, besides
--- others.
+-- others. Up to where the history is trimmed, each horizon keeps all that is left: to move
+-- below that and back, as beside a transaction that is open for long, costs nothing.
 CREATE OR REPLACE FUNCTION relpack.horizon_set(goal_tid bigint, capped boolean)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -19,12 +20,12 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock(history => true);
     PERFORM relpack.lock_storage(history => true);
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF v_storage.graph IN ('current', 'doubtful') THEN
         INSERT INTO relpack.pending (zoid)
         SELECT DISTINCT changed.zoid
         FROM relpack.stored() AS changed
-        WHERE changed.tid > least(v_storage.horizon_tid, goal_tid)
+        WHERE changed.tid > greatest(least(v_storage.horizon_tid, goal_tid), v_storage.cleared_tid)
           AND changed.tid <= greatest(v_storage.horizon_tid, goal_tid)
           AND EXISTS (SELECT FROM relpack.stored() AS another WHERE another.zoid = changed.zoid AND another.tid <> changed.tid)
         ON CONFLICT DO NOTHING;

@@ -7,11 +7,13 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_cleared bigint;
     v_since bigint := 0;
 BEGIN
     PERFORM relpack.trim_begin(until_tid);
+    v_cleared := (relpack.known_storage()).cleared_tid;
     IF listed THEN
-        v_since := (SELECT cleared_tid FROM relpack.storage);
+        v_since := v_cleared;
         IF v_since = 0 THEN
             RAISE EXCEPTION 'a trim has to go through all objects' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
         END IF;
@@ -20,8 +22,12 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
     END IF;
     UPDATE relpack.storage
-    SET cleared_tid = greatest(v_since, least(until_tid, watermark)),
-        gone_through = CASE WHEN listed THEN gone_through ELSE now() END;
+    SET cleared_tid = greatest(v_cleared, least(until_tid, watermark)),
+        gone_through = CASE WHEN listed OR until_tid < v_cleared THEN gone_through ELSE now() END;
+    IF until_tid < v_cleared THEN
+        -- One that came further has looked at the others; what is listed is for the next.
+        RETURN;
+    END IF;
     DELETE FROM relpack.to_trim
     WHERE NOT alone;
     -- Seen to be as any other, it may have become so since the trim has left it alone.
@@ -35,4 +41,4 @@ $$;
 COMMENT ON FUNCTION relpack.trim_cleared(bigint, boolean) IS
     'Says that a trim up to until_tid has been through all objects, or through those that relpack.trim_list() has listed: '
     'now relpack.sweep() may delete what the revisions that are left do not refer to. A later capture that finds an event '
-    'takes it back. Raises RP003 (unmarked) where a transaction up to there can be undone.';
+    'takes it back; a trim that does not come as far does not. Raises RP003 (unmarked) where a transaction up to there can be undone.';

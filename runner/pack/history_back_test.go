@@ -35,3 +35,54 @@ func TestWhatIsSetBackWhileItsRevisionsAreTrimmedIsReadBeforeASweep(t *testing.T
 	packtest.Pack(t, file, trimDays(5))
 	expectObjects(t, h, "packed", 0, 1, 2)
 }
+
+// forward sets an object forward by hand, to its newest revision.
+const forward = "UPDATE current_object SET tid = (SELECT max(tid) FROM object_state WHERE zoid = $1) WHERE zoid = $1"
+
+func TestWhatIsSetForwardByHandIsTrimmedAndItsReferencesGo(t *testing.T) {
+	t.Parallel()
+	for _, days := range []float64{-1, 5} {
+		file, h := newHistory(t, zodbtest.V42)
+		first := store(t, h, daysAgo(20), map[int64][]byte{0: page(1), 1: page(2), 2: page()})
+		store(t, h, daysAgo(15), map[int64][]byte{1: page()})
+		store(t, h, daysAgo(1), map[int64][]byte{0: page(1)})
+		if err := h.Restore(t.Context(), first, true, map[int64][]byte{1: page(2)}, nil); err != nil {
+			t.Fatal(err)
+		}
+		packtest.Pack(t, file, trimDays(days))
+		expectObjects(t, h, "set back", 0, 1, 2)
+		packtest.Run(t, h.Conn, forward, 1)
+		report := packtest.Pack(t, file, trimDays(days))
+		if n := packtest.Get[int](t, h.Conn, "SELECT count(*) FROM object_state WHERE zoid = 1"); n != 1 || report.Trimmed.LeftAlone > 0 {
+			t.Errorf("--days %v: %d revisions are left, %d objects were left alone", days, n, report.Trimmed.LeftAlone)
+		}
+		if days < 0 {
+			expectObjects(t, h, "set forward", 0, 1)
+			continue
+		}
+		// Somebody may hold 2 in memory since before that.
+		expectObjects(t, h, "set forward just now", 0, 1, 2)
+		packtest.Run(t, h.Conn, "UPDATE relpack.object SET detached_tid = $1 WHERE zoid = 2", daysAgo(6))
+		packtest.Pack(t, file, trimDays(days))
+		expectObjects(t, h, "set forward long ago", 0, 1)
+	}
+}
+
+// A commit sets it forward, and the others go on beside it as beside any commit.
+func TestACommitThatSetsAnObjectForwardIsNoRestore(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	first := store(t, h, daysAgo(20), map[int64][]byte{0: page(1, 3), 1: page(2), 2: page(), 3: page(4), 4: page()})
+	store(t, h, daysAgo(15), map[int64][]byte{1: page()})
+	if err := h.Restore(t.Context(), first, true, map[int64][]byte{1: page(2)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	packtest.Pack(t, file, trimDays(5))
+	store(t, h, daysAgo(4), map[int64][]byte{1: page(), 3: page()})
+	packtest.Pack(t, file, trimDays(3))
+	expectObjects(t, h, "up to a day after the commit", 0, 1, 3)
+	if n := packtest.Get[int](t, h.Conn, "SELECT count(*) FROM relpack.to_trim WHERE alone"); n != 0 {
+		t.Errorf("%d objects are called set back", n)
+	}
+	packtest.ExpectSound(t, file)
+}

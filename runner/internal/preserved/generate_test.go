@@ -213,7 +213,7 @@ func (g *generator) alteration() step {
 	}
 	s := step{verb: "delete", kind: pick(g, "object", "revision", "revision", "newest"), args: map[string]int64{"zoid": zoid, "n": int64(g.IntN(3))}}
 	if n > 4 {
-		s.verb, s.kind = "alter", pick(g, "inplace", "state", "uncurrent")
+		s.verb, s.kind = "alter", pick(g, "inplace", "state", "uncurrent", "back", "forward")
 	}
 	return s
 }
