@@ -8,6 +8,8 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- See relpack.grace_oldest_transaction().
+    PERFORM pg_stat_clear_snapshot();
     RETURN greatest(
         clock_timestamp(),
         (SELECT max(xact_start) FROM pg_stat_activity WHERE datname = current_database()));

@@ -1,7 +1,8 @@
 -- Where we may not see since when a transaction is open, we don't guess. Server
 -- processes such as autovacuum have no user and hold nothing of ours. Whose
 -- track_activities was off at BEGIN has no start, though it be on by now; who is
--- about to begin has none yet, which is over when one looks again.
+-- about to begin has none yet, which is over when one looks again. What this transaction
+-- saw of the sessions, the server shows it until it ends: who has come since is missing.
 CREATE OR REPLACE FUNCTION relpack.grace_oldest_transaction()
 RETURNS timestamptz
 LANGUAGE plpgsql
@@ -16,6 +17,7 @@ DECLARE
     v_looks integer := 0;
 BEGIN
     LOOP
+        PERFORM pg_stat_clear_snapshot();
         SELECT min(activity.xact_start),
                min(activity.pid) FILTER (WHERE activity.backend_start IS NULL),
                min(activity.pid) FILTER (
@@ -37,7 +39,7 @@ BEGIN
           AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL);
         EXIT WHEN v_untracked IS NULL OR v_hidden IS NOT NULL OR v_looks = 6;
         v_looks := v_looks + 1;
-        PERFORM pg_sleep(0.005 * 2 ^ v_looks), pg_stat_clear_snapshot();
+        PERFORM pg_sleep(0.005 * 2 ^ v_looks);
     END LOOP;
     IF v_hidden IS NOT NULL THEN
         RAISE EXCEPTION 'role % may not see when the transaction of pid % began; it may still use what would be deleted',

@@ -184,3 +184,19 @@ func TestATransactionWhoseStartIsNotRecordedStopsAPackWithAGrace(t *testing.T) {
 	packtest.PackWithGrace(t, target, 0)
 	packtest.ExpectStored(t, conn, 0, 1)
 }
+
+// The server shows a transaction the sessions that it saw at first.
+func TestATransactionThatBeganSinceTheLastLookIsSeen(t *testing.T) {
+	t.Parallel()
+	target, conn := packtest.NewGarden(t)
+	packtest.Run(t, conn, "BEGIN")
+	packtest.Run(t, conn, "SELECT count(*) FROM pg_stat_activity")
+	other := packtest.Session(t, target)
+	packtest.Run(t, other, "BEGIN")
+	began := packtest.Get[time.Time](t, other, "SELECT now()")
+	oldest := packtest.Get[*time.Time](t, conn, "SELECT relpack.grace_oldest_transaction()")
+	if oldest == nil || !oldest.Equal(began) {
+		t.Errorf("the oldest transaction began at %v, and is said to have at %v", began, oldest)
+	}
+	packtest.Run(t, conn, "ROLLBACK")
+}
