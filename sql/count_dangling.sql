@@ -37,13 +37,14 @@ BEGIN
         FROM relpack.object_inref
         WHERE CASE WHEN zoid BETWEEN 0 AND v_end - 1 THEN get_bit(v_bits, zoid # 56) = 0
                    ELSE zoid >= 0 OR zoid NOT IN (SELECT object.zoid FROM relpack.object WHERE object.zoid < 0) END;
+        GET DIAGNOSTICS v_count = ROW_COUNT;
     ELSE
         INSERT INTO relpack.dangling (zoid)
         SELECT DISTINCT edge.zoid
         FROM relpack.object_inref AS edge
         WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = edge.zoid);
+        GET DIAGNOSTICS v_count = ROW_COUNT;
     END IF;
-    GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
 END;
 $$;

@@ -130,3 +130,78 @@ func TestASettingThatWasNeverMadeIsComparedAsNull(t *testing.T) {
 		t.Error("no comparison was found")
 	}
 }
+
+// code is a text without comments; literals stay.
+func code(text string) string {
+	return regexp.MustCompile(`--[^\n]*|'(?:[^']|'')*'`).ReplaceAllStringFunc(text, func(found string) string {
+		if strings.HasPrefix(found, "--") {
+			return ""
+		}
+		return found
+	})
+}
+
+// What FOUND and ROW_COUNT say is of the last statement that touched rows: nothing may
+// come between them and what they are asked of.
+func TestFoundAndRowCountAreAskedOfTheStatementBefore(t *testing.T) {
+	t.Parallel()
+	asked := regexp.MustCompile(`\b(FOUND|GET DIAGNOSTICS)\b`)
+	touches := regexp.MustCompile(`^(?:(?:BEGIN|LOOP|ELSE|THEN|DECLARE)\s+|(?:IF|ELSIF|WHILE)\b[^;]*?\b(?:THEN|LOOP)\s+)*(?:WITH|INSERT|UPDATE|DELETE|SELECT)\b`)
+	literal := regexp.MustCompile(`'(?:[^']|'')*'`)
+	found := 0
+	for file, text := range written(t) {
+		statements := strings.Split(literal.ReplaceAllString(code(text), "''"), ";")
+		for i, statement := range statements {
+			if !asked.MatchString(statement) {
+				continue
+			}
+			found++
+			if before := strings.TrimSpace(statements[max(i-1, 0)]); !touches.MatchString(before) {
+				t.Errorf("%s: what is %q asked of? Before it comes\n%s", file, asked.FindString(statement), before)
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("found in %d places only", found)
+	}
+}
+
+// RelStorage says NOT NULL, and somebody may have dropped that.
+func TestWhetherATransactionIsPackedIsAskedAsOfNull(t *testing.T) {
+	t.Parallel()
+	for file, text := range written(t) {
+		if found := regexp.MustCompile(`NOT (?:transaction\.)?packed\b|packed\s*(?:=|<>)\s*(?:true|false)`).FindString(
+			regexp.MustCompile(`SET packed = true`).ReplaceAllString(code(text), "")); found != "" {
+			t.Errorf("%s: %s: write IS [NOT] TRUE", file, found)
+		}
+	}
+}
+
+// Where its row is lost, relpack.known_storage() says so.
+func TestTheRowOfStorageIsReadWhereItsLossIsNoticed(t *testing.T) {
+	t.Parallel()
+	for file, text := range written(t) {
+		if file != "known_storage.sql" && file != "graph_lost.sql" && regexp.MustCompile(`SELECT \* INTO (?:STRICT )?v_storage`).MatchString(text) {
+			t.Errorf("%s: write v_storage := relpack.known_storage()", file)
+		}
+	}
+}
+
+// A function that says in a setting which transaction is relpack's own takes that back,
+// or what follows in the transaction is believed as well.
+func TestTheWordOfATransactionIsTakenBack(t *testing.T) {
+	t.Parallel()
+	words := 0
+	for file, text := range written(t) {
+		for _, said := range regexp.MustCompile(`set_config\('(relpack\.\w+)', pg_current_xact_id\(\)::text, true\)`).FindAllStringSubmatch(code(text), -1) {
+			words++
+			_, after, _ := strings.Cut(text, said[0])
+			if !strings.Contains(after, "set_config('"+said[1]+"', '', true)") && !strings.Contains(after, "MESSAGE = 'not held'") {
+				t.Errorf("%s: %s is not taken back", file, said[1])
+			}
+		}
+	}
+	if words < 3 {
+		t.Errorf("found %d times only", words)
+	}
+}
