@@ -33,13 +33,16 @@ BEGIN
     WITH found (kind, zoid) AS (
         -- Rows above listed_tid are the next capture's.
         SELECT 'other_than_stored', coalesce(stored.zoid, object.zoid)
-        FROM relpack.stored()
+        FROM (
+            SELECT one.zoid, one.tid FROM relpack.stored() AS one WHERE NOT v_storage.keeps_history
+            UNION ALL
+            -- Of several revisions the graph has the newest tid.
+            SELECT several.zoid, max(several.tid) FROM relpack.stored() AS several WHERE v_storage.keeps_history GROUP BY several.zoid
+        ) AS stored (zoid, tid)
         FULL JOIN relpack.object ON object.zoid = stored.zoid
         LEFT JOIN relpack.missing ON missing.zoid = object.zoid
         WHERE CASE WHEN missing.zoid IS NULL THEN stored.tid IS DISTINCT FROM object.tid ELSE stored.tid IS NOT NULL END
           AND (stored.tid IS NULL OR stored.tid <= v_storage.listed_tid)
-          -- Of several revisions the graph has the newest tid.
-          AND (NOT v_storage.keeps_history OR (stored.tid < object.tid) IS NOT TRUE)
           AND v_doubt IS NULL
           AND NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = coalesce(stored.zoid, object.zoid))
           AND NOT EXISTS (SELECT FROM relpack.write_event

@@ -47,6 +47,20 @@ func TestVerifyComparesAGraphOfAHistoryWithAllThatIsKept(t *testing.T) {
 	packtest.ExpectSound(t, file)
 }
 
+func TestVerifyInPsqlMissesTheNewestRevisionThatTheGraphKnows(t *testing.T) {
+	t.Parallel()
+	file, h := newWeek(t)
+	dryRun(t, file, 5)
+	const finding = "SELECT coalesce(string_agg(finding, '; '), '') FROM relpack.verify() WHERE severity = 'error'"
+	if found := packtest.Get[string](t, h.Conn, finding); found != "" {
+		t.Fatal(found)
+	}
+	packtest.Run(t, h.Conn, "UPDATE current_object SET tid = (SELECT min(tid) FROM object_state WHERE zoid = 5) WHERE zoid = 5")
+	packtest.Run(t, h.Conn, "DELETE FROM object_state WHERE zoid = 5 AND tid = (SELECT max(tid) FROM object_state WHERE zoid = 5)")
+	packtest.Spoil(t, h.Conn, "DELETE FROM relpack.write_event")
+	packtest.ExpectWords(t, packtest.Get[string](t, h.Conn, finding), "another tid")
+}
+
 func TestTheStatusOfAHistoryTellsOfItsGraph(t *testing.T) {
 	t.Parallel()
 	file, _ := newWeek(t)
