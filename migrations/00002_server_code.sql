@@ -185,6 +185,7 @@ BEGIN
     PERFORM relpack.note_dangling(v_edges.named, v_edges.unnamed, v_nodes.entered);
     PERFORM relpack.apply_problems();
     PERFORM relpack.apply_foreign(v_watermark);
+    PERFORM relpack.apply_set_back();
 
     -- Events change the graph without a higher applied_tid: what was chosen
     -- for deletion is chosen again in any case.
@@ -470,6 +471,40 @@ $$;
 
 COMMENT ON FUNCTION relpack.apply_problems() IS
     'Step of relpack.apply(): what was examined has the problems that it has now, and no others.';
+-- +goose StatementEnd
+
+-- sql/apply_set_back.sql
+-- +goose StatementBegin
+-- Of each object only one row of current_object is looked up: all but a few name the
+-- revision that was read. Called with the settings of relpack.apply().
+CREATE OR REPLACE FUNCTION relpack.apply_set_back()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT relpack.keeps_history() THEN
+        RETURN;
+    END IF;
+    INSERT INTO relpack.to_trim (zoid, alone)
+    SELECT leaves.zoid, true
+    FROM relpack.trim_leaves(ARRAY(
+        SELECT examined.zoid
+        FROM relpack.examined_object AS examined
+        WHERE examined.tid IS NOT NULL
+          AND NOT EXISTS (
+              SELECT
+              FROM public.current_object
+              WHERE current_object.zoid = examined.zoid AND (current_object.tid = examined.tid) IS TRUE
+              OFFSET 0))) AS leaves (zoid)
+    ON CONFLICT (zoid) DO UPDATE SET alone = true WHERE NOT to_trim.alone;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.apply_set_back() IS
+    'Step of relpack.apply(): notes in relpack.to_trim which of the objects that were read have another current revision '
+    'than their newest.';
 -- +goose StatementEnd
 
 -- sql/audit_differs.sql
@@ -826,7 +861,7 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN storage.graph = 'none'
+        WHEN storage.graph IS NULL OR storage.graph = 'none'
             THEN 'the graph is not built yet'
         WHEN storage.graph = 'reshaping'
             THEN 'the graph is being changed: new parents are being chosen for all objects'
@@ -835,7 +870,8 @@ AS $$
         WHEN storage.resettle OR EXISTS (SELECT FROM relpack.suspect)
             THEN 'the graph is being changed: the reachability of some objects is not settled yet'
         END
-    FROM relpack.storage;
+    FROM (SELECT) AS one
+    LEFT JOIN relpack.storage ON true;
 $$;
 
 COMMENT ON FUNCTION relpack.being_changed() IS
@@ -1284,7 +1320,8 @@ BEGIN
     FROM relpack.blobs_judge(zoids, tids, (mark ->> 'cleared')::bigint) AS judged
     JOIN unnest(zoids, tids, sinces) AS listed (zoid, tid, since)
       ON listed.zoid = judged.zoid AND listed.tid = judged.tid AND listed.since = judged.since
-    WHERE judged.since <= least(until, relpack.time_to_tid(clock_timestamp() - interval '1 hour'))
+    WHERE judged.since <= until
+      AND judged.since <= relpack.time_to_tid(clock_timestamp() - interval '1 hour')
       AND judged.verdict = 'superseded';
 END;
 $$;
@@ -1820,8 +1857,6 @@ BEGIN
     -- A storage of which no graph can be built keeps the one that there is.
     PERFORM relpack.require_storage();
     PERFORM relpack.require_no_holes();
-    -- The row is missing after a restore without the data of our tables.
-    INSERT INTO relpack.storage (keeps_history) VALUES (relpack.keeps_history()) ON CONFLICT DO NOTHING;
     UPDATE relpack.storage
     SET graph = 'none', watermark = 0, applied_tid = 0, listed_tid = 0, noticed_tid = 0, doomed_tid = 0,
         settled_tid = 0, clock_tid = NULL, cleared_tid = 0,
@@ -2093,7 +2128,7 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF v_storage.graph NOT IN ('current', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
@@ -2106,6 +2141,9 @@ BEGIN
     IF v_storage.keeps_history AND NOT v_abandoned THEN
         -- Nothing is cut off by commits but what old revisions refer to as before.
         UPDATE relpack.storage SET noticed_tid = 0 WHERE noticed_tid <> 0;
+    END IF;
+    IF v_storage.keeps_history THEN
+        PERFORM relpack.capture_set_back(v_storage.applied_tid);
     END IF;
     SELECT events.reported, events.truncated, events.ahead
     INTO v_reported, v_truncated, v_ahead
@@ -2154,6 +2192,8 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- See relpack.grace_oldest_transaction().
+    PERFORM pg_stat_clear_snapshot();
     RETURN greatest(
         clock_timestamp(),
         (SELECT max(xact_start) FROM pg_stat_activity WHERE datname = current_database()));
@@ -2179,7 +2219,7 @@ DECLARE
     v_objects bigint := (SELECT count(*) FROM relpack.object);
     v_inrefs bigint := (SELECT count(*) FROM relpack.object_inref);
 BEGIN
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF v_inrefs <> v_storage.inrefs THEN
         RAISE WARNING 'relpack.object_inref has % rows, not %: every object is read again', v_inrefs, v_storage.inrefs;
         INSERT INTO relpack.pending (zoid)
@@ -2223,6 +2263,43 @@ $$;
 
 COMMENT ON FUNCTION relpack.capture_salvaged(boolean) IS
     'Step of relpack.capture_list(): has odd records read again where they may refer to more than they did.';
+-- +goose StatementEnd
+
+-- sql/capture_set_back.sql
+-- +goose StatementBegin
+-- Nobody reports what becomes of current_object. An object that was set back has all of
+-- its revisions in the graph, and none is trimmed. Once it is set back no more, old ones
+-- are to go, and what only they refer to. A commit sets it forward, too: that is found by
+-- its tid, and what it cut off is dated by that.
+CREATE OR REPLACE FUNCTION relpack.capture_set_back(applied bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM relpack.to_trim WHERE alone) THEN
+        RETURN;
+    END IF;
+    DELETE FROM relpack.to_trim
+    WHERE alone AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = to_trim.zoid OFFSET 0);
+    WITH forward AS (
+        UPDATE relpack.to_trim
+        SET alone = false
+        WHERE alone
+          AND zoid NOT IN (SELECT relpack.trim_leaves(ARRAY(SELECT known.zoid FROM relpack.to_trim AS known WHERE known.alone)))
+        RETURNING zoid
+    )
+    INSERT INTO relpack.write_event (kind, zoid)
+    SELECT 'written', forward.zoid
+    FROM forward
+    WHERE NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = forward.zoid AND stored.tid > applied OFFSET 0);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.capture_set_back(bigint) IS
+    'Step of relpack.capture_list(): looks again at the objects in relpack.to_trim that were set back, and reports those '
+    'that are set back no more.';
 -- +goose StatementEnd
 
 -- sql/capture_watermark.sql
@@ -2302,6 +2379,10 @@ BEGIN
         FROM relpack.class
         WHERE class.module = class_id.module AND class.name = class_id.name;
         EXIT WHEN FOUND;
+        -- The fixed ones may be lost with all others.
+        INSERT INTO relpack.class (id, module, name)
+        VALUES (0, '', ''), (1, 'ZODB.blob', 'Blob')
+        ON CONFLICT DO NOTHING;
         INSERT INTO relpack.class (module, name)
         VALUES (class_id.module, class_id.name)
         ON CONFLICT DO NOTHING;
@@ -2431,13 +2512,14 @@ BEGIN
         FROM relpack.object_inref
         WHERE CASE WHEN zoid BETWEEN 0 AND v_end - 1 THEN get_bit(v_bits, zoid # 56) = 0
                    ELSE zoid >= 0 OR zoid NOT IN (SELECT object.zoid FROM relpack.object WHERE object.zoid < 0) END;
+        GET DIAGNOSTICS v_count = ROW_COUNT;
     ELSE
         INSERT INTO relpack.dangling (zoid)
         SELECT DISTINCT edge.zoid
         FROM relpack.object_inref AS edge
         WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = edge.zoid);
+        GET DIAGNOSTICS v_count = ROW_COUNT;
     END IF;
-    GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
 END;
 $$;
@@ -2467,10 +2549,20 @@ BEGIN
         AFTER INSERT ON public.object_state
         REFERENCING NEW TABLE AS written
         FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
-    CREATE TRIGGER relpack_report_update
-        AFTER UPDATE ON public.object_state
-        REFERENCING NEW TABLE AS written
-        FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
+    IF EXISTS (
+        SELECT
+        FROM pg_attribute
+        WHERE attrelid = 'public.object_state'::regclass AND attname = 'prev_tid' AND NOT attisdropped) THEN
+        CREATE TRIGGER relpack_report_update
+            AFTER UPDATE ON public.object_state
+            REFERENCING OLD TABLE AS replaced NEW TABLE AS written
+            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_rewrite();
+    ELSE
+        CREATE TRIGGER relpack_report_update
+            AFTER UPDATE ON public.object_state
+            REFERENCING NEW TABLE AS written
+            FOR EACH STATEMENT EXECUTE FUNCTION relpack.trigger_write();
+    END IF;
     CREATE TRIGGER relpack_report_delete
         AFTER DELETE ON public.object_state
         REFERENCING OLD TABLE AS deleted
@@ -2687,6 +2779,7 @@ BEGIN
     IF v_begun <> 0 OR EXISTS (SELECT FROM relpack.detached WHERE detached.since <= v_tid) THEN
         PERFORM set_config('relpack.dooming', pg_current_xact_id()::text, true);
         PERFORM relpack.doom_choose(v_tid, v_begun <> 0);
+        PERFORM set_config('relpack.dooming', '', true);
     END IF;
     SELECT count(*) INTO v_count FROM relpack.doomed;
     UPDATE relpack.storage
@@ -2788,7 +2881,7 @@ AS $$
 DECLARE
     v_storage relpack.storage;
 BEGIN
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     RETURN v_storage.applied_tid <> v_storage.doomed_tid
         OR NOT EXISTS (SELECT FROM relpack.doomed)
         OR (v_storage.doomed_until > v_storage.begun_until
@@ -2895,7 +2988,7 @@ DECLARE
     v_until timestamptz := coalesce(pack_time, 'infinity');
     v_looked timestamptz := (SELECT min(looked) FROM relpack.referred_by);
 BEGIN
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF NOT v_storage.keeps_history THEN
         RETURN relpack.grace_cap(pack_time);
     END IF;
@@ -2944,6 +3037,8 @@ BEGIN
     END IF;
     RETURN (
         SELECT CASE
+            WHEN storage.only_row IS NULL
+                THEN 'relpack.storage has lost its row'
             WHEN storage.graph = 'doubtful'
                 THEN 'a comparison with the storage is due'
             WHEN storage.reread
@@ -2972,7 +3067,8 @@ BEGIN
             WHEN storage.watermark > coalesce(relpack.newest_tid(), 0)
                 THEN 'the storage has gone back to an earlier transaction'
             END
-        FROM relpack.storage);
+        FROM (SELECT) AS one
+        LEFT JOIN relpack.storage ON true);
 END;
 $$;
 
@@ -3203,7 +3299,8 @@ COMMENT ON FUNCTION relpack.grace_cap(timestamptz) IS
 -- Where we may not see since when a transaction is open, we don't guess. Server
 -- processes such as autovacuum have no user and hold nothing of ours. Whose
 -- track_activities was off at BEGIN has no start, though it be on by now; who is
--- about to begin has none yet, which is over when one looks again.
+-- about to begin has none yet, which is over when one looks again. What this transaction
+-- saw of the sessions, the server shows it until it ends: who has come since is missing.
 CREATE OR REPLACE FUNCTION relpack.grace_oldest_transaction()
 RETURNS timestamptz
 LANGUAGE plpgsql
@@ -3218,6 +3315,7 @@ DECLARE
     v_looks integer := 0;
 BEGIN
     LOOP
+        PERFORM pg_stat_clear_snapshot();
         SELECT min(activity.xact_start),
                min(activity.pid) FILTER (WHERE activity.backend_start IS NULL),
                min(activity.pid) FILTER (
@@ -3239,7 +3337,7 @@ BEGIN
           AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL);
         EXIT WHEN v_untracked IS NULL OR v_hidden IS NOT NULL OR v_looks = 6;
         v_looks := v_looks + 1;
-        PERFORM pg_sleep(0.005 * 2 ^ v_looks), pg_stat_clear_snapshot();
+        PERFORM pg_sleep(0.005 * 2 ^ v_looks);
     END LOOP;
     IF v_hidden IS NOT NULL THEN
         RAISE EXCEPTION 'role % may not see when the transaction of pid % began; it may still use what would be deleted',
@@ -3326,6 +3424,9 @@ BEGIN
         FROM relpack.missing
         WHERE NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = missing.zoid)) THEN
         RETURN 'the graph has lost the nodes of missing objects';
+    END IF;
+    IF NOT EXISTS (SELECT FROM relpack.class WHERE id = 1) THEN
+        RETURN 'relpack.class has lost its rows';
     END IF;
     IF relpack.doubt() IS NULL AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
         RETURN NULL;
@@ -3670,8 +3771,8 @@ DECLARE
     v_storage relpack.storage;
 BEGIN
     PERFORM relpack.require_pack_lock(history => true);
-    SELECT * INTO v_storage FROM relpack.storage;
-    IF (v_storage.horizon_tid > v_storage.cleared_tid AND v_storage.graph IN ('none', 'current', 'doubtful')) IS NOT TRUE THEN
+    v_storage := relpack.known_storage();
+    IF v_storage.horizon_tid <= v_storage.cleared_tid OR v_storage.graph NOT IN ('none', 'current', 'doubtful') THEN
         RETURN false;
     END IF;
     PERFORM relpack.horizon_set(v_storage.cleared_tid, v_storage.horizon_capped);
@@ -3701,7 +3802,7 @@ DECLARE
 BEGIN
     PERFORM relpack.trim_require();
     until_tid := relpack.trim_until(pack_time);
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF v_storage.graph IN ('current', 'doubtful') THEN
         until_tid := least(until_tid, v_storage.applied_tid);
     END IF;
@@ -3724,7 +3825,8 @@ COMMENT ON FUNCTION relpack.horizon_move(timestamptz) IS
 -- What is to be read again is listed in the transaction that moves the horizon: whatever
 -- is not in relpack.pending has the references of what is kept up to horizon_tid. Another
 -- horizon keeps other revisions only of objects that have one in between, besides
--- others.
+-- others. Up to where the history is trimmed, each horizon keeps all that is left: to move
+-- below that and back, as beside a transaction that is open for long, costs nothing.
 CREATE OR REPLACE FUNCTION relpack.horizon_set(goal_tid bigint, capped boolean)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -3742,12 +3844,12 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock(history => true);
     PERFORM relpack.lock_storage(history => true);
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF v_storage.graph IN ('current', 'doubtful') THEN
         INSERT INTO relpack.pending (zoid)
         SELECT DISTINCT changed.zoid
         FROM relpack.stored() AS changed
-        WHERE changed.tid > least(v_storage.horizon_tid, goal_tid)
+        WHERE changed.tid > greatest(least(v_storage.horizon_tid, goal_tid), v_storage.cleared_tid)
           AND changed.tid <= greatest(v_storage.horizon_tid, goal_tid)
           AND EXISTS (SELECT FROM relpack.stored() AS another WHERE another.zoid = changed.zoid AND another.tid <> changed.tid)
         ON CONFLICT DO NOTHING;
@@ -3844,6 +3946,33 @@ COMMENT ON FUNCTION relpack.keeps_history() IS
     'a table current_object or transaction beside it.';
 -- +goose StatementEnd
 
+-- sql/known_storage.sql
+-- +goose StatementBegin
+-- The row is gone where somebody deleted it, or restored the database without the data
+-- of relpack's tables: then nothing is known of the graph. relpack.try_pack_lock()
+-- begins another one.
+CREATE OR REPLACE FUNCTION relpack.known_storage()
+RETURNS relpack.storage
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_storage relpack.storage;
+BEGIN
+    SELECT * INTO v_storage FROM relpack.storage;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'relpack.storage has lost its row: nothing is known of the graph'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack": it builds the graph again.';
+    END IF;
+    RETURN v_storage;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.known_storage() IS
+    'The row of relpack.storage; raises RP002 where it is lost.';
+-- +goose StatementEnd
+
 -- sql/line_up.sql
 -- +goose StatementBegin
 -- On a site so busy that some writer always has the writers' lock, we line up
@@ -3865,7 +3994,8 @@ BEGIN
     END IF;
     PERFORM set_config(
         'lock_timeout',
-        ceil(extract(epoch FROM least(patience, current_setting('deadlock_timeout')::interval / 2)) * 1000)::text,
+        -- 0 would be: without end.
+        greatest(1, ceil(extract(epoch FROM least(patience, current_setting('deadlock_timeout')::interval / 2)) * 1000))::text,
         true);
     PERFORM pg_advisory_xact_lock(-1);
     v_until := clock_timestamp() + interval '30 ms';
@@ -3980,7 +4110,8 @@ COMMENT ON FUNCTION relpack.listed_blobs(bigint, bigint, integer) IS
 -- Blobs to look for in a blob directory: only what is found there proves that
 -- it is this storage's, mounted, and laid out as it was looked at. From pages
 -- here and there, so that old ones that were lost with a disk don't make up all
--- of them. Only where blobs are rare all objects are looked through.
+-- of them. Only where blobs are rare all objects are looked through. Whether one is
+-- stored is asked of each before they are counted: rows that vanished prove nothing.
 CREATE OR REPLACE FUNCTION relpack.live_blobs(
     tries integer DEFAULT 100,
     OUT zoid bigint, OUT tid bigint)
@@ -4003,6 +4134,7 @@ BEGIN
             SELECT object.zoid
             FROM relpack.object TABLESAMPLE SYSTEM (100000.0 / v_pages)
             WHERE object.class = 1 AND object.parent IS NOT NULL
+              AND EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = object.zoid OFFSET 0)
             ORDER BY random()
             LIMIT tries);
     END IF;
@@ -4011,6 +4143,7 @@ BEGIN
             SELECT object.zoid
             FROM relpack.object
             WHERE object.class = 1 AND object.parent IS NOT NULL
+              AND EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = object.zoid OFFSET 0)
             LIMIT tries);
     END IF;
     IF v_history THEN
@@ -4125,7 +4258,7 @@ AS $$
                       'lock_protocol', 'pack_lock_holder', 'path_to_root', 'referrers', 'referents',
                       'tid_to_time', 'time_to_tid', 'tids_ahead', 'verify', 'verify_graph', 'verify_tree',
                       'broken_blobs', 'verify_blobs', 'blobs_judge', 'names_blob', 'require_blobs_mark', 'origin', 'timeline',
-                      'unnamed_large_object', 'lock_storage', 'require_kind',
+                      'unnamed_large_object', 'lock_storage', 'require_kind', 'known_storage',
                       'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept'])
     ), history (kept) AS (
         SELECT EXISTS (
@@ -5338,7 +5471,7 @@ AS $$
 DECLARE
     v_storage relpack.storage;
 BEGIN
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF NOT v_storage.keeps_history THEN
         RETURN;
     END IF;
@@ -5434,13 +5567,16 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    -- Of a history-free storage the last two are NULL.
+    v_tables oid[] := ARRAY[to_regclass('public.object_state'), to_regclass('public.blob_chunk'),
+                            to_regclass('public.current_object'), to_regclass('public.transaction')];
     v_rules text;
     v_keys text;
 BEGIN
     SELECT string_agg(format('%I on %s', pg_rewrite.rulename, pg_rewrite.ev_class::regclass), ', ' ORDER BY pg_rewrite.rulename)
     INTO v_rules
     FROM pg_rewrite
-    WHERE pg_rewrite.ev_class IN ((SELECT to_regclass('public.object_state')), (SELECT to_regclass('public.blob_chunk')))
+    WHERE pg_rewrite.ev_class = ANY (v_tables)
       AND pg_rewrite.ev_type = '4' AND pg_rewrite.ev_enabled <> 'D';
     IF v_rules IS NOT NULL THEN
         RAISE EXCEPTION 'rules change what a DELETE does: %', v_rules
@@ -5453,7 +5589,7 @@ BEGIN
     INTO v_keys
     FROM pg_constraint
     WHERE pg_constraint.contype = 'f'
-      AND pg_constraint.confrelid IN ((SELECT to_regclass('public.object_state')), (SELECT to_regclass('public.blob_chunk')))
+      AND pg_constraint.confrelid = ANY (v_tables)
       AND pg_constraint.confdeltype IN ('c', 'n', 'd')
       AND (pg_constraint.conrelid, pg_constraint.confrelid)
           IS DISTINCT FROM (to_regclass('public.blob_chunk'), to_regclass('public.object_state'));
@@ -5524,7 +5660,7 @@ AS $$
 DECLARE
     v_keeps boolean := relpack.keeps_history();
 BEGIN
-    IF v_keeps <> coalesce((SELECT storage.keeps_history FROM relpack.storage), v_keeps) THEN
+    IF v_keeps <> (relpack.known_storage()).keeps_history THEN
         RAISE EXCEPTION 'the storage is %, and was % when relpack was installed',
                         CASE WHEN v_keeps THEN 'history-preserving' ELSE 'history-free' END,
                         CASE WHEN v_keeps THEN 'history-free' ELSE 'history-preserving' END
@@ -5539,7 +5675,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.require_kind(boolean) IS
     'Raises RP002 unless the storage is of the kind that it was when relpack was installed, and with history a '
-    'history-preserving one.';
+    'history-preserving one, or where relpack.storage has lost its row.';
 -- +goose StatementEnd
 
 -- sql/require_no_holes.sql
@@ -5872,7 +6008,7 @@ BEGIN
             USING ERRCODE = 'RP002', HINT = 'SET session_replication_role = origin;';
     END IF;
     PERFORM relpack.require_deletable();
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF v_storage.graph = 'reshaping' THEN
         RAISE EXCEPTION 'new parents are being chosen for all objects'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
@@ -6190,7 +6326,7 @@ DECLARE
     v_above bigint;
 BEGIN
     PERFORM relpack.require_pack_lock();
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     IF v_storage.graph NOT IN ('current', 'doubtful') OR EXISTS (SELECT FROM relpack.suspect)
        OR v_storage.shaped_depth IS NULL OR v_storage.depth_looked_at > clock_timestamp() - interval '1 day' THEN
         RETURN false;
@@ -6804,7 +6940,7 @@ BEGIN
         RAISE EXCEPTION 'this transaction has written to object_state already'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.sweep() outside BEGIN ... COMMIT, once a statement.';
     END IF;
-    IF batch NOT BETWEEN 1 AND 1000000 THEN
+    IF (batch BETWEEN 1 AND 1000000) IS NOT TRUE THEN
         RAISE EXCEPTION 'a batch has 1 to 1000000 objects, not %', batch USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM relpack.require_pack_lock();
@@ -7091,7 +7227,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM relpack.undecoded) THEN
         RAISE EXCEPTION 'no sweep of this transaction waits for decoded references' USING ERRCODE = 'RP002';
     END IF;
-    IF undecodable > 0 OR EXISTS (
+    IF (undecodable = 0) IS NOT TRUE OR EXISTS (
         SELECT
         FROM unnest(refs) AS ref (zoid)
         LEFT JOIN LATERAL (
@@ -7404,7 +7540,7 @@ BEGIN
     ) AS few;
     RETURN CASE
         WHEN v_states = 0 THEN 'nothing new'
-        WHEN NOT decoder OR v_states > 1000 OR v_bytes > 500000 THEN 'stale'
+        WHEN decoder IS NOT TRUE OR v_states > 1000 OR v_bytes > 500000 THEN 'stale'
         ELSE 'undecoded'
     END;
 END;
@@ -7432,6 +7568,8 @@ BEGIN
         SELECT done.outcome, done.objects, done.bytes, done.blobs
         INTO outcome, objects, bytes, blobs
         FROM relpack.sweep_batch(chosen, saturated, decoder) AS done;
+        -- What follows in this transaction is no sweep's.
+        PERFORM set_config('relpack.sweeping', '', true);
         -- Counted for each batch, garbage would be read as often as there are
         -- batches. Whether the deletion is over, the table itself tells.
         remaining := remaining - cardinality(chosen);
@@ -7580,7 +7718,7 @@ DECLARE
     v_utc timestamp := moment AT TIME ZONE 'UTC';
 BEGIN
     RETURN CASE
-        WHEN moment = 'infinity' THEN 9223372036854775807
+        WHEN v_utc >= '5908-01-01' THEN 9223372036854775807 -- later ones don't fit
         WHEN v_utc < '1900-01-01' THEN 0
         ELSE (((((extract(year FROM v_utc)::bigint - 1900) * 12
                  + extract(month FROM v_utc)::bigint - 1) * 31
@@ -7909,6 +8047,74 @@ COMMENT ON FUNCTION relpack.trigger_move() IS
     'Trigger function: reports the old zoid of rows that got another.';
 -- +goose StatementEnd
 
+-- sql/trigger_rewrite.sql
+-- +goose StatementBegin
+-- AFTER UPDATE trigger of the object_state of a history-preserving storage, whose commits
+-- update nothing. As relpack.trigger_write(), but for rows of which nobody asks what they
+-- name as their predecessor: zodbpack has all that it keeps name none (prev_tid = 0).
+-- Silent is only what the graph does not show: object, transaction and state are what
+-- they were, the row is not later than the horizon, where relpack.trim_kept() asks
+-- nobody's predecessor, and names none that it did not name before. So it keeps nothing
+-- that it did not keep, whatever the horizon becomes meanwhile.
+CREATE OR REPLACE FUNCTION relpack.trigger_rewrite()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, relpack, pg_temp
+AS $$
+DECLARE
+    v_watermark bigint;
+    v_horizon bigint;
+    v_graph text;
+BEGIN
+    IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
+        -- See relpack.trigger_delete.
+        RETURN NULL;
+    END IF;
+    -- Restored from a dump without relpack's tables: the site goes on.
+    IF to_regclass('relpack.storage') IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF NOT EXISTS (SELECT FROM written) THEN
+        -- Where a row is inserted or updated, and it was inserted.
+        RETURN NULL;
+    END IF;
+    -- On a table of another shape, the casts and operators of its types would run with
+    -- the rights of relpack's owner.
+    IF (SELECT (pg_typeof(few.zoid), pg_typeof(few.tid), pg_typeof(few.prev_tid), pg_typeof(few.state))
+               <> ('bigint'::regtype, 'bigint'::regtype, 'bigint'::regtype, 'bytea'::regtype)
+        FROM written AS few
+        LIMIT 1) THEN
+        RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- An older snapshot shows an older watermark: all of what is written counts.
+    IF current_setting('transaction_isolation') = 'read committed' THEN
+        SELECT storage.watermark, storage.horizon_tid, storage.graph INTO v_watermark, v_horizon, v_graph FROM relpack.storage;
+        IF v_graph = 'none' THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    INSERT INTO relpack.write_event (kind, zoid, tid)
+    SELECT 'written', written.zoid, written.tid
+    FROM written
+    WHERE (written.tid > v_watermark) IS NOT TRUE
+      AND NOT EXISTS (
+          SELECT
+          FROM replaced
+          WHERE replaced.zoid = written.zoid
+            AND replaced.tid = written.tid
+            AND replaced.tid <= v_horizon
+            AND (written.prev_tid = 0 OR written.prev_tid = replaced.prev_tid)
+            AND replaced.state IS NOT DISTINCT FROM written.state);
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trigger_rewrite() IS
+    'Trigger function: reports rows of a history-preserving storage that were rewritten, but for those of which only what '
+    'they name as their predecessor has changed, and nobody asks that.';
+-- +goose StatementEnd
+
 -- sql/trigger_truncate.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.trigger_truncate()
@@ -8060,6 +8266,8 @@ BEGIN
     bytes := 0;
     seconds := 0;
     v_left := ARRAY(SELECT relpack.trim_leaves(v_objects));
+    -- Set back since it was found.
+    PERFORM relpack.trim_pend(v_left);
     SELECT array_agg(goes.zoid), array_agg(goes.tid)
     INTO v_zoids, v_tids
     FROM (
@@ -8203,11 +8411,13 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_cleared bigint;
     v_since bigint := 0;
 BEGIN
     PERFORM relpack.trim_begin(until_tid);
+    v_cleared := (relpack.known_storage()).cleared_tid;
     IF listed THEN
-        v_since := (SELECT cleared_tid FROM relpack.storage);
+        v_since := v_cleared;
         IF v_since = 0 THEN
             RAISE EXCEPTION 'a trim has to go through all objects' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
         END IF;
@@ -8216,8 +8426,12 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
     END IF;
     UPDATE relpack.storage
-    SET cleared_tid = greatest(v_since, least(until_tid, watermark)),
-        gone_through = CASE WHEN listed THEN gone_through ELSE now() END;
+    SET cleared_tid = greatest(v_cleared, least(until_tid, watermark)),
+        gone_through = CASE WHEN listed OR until_tid < v_cleared THEN gone_through ELSE now() END;
+    IF until_tid < v_cleared THEN
+        -- One that came further has looked at the others; what is listed is for the next.
+        RETURN;
+    END IF;
     DELETE FROM relpack.to_trim
     WHERE NOT alone;
     -- Seen to be as any other, it may have become so since the trim has left it alone.
@@ -8229,9 +8443,10 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_cleared(bigint, boolean) IS
-    'Says that a trim up to until_tid has been through all objects, or through those that relpack.trim_list() has listed: '
-    'now relpack.sweep() may delete what the revisions that are left do not refer to. A later capture that finds an event '
-    'takes it back. Raises RP003 (unmarked) where a transaction up to there can be undone.';
+    'Says that a trim up to until_tid has been through all objects, or through what relpack.trim_list() listed. '
+    'Now relpack.sweep() may delete what the revisions that are left do not refer to. A later capture that finds an event '
+    'takes it back; a trim that does not come as far does not. Raises RP003 (unmarked) where a transaction up to there can '
+    'be undone.';
 -- +goose StatementEnd
 
 -- sql/trim_delete.sql
@@ -8439,21 +8654,15 @@ BEGIN
         INTO zoids, tids, revisions, bytes
         FROM unnest(v_zoids, v_tids) AS goes (zoid, tid)
         CROSS JOIN LATERAL (
-            SELECT state_size FROM public.object_state WHERE object_state.zoid = goes.zoid AND object_state.tid BETWEEN goes.tid AND goes.tid OFFSET 0
+            SELECT state_size
+            FROM public.object_state
+            WHERE object_state.zoid = goes.zoid AND object_state.tid BETWEEN goes.tid AND goes.tid
+            OFFSET 0
         ) AS stored
         WHERE goes.zoid <> ALL (left_alone)
           AND (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(v_zoids, v_tids, until_tid) AS later);
     END IF;
-    -- Nobody reports that an object was set back: now all of its revisions count. Nor that
-    -- it is no more: the next trim looks at it again.
-    IF cardinality(left_alone) > 0 AND EXISTS (SELECT FROM relpack.storage WHERE graph IN ('current', 'doubtful')) THEN
-        INSERT INTO relpack.to_trim (zoid, alone)
-        SELECT alone.zoid, true FROM unnest(left_alone) AS alone (zoid) ORDER BY alone.zoid
-        ON CONFLICT (zoid) DO UPDATE SET alone = true WHERE NOT to_trim.alone;
-        INSERT INTO relpack.pending (zoid)
-        SELECT alone.zoid FROM unnest(left_alone) AS alone (zoid) ORDER BY alone.zoid
-        ON CONFLICT DO NOTHING;
-    END IF;
+    PERFORM relpack.trim_pend(left_alone);
     revisions := coalesce(revisions, 0);
     bytes := coalesce(bytes, 0);
 END;
@@ -8609,7 +8818,7 @@ BEGIN
         FROM pg_constraint AS further
         WHERE further.contype = 'f'
           AND further.confdeltype NOT IN ('a', 'r')
-          AND further.confrelid IN ('public.object_state'::regclass, 'public.transaction'::regclass)
+          AND further.confrelid IN ('public.object_state'::regclass, 'public.current_object'::regclass, 'public.transaction'::regclass)
           AND further.conrelid IS DISTINCT FROM to_regclass('public.blob_chunk')));
 END;
 $$;
@@ -8753,7 +8962,7 @@ BEGIN
     v_tids := ARRAY(
         SELECT tid
         FROM public.transaction
-        WHERE tid > greatest(after_tid, 0) AND tid <= until_tid AND NOT packed
+        WHERE tid > greatest(after_tid, 0) AND tid <= until_tid AND packed IS NOT TRUE
         ORDER BY tid
         LIMIT batch);
     UPDATE public.transaction SET packed = true WHERE tid = ANY (v_tids);
@@ -8811,6 +9020,37 @@ $$;
 COMMENT ON FUNCTION relpack.trim_named(bigint[], bigint[], bigint) IS
     'Which of these revisions stored ones later than after_tid name in prev_tid, and which do: an undo of these looks '
     'for that revision.';
+-- +goose StatementEnd
+
+-- sql/trim_pend.sql
+-- +goose StatementBegin
+-- Nobody reports that an object was set back: now all of its revisions count. Nor that it
+-- is no more: the next trim looks at it again. While a graph is built they are read when
+-- it is.
+CREATE OR REPLACE FUNCTION relpack.trim_pend(left_alone bigint[])
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF coalesce(cardinality(left_alone), 0) = 0 THEN
+        RETURN;
+    END IF;
+    IF EXISTS (SELECT FROM relpack.storage WHERE graph <> 'none') THEN
+        INSERT INTO relpack.to_trim (zoid, alone)
+        SELECT alone.zoid, true FROM unnest(left_alone) AS alone (zoid) ORDER BY alone.zoid
+        ON CONFLICT (zoid) DO UPDATE SET alone = true WHERE NOT to_trim.alone;
+        INSERT INTO relpack.pending (zoid)
+        SELECT alone.zoid FROM unnest(left_alone) AS alone (zoid) ORDER BY alone.zoid
+        ON CONFLICT DO NOTHING;
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_pend(bigint[]) IS
+    'Step of a trim: has the objects read again for the graph that it leaves as they are (relpack.trim_leaves()), and has '
+    'the next trim look at them.';
 -- +goose StatementEnd
 
 -- sql/trim_require.sql
@@ -9104,6 +9344,7 @@ BEGIN
        OR objects <> (SELECT deleted.revisions FROM relpack.trim_delete(v_zoids, v_tids, whiteouts => true) AS deleted) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'changed';
     END IF;
+    PERFORM set_config('relpack.trimming', '', true);
     IF relpack.anyone_waits() THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'busy';
     END IF;
@@ -9290,6 +9531,13 @@ BEGIN
     END IF;
     PERFORM set_config('relpack.lock_protocol', v_protocol, false),
             set_config('relpack.settling', '', false);
+    -- Lost with the row is whether object_state was replaced, and since when other
+    -- storages refer to this one no more: both may have been just now.
+    IF NOT EXISTS (SELECT FROM relpack.storage) THEN
+        INSERT INTO relpack.storage (keeps_history, replaced, unreferred)
+        VALUES (relpack.keeps_history(), now(), CASE WHEN EXISTS (SELECT FROM relpack.referred_by) THEN now() ELSE '-infinity' END)
+        ON CONFLICT DO NOTHING;
+    END IF;
     IF v_protocol = 'advisory' THEN
         RETURN true;
     END IF;
@@ -9308,6 +9556,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.try_pack_lock() IS
     'Takes the pack lock for this session, without waiting; false when another pack runs. '
+    'Where relpack.storage has lost its row, it gets another one: the graph is to be built again. '
     'Raises RP002 where RelStorage''s locks are unknown. Release with relpack.release_pack_lock().';
 -- +goose StatementEnd
 
@@ -9332,7 +9581,7 @@ BEGIN
             PERFORM relpack.commit_locally();
             RETURN true;
         END IF;
-        EXIT WHEN clock_timestamp() >= v_until;
+        EXIT WHEN (clock_timestamp() < v_until) IS NOT TRUE;
         IF rows_locked AND relpack.anyone_waits() THEN
             RETURN false;
         END IF;
@@ -9427,7 +9676,7 @@ DECLARE
     v_settled boolean;
 BEGIN
     LOCK TABLE public.object_state IN ACCESS SHARE MODE;
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     v_doubt := relpack.doubt();
     IF v_storage.graph NOT IN ('current', 'doubtful') THEN
         RETURN QUERY VALUES ('note',
@@ -9443,13 +9692,16 @@ BEGIN
     WITH found (kind, zoid) AS (
         -- Rows above listed_tid are the next capture's.
         SELECT 'other_than_stored', coalesce(stored.zoid, object.zoid)
-        FROM relpack.stored()
+        FROM (
+            SELECT one.zoid, one.tid FROM relpack.stored() AS one WHERE NOT v_storage.keeps_history
+            UNION ALL
+            -- Of several revisions the graph has the newest tid.
+            SELECT several.zoid, max(several.tid) FROM relpack.stored() AS several WHERE v_storage.keeps_history GROUP BY several.zoid
+        ) AS stored (zoid, tid)
         FULL JOIN relpack.object ON object.zoid = stored.zoid
         LEFT JOIN relpack.missing ON missing.zoid = object.zoid
         WHERE CASE WHEN missing.zoid IS NULL THEN stored.tid IS DISTINCT FROM object.tid ELSE stored.tid IS NOT NULL END
           AND (stored.tid IS NULL OR stored.tid <= v_storage.listed_tid)
-          -- Of several revisions the graph has the newest tid.
-          AND (NOT v_storage.keeps_history OR (stored.tid < object.tid) IS NOT TRUE)
           AND v_doubt IS NULL
           AND NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = coalesce(stored.zoid, object.zoid))
           AND NOT EXISTS (SELECT FROM relpack.write_event
@@ -9620,7 +9872,7 @@ DECLARE
     v_storage relpack.storage;
     v_settled boolean;
 BEGIN
-    SELECT * INTO STRICT v_storage FROM relpack.storage;
+    v_storage := relpack.known_storage();
     v_settled := NOT EXISTS (SELECT FROM relpack.suspect) AND v_storage.graph <> 'reshaping';
     RETURN QUERY
     WITH found (kind, zoid) AS (
@@ -10673,6 +10925,7 @@ DROP FUNCTION relpack."trim_transactions";
 DROP FUNCTION relpack."trim_since";
 DROP FUNCTION relpack."trim_settle";
 DROP FUNCTION relpack."trim_require";
+DROP FUNCTION relpack."trim_pend";
 DROP FUNCTION relpack."trim_named";
 DROP FUNCTION relpack."trim_mark";
 DROP FUNCTION relpack."trim_list";
@@ -10691,6 +10944,7 @@ DROP FUNCTION relpack."trim_batch";
 DROP FUNCTION relpack."trim_awaited";
 DROP FUNCTION relpack."trigger_write";
 DROP FUNCTION relpack."trigger_truncate";
+DROP FUNCTION relpack."trigger_rewrite";
 DROP FUNCTION relpack."trigger_move";
 DROP FUNCTION relpack."trigger_lock";
 DROP FUNCTION relpack."trigger_identity";
@@ -10780,6 +11034,7 @@ DROP FUNCTION relpack."live_blobs";
 DROP FUNCTION relpack."listed_blobs";
 DROP FUNCTION relpack."list_ranges";
 DROP FUNCTION relpack."line_up";
+DROP FUNCTION relpack."known_storage";
 DROP FUNCTION relpack."keeps_history";
 DROP FUNCTION relpack."in_the_way";
 DROP FUNCTION relpack."horizon_set";
@@ -10818,6 +11073,7 @@ DROP FUNCTION relpack."commit_durably";
 DROP FUNCTION relpack."column_identity";
 DROP FUNCTION relpack."class_id";
 DROP FUNCTION relpack."capture_watermark";
+DROP FUNCTION relpack."capture_set_back";
 DROP FUNCTION relpack."capture_salvaged";
 DROP FUNCTION relpack."capture_recount";
 DROP FUNCTION relpack."capture_read_until";
@@ -10858,6 +11114,7 @@ DROP FUNCTION relpack."audit_kept";
 DROP FUNCTION relpack."audit_due";
 DROP FUNCTION relpack."audit_done";
 DROP FUNCTION relpack."audit_differs";
+DROP FUNCTION relpack."apply_set_back";
 DROP FUNCTION relpack."apply_problems";
 DROP FUNCTION relpack."apply_nodes";
 DROP FUNCTION relpack."apply_join";

@@ -39,6 +39,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_cleared(bigint, boolean) IS
-    'Says that a trim up to until_tid has been through all objects, or through those that relpack.trim_list() has listed: '
-    'now relpack.sweep() may delete what the revisions that are left do not refer to. A later capture that finds an event '
-    'takes it back; a trim that does not come as far does not. Raises RP003 (unmarked) where a transaction up to there can be undone.';
+    'Says that a trim up to until_tid has been through all objects, or through what relpack.trim_list() listed. '
+    'Now relpack.sweep() may delete what the revisions that are left do not refer to. A later capture that finds an event '
+    'takes it back; a trim that does not come as far does not. Raises RP003 (unmarked) where a transaction up to there can '
+    'be undone.';

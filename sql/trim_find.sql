@@ -83,7 +83,10 @@ BEGIN
         INTO zoids, tids, revisions, bytes
         FROM unnest(v_zoids, v_tids) AS goes (zoid, tid)
         CROSS JOIN LATERAL (
-            SELECT state_size FROM public.object_state WHERE object_state.zoid = goes.zoid AND object_state.tid BETWEEN goes.tid AND goes.tid OFFSET 0
+            SELECT state_size
+            FROM public.object_state
+            WHERE object_state.zoid = goes.zoid AND object_state.tid BETWEEN goes.tid AND goes.tid
+            OFFSET 0
         ) AS stored
         WHERE goes.zoid <> ALL (left_alone)
           AND (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(v_zoids, v_tids, until_tid) AS later);

@@ -17,7 +17,7 @@ BEGIN
             PERFORM relpack.commit_locally();
             RETURN true;
         END IF;
-        EXIT WHEN clock_timestamp() >= v_until;
+        EXIT WHEN (clock_timestamp() < v_until) IS NOT TRUE;
         IF rows_locked AND relpack.anyone_waits() THEN
             RETURN false;
         END IF;

@@ -41,6 +41,10 @@ func TestWhoHasNoPatienceWaitsForNobody(t *testing.T) {
 			t.Errorf("%v: the commit lock is another's", patience)
 		}
 	}
+	packtest.Run(t, busy, "SELECT pg_advisory_xact_lock_shared(1919249520, 1)")
+	if packtest.Get[bool](t, conn, "SELECT relpack.try_writers_lock(NULL, rows_locked => true)") {
+		t.Error("the writers' lock is another's")
+	}
 	packtest.Run(t, busy, "ROLLBACK")
 }
 

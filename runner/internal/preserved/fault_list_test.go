@@ -27,7 +27,7 @@ var faults = []struct {
 	{"what is set back while it is trimmed is not read again", "trim_batch", 1,
 		[]string{"PERFORM relpack.trim_pend(v_left);", "PERFORM;"}},
 	{"what was set back is set forward unnoticed", "capture_set_back", 1,
-		[]string{"IF NOT EXISTS (SELECT FROM relpack.set_back) THEN", "IF true THEN"}},
+		[]string{"IF NOT EXISTS (SELECT FROM relpack.to_trim WHERE alone) THEN", "IF true THEN"}},
 	{"what is restored counts as trimmed", "capture_list", 1,
 		[]string{"UPDATE relpack.storage SET cleared_tid = 0 WHERE cleared_tid <> 0;", "PERFORM;"}},
 	{"a state that was exchanged is no news", "trigger_rewrite", 1,
