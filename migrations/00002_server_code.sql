@@ -8285,7 +8285,11 @@ BEGIN
         CROSS JOIN LATERAL unnest(object.tids) AS asked (tid)
         WHERE asked.tid < kept.tid AND object.zoid <> ALL (v_left)
     ) AS goes
-    JOIN public.object_state AS old ON old.zoid = goes.zoid AND old.tid BETWEEN goes.tid AND goes.tid
+    CROSS JOIN LATERAL (
+        SELECT FROM public.object_state
+        WHERE object_state.zoid = goes.zoid AND object_state.tid BETWEEN goes.tid AND goes.tid
+        OFFSET 0
+    ) AS old
     WHERE (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(zoids, tids, until_tid) AS later);
     IF v_zoids IS NULL THEN
         RETURN;
@@ -8366,7 +8370,12 @@ BEGIN
     INSERT INTO relpack.blob_removal (zoid, tid)
     SELECT stored.zoid, stored.tid
     FROM unnest(zoids, tids) AS chosen (zoid, tid)
-    JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid BETWEEN chosen.tid AND chosen.tid
+    CROSS JOIN LATERAL (
+        SELECT object_state.zoid, object_state.tid, object_state.state, object_state.state_size
+        FROM public.object_state
+        WHERE object_state.zoid = chosen.zoid AND object_state.tid BETWEEN chosen.tid AND chosen.tid
+        OFFSET 0
+    ) AS stored
     WHERE position('ZODB.blob'::bytea IN substring(stored.state FROM 1 FOR 24)) > 0
        OR (substring(stored.state FROM 1 FOR 1) = '.' AND substring(stored.state FROM 1 FOR 2) <> '.z' AND stored.state_size < 300)
     ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL;
@@ -8459,9 +8468,10 @@ COMMENT ON FUNCTION relpack.trim_cleared(bigint, boolean) IS
 -- beforehand: afterwards no row may be left, and each large object that a row names
 -- must be there. The keys' own queries would be planned anew for each row but for
 -- plan_cache_mode.
--- A revision is found by BETWEEN, here and by the other steps of a trim: of two indexes
--- that serve a plain comparison, the planner may take the one on tid, and read all of a
--- transaction for each of its revisions.
+-- Each revision is looked up by itself, by BETWEEN, here and by the other steps of a trim:
+-- of two indexes that serve a plain comparison, the planner may take the one on tid, and
+-- read all of a transaction for each of its revisions; in a join it may compare all
+-- revisions of an object with each other.
 CREATE OR REPLACE FUNCTION relpack.trim_delete(
     zoids bigint[], tids bigint[], whiteouts boolean,
     OUT revisions bigint, OUT bytes bigint, OUT seconds double precision)
@@ -8473,7 +8483,9 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_tidscan = on
 SET plan_cache_mode = force_custom_plan
+SET work_mem = '16MB'
 AS $$
 DECLARE
     v_gone_zoids bigint[];
@@ -8492,9 +8504,18 @@ BEGIN
     PERFORM set_config('plan_cache_mode', 'auto', true);
     WITH deleted AS (
         DELETE FROM public.object_state AS stored
-        USING unnest(zoids, tids) AS chosen (zoid, tid)
-        WHERE stored.zoid = chosen.zoid
-          AND stored.tid BETWEEN chosen.tid AND chosen.tid
+        WHERE stored.ctid = ANY (ARRAY(
+                  SELECT found.ctid
+                  FROM unnest(zoids, tids) AS chosen (zoid, tid)
+                  CROSS JOIN LATERAL (
+                      SELECT object_state.ctid
+                      FROM public.object_state
+                      WHERE object_state.zoid = chosen.zoid
+                        AND object_state.tid BETWEEN chosen.tid AND chosen.tid
+                      OFFSET 0
+                  ) AS found))
+          -- Looked at again where somebody has written the row meanwhile.
+          AND ((stored.zoid, stored.tid) IN (SELECT asked.zoid, asked.tid FROM unnest(zoids, tids) AS asked (zoid, tid))) IS TRUE
           AND (NOT whiteouts OR stored.state IS NULL)
         RETURNING stored.zoid, stored.tid, stored.prev_tid, stored.state_size
     )
@@ -8507,7 +8528,11 @@ BEGIN
     seconds := extract(epoch FROM clock_timestamp() - v_begun);
     IF EXISTS (SELECT
                FROM unnest(zoids, tids) AS chosen (zoid, tid)
-               JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid BETWEEN chosen.tid AND chosen.tid) THEN
+               CROSS JOIN LATERAL (
+                   SELECT FROM public.object_state
+                   WHERE object_state.zoid = chosen.zoid AND object_state.tid BETWEEN chosen.tid AND chosen.tid
+                   OFFSET 0
+               ) AS stored) THEN
         PERFORM relpack.trim_left();
     END IF;
     IF to_regclass('public.blob_chunk') IS NOT NULL THEN
@@ -8745,7 +8770,12 @@ BEGIN
         FROM public.object_state AS later
         WHERE later.zoid = object_zoid AND later.tid > until_tid AND later.prev_tid < v_first
     ) AS named
-    JOIN public.object_state AS old ON old.zoid = object_zoid AND old.tid BETWEEN named.prev_tid AND named.prev_tid
+    CROSS JOIN LATERAL (
+        SELECT object_state.tid
+        FROM public.object_state
+        WHERE object_state.zoid = object_zoid AND object_state.tid BETWEEN named.prev_tid AND named.prev_tid
+        OFFSET 0
+    ) AS old
     ORDER BY old.tid;
     RETURN QUERY
     SELECT stored.tid

@@ -48,7 +48,11 @@ BEGIN
         CROSS JOIN LATERAL unnest(object.tids) AS asked (tid)
         WHERE asked.tid < kept.tid AND object.zoid <> ALL (v_left)
     ) AS goes
-    JOIN public.object_state AS old ON old.zoid = goes.zoid AND old.tid BETWEEN goes.tid AND goes.tid
+    CROSS JOIN LATERAL (
+        SELECT FROM public.object_state
+        WHERE object_state.zoid = goes.zoid AND object_state.tid BETWEEN goes.tid AND goes.tid
+        OFFSET 0
+    ) AS old
     WHERE (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(zoids, tids, until_tid) AS later);
     IF v_zoids IS NULL THEN
         RETURN;

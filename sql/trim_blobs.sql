@@ -22,7 +22,12 @@ BEGIN
     INSERT INTO relpack.blob_removal (zoid, tid)
     SELECT stored.zoid, stored.tid
     FROM unnest(zoids, tids) AS chosen (zoid, tid)
-    JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid BETWEEN chosen.tid AND chosen.tid
+    CROSS JOIN LATERAL (
+        SELECT object_state.zoid, object_state.tid, object_state.state, object_state.state_size
+        FROM public.object_state
+        WHERE object_state.zoid = chosen.zoid AND object_state.tid BETWEEN chosen.tid AND chosen.tid
+        OFFSET 0
+    ) AS stored
     WHERE position('ZODB.blob'::bytea IN substring(stored.state FROM 1 FOR 24)) > 0
        OR (substring(stored.state FROM 1 FOR 1) = '.' AND substring(stored.state FROM 1 FOR 2) <> '.z' AND stored.state_size < 300)
     ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL;

@@ -6,9 +6,10 @@
 -- beforehand: afterwards no row may be left, and each large object that a row names
 -- must be there. The keys' own queries would be planned anew for each row but for
 -- plan_cache_mode.
--- A revision is found by BETWEEN, here and by the other steps of a trim: of two indexes
--- that serve a plain comparison, the planner may take the one on tid, and read all of a
--- transaction for each of its revisions.
+-- Each revision is looked up by itself, by BETWEEN, here and by the other steps of a trim:
+-- of two indexes that serve a plain comparison, the planner may take the one on tid, and
+-- read all of a transaction for each of its revisions; in a join it may compare all
+-- revisions of an object with each other.
 CREATE OR REPLACE FUNCTION relpack.trim_delete(
     zoids bigint[], tids bigint[], whiteouts boolean,
     OUT revisions bigint, OUT bytes bigint, OUT seconds double precision)
@@ -20,7 +21,9 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_tidscan = on
 SET plan_cache_mode = force_custom_plan
+SET work_mem = '16MB'
 AS $$
 DECLARE
     v_gone_zoids bigint[];
@@ -39,9 +42,18 @@ BEGIN
     PERFORM set_config('plan_cache_mode', 'auto', true);
     WITH deleted AS (
         DELETE FROM public.object_state AS stored
-        USING unnest(zoids, tids) AS chosen (zoid, tid)
-        WHERE stored.zoid = chosen.zoid
-          AND stored.tid BETWEEN chosen.tid AND chosen.tid
+        WHERE stored.ctid = ANY (ARRAY(
+                  SELECT found.ctid
+                  FROM unnest(zoids, tids) AS chosen (zoid, tid)
+                  CROSS JOIN LATERAL (
+                      SELECT object_state.ctid
+                      FROM public.object_state
+                      WHERE object_state.zoid = chosen.zoid
+                        AND object_state.tid BETWEEN chosen.tid AND chosen.tid
+                      OFFSET 0
+                  ) AS found))
+          -- Looked at again where somebody has written the row meanwhile.
+          AND ((stored.zoid, stored.tid) IN (SELECT asked.zoid, asked.tid FROM unnest(zoids, tids) AS asked (zoid, tid))) IS TRUE
           AND (NOT whiteouts OR stored.state IS NULL)
         RETURNING stored.zoid, stored.tid, stored.prev_tid, stored.state_size
     )
@@ -54,7 +66,11 @@ BEGIN
     seconds := extract(epoch FROM clock_timestamp() - v_begun);
     IF EXISTS (SELECT
                FROM unnest(zoids, tids) AS chosen (zoid, tid)
-               JOIN public.object_state AS stored ON stored.zoid = chosen.zoid AND stored.tid BETWEEN chosen.tid AND chosen.tid) THEN
+               CROSS JOIN LATERAL (
+                   SELECT FROM public.object_state
+                   WHERE object_state.zoid = chosen.zoid AND object_state.tid BETWEEN chosen.tid AND chosen.tid
+                   OFFSET 0
+               ) AS stored) THEN
         PERFORM relpack.trim_left();
     END IF;
     IF to_regclass('public.blob_chunk') IS NOT NULL THEN

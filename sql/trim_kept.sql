@@ -34,7 +34,12 @@ BEGIN
         FROM public.object_state AS later
         WHERE later.zoid = object_zoid AND later.tid > until_tid AND later.prev_tid < v_first
     ) AS named
-    JOIN public.object_state AS old ON old.zoid = object_zoid AND old.tid BETWEEN named.prev_tid AND named.prev_tid
+    CROSS JOIN LATERAL (
+        SELECT object_state.tid
+        FROM public.object_state
+        WHERE object_state.zoid = object_zoid AND object_state.tid BETWEEN named.prev_tid AND named.prev_tid
+        OFFSET 0
+    ) AS old
     ORDER BY old.tid;
     RETURN QUERY
     SELECT stored.tid

@@ -105,8 +105,12 @@ func (s *site) besideDelete(ctx context.Context, zoid, tid int64, before *Storag
 		}
 		s.tid = max(s.tid, naming)
 		s.say("  beside a DELETE restore %d and %d of %d", tid, naming, zoid)
-		err = errors.Join(s.Restore(ctx, tid, true, map[int64][]byte{zoid: s.state()}, nil),
-			s.Restore(ctx, naming, false, map[int64][]byte{zoid: s.state()}, nil), s.add(ctx, then, before))
+		if s.rand.IntN(2) == 0 {
+			err = s.Restore(ctx, tid, true, map[int64][]byte{zoid: s.state()}, nil)
+		} else { // what was written meanwhile is not deleted: here, what names it alone
+			_, err = s.Conn.Exec(ctx, "UPDATE current_object SET tid = $2 WHERE zoid = $1 AND EXISTS (SELECT FROM object_state WHERE zoid = $1 AND tid = $2)", zoid, tid)
+		}
+		err = errors.Join(err, s.Restore(ctx, naming, false, map[int64][]byte{zoid: s.state()}, nil), s.add(ctx, then, before))
 	}
 	if _, unlocked := s.Conn.Exec(ctx, "SELECT pg_advisory_unlock(7777, 1)"); unlocked != nil {
 		return unlocked
