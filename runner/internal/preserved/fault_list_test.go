@@ -52,6 +52,8 @@ var faults = []struct {
 		[]string{"greatest(clock_timestamp(), v_begun)", "'-infinity'"}},
 	{"who saw a revision that came back does not count", "trim_blobs", 12,
 		[]string{"ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL", "ON CONFLICT DO NOTHING"}},
+	{"files go of revisions that came back", "blobs_next", 20,
+		[]string{"removal.tid = listed.tid\n          AND stored.zoid", "removal.tid = listed.tid AND false\n          AND stored.zoid"}},
 	{"files of a blob stay as long as it is stored", "blobs_next", 12,
 		[]string{"AND stored.zoid = listed.zoid AND stored.tid = listed.tid;", "AND stored.zoid = listed.zoid;"}},
 	{"files of old revisions are forgotten", "trim_blobs", 10, []string{"WHERE position(", "WHERE false AND position("}},

@@ -109,6 +109,9 @@ func (g *generator) filesPlot() []func() step {
 		g.commits("blob", plain(under, append(g.refs(under), one)...), blob), g.commits("blob", blob), g.commits("blob", blob),
 		planned("snapshot", "taken", nil),
 	}
+	if g.chance(40) { // listed, and stored again
+		return append(plot, open, g.packedUpTo(3), closed, planned("reload", "delete", nil), g.packedUpTo(1), g.packedUpTo(3))
+	}
 	if g.chance(60) {
 		plot = append(plot, open)
 	}

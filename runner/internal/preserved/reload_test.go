@@ -24,6 +24,7 @@ func (h *history) reload(ctx context.Context, s step) error {
 	if h.snapshots == 0 || h.open != nil {
 		return nil
 	}
+	h.known, h.horizon = nil, 0 // what is garbage is so from now on
 	statements := []string{"BEGIN"}
 	if s.kind == "untriggered" {
 		statements = append(statements, "ALTER TABLE object_state DISABLE TRIGGER USER")
