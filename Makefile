@@ -24,7 +24,7 @@ WITHPG = $(GO) run -buildvcs=false ./runner/internal/pgtest/withpg
 MEASURE = $(GO) run -buildvcs=false ./runner/internal/bench -objects $(OBJECTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-matrix test-hostile histories demo interop soak bench bench-compare bench-extremes bench-peer bench-real bench-rounds bench-go fmt lint fuzz clean go
+.PHONY: help build test test-matrix test-hostile histories demo interop soak bench bench-compare bench-extremes bench-peer bench-real bench-rounds bench-history bench-go fmt lint fuzz clean go
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,7 +89,8 @@ bench-peer: build ## run zodbpack beside relpack on one generated database (OBJE
 	$(MEASURE) -peer .cache/peer -json .cache/bench-peer.json $(BENCHFLAGS)
 
 # A command line or an environment may give the seed; the one above is the date.
-REAL = $(GO) run -buildvcs=false ./runner/internal/bench real -objects $(OBJECTS) -seed $(if $(filter file,$(origin SEED)),1,$(SEED))
+SITE = -objects $(OBJECTS) -seed $(if $(filter file,$(origin SEED)),1,$(SEED))
+REAL = $(GO) run -buildvcs=false ./runner/internal/bench real $(SITE)
 bench-real: build ## measure relpack and zodbpack on a site that RelStorage wrote (OBJECTS=1000000 SEED=1); kept in .cache
 	@mkdir -p .cache
 	$(REAL) -json .cache/bench-real.json $(BENCHFLAGS)
@@ -97,6 +98,12 @@ bench-real: build ## measure relpack and zodbpack on a site that RelStorage wrot
 bench-rounds: build ## let such a site grow and change, and pack it, again and again (OBJECTS=1000000 ROUNDS=100 SEED=1)
 	@mkdir -p .cache
 	$(REAL) -rounds $(ROUNDS) -json .cache/bench-rounds.json $(BENCHFLAGS)
+
+bench-history: OBJECTS := $(if $(filter file,$(origin OBJECTS)),20000,$(OBJECTS))
+bench-history: ROUNDS := $(if $(filter file,$(origin ROUNDS)),20,$(ROUNDS))
+bench-history: build ## measure relpack and zodbpack on a history-preserving site (OBJECTS=20000 ROUNDS=20 SEED=1); kept in .cache
+	@mkdir -p .cache
+	$(GO) run -buildvcs=false ./runner/internal/bench history $(SITE) -rounds $(ROUNDS) -json .cache/bench-history.json $(BENCHFLAGS)
 
 bench-go: go ## run the Go benchmarks on a private PostgreSQL that flushes to disk (BENCH=regexp)
 	$(WITHPG) -durable -- $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) ./...

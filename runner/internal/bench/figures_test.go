@@ -124,3 +124,39 @@ func TestAChangeIsCountedByWhatItTouches(t *testing.T) {
 		t.Error(note)
 	}
 }
+
+func TestADeletionIsComparedWithBareStatementsAndZodbpack(t *testing.T) {
+	t.Parallel()
+	r := &results{}
+	r.addDeletions(deletion{trim: 3, sweep: 2, transactions: 1, bare: []float64{1, 2, 2}, theirs: 30})
+	expectFigures(t, r, "bare statements: 5 s", "deletion: 6 s", "deletion / bare statements: 1.2x ok",
+		"deletion: how much faster than zodbpack: 5x ok")
+	slow := &results{}
+	slow.addDeletions(deletion{trim: 9, bare: []float64{5}, theirs: 30})
+	expectFigures(t, slow, "bare statements: 5 s", "deletion: 9 s", "deletion / bare statements: 1.8x MISSED",
+		"deletion: how much faster than zodbpack: 3.33x MISSED")
+}
+
+func TestAHistoryIsComparedWithASiteWithoutOne(t *testing.T) {
+	t.Parallel()
+	site := func(nothing, edited float64) *results {
+		return &results{Figures: []figure{{Name: nothingToDo, Value: nothing, Unit: "s"}, {Name: afterEdits, Value: edited, Unit: "s"}}}
+	}
+	r := site(0.03, 0.4)
+	r.addPlain(site(0.02, 0.2))
+	expectFigures(t, &results{Figures: r.Figures[2:]}, "nothing to do / without history: 1.5x ok", "after 0.1 % changed: relpack / without history: 2x MISSED")
+}
+
+func TestSitesWithAndWithoutAHistoryAreKeptApart(t *testing.T) {
+	t.Parallel()
+	b := &bench{options: options{objects: 200, seed: 3}}
+	plain, preserving := &realSite{bench: b, cache: "kept"}, &realSite{bench: b, cache: "kept", history: true, past: 20}
+	if got := plain.tableFile("object_state"); got != "kept/site-200-3" {
+		t.Errorf("object_state is kept in %s", got)
+	}
+	for table, want := range map[string]string{"current_object": "kept/history-200-3-20", "object_state": "kept/history-200-3-20.object_state"} {
+		if got := preserving.tableFile(table); got != want {
+			t.Errorf("%s is kept in %s, want %s", table, got, want)
+		}
+	}
+}

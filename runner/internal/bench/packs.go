@@ -124,7 +124,7 @@ func (b *bench) idle(ctx context.Context) error {
 		times = append(times, p.Seconds)
 		last = p
 	}
-	b.add(figure{Name: "nothing to do", Value: median(times), Unit: "s", Must: 1, Aim: 0.1, Note: last.phases()})
+	b.add(figure{Name: nothingToDo, Value: median(times), Unit: "s", Must: 1, Aim: 0.1, Note: last.phases()})
 	return nil
 }
 

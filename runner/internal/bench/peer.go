@@ -21,7 +21,10 @@ var peerScript []byte
 
 // peer is an installation of RelStorage, and a configuration file for its
 // programs.
-type peer struct{ python, zodbpack, script, config, dsn string }
+type peer struct {
+	python, zodbpack, script, config, dsn string
+	history                               bool // keep-history true
+}
 
 // comparePeer runs zodbpack and relpack on copies of one database.
 func (b *bench) comparePeer(ctx context.Context) (err error) {
@@ -59,7 +62,7 @@ func (b *bench) comparePeer(ctx context.Context) (err error) {
 		return err
 	}
 	b.changeBoth = func(ctx context.Context) (int64, error) { return b.commitTo(ctx, b.dsn, p.dsn) }
-	if err := b.secondOfBoth(ctx, p); err != nil {
+	if err := b.secondOfBoth(ctx, p, 100, 500); err != nil {
 		return err
 	}
 	if _, err := b.commitTo(ctx, b.dsn); err != nil {
@@ -103,13 +106,13 @@ func (b *bench) installPeer(ctx context.Context) (*peer, error) {
 func (p *peer) configure(dsn string) error {
 	p.dsn = dsn
 	text := fmt.Sprintf(`<relstorage>
-  keep-history false
+  keep-history %t
   <postgresql>
     driver psycopg2
     dsn %s
   </postgresql>
 </relstorage>
-`, strings.ReplaceAll(dsn, "$", "$$"))
+`, p.history, strings.ReplaceAll(dsn, "$", "$$"))
 	// The storage's own element for zodbpack, which peer.py reads too.
 	return os.WriteFile(p.config, []byte("%import relstorage\n"+text), 0o644)
 }

@@ -80,7 +80,7 @@ func (b *bench) deletionOfBoth(ctx context.Context, p *peer) (ours *packed, err 
 const secondPacks = 3
 
 // secondOfBoth packs again after 0.1 % of the objects were written.
-func (b *bench) secondOfBoth(ctx context.Context, p *peer) error {
+func (b *bench) secondOfBoth(ctx context.Context, p *peer, must, aim float64) error {
 	// When a batch of its rows is full, zodbpack may insert what an object refers
 	// to before it has deleted what the object referred to, and fail.
 	if err := os.Setenv("RS_PACK_STORE_BATCH_SIZE", "1000000"); err != nil {
@@ -114,13 +114,17 @@ func (b *bench) secondOfBoth(ctx context.Context, p *peer) error {
 		ours, theirs = append(ours, last.process), append(theirs, seconds)
 		each = append(each, 1e6*ratio(last.process, float64(written)))
 	}
-	b.beside("after 0.1 % changed", ours, theirs, 100, 500, spread(ours)+"; the last: "+last.phases())
+	b.beside("after 0.1 % changed", ours, theirs, must, aim, spread(ours)+"; the last: "+last.phases())
 	b.add(figure{Name: changedObject, Value: median(each), Unit: "µs", Note: "each written, the start of relpack included"})
 	return nil
 }
 
-// sameObjects checks that both left the same objects.
+// sameObjects checks that both left the same objects. Of a history zodbpack keeps less
+// than it says.
 func (b *bench) sameObjects(ctx context.Context, p *peer) error {
+	if p.history {
+		return nil
+	}
 	var sums []string
 	for _, dsn := range []string{b.dsn, p.dsn} {
 		if err := connected(ctx, dsn, func(conn *pgx.Conn) error {

@@ -13,10 +13,26 @@ import (
 )
 
 // onReal measures relpack and zodbpack on a site that RelStorage wrote, or relpack
-// alone in many rounds of changes and packs. What was made is kept in a directory
-// for the next run.
-func onReal(ctx context.Context, args []string) (err error) {
-	f := flag.NewFlagSet("bench real", flag.ContinueOnError)
+// alone in many rounds of changes and packs.
+func onReal(ctx context.Context, args []string) error {
+	rounds := 0
+	return onSites(ctx, "bench real", args, func(f *flag.FlagSet) {
+		f.IntVar(&rounds, "rounds", 0, "let the site change and pack it so many `times`, without zodbpack")
+	}, func(b *bench, cache string) error {
+		return b.onRealSite(ctx, &realSite{cache: cache}, func(s *realSite) error {
+			if rounds > 0 {
+				return s.rounds(ctx, rounds)
+			}
+			return s.compare(ctx)
+		})
+	})
+}
+
+// onSites measures something on sites that RelStorage wrote. What was made is kept in a
+// directory for the next run.
+func onSites(ctx context.Context, name string, args []string, flags func(*flag.FlagSet), measure func(b *bench, cache string) error) (err error) {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags(f)
 	o := options{}
 	objects, seed := sizeFlags(f)
 	f.StringVar(&o.relpack, "relpack", "bin/relpack", "the `program` to measure")
@@ -24,7 +40,6 @@ func onReal(ctx context.Context, args []string) (err error) {
 	f.StringVar(&o.json, "json", "", "write the figures to this `file`")
 	f.StringVar(&o.dsn, "dsn", "", "use a running server, by a superuser's connection `string`, not a private one")
 	cache := f.String("cache", ".cache/real", "the `directory` in which sites are kept, and what was measured on them")
-	rounds := f.Int("rounds", 0, "let the site change and pack it so many `times`, without zodbpack")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -35,12 +50,7 @@ func onReal(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	err = b.onRealSite(ctx, *cache, func(s *realSite) error {
-		if *rounds > 0 {
-			return s.rounds(ctx, *rounds)
-		}
-		return s.compare(ctx)
-	})
+	err = measure(b, *cache)
 	// What was measured before something failed is worth seeing.
 	fmt.Println()
 	err = errors.Join(err, b.write(os.Stdout))
@@ -52,7 +62,7 @@ func onReal(ctx context.Context, args []string) (err error) {
 
 // onRealSite does something with a site, in zodbpack's database and in a copy that
 // is relpack's.
-func (b *bench) onRealSite(ctx context.Context, cache string, do func(*realSite) error) (err error) {
+func (b *bench) onRealSite(ctx context.Context, site *realSite, do func(*realSite) error) (err error) {
 	p, err := b.installPeer(ctx)
 	if err != nil {
 		return err
@@ -68,10 +78,11 @@ func (b *bench) onRealSite(ctx context.Context, cache string, do func(*realSite)
 		return err
 	}
 	defer func() { err = errors.Join(err, drop()) }()
+	p.history = site.history
 	if err := p.configure(theirs); err != nil {
 		return err
 	}
-	site := &realSite{bench: b, peer: p, scripts: work, blobs: filepath.Join(work, "blobs"), cache: cache}
+	site.bench, site.peer, site.scripts, site.blobs = b, p, work, filepath.Join(work, "blobs")
 	if err := site.fill(ctx); err != nil {
 		return err
 	}
@@ -118,10 +129,10 @@ func (s *realSite) compare(ctx context.Context) error {
 	}
 	s.addDeletion(deletion, bareDeletion)
 	s.changeBoth = s.change
-	if err := s.secondOfBoth(ctx, s.peer); err != nil {
+	if err := s.secondOfBoth(ctx, s.peer, 100, 500); err != nil {
 		return err
 	}
-	s.require("after 0.1 % changed: relpack", 0.5)
+	s.require(afterEdits, 0.5)
 	if err := s.depth(ctx, "the changes"); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func (s *realSite) scale() error {
 	if err := s.results.save(s.file() + ".json"); err != nil {
 		return err
 	}
-	kept, err := filepath.Glob(filepath.Join(s.cache, "site-*.json"))
+	kept, err := filepath.Glob(filepath.Join(s.cache, s.kept("*", "*")+".json"))
 	if err != nil {
 		return err
 	}

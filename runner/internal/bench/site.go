@@ -41,17 +41,58 @@ type realSite struct {
 	*bench
 	*peer
 	scripts, blobs, cache string
+	history               bool // one that preserves it
+	past                  int  // so often it was changed since it was made
 	changes               int
 }
 
-// file is where the site is kept; beside it, as JSON, is what was measured on it.
+// A siteTable is one of the tables that make a site, each after those that it refers to.
+type siteTable struct {
+	name, columns, order string
+	conflict             string // what becomes of a row of a later transaction that is there already
+}
+
+func (s *realSite) tables() []siteTable {
+	if s.history {
+		return []siteTable{
+			{"transaction", "tid, packed, is_empty, username, description, extension", "tid", "DO NOTHING"},
+			{"object_state", "zoid, tid, prev_tid, md5, state_size, state", "tid, zoid", "DO NOTHING"},
+			{"current_object", "zoid, tid", "zoid", "(zoid) DO UPDATE SET tid = excluded.tid"},
+		}
+	}
+	return []siteTable{{"object_state", "zoid, tid, state_size, state", "tid, zoid",
+		"(zoid) DO UPDATE SET tid = excluded.tid, state_size = excluded.state_size, state = excluded.state"}}
+}
+
+// file is where the site is kept, the last of its tables; beside it, as JSON, is what was
+// measured on it.
 func (s *realSite) file() string {
-	return filepath.Join(s.cache, fmt.Sprintf("site-%d-%d", s.objects, s.options.seed))
+	return filepath.Join(s.cache, s.kept(fmt.Sprint(s.objects), fmt.Sprint(s.options.seed)))
+}
+
+// kept is the name of a file.
+func (s *realSite) kept(objects, seed string) string {
+	if s.history {
+		return fmt.Sprintf("history-%s-%s-%d", objects, seed, s.past)
+	}
+	return fmt.Sprintf("site-%s-%s", objects, seed)
+}
+
+// tableFile is where one of the tables is kept.
+func (s *realSite) tableFile(name string) string {
+	if tables := s.tables(); tables[len(tables)-1].name == name {
+		return s.file()
+	}
+	return s.file() + "." + name
 }
 
 // script runs one on a database; it returns the last line that it printed.
 func (s *realSite) script(ctx context.Context, name, dsn string, args ...string) (string, error) {
-	ran, err := runProgram(ctx, s.python, append([]string{filepath.Join(s.scripts, name), "--dsn", dsn, "--blob-dir", s.blobs}, args...)...)
+	args = append([]string{filepath.Join(s.scripts, name), "--dsn", dsn, "--blob-dir", s.blobs}, args...)
+	if s.history {
+		args = append(args, "--keep-history")
+	}
+	ran, err := runProgram(ctx, s.python, args...)
 	lines := strings.Split(strings.TrimSpace(string(ran.printed)), "\n")
 	return lines[len(lines)-1], err
 }
@@ -60,6 +101,7 @@ func (s *realSite) script(ctx context.Context, name, dsn string, args ...string)
 func (s *realSite) fill(ctx context.Context) error {
 	if _, err := os.Stat(s.file()); err == nil {
 		step("load the site")
+		s.changes = changesOfARound * s.past
 		if _, err := runProgram(ctx, s.python, s.peer.script, "create", s.config); err != nil {
 			return err
 		}
@@ -69,38 +111,52 @@ func (s *realSite) fill(ctx context.Context) error {
 	if _, err := s.script(ctx, "make_site.py", s.peer.dsn, "--objects", fmt.Sprint(s.objects), "--seed", fmt.Sprint(s.seed)); err != nil {
 		return err
 	}
-	return connected(ctx, s.peer.dsn, func(conn *pgx.Conn) error { return s.save(ctx, conn) })
+	if err := s.live(ctx); err != nil {
+		return err
+	}
+	return connected(ctx, s.peer.dsn, func(conn *pgx.Conn) error {
+		if err := s.save(ctx, conn); err != nil || !s.history {
+			return err
+		}
+		return s.load(ctx, conn) // without what growing old has left behind
+	})
 }
 
 func (s *realSite) save(ctx context.Context, conn *pgx.Conn) error {
 	if err := os.MkdirAll(s.cache, 0o755); err != nil {
 		return err
 	}
-	file, err := os.Create(s.file() + ".part")
-	if err != nil {
-		return err
-	}
-	_, err = conn.PgConn().CopyTo(ctx, file, "COPY (SELECT zoid, tid, state_size, state FROM object_state ORDER BY tid, zoid) TO STDOUT (FORMAT binary)")
-	if err := errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(s.file()+".part", s.file()); err != nil {
-		return err
+	for _, table := range s.tables() {
+		path := s.tableFile(table.name)
+		file, err := os.Create(path + ".part")
+		if err != nil {
+			return err
+		}
+		_, err = conn.PgConn().CopyTo(ctx, file, fmt.Sprintf("COPY (SELECT %s FROM %s ORDER BY %s) TO STDOUT (FORMAT binary)",
+			table.columns, table.name, table.order))
+		if err := errors.Join(err, file.Close()); err != nil {
+			return err
+		}
+		if err := os.Rename(path+".part", path); err != nil {
+			return err
+		}
 	}
 	return s.count(ctx, conn)
 }
 
 func (s *realSite) load(ctx context.Context, conn *pgx.Conn) error {
-	file, err := os.Open(s.file())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = file.Close() }()
-	if _, err := conn.Exec(ctx, "TRUNCATE object_state CASCADE"); err != nil {
-		return err
-	}
-	if _, err := conn.PgConn().CopyFrom(ctx, file, "COPY object_state (zoid, tid, state_size, state) FROM STDIN (FORMAT binary)"); err != nil {
-		return err
+	for _, table := range s.tables() {
+		if _, err := conn.Exec(ctx, "TRUNCATE "+table.name+" CASCADE"); err != nil {
+			return err
+		}
+		file, err := os.Open(s.tableFile(table.name))
+		if err != nil {
+			return err
+		}
+		_, err = conn.PgConn().CopyFrom(ctx, file, fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT binary)", table.name, table.columns))
+		if err := errors.Join(err, file.Close()); err != nil {
+			return err
+		}
 	}
 	// RelStorage gives out sixteen ids for each number of the sequence.
 	if _, err := conn.Exec(ctx, "SELECT setval('zoid_seq', (SELECT max(zoid) FROM object_state) / 16 + 2)"); err != nil {
@@ -109,11 +165,15 @@ func (s *realSite) load(ctx context.Context, conn *pgx.Conn) error {
 	return s.count(ctx, conn)
 }
 
+// count counts the objects.
 func (s *realSite) count(ctx context.Context, conn *pgx.Conn) error {
-	if _, err := conn.Exec(ctx, "VACUUM ANALYZE object_state"); err != nil {
-		return err
+	for _, table := range s.tables() {
+		if _, err := conn.Exec(ctx, "VACUUM ANALYZE "+table.name); err != nil {
+			return err
+		}
 	}
-	return conn.QueryRow(ctx, "SELECT count(*) FROM object_state").Scan(&s.bench.Objects)
+	// Either has a row for each object.
+	return conn.QueryRow(ctx, "SELECT count(*) FROM "+s.tables()[len(s.tables())-1].name).Scan(&s.bench.Objects)
 }
 
 // nextSeed makes each change another one.
@@ -122,32 +182,50 @@ func (s *realSite) nextSeed() string {
 	return fmt.Sprint(s.options.seed*1000 + uint64(s.changes))
 }
 
-// change edits 0.1 % of the site in relpack's database, and writes the same rows
-// into zodbpack's; it returns how many.
-func (s *realSite) change(ctx context.Context) (written int64, err error) {
-	var rows [][]any
-	written, err = s.writing(ctx, func() error {
+// edit changes 0.1 % of the site in relpack's database; it returns how many rows were
+// written.
+func (s *realSite) edit(ctx context.Context, look ...func(conn *pgx.Conn, before int64) error) (written int64, err error) {
+	return s.writing(ctx, func() error {
 		_, err := s.script(ctx, "change_site.py", s.bench.dsn, "--fraction", "0.001", "--seed", s.nextSeed())
 		return err
-	}, func(conn *pgx.Conn, before int64) (err error) {
-		rows, err = rowsOf(ctx, conn, "SELECT zoid, tid, state_size, state FROM object_state WHERE tid > $1", before)
-		return err
+	}, look...)
+}
+
+// change edits the site, and writes the same rows into zodbpack's database.
+func (s *realSite) change(ctx context.Context) (written int64, err error) {
+	rows := make([][][]any, len(s.tables()))
+	written, err = s.edit(ctx, func(conn *pgx.Conn, before int64) (err error) {
+		for i, table := range s.tables() {
+			if rows[i], err = rowsOf(ctx, conn, fmt.Sprintf("SELECT %s FROM %s WHERE tid > $1", table.columns, table.name), before); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return 0, err
 	}
 	return written, connected(ctx, s.peer.dsn, func(conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, "CREATE TEMPORARY TABLE changed (LIKE object_state)"); err != nil {
-			return err
+		for i, table := range s.tables() {
+			if err := table.enter(ctx, conn, rows[i]); err != nil {
+				return err
+			}
 		}
-		columns := []string{"zoid", "tid", "state_size", "state"}
-		if _, err := conn.CopyFrom(ctx, pgx.Identifier{"changed"}, columns, pgx.CopyFromRows(rows)); err != nil {
-			return err
-		}
-		_, err := conn.Exec(ctx, `INSERT INTO object_state (zoid, tid, state_size, state) SELECT zoid, tid, state_size, state FROM changed
-			ON CONFLICT (zoid) DO UPDATE SET tid = excluded.tid, state_size = excluded.state_size, state = excluded.state`)
-		return err
+		return nil
 	})
+}
+
+// enter writes rows of later transactions.
+func (t siteTable) enter(ctx context.Context, conn *pgx.Conn, rows [][]any) error {
+	changed := "changed_" + t.name
+	if _, err := conn.Exec(ctx, fmt.Sprintf("CREATE TEMPORARY TABLE %s (LIKE %s)", changed, t.name)); err != nil {
+		return err
+	}
+	if _, err := conn.CopyFrom(ctx, pgx.Identifier{changed}, strings.Split(t.columns, ", "), pgx.CopyFromRows(rows)); err != nil {
+		return err
+	}
+	_, err := conn.Exec(ctx, fmt.Sprintf("INSERT INTO %s (%[2]s) SELECT %[2]s FROM %s ON CONFLICT %s", t.name, t.columns, changed, t.conflict))
+	return err
 }
 
 // writing counts the objects that something writes into relpack's database, and

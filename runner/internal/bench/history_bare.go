@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// deletion is how long each part of the deletion of the same rows took, in seconds.
+type deletion struct {
+	trim, sweep, transactions float64 // relpack's phases
+	bare                      []float64
+	theirs                    float64 // zodbpack's, with its start
+}
+
+// bareDeletions delete what relpack has deleted.
+var bareDeletions = []struct{ what, sql string }{
+	{"objects", "DELETE FROM current_object USING bare_object WHERE current_object.zoid = bare_object.zoid"},
+	{"revisions", "DELETE FROM object_state USING bare_revision WHERE object_state.zoid = bare_revision.zoid AND object_state.tid = bare_revision.tid"},
+	{"transactions", "DELETE FROM transaction USING bare_transaction WHERE transaction.tid = bare_transaction.tid"},
+}
+
+// bareHistory deletes in another database, which is as this one was before, what is gone
+// here, by one statement for each table, with the keys and triggers of RelStorage alone.
+func (s *realSite) bareHistory(ctx context.Context, dsn string, d *deletion) error {
+	return connected(ctx, dsn, func(conn *pgx.Conn) error {
+		if err := s.gone(ctx, conn); err != nil {
+			return err
+		}
+		if err := warm(ctx, dsn); err != nil {
+			return err
+		}
+		for _, deletion := range bareDeletions {
+			start := time.Now()
+			deleted, err := conn.Exec(ctx, deletion.sql)
+			if err != nil {
+				return fmt.Errorf("bare statements: %s: %w", deletion.what, err)
+			}
+			d.bare = append(d.bare, time.Since(start).Seconds())
+			s.add(figure{Name: "bare DELETE of " + deletion.what, Value: d.bare[len(d.bare)-1], Unit: "s", Note: fmt.Sprintf("%d rows", deleted.RowsAffected())})
+		}
+		return nil
+	})
+}
+
+// gone enters what is gone here into tables of the other database.
+func (s *realSite) gone(ctx context.Context, conn *pgx.Conn) error {
+	var left [3][][]any
+	if err := connected(ctx, s.bench.dsn, func(here *pgx.Conn) (err error) {
+		for i, sql := range []string{"SELECT zoid FROM current_object", "SELECT zoid, tid FROM object_state", "SELECT tid FROM transaction"} {
+			if left[i], err = rowsOf(ctx, here, sql); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for i, table := range []struct{ name, of, key string }{
+		{"bare_object", "current_object", "zoid"}, {"bare_revision", "object_state", "zoid, tid"}, {"bare_transaction", "transaction", "tid"},
+	} {
+		if _, err := conn.Exec(ctx, fmt.Sprintf("CREATE TABLE here AS SELECT %s FROM %s LIMIT 0", table.key, table.of)); err != nil {
+			return err
+		}
+		if _, err := conn.CopyFrom(ctx, pgx.Identifier{"here"}, strings.Split(table.key, ", "), pgx.CopyFromRows(left[i])); err != nil {
+			return err
+		}
+		if _, err := conn.Exec(ctx, fmt.Sprintf("CREATE TABLE %s AS SELECT %s FROM %s EXCEPT TABLE here; ANALYZE %[1]s; DROP TABLE here",
+			table.name, table.key, table.of)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addDeletions compares them.
+func (r *results) addDeletions(d deletion) {
+	var bare float64
+	for _, seconds := range d.bare {
+		bare += seconds
+	}
+	ours := d.trim + d.sweep + d.transactions
+	r.add(figure{Name: "bare statements", Value: bare, Unit: "s"})
+	r.add(figure{Name: "deletion", Value: ours, Unit: "s",
+		Note: fmt.Sprintf("trim %.3g, sweep %.3g, transactions %.3g s, the graph included", d.trim, d.sweep, d.transactions)})
+	r.add(figure{Name: "deletion / bare statements", Value: ratio(ours, bare), Unit: "x", Must: 1.5})
+	r.add(figure{Name: "deletion: how much faster than zodbpack", Value: ratio(d.theirs, ours), Unit: "x", Must: 4, Higher: true})
+}
