@@ -1165,7 +1165,8 @@ COMMENT ON FUNCTION relpack.blobs_mark(bigint) IS
 -- stored again keeps its file, and so does one that an open transaction may have seen;
 -- who begins from here on sees none of it. object_state comes before the writers' lock,
 -- as for everybody who writes: whoever wants the table for himself and then writes
--- (TRUNCATE) would wait for us, and we for him.
+-- (TRUNCATE) would wait for us, and we for him. Without our triggers writers don't take
+-- the writers' lock: they are not switched on or off while we hold the table.
 CREATE OR REPLACE FUNCTION relpack.blobs_next(
     zoids bigint[], tids bigint[],
     OUT zoid bigint, OUT tid bigint, OUT newest_zoid bigint)
@@ -1184,12 +1185,18 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
+    LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
     v_history := relpack.keeps_history();
     IF v_history THEN
         v_oldest := coalesce(relpack.grace_oldest_transaction(), 'infinity');
     END IF;
     IF NOT relpack.try_writers_lock() THEN
         RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
+    END IF;
+    IF EXISTS (SELECT FROM relpack.missing_trigger()) THEN
+        RAISE EXCEPTION 'triggers of relpack are missing or disabled: %: a row may be put back whose file is to go',
+                        (SELECT string_agg(name, ', ') FROM relpack.missing_trigger() AS gone (name))
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up".';
     END IF;
     -- The files are unlinked before this transaction ends: a client that stops
     -- there must not hold the site, nor a standby that does not answer. What
@@ -3825,8 +3832,9 @@ COMMENT ON FUNCTION relpack.horizon_move(timestamptz) IS
 -- What is to be read again is listed in the transaction that moves the horizon: whatever
 -- is not in relpack.pending has the references of what is kept up to horizon_tid. Another
 -- horizon keeps other revisions only of objects that have one in between, besides
--- others. Up to where the history is trimmed, each horizon keeps all that is left: to move
--- below that and back, as beside a transaction that is open for long, costs nothing.
+-- others. Up to where the history is trimmed, each horizon keeps all that is left, but for
+-- the objects that a trim left alone: to move below that and back, as beside a transaction
+-- that is open for long, costs next to nothing.
 CREATE OR REPLACE FUNCTION relpack.horizon_set(goal_tid bigint, capped boolean)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -3852,6 +3860,8 @@ BEGIN
         WHERE changed.tid > greatest(least(v_storage.horizon_tid, goal_tid), v_storage.cleared_tid)
           AND changed.tid <= greatest(v_storage.horizon_tid, goal_tid)
           AND EXISTS (SELECT FROM relpack.stored() AS another WHERE another.zoid = changed.zoid AND another.tid <> changed.tid)
+        UNION
+        SELECT few.zoid FROM relpack.to_trim AS few
         ON CONFLICT DO NOTHING;
         GET DIAGNOSTICS v_listed = ROW_COUNT;
     ELSIF v_storage.graph <> 'none' THEN
@@ -7890,7 +7900,11 @@ BEGIN
         -- whoever does them, are silent. Should the graph know one all the same (an
         -- object that was set back, what a later one names), it refers to too much.
         -- Files of old revisions are those of who trims. In most sessions neither setting was
-        -- ever made: it is NULL there.
+        -- ever made: it is NULL there. What is listed and was put back goes anew.
+        UPDATE relpack.blob_removal AS removal
+        SET since = NULL
+        FROM deleted
+        WHERE removal.zoid = deleted.zoid AND removal.tid = deleted.tid AND removal.since IS NOT NULL;
         INSERT INTO relpack.write_event (kind, zoid, tid)
         SELECT 'deleted', deleted.zoid, deleted.tid
         FROM deleted

@@ -6,7 +6,8 @@
 -- stored again keeps its file, and so does one that an open transaction may have seen;
 -- who begins from here on sees none of it. object_state comes before the writers' lock,
 -- as for everybody who writes: whoever wants the table for himself and then writes
--- (TRUNCATE) would wait for us, and we for him.
+-- (TRUNCATE) would wait for us, and we for him. Without our triggers writers don't take
+-- the writers' lock: they are not switched on or off while we hold the table.
 CREATE OR REPLACE FUNCTION relpack.blobs_next(
     zoids bigint[], tids bigint[],
     OUT zoid bigint, OUT tid bigint, OUT newest_zoid bigint)
@@ -25,12 +26,18 @@ DECLARE
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
+    LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE;
     v_history := relpack.keeps_history();
     IF v_history THEN
         v_oldest := coalesce(relpack.grace_oldest_transaction(), 'infinity');
     END IF;
     IF NOT relpack.try_writers_lock() THEN
         RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
+    END IF;
+    IF EXISTS (SELECT FROM relpack.missing_trigger()) THEN
+        RAISE EXCEPTION 'triggers of relpack are missing or disabled: %: a row may be put back whose file is to go',
+                        (SELECT string_agg(name, ', ') FROM relpack.missing_trigger() AS gone (name))
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up".';
     END IF;
     -- The files are unlinked before this transaction ends: a client that stops
     -- there must not hold the site, nor a standby that does not answer. What

@@ -1,8 +1,9 @@
 -- What is to be read again is listed in the transaction that moves the horizon: whatever
 -- is not in relpack.pending has the references of what is kept up to horizon_tid. Another
 -- horizon keeps other revisions only of objects that have one in between, besides
--- others. Up to where the history is trimmed, each horizon keeps all that is left: to move
--- below that and back, as beside a transaction that is open for long, costs nothing.
+-- others. Up to where the history is trimmed, each horizon keeps all that is left, but for
+-- the objects that a trim left alone: to move below that and back, as beside a transaction
+-- that is open for long, costs next to nothing.
 CREATE OR REPLACE FUNCTION relpack.horizon_set(goal_tid bigint, capped boolean)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -28,6 +29,8 @@ BEGIN
         WHERE changed.tid > greatest(least(v_storage.horizon_tid, goal_tid), v_storage.cleared_tid)
           AND changed.tid <= greatest(v_storage.horizon_tid, goal_tid)
           AND EXISTS (SELECT FROM relpack.stored() AS another WHERE another.zoid = changed.zoid AND another.tid <> changed.tid)
+        UNION
+        SELECT few.zoid FROM relpack.to_trim AS few
         ON CONFLICT DO NOTHING;
         GET DIAGNOSTICS v_listed = ROW_COUNT;
     ELSIF v_storage.graph <> 'none' THEN

@@ -38,7 +38,11 @@ BEGIN
         -- whoever does them, are silent. Should the graph know one all the same (an
         -- object that was set back, what a later one names), it refers to too much.
         -- Files of old revisions are those of who trims. In most sessions neither setting was
-        -- ever made: it is NULL there.
+        -- ever made: it is NULL there. What is listed and was put back goes anew.
+        UPDATE relpack.blob_removal AS removal
+        SET since = NULL
+        FROM deleted
+        WHERE removal.zoid = deleted.zoid AND removal.tid = deleted.tid AND removal.since IS NOT NULL;
         INSERT INTO relpack.write_event (kind, zoid, tid)
         SELECT 'deleted', deleted.zoid, deleted.tid
         FROM deleted

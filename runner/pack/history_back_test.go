@@ -5,6 +5,7 @@ import (
 
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // Nobody reports an UPDATE of current_object. Whether an object was set back is asked when
@@ -85,4 +86,47 @@ func TestACommitThatSetsAnObjectForwardIsNoRestore(t *testing.T) {
 		t.Errorf("%d objects are called set back", n)
 	}
 	packtest.ExpectSound(t, file)
+}
+
+// The pack time goes back below what is trimmed, where objects that were left alone have
+// their old revisions still.
+func TestOldRevisionsOfWhatWasSetBackCountWhenThePackTimeGoesBack(t *testing.T) {
+	t.Parallel()
+	for name, look := range map[string]func(t *testing.T, file target.Target){
+		"after a dry run":     func(t *testing.T, file target.Target) { dryRun(t, file, 5) },
+		"after a killed pack": func(t *testing.T, file target.Target) { packtest.CrashAfter(t, file, trimDays(5), 40) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file, h := newHistory(t, zodbtest.V42)
+			set := func(tid int64) { packtest.Run(t, h.Conn, "UPDATE current_object SET tid = $1 WHERE zoid = 1", tid) }
+			first := store(t, h, daysAgo(20), map[int64][]byte{0: page(1, 2), 1: page(), 2: page()})
+			second := store(t, h, daysAgo(15), map[int64][]byte{1: page(2)})
+			store(t, h, daysAgo(14), map[int64][]byte{0: page(1)})
+			store(t, h, daysAgo(10), map[int64][]byte{1: page()})
+			set(first)
+			packtest.Pack(t, file, trimDays(5))
+			expectRevisions(t, h.Conn, "set back", 1, 3)
+			store(t, h, daysAgo(1), map[int64][]byte{1: page()})
+			look(t, file)
+			set(second)
+			packtest.Pack(t, file, trimDays(17))
+			expectObjects(t, h, "to which a current revision refers", 0, 1, 2)
+		})
+	}
+}
+
+// A pack to an earlier time has not seen what a later one left alone.
+func TestWhatWasLeftAloneIsTrimmedAfterAPackToAnEarlierTime(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	first := store(t, h, daysAgo(20), map[int64][]byte{0: page(1), 1: page()})
+	store(t, h, daysAgo(15), map[int64][]byte{1: page(2), 2: page()})
+	last := store(t, h, daysAgo(10), map[int64][]byte{1: page()})
+	packtest.Run(t, h.Conn, "UPDATE current_object SET tid = $1 WHERE zoid = 1", first)
+	packtest.Pack(t, file, trimDays(5))
+	packtest.Run(t, h.Conn, "UPDATE current_object SET tid = $1 WHERE zoid = 1", last)
+	packtest.Pack(t, file, trimDays(18))
+	collect(t, file, h, 4, daysAgo(4))
+	expectRevisions(t, h.Conn, "set forward", 1, 1)
 }

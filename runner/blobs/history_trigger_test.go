@@ -1,0 +1,71 @@
+package blobs_test
+
+import (
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/packtest"
+	"relpack/runner/pack"
+)
+
+// putBackBeside puts a revision back, in a transaction that is open while the files go,
+// after something was done about relpack's triggers.
+func putBackBeside(t *testing.T, a packtest.Album, first func()) {
+	t.Helper()
+	writer := packtest.Session(t, a.Target)
+	var tx pgx.Tx
+	o := packtest.Before("remove blob files", func() {
+		var err error
+		if first(); tx == nil {
+			tx, err = writer.BeginTx(t.Context(), pgx.TxOptions{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		packtest.Run(t, writer, "INSERT INTO object_state SELECT 2, $1, 0, NULL, state_size, state FROM object_state WHERE zoid = 2 AND tid = $2", a.First, a.Now)
+	})
+	o.Days = 5
+	if _, err := pack.Run(t.Context(), a.Target, o, packtest.Log(t)); err == nil {
+		t.Error("nothing was refused")
+	}
+	if tx != nil {
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.Expect(t, 2, a.First, true)
+}
+
+// Writers that no trigger stops may put rows back while files go.
+func TestFilesOfAHistoryStayWhereTriggersAreMissing(t *testing.T) {
+	t.Parallel()
+	eachHistory(t, func(t *testing.T, a packtest.Album) {
+		packtest.PackWithGrace(t, withoutFiles(a.Target), 5)
+		packtest.Run(t, a.Conn, "SELECT relpack.drop_triggers()")
+		putBackBeside(t, a, func() {})
+	})
+}
+
+func TestFilesOfAHistoryStayWhereTriggersAreDisabledMeanwhile(t *testing.T) {
+	t.Parallel()
+	eachHistory(t, func(t *testing.T, a packtest.Album) {
+		putBackBeside(t, a, func() { packtest.Run(t, a.Conn, "ALTER TABLE object_state DISABLE TRIGGER ALL") })
+	})
+}
+
+func TestAFileThatIsListedStaysForWhoSawItsRowPutBack(t *testing.T) {
+	t.Parallel()
+	eachHistory(t, func(t *testing.T, a packtest.Album) {
+		packtest.PackWithGrace(t, withoutFiles(a.Target), 5)
+		a.PutBack(t, 2, a.First)
+		packtest.Run(t, a.Conn, "UPDATE current_object SET tid = $1 WHERE zoid = 2", a.Now)
+		end := reader(t, a)
+		packtest.Run(t, a.Conn, "DELETE FROM object_state WHERE zoid = 2 AND tid = $1", a.First)
+		packtest.PackWithGrace(t, a.Target, 5)
+		a.Expect(t, 2, a.First, true)
+		end()
+		packtest.PackWithGrace(t, a.Target, 5)
+		a.Expect(t, 2, a.First, false)
+	})
+}
