@@ -3960,9 +3960,10 @@ COMMENT ON FUNCTION relpack.keeps_history() IS
 -- +goose StatementBegin
 -- The row is gone where somebody deleted it, or restored the database without the data
 -- of relpack's tables: then nothing is known of the graph. relpack.try_pack_lock()
--- begins another one.
+-- begins another one. A record: in a dump without relpack's tables the type of the row is
+-- missing, and the functions are to be restored all the same.
 CREATE OR REPLACE FUNCTION relpack.known_storage()
-RETURNS relpack.storage
+RETURNS record
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
@@ -5669,8 +5670,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_keeps boolean := relpack.keeps_history();
+    v_storage record := relpack.known_storage();
 BEGIN
-    IF v_keeps <> (relpack.known_storage()).keeps_history THEN
+    IF v_keeps <> v_storage.keeps_history THEN
         RAISE EXCEPTION 'the storage is %, and was % when relpack was installed',
                         CASE WHEN v_keeps THEN 'history-preserving' ELSE 'history-free' END,
                         CASE WHEN v_keeps THEN 'history-free' ELSE 'history-preserving' END
@@ -8434,11 +8436,13 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_storage relpack.storage;
     v_cleared bigint;
     v_since bigint := 0;
 BEGIN
     PERFORM relpack.trim_begin(until_tid);
-    v_cleared := (relpack.known_storage()).cleared_tid;
+    v_storage := relpack.known_storage();
+    v_cleared := v_storage.cleared_tid;
     IF listed THEN
         v_since := v_cleared;
         IF v_since = 0 THEN

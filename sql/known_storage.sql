@@ -1,8 +1,9 @@
 -- The row is gone where somebody deleted it, or restored the database without the data
 -- of relpack's tables: then nothing is known of the graph. relpack.try_pack_lock()
--- begins another one.
+-- begins another one. A record: in a dump without relpack's tables the type of the row is
+-- missing, and the functions are to be restored all the same.
 CREATE OR REPLACE FUNCTION relpack.known_storage()
-RETURNS relpack.storage
+RETURNS record
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp

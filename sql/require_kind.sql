@@ -7,8 +7,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_keeps boolean := relpack.keeps_history();
+    v_storage record := relpack.known_storage();
 BEGIN
-    IF v_keeps <> (relpack.known_storage()).keeps_history THEN
+    IF v_keeps <> v_storage.keeps_history THEN
         RAISE EXCEPTION 'the storage is %, and was % when relpack was installed',
                         CASE WHEN v_keeps THEN 'history-preserving' ELSE 'history-free' END,
                         CASE WHEN v_keeps THEN 'history-free' ELSE 'history-preserving' END

@@ -7,11 +7,13 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_storage relpack.storage;
     v_cleared bigint;
     v_since bigint := 0;
 BEGIN
     PERFORM relpack.trim_begin(until_tid);
-    v_cleared := (relpack.known_storage()).cleared_tid;
+    v_storage := relpack.known_storage();
+    v_cleared := v_storage.cleared_tid;
     IF listed THEN
         v_since := v_cleared;
         IF v_since = 0 THEN
