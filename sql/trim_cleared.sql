@@ -1,5 +1,5 @@
--- What was marked before stays so: only what is new is looked at, unless all was gone
--- through. Beyond the watermark a restored row is no event.
+-- All transactions are looked at: who restores one that is there already makes no event.
+-- Beyond the watermark no restored row does.
 CREATE OR REPLACE FUNCTION relpack.trim_cleared(until_tid bigint, listed boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
@@ -20,7 +20,7 @@ BEGIN
             RAISE EXCEPTION 'a trim has to go through all objects' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
         END IF;
     END IF;
-    IF EXISTS (SELECT FROM public.transaction WHERE tid > v_since AND tid <= until_tid AND packed IS NOT TRUE) THEN
+    IF EXISTS (SELECT FROM public.transaction WHERE tid > 0 AND tid <= until_tid AND packed IS NOT TRUE) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
     END IF;
     UPDATE relpack.storage

@@ -7,22 +7,11 @@ import (
 	"relpack/runner/fault"
 )
 
-// mark keeps the transactions from being undone whose predecessors go. Those of before
-// the last trim are marked.
+// mark keeps the transactions from being undone whose predecessors go, those of before
+// the last trim too: who restores one that is there already makes no event.
 func (t *trimming) mark(ctx context.Context) error {
 	var since int64
-	if err := t.Retry(ctx, "look for the last trim", func() error {
-		return t.Conn.QueryRow(ctx, "SELECT relpack.trim_since()").Scan(&since)
-	}); err != nil {
-		return err
-	}
-	return t.markSince(ctx, since)
-}
-
-// markSince marks those later than a transaction; 0: all of them.
-func (t *trimming) markSince(ctx context.Context, tid int64) error {
-	var since int64
-	for last := &tid; last != nil; {
+	for last := new(int64); last != nil; {
 		if t.Stopped() {
 			return fault.Interrupted
 		}

@@ -264,7 +264,7 @@ func (t *trimming) tryBatch(ctx context.Context, what string, do func() error) e
 			if t.unmarkedBefore++; t.unmarkedBefore > maxUnmarked {
 				return false, fault.Refuse("Wait for the end of zodbconvert, or of a restore", "%s: somebody restores revisions meanwhile (%w)", what, err)
 			}
-			return false, t.markSince(ctx, 0)
+			return false, t.mark(ctx)
 		case raised:
 			return false, nil
 		}
