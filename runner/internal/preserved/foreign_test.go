@@ -3,6 +3,7 @@ package preserved
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"relpack/runner/internal/revision"
 	"relpack/runner/pickle"
@@ -28,16 +29,34 @@ func (h *history) foreign(ctx context.Context, s step) error {
 	if err != nil {
 		return err
 	}
-	for zoid, revisions := range then.Revisions {
-		if len(now.Revisions[zoid]) > 0 {
-			continue
-		}
-		for _, r := range revisions {
-			refs, _ := refsOf(r)
-			h.ghosts[zoid] = append(h.ghosts[zoid], refs...)
+	h.vanished(then, now)
+	return nil
+}
+
+// vanished notes what is gone altogether, and for the graph was deleted by somebody else:
+// a pack with pack-gc false does that, too. The graph may have what any of its revisions
+// referred to, as those that were trimmed since.
+func (h *history) vanished(then, now *revision.Storage) {
+	h.remember(then)
+	for zoid := range then.Revisions {
+		if len(now.Revisions[zoid]) == 0 {
+			h.ghosts[zoid] = h.ever[zoid]
 		}
 	}
-	return nil
+}
+
+// remember notes what objects refer to in any revision.
+func (h *history) remember(s *revision.Storage) {
+	for zoid, revisions := range s.Revisions {
+		for _, r := range revisions {
+			refs, _ := refsOf(r)
+			for _, ref := range refs {
+				if !slices.Contains(h.ever[zoid], ref) {
+					h.ever[zoid] = append(h.ever[zoid], ref)
+				}
+			}
+		}
+	}
 }
 
 func (h *history) alter(ctx context.Context, s step, then *revision.Storage) error {

@@ -35,8 +35,9 @@ type history struct {
 	horizon  int64           // the pack time of that
 	young    map[int64]int64 // until which tid garbage may stay
 	ghosts   map[int64][]int64
-	built    bool // all was read
-	held     bool // beside the open transaction
+	ever     map[int64][]int64 // what objects have referred to
+	built    bool              // all was read
+	held     bool              // beside the open transaction
 }
 
 // A loss is a check that failed: what a history is shortened for.
@@ -48,7 +49,7 @@ func lossf(format string, args ...any) error { return loss{fmt.Sprintf(format, a
 
 func beginHistory(ctx context.Context, w *worker) (*history, error) {
 	h := &history{w: w, site: zodbtest.History{Conn: w.site, Version: zodbtest.V42}, base: time.Now().Truncate(time.Minute),
-		known: map[int64]bool{}, young: map[int64]int64{}, ghosts: map[int64][]int64{}}
+		known: map[int64]bool{}, young: map[int64]int64{}, ghosts: map[int64][]int64{}, ever: map[int64][]int64{}}
 	if err := w.reset(ctx); err != nil {
 		return nil, fmt.Errorf("reset: %w", err)
 	}

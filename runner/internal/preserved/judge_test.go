@@ -14,7 +14,7 @@ func (r *run) judge(ctx context.Context, after *revision.Storage, p packing, o o
 	switch {
 	case r.killed:
 		if p.keep {
-			r.vanished(after)
+			r.vanished(r.before, after)
 		}
 		r.horizon, r.known = 0, nil // it may have come anywhere
 		return r.atLeast(after, latest, p.keep)
@@ -180,24 +180,10 @@ func (r *run) refused(after *revision.Storage, o outcome) error {
 	return r.exactly(after.Keys(), nil, r.before.Collect(o.until, r.before.Zoids()...).Stay())
 }
 
-// vanished: for the graph, deleted objects that a pack with pack-gc false removes are
-// deleted by somebody else.
-func (r *run) vanished(after *revision.Storage) {
-	for zoid, revisions := range r.before.Revisions {
-		if len(after.Revisions[zoid]) > 0 {
-			continue
-		}
-		for _, revision := range revisions {
-			refs, _ := refsOf(revision)
-			r.ghosts[zoid] = append(r.ghosts[zoid], refs...)
-		}
-	}
-}
-
 // atMost: nothing else is left.
 func (r *run) atMost(after *revision.Storage, until int64, keep bool) error {
 	if keep {
-		r.vanished(after)
+		r.vanished(r.before, after)
 		return r.exactly(after.Keys(), nil, r.before.Trimmed(until))
 	}
 	c := r.before.Collect(until)

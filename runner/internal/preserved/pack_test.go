@@ -47,6 +47,7 @@ func (h *history) pack(ctx context.Context, s step) error {
 	if r.before, err = revision.Load(ctx, h.site.Conn); err != nil {
 		return err
 	}
+	h.remember(r.before)
 	p := packing{keep: s.kind == "trim", init: s.is("init"), dry: s.is("dry"), between: func(statement string) error { return r.after(ctx, statement) }}
 	if p.days, r.latest, err = h.days(ctx, s); err != nil {
 		return err
