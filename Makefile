@@ -58,7 +58,7 @@ histories: go ## 3000 random histories against a model, new ones in each run (SE
 	@echo "histories of the seeds from $(SEED) on, beside those of make test, from 1 on"
 	$(WITHPG) -- env RELPACK_HISTORIES=3000 RELPACK_TROUBLED=$(TROUBLED) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 30m -run EveryHistory -v ./runner/internal/model
 	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 30m -run EveryFault ./runner/internal/model
-	$(WITHPG) -- env RELPACK_HISTORIES=500 RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 60m -run 'EveryTrim|EveryFault' ./runner/internal/revision
+	$(WITHPG) -- env RELPACK_HISTORIES=200 RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 60m -run 'EveryTrim|EveryFault' ./runner/internal/revision
 	$(WITHPG) -- env RELPACK_HISTORIES=60 RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 30m -run EveryPack -v ./runner/internal/preserved
 	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=200 $(GO) test -count=1 -timeout 30m -run 'EveryFault|EveryMistake' ./runner/internal/preserved
 
