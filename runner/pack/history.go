@@ -168,7 +168,7 @@ func (p *pack) catchUpSwept(ctx context.Context) error {
 
 // trimmedOnly ends a run that trimmed the history, and may not delete garbage.
 func (p *pack) trimmedOnly(ctx context.Context, refused error) error {
-	if !p.History || p.report.DryRun || fault.ExitCode(refused) != fault.ExitRefused || p.Conn.IsClosed() || p.Stopped() {
+	if !p.History || p.history.dry || fault.ExitCode(refused) != fault.ExitRefused || p.Conn.IsClosed() || p.Stopped() {
 		return refused
 	}
 	return errors.Join(refused, p.endHistory(ctx))
