@@ -85,3 +85,15 @@ func TestAHistoryIsLookedAt(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+func TestADeletedBlobHasNoStateAndLacksNoFile(t *testing.T) {
+	t.Parallel()
+	a := packtest.NewHistoryAlbum(t, zodbtest.Bushy, true)
+	a.Write(t, packtest.DaysAgo(0.5), map[int64][]byte{4: nil})
+	dry := packtest.Everything
+	dry.DryRun, dry.Days = true, 5
+	packtest.Pack(t, a.Target, dry)
+	if r := (storage{Target: a.Target, conn: a.Conn}).check(t, 4); r.UndecodableCount != 1 || r.Blobs.Found == 0 || r.Blobs.Missing != 0 {
+		t.Errorf("%+v", r)
+	}
+}

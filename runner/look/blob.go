@@ -35,7 +35,8 @@ func (g *Graph) EachBlob(ctx context.Context, each func([]Blob) error) error {
 	}
 }
 
-// nextBlobs reads those among the next nodes; last is the highest of these.
+// nextBlobs reads those among the next nodes; last is the highest of these. What has no
+// state is broken otherwise: nobody asks for its file.
 func (g *Graph) nextBlobs(ctx context.Context, after int64) (blobs []Blob, last *int64, err error) {
 	err = pgx.BeginTxFunc(ctx, g.conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '5s'; "+record.LockStorage); err != nil {
@@ -50,11 +51,15 @@ func (g *Graph) nextBlobs(ctx context.Context, after int64) (blobs []Blob, last 
 			    ORDER BY object.zoid
 			    LIMIT $2
 			)
-			SELECT max(few.zoid), coalesce(array_agg(few.zoid) FILTER (WHERE stored.tid IS NOT NULL), '{}'),
-			       coalesce(array_agg(stored.tid) FILTER (WHERE stored.tid IS NOT NULL), '{}')
+			SELECT max(few.zoid), coalesce(array_agg(few.zoid) FILTER (WHERE stored.bytes > 0), '{}'),
+			       coalesce(array_agg(stored.tid) FILTER (WHERE stored.bytes > 0), '{}')
 			FROM few
 			LEFT JOIN LATERAL (
-			    SELECT stored.tid FROM relpack.stored() WHERE few.live AND stored.zoid = few.zoid ORDER BY stored.tid DESC LIMIT 1
+			    SELECT stored.tid, octet_length(stored.state) AS bytes
+			    FROM relpack.stored()
+			    WHERE few.live AND stored.zoid = few.zoid
+			    ORDER BY stored.tid DESC
+			    LIMIT 1
 			) AS stored ON true`, after, blobNodes).Scan(&last, &zoids, &tids)
 		for i, zoid := range zoids {
 			blobs = append(blobs, Blob{zoid, tids[i]})
