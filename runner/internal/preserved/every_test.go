@@ -45,7 +45,7 @@ func TestEveryPackOfAHistoryKeepsWhatTheRuleSays(t *testing.T) {
 // What the model takes for right is right for a pack that could not be simpler.
 func TestEveryPackInPlainSQLKeepsWhatTheRuleSays(t *testing.T) {
 	t.Parallel()
-	everyHistory(t, newReference(t), 25)
+	everyHistory(t, newReference(t), 25, "file removed")
 }
 
 func playFile(t *testing.T, file string, packs func(*worker) packer) {
@@ -78,7 +78,8 @@ func playFile(t *testing.T, file string, packs func(*worker) packer) {
 	}
 }
 
-func everyHistory(t *testing.T, packs func(*worker) packer, otherwise int64) {
+// everyHistory plays histories; never are what can't happen with this packer.
+func everyHistory(t *testing.T, packs func(*worker) packer, otherwise int64, never ...string) {
 	t.Helper()
 	start := time.Now()
 	histories, seed := number(t, "RELPACK_HISTORIES", otherwise), number(t, "RELPACK_SEED", 1)
@@ -90,7 +91,7 @@ func everyHistory(t *testing.T, packs func(*worker) packer, otherwise int64) {
 	for name, perThousand := range minimum {
 		// Few vary much, and seeds are new in each run.
 		least := float64(histories) * float64(perThousand) / 1000
-		if least -= 4 * math.Sqrt(least); float64(counts[name]) < least {
+		if least -= 4 * math.Sqrt(least); float64(counts[name]) < least && !slices.Contains(never, name) {
 			t.Errorf("%s: %d times, at least %.0f are needed", name, counts[name], least)
 		}
 	}
