@@ -5670,7 +5670,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_keeps boolean := relpack.keeps_history();
-    v_storage record := relpack.known_storage();
+    v_storage relpack.storage := relpack.known_storage();
 BEGIN
     IF v_keeps <> v_storage.keeps_history THEN
         RAISE EXCEPTION 'the storage is %, and was % when relpack was installed',

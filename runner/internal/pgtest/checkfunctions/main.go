@@ -44,7 +44,7 @@ func run(ctx context.Context, install []string) error {
 }
 
 // history tells which functions need a history-preserving storage.
-const history = `(proname LIKE 'trim\_%' OR prosrc ~ 'public\.(current_object|transaction)\y')`
+const history = `(proname LIKE 'trim\_%' OR proname = 'trigger_rewrite' OR prosrc ~ 'public\.(current_object|transaction)\y')`
 
 type create func(context.Context, *pgx.Conn, zodbtest.Version) error
 
