@@ -83,13 +83,18 @@ func (h *history) checkFiles(ctx context.Context) error {
 	return nil
 }
 
-// tidied: of what a pack has deleted no file is left, unless somebody may read it.
+// tidied: of what a pack has deleted no file is left, unless somebody may read it. One that
+// collects no garbage has the graph of the last one that did: as long as something refers
+// there to what is gone altogether, the file stays.
 func (r *run) tidied(after *revision.Storage, p packing) error {
 	_, product := r.w.packs.(product)
 	if r.files == nil || !product || p.dry || r.killed || r.acted || r.open != nil {
 		return nil
 	}
 	for zoid, revisions := range r.before.Revisions {
+		if p.keep && len(after.Revisions[zoid]) == 0 {
+			continue
+		}
 		for _, was := range revisions {
 			key := revision.Key{Zoid: zoid, Tid: was.Tid}
 			if _, stored := find(after, key); !stored && isBlob(was) && r.files.there(key) {
