@@ -1310,9 +1310,10 @@ BEGIN
         RAISE EXCEPTION 'the storage is history-preserving: nothing tells when a revision was removed'
             USING ERRCODE = 'RP002', HINT = '"relpack pack" removes the files of the revisions that it removes.';
     END IF;
+    PERFORM relpack.lock_storage();
+    LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE; -- our triggers stay as they are
     PERFORM relpack.require_settled();
     PERFORM relpack.require_blobs_mark(mark);
-    PERFORM relpack.lock_storage();
     IF NOT relpack.try_writers_lock() THEN
         RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
     END IF;
