@@ -82,6 +82,8 @@ def main():
     connection = db.open(transaction_manager=manager)
     open(log, "w").close()
     loaded = 0
+    if profile == "past":
+        time.sleep(AGO)  # the site may have been made a moment ago
     while not stop and profile == "past":
         loaded += read_past(db, choose)
         time.sleep(0.02)
