@@ -837,7 +837,7 @@ BEGIN
     SET graph = 'reshaping',
         -- A comparison that is due is due afterwards.
         scan_disturbed = graph = 'doubtful',
-        cut_objects = 0,
+        walked_objects = 0,
         doomed_tid = 0;
     DELETE FROM relpack.suspect;
     DELETE FROM relpack.fill_range;
@@ -1868,7 +1868,7 @@ BEGIN
     UPDATE relpack.storage
     SET graph = 'none', watermark = 0, applied_tid = 0, listed_tid = 0, noticed_tid = 0, doomed_tid = 0,
         settled_tid = 0, clock_tid = NULL, cleared_tid = 0,
-        objects = 0, inrefs = 0, cut_objects = 0,
+        objects = 0, inrefs = 0, walked_objects = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false, resettle = false,
         replaced = CASE WHEN EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
                         THEN now() ELSE replaced END;
@@ -4851,8 +4851,10 @@ COMMENT ON FUNCTION relpack.reach_attach(bigint[]) IS
 -- few referrers of each are tried first, as an object may have a million, which
 -- are mostly alive or below it; then all. What is not saved is settled by the
 -- stages cut, attach and flow, which are exact. Batches can depend on each other: they
--- are gone through until none gains anything. Where that is dearer than new
--- parents for all objects, relpack.reshape() chooses these.
+-- are gone through until none gains anything. From what was saved life flows on
+-- only where it refers to something detached. Where all that is dearer than new
+-- parents for all objects, relpack.reshape() chooses these: what is known to be too
+-- much is not begun, and what was done counts when there is something to cut.
 CREATE OR REPLACE FUNCTION relpack.reach_climb()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -4862,7 +4864,8 @@ AS $$
 DECLARE
     v_limits record := relpack.walk_limits();
     v_tries bigint := v_limits.climb_inrefs;
-    v_left bigint := (SELECT greatest(objects, v_limits.reshape_share * v_limits.reshape_least) FROM relpack.storage);
+    v_suspects bigint;
+    v_left bigint;
     v_after bigint;
     v_batch bigint[];
     v_batches integer;
@@ -4874,6 +4877,16 @@ BEGIN
     SET stage = 'flow'
     FROM relpack.object
     WHERE suspect.stage = 'climb' AND object.zoid = suspect.zoid AND object.parent IS NOT NULL;
+    SELECT count(*) INTO v_suspects FROM relpack.suspect WHERE stage = 'climb';
+    UPDATE relpack.storage
+    SET walked_objects = walked_objects + v_suspects
+    RETURNING greatest(objects, v_limits.reshape_share * v_limits.reshape_least) - v_limits.reshape_share * walked_objects
+    INTO STRICT v_left;
+    IF v_left < 0 THEN
+        PERFORM relpack.begin_reshape('much has changed');
+        RETURN 0;
+    END IF;
+    v_left := v_left + v_limits.reshape_share * v_suspects;
     LOOP
         v_after := -1;
         v_batches := 0;
@@ -4905,9 +4918,18 @@ BEGIN
             SET parent = saved.parent, detached_tid = NULL
             FROM unnest(v_ways.saved, v_ways.parents) AS saved (zoid, parent)
             WHERE object.zoid = saved.zoid;
-            UPDATE relpack.suspect
-            SET stage = 'flow'
-            WHERE zoid = ANY (v_ways.saved);
+            DELETE FROM relpack.suspect WHERE zoid = ANY (v_ways.saved);
+            INSERT INTO relpack.suspect (zoid, stage)
+            SELECT saved.zoid, 'flow'
+            FROM unnest(v_ways.saved) AS saved (zoid)
+            CROSS JOIN LATERAL (
+                SELECT
+                FROM (SELECT zoid FROM relpack.object_inref WHERE inref = saved.zoid OFFSET 0) AS target
+                CROSS JOIN LATERAL (
+                    SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
+                ) AS detached
+                LIMIT 1
+            ) AS further;
             v_saved := v_saved + coalesce(cardinality(v_ways.saved), 0);
         END LOOP;
         v_found := v_found + v_saved;
@@ -4947,7 +4969,7 @@ DECLARE
     v_left bigint;
     v_cut bigint;
 BEGIN
-    SELECT detach_tid, greatest(objects / v_limits.reshape_share, v_limits.reshape_least) - cut_objects
+    SELECT detach_tid, greatest(objects / v_limits.reshape_share, v_limits.reshape_least) - walked_objects
     INTO v_detached, v_left
     FROM relpack.storage;
     IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut' OFFSET v_limits.narrow) THEN
@@ -4981,7 +5003,7 @@ BEGIN
     IF v_cut > v_left THEN
         PERFORM relpack.begin_reshape('much of the tree hangs on what was cut off');
     ELSE
-        UPDATE relpack.storage SET cut_objects = cut_objects + v_cut;
+        UPDATE relpack.storage SET walked_objects = walked_objects + v_cut;
     END IF;
 END;
 $$;
@@ -5287,7 +5309,7 @@ BEGIN
         IF EXISTS (SELECT FROM relpack.missing) AND relpack.doubt() IS NULL AND relpack.forget_missing() > 0 THEN
             RETURN true;
         END IF;
-        UPDATE relpack.storage SET cut_objects = 0 WHERE cut_objects <> 0;
+        UPDATE relpack.storage SET walked_objects = 0 WHERE walked_objects <> 0;
         -- Cut off again later, it is to have its grace again. Nothing was
         -- attached where nothing was applied since the choice.
         IF (SELECT doomed_tid = 0 FROM relpack.storage) THEN
@@ -10312,7 +10334,7 @@ STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 1000, 100000, 50000,
-           64, 1000000, 16, 10000,
+           64, 1000000, 24, 10000,
            67108864, 255, 32;
 $$;
 
@@ -10322,8 +10344,8 @@ COMMENT ON FUNCTION relpack.walk_limits() IS
     'query stops; together: suspects looked at together. '
     'climb_inrefs: how many referrers of each are tried first; climb_visits: how many objects relpack.ways_up() looks '
     'at, or gives up. '
-    'reshape_share, reshape_least: what share of all objects may be cut off, one in so many, and how many in any '
-    'case, before relpack.reshape() chooses all parents. '
+    'reshape_share, reshape_least: of what share of all objects, one in so many, the way up may be looked for and the '
+    'parents be cut off together, and of how many in any case, before relpack.reshape() chooses all parents. '
     'grow_zoids: for how many objects relpack.build_mark() has a byte each; grow_levels: what such a byte says at '
     'most; grow_wide: a level of more objects than the references divided by this reads all of them.';
 -- +goose StatementEnd

@@ -11,7 +11,7 @@ BEGIN
     SET graph = 'reshaping',
         -- A comparison that is due is due afterwards.
         scan_disturbed = graph = 'doubtful',
-        cut_objects = 0,
+        walked_objects = 0,
         doomed_tid = 0;
     DELETE FROM relpack.suspect;
     DELETE FROM relpack.fill_range;

@@ -3,8 +3,10 @@
 -- few referrers of each are tried first, as an object may have a million, which
 -- are mostly alive or below it; then all. What is not saved is settled by the
 -- stages cut, attach and flow, which are exact. Batches can depend on each other: they
--- are gone through until none gains anything. Where that is dearer than new
--- parents for all objects, relpack.reshape() chooses these.
+-- are gone through until none gains anything. From what was saved life flows on
+-- only where it refers to something detached. Where all that is dearer than new
+-- parents for all objects, relpack.reshape() chooses these: what is known to be too
+-- much is not begun, and what was done counts when there is something to cut.
 CREATE OR REPLACE FUNCTION relpack.reach_climb()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -14,7 +16,8 @@ AS $$
 DECLARE
     v_limits record := relpack.walk_limits();
     v_tries bigint := v_limits.climb_inrefs;
-    v_left bigint := (SELECT greatest(objects, v_limits.reshape_share * v_limits.reshape_least) FROM relpack.storage);
+    v_suspects bigint;
+    v_left bigint;
     v_after bigint;
     v_batch bigint[];
     v_batches integer;
@@ -26,6 +29,16 @@ BEGIN
     SET stage = 'flow'
     FROM relpack.object
     WHERE suspect.stage = 'climb' AND object.zoid = suspect.zoid AND object.parent IS NOT NULL;
+    SELECT count(*) INTO v_suspects FROM relpack.suspect WHERE stage = 'climb';
+    UPDATE relpack.storage
+    SET walked_objects = walked_objects + v_suspects
+    RETURNING greatest(objects, v_limits.reshape_share * v_limits.reshape_least) - v_limits.reshape_share * walked_objects
+    INTO STRICT v_left;
+    IF v_left < 0 THEN
+        PERFORM relpack.begin_reshape('much has changed');
+        RETURN 0;
+    END IF;
+    v_left := v_left + v_limits.reshape_share * v_suspects;
     LOOP
         v_after := -1;
         v_batches := 0;
@@ -57,9 +70,18 @@ BEGIN
             SET parent = saved.parent, detached_tid = NULL
             FROM unnest(v_ways.saved, v_ways.parents) AS saved (zoid, parent)
             WHERE object.zoid = saved.zoid;
-            UPDATE relpack.suspect
-            SET stage = 'flow'
-            WHERE zoid = ANY (v_ways.saved);
+            DELETE FROM relpack.suspect WHERE zoid = ANY (v_ways.saved);
+            INSERT INTO relpack.suspect (zoid, stage)
+            SELECT saved.zoid, 'flow'
+            FROM unnest(v_ways.saved) AS saved (zoid)
+            CROSS JOIN LATERAL (
+                SELECT
+                FROM (SELECT zoid FROM relpack.object_inref WHERE inref = saved.zoid OFFSET 0) AS target
+                CROSS JOIN LATERAL (
+                    SELECT FROM relpack.object WHERE zoid = target.zoid AND parent IS NULL OFFSET 0
+                ) AS detached
+                LIMIT 1
+            ) AS further;
             v_saved := v_saved + coalesce(cardinality(v_ways.saved), 0);
         END LOOP;
         v_found := v_found + v_saved;

@@ -15,7 +15,7 @@ DECLARE
     v_left bigint;
     v_cut bigint;
 BEGIN
-    SELECT detach_tid, greatest(objects / v_limits.reshape_share, v_limits.reshape_least) - cut_objects
+    SELECT detach_tid, greatest(objects / v_limits.reshape_share, v_limits.reshape_least) - walked_objects
     INTO v_detached, v_left
     FROM relpack.storage;
     IF NOT EXISTS (SELECT FROM relpack.suspect WHERE stage = 'cut' OFFSET v_limits.narrow) THEN
@@ -49,7 +49,7 @@ BEGIN
     IF v_cut > v_left THEN
         PERFORM relpack.begin_reshape('much of the tree hangs on what was cut off');
     ELSE
-        UPDATE relpack.storage SET cut_objects = cut_objects + v_cut;
+        UPDATE relpack.storage SET walked_objects = walked_objects + v_cut;
     END IF;
 END;
 $$;

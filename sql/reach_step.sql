@@ -61,7 +61,7 @@ BEGIN
         IF EXISTS (SELECT FROM relpack.missing) AND relpack.doubt() IS NULL AND relpack.forget_missing() > 0 THEN
             RETURN true;
         END IF;
-        UPDATE relpack.storage SET cut_objects = 0 WHERE cut_objects <> 0;
+        UPDATE relpack.storage SET walked_objects = 0 WHERE walked_objects <> 0;
         -- Cut off again later, it is to have its grace again. Nothing was
         -- attached where nothing was applied since the choice.
         IF (SELECT doomed_tid = 0 FROM relpack.storage) THEN

@@ -11,7 +11,7 @@ STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 1000, 100000, 50000,
-           64, 1000000, 16, 10000,
+           64, 1000000, 24, 10000,
            67108864, 255, 32;
 $$;
 
@@ -21,7 +21,7 @@ COMMENT ON FUNCTION relpack.walk_limits() IS
     'query stops; together: suspects looked at together. '
     'climb_inrefs: how many referrers of each are tried first; climb_visits: how many objects relpack.ways_up() looks '
     'at, or gives up. '
-    'reshape_share, reshape_least: what share of all objects may be cut off, one in so many, and how many in any '
-    'case, before relpack.reshape() chooses all parents. '
+    'reshape_share, reshape_least: of what share of all objects, one in so many, the way up may be looked for and the '
+    'parents be cut off together, and of how many in any case, before relpack.reshape() chooses all parents. '
     'grow_zoids: for how many objects relpack.build_mark() has a byte each; grow_levels: what such a byte says at '
     'most; grow_wide: a level of more objects than the references divided by this reads all of them.';

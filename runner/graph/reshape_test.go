@@ -25,7 +25,7 @@ import (
 // again: a share of the objects, one in so many, and a number in any case.
 func setLimits(t testing.TB, conn *pgx.Conn, share, least int) {
 	t.Helper()
-	text, err := zodbtest.Mutated("walk_limits", "16, 10000", fmt.Sprintf("%d, %d", share, least))
+	text, err := zodbtest.Mutated("walk_limits", "24, 10000", fmt.Sprintf("%d, %d", share, least))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,6 +148,46 @@ func TestWhereMuchIsCutOffAllParentsAreChosenAgain(t *testing.T) {
 	}
 	if n := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.object WHERE detached_tid = (SELECT detach_tid FROM relpack.storage)"); n != 789 {
 		t.Errorf("%d objects are cut off as of this run", n)
+	}
+}
+
+// What was climbed was paid for: there is so much less that may be cut off before all
+// parents are chosen again. What is too much to climb isn't begun.
+func TestWhatWasClimbedCountsWithWhatIsCutOff(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		added, kept int64 // how many are new; what is left of the first chain
+		says        string
+	}{
+		"cut":             {0, 920, ""},
+		"climbed":         {80, 1000, ""},
+		"climbed and cut": {80, 920, "much of the tree hangs on what was cut off"},
+		"too many":        {200, 1000, "much has changed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, conn := packtest.NewStorage(t)
+			setLimits(t, conn, 16, 100)
+			packtest.Load(t, conn, chains(1000))
+			packtest.DryRun(t, target)
+			changed := packtest.Links{}
+			for zoid := int64(3001); zoid <= 3000+c.added; zoid++ {
+				changed[zoid] = []int64{zoid + 1}
+			}
+			if c.added > 0 {
+				changed[3000+c.added] = nil
+				changed[2000] = []int64{3001}
+			}
+			if c.kept < 1000 {
+				changed[c.kept] = nil
+			}
+			packtest.Commit(t, conn, changed)
+			said := packSaying(t, target)
+			if strings.Contains(said, "choosing new parents") != (c.says != "") || !strings.Contains(said, c.says) {
+				t.Errorf("the log says %s", said)
+			}
+			packtest.ExpectExact(t, conn)
+		})
 	}
 }
 

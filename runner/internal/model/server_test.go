@@ -14,7 +14,7 @@ import (
 // What is otherwise in the databases in which histories are played.
 
 // modelLimits is what relpack.walk_limits() says.
-const modelLimits = "SELECT 1000, 100000, 50000,\n           64, 1000000, 16, 10000,\n           67108864, 255, 32;"
+const modelLimits = "SELECT 1000, 100000, 50000,\n           64, 1000000, 24, 10000,\n           67108864, 255, 32;"
 
 // modelReplaced is what functions have otherwise here: each text is followed by
 // what comes in its place. Limits, and the clock by which events are dated, come
