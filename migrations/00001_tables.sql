@@ -1,8 +1,8 @@
 -- The tables of relpack. Columns are ordered by alignment, widest first, so
 -- that a row of the two large tables (object, object_inref) wastes no byte.
 -- No foreign key points at RelStorage's tables: their TRUNCATE ... CASCADE
--- would reach ours. All tables but run, blob_removal, emptied, referred_by, missing and
--- storage are derived from object_state and can be built again: what is lost of them, or
+-- would reach ours. All tables but run, blob_removal, emptied, committed, referred_by, missing
+-- and storage are derived from object_state and can be built again: what is lost of them, or
 -- restored, is found again by reading everything.
 
 -- +goose Up
@@ -253,6 +253,18 @@ COMMENT ON TABLE relpack.emptied IS
     'if no revision names them then: a commit may, that was under way.';
 COMMENT ON COLUMN relpack.emptied.tid IS 'Transaction id.';
 COMMENT ON COLUMN relpack.emptied.since IS 'When that was, by the clock of the server.';
+
+CREATE TABLE relpack.committed (
+    tid   bigint      NOT NULL,
+    noted timestamptz NOT NULL,
+    CONSTRAINT committed_pkey PRIMARY KEY (tid)
+);
+COMMENT ON TABLE relpack.committed IS
+    'In a history-preserving storage of RelStorage before 3.0, whose clients choose tids by clocks of their own: up to which '
+    'transaction all was committed at some moments. Whoever began later sees that. Older rows than the oldest open '
+    'transaction needs are removed by relpack.trim_until().';
+COMMENT ON COLUMN relpack.committed.tid IS 'Transaction id.';
+COMMENT ON COLUMN relpack.committed.noted IS 'The moment, by the clock of the server, or a little later.';
 
 CREATE TABLE relpack.to_trim (
     zoid  bigint  NOT NULL,
@@ -669,6 +681,7 @@ DROP TABLE relpack.storage;
 DROP TABLE relpack.problem;
 DROP TABLE relpack.set_aside;
 DROP TABLE relpack.to_trim;
+DROP TABLE relpack.committed;
 DROP TABLE relpack.emptied;
 DROP TABLE relpack.referred_by;
 DROP TABLE relpack.foreign_reference;

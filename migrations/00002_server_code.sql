@@ -3884,8 +3884,8 @@ COMMENT ON FUNCTION relpack.horizon_set(bigint, boolean) IS
 -- sql/in_the_way.sql
 -- +goose StatementBegin
 -- A write to object_state in flight, of a session or a prepared transaction; a
--- commit of RelStorage before 3.0, which locks the table; or a lock on one of
--- relpack's tables (pg_dump has one on each).
+-- commit of RelStorage before 3.0, which locks the table, or where history is kept two
+-- others; or a lock on one of relpack's tables (pg_dump has one on each).
 CREATE OR REPLACE FUNCTION relpack.in_the_way()
 RETURNS text
 LANGUAGE plpgsql
@@ -3917,7 +3917,8 @@ BEGIN
                 LIMIT 1
             ) AS prepared ON true
             WHERE (class.relnamespace = 'relpack'::regnamespace
-                   OR (class.oid = 'public.object_state'::regclass AND locks.mode IN ('ShareLock', 'AccessExclusiveLock')))
+                   OR (class.oid IN ('public.object_state'::regclass, to_regclass('public.current_object'), to_regclass('public.transaction'))
+                       AND locks.mode IN ('ShareLock', 'AccessExclusiveLock')))
               AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
               AND locks.granted
         ) AS holder
@@ -7046,7 +7047,8 @@ COMMENT ON FUNCTION relpack.sweep(integer, timestamptz, boolean) IS
 -- kept waiting; blobs, whose large objects have no size that can be had, begin with
 -- one.
 -- Locks are taken in one order: object_state, RelStorage's commit lock, the
--- writers' lock, rows.
+-- writers' lock, current_object, rows. A commit before RelStorage 3.0 locks all of
+-- current_object.
 CREATE OR REPLACE FUNCTION relpack.sweep_batch(
     chosen bigint[], saturated boolean, decoder boolean,
     OUT outcome text, OUT objects bigint, OUT bytes bigint, OUT blobs bigint)
@@ -7101,6 +7103,9 @@ BEGIN
     objects := 0;
     bytes := 0;
     blobs := 0;
+    IF relpack.keeps_history() THEN
+        LOCK TABLE public.current_object IN ROW EXCLUSIVE MODE;
+    END IF;
     WHILE v_from <= cardinality(v_zoids) LOOP
         v_to := greatest(v_from, width_bucket(v_before + v_room, v_weights));
         IF v_from <= v_plain THEN
@@ -8499,6 +8504,41 @@ COMMENT ON FUNCTION relpack.trim_cleared(bigint, boolean) IS
     'be undone.';
 -- +goose StatementEnd
 
+-- sql/trim_committed.sql
+-- +goose StatementBegin
+-- Before RelStorage 3.0 a client chooses its tids by a clock of its own, which nobody
+-- compares with the server's. But one commit follows the other, in the order of their
+-- tids: whoever begins after this moment sees all up to here.
+CREATE OR REPLACE FUNCTION relpack.trim_committed()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_newest bigint;
+BEGIN
+    -- The moment is to be later than the look.
+    IF NOT relpack.keeps_history() OR relpack.lock_protocol() <> 'table'
+       OR current_setting('transaction_isolation') <> 'read committed'
+       OR has_table_privilege(to_regclass('public.transaction'), 'SELECT') IS NOT TRUE THEN
+        RETURN;
+    END IF;
+    v_newest := (SELECT max(tid) FROM public.transaction);
+    -- The storage has gone back to an earlier transaction.
+    DELETE FROM relpack.committed WHERE tid > v_newest;
+    INSERT INTO relpack.committed (tid, noted)
+    SELECT v_newest, relpack.capture_read_until()
+    WHERE v_newest IS NOT NULL
+    ON CONFLICT (tid) DO NOTHING;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_committed() IS
+    'Notes the newest transaction, and the moment, in relpack.committed, for relpack.trim_until(): in history-preserving '
+    'storages of RelStorage before 3.0, in others nothing.';
+-- +goose StatementEnd
+
 -- sql/trim_delete.sql
 -- +goose StatementBegin
 -- The one place that deletes revisions. A row is as good as not waited for. Large
@@ -9127,9 +9167,7 @@ COMMENT ON FUNCTION relpack.trim_pend(bigint[]) IS
 -- sql/trim_require.sql
 -- +goose StatementBegin
 -- Each step of a trim begins with this. The pack lock is to be held by the session:
--- between two steps no undo may begin. Before RelStorage 3.0 a commit locks whole
--- tables that a trim writes to, and has its tid from the start of its transaction,
--- so that nobody knows what an open one has seen.
+-- between two steps no undo may begin.
 CREATE OR REPLACE FUNCTION relpack.trim_require()
 RETURNS void
 LANGUAGE plpgsql
@@ -9152,10 +9190,6 @@ BEGIN
     IF NOT v_held THEN
         RAISE EXCEPTION 'this session does not hold the pack lock: an undo may begin between two steps'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.try_pack_lock() first.';
-    END IF;
-    IF relpack.lock_protocol() = 'table' THEN
-        RAISE EXCEPTION 'a history-preserving storage of RelStorage before 3.0 can''t be trimmed'
-            USING ERRCODE = 'RP002', HINT = 'Open it once with RelStorage 3.0 or later, which brings its tables up to date.';
     END IF;
     SELECT string_agg(expected.name, ', ' ORDER BY expected.name)
     INTO v_off
@@ -9239,6 +9273,7 @@ BEGIN
     END IF;
     IF v_stage = 'votes' AND coalesce(cardinality(v_awaited), 0) = 0 THEN
         v_stage := 'settled';
+        PERFORM relpack.trim_committed();
     END IF;
     PERFORM set_config('relpack.settling', v_stage, false),
             set_config('relpack.awaited', coalesce(v_awaited, '{}')::text, false);
@@ -9288,7 +9323,8 @@ COMMENT ON FUNCTION relpack.trim_since() IS
 -- A commit in its second phase may name a transaction that nothing names any more:
 -- it began before that, and has ended a week later. Neither the newest one nor one of
 -- today goes: RelStorage chooses the next tid by the first, and clients ask for the
--- others.
+-- others. A commit before RelStorage 3.0 locks the whole table: it is waited for before
+-- any row is locked.
 CREATE OR REPLACE FUNCTION relpack.trim_transactions(
     batch integer, after_tid bigint,
     OUT removed bigint, OUT last_tid bigint)
@@ -9308,6 +9344,9 @@ DECLARE
     v_free bigint[];
 BEGIN
     PERFORM relpack.trim_require();
+    PERFORM set_config('lock_timeout', '100ms', true);
+    LOCK TABLE public.transaction IN ROW EXCLUSIVE MODE;
+    PERFORM set_config('lock_timeout', '1ms', true);
     v_listed := ARRAY(
         SELECT tid
         FROM relpack.emptied
@@ -9354,7 +9393,8 @@ COMMENT ON FUNCTION relpack.trim_transactions(integer, bigint) IS
 -- +goose StatementBegin
 -- current_object first: its key points at the revision. A client that stores the
 -- object again waits for us, or we don't find it as it was. Only an object of one
--- revision goes: older ones are trimmed before.
+-- revision goes: older ones are trimmed before. A commit before RelStorage 3.0 locks all
+-- of current_object: it is waited for before any row is locked.
 CREATE OR REPLACE FUNCTION relpack.trim_uncreated(
     until_tid bigint, chosen bigint[],
     OUT objects bigint)
@@ -9374,6 +9414,9 @@ DECLARE
     v_tids bigint[];
 BEGIN
     PERFORM relpack.trim_begin(until_tid);
+    PERFORM set_config('lock_timeout', '100ms', true);
+    LOCK TABLE public.current_object IN ROW EXCLUSIVE MODE;
+    PERFORM set_config('lock_timeout', '1ms', true);
     SELECT array_agg(stored.zoid ORDER BY stored.zoid), array_agg(stored.tid ORDER BY stored.zoid)
     INTO v_zoids, v_tids
     FROM unnest(chosen) AS few (zoid)
@@ -9459,7 +9502,9 @@ COMMENT ON FUNCTION relpack.trim_unmarked(bigint[]) IS
 -- -1 is held from the choice of a tid to COMMIT: whoever has the newest tid of
 -- before a transaction began has seen the one below, and so does that transaction.
 -- Where tids are ahead of the clock, their order tells nothing about who has seen
--- them: nothing is trimmed beside an open transaction.
+-- them: nothing is trimmed beside an open transaction. Before RelStorage 3.0 tids are of
+-- the clients' clocks, and tell nothing either: what was noted before the oldest
+-- transaction began, it has seen.
 CREATE OR REPLACE FUNCTION relpack.trim_until(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -9470,6 +9515,7 @@ DECLARE
     v_newest bigint;
     v_oldest timestamptz;
     v_now timestamptz;
+    v_seen bigint;
 BEGIN
     PERFORM relpack.lock_storage(history => true);
     v_newest := (SELECT max(tid) FROM public.transaction);
@@ -9482,6 +9528,15 @@ BEGIN
     END IF;
     v_oldest := relpack.grace_oldest_transaction();
     v_now := clock_timestamp();
+    IF relpack.lock_protocol() = 'table' THEN
+        IF v_oldest IS NOT NULL THEN
+            v_seen := coalesce((SELECT max(tid) FROM relpack.committed WHERE noted < v_oldest AND tid <= v_newest), 0);
+        END IF;
+        DELETE FROM relpack.committed
+        WHERE noted < (SELECT max(noted) FROM relpack.committed WHERE noted < coalesce(v_oldest, 'infinity'));
+        PERFORM relpack.trim_committed();
+        RETURN least(v_newest, relpack.time_to_tid(least(pack_time, v_now)), v_seen);
+    END IF;
     IF v_oldest IS NOT NULL AND (v_oldest > v_now OR v_newest > relpack.time_to_tid(v_now)) THEN
         RETURN 0;
     END IF;
@@ -10954,6 +11009,7 @@ COMMENT ON COLUMN relpack.writer.exclusive IS
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA relpack FROM PUBLIC;
 SELECT relpack.take_back(NULL);
 SELECT relpack.create_triggers();
+SELECT relpack.trim_committed();
 
 -- +goose Down
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -11008,6 +11064,7 @@ DROP FUNCTION relpack."trim_fit";
 DROP FUNCTION relpack."trim_find";
 DROP FUNCTION relpack."trim_end";
 DROP FUNCTION relpack."trim_delete";
+DROP FUNCTION relpack."trim_committed";
 DROP FUNCTION relpack."trim_cleared";
 DROP FUNCTION relpack."trim_blobs";
 DROP FUNCTION relpack."trim_begin";

@@ -1,6 +1,6 @@
 -- A write to object_state in flight, of a session or a prepared transaction; a
--- commit of RelStorage before 3.0, which locks the table; or a lock on one of
--- relpack's tables (pg_dump has one on each).
+-- commit of RelStorage before 3.0, which locks the table, or where history is kept two
+-- others; or a lock on one of relpack's tables (pg_dump has one on each).
 CREATE OR REPLACE FUNCTION relpack.in_the_way()
 RETURNS text
 LANGUAGE plpgsql
@@ -32,7 +32,8 @@ BEGIN
                 LIMIT 1
             ) AS prepared ON true
             WHERE (class.relnamespace = 'relpack'::regnamespace
-                   OR (class.oid = 'public.object_state'::regclass AND locks.mode IN ('ShareLock', 'AccessExclusiveLock')))
+                   OR (class.oid IN ('public.object_state'::regclass, to_regclass('public.current_object'), to_regclass('public.transaction'))
+                       AND locks.mode IN ('ShareLock', 'AccessExclusiveLock')))
               AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
               AND locks.granted
         ) AS holder

@@ -5,7 +5,8 @@
 -- kept waiting; blobs, whose large objects have no size that can be had, begin with
 -- one.
 -- Locks are taken in one order: object_state, RelStorage's commit lock, the
--- writers' lock, rows.
+-- writers' lock, current_object, rows. A commit before RelStorage 3.0 locks all of
+-- current_object.
 CREATE OR REPLACE FUNCTION relpack.sweep_batch(
     chosen bigint[], saturated boolean, decoder boolean,
     OUT outcome text, OUT objects bigint, OUT bytes bigint, OUT blobs bigint)
@@ -60,6 +61,9 @@ BEGIN
     objects := 0;
     bytes := 0;
     blobs := 0;
+    IF relpack.keeps_history() THEN
+        LOCK TABLE public.current_object IN ROW EXCLUSIVE MODE;
+    END IF;
     WHILE v_from <= cardinality(v_zoids) LOOP
         v_to := greatest(v_from, width_bucket(v_before + v_room, v_weights));
         IF v_from <= v_plain THEN

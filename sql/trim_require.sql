@@ -1,7 +1,5 @@
 -- Each step of a trim begins with this. The pack lock is to be held by the session:
--- between two steps no undo may begin. Before RelStorage 3.0 a commit locks whole
--- tables that a trim writes to, and has its tid from the start of its transaction,
--- so that nobody knows what an open one has seen.
+-- between two steps no undo may begin.
 CREATE OR REPLACE FUNCTION relpack.trim_require()
 RETURNS void
 LANGUAGE plpgsql
@@ -24,10 +22,6 @@ BEGIN
     IF NOT v_held THEN
         RAISE EXCEPTION 'this session does not hold the pack lock: an undo may begin between two steps'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.try_pack_lock() first.';
-    END IF;
-    IF relpack.lock_protocol() = 'table' THEN
-        RAISE EXCEPTION 'a history-preserving storage of RelStorage before 3.0 can''t be trimmed'
-            USING ERRCODE = 'RP002', HINT = 'Open it once with RelStorage 3.0 or later, which brings its tables up to date.';
     END IF;
     SELECT string_agg(expected.name, ', ' ORDER BY expected.name)
     INTO v_off

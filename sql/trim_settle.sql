@@ -37,6 +37,7 @@ BEGIN
     END IF;
     IF v_stage = 'votes' AND coalesce(cardinality(v_awaited), 0) = 0 THEN
         v_stage := 'settled';
+        PERFORM relpack.trim_committed();
     END IF;
     PERFORM set_config('relpack.settling', v_stage, false),
             set_config('relpack.awaited', coalesce(v_awaited, '{}')::text, false);

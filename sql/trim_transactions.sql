@@ -1,7 +1,8 @@
 -- A commit in its second phase may name a transaction that nothing names any more:
 -- it began before that, and has ended a week later. Neither the newest one nor one of
 -- today goes: RelStorage chooses the next tid by the first, and clients ask for the
--- others.
+-- others. A commit before RelStorage 3.0 locks the whole table: it is waited for before
+-- any row is locked.
 CREATE OR REPLACE FUNCTION relpack.trim_transactions(
     batch integer, after_tid bigint,
     OUT removed bigint, OUT last_tid bigint)
@@ -21,6 +22,9 @@ DECLARE
     v_free bigint[];
 BEGIN
     PERFORM relpack.trim_require();
+    PERFORM set_config('lock_timeout', '100ms', true);
+    LOCK TABLE public.transaction IN ROW EXCLUSIVE MODE;
+    PERFORM set_config('lock_timeout', '1ms', true);
     v_listed := ARRAY(
         SELECT tid
         FROM relpack.emptied

@@ -1,6 +1,7 @@
 -- current_object first: its key points at the revision. A client that stores the
 -- object again waits for us, or we don't find it as it was. Only an object of one
--- revision goes: older ones are trimmed before.
+-- revision goes: older ones are trimmed before. A commit before RelStorage 3.0 locks all
+-- of current_object: it is waited for before any row is locked.
 CREATE OR REPLACE FUNCTION relpack.trim_uncreated(
     until_tid bigint, chosen bigint[],
     OUT objects bigint)
@@ -20,6 +21,9 @@ DECLARE
     v_tids bigint[];
 BEGIN
     PERFORM relpack.trim_begin(until_tid);
+    PERFORM set_config('lock_timeout', '100ms', true);
+    LOCK TABLE public.current_object IN ROW EXCLUSIVE MODE;
+    PERFORM set_config('lock_timeout', '1ms', true);
     SELECT array_agg(stored.zoid ORDER BY stored.zoid), array_agg(stored.tid ORDER BY stored.zoid)
     INTO v_zoids, v_tids
     FROM unnest(chosen) AS few (zoid)

@@ -1,7 +1,9 @@
 -- -1 is held from the choice of a tid to COMMIT: whoever has the newest tid of
 -- before a transaction began has seen the one below, and so does that transaction.
 -- Where tids are ahead of the clock, their order tells nothing about who has seen
--- them: nothing is trimmed beside an open transaction.
+-- them: nothing is trimmed beside an open transaction. Before RelStorage 3.0 tids are of
+-- the clients' clocks, and tell nothing either: what was noted before the oldest
+-- transaction began, it has seen.
 CREATE OR REPLACE FUNCTION relpack.trim_until(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -12,6 +14,7 @@ DECLARE
     v_newest bigint;
     v_oldest timestamptz;
     v_now timestamptz;
+    v_seen bigint;
 BEGIN
     PERFORM relpack.lock_storage(history => true);
     v_newest := (SELECT max(tid) FROM public.transaction);
@@ -24,6 +27,15 @@ BEGIN
     END IF;
     v_oldest := relpack.grace_oldest_transaction();
     v_now := clock_timestamp();
+    IF relpack.lock_protocol() = 'table' THEN
+        IF v_oldest IS NOT NULL THEN
+            v_seen := coalesce((SELECT max(tid) FROM relpack.committed WHERE noted < v_oldest AND tid <= v_newest), 0);
+        END IF;
+        DELETE FROM relpack.committed
+        WHERE noted < (SELECT max(noted) FROM relpack.committed WHERE noted < coalesce(v_oldest, 'infinity'));
+        PERFORM relpack.trim_committed();
+        RETURN least(v_newest, relpack.time_to_tid(least(pack_time, v_now)), v_seen);
+    END IF;
     IF v_oldest IS NOT NULL AND (v_oldest > v_now OR v_newest > relpack.time_to_tid(v_now)) THEN
         RETURN 0;
     END IF;

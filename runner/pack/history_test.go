@@ -65,7 +65,7 @@ func gone(before, after *revision.Storage) []int64 {
 
 func TestAPackOfAHistoryCollectsWhatNothingKeptRefersTo(t *testing.T) {
 	t.Parallel()
-	for _, version := range []zodbtest.Version{zodbtest.V30, zodbtest.V35, zodbtest.V42} {
+	for _, version := range []zodbtest.Version{zodbtest.V15, zodbtest.V21, zodbtest.V30, zodbtest.V35, zodbtest.V42} {
 		t.Run(version.String(), func(t *testing.T) {
 			t.Parallel()
 			file, h := newHistory(t, version)

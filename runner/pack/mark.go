@@ -8,7 +8,8 @@ import (
 )
 
 // mark keeps the transactions from being undone whose predecessors go, those of before
-// the last trim too: who restores one that is there already makes no event.
+// the last trim too: who restores one that is there already makes no event. VACUUM would
+// keep commits waiting that lock the table.
 func (t *trimming) mark(ctx context.Context) error {
 	var since int64
 	for last := new(int64); last != nil; {
@@ -18,13 +19,13 @@ func (t *trimming) mark(ctx context.Context) error {
 		var marked int64
 		after := *last
 		if err := t.Retry(ctx, "mark transactions", func() error {
-			return t.Conn.QueryRow(ctx, "SELECT marked, last_tid FROM relpack.trim_mark($1, $2, $3)", t.UntilTid, after, markBatch).
+			return t.Conn.QueryRow(ctx, "SELECT marked, last_tid FROM relpack.trim_mark($1, $2, $3)", t.UntilTid, after, t.atMost(markBatch)).
 				Scan(&marked, &last)
 		}); err != nil {
 			return err
 		}
 		t.Marked += marked
-		if since += marked; since > markVacuum || (last == nil && since > markBatch) {
+		if since += marked; !t.tables && (since > markVacuum || (last == nil && since > markBatch)) {
 			since = 0
 			// Who may not is told so by a warning, and goes on.
 			if _, err := t.Conn.Exec(ctx, "VACUUM public.transaction"); err != nil {

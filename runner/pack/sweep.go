@@ -28,7 +28,8 @@ const (
 )
 
 // Before 3.0 a RelStorage that commits locks object_state against all who
-// write: it waits for a batch to end, and all other commits wait for it.
+// write, or where history is kept, transaction and current_object: it waits for a
+// batch to end, and all other commits wait for it.
 const (
 	firstBatchOfTable = 500
 	longestOfTable    = 200 * time.Millisecond

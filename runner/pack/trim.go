@@ -34,6 +34,7 @@ type trimming struct {
 	Trimmed
 	dry            bool
 	chosen         bool // the pack time is fixed
+	tables         bool // commits lock transaction and current_object
 	packTime       *time.Time
 	heldBy         string // an open transaction that holds the pack time back
 	missingIndex   string
@@ -131,8 +132,8 @@ func (t *trimming) fix(ctx context.Context, by string) (err error) {
 	wanted := int64(0)
 	if err := t.Conn.QueryRow(ctx, `
 		SELECT until_tid, CASE WHEN until_tid > 0 THEN relpack.tid_to_time(until_tid) END,
-		       least(relpack.time_to_tid($1), (SELECT max(tid) FROM public.transaction))
-		FROM (SELECT chosen.until_tid FROM `+by+` AS chosen (until_tid)) AS fixed`, t.packTime).Scan(&t.UntilTid, &t.Until, &wanted); err != nil {
+		       least(relpack.time_to_tid($1), (SELECT max(tid) FROM public.transaction)), relpack.lock_protocol() = 'table'
+		FROM (SELECT chosen.until_tid FROM `+by+` AS chosen (until_tid)) AS fixed`, t.packTime).Scan(&t.UntilTid, &t.Until, &wanted, &t.tables); err != nil {
 		return fmt.Errorf("determine up to when to trim: %w", err)
 	}
 	if t.packTime == nil || t.UntilTid >= wanted {
@@ -147,6 +148,14 @@ func (t *trimming) fix(ctx context.Context, by string) (err error) {
 		t.Log.Warn(Choice{HeldBy: t.heldBy}.heldBy())
 	}
 	return nil
+}
+
+// atMost is how many transactions a step writes to while a commit may wait for it.
+func (t *trimming) atMost(batch int) int {
+	if t.tables {
+		return firstBatchOfTable
+	}
+	return batch
 }
 
 // settle waits until nobody is left who may have begun an undo before this run.
@@ -320,7 +329,7 @@ func (t *trimming) transactions(ctx context.Context) error {
 		var removed int64
 		after := *last
 		if err := t.Retry(ctx, "remove transactions", func() error {
-			return t.Conn.QueryRow(ctx, "SELECT removed, last_tid FROM relpack.trim_transactions($1, $2)", firstTrim, after).Scan(&removed, &last)
+			return t.Conn.QueryRow(ctx, "SELECT removed, last_tid FROM relpack.trim_transactions($1, $2)", t.atMost(firstTrim), after).Scan(&removed, &last)
 		}); err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ func constraintOf(t *testing.T, conn *pgx.Conn, relation, columns string) string
 
 func TestATrimWantsTheKeysThatRelStorageCreates(t *testing.T) {
 	t.Parallel()
-	for _, version := range []zodbtest.Version{zodbtest.V30, zodbtest.V35, zodbtest.V42} {
+	for _, version := range []zodbtest.Version{zodbtest.V15, zodbtest.V21, zodbtest.V30, zodbtest.V35, zodbtest.V42} {
 		_, h := newTrimmed(t, version)
 		if missing := packtest.Get[*string](t, h.Conn, "SELECT relpack.trim_keys()"); missing != nil {
 			t.Errorf("%s lacks %s", version, *missing)

@@ -102,7 +102,7 @@ func trimDays(days float64) pack.Options {
 
 func TestAPackWithoutGarbageCollectionTrimsAHistory(t *testing.T) {
 	t.Parallel()
-	for _, version := range []zodbtest.Version{zodbtest.V30, zodbtest.V35, zodbtest.V42} {
+	for _, version := range []zodbtest.Version{zodbtest.V15, zodbtest.V21, zodbtest.V30, zodbtest.V35, zodbtest.V42} {
 		t.Run(version.String(), func(t *testing.T) {
 			t.Parallel()
 			file, h := newTrimmed(t, version)

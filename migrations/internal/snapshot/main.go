@@ -149,7 +149,7 @@ func migration(before, now map[string]string) string {
 	fmt.Fprint(&up, "\nREVOKE ALL ON ALL FUNCTIONS IN SCHEMA relpack FROM PUBLIC;\n")
 	fmt.Fprintf(&up, "SELECT relpack.take_back(%s);\n", newNames(before, changed, dropped))
 	if len(before) == 0 {
-		fmt.Fprint(&up, "SELECT relpack.create_triggers();\n")
+		fmt.Fprint(&up, "SELECT relpack.create_triggers();\nSELECT relpack.trim_committed();\n")
 	}
 	return up.String() + down.String()
 }

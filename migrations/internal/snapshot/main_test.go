@@ -57,7 +57,7 @@ func expect(t *testing.T, what, text string, words ...string) {
 func TestTheFirstSnapshotCreatesAllAndDropsAll(t *testing.T) {
 	dir := first(t, nil)
 	up, down := release(t, dir, "", map[string]string{"one": one, "shown": shown})
-	expect(t, "Up", up, one, shown, "create_triggers", "REVOKE ALL", "take_back(NULL)", "lock_timeout", "!DROP")
+	expect(t, "Up", up, one, shown, "create_triggers", "trim_committed", "REVOKE ALL", "take_back(NULL)", "lock_timeout", "!DROP")
 	expect(t, "Down", down, "drop_triggers", `DROP VIEW relpack."shown"`, `DROP FUNCTION relpack."one"`, "!CREATE")
 	if strings.Index(up, "VIEW") < strings.Index(up, "FUNCTION") || strings.Index(down, "VIEW") > strings.Index(down, "FUNCTION") {
 		t.Errorf("views come before functions in\n%s%s", up, down)
