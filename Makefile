@@ -12,6 +12,7 @@ SEED      ?= $(shell date +%s)
 TROUBLED  ?= 3
 OBJECTS   ?= 1000000
 ROUNDS    ?= 100
+REVISIONS ?= 10
 VERSIONS  ?= 15 16 17 18
 BENCHFLAGS ?=
 HOSTILE ?= EveryHistory|Grace|Torn|Chunk|Odd
@@ -24,7 +25,7 @@ WITHPG = $(GO) run -buildvcs=false ./runner/internal/pgtest/withpg
 MEASURE = $(GO) run -buildvcs=false ./runner/internal/bench -objects $(OBJECTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-matrix test-hostile histories demo interop soak bench bench-compare bench-extremes bench-peer bench-real bench-rounds bench-history bench-go fmt lint fuzz clean go
+.PHONY: help build test test-matrix test-hostile histories demo interop soak bench bench-compare bench-extremes bench-peer bench-real bench-rounds bench-history bench-past bench-go fmt lint fuzz clean go
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +105,10 @@ bench-history: ROUNDS := $(if $(filter file,$(origin ROUNDS)),20,$(ROUNDS))
 bench-history: build ## measure relpack and zodbpack on a history-preserving site (OBJECTS=20000 ROUNDS=20 SEED=1); kept in .cache
 	@mkdir -p .cache
 	$(GO) run -buildvcs=false ./runner/internal/bench history $(SITE) -rounds $(ROUNDS) -json .cache/bench-history.json $(BENCHFLAGS)
+
+bench-past: build ## measure relpack on a generated history-preserving storage (OBJECTS=1000000 REVISIONS=10, of each object)
+	@mkdir -p .cache
+	$(GO) run -buildvcs=false ./runner/internal/bench past -objects $(OBJECTS) -revisions $(REVISIONS) -json .cache/bench-past.json $(BENCHFLAGS)
 
 bench-go: go ## run the Go benchmarks on a private PostgreSQL that flushes to disk (BENCH=regexp)
 	$(WITHPG) -durable -- $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) ./...

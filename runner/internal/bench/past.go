@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbgen"
+	"relpack/runner/internal/zodbtest"
+)
+
+// onPast measures relpack on a generated history-preserving storage, in which each object
+// was written so many times, and refers to the same objects each time.
+func onPast(ctx context.Context, args []string) (err error) {
+	f := flag.NewFlagSet("bench past", flag.ContinueOnError)
+	o := options{}
+	objects, seed := sizeFlags(f)
+	revisions := f.Int("revisions", 10, "of each object `so many`")
+	f.StringVar(&o.json, "json", "", "write the figures to this `file`")
+	f.StringVar(&o.dsn, "dsn", "", "use a running server, by a superuser's connection `string`, not a private one")
+	f.StringVar(&o.relpack, "relpack", "bin/relpack", "the `program` to measure")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	o.objects, o.seed = *objects, *seed
+	b := &bench{options: o, results: newResults(o)}
+	stop, err := b.server(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	b.database = fmt.Sprintf("relpack_past_%d", os.Getpid())
+	dsn, drop, err := b.newDatabase(ctx, b.database)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, drop()) }()
+	b.dsn = dsn
+	err = b.measurePast(ctx, *revisions)
+	fmt.Println()
+	err = errors.Join(err, b.write(os.Stdout))
+	if o.json != "" && err == nil {
+		err = b.save(o.json)
+	}
+	return err
+}
+
+// measurePast measures a first pack, one a week later, the same deletions by bare
+// statements on a copy, packs with nothing to do, and one after changes.
+func (b *bench) measurePast(ctx context.Context, revisions int) (err error) {
+	step("generate")
+	if err := connected(ctx, b.dsn, func(conn *pgx.Conn) error { return b.generatePast(ctx, conn, revisions) }); err != nil {
+		return err
+	}
+	bare := b.database + "_bare"
+	if err := b.copyDatabase(ctx, b.database, bare); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.dropDatabase(context.WithoutCancel(ctx), bare)) }()
+	s := &realSite{bench: b, history: true}
+	if err := s.addRevisions(ctx, "", b.dsn); err != nil {
+		return err
+	}
+	step("first pack")
+	if _, err := b.program(ctx, "migrate", "up", "--dsn", b.dsn, "--quiet"); err != nil {
+		return err
+	}
+	if err := ready(ctx, b.dsn); err != nil {
+		return err
+	}
+	first, err := b.pack(ctx, b.dsn)
+	if err != nil {
+		return err
+	}
+	if first.Deleted.Objects != b.garbage {
+		return fmt.Errorf("%d objects were deleted, %d were generated as garbage", first.Deleted.Objects, b.garbage)
+	}
+	b.add(figure{Name: firstPack, Value: first.Seconds, Unit: "s", Note: fmt.Sprintf("%d revisions and %d objects deleted; %s",
+		first.Trimmed.Revisions, first.Deleted.Objects, first.phases())})
+	b.clientMemory(first)
+	b.add(figure{Name: "server memory, one session", Value: float64(first.memory.one), Unit: "B", Must: 256 << 20, Note: "private"})
+	old, err := s.weekLater(ctx)
+	if err != nil {
+		return err
+	}
+	step("bare statements")
+	d := deletion{trim: first.phase("trim"), sweep: first.phase("sweep"), transactions: old.phase("transactions")}
+	if err := s.bareHistory(ctx, strings.Replace(b.dsn, b.database, bare, 1), &d); err != nil {
+		return err
+	}
+	b.addDeletions(d)
+	b.garbage = 0
+	if err := b.idle(ctx); err != nil {
+		return err
+	}
+	return b.laterPast(ctx)
+}
+
+// The generated rows become the last revisions: the others are copies of them, each some
+// years older, stored in the order of time.
+const (
+	earlierRevisions = `
+INSERT INTO public.object_state (zoid, tid, prev_tid, state_size, state)
+SELECT zoid, tid - span * ($2::bigint - $1), CASE WHEN $1::bigint > 1 THEN tid - span * ($2::bigint - $1 + 1) ELSE 0 END, state_size, state
+FROM generated.object_state, (SELECT max(tid) - min(tid) + 1 AS span FROM generated.object_state) AS years
+ORDER BY tid, zoid`
+	whatWasWritten = `
+INSERT INTO public.transaction (tid, packed, is_empty, username, description)
+SELECT DISTINCT tid, false, false, ''::bytea, ''::bytea FROM public.object_state;
+INSERT INTO public.current_object (zoid, tid) SELECT zoid, tid FROM generated.object_state;
+DROP SCHEMA generated CASCADE;
+SET session_replication_role = DEFAULT`
+)
+
+// generatePast fills an empty database.
+func (b *bench) generatePast(ctx context.Context, conn *pgx.Conn, revisions int) error {
+	b.plan = zodbgen.NewPlan(b.objects, b.seed)
+	b.Objects = b.plan.Objects
+	b.garbage, _ = b.plan.GarbageCount()
+	if _, err := conn.Exec(ctx, "CREATE SCHEMA generated; SET search_path = generated, public"); err != nil {
+		return err
+	}
+	if err := b.plan.Load(ctx, conn); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "SET search_path = public; SET session_replication_role = replica; SET work_mem = '256MB'"); err != nil {
+		return err
+	}
+	if err := zodbtest.CreateHistory(ctx, conn, zodbtest.V42); err != nil {
+		return err
+	}
+	for revision := 1; revision <= revisions; revision++ {
+		if _, err := conn.Exec(ctx, earlierRevisions, revision, revisions); err != nil {
+			return fmt.Errorf("write revision %d of each object: %w", revision, err)
+		}
+	}
+	if _, err := conn.Exec(ctx, whatWasWritten); err != nil {
+		return fmt.Errorf("write the transactions: %w", err)
+	}
+	_, err := conn.Exec(ctx, "VACUUM (ANALYZE)")
+	return err
+}
+
+// laterPast packs after one in a thousand objects was written, in one transaction.
+func (b *bench) laterPast(ctx context.Context) error {
+	step("after changes")
+	var written int64
+	if err := connected(ctx, b.dsn, func(conn *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, `INSERT INTO transaction (tid, packed, is_empty, username, description)
+				SELECT max(tid) + 4294967296, false, false, ''::bytea, ''::bytea FROM transaction`); err != nil {
+				return err
+			}
+			done, err := tx.Exec(ctx, `INSERT INTO object_state (zoid, tid, prev_tid, state_size, state)
+				SELECT zoid, (SELECT max(tid) FROM transaction), tid, state_size, state
+				FROM object_state WHERE zoid % 1000 = 1 AND state IS NOT NULL`)
+			if err != nil {
+				return err
+			}
+			written = done.RowsAffected()
+			_, err = tx.Exec(ctx, `UPDATE current_object SET tid = written.tid
+				FROM object_state AS written
+				WHERE written.tid = (SELECT max(tid) FROM transaction) AND written.zoid = current_object.zoid`)
+			return err
+		})
+	}); err != nil {
+		return fmt.Errorf("write objects: %w", err)
+	}
+	if err := warm(ctx, b.dsn); err != nil {
+		return err
+	}
+	p, err := b.pack(ctx, b.dsn)
+	if err != nil {
+		return err
+	}
+	b.add(figure{Name: afterEdits, Value: p.Seconds, Unit: "s", Note: fmt.Sprintf("%d objects written, %d revisions deleted; %s",
+		written, p.Trimmed.Revisions, p.phases())})
+	return nil
+}
