@@ -50,6 +50,7 @@ const (
 	markVacuum     = 200_000
 	firstTrim      = 2_000
 	longestTrim    = 2 * time.Second
+	longestLock    = 500 * time.Millisecond // a commit that names one of the transactions waits
 	rowsRead       = 50_000
 	whiteoutBlocks = 16_384
 	firstWhiteouts = 200
@@ -322,17 +323,19 @@ func (t *trimming) whiteouts(ctx context.Context) error {
 
 // transactions removes those that no revision names, a week later.
 func (t *trimming) transactions(ctx context.Context) error {
+	speed := &pace{firstTrim, longestLock}
 	for last := new(int64); last != nil && !t.dry; {
 		if t.Stopped() {
 			return fault.Interrupted
 		}
 		var removed int64
-		after := *last
+		after, start := *last, time.Now()
 		if err := t.Retry(ctx, "remove transactions", func() error {
-			return t.Conn.QueryRow(ctx, "SELECT removed, last_tid FROM relpack.trim_transactions($1, $2)", t.atMost(firstTrim), after).Scan(&removed, &last)
+			return t.Conn.QueryRow(ctx, "SELECT removed, last_tid FROM relpack.trim_transactions($1, $2)", t.atMost(speed.batch), after).Scan(&removed, &last)
 		}); err != nil {
 			return err
 		}
+		speed.took(time.Since(start))
 		t.Transactions += removed
 	}
 	// A dry run tells which would go now.
