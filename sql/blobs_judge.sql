@@ -9,8 +9,9 @@
 -- noticed within a month. What was superseded before the directory was last cleared
 -- did not lie there then; of files of objects that are gone nothing was cleared. A tid
 -- of the future is no measure of others. In a history-preserving storage a revision needs
--- its file as long as it has a row. Each look is one by a key, whatever is guessed of how
--- many rows there are: it may be made while writers wait.
+-- its file as long as it has a row, or as an undo would look for the row. Each look is one
+-- by a key, whatever is guessed of how many rows there are: it may be made while writers
+-- wait.
 CREATE OR REPLACE FUNCTION relpack.blobs_judge(
     zoids bigint[], tids bigint[], cleared bigint,
     OUT zoid bigint, OUT tid bigint, OUT verdict text, OUT since bigint)
@@ -57,6 +58,8 @@ BEGIN
                WHEN object.blob IS NULL THEN 'unjudged'
                WHEN NOT object.blob THEN 'foreign'
                WHEN file.tid <= v_replaced THEN 'replaced'
+               WHEN ((file.zoid, file.tid) IN (
+                   SELECT named.zoid, named.tid FROM relpack.blobs_named(zoids, tids) AS named WHERE v_history)) IS TRUE THEN 'missing'
                WHEN v_history THEN 'unnamed'
                WHEN stored.tid <= cleared THEN 'arrived'
                ELSE 'superseded'
@@ -103,7 +106,8 @@ COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[], bigint) IS
     'row has this tid, but one a later one, since; gone: there is no row; '
     'unjudged: a pack has to look first; foreign: the object is no blob; '
     'referred: there is no row, but other databases refer to this one, or may; '
-    'missing: there is none, but live objects refer to it; listed: in relpack.blob_removal; '
+    'missing: there is none, but live objects refer to it, or in a history-preserving storage an undo would look for it; '
+    'listed: in relpack.blob_removal; '
     'replaced: superseded or gone, but written before object_state was last replaced, within 30 days; '
     'arrived: superseded up to cleared; '
     'beyond: there is no row, and RelStorage has not given out the object id (zoid_seq); '

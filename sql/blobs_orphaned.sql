@@ -3,9 +3,13 @@
 -- Only what a stored revision superseded goes, whose file shows that directory and
 -- database belong together. Rows that are gone come back with a backup, with another
 -- timeline, from a copy: their files would not.
+-- In a history-preserving storage that is a file of a revision without a row. When its
+-- row went nobody knows, and undo copies the files of those that have one. Who has an
+-- older snapshot may read it still, and who began while a row was put back and deleted
+-- again: what was put back since the last capture is an event, up to the watermark.
 -- An hour is what a vote, or an asynchronous standby that takes over, may be behind.
 CREATE OR REPLACE FUNCTION relpack.blobs_orphaned(
-    zoids bigint[], tids bigint[], sinces bigint[], until bigint, mark jsonb,
+    zoids bigint[], tids bigint[], sinces bigint[], until bigint, mark jsonb, listed timestamptz, version text,
     OUT zoid bigint, OUT tid bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
@@ -13,39 +17,59 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
 AS $$
+DECLARE
+    v_history boolean;
+    v_watermark bigint;
+    v_oldest timestamptz;
+    v_reported bigint[];
 BEGIN
     PERFORM relpack.require_pack_lock();
-    IF relpack.keeps_history() THEN
-        RAISE EXCEPTION 'the storage is history-preserving: nothing tells when a revision was removed'
-            USING ERRCODE = 'RP002', HINT = '"relpack pack" removes the files of the revisions that it removes.';
-    END IF;
     PERFORM relpack.lock_storage();
     LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE; -- our triggers stay as they are
     PERFORM relpack.require_settled();
     PERFORM relpack.require_blobs_mark(mark);
+    v_history := relpack.keeps_history();
+    v_oldest := coalesce(relpack.grace_oldest_transaction(), 'infinity');
     IF NOT relpack.try_writers_lock() THEN
         RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
+    END IF;
+    SELECT storage.watermark INTO v_watermark FROM relpack.storage WHERE storage.xmin::text = version;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'relpack has looked at the storage since the files were listed'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack blobs --remove" again.';
     END IF;
     IF EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
         RAISE EXCEPTION 'object_state was emptied' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
+    -- All of them are looked at each time, while nobody writes.
+    IF EXISTS (SELECT FROM relpack.write_event OFFSET 100000) THEN
+        RAISE EXCEPTION 'many rows were put back since the files were listed'
+            USING ERRCODE = 'RP002', HINT = 'Wait for the end of zodbconvert, or of a restore, and run "relpack pack".';
+    END IF;
+    v_reported := ARRAY(SELECT event.zoid FROM relpack.write_event AS event WHERE event.kind <> 'ahead' AND event.zoid = ANY (zoids));
     -- The files are unlinked before this transaction ends: see relpack.blobs_next().
     PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
             set_config('synchronous_commit', 'local', true);
     RETURN QUERY
     SELECT judged.zoid, judged.tid
     FROM relpack.blobs_judge(zoids, tids, (mark ->> 'cleared')::bigint) AS judged
-    JOIN unnest(zoids, tids, sinces) AS listed (zoid, tid, since)
-      ON listed.zoid = judged.zoid AND listed.tid = judged.tid AND listed.since = judged.since
+    JOIN unnest(zoids, tids, sinces) AS file (zoid, tid, since)
+      ON file.zoid = judged.zoid AND file.tid = judged.tid AND file.since = judged.since
     WHERE judged.since <= until
       AND judged.since <= relpack.time_to_tid(clock_timestamp() - interval '1 hour')
-      AND judged.verdict = 'superseded';
+      AND judged.since <= v_watermark
+      AND judged.verdict = CASE WHEN v_history THEN 'unnamed' ELSE 'superseded' END
+      AND judged.zoid <> ALL (v_reported)
+      AND listed < v_oldest;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint[], bigint, jsonb) IS
-    'Which of these revisions of blobs are superseded, so that their files may go if that of the stored one is beside them. '
-    'They were superseded up to a tid, and for an hour at least; since is still what '
-    'relpack.blobs_judge() said before: the tid of the stored revision. mark: the file .relpack in the directory. '
+COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint[], bigint, jsonb, timestamptz, text) IS
+    'Which of these revisions of blobs may lose their files, if that of the stored one is beside them. '
+    'They are superseded, or have no row in a history-preserving storage. They were superseded up to a tid, for an hour at '
+    'least, and before the last capture; since is still what relpack.blobs_judge() said before: the tid of the stored '
+    'revision. mark: the file .relpack in the directory. '
+    'listed, version: what relpack.blobs_listed() said after that. None goes if a transaction is open that began before, nor '
+    'one of an object that an event names since; RP002 if relpack has captured changes since. '
     'Takes the writers'' lock until the transaction ends, which commits locally, or raises lock_not_available. '
-    'Their files may go until then, if no transaction is open that began before they were judged for the first time.';
+    'Their files may go until then.';

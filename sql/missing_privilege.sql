@@ -20,7 +20,8 @@ AS $$
                       'tid_to_time', 'time_to_tid', 'tids_ahead', 'verify', 'verify_graph', 'verify_tree',
                       'broken_blobs', 'verify_blobs', 'blobs_judge', 'names_blob', 'require_blobs_mark', 'origin', 'timeline',
                       'unnamed_large_object', 'lock_storage', 'require_kind', 'known_storage',
-                      'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept'])
+                      'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept',
+                      'blobs_named', 'trim_named'])
     ), history (kept) AS (
         SELECT EXISTS (
             SELECT

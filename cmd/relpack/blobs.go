@@ -15,7 +15,7 @@ type blobsCommand struct {
 	place   `embed:""`
 	style   `embed:""`
 	BlobDir string  `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
-	Remove  bool    `help:"Remove superseded revisions and old temporary files, as the list has them. Needs --claim."`
+	Remove  bool    `help:"Remove superseded revisions, or those that no row of a history names, and old temporary files, as the list has them. Needs --claim."`
 	Claim   bool    `help:"With --remove: you say that no other storage, and no copy of this database, uses the blob directory."`
 	Days    float64 `short:"d" default:"1" placeholder:"D" help:"Take files for needed that were superseded, or came there, within D days (default 1; fractions are allowed; an hour at least)."`
 	Max     int     `default:"10" placeholder:"N" help:"Name so many files of each kind (default 10)."`

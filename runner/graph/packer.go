@@ -61,11 +61,6 @@ func Open(ctx context.Context, j *job.Job, seen *Seen, purpose string, migration
 	return open(ctx, j, seen, purpose, migrations, schema.CheckInstalled)
 }
 
-// OpenEither is Open for storages of either kind.
-func OpenEither(ctx context.Context, j *job.Job, seen *Seen, purpose string, migrations fs.FS) (_ *Packer, release func(context.Context), err error) {
-	return open(ctx, j, seen, purpose, migrations, schema.CheckEither)
-}
-
 // OpenHistory is Open for a history-preserving storage whose garbage stays.
 func OpenHistory(ctx context.Context, j *job.Job, seen *Seen, purpose string, migrations fs.FS) (_ *Packer, release func(context.Context), err error) {
 	return open(ctx, j, seen, purpose, migrations, schema.CheckHistory)

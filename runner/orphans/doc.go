@@ -1,7 +1,8 @@
 // Package orphans finds files in a blob directory that no live blob needs: "relpack
-// blobs". With --remove it removes superseded revisions, each beside the stored one, and
-// old temporary files, once somebody says that nobody else uses the directory (--claim).
-// Files of objects that are gone stay: rows come back with a backup, files do not. Of a
-// history-preserving storage all files are only listed. Who may judge that is the server:
-// see relpack.blobs_judge and relpack.blobs_orphaned.
+// blobs". With --remove it removes superseded revisions, each beside the stored one, in a
+// history-preserving storage those without a row, each beside the next one that has one,
+// and old temporary files, once somebody says that nobody else uses the directory
+// (--claim). Files of objects that are gone stay: rows come back with a backup, files do
+// not. Who may judge that is the server: see relpack.blobs_judge and
+// relpack.blobs_orphaned.
 package orphans

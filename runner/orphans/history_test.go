@@ -44,7 +44,8 @@ func TestFilesOfAHistoryAreListedByTheRowsOfTheirRevisions(t *testing.T) {
 			t.Parallel()
 			s, a := newHistoryShelf(t, gc)
 			packtest.Run(t, a.Conn, "DELETE FROM object_state WHERE zoid = 2 AND tid = $1", a.Second)
-			s.files[s.below(2, a.Second, a.Layout)] = "unnamed"
+			s.files[s.below(2, a.Second, a.Layout)] = "missing" // what came after it can be undone
+			s.write(a.Layout, 2, a.First+4, 20*day, "unnamed")
 			s.write(a.Layout, 2, a.First+3, 20*day, "unnamed")
 			s.write(a.Layout, 1, a.First-5, 20*day, "foreign")
 			s.write(a.Layout, 4, a.First+7, 20*day, "newer")

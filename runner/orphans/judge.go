@@ -83,7 +83,7 @@ func (l *look) classify(e blobdir.Entry, v verdict) error {
 		if v.Verdict != "gone" {
 			l.left = min(l.left, v.Since)
 		}
-	case "superseded":
+	case "superseded", "unnamed":
 		return l.orphan(e, v.Since)
 	}
 	return nil

@@ -71,6 +71,7 @@ type look struct {
 	left     int64 // the earliest since of what was superseded, and stays
 
 	removal *removal // nil: nothing is to be removed
+	listed  listed
 }
 
 // Storage looks at one storage. The report is never nil.

@@ -68,7 +68,7 @@ func (l *look) remove(ctx context.Context) error {
 	}
 	r := &removal{Packer: p, release: release}
 	defer func() { r.release(ctx) }()
-	l.conn = p.Conn
+	l.conn, l.history = p.Conn, p.History
 	if err := l.requireOwn(ctx); err != nil {
 		return err
 	}
@@ -118,8 +118,20 @@ func (l *look) remove(ctx context.Context) error {
 	return l.setMark(ctx, l.cleared())
 }
 
-// cleared is up to which tid no revision is left that a later one superseded.
-func (l *look) cleared() int64 { return max(l.mark.Cleared, min(l.until, l.left-1)) }
+// cleared is up to which tid no revision is left that a later one superseded. Those of a
+// history are superseded long before they go.
+func (l *look) cleared() int64 {
+	if l.history {
+		return l.mark.Cleared
+	}
+	return max(l.mark.Cleared, min(l.until, l.left-1))
+}
+
+// listed is a row of relpack.blobs_listed, after all files were judged.
+type listed struct {
+	At      time.Time
+	Version *string
+}
 
 // trusted refuses a directory that is not this storage's, or not all there.
 func (l *look) trusted() error {
@@ -193,8 +205,7 @@ func (l *look) suspected() (count int64) {
 // outlast waits until nobody has a transaction open that began before all was listed:
 // it may read what was stored then. What superseded is durable afterwards.
 func (l *look) outlast(ctx context.Context, p *graph.Packer) error {
-	var listed time.Time
-	if err := l.conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&listed); err != nil {
+	if err := l.conn.QueryRow(ctx, "SELECT listed, version FROM relpack.blobs_listed()").Scan(&l.listed.At, &l.listed.Version); err != nil {
 		return fmt.Errorf("ask for the time: %w", err)
 	}
 	reader := func(ctx context.Context) string {
@@ -205,7 +216,7 @@ func (l *look) outlast(ctx context.Context, p *graph.Packer) error {
 		return "an open transaction may still read them: " + *oldest
 	}
 	if err := p.Await(ctx, "before blob files are removed", reader, func() (over bool, err error) {
-		err = l.conn.QueryRow(ctx, "SELECT coalesce(relpack.grace_oldest_transaction() > $1, true)", listed).Scan(&over)
+		err = l.conn.QueryRow(ctx, "SELECT coalesce(relpack.grace_oldest_transaction() > $1, true)", l.listed.At).Scan(&over)
 		return over, err
 	}); err != nil {
 		return err

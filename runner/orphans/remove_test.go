@@ -195,8 +195,9 @@ func TestWhatIsStoredAgainBeforeItsFileGoesKeepsIt(t *testing.T) {
 	packtest.Run(s.t, s.conn, "SELECT relpack.try_pack_lock()")
 	orphaned := func(until, cleared, since int64) []int64 {
 		t.Helper()
-		rows, err := s.conn.Query(t.Context(), `SELECT zoid FROM relpack.blobs_orphaned('{2,9}', ARRAY[$1::bigint, $1], ARRAY[$4::bigint, $1], $2,
-			relpack.blobs_mark($3)) ORDER BY zoid`, s.then, until, cleared, since)
+		rows, err := s.conn.Query(t.Context(), `SELECT orphaned.zoid FROM relpack.blobs_listed() AS list
+			CROSS JOIN LATERAL relpack.blobs_orphaned('{2,9}', ARRAY[$1::bigint, $1], ARRAY[$4::bigint, $1], $2,
+				relpack.blobs_mark($3), list.listed, list.version) AS orphaned ORDER BY zoid`, s.then, until, cleared, since)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +220,7 @@ func TestWhatIsStoredAgainBeforeItsFileGoesKeepsIt(t *testing.T) {
 	}
 	for mark, words := range map[string]string{"NULL": "is not in the blob directory any more", "'{}'": "can't be understood",
 		`jsonb_set(relpack.blobs_mark(0), '{origin}', '"other"')`: "another database", `'{"origin": "x", "cleared": 1.5}'`: "can't be understood"} {
-		_, err := s.conn.Exec(t.Context(), "SELECT relpack.blobs_orphaned('{9}', '{1}', '{1}', 1, "+mark+")")
+		_, err := s.conn.Exec(t.Context(), "SELECT relpack.blobs_orphaned('{9}', '{1}', '{1}', 1, "+mark+", now(), '')")
 		packtest.ExpectRefusal(t, err, words)
 	}
 	packtest.Run(s.t, s.conn, "SELECT relpack.release_pack_lock()")
@@ -251,17 +252,4 @@ func TestAFileThatCanNotBeRemovedIsNamed(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	s.expectThere("temporary")
-}
-
-// Undo, and readers of the past, need them: nothing tells when a row went.
-func TestFilesOfAHistoryPreservingStorageStay(t *testing.T) {
-	t.Parallel()
-	a := packtest.NewHistoryAlbum(t, zodbtest.Bushy, true)
-	packtest.Run(t, a.Conn, "DELETE FROM object_state WHERE zoid = 2 AND tid = $1", a.First)
-	_, err := orphans.Storage(t.Context(), a.Target, orphans.Options{Remove: true, Claim: true, Migrations: migrations.Files}, slog.New(slog.DiscardHandler))
-	packtest.ExpectRefusal(t, err, "history-preserving", `only "relpack pack" removes files`, "Without --remove")
-	a.Expect(t, 2, a.First, true)
-	packtest.Run(t, a.Conn, "SELECT relpack.try_pack_lock()")
-	_, err = a.Conn.Exec(t.Context(), "SELECT relpack.blobs_orphaned('{2}', ARRAY[$1::bigint], ARRAY[$2::bigint], $2, relpack.blobs_mark(0))", a.First, a.Second)
-	packtest.ExpectState(t, err, fault.StateRefused)
 }

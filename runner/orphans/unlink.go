@@ -91,7 +91,8 @@ func (l *look) removeRevisions(ctx context.Context, revisions []doomed) (done in
 	}
 	err = pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
 		list, err := session.Rows(ctx, tx, pgx.RowToStructByPos[struct{ Zoid, Tid int64 }],
-			"SELECT zoid, tid FROM relpack.blobs_orphaned($1, $2, $3, $4, $5::jsonb)", zoids, tids, sinces, l.until, l.mark.json())
+			"SELECT zoid, tid FROM relpack.blobs_orphaned($1, $2, $3, $4, $5::jsonb, $6, $7)",
+			zoids, tids, sinces, l.until, l.mark.json(), l.listed.At, l.listed.Version)
 		if err != nil {
 			return err
 		}

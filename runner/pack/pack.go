@@ -165,7 +165,7 @@ func (p *pack) all(ctx context.Context) error {
 // locked works with the pack lock held.
 func (p *pack) locked(ctx context.Context, work func() error) (err error) {
 	var release func(context.Context)
-	if p.Packer, release, err = graph.OpenEither(ctx, p.job, &p.seen, "pack", p.options.Migrations); err != nil {
+	if p.Packer, release, err = graph.Open(ctx, p.job, &p.seen, "pack", p.options.Migrations); err != nil {
 		return err
 	}
 	defer release(ctx)

@@ -292,17 +292,6 @@ func (d *Database) CheckKind(ctx context.Context, conn *pgx.Conn) error {
 	return fault.Explain(err)
 }
 
-// CheckCollectable refuses a storage of which files are to stay that no list names: who
-// deleted the revision, and when, nobody knows.
-func (d *Database) CheckCollectable() error {
-	if d.history == "" {
-		return nil
-	}
-	return fault.Refuse("Without --remove the others are listed",
-		"database %s holds a history-preserving storage (%s): only \"relpack pack\" removes files of revisions there, those that it deleted itself",
-		d.Name, d.history)
-}
-
 // CheckAgrees refuses a storage that keeps history where the configuration says that
 // it doesn't, or the other way round. Where that is silent the database decides:
 // RelStorage's default, true, says nothing of how the database was made.

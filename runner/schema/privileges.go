@@ -15,15 +15,10 @@ import (
 )
 
 // CheckInstalled returns nil when the session's database holds a storage that
-// relpack works on, as the target's configuration describes it, and its schema
-// has the version of these migrations. Its errors carry ExitRefused and say what
+// relpack works on, of either kind, as the target's configuration describes it, and its
+// schema has the version of these migrations. Its errors carry ExitRefused and say what
 // to run.
 func CheckInstalled(ctx context.Context, conn *pgx.Conn, t target.Target, files fs.FS) error {
-	return checkInstalled(ctx, conn, t, files, (*Database).CheckCollectable)
-}
-
-// CheckEither is CheckInstalled for storages of either kind.
-func CheckEither(ctx context.Context, conn *pgx.Conn, t target.Target, files fs.FS) error {
 	return checkInstalled(ctx, conn, t, files, func(*Database) error { return nil })
 }
 

@@ -88,7 +88,7 @@ func (v *verification) run(ctx context.Context, j *job.Job, seen *graph.Seen, o 
 	if v.dir = dir; dir != nil {
 		defer func() { _ = dir.Close() }()
 	}
-	p, release, err := graph.OpenEither(ctx, j, seen, "verify", o.Migrations)
+	p, release, err := graph.Open(ctx, j, seen, "verify", o.Migrations)
 	if err != nil {
 		return err
 	}
