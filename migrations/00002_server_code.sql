@@ -881,9 +881,6 @@ COMMENT ON FUNCTION relpack.being_changed() IS
 
 -- sql/blob_bytes.sql
 -- +goose StatementBegin
--- Who may not read pg_largeobject, where only a superuser may as a rule, may still
--- open a large object of his own and look where it ends. Each is closed again: a
--- transaction has room for so many open ones only.
 CREATE OR REPLACE FUNCTION relpack.blob_bytes(zoids bigint[], OUT zoid bigint, OUT bytes bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
@@ -891,42 +888,23 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_blob record;
-    v_chunk oid;
-    v_opened integer;
+    v_chunks oid[];
 BEGIN
     IF NOT coalesce(has_table_privilege(to_regclass('public.blob_chunk'), 'SELECT'), false) THEN
         RETURN;
     END IF;
-    FOR v_blob IN
-        SELECT chunk.zoid, array_agg(chunk.oid) AS chunks, bool_and(chunk.readable) AS readable
-        FROM (
-            SELECT asked.zoid, known.oid,
-                   EXISTS (
-                       SELECT
-                       FROM aclexplode(coalesce(known.lomacl, acldefault('L', known.lomowner))) AS granted
-                       WHERE granted.privilege_type = 'SELECT'
-                         AND (granted.grantee = 0 OR pg_has_role(granted.grantee, 'USAGE'))) AS readable
-            FROM unnest(zoids) AS asked (zoid)
-            CROSS JOIN LATERAL (
-                SELECT blob_chunk.chunk FROM public.blob_chunk WHERE blob_chunk.zoid = asked.zoid OFFSET 0
-            ) AS kept
-            CROSS JOIN LATERAL (
-                SELECT oid, lomacl, lomowner FROM pg_largeobject_metadata WHERE oid = kept.chunk OFFSET 0
-            ) AS known
-        ) AS chunk
-        GROUP BY chunk.zoid
+    FOR zoid, v_chunks IN
+        SELECT asked.zoid, array_agg(known.oid)
+        FROM unnest(zoids) AS asked (zoid)
+        CROSS JOIN LATERAL (
+            SELECT blob_chunk.chunk FROM public.blob_chunk WHERE blob_chunk.zoid = asked.zoid OFFSET 0
+        ) AS kept
+        CROSS JOIN LATERAL (
+            SELECT oid FROM pg_largeobject_metadata WHERE oid = kept.chunk OFFSET 0
+        ) AS known
+        GROUP BY asked.zoid
     LOOP
-        zoid := v_blob.zoid;
-        bytes := NULL;
-        IF v_blob.readable THEN
-            bytes := 0;
-            FOREACH v_chunk IN ARRAY v_blob.chunks LOOP
-                v_opened := lo_open(v_chunk, 262144); -- INV_READ
-                bytes := bytes + lo_lseek64(v_opened, 0, 2); -- SEEK_END
-                PERFORM lo_close(v_opened);
-            END LOOP;
-        END IF;
+        bytes := relpack.large_object_bytes(v_chunks);
         RETURN NEXT;
     END LOOP;
 END;
@@ -957,6 +935,122 @@ $$;
 COMMENT ON FUNCTION relpack.blobs_awaited() IS
     'How many rows of relpack.blob_removal in a history-preserving storage wait for the end of transactions that may still '
     'read the files, and the client whose transaction is open for longest. Raises RP002 where that can''t be seen.';
+-- +goose StatementEnd
+
+-- sql/blobs_due.sql
+-- +goose StatementBegin
+-- As relpack.blobs_next() decides, but for transactions that are open now.
+CREATE OR REPLACE FUNCTION relpack.blobs_due(
+    after_zoid bigint, after_tid bigint, batch integer,
+    OUT zoid bigint, OUT tid bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_history boolean;
+BEGIN
+    PERFORM relpack.lock_storage();
+    v_history := relpack.keeps_history();
+    RETURN QUERY
+    SELECT removal.zoid, removal.tid
+    FROM relpack.blob_removal AS removal
+    WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
+      AND NOT EXISTS (
+          SELECT
+          FROM relpack.stored()
+          WHERE stored.zoid = removal.zoid AND (stored.tid = removal.tid OR NOT v_history)
+          OFFSET 0)
+      AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL OFFSET 0)
+           OR (v_history AND EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = removal.zoid OFFSET 0)))
+    ORDER BY removal.zoid, removal.tid
+    LIMIT batch;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_due(bigint, bigint, integer) IS
+    'For a dry run: the next blobs of relpack.blob_removal whose files the next pack removes, unless a transaction is open '
+    'then that may still read them.';
+-- +goose StatementEnd
+
+-- sql/blobs_going.sql
+-- +goose StatementBegin
+-- For a dry run: what relpack.trim_delete() and the sweep, with RelStorage's trigger on
+-- blob_chunk, would do. Large objects of two revisions of an object, as an undo leaves
+-- them, go with the later one, and not at all if a trim keeps one of them.
+CREATE OR REPLACE FUNCTION relpack.blobs_going(
+    zoids bigint[], tids bigint[], until_tid bigint,
+    OUT zoid bigint, OUT tid bigint, OUT file boolean, OUT large bigint, OUT bytes bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_history boolean := relpack.keeps_history();
+    v_chunks boolean := false;
+    v_named bigint;
+    v_large oid[];
+BEGIN
+    PERFORM relpack.lock_storage();
+    IF to_regclass('public.blob_chunk') IS NOT NULL THEN
+        v_chunks := EXISTS (SELECT FROM public.blob_chunk);
+    END IF;
+    FOR zoid, tid, file IN
+        SELECT stored.zoid, stored.tid, stored.file
+        FROM unnest(zoids, tids) AS asked (zoid, tid)
+        CROSS JOIN LATERAL (
+            SELECT found.zoid, found.tid,
+                   CASE
+                   WHEN v_history THEN
+                       position('ZODB.blob'::bytea IN substring(found.state FROM 1 FOR 24)) > 0
+                       OR (substring(found.state FROM 1 FOR 1) = '.' AND substring(found.state FROM 1 FOR 2) <> '.z'
+                           AND octet_length(found.state) < 300)
+                   ELSE true
+                   END IS TRUE AS file
+            FROM relpack.stored() AS found
+            WHERE found.zoid = asked.zoid AND found.tid BETWEEN asked.tid AND asked.tid
+            OFFSET 0
+        ) AS stored
+        WHERE stored.file OR v_chunks
+    LOOP
+        large := 0;
+        bytes := 0;
+        IF v_chunks THEN
+            SELECT count(*),
+                   array_agg(DISTINCT known.oid) FILTER (WHERE NOT v_history OR NOT EXISTS (
+                       SELECT
+                       FROM public.blob_chunk AS other
+                       WHERE other.zoid = blobs_going.zoid AND other.chunk = own.chunk AND other.tid <> own.tid
+                         AND (other.tid > own.tid
+                              OR until_tid IS NOT NULL
+                                 AND other.tid IN (SELECT kept FROM relpack.trim_kept(blobs_going.zoid, until_tid) AS kept))))
+            INTO v_named, v_large
+            FROM public.blob_chunk AS own
+            LEFT JOIN pg_largeobject_metadata AS known ON known.oid = own.chunk
+            WHERE own.zoid = blobs_going.zoid AND (own.tid = blobs_going.tid OR NOT v_history);
+            v_large := array_remove(v_large, NULL);
+            file := file AND (v_named = 0 OR NOT v_history); -- in the database there is no file
+            large := coalesce(cardinality(v_large), 0);
+            bytes := CASE WHEN large > 0 THEN relpack.large_object_bytes(v_large) ELSE 0 END;
+        END IF;
+        IF file OR large > 0 THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_going(bigint[], bigint[], bigint) IS
+    'What goes besides with these revisions, which a pack is to delete: a file, if there is one, and large objects. '
+    'until_tid: of a trim up to this; NULL: all of the object goes. large, bytes: how many large objects, and their length, '
+    'NULL where this role may not read one. For objects of a history-free storage whose class is that of blobs, or not known.';
 -- +goose StatementEnd
 
 -- sql/blobs_in_database.sql
@@ -1021,8 +1115,9 @@ COMMENT ON FUNCTION relpack.blobs_in_database() IS
 -- noticed within a month. What was superseded before the directory was last cleared
 -- did not lie there then; of files of objects that are gone nothing was cleared. A tid
 -- of the future is no measure of others. In a history-preserving storage a revision needs
--- its file as long as it has a row. Each look is one by a key, whatever is guessed of how
--- many rows there are: it may be made while writers wait.
+-- its file as long as it has a row, or as an undo would look for the row. Each look is one
+-- by a key, whatever is guessed of how many rows there are: it may be made while writers
+-- wait.
 CREATE OR REPLACE FUNCTION relpack.blobs_judge(
     zoids bigint[], tids bigint[], cleared bigint,
     OUT zoid bigint, OUT tid bigint, OUT verdict text, OUT since bigint)
@@ -1069,6 +1164,8 @@ BEGIN
                WHEN object.blob IS NULL THEN 'unjudged'
                WHEN NOT object.blob THEN 'foreign'
                WHEN file.tid <= v_replaced THEN 'replaced'
+               WHEN ((file.zoid, file.tid) IN (
+                   SELECT named.zoid, named.tid FROM relpack.blobs_named(zoids, tids) AS named WHERE v_history)) IS TRUE THEN 'missing'
                WHEN v_history THEN 'unnamed'
                WHEN stored.tid <= cleared THEN 'arrived'
                ELSE 'superseded'
@@ -1115,11 +1212,35 @@ COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[], bigint) IS
     'row has this tid, but one a later one, since; gone: there is no row; '
     'unjudged: a pack has to look first; foreign: the object is no blob; '
     'referred: there is no row, but other databases refer to this one, or may; '
-    'missing: there is none, but live objects refer to it; listed: in relpack.blob_removal; '
+    'missing: there is none, but live objects refer to it, or in a history-preserving storage an undo would look for it; '
+    'listed: in relpack.blob_removal; '
     'replaced: superseded or gone, but written before object_state was last replaced, within 30 days; '
     'arrived: superseded up to cleared; '
     'beyond: there is no row, and RelStorage has not given out the object id (zoid_seq); '
     'newer: the row has an earlier tid; above: no row that is not of the future is as late.';
+-- +goose StatementEnd
+
+-- sql/blobs_listed.sql
+-- +goose StatementBegin
+-- Who begins from here on saw nothing of what a list says, if nobody puts a row back. The
+-- clock may have been set back: who is there now has begun before. A capture takes the
+-- events that tell of rows that were put back, and leaves another row version.
+CREATE OR REPLACE FUNCTION relpack.blobs_listed(OUT listed timestamptz, OUT version text)
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_pack_lock();
+    PERFORM pg_stat_clear_snapshot();
+    listed := greatest(clock_timestamp(), (SELECT max(xact_start) FROM pg_stat_activity WHERE datname = current_database()));
+    version := (SELECT storage.xmin::text FROM relpack.storage);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_listed() IS
+    'For relpack.blobs_orphaned(): when files were judged, for the first time, after the last capture. '
+    'listed: no transaction that begins from here on began before; version: of the row of relpack.storage.';
 -- +goose StatementEnd
 
 -- sql/blobs_mark.sql
@@ -1153,6 +1274,34 @@ $$;
 COMMENT ON FUNCTION relpack.blobs_mark(bigint) IS
     'The file .relpack in a blob directory: which database has cleared it, when, and up to which tid all '
     'superseded revisions are removed (cleared; 0: not all was tried yet).';
+-- +goose StatementEnd
+
+-- sql/blobs_named.sql
+-- +goose StatementBegin
+-- A transaction that can be undone names what was before it. Where that has vanished, an
+-- undo needs the row, and copies its file: both may be put back until the transaction is
+-- packed. Each look is one by a key.
+CREATE OR REPLACE FUNCTION relpack.blobs_named(zoids bigint[], tids bigint[], OUT zoid bigint, OUT tid bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT DISTINCT named.zoid, named.tid
+    FROM relpack.trim_named(zoids, tids, 0) AS named
+    WHERE (SELECT wrote.packed FROM public.transaction AS wrote WHERE wrote.tid = named.named_by) IS NOT TRUE;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_named(bigint[], bigint[]) IS
+    'Which of these revisions of a history-preserving storage are named as their predecessor by stored ones whose '
+    'transaction can be undone.';
 -- +goose StatementEnd
 
 -- sql/blobs_next.sql
@@ -1294,9 +1443,13 @@ COMMENT ON FUNCTION relpack.blobs_not_found(bigint[], bigint[], bigint[], bigint
 -- Only what a stored revision superseded goes, whose file shows that directory and
 -- database belong together. Rows that are gone come back with a backup, with another
 -- timeline, from a copy: their files would not.
+-- In a history-preserving storage that is a file of a revision without a row. When its
+-- row went nobody knows, and undo copies the files of those that have one. Who has an
+-- older snapshot may read it still, and who began while a row was put back and deleted
+-- again: what was put back since the last capture is an event, up to the watermark.
 -- An hour is what a vote, or an asynchronous standby that takes over, may be behind.
 CREATE OR REPLACE FUNCTION relpack.blobs_orphaned(
-    zoids bigint[], tids bigint[], sinces bigint[], until bigint, mark jsonb,
+    zoids bigint[], tids bigint[], sinces bigint[], until bigint, mark jsonb, listed timestamptz, version text,
     OUT zoid bigint, OUT tid bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
@@ -1304,42 +1457,62 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
 AS $$
+DECLARE
+    v_history boolean;
+    v_watermark bigint;
+    v_oldest timestamptz;
+    v_reported bigint[];
 BEGIN
     PERFORM relpack.require_pack_lock();
-    IF relpack.keeps_history() THEN
-        RAISE EXCEPTION 'the storage is history-preserving: nothing tells when a revision was removed'
-            USING ERRCODE = 'RP002', HINT = '"relpack pack" removes the files of the revisions that it removes.';
-    END IF;
     PERFORM relpack.lock_storage();
     LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE; -- our triggers stay as they are
     PERFORM relpack.require_settled();
     PERFORM relpack.require_blobs_mark(mark);
+    v_history := relpack.keeps_history();
+    v_oldest := coalesce(relpack.grace_oldest_transaction(), 'infinity');
     IF NOT relpack.try_writers_lock() THEN
         RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
+    END IF;
+    SELECT storage.watermark INTO v_watermark FROM relpack.storage WHERE storage.xmin::text = version;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'relpack has looked at the storage since the files were listed'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack blobs --remove" again.';
     END IF;
     IF EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
         RAISE EXCEPTION 'object_state was emptied' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
     END IF;
+    -- All of them are looked at each time, while nobody writes.
+    IF EXISTS (SELECT FROM relpack.write_event OFFSET 100000) THEN
+        RAISE EXCEPTION 'many rows were put back since the files were listed'
+            USING ERRCODE = 'RP002', HINT = 'Wait for the end of zodbconvert, or of a restore, and run "relpack pack".';
+    END IF;
+    v_reported := ARRAY(SELECT event.zoid FROM relpack.write_event AS event WHERE event.kind <> 'ahead' AND event.zoid = ANY (zoids));
     -- The files are unlinked before this transaction ends: see relpack.blobs_next().
     PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
             set_config('synchronous_commit', 'local', true);
     RETURN QUERY
     SELECT judged.zoid, judged.tid
     FROM relpack.blobs_judge(zoids, tids, (mark ->> 'cleared')::bigint) AS judged
-    JOIN unnest(zoids, tids, sinces) AS listed (zoid, tid, since)
-      ON listed.zoid = judged.zoid AND listed.tid = judged.tid AND listed.since = judged.since
+    JOIN unnest(zoids, tids, sinces) AS file (zoid, tid, since)
+      ON file.zoid = judged.zoid AND file.tid = judged.tid AND file.since = judged.since
     WHERE judged.since <= until
       AND judged.since <= relpack.time_to_tid(clock_timestamp() - interval '1 hour')
-      AND judged.verdict = 'superseded';
+      AND judged.since <= v_watermark
+      AND judged.verdict = CASE WHEN v_history THEN 'unnamed' ELSE 'superseded' END
+      AND judged.zoid <> ALL (v_reported)
+      AND listed < v_oldest;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint[], bigint, jsonb) IS
-    'Which of these revisions of blobs are superseded, so that their files may go if that of the stored one is beside them. '
-    'They were superseded up to a tid, and for an hour at least; since is still what '
-    'relpack.blobs_judge() said before: the tid of the stored revision. mark: the file .relpack in the directory. '
+COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint[], bigint, jsonb, timestamptz, text) IS
+    'Which of these revisions of blobs may lose their files, if that of the stored one is beside them. '
+    'They are superseded, or have no row in a history-preserving storage. They were superseded up to a tid, for an hour at '
+    'least, and before the last capture; since is still what relpack.blobs_judge() said before: the tid of the stored '
+    'revision. mark: the file .relpack in the directory. '
+    'listed, version: what relpack.blobs_listed() said after that. None goes if a transaction is open that began before, nor '
+    'one of an object that an event names since; RP002 if relpack has captured changes since. '
     'Takes the writers'' lock until the transaction ends, which commits locally, or raises lock_not_available. '
-    'Their files may go until then, if no transaction is open that began before they were judged for the first time.';
+    'Their files may go until then.';
 -- +goose StatementEnd
 
 -- sql/blobs_removed.sql
@@ -3986,6 +4159,48 @@ COMMENT ON FUNCTION relpack.known_storage() IS
     'The row of relpack.storage; raises RP002 where it is lost.';
 -- +goose StatementEnd
 
+-- sql/large_object_bytes.sql
+-- +goose StatementBegin
+-- Who may not read pg_largeobject, where only a superuser may as a rule, may still
+-- open a large object of his own and look where it ends. Each is closed again: a
+-- transaction has room for so many open ones only.
+CREATE OR REPLACE FUNCTION relpack.large_object_bytes(large oid[])
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_large oid;
+    v_opened integer;
+    v_bytes bigint := 0;
+BEGIN
+    IF EXISTS (
+        SELECT
+        FROM unnest(large) AS asked (oid)
+        CROSS JOIN LATERAL (
+            SELECT lomacl, lomowner FROM pg_largeobject_metadata WHERE pg_largeobject_metadata.oid = asked.oid OFFSET 0
+        ) AS known
+        WHERE NOT EXISTS (
+            SELECT
+            FROM aclexplode(coalesce(known.lomacl, acldefault('L', known.lomowner))) AS granted
+            WHERE granted.privilege_type = 'SELECT'
+              AND (granted.grantee = 0 OR pg_has_role(granted.grantee, 'USAGE')))) THEN
+        RETURN NULL;
+    END IF;
+    FOREACH v_large IN ARRAY large LOOP
+        v_opened := lo_open(v_large, 262144); -- INV_READ
+        v_bytes := v_bytes + lo_lseek64(v_opened, 0, 2); -- SEEK_END
+        PERFORM lo_close(v_opened);
+    END LOOP;
+    RETURN v_bytes;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.large_object_bytes(oid[]) IS
+    'How many bytes these large objects have, which exist. NULL where this role may not read one of them.';
+-- +goose StatementEnd
+
 -- sql/line_up.sql
 -- +goose StatementBegin
 -- On a site so busy that some writer always has the writers' lock, we line up
@@ -4272,7 +4487,8 @@ AS $$
                       'tid_to_time', 'time_to_tid', 'tids_ahead', 'verify', 'verify_graph', 'verify_tree',
                       'broken_blobs', 'verify_blobs', 'blobs_judge', 'names_blob', 'require_blobs_mark', 'origin', 'timeline',
                       'unnamed_large_object', 'lock_storage', 'require_kind', 'known_storage',
-                      'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept'])
+                      'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept',
+                      'blobs_named', 'trim_named', 'large_object_bytes'])
     ), history (kept) AS (
         SELECT EXISTS (
             SELECT
@@ -11162,6 +11378,7 @@ DROP FUNCTION relpack."live_blobs";
 DROP FUNCTION relpack."listed_blobs";
 DROP FUNCTION relpack."list_ranges";
 DROP FUNCTION relpack."line_up";
+DROP FUNCTION relpack."large_object_bytes";
 DROP FUNCTION relpack."known_storage";
 DROP FUNCTION relpack."keeps_history";
 DROP FUNCTION relpack."in_the_way";
@@ -11226,9 +11443,13 @@ DROP FUNCTION relpack."blobs_removed";
 DROP FUNCTION relpack."blobs_orphaned";
 DROP FUNCTION relpack."blobs_not_found";
 DROP FUNCTION relpack."blobs_next";
+DROP FUNCTION relpack."blobs_named";
 DROP FUNCTION relpack."blobs_mark";
+DROP FUNCTION relpack."blobs_listed";
 DROP FUNCTION relpack."blobs_judge";
 DROP FUNCTION relpack."blobs_in_database";
+DROP FUNCTION relpack."blobs_going";
+DROP FUNCTION relpack."blobs_due";
 DROP FUNCTION relpack."blobs_awaited";
 DROP FUNCTION relpack."blob_bytes";
 DROP FUNCTION relpack."being_changed";

@@ -54,9 +54,9 @@ func (p *pack) content(ctx context.Context, unreachable figures.Count, chosen Ch
 			p.Log.Info(err.Error())
 		}
 	}
-	if chosen.blobs > 0 && (dry || p.blobs.InDatabase()) {
+	if dry || chosen.blobs > 0 && p.blobs.InDatabase() {
 		var err error
-		c.ChosenBlobs, err = p.measureBlobs(ctx, chosen.blobs)
+		c.ChosenBlobs, err = p.measureBlobs(ctx, chosen.blobs, dry)
 		log(err)
 	}
 	if dry {
@@ -71,30 +71,28 @@ func (p *pack) content(ctx context.Context, unreachable figures.Count, chosen Ch
 	return c
 }
 
-// So many blobs are looked for at once, and at most.
+// So many blobs are looked for at once, and at most, but for a dry run.
 const (
 	blobsAtOnce   = 2_000
 	measuredBlobs = 100_000
 )
 
-// measureBlobs looks how long the chosen blobs are.
-func (p *pack) measureBlobs(ctx context.Context, count int64) (b ChosenBlobs, err error) {
+// measureBlobs looks how long the chosen blobs are. What can't be decoded may be one.
+func (p *pack) measureBlobs(ctx context.Context, count int64, all bool) (b ChosenBlobs, err error) {
 	b.Blobs = count
 	switch {
 	case p.blobs.InDatabase():
 		b.Where = "large objects"
 	case p.blobs.Dir != nil:
 		b.Where = "files"
-	default:
-		return b, nil
 	}
 	type blob struct{ Zoid, Tid int64 }
-	for after, looked := int64(-1), 0; looked < measuredBlobs; looked += blobsAtOnce {
+	for after, looked := int64(-1), 0; all || looked < measuredBlobs; looked += blobsAtOnce {
 		some, err := session.Rows(ctx, p.Conn, pgx.RowToStructByPos[blob], `
 			SELECT blob.zoid, blob.tid
 			FROM relpack.doomed
 			CROSS JOIN LATERAL (
-			    SELECT object.zoid, object.tid FROM relpack.object WHERE object.zoid = doomed.zoid AND object.class = 1 OFFSET 0
+			    SELECT object.zoid, object.tid FROM relpack.object WHERE object.zoid = doomed.zoid AND object.class IN (0, 1) OFFSET 0
 			) AS blob
 			WHERE doomed.zoid > $1
 			ORDER BY doomed.zoid
@@ -107,11 +105,19 @@ func (p *pack) measureBlobs(ctx context.Context, count int64) (b ChosenBlobs, er
 			zoids, tids = append(zoids, one.Zoid), append(tids, one.Tid)
 		}
 		after = zoids[len(zoids)-1]
-		if err := p.blobs.Sizes(ctx, zoids, tids, func(_, bytes int64) {
-			b.Known++
-			b.Bytes += bytes
-		}); err != nil {
+		going, known, err := p.blobs.Going(ctx, zoids, tids, nil)
+		if err != nil {
 			return b, err
+		}
+		if b.Where == "large objects" {
+			b.Known += known
+			b.Bytes += going.LargeObjectBytes
+		} else {
+			b.Known += going.Files
+			b.Bytes += going.Bytes
+		}
+		if p.report.WouldGo != nil {
+			p.report.WouldGo.Add(going)
 		}
 	}
 	return b, nil

@@ -166,9 +166,9 @@ func (p *pack) catchUpSwept(ctx context.Context) error {
 	return p.clear(ctx)
 }
 
-// trimmedOnly ends a run that trimmed the history, and may not delete garbage.
+// trimmedOnly ends a run that trimmed the history, or would, and may not delete garbage.
 func (p *pack) trimmedOnly(ctx context.Context, refused error) error {
-	if !p.History || p.history.dry || fault.ExitCode(refused) != fault.ExitRefused || p.Conn.IsClosed() || p.Stopped() {
+	if !p.History || fault.ExitCode(refused) != fault.ExitRefused || p.Conn.IsClosed() || p.Stopped() {
 		return refused
 	}
 	return errors.Join(refused, p.endHistory(ctx))
@@ -184,9 +184,6 @@ func (p *pack) endHistory(ctx context.Context) error {
 	}
 	if err := p.Phase("transactions", func() error { return t.transactions(ctx) }); err != nil {
 		return err
-	}
-	if t.dry {
-		return nil
 	}
 	return p.Phase("blobs", func() error { return t.removeFiles(ctx) })
 }

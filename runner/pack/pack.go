@@ -122,7 +122,15 @@ func newPack(f *Family, t target.Target, o Options, log *slog.Logger) *pack {
 	return &pack{job: job.New(t, log, o.Progress, o.Stop), family: f, options: o, report: &Report{
 		Storage: t.Name, Days: o.Days, DryRun: o.DryRun || t.PrepackOnly, Version: o.Version, Started: time.Now(),
 		Warnings: append([]string{}, t.Warnings...), OtherDatabases: noOthers(), Survey: noSurvey(), Choice: noChoice(),
-		Leftovers: []inventory.Leftover{}}}
+		Leftovers: []inventory.Leftover{}, WouldGo: wouldGo(o.DryRun || t.PrepackOnly)}}
+}
+
+// wouldGo is what a dry run counts.
+func wouldGo(dry bool) *blobs.Going {
+	if dry {
+		return &blobs.Going{}
+	}
+	return nil
 }
 
 func (p *pack) all(ctx context.Context) error {
@@ -234,8 +242,13 @@ func (p *pack) removeGarbage(ctx context.Context) error {
 	if err := p.UnlessRewritten(ctx, func() error { return p.find(ctx) }); err != nil {
 		return p.trimmedOnly(ctx, err)
 	}
-	if !p.History {
+	switch {
+	case !p.History:
 		if err := p.surveyBlobs(ctx); err != nil {
+			return err
+		}
+	case p.blobs.Dir == nil: // who trims has looked for the index
+		if _, err := p.blobs.Survey(ctx, p.report.Choice.blobs); err != nil {
 			return err
 		}
 	}
@@ -247,9 +260,9 @@ func (p *pack) removeGarbage(ctx context.Context) error {
 	if p.report.DryRun {
 		err := errors.Join(p.lookBack(ctx), p.unreferred(ctx, p.report.Choice))
 		if p.History {
-			err = errors.Join(err, p.endHistory(ctx))
+			return errors.Join(err, p.endHistory(ctx))
 		}
-		return err
+		return errors.Join(err, p.wouldRemove(ctx))
 	}
 	if p.report.Chosen.Objects > 0 && !p.Stopped() {
 		p.report.Mended, err = p.prove(ctx)
@@ -383,6 +396,13 @@ func (p *pack) surveyBlobs(ctx context.Context) (err error) {
 	if p.report.MissingIndex != "" {
 		p.Log.Warn(inventory.SlowWithoutIndex + p.report.MissingIndex)
 	}
+	return err
+}
+
+// wouldRemove counts files of blobs that were deleted before.
+func (p *pack) wouldRemove(ctx context.Context) error {
+	due, err := p.blobs.Due(ctx)
+	p.report.WouldGo.Add(due)
 	return err
 }
 

@@ -41,8 +41,9 @@ type Report struct {
 
 	Scanned    figures.Count        `json:"scanned"` // states read and decoded
 	BlobFiles  blobs.Count          `json:"blob_files"`
-	Leftovers  []inventory.Leftover `json:"leftovers"`         // of other packers
-	Trimmed    *Trimmed             `json:"trimmed,omitempty"` // of a history-preserving storage
+	WouldGo    *blobs.Going         `json:"would_go,omitempty"` // with blobs, after a dry run
+	Leftovers  []inventory.Leftover `json:"leftovers"`          // of other packers
+	Trimmed    *Trimmed             `json:"trimmed,omitempty"`  // of a history-preserving storage
 	Phases     []figures.Phase      `json:"phases"`
 	PeakMemory int64                `json:"peak_memory"` // of this process
 
@@ -109,6 +110,7 @@ func (r *Report) writeFindings(line figures.LineWriter) {
 		if r.ChosenBlobs.Blobs > 0 {
 			line("", "%s", r.ChosenBlobs)
 		}
+		r.writeGoing(line)
 	} else {
 		line("deleted", "%s", r.Deleted)
 		r.writeFiles(line)
@@ -136,6 +138,30 @@ func (r *Report) writeTrimmed(line figures.LineWriter) {
 	}
 	if !r.DryRun && !r.made {
 		r.writeFiles(line)
+	}
+	if r.DryRun && !r.made {
+		r.writeGoing(line)
+	}
+}
+
+// writeGoing says what would go with blobs.
+func (r *Report) writeGoing(line figures.LineWriter) {
+	g := r.WouldGo
+	if g == nil {
+		return
+	}
+	if g.Files > 0 {
+		line("blob files", "%s would be removed, %s", humanize.Comma(g.Files), figures.Size(g.Bytes))
+	}
+	if g.LargeObjects > 0 {
+		size := figures.Size(g.LargeObjectBytes)
+		switch {
+		case g.NotRead == g.LargeObjects:
+			size = "size not known"
+		case g.NotRead > 0:
+			size += " of " + humanize.Comma(g.LargeObjects-g.NotRead)
+		}
+		line("large objects", "%s would be removed, %s", humanize.Comma(g.LargeObjects), size)
 	}
 }
 

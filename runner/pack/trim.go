@@ -40,7 +40,8 @@ type trimming struct {
 	missingIndex   string
 	listed         bool // the last trim went through what is listed, not through all objects
 	files          blobs.Count
-	unmarkedBefore int // so often in a row
+	going          blobs.Going // with what a dry run would trim
+	unmarkedBefore int         // so often in a row
 }
 
 // Batches of a trim. Nobody waits for old revisions but zodbconvert; for the row in
@@ -110,7 +111,7 @@ func (t *trimming) all(ctx context.Context) error {
 		{"whiteouts", t.whiteouts}, {"mark again", t.markAgain}, {"transactions", t.transactions}, {"blobs", t.removeFiles},
 	}
 	for _, step := range steps {
-		if t.dry && (step.name == "settle" || step.name == "blobs" || strings.HasPrefix(step.name, "mark")) {
+		if t.dry && (step.name == "settle" || strings.HasPrefix(step.name, "mark")) {
 			continue
 		}
 		if err := t.Phase(step.name, func() error { return step.do(ctx) }); err != nil {
@@ -193,7 +194,7 @@ func (t *trimming) revisions(ctx context.Context) error {
 	zoid, tid, speed := new(int64), new(int64), &pace{firstTrim, longestTrim}
 	t.LeftAlone, t.SomeLeftAlone = 0, t.SomeLeftAlone[:0]
 	if t.dry {
-		t.Revisions, t.Bytes = 0, 0
+		t.Revisions, t.Bytes, t.going = 0, 0, blobs.Going{}
 	}
 	*zoid = math.MinInt64
 	if err := t.Retry(ctx, "list what was written since the last trim", func() error {
@@ -235,6 +236,13 @@ func (t *trimming) revisions(ctx context.Context) error {
 			if revisions > 0 {
 				speed.took(time.Duration(seconds * float64(time.Second)))
 			}
+		}
+		if t.dry {
+			going, _, err := t.blobs.Going(ctx, zoids, tids, &t.UntilTid)
+			if err != nil {
+				return err
+			}
+			t.going.Add(going)
 		}
 		t.Revisions += revisions
 		t.Bytes += bytes
@@ -349,9 +357,23 @@ func (t *trimming) transactions(ctx context.Context) error {
 // removeFiles removes the files of blobs whose revisions are gone, be it since an earlier
 // run, once nobody can read them.
 func (t *trimming) removeFiles(ctx context.Context) (err error) {
+	if t.dry {
+		return t.wouldRemove(ctx)
+	}
 	if _, err := t.blobs.Survey(ctx, 0); err != nil {
 		return err
 	}
 	t.files, err = t.blobs.Remove(ctx, t.report.Deleted.Objects+t.Whiteouts, 0)
 	return err
+}
+
+// wouldRemove counts what removeFiles would remove: nothing where it would be refused.
+func (t *trimming) wouldRemove(ctx context.Context) error {
+	g := t.report.WouldGo
+	g.Add(t.going)
+	if _, err := t.blobs.Survey(ctx, g.Files); err != nil {
+		g.Files, g.Bytes = 0, 0
+		return err
+	}
+	return t.pack.wouldRemove(ctx)
 }
