@@ -20,6 +20,7 @@ func settled(t *testing.T, conn *pgx.Conn) bool {
 func TestATrimWaitsForWhoHasVotedAndForNobodyElse(t *testing.T) {
 	t.Parallel()
 	for version, vote := range map[zodbtest.Version]string{
+		zodbtest.V21: "UPDATE current_object SET tid = tid WHERE zoid = 7",
 		zodbtest.V30: "SELECT FROM current_object WHERE zoid = 7 FOR UPDATE",
 		zodbtest.V42: "SELECT pg_advisory_xact_lock(7)",
 	} {
