@@ -49,13 +49,9 @@ func TestEveryFaultIsFound(t *testing.T) {
 // without it.
 func (w *worker) find(t *testing.T, right, wrong string, first, most uint64) uint64 {
 	t.Helper()
-	if _, err := w.site.Exec(t.Context(), wrong); err != nil {
-		t.Fatal(err)
-	}
+	w.everywhere(t, wrong)
 	seed := w.findFrom(t, first, most)
-	if _, err := w.site.Exec(t.Context(), right); err != nil {
-		t.Fatal(err)
-	}
+	w.everywhere(t, right)
 	if seed == 0 {
 		return 0
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,6 +21,7 @@ type history struct {
 	clock  int64     // as a tid: how young relpack takes events for
 	script []step
 	files  *files // nil: blobs are in the database
+	begun  int    // steps that only say how the history is played
 
 	open      pgx.Tx            // another client's transaction, and
 	seen      *revision.Storage // what it sees
@@ -47,8 +49,9 @@ func (l loss) Error() string { return l.what }
 
 func lossf(format string, args ...any) error { return loss{fmt.Sprintf(format, args...)} }
 
-func beginHistory(ctx context.Context, w *worker) (*history, error) {
-	h := &history{w: w, site: zodbtest.History{Conn: w.site, Version: zodbtest.V42}, base: time.Now().Truncate(time.Minute),
+func beginHistory(ctx context.Context, w *worker, release zodbtest.Version) (*history, error) {
+	w.settle(release)
+	h := &history{w: w, site: zodbtest.History{Conn: w.site, Version: release}, base: time.Now().Truncate(time.Minute),
 		known: map[int64]bool{}, young: map[int64]int64{}, ghosts: map[int64][]int64{}, ever: map[int64][]int64{}}
 	if err := w.reset(ctx); err != nil {
 		return nil, fmt.Errorf("reset: %w", err)
@@ -83,21 +86,25 @@ func (h *history) play(ctx context.Context, s step) error {
 }
 
 // drawn is how many steps were drawn until now.
-func (h *history) drawn() int {
-	if h.files != nil {
-		return len(h.script) - 1
-	}
-	return len(h.script)
-}
+func (h *history) drawn() int { return len(h.script) - h.begun }
 
 // playSeed draws and plays a history; it returns what was played.
 func playSeed(ctx context.Context, w *worker, seed uint64) ([]step, error) {
-	h, err := beginHistory(ctx, w)
+	var begin []step
+	release := zodbtest.V42
+	if seed%3 == 0 {
+		release = zodbtest.V21
+		begin = append(begin, step{verb: "begin", kind: "old"})
+	}
+	if seed%2 == 0 {
+		begin = append(begin, step{verb: "begin", kind: "files"})
+	}
+	h, err := beginHistory(ctx, w, release)
 	if err != nil {
 		return nil, err
 	}
-	if seed%2 == 0 {
-		if err := h.play(ctx, step{verb: "begin", kind: "files", args: map[string]int64{}}); err != nil {
+	for _, s := range begin {
+		if err := h.play(ctx, s); err != nil {
 			return h.script, err
 		}
 	}
@@ -130,7 +137,11 @@ var lastSteps = []step{
 }
 
 func playScript(ctx context.Context, w *worker, script []step) error {
-	h, err := beginHistory(ctx, w)
+	release := zodbtest.V42
+	if slices.ContainsFunc(script, func(s step) bool { return s.name() == "begin:old" }) {
+		release = zodbtest.V21
+	}
+	h, err := beginHistory(ctx, w, release)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,9 @@ import (
 // nobody may write meanwhile. What it does wrong with a mistake in it, histories must
 // find. Each mistake replaces a text in its statements by another one.
 type reference struct {
-	conn    *pgx.Conn
+	w       *worker
+	conns   map[string]*pgx.Conn // to the databases of the worker
+	conn    *pgx.Conn            // to the one in which it packs
 	mistake []string
 	made    bool // the mistake
 }
@@ -28,20 +30,25 @@ type reference struct {
 // A mistake is a text in one of its statements, and what is there instead.
 func newReference(t testing.TB, mistake ...string) func(*worker) packer {
 	return func(w *worker) packer {
-		conn, err := pgx.Connect(t.Context(), w.target.DSN)
-		if err != nil {
-			t.Fatal(err)
+		f := &reference{w: w, conns: map[string]*pgx.Conn{}, mistake: mistake}
+		for _, place := range w.places {
+			conn, err := pgx.Connect(t.Context(), place.target.DSN)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = conn.Close(context.Background()) })
+			f.conns[place.target.DSN] = conn
 		}
-		t.Cleanup(func() { _ = conn.Close(context.Background()) })
-		return &reference{conn: conn, mistake: mistake}
+		return f
 	}
 }
 
 func (*reference) beside() bool { return false }
 
-// The pack time is not beyond what the oldest open transaction has seen.
+// The pack time is not beyond what the oldest open transaction has seen. In an old release
+// no tid tells that.
 const referenceUntil = `
-	SELECT least(newest, $1, CASE WHEN oldest IS NOT NULL THEN coalesce((
+	SELECT least(newest, $1, CASE WHEN oldest IS NOT NULL THEN coalesce($3::bigint, (
 	           SELECT max(tid) FROM transaction
 	           WHERE tid < (SELECT max(tid) FROM transaction WHERE tid <= relpack.time_to_tid(oldest))), 0) END)
 	FROM (SELECT max(tid) AS newest FROM transaction) AS t,
@@ -95,6 +102,7 @@ func (f *reference) wrong(statement string) string {
 }
 
 func (f *reference) pack(ctx context.Context, p packing) (o outcome, err error) {
+	f.conn = f.conns[f.w.target.DSN]
 	defer func() {
 		_, ended := f.conn.Exec(ctx, "ROLLBACK; SELECT pg_advisory_unlock_all(); "+referenceDrop)
 		err = errors.Join(err, ended)
@@ -124,7 +132,11 @@ func (f *reference) find(ctx context.Context, p packing, o *outcome) error {
 	if p.days >= 0 {
 		wanted = zodbtest.TimeTid(time.Now().Add(-time.Duration(p.days * 24 * float64(time.Hour))))
 	}
-	if err := f.conn.QueryRow(ctx, f.wrong(referenceUntil), wanted, p.days >= 0).Scan(&o.until); err != nil {
+	var seen *int64
+	if f.w.release < zodbtest.V30 {
+		seen = f.w.seen
+	}
+	if err := f.conn.QueryRow(ctx, f.wrong(referenceUntil), wanted, p.days >= 0, seen).Scan(&o.until); err != nil {
 		return err
 	}
 	unread, err := f.references(ctx)

@@ -18,7 +18,11 @@ import (
 // do carries out a step of the site, or of somebody else who writes to its tables.
 func (h *history) do(ctx context.Context, s step) error {
 	switch s.name() {
+	case "begin:old":
+		h.begun++ // the storage is that of RelStorage 2.1
+		return nil
 	case "begin:files":
+		h.begun++
 		return h.beginFiles()
 	case "open:reader":
 		return h.openReader(ctx)
@@ -63,10 +67,10 @@ func (h *history) newest(ctx context.Context) (tid int64, err error) {
 }
 
 // nextTid is that of a commit. While somebody reads, it tells the time: what a pack
-// leaves for readers goes by that.
+// leaves for readers goes by that. Clients of an old release have clocks of their own.
 func (h *history) nextTid(ctx context.Context, s step) (int64, error) {
 	newest, err := h.newest(ctx)
-	if h.open != nil || s.is("now") {
+	if h.open != nil && h.site.Version >= zodbtest.V30 || s.is("now") {
 		return max(zodbtest.TimeTid(time.Now()), newest+1), err
 	}
 	return max(h.tidAt(s.args["age"]), newest+1), err
@@ -167,7 +171,10 @@ func (h *history) openReader(ctx context.Context) error {
 		return err
 	}
 	h.open, h.disturbed = tx, false
-	h.seen, err = revision.Load(ctx, h.w.other)
+	if h.seen, err = revision.Load(ctx, h.w.other); err == nil {
+		newest := newestOf(h.seen)
+		h.w.seen = &newest
+	}
 	return err
 }
 

@@ -15,16 +15,25 @@ import (
 	"relpack/runner/target"
 )
 
-// A worker has a database in which it plays one history after the other.
+// A worker plays one history after the other: each in a database as one of two releases
+// of RelStorage made it.
 type worker struct {
-	target target.Target
-	site   *pgx.Conn // a client of the site, and who types in psql
-	other  *pgx.Conn // another client, with a transaction that stays open
+	*place
+	places []*place
 	packs  packer
 	// blobDir is for histories whose blobs are files.
 	blobDir string
 	counts  map[string]int
-	fresh   []string // relpack's tables, and what is in them in the beginning
+}
+
+// A place is a database of a worker's.
+type place struct {
+	release zodbtest.Version
+	target  target.Target
+	site    *pgx.Conn // a client of the site, and who types in psql
+	other   *pgx.Conn // another client, with a transaction that stays open
+	fresh   []string  // relpack's tables, and what is in them in the beginning
+	seen    *int64    // the newest transaction that the other client sees, if one is open
 }
 
 // replaced is what functions have otherwise here: each text is followed by what comes in
@@ -48,10 +57,45 @@ func text(name string, parts ...string) (string, error) {
 
 func newWorker(t testing.TB, packs func(*worker) packer) *worker {
 	t.Helper()
+	w := &worker{counts: map[string]int{}, blobDir: t.TempDir()}
+	for _, release := range []zodbtest.Version{zodbtest.V42, zodbtest.V21} {
+		w.places = append(w.places, newPlace(t, release))
+	}
+	w.settle(zodbtest.V42)
+	w.packs = packs(w)
+	return w
+}
+
+// settle has what comes be played with this release.
+func (w *worker) settle(release zodbtest.Version) {
+	for _, place := range w.places {
+		if place.release == release {
+			w.place = place
+		}
+	}
+}
+
+// everywhere executes a statement for both releases.
+func (w *worker) everywhere(t testing.TB, statement string) {
+	t.Helper()
+	for _, place := range w.places {
+		if _, err := place.site.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func newPlace(t testing.TB, release zodbtest.Version) *place {
+	t.Helper()
 	db := pgtest.NewDatabase(t)
-	w := &worker{
+	w := &place{
+		release: release, site: db.Connect(t), other: db.Connect(t),
 		target: target.Target{Name: "history", DSN: db.DSN, CommitLockTimeout: 5 * time.Second, BatchTimeout: target.DefaultBatchTimeout},
-		counts: map[string]int{}, site: db.Connect(t), other: db.Connect(t), blobDir: t.TempDir(),
+	}
+	if release != zodbtest.V42 {
+		if err := w.remake(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	statements := []string{
 		"CREATE TABLE public.model AS SELECT clock_timestamp() AS moment, 1000 AS most",
@@ -74,12 +118,23 @@ func newWorker(t testing.TB, packs func(*worker) packer) *worker {
 	if err := w.remember(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.packs = packs(w)
 	return w
 }
 
+// remake has the tables be those of its release.
+func (w *place) remake(ctx context.Context) error {
+	_, err := w.site.Exec(ctx, "SET client_min_messages = warning; DROP SCHEMA relpack CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+	if err == nil {
+		err = zodbtest.CreateHistory(ctx, w.site, w.release)
+	}
+	if err == nil {
+		err = zodbtest.Install(ctx, w.site)
+	}
+	return err
+}
+
 // remember notes what relpack's tables hold when it is installed.
-func (w *worker) remember(ctx context.Context) error {
+func (w *place) remember(ctx context.Context) error {
 	type table struct{ Name, Columns string }
 	rows, err := w.site.Query(ctx, `
 		SELECT quote_ident(relname), string_agg(quote_ident(attname), ', ')
@@ -118,8 +173,8 @@ func (w *worker) remember(ctx context.Context) error {
 }
 
 // reset begins a history: nothing is stored, and relpack knows of nothing.
-func (w *worker) reset(ctx context.Context) error {
-	w.target.BlobDir = ""
+func (w *place) reset(ctx context.Context) error {
+	w.target.BlobDir, w.seen = "", nil
 	for _, conn := range []*pgx.Conn{w.other, w.site} {
 		if _, err := conn.Exec(ctx, "ROLLBACK; SELECT pg_advisory_unlock_all()"); err != nil {
 			return err

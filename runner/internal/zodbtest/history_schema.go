@@ -7,9 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// historyTables are those of a history-preserving storage of RelStorage 3.0 and
-// later. A row of object_state is a revision. %s is the name of a column that was
-// renamed in between.
+// historyTables are those of a history-preserving storage of RelStorage 1.5 and
+// later. A row of object_state is a revision. %s is the name of a column that 3.0 renamed.
 const historyTables = `
 CREATE TABLE transaction (
     tid bigint PRIMARY KEY,
