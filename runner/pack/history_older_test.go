@@ -104,21 +104,29 @@ func TestAStepThatMeetsACommitOfAnOldReleaseGivesWay(t *testing.T) {
 	}
 }
 
-// VACUUM of a table that commits lock keeps them waiting, however long it takes.
-func TestTransactionsAreNotVacuumedWhereCommitsLockThem(t *testing.T) {
+// A commit waits while its tables are written to, and as long as a VACUUM of one takes.
+func TestTransactionsAreMarkedAFewAtATimeAndNotVacuumedWhereCommitsLockThem(t *testing.T) {
 	t.Parallel()
-	for version, want := range map[zodbtest.Version]bool{zodbtest.V21: false, zodbtest.V30: true} {
+	for version, want := range map[zodbtest.Version]struct {
+		atOnce  int
+		vacuums bool
+	}{zodbtest.V21: {500, false}, zodbtest.V30: {5000, true}} {
 		file, h := newTrimmed(t, version)
 		newDiary(t, h)
 		packtest.Run(t, h.Conn, `INSERT INTO transaction (tid, username, description)
 			SELECT $1::bigint + n, '', '' FROM generate_series(1, 5001) AS n`, daysAgo(20))
-		packtest.Run(t, h.Conn, "ALTER TABLE transaction SET (autovacuum_enabled = false)")
+		packtest.Run(t, h.Conn, `ALTER TABLE transaction SET (autovacuum_enabled = false);
+			CREATE TABLE written (rows bigint);
+			CREATE FUNCTION count_written() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.written SELECT count(*) FROM changed; RETURN NULL; END';
+			CREATE TRIGGER written AFTER UPDATE ON transaction REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_written()`)
 		packtest.Pack(t, file, trimDays(5))
-		packtest.Run(t, h.Conn, "SELECT pg_stat_force_next_flush()")
+		if got := packtest.Get[int](t, h.Conn, "SELECT max(rows) FROM written"); got != want.atOnce {
+			t.Errorf("%s: %d transactions were marked at once, want %d", version, got, want.atOnce)
+		}
 		packtest.Until(t, "statistics are there", func() bool {
 			return packtest.Get[bool](t, h.Conn, "SELECT n_tup_upd > 5000 FROM pg_stat_user_tables WHERE relname = 'transaction'")
 		})
-		if got := packtest.Get[bool](t, h.Conn, "SELECT vacuum_count > 0 FROM pg_stat_user_tables WHERE relname = 'transaction'"); got != want {
+		if got := packtest.Get[bool](t, h.Conn, "SELECT vacuum_count > 0 FROM pg_stat_user_tables WHERE relname = 'transaction'"); got != want.vacuums {
 			t.Errorf("%s: transaction was vacuumed: %v", version, got)
 		}
 	}
