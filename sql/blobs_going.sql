@@ -12,21 +12,27 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_history boolean := relpack.keeps_history();
-    v_chunks boolean := false;
-    v_named bigint;
+    v_chunked bigint[] := '{}';
+    v_held boolean;
     v_large oid[];
 BEGIN
     PERFORM relpack.lock_storage();
     IF to_regclass('public.blob_chunk') IS NOT NULL THEN
-        v_chunks := EXISTS (SELECT FROM public.blob_chunk);
+        v_chunked := ARRAY(
+            SELECT asked.place
+            FROM unnest(zoids, tids) WITH ORDINALITY AS asked (zoid, tid, place)
+            WHERE EXISTS (
+                SELECT
+                FROM public.blob_chunk
+                WHERE blob_chunk.zoid = asked.zoid AND (blob_chunk.tid = asked.tid OR NOT v_history)
+                OFFSET 0));
     END IF;
-    FOR zoid, tid, file IN
-        SELECT stored.zoid, stored.tid, stored.file
-        FROM unnest(zoids, tids) AS asked (zoid, tid)
+    FOR zoid, tid, file, v_held IN
+        SELECT stored.zoid, stored.tid, stored.file, chunked.held
+        FROM unnest(zoids, tids) WITH ORDINALITY AS asked (zoid, tid, place)
         CROSS JOIN LATERAL (
             SELECT found.zoid, found.tid,
                    CASE
@@ -40,25 +46,26 @@ BEGIN
             WHERE found.zoid = asked.zoid AND found.tid BETWEEN asked.tid AND asked.tid
             OFFSET 0
         ) AS stored
-        WHERE stored.file OR v_chunks
+        CROSS JOIN LATERAL (
+            SELECT (asked.place IN (SELECT unnest(v_chunked))) IS TRUE AS held -- looked up in a hash of these
+        ) AS chunked
+        WHERE stored.file OR chunked.held
     LOOP
         large := 0;
         bytes := 0;
-        IF v_chunks THEN
-            SELECT count(*),
-                   array_agg(DISTINCT known.oid) FILTER (WHERE NOT v_history OR NOT EXISTS (
+        IF v_held THEN
+            SELECT array_agg(DISTINCT known.oid) FILTER (WHERE NOT v_history OR NOT EXISTS (
                        SELECT
                        FROM public.blob_chunk AS other
                        WHERE other.zoid = blobs_going.zoid AND other.chunk = own.chunk AND other.tid <> own.tid
                          AND (other.tid > own.tid
                               OR until_tid IS NOT NULL
                                  AND other.tid IN (SELECT kept FROM relpack.trim_kept(blobs_going.zoid, until_tid) AS kept))))
-            INTO v_named, v_large
+            INTO v_large
             FROM public.blob_chunk AS own
-            LEFT JOIN pg_largeobject_metadata AS known ON known.oid = own.chunk
+            JOIN pg_largeobject_metadata AS known ON known.oid = own.chunk
             WHERE own.zoid = blobs_going.zoid AND (own.tid = blobs_going.tid OR NOT v_history);
-            v_large := array_remove(v_large, NULL);
-            file := file AND (v_named = 0 OR NOT v_history); -- in the database there is no file
+            file := file AND NOT v_history; -- in the database there is no file
             large := coalesce(cardinality(v_large), 0);
             bytes := CASE WHEN large > 0 THEN relpack.large_object_bytes(v_large) ELSE 0 END;
         END IF;

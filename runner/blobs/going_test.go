@@ -127,50 +127,58 @@ func TestADryRunCountsNoFileOfAnotherDirectory(t *testing.T) {
 // Two revisions name one large object after an undo.
 func TestADryRunCountsTheLargeObjectsThatThePackThenRemoves(t *testing.T) {
 	t.Parallel()
-	eachHistory(t, func(t *testing.T, a packtest.Album) {
-		a.BlobDir, a.BlobsInDatabase = "", true
-		packtest.Run(t, a.Conn, "DELETE FROM current_object WHERE zoid BETWEEN 2 AND 4; DELETE FROM object_state WHERE zoid BETWEEN 2 AND 4")
-		blob := zodbtest.Record(zodbtest.Blob)
-		write := func(days float64, objects map[int64][]byte, chunks map[int64][][]byte) int64 {
-			t.Helper()
-			tid, err := a.CommitBlobs(t.Context(), packtest.DaysAgo(days), objects, chunks)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return tid
+	for name, packs := range map[string][]float64{"piece by piece": {0.95, 0.75, 0.65, 0.55, 0.45, 0.35, 0.2}, "all at once": {0.2}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachHistory(t, func(t *testing.T, a packtest.Album) { foretellLargeObjects(t, a, packs) })
+		})
+	}
+}
+
+func foretellLargeObjects(t *testing.T, a packtest.Album, packs []float64) {
+	t.Helper()
+	a.BlobDir, a.BlobsInDatabase = "", true
+	packtest.Run(t, a.Conn, "DELETE FROM current_object WHERE zoid BETWEEN 2 AND 4; DELETE FROM object_state WHERE zoid BETWEEN 2 AND 4")
+	blob := zodbtest.Record(zodbtest.Blob)
+	write := func(days float64, objects map[int64][]byte, chunks map[int64][][]byte) int64 {
+		t.Helper()
+		tid, err := a.CommitBlobs(t.Context(), packtest.DaysAgo(days), objects, chunks)
+		if err != nil {
+			t.Fatal(err)
 		}
-		undo := func(undone int64, days float64) int64 {
-			t.Helper()
-			tid, err := a.Undo(t.Context(), undone, packtest.DaysAgo(days))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return tid
+		return tid
+	}
+	undo := func(undone int64, days float64) int64 {
+		t.Helper()
+		tid, err := a.Undo(t.Context(), undone, packtest.DaysAgo(days))
+		if err != nil {
+			t.Fatal(err)
 		}
-		first := write(0.9, map[int64][]byte{1: packtest.Document(2, 3), 2: blob, 3: blob},
-			map[int64][][]byte{2: {[]byte("one"), []byte("two")}, 3: {[]byte("three of the third")}})
-		second := write(0.8, map[int64][]byte{2: blob}, map[int64][][]byte{2: {[]byte("the second")}})
-		undone := undo(second, 0.7)
-		write(0.6, map[int64][]byte{1: packtest.Document(2), 2: blob}, map[int64][][]byte{2: {[]byte("fourth")}})
-		named := write(0.5, map[int64][]byte{2: blob}, map[int64][][]byte{2: {[]byte("fifth....")}})
-		write(0.4, map[int64][]byte{2: blob}, map[int64][][]byte{2: {[]byte("sixth")}})
-		write(0.3, map[int64][]byte{0: packtest.Document(1)}, nil)
-		packtest.Run(t, a.Conn, "UPDATE object_state SET prev_tid = $1 WHERE zoid = 2 AND tid = $2", first, named)
-		total := blobs.Going{}
-		for _, days := range []float64{0.95, 0.75, 0.65, 0.55, 0.45, 0.35, 0.2} {
-			total.Add(expectForetold(t, a.Conn, a.Target, days))
-		}
-		want := int64(6)
-		if a.KeepsGarbage {
-			want = 5
-		}
-		if total.LargeObjects != want || total.NotRead != 0 {
-			t.Errorf("%+v, want %d large objects (%d)", total, want, undone)
-		}
-		// All of an object with an old revision.
-		write(0.1, map[int64][]byte{1: packtest.Document()}, nil)
-		expectForetold(t, a.Conn, a.Target, 0)
-	})
+		return tid
+	}
+	first := write(0.9, map[int64][]byte{1: packtest.Document(2, 3), 2: blob, 3: blob},
+		map[int64][][]byte{2: {[]byte("one"), []byte("two")}, 3: {[]byte("three of the third")}})
+	second := write(0.8, map[int64][]byte{2: blob}, map[int64][][]byte{2: {[]byte("the second")}})
+	undone := undo(second, 0.7)
+	write(0.6, map[int64][]byte{1: packtest.Document(2), 2: blob}, map[int64][][]byte{2: {[]byte("fourth")}})
+	named := write(0.5, map[int64][]byte{2: blob}, map[int64][][]byte{2: {[]byte("fifth....")}})
+	write(0.4, map[int64][]byte{2: blob}, map[int64][][]byte{2: {[]byte("sixth")}})
+	write(0.3, map[int64][]byte{0: packtest.Document(1)}, nil)
+	packtest.Run(t, a.Conn, "UPDATE object_state SET prev_tid = $1 WHERE zoid = 2 AND tid = $2", first, named)
+	total := blobs.Going{}
+	for _, days := range packs {
+		total.Add(expectForetold(t, a.Conn, a.Target, days))
+	}
+	want := int64(6)
+	if a.KeepsGarbage {
+		want = 5
+	}
+	if total.LargeObjects != want || total.NotRead != 0 {
+		t.Errorf("%+v, want %d large objects (%d)", total, want, undone)
+	}
+	// All of an object with an old revision.
+	write(0.1, map[int64][]byte{1: packtest.Document()}, nil)
+	expectForetold(t, a.Conn, a.Target, 0)
 }
 
 func TestADryRunOfAHistoryFreeStorageCountsLargeObjects(t *testing.T) {
