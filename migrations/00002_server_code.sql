@@ -1255,7 +1255,9 @@ COMMENT ON FUNCTION relpack.blobs_listed() IS
 -- The mark allows nothing: it keeps a second database from a directory that one has
 -- cleared, and files that came there later, of old tids, from being taken for
 -- leftovers. Two servers of which one may not see the system identifier could say the
--- same of themselves.
+-- same of themselves. What is committed later has a tid above the watermark, by whatever
+-- clock; it may be below what the clock said, which was ahead, or is the server's, not the
+-- client's.
 CREATE OR REPLACE FUNCTION relpack.blobs_mark(cleared bigint)
 RETURNS jsonb
 LANGUAGE plpgsql
@@ -1274,13 +1276,13 @@ BEGIN
         'origin', relpack.origin(),
         'timeline', relpack.timeline(),
         'removed', clock_timestamp(),
-        'cleared', cleared);
+        'cleared', least(cleared, (SELECT watermark FROM relpack.storage)));
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.blobs_mark(bigint) IS
     'The file .relpack in a blob directory: which database has cleared it, when, and up to which tid all '
-    'superseded revisions are removed (cleared; 0: not all was tried yet).';
+    'superseded revisions are removed (cleared; 0: not all was tried yet), at most up to what was captured.';
 -- +goose StatementEnd
 
 -- sql/blobs_named.sql
