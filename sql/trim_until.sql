@@ -3,7 +3,8 @@
 -- Where tids are ahead of the clock, their order tells nothing about who has seen
 -- them: nothing is trimmed beside an open transaction. Before RelStorage 3.0 tids are of
 -- the clients' clocks, and tell nothing either: what was noted before the oldest
--- transaction began, it has seen.
+-- transaction began, it has seen. But what vanished is dated by the server's clock, and
+-- a client's may be ahead: so its start counts as well.
 CREATE OR REPLACE FUNCTION relpack.trim_until(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -34,7 +35,7 @@ BEGIN
         DELETE FROM relpack.committed
         WHERE noted < (SELECT max(noted) FROM relpack.committed WHERE noted < coalesce(v_oldest, 'infinity'));
         PERFORM relpack.trim_committed();
-        RETURN least(v_newest, relpack.time_to_tid(least(pack_time, v_now)), v_seen);
+        RETURN least(v_newest, relpack.time_to_tid(least(pack_time, v_now, v_oldest)), v_seen);
     END IF;
     IF v_oldest IS NOT NULL AND (v_oldest > v_now OR v_newest > relpack.time_to_tid(v_now)) THEN
         RETURN 0;

@@ -237,3 +237,27 @@ func TestATrimOfAnOldReleaseGoesByWhatWasCommittedAndNotByClocks(t *testing.T) {
 		t.Errorf("up to %d with a negative --days, want %d", got, want)
 	}
 }
+
+// What vanished counts from then on by the server's clock. Where clients' clocks are
+// ahead of it, what was noted before a transaction began is a later time than that.
+func TestWhatVanishesBesideATransactionStaysThoughClocksOfClientsAreAhead(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V21)
+	store(t, h, daysAgo(3), map[int64][]byte{0: page(), 1: page()})
+	attached := store(t, h, daysAgo(2), map[int64][]byte{0: page(7), 7: page()})
+	store(t, h, zodbtest.TimeTid(time.Now().Add(time.Hour)), map[int64][]byte{1: page()})
+	dry := trimDays(0)
+	dry.DryRun = true
+	packtest.Pack(t, file, dry)
+	reader := packtest.Session(t, file)
+	packtest.Run(t, reader, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+	packtest.Run(t, reader, "SELECT FROM object_state")
+	// Somebody takes a transaction back by hand, and leaves 7 for the garbage.
+	packtest.Run(t, h.Conn, "UPDATE current_object SET tid = (SELECT min(tid) FROM object_state WHERE zoid = 0) WHERE zoid = 0")
+	packtest.Run(t, h.Conn, "DELETE FROM object_state WHERE zoid = 0 AND tid = $1", attached)
+	packtest.Pack(t, file, trimDays(0))
+	if n := packtest.Get[int](t, h.Conn, "SELECT count(*) FROM object_state WHERE zoid = 7"); n != 1 {
+		t.Error("what the reader sees attached is gone")
+	}
+	packtest.Run(t, reader, "COMMIT")
+}
