@@ -9301,9 +9301,13 @@ BEGIN
         WHERE tid > greatest(after_tid, 0) AND tid <= until_tid AND packed IS NOT TRUE
         ORDER BY tid
         LIMIT batch);
-    UPDATE public.transaction SET packed = true WHERE tid = ANY (v_tids);
-    GET DIAGNOSTICS marked = ROW_COUNT;
     last_tid := v_tids[cardinality(v_tids)];
+    marked := 0;
+    -- A commit before RelStorage 3.0 locks the whole table: it is not waited for in vain.
+    IF last_tid IS NOT NULL THEN
+        UPDATE public.transaction SET packed = true WHERE tid = ANY (v_tids);
+        GET DIAGNOSTICS marked = ROW_COUNT;
+    END IF;
 END;
 $$;
 
@@ -9549,7 +9553,7 @@ COMMENT ON FUNCTION relpack.trim_since() IS
 -- it began before that, and has ended a week later. Neither the newest one nor one of
 -- today goes: RelStorage chooses the next tid by the first, and clients ask for the
 -- others. A commit before RelStorage 3.0 locks the whole table: it is waited for before
--- any row is locked.
+-- any row is locked, where there is one to remove.
 CREATE OR REPLACE FUNCTION relpack.trim_transactions(
     batch integer, after_tid bigint,
     OUT removed bigint, OUT last_tid bigint)
@@ -9569,9 +9573,6 @@ DECLARE
     v_free bigint[];
 BEGIN
     PERFORM relpack.trim_require();
-    PERFORM set_config('lock_timeout', '100ms', true);
-    LOCK TABLE public.transaction IN ROW EXCLUSIVE MODE;
-    PERFORM set_config('lock_timeout', '1ms', true);
     v_listed := ARRAY(
         SELECT tid
         FROM relpack.emptied
@@ -9579,6 +9580,13 @@ BEGIN
         ORDER BY tid
         LIMIT batch);
     last_tid := v_listed[cardinality(v_listed)];
+    removed := 0;
+    IF last_tid IS NULL THEN
+        RETURN;
+    END IF;
+    PERFORM set_config('lock_timeout', '100ms', true);
+    LOCK TABLE public.transaction IN ROW EXCLUSIVE MODE;
+    PERFORM set_config('lock_timeout', '1ms', true);
     v_free := ARRAY(
         SELECT transaction.tid
         FROM public.transaction
@@ -9729,7 +9737,8 @@ COMMENT ON FUNCTION relpack.trim_unmarked(bigint[]) IS
 -- Where tids are ahead of the clock, their order tells nothing about who has seen
 -- them: nothing is trimmed beside an open transaction. Before RelStorage 3.0 tids are of
 -- the clients' clocks, and tell nothing either: what was noted before the oldest
--- transaction began, it has seen.
+-- transaction began, it has seen. But what vanished is dated by the server's clock, and
+-- a client's may be ahead: so its start counts as well.
 CREATE OR REPLACE FUNCTION relpack.trim_until(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -9760,7 +9769,7 @@ BEGIN
         DELETE FROM relpack.committed
         WHERE noted < (SELECT max(noted) FROM relpack.committed WHERE noted < coalesce(v_oldest, 'infinity'));
         PERFORM relpack.trim_committed();
-        RETURN least(v_newest, relpack.time_to_tid(least(pack_time, v_now)), v_seen);
+        RETURN least(v_newest, relpack.time_to_tid(least(pack_time, v_now, v_oldest)), v_seen);
     END IF;
     IF v_oldest IS NOT NULL AND (v_oldest > v_now OR v_newest > relpack.time_to_tid(v_now)) THEN
         RETURN 0;

@@ -18,9 +18,13 @@ BEGIN
         WHERE tid > greatest(after_tid, 0) AND tid <= until_tid AND packed IS NOT TRUE
         ORDER BY tid
         LIMIT batch);
-    UPDATE public.transaction SET packed = true WHERE tid = ANY (v_tids);
-    GET DIAGNOSTICS marked = ROW_COUNT;
     last_tid := v_tids[cardinality(v_tids)];
+    marked := 0;
+    -- A commit before RelStorage 3.0 locks the whole table: it is not waited for in vain.
+    IF last_tid IS NOT NULL THEN
+        UPDATE public.transaction SET packed = true WHERE tid = ANY (v_tids);
+        GET DIAGNOSTICS marked = ROW_COUNT;
+    END IF;
 END;
 $$;
 

@@ -2,7 +2,7 @@
 -- it began before that, and has ended a week later. Neither the newest one nor one of
 -- today goes: RelStorage chooses the next tid by the first, and clients ask for the
 -- others. A commit before RelStorage 3.0 locks the whole table: it is waited for before
--- any row is locked.
+-- any row is locked, where there is one to remove.
 CREATE OR REPLACE FUNCTION relpack.trim_transactions(
     batch integer, after_tid bigint,
     OUT removed bigint, OUT last_tid bigint)
@@ -22,9 +22,6 @@ DECLARE
     v_free bigint[];
 BEGIN
     PERFORM relpack.trim_require();
-    PERFORM set_config('lock_timeout', '100ms', true);
-    LOCK TABLE public.transaction IN ROW EXCLUSIVE MODE;
-    PERFORM set_config('lock_timeout', '1ms', true);
     v_listed := ARRAY(
         SELECT tid
         FROM relpack.emptied
@@ -32,6 +29,13 @@ BEGIN
         ORDER BY tid
         LIMIT batch);
     last_tid := v_listed[cardinality(v_listed)];
+    removed := 0;
+    IF last_tid IS NULL THEN
+        RETURN;
+    END IF;
+    PERFORM set_config('lock_timeout', '100ms', true);
+    LOCK TABLE public.transaction IN ROW EXCLUSIVE MODE;
+    PERFORM set_config('lock_timeout', '1ms', true);
     v_free := ARRAY(
         SELECT transaction.tid
         FROM public.transaction

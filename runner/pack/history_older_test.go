@@ -92,6 +92,16 @@ func TestAStepThatMeetsACommitOfAnOldReleaseGivesWay(t *testing.T) {
 		}
 		packtest.Run(t, app, "ROLLBACK")
 	}
+	// Where nothing is to be done, nobody is waited for.
+	for _, statement := range voteOfOld {
+		packtest.Run(t, app, statement)
+	}
+	for _, step := range []string{steps[0].call, steps[2].call} {
+		if _, err := packer.Exec(t.Context(), step, until); err != nil {
+			t.Errorf("with nothing to do beside a commit, %s: %v", step, err)
+		}
+	}
+	packtest.Run(t, app, "ROLLBACK")
 	for what, want := range map[string]int{
 		fmt.Sprintf("transaction WHERE NOT packed AND tid BETWEEN 1 AND %d", until): 0,
 		"object_state WHERE zoid = 7":               0,
