@@ -434,7 +434,8 @@ COMMENT ON COLUMN relpack.storage.relation IS 'OID of the object_state that the 
 COMMENT ON COLUMN relpack.storage.filenode IS
     'relfilenode of object_state when the scan of a first build began, or at the last capture; '
     'another one means that the table was rewritten.';
-COMMENT ON COLUMN relpack.storage.walked_objects IS 'Objects that relpack.reach_climb() was asked about, and that relpack.reach_cut() has met, so far in this relpack.reach().';
+COMMENT ON COLUMN relpack.storage.walked_objects IS
+    'Objects that relpack.reach_climb() was asked about, and that relpack.reach_cut() has met, so far in this relpack.reach().';
 COMMENT ON COLUMN relpack.storage.shaped_depth IS
     'How many parents an object had above it on average when all parents were last chosen. NULL: not known.';
 COMMENT ON COLUMN relpack.storage.depth_looked_at IS 'When it was last looked how many these are, or all parents were chosen.';

@@ -4099,7 +4099,8 @@ BEGIN
                 LIMIT 1
             ) AS prepared ON true
             WHERE (class.relnamespace = 'relpack'::regnamespace
-                   OR (class.oid IN ('public.object_state'::regclass, to_regclass('public.current_object'), to_regclass('public.transaction'))
+                   OR (class.oid IN ('public.object_state'::regclass, to_regclass('public.current_object'),
+                                     to_regclass('public.transaction'))
                        AND locks.mode IN ('ShareLock', 'AccessExclusiveLock')))
               AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
               AND locks.granted
