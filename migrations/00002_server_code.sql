@@ -3166,7 +3166,8 @@ COMMENT ON FUNCTION relpack.doom_spare_deep() IS
 -- is still referred to by revisions that are kept. Transactions that were open when it
 -- was chosen had seen what it is, and later ones see more; what the captures of a
 -- history-free storage tell is not asked. But before a first build nobody reported what
--- was restored: who was open while it read may have seen all of it attached.
+-- was restored: who was open while it read may have seen all of it attached. And who
+-- was open when another storage ceased to refer to this one may see there that it does.
 CREATE OR REPLACE FUNCTION relpack.doom_until(pack_time timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -3176,6 +3177,7 @@ AS $$
 DECLARE
     v_storage relpack.storage;
     v_until timestamptz := coalesce(pack_time, 'infinity');
+    v_oldest timestamptz;
     v_looked timestamptz := (SELECT min(looked) FROM relpack.referred_by);
 BEGIN
     v_storage := relpack.known_storage();
@@ -3190,11 +3192,13 @@ BEGIN
         RAISE EXCEPTION 'the graph is that of a pack time after the last look at another storage, which may refer to what was cut off since'
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run" before.';
     END IF;
-    IF least(v_until, v_looked) <= v_storage.unreferred THEN
+    IF v_until < 'infinity' THEN
+        v_oldest := relpack.grace_oldest_transaction();
+    END IF;
+    IF least(v_until, v_oldest, v_looked) <= v_storage.unreferred THEN
         RETURN 0;
     END IF;
-    IF v_until < 'infinity' AND EXISTS (
-        SELECT FROM relpack.capture WHERE watermark = 0 AND read_until >= relpack.grace_oldest_transaction()) THEN
+    IF EXISTS (SELECT FROM relpack.capture WHERE watermark = 0 AND read_until >= v_oldest) THEN
         RETURN 0;
     END IF;
     RETURN greatest(0, least(

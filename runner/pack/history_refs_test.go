@@ -130,3 +130,25 @@ func TestWhatWasCutOffInAHistorySinceAnotherStorageWasReadStays(t *testing.T) {
 	_, err := h.Conn.Exec(t.Context(), "SELECT relpack.horizon_set((SELECT max(tid) FROM object_state), false); SELECT relpack.doom(NULL)")
 	packtest.ExpectWords(t, fmt.Sprint(err), "look at another storage")
 }
+
+// What only another storage referred to, a client may still see referred to there.
+func TestWhatAnotherStorageCeasedToReferToBesideATransactionStaysInAHistory(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	store(t, h, daysAgo(30), map[int64][]byte{0: page(1), 1: page(), 7: page()})
+	store(t, h, daysAgo(2), map[int64][]byte{1: page()})
+	store(t, h, daysAgo(1), map[int64][]byte{1: page()})
+	dry := trimDays(0)
+	dry.DryRun = true
+	packtest.Pack(t, file, dry)
+	packtest.Run(t, h.Conn, "INSERT INTO relpack.referred_by (refs, unreadable, looked, origin, holder) VALUES (1, 0, now(), 'elsewhere', 'main')")
+	reader := packtest.Session(t, file)
+	packtest.Run(t, reader, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+	packtest.Run(t, reader, "SELECT FROM object_state")
+	packtest.Run(t, h.Conn, "DELETE FROM relpack.referred_by")
+	packtest.Pack(t, file, trimDays(0))
+	expectObjects(t, h, "beside a transaction that is older", 0, 1, 7)
+	packtest.Run(t, reader, "COMMIT")
+	packtest.Pack(t, file, trimDays(0))
+	expectObjects(t, h, "without one", 0, 1)
+}
