@@ -1,6 +1,7 @@
 -- For a dry run: what relpack.trim_delete() and the sweep, with RelStorage's trigger on
 -- blob_chunk, would do. Large objects of two revisions of an object, as an undo leaves
--- them, go with the later one, and not at all if a trim keeps one of them.
+-- them, go with the later one, and not at all if a trim keeps one of them. The large
+-- objects of an object are read once in each call, however many revisions it has.
 CREATE OR REPLACE FUNCTION relpack.blobs_going(
     zoids bigint[], tids bigint[], until_tid bigint,
     OUT zoid bigint, OUT tid bigint, OUT file boolean, OUT large bigint, OUT bytes bigint)
@@ -10,65 +11,68 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
 DECLARE
     v_history boolean := relpack.keeps_history();
-    v_chunked bigint[] := '{}';
-    v_held boolean;
+    v_chunks boolean := false;
     v_large oid[];
 BEGIN
     PERFORM relpack.lock_storage();
     IF to_regclass('public.blob_chunk') IS NOT NULL THEN
-        v_chunked := ARRAY(
-            SELECT asked.place
-            FROM unnest(zoids, tids) WITH ORDINALITY AS asked (zoid, tid, place)
-            WHERE EXISTS (
-                SELECT
-                FROM public.blob_chunk
-                WHERE blob_chunk.zoid = asked.zoid AND (blob_chunk.tid = asked.tid OR NOT v_history)
-                OFFSET 0));
+        v_chunks := EXISTS (SELECT FROM public.blob_chunk);
     END IF;
-    FOR zoid, tid, file, v_held IN
-        SELECT stored.zoid, stored.tid, stored.file, chunked.held
-        FROM unnest(zoids, tids) WITH ORDINALITY AS asked (zoid, tid, place)
-        CROSS JOIN LATERAL (
-            SELECT found.zoid, found.tid,
-                   CASE
-                   WHEN v_history THEN
-                       position('ZODB.blob'::bytea IN substring(found.state FROM 1 FOR 24)) > 0
-                       OR (substring(found.state FROM 1 FOR 1) = '.' AND substring(found.state FROM 1 FOR 2) <> '.z'
-                           AND octet_length(found.state) < 300)
-                   ELSE true
-                   END IS TRUE AS file
-            FROM relpack.stored() AS found
-            WHERE found.zoid = asked.zoid AND found.tid BETWEEN asked.tid AND asked.tid
-            OFFSET 0
-        ) AS stored
-        CROSS JOIN LATERAL (
-            SELECT (asked.place IN (SELECT unnest(v_chunked))) IS TRUE AS held -- looked up in a hash of these
-        ) AS chunked
-        WHERE stored.file OR chunked.held
-    LOOP
+    IF NOT v_chunks THEN
         large := 0;
         bytes := 0;
-        IF v_held THEN
-            SELECT array_agg(DISTINCT known.oid) FILTER (WHERE NOT v_history OR NOT EXISTS (
-                       SELECT
-                       FROM public.blob_chunk AS other
-                       WHERE other.zoid = blobs_going.zoid AND other.chunk = own.chunk AND other.tid <> own.tid
-                         AND (other.tid > own.tid
-                              OR until_tid IS NOT NULL
-                                 AND other.tid IN (SELECT kept FROM relpack.trim_kept(blobs_going.zoid, until_tid) AS kept))))
-            INTO v_large
-            FROM public.blob_chunk AS own
-            JOIN pg_largeobject_metadata AS known ON known.oid = own.chunk
-            WHERE own.zoid = blobs_going.zoid AND (own.tid = blobs_going.tid OR NOT v_history);
-            file := file AND NOT v_history; -- in the database there is no file
-            large := coalesce(cardinality(v_large), 0);
-            bytes := CASE WHEN large > 0 THEN relpack.large_object_bytes(v_large) ELSE 0 END;
-        END IF;
+        RETURN QUERY
+        SELECT stored.zoid, stored.tid, true, large, bytes
+        FROM relpack.blobs_stored(zoids, tids) AS stored
+        WHERE stored.file;
+        RETURN;
+    END IF;
+    FOR zoid, tid, file, v_large IN
+        WITH chunk AS MATERIALIZED (
+            SELECT own.zoid, own.tid, own.chunk, max(own.tid) OVER shared AS last, min(own.tid) OVER shared AS first
+            FROM (SELECT DISTINCT unnest(zoids) AS zoid) AS object
+            CROSS JOIN LATERAL (
+                SELECT blob_chunk.zoid, blob_chunk.tid, blob_chunk.chunk
+                FROM public.blob_chunk
+                WHERE blob_chunk.zoid = object.zoid
+                OFFSET 0
+            ) AS own
+            WINDOW shared AS (PARTITION BY own.zoid, own.chunk)
+        ), kept AS MATERIALIZED (
+            SELECT object.zoid, kept.tid
+            FROM (SELECT DISTINCT chunk.zoid FROM chunk WHERE chunk.first < chunk.last AND v_history AND until_tid IS NOT NULL) AS object
+            CROSS JOIN LATERAL relpack.trim_kept(object.zoid, until_tid) AS kept (tid)
+        ), held AS MATERIALIZED (
+            SELECT chunk.zoid, chunk.chunk
+            FROM chunk
+            WHERE chunk.first < chunk.last AND ((chunk.zoid, chunk.tid) IN (SELECT kept.zoid, kept.tid FROM kept)) IS TRUE
+        ), own AS MATERIALIZED (
+            SELECT chunk.zoid, CASE WHEN v_history THEN chunk.tid END AS tid,
+                   array_agg(DISTINCT known.oid) FILTER (
+                       WHERE known.oid IS NOT NULL
+                         AND (NOT v_history
+                              OR chunk.tid = chunk.last
+                                 AND ((chunk.zoid, chunk.chunk) IN (SELECT held.zoid, held.chunk FROM held)) IS NOT TRUE)) AS large
+            FROM chunk
+            LEFT JOIN LATERAL (
+                SELECT metadata.oid FROM pg_largeobject_metadata AS metadata WHERE metadata.oid = chunk.chunk OFFSET 0
+            ) AS known ON true
+            WHERE NOT v_history
+               OR ((chunk.zoid, chunk.tid) IN (SELECT asked.zoid, asked.tid FROM unnest(zoids, tids) AS asked (zoid, tid))) IS TRUE
+            GROUP BY 1, 2
+        )
+        SELECT stored.zoid, stored.tid,
+               stored.file AND (own.zoid IS NULL OR NOT v_history), -- in the database there is no file
+               own.large
+        FROM relpack.blobs_stored(zoids, tids) AS stored
+        LEFT JOIN own ON own.zoid = stored.zoid AND (own.tid = stored.tid) IS NOT FALSE
+    LOOP
+        large := coalesce(cardinality(v_large), 0);
+        bytes := CASE WHEN large > 0 THEN relpack.large_object_bytes(v_large) ELSE 0 END;
         IF file OR large > 0 THEN
             RETURN NEXT;
         END IF;

@@ -189,3 +189,21 @@ func TestADryRunOfAHistoryFreeStorageCountsLargeObjects(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// The bound is some rows for each revision; to look through all of them for each was 500.
+func TestADryRunReadsTheChunksOfALongHistoryOnce(t *testing.T) {
+	t.Parallel()
+	a := packtest.NewHistoryAlbum(t, zodbtest.Bushy, true)
+	a.BlobDir, a.BlobsInDatabase = "", true
+	const revisions = 500
+	packtest.Run(t, a.Conn, "INSERT INTO transaction (tid, packed, username, description) SELECT $1::bigint + n, false, '', '' FROM generate_series(1, $2::bigint) AS n", a.First, revisions)
+	packtest.Run(t, a.Conn, `INSERT INTO object_state (zoid, tid, prev_tid, md5, state_size, state)
+		SELECT 2, $1::bigint + n, $1::bigint + n - 1, '', 10, $3 FROM generate_series(1, $2::bigint) AS n`, a.First, revisions, zodbtest.Record(zodbtest.Blob))
+	packtest.Run(t, a.Conn, `INSERT INTO blob_chunk (zoid, tid, chunk_num, chunk)
+		SELECT 2, $1::bigint + n, 0, 100000 + n / 2 FROM generate_series(1, $2::bigint) AS n`, a.First, revisions)
+	const read = "SELECT (seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_user_tables WHERE relid = 'public.blob_chunk'::regclass"
+	var r *pack.Report
+	if rows := packtest.RowsRead(t, a.Target, read, func() { r = packtest.DryRun(t, a.Target) }); rows > 20*revisions {
+		t.Errorf("%d rows of blob_chunk were read for %d revisions", rows, r.Trimmed.Revisions)
+	}
+}

@@ -20,6 +20,7 @@ func TestWhatIsSupersededAfterARemovalByAClockThatIsLateTellsOfNobody(t *testing
 	if r := s.expectRemoved(s.removing(), "superseded", "overwritten"); kind(r, "arrived") != 0 {
 		t.Errorf("%+v", r)
 	}
+	delete(s.files, s.below(2, s.then, s.layout))
 	s.aside(3, s.then)
 	_, err := s.look(s.removing())
 	s.expectRefused(err, fault.ExitRefused, "came back that nobody needed when it was last cleared")
