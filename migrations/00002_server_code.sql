@@ -978,7 +978,8 @@ COMMENT ON FUNCTION relpack.blobs_due(bigint, bigint, integer) IS
 -- +goose StatementBegin
 -- For a dry run: what relpack.trim_delete() and the sweep, with RelStorage's trigger on
 -- blob_chunk, would do. Large objects of two revisions of an object, as an undo leaves
--- them, go with the later one, and not at all if a trim keeps one of them.
+-- them, go with the later one, and not at all if a trim keeps one of them. The large
+-- objects of an object are read once in each call, however many revisions it has.
 CREATE OR REPLACE FUNCTION relpack.blobs_going(
     zoids bigint[], tids bigint[], until_tid bigint,
     OUT zoid bigint, OUT tid bigint, OUT file boolean, OUT large bigint, OUT bytes bigint)
@@ -988,65 +989,68 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
 DECLARE
     v_history boolean := relpack.keeps_history();
-    v_chunked bigint[] := '{}';
-    v_held boolean;
+    v_chunks boolean := false;
     v_large oid[];
 BEGIN
     PERFORM relpack.lock_storage();
     IF to_regclass('public.blob_chunk') IS NOT NULL THEN
-        v_chunked := ARRAY(
-            SELECT asked.place
-            FROM unnest(zoids, tids) WITH ORDINALITY AS asked (zoid, tid, place)
-            WHERE EXISTS (
-                SELECT
-                FROM public.blob_chunk
-                WHERE blob_chunk.zoid = asked.zoid AND (blob_chunk.tid = asked.tid OR NOT v_history)
-                OFFSET 0));
+        v_chunks := EXISTS (SELECT FROM public.blob_chunk);
     END IF;
-    FOR zoid, tid, file, v_held IN
-        SELECT stored.zoid, stored.tid, stored.file, chunked.held
-        FROM unnest(zoids, tids) WITH ORDINALITY AS asked (zoid, tid, place)
-        CROSS JOIN LATERAL (
-            SELECT found.zoid, found.tid,
-                   CASE
-                   WHEN v_history THEN
-                       position('ZODB.blob'::bytea IN substring(found.state FROM 1 FOR 24)) > 0
-                       OR (substring(found.state FROM 1 FOR 1) = '.' AND substring(found.state FROM 1 FOR 2) <> '.z'
-                           AND octet_length(found.state) < 300)
-                   ELSE true
-                   END IS TRUE AS file
-            FROM relpack.stored() AS found
-            WHERE found.zoid = asked.zoid AND found.tid BETWEEN asked.tid AND asked.tid
-            OFFSET 0
-        ) AS stored
-        CROSS JOIN LATERAL (
-            SELECT (asked.place IN (SELECT unnest(v_chunked))) IS TRUE AS held -- looked up in a hash of these
-        ) AS chunked
-        WHERE stored.file OR chunked.held
-    LOOP
+    IF NOT v_chunks THEN
         large := 0;
         bytes := 0;
-        IF v_held THEN
-            SELECT array_agg(DISTINCT known.oid) FILTER (WHERE NOT v_history OR NOT EXISTS (
-                       SELECT
-                       FROM public.blob_chunk AS other
-                       WHERE other.zoid = blobs_going.zoid AND other.chunk = own.chunk AND other.tid <> own.tid
-                         AND (other.tid > own.tid
-                              OR until_tid IS NOT NULL
-                                 AND other.tid IN (SELECT kept FROM relpack.trim_kept(blobs_going.zoid, until_tid) AS kept))))
-            INTO v_large
-            FROM public.blob_chunk AS own
-            JOIN pg_largeobject_metadata AS known ON known.oid = own.chunk
-            WHERE own.zoid = blobs_going.zoid AND (own.tid = blobs_going.tid OR NOT v_history);
-            file := file AND NOT v_history; -- in the database there is no file
-            large := coalesce(cardinality(v_large), 0);
-            bytes := CASE WHEN large > 0 THEN relpack.large_object_bytes(v_large) ELSE 0 END;
-        END IF;
+        RETURN QUERY
+        SELECT stored.zoid, stored.tid, true, large, bytes
+        FROM relpack.blobs_stored(zoids, tids) AS stored
+        WHERE stored.file;
+        RETURN;
+    END IF;
+    FOR zoid, tid, file, v_large IN
+        WITH chunk AS MATERIALIZED (
+            SELECT own.zoid, own.tid, own.chunk, max(own.tid) OVER shared AS last, min(own.tid) OVER shared AS first
+            FROM (SELECT DISTINCT unnest(zoids) AS zoid) AS object
+            CROSS JOIN LATERAL (
+                SELECT blob_chunk.zoid, blob_chunk.tid, blob_chunk.chunk
+                FROM public.blob_chunk
+                WHERE blob_chunk.zoid = object.zoid
+                OFFSET 0
+            ) AS own
+            WINDOW shared AS (PARTITION BY own.zoid, own.chunk)
+        ), kept AS MATERIALIZED (
+            SELECT object.zoid, kept.tid
+            FROM (SELECT DISTINCT chunk.zoid FROM chunk WHERE chunk.first < chunk.last AND v_history AND until_tid IS NOT NULL) AS object
+            CROSS JOIN LATERAL relpack.trim_kept(object.zoid, until_tid) AS kept (tid)
+        ), held AS MATERIALIZED (
+            SELECT chunk.zoid, chunk.chunk
+            FROM chunk
+            WHERE chunk.first < chunk.last AND ((chunk.zoid, chunk.tid) IN (SELECT kept.zoid, kept.tid FROM kept)) IS TRUE
+        ), own AS MATERIALIZED (
+            SELECT chunk.zoid, CASE WHEN v_history THEN chunk.tid END AS tid,
+                   array_agg(DISTINCT known.oid) FILTER (
+                       WHERE known.oid IS NOT NULL
+                         AND (NOT v_history
+                              OR chunk.tid = chunk.last
+                                 AND ((chunk.zoid, chunk.chunk) IN (SELECT held.zoid, held.chunk FROM held)) IS NOT TRUE)) AS large
+            FROM chunk
+            LEFT JOIN LATERAL (
+                SELECT metadata.oid FROM pg_largeobject_metadata AS metadata WHERE metadata.oid = chunk.chunk OFFSET 0
+            ) AS known ON true
+            WHERE NOT v_history
+               OR ((chunk.zoid, chunk.tid) IN (SELECT asked.zoid, asked.tid FROM unnest(zoids, tids) AS asked (zoid, tid))) IS TRUE
+            GROUP BY 1, 2
+        )
+        SELECT stored.zoid, stored.tid,
+               stored.file AND (own.zoid IS NULL OR NOT v_history), -- in the database there is no file
+               own.large
+        FROM relpack.blobs_stored(zoids, tids) AS stored
+        LEFT JOIN own ON own.zoid = stored.zoid AND (own.tid = stored.tid) IS NOT FALSE
+    LOOP
+        large := coalesce(cardinality(v_large), 0);
+        bytes := CASE WHEN large > 0 THEN relpack.large_object_bytes(v_large) ELSE 0 END;
         IF file OR large > 0 THEN
             RETURN NEXT;
         END IF;
@@ -1126,7 +1130,7 @@ COMMENT ON FUNCTION relpack.blobs_in_database() IS
 -- by a key, whatever is guessed of how many rows there are: it may be made while writers
 -- wait.
 CREATE OR REPLACE FUNCTION relpack.blobs_judge(
-    zoids bigint[], tids bigint[], cleared bigint,
+    zoids bigint[], tids bigint[], cleared bigint, named_after bigint DEFAULT 0,
     OUT zoid bigint, OUT tid bigint, OUT verdict text, OUT since bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
@@ -1172,7 +1176,7 @@ BEGIN
                WHEN NOT object.blob THEN 'foreign'
                WHEN file.tid <= v_replaced THEN 'replaced'
                WHEN ((file.zoid, file.tid) IN (
-                   SELECT named.zoid, named.tid FROM relpack.blobs_named(zoids, tids) AS named WHERE v_history)) IS TRUE THEN 'missing'
+                   SELECT named.zoid, named.tid FROM relpack.blobs_named(zoids, tids, named_after) AS named WHERE v_history)) IS TRUE THEN 'missing'
                WHEN v_history THEN 'unnamed'
                WHEN stored.tid <= cleared THEN 'arrived'
                ELSE 'superseded'
@@ -1212,9 +1216,10 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[], bigint) IS
+COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[], bigint, bigint) IS
     'What is to be said of the files of these revisions of blobs. '
-    'cleared: up to which tid superseded revisions were removed before (relpack.blobs_mark); 0: never. verdict: '
+    'cleared: up to which tid superseded revisions were removed before (relpack.blobs_mark); 0: never. '
+    'named_after: undos of later transactions only are asked about (missing). verdict: '
     'stored: the row has this tid; superseded: the row has a later one, since; unnamed: in a history-preserving storage, no '
     'row has this tid, but one a later one, since; gone: there is no row; '
     'unjudged: a pack has to look first; foreign: the object is no blob; '
@@ -1290,7 +1295,7 @@ COMMENT ON FUNCTION relpack.blobs_mark(bigint) IS
 -- A transaction that can be undone names what was before it. Where that has vanished, an
 -- undo needs the row, and copies its file: both may be put back until the transaction is
 -- packed. Each look is one by a key.
-CREATE OR REPLACE FUNCTION relpack.blobs_named(zoids bigint[], tids bigint[], OUT zoid bigint, OUT tid bigint)
+CREATE OR REPLACE FUNCTION relpack.blobs_named(zoids bigint[], tids bigint[], after_tid bigint, OUT zoid bigint, OUT tid bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
 STABLE
@@ -1303,14 +1308,14 @@ AS $$
 BEGIN
     RETURN QUERY
     SELECT DISTINCT named.zoid, named.tid
-    FROM relpack.trim_named(zoids, tids, 0) AS named
+    FROM relpack.trim_named(zoids, tids, after_tid) AS named
     WHERE (SELECT wrote.packed FROM public.transaction AS wrote WHERE wrote.tid = named.named_by) IS NOT TRUE;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.blobs_named(bigint[], bigint[]) IS
-    'Which of these revisions of a history-preserving storage are named as their predecessor by stored ones whose '
-    'transaction can be undone.';
+COMMENT ON FUNCTION relpack.blobs_named(bigint[], bigint[], bigint) IS
+    'Which of these revisions of a history-preserving storage are named as their predecessor by stored ones later '
+    'than after_tid whose transaction can be undone.';
 -- +goose StatementEnd
 
 -- sql/blobs_next.sql
@@ -1456,6 +1461,9 @@ COMMENT ON FUNCTION relpack.blobs_not_found(bigint[], bigint[], bigint[], bigint
 -- row went nobody knows, and undo copies the files of those that have one. Who has an
 -- older snapshot may read it still, and who began while a row was put back and deleted
 -- again: what was put back since the last capture is an event, up to the watermark.
+-- What an undo would look for is found out before the writers' lock is taken, of a long
+-- history: what was written up to the watermark meanwhile is an event, and later
+-- revisions are few.
 -- An hour is what a vote, or an asynchronous standby that takes over, may be behind.
 CREATE OR REPLACE FUNCTION relpack.blobs_orphaned(
     zoids bigint[], tids bigint[], sinces bigint[], until bigint, mark jsonb, listed timestamptz, version text,
@@ -1471,6 +1479,9 @@ DECLARE
     v_watermark bigint;
     v_oldest timestamptz;
     v_reported bigint[];
+    v_seen bigint := (SELECT storage.watermark FROM relpack.storage);
+    v_named_zoids bigint[];
+    v_named_tids bigint[];
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
@@ -1479,10 +1490,15 @@ BEGIN
     PERFORM relpack.require_blobs_mark(mark);
     v_history := relpack.keeps_history();
     v_oldest := coalesce(relpack.grace_oldest_transaction(), 'infinity');
+    IF v_history THEN
+        SELECT array_agg(named.zoid), array_agg(named.tid)
+        INTO v_named_zoids, v_named_tids
+        FROM relpack.blobs_named(zoids, tids, 0) AS named;
+    END IF;
     IF NOT relpack.try_writers_lock() THEN
         RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
     END IF;
-    SELECT storage.watermark INTO v_watermark FROM relpack.storage WHERE storage.xmin::text = version;
+    SELECT storage.watermark INTO v_watermark FROM relpack.storage WHERE storage.xmin::text = version AND storage.watermark = v_seen;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'relpack has looked at the storage since the files were listed'
             USING ERRCODE = 'RP002', HINT = 'Run "relpack blobs --remove" again.';
@@ -1501,7 +1517,7 @@ BEGIN
             set_config('synchronous_commit', 'local', true);
     RETURN QUERY
     SELECT judged.zoid, judged.tid
-    FROM relpack.blobs_judge(zoids, tids, (mark ->> 'cleared')::bigint) AS judged
+    FROM relpack.blobs_judge(zoids, tids, (mark ->> 'cleared')::bigint, v_seen) AS judged
     JOIN unnest(zoids, tids, sinces) AS file (zoid, tid, since)
       ON file.zoid = judged.zoid AND file.tid = judged.tid AND file.since = judged.since
     WHERE judged.since <= until
@@ -1509,6 +1525,8 @@ BEGIN
       AND judged.since <= v_watermark
       AND judged.verdict = CASE WHEN v_history THEN 'unnamed' ELSE 'superseded' END
       AND judged.zoid <> ALL (v_reported)
+      AND NOT EXISTS (
+          SELECT FROM unnest(v_named_zoids, v_named_tids) AS named (zoid, tid) WHERE named.zoid = judged.zoid AND named.tid = judged.tid)
       AND listed < v_oldest;
 END;
 $$;
@@ -1578,6 +1596,46 @@ COMMENT ON FUNCTION relpack.blobs_stamp() IS
     'Notes in relpack.blob_removal of a history-preserving storage that what is listed there was removed before now. '
     'relpack.blobs_next() lets files go that no open transaction can have seen. Raises RP002 in a transaction that has '
     'written.';
+-- +goose StatementEnd
+
+-- sql/blobs_stored.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.blobs_stored(zoids bigint[], tids bigint[], OUT zoid bigint, OUT tid bigint, OUT file boolean)
+RETURNS SETOF record
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_history boolean := relpack.keeps_history();
+BEGIN
+    RETURN QUERY
+    SELECT stored.zoid, stored.tid, stored.file
+    FROM unnest(zoids, tids) AS asked (zoid, tid)
+    CROSS JOIN LATERAL (
+        SELECT found.zoid, found.tid,
+               CASE
+               WHEN v_history THEN
+                   position('ZODB.blob'::bytea IN substring(found.state FROM 1 FOR 24)) > 0
+                   OR (substring(found.state FROM 1 FOR 1) = '.' AND substring(found.state FROM 1 FOR 2) <> '.z'
+                       AND octet_length(found.state) < 300)
+               ELSE true
+               END IS TRUE AS file
+        FROM relpack.stored() AS found
+        WHERE found.zoid = asked.zoid AND found.tid BETWEEN asked.tid AND asked.tid
+        OFFSET 0
+    ) AS stored;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.blobs_stored(bigint[], bigint[]) IS
+    'Step of relpack.blobs_going(): those of these revisions that are stored. file: it may have one, as relpack.trim_blobs() '
+    'decides; of a history-free storage only blobs are asked for.';
 -- +goose StatementEnd
 
 -- sql/broken_blobs.sql
@@ -11461,6 +11519,7 @@ DROP FUNCTION relpack."build_enter";
 DROP FUNCTION relpack."build_drop_doubles";
 DROP FUNCTION relpack."build_begin";
 DROP FUNCTION relpack."broken_blobs";
+DROP FUNCTION relpack."blobs_stored";
 DROP FUNCTION relpack."blobs_stamp";
 DROP FUNCTION relpack."blobs_removed";
 DROP FUNCTION relpack."blobs_orphaned";

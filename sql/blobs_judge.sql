@@ -13,7 +13,7 @@
 -- by a key, whatever is guessed of how many rows there are: it may be made while writers
 -- wait.
 CREATE OR REPLACE FUNCTION relpack.blobs_judge(
-    zoids bigint[], tids bigint[], cleared bigint,
+    zoids bigint[], tids bigint[], cleared bigint, named_after bigint DEFAULT 0,
     OUT zoid bigint, OUT tid bigint, OUT verdict text, OUT since bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
@@ -59,7 +59,7 @@ BEGIN
                WHEN NOT object.blob THEN 'foreign'
                WHEN file.tid <= v_replaced THEN 'replaced'
                WHEN ((file.zoid, file.tid) IN (
-                   SELECT named.zoid, named.tid FROM relpack.blobs_named(zoids, tids) AS named WHERE v_history)) IS TRUE THEN 'missing'
+                   SELECT named.zoid, named.tid FROM relpack.blobs_named(zoids, tids, named_after) AS named WHERE v_history)) IS TRUE THEN 'missing'
                WHEN v_history THEN 'unnamed'
                WHEN stored.tid <= cleared THEN 'arrived'
                ELSE 'superseded'
@@ -99,9 +99,10 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[], bigint) IS
+COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[], bigint, bigint) IS
     'What is to be said of the files of these revisions of blobs. '
-    'cleared: up to which tid superseded revisions were removed before (relpack.blobs_mark); 0: never. verdict: '
+    'cleared: up to which tid superseded revisions were removed before (relpack.blobs_mark); 0: never. '
+    'named_after: undos of later transactions only are asked about (missing). verdict: '
     'stored: the row has this tid; superseded: the row has a later one, since; unnamed: in a history-preserving storage, no '
     'row has this tid, but one a later one, since; gone: there is no row; '
     'unjudged: a pack has to look first; foreign: the object is no blob; '

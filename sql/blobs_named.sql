@@ -1,7 +1,7 @@
 -- A transaction that can be undone names what was before it. Where that has vanished, an
 -- undo needs the row, and copies its file: both may be put back until the transaction is
 -- packed. Each look is one by a key.
-CREATE OR REPLACE FUNCTION relpack.blobs_named(zoids bigint[], tids bigint[], OUT zoid bigint, OUT tid bigint)
+CREATE OR REPLACE FUNCTION relpack.blobs_named(zoids bigint[], tids bigint[], after_tid bigint, OUT zoid bigint, OUT tid bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
 STABLE
@@ -14,11 +14,11 @@ AS $$
 BEGIN
     RETURN QUERY
     SELECT DISTINCT named.zoid, named.tid
-    FROM relpack.trim_named(zoids, tids, 0) AS named
+    FROM relpack.trim_named(zoids, tids, after_tid) AS named
     WHERE (SELECT wrote.packed FROM public.transaction AS wrote WHERE wrote.tid = named.named_by) IS NOT TRUE;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.blobs_named(bigint[], bigint[]) IS
-    'Which of these revisions of a history-preserving storage are named as their predecessor by stored ones whose '
-    'transaction can be undone.';
+COMMENT ON FUNCTION relpack.blobs_named(bigint[], bigint[], bigint) IS
+    'Which of these revisions of a history-preserving storage are named as their predecessor by stored ones later '
+    'than after_tid whose transaction can be undone.';

@@ -7,6 +7,9 @@
 -- row went nobody knows, and undo copies the files of those that have one. Who has an
 -- older snapshot may read it still, and who began while a row was put back and deleted
 -- again: what was put back since the last capture is an event, up to the watermark.
+-- What an undo would look for is found out before the writers' lock is taken, of a long
+-- history: what was written up to the watermark meanwhile is an event, and later
+-- revisions are few.
 -- An hour is what a vote, or an asynchronous standby that takes over, may be behind.
 CREATE OR REPLACE FUNCTION relpack.blobs_orphaned(
     zoids bigint[], tids bigint[], sinces bigint[], until bigint, mark jsonb, listed timestamptz, version text,
@@ -22,6 +25,9 @@ DECLARE
     v_watermark bigint;
     v_oldest timestamptz;
     v_reported bigint[];
+    v_seen bigint := (SELECT storage.watermark FROM relpack.storage);
+    v_named_zoids bigint[];
+    v_named_tids bigint[];
 BEGIN
     PERFORM relpack.require_pack_lock();
     PERFORM relpack.lock_storage();
@@ -30,10 +36,15 @@ BEGIN
     PERFORM relpack.require_blobs_mark(mark);
     v_history := relpack.keeps_history();
     v_oldest := coalesce(relpack.grace_oldest_transaction(), 'infinity');
+    IF v_history THEN
+        SELECT array_agg(named.zoid), array_agg(named.tid)
+        INTO v_named_zoids, v_named_tids
+        FROM relpack.blobs_named(zoids, tids, 0) AS named;
+    END IF;
     IF NOT relpack.try_writers_lock() THEN
         RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
     END IF;
-    SELECT storage.watermark INTO v_watermark FROM relpack.storage WHERE storage.xmin::text = version;
+    SELECT storage.watermark INTO v_watermark FROM relpack.storage WHERE storage.xmin::text = version AND storage.watermark = v_seen;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'relpack has looked at the storage since the files were listed'
             USING ERRCODE = 'RP002', HINT = 'Run "relpack blobs --remove" again.';
@@ -52,7 +63,7 @@ BEGIN
             set_config('synchronous_commit', 'local', true);
     RETURN QUERY
     SELECT judged.zoid, judged.tid
-    FROM relpack.blobs_judge(zoids, tids, (mark ->> 'cleared')::bigint) AS judged
+    FROM relpack.blobs_judge(zoids, tids, (mark ->> 'cleared')::bigint, v_seen) AS judged
     JOIN unnest(zoids, tids, sinces) AS file (zoid, tid, since)
       ON file.zoid = judged.zoid AND file.tid = judged.tid AND file.since = judged.since
     WHERE judged.since <= until
@@ -60,6 +71,8 @@ BEGIN
       AND judged.since <= v_watermark
       AND judged.verdict = CASE WHEN v_history THEN 'unnamed' ELSE 'superseded' END
       AND judged.zoid <> ALL (v_reported)
+      AND NOT EXISTS (
+          SELECT FROM unnest(v_named_zoids, v_named_tids) AS named (zoid, tid) WHERE named.zoid = judged.zoid AND named.tid = judged.tid)
       AND listed < v_oldest;
 END;
 $$;
