@@ -1176,7 +1176,9 @@ BEGIN
                WHEN NOT object.blob THEN 'foreign'
                WHEN file.tid <= v_replaced THEN 'replaced'
                WHEN ((file.zoid, file.tid) IN (
-                   SELECT named.zoid, named.tid FROM relpack.blobs_named(zoids, tids, named_after) AS named WHERE v_history)) IS TRUE THEN 'missing'
+                   SELECT named.zoid, named.tid
+                   FROM relpack.blobs_named(zoids, tids, named_after) AS named
+                   WHERE v_history)) IS TRUE THEN 'missing'
                WHEN v_history THEN 'unnamed'
                WHEN stored.tid <= cleared THEN 'arrived'
                ELSE 'superseded'
