@@ -17,9 +17,11 @@ BEGIN
     INSERT INTO relpack.write_event (kind) VALUES ('truncated');
     -- What is loaded next may use the same oids and tids.
     DELETE FROM relpack.blob_removal;
+    DELETE FROM relpack.committed;
     RETURN NULL;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.trigger_truncate() IS
-    'Trigger function: reports a TRUNCATE of object_state and empties relpack.blob_removal.';
+    'Trigger function: reports a TRUNCATE of object_state and empties relpack.blob_removal and '
+    'relpack.committed.';

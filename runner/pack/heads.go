@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/blobs"
 	"relpack/runner/du"
 	"relpack/runner/figures"
 	"relpack/runner/inventory"
@@ -43,11 +44,11 @@ func (b ChosenBlobs) String() string {
 }
 
 // content tells what garbage is, in a dry run, and how long the chosen blobs are, where
-// they are in the database in any run: afterwards nobody knows. What goes wrong stops
-// no pack.
-func (p *pack) content(ctx context.Context, unreachable figures.Count, chosen Choice, dry bool) (c Content) {
+// they are in the database in any run: afterwards nobody knows. going are their files and
+// large objects, in a dry run. What goes wrong stops no pack.
+func (p *pack) content(ctx context.Context, unreachable figures.Count, chosen Choice, dry bool) (c Content, going blobs.Going) {
 	if unreachable.Objects == 0 {
-		return c
+		return c, going
 	}
 	log := func(err error) {
 		if err != nil && ctx.Err() == nil {
@@ -56,7 +57,7 @@ func (p *pack) content(ctx context.Context, unreachable figures.Count, chosen Ch
 	}
 	if dry || chosen.blobs > 0 && p.blobs.InDatabase() {
 		var err error
-		c.ChosenBlobs, err = p.measureBlobs(ctx, chosen.blobs, dry)
+		c.ChosenBlobs, going, err = p.measureBlobs(ctx, chosen.blobs, dry)
 		log(err)
 	}
 	if dry {
@@ -68,7 +69,7 @@ func (p *pack) content(ctx context.Context, unreachable figures.Count, chosen Ch
 			return err
 		}))
 	}
-	return c
+	return c, going
 }
 
 // So many blobs are looked for at once, and at most, but for a dry run.
@@ -77,8 +78,9 @@ const (
 	measuredBlobs = 100_000
 )
 
-// measureBlobs looks how long the chosen blobs are. What can't be decoded may be one.
-func (p *pack) measureBlobs(ctx context.Context, count int64, all bool) (b ChosenBlobs, err error) {
+// measureBlobs looks how long the chosen blobs are, and counts what goes with them. What
+// can't be decoded may be one.
+func (p *pack) measureBlobs(ctx context.Context, count int64, all bool) (b ChosenBlobs, going blobs.Going, err error) {
 	b.Blobs = count
 	switch {
 	case p.blobs.InDatabase():
@@ -98,27 +100,25 @@ func (p *pack) measureBlobs(ctx context.Context, count int64, all bool) (b Chose
 			ORDER BY doomed.zoid
 			LIMIT $2`, after, blobsAtOnce)
 		if err != nil || len(some) == 0 {
-			return b, err
+			return b, going, err
 		}
 		var zoids, tids []int64
 		for _, one := range some {
 			zoids, tids = append(zoids, one.Zoid), append(tids, one.Tid)
 		}
 		after = zoids[len(zoids)-1]
-		going, known, err := p.blobs.Going(ctx, zoids, tids, nil)
+		gone, known, err := p.blobs.Going(ctx, zoids, tids, nil)
 		if err != nil {
-			return b, err
+			return b, going, err
 		}
 		if b.Where == "large objects" {
 			b.Known += known
-			b.Bytes += going.LargeObjectBytes
+			b.Bytes += gone.LargeObjectBytes
 		} else {
-			b.Known += going.Files
-			b.Bytes += going.Bytes
+			b.Known += gone.Files
+			b.Bytes += gone.Bytes
 		}
-		if p.report.WouldGo != nil {
-			p.report.WouldGo.Add(going)
-		}
+		going.Add(gone)
 	}
-	return b, nil
+	return b, going, nil
 }

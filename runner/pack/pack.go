@@ -252,7 +252,11 @@ func (p *pack) removeGarbage(ctx context.Context) error {
 			return err
 		}
 	}
-	p.report.Content = p.content(ctx, p.report.Unreachable, p.report.Choice, p.report.DryRun)
+	var going blobs.Going
+	p.report.Content, going = p.content(ctx, p.report.Unreachable, p.report.Choice, p.report.DryRun)
+	if p.report.WouldGo != nil {
+		p.report.WouldGo.Add(going)
+	}
 	var err error
 	if p.report.Leftovers, err = inventory.ReadLeftovers(ctx, p.Conn, 1_000_000); err != nil {
 		return err
