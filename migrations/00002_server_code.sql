@@ -1117,14 +1117,16 @@ COMMENT ON FUNCTION relpack.blobs_in_database() IS
 -- +goose StatementBegin
 -- What is to be said of files in a blob directory, by the rows and the graph. Only
 -- a file whose object has a later revision, or is not stored at all, may be one
--- that nobody needs. A file of an object that live ones refer to although its row
--- vanished is needed when the row is put back; which ones other databases refer to
--- is not known, only whether they do. Later tids than those stored come
+-- that nobody needs. A file of an object that others refer to although its row
+-- vanished is needed when the row is put back; garbage that refers to it may be attached
+-- again until a pack deletes it. Which ones other databases refer to is not known, only
+-- whether they do. Where a row vanished since the last capture, or another revision is
+-- listed, a pack has to decide first. Later tids than those stored come
 -- with an older backup, or from another storage; from another one comes a file of
 -- an object that is no blob, or of an oid that was never given out here. Where the
 -- rows were replaced, the former ones may come back: a load into the wrong storage is
 -- noticed within a month. What was superseded before the directory was last cleared
--- did not lie there then; of files of objects that are gone nothing was cleared. A tid
+-- did not lie there then; of files of objects that are gone that is not known. A tid
 -- of the future is no measure of others. In a history-preserving storage a revision needs
 -- its file as long as it has a row, or as an undo would look for the row. Each look is one
 -- by a key, whatever is guessed of how many rows there are: it may be made while writers
@@ -1183,16 +1185,15 @@ BEGIN
                WHEN stored.tid <= cleared THEN 'arrived'
                ELSE 'superseded'
                END
-           WHEN EXISTS (
-               SELECT
-               FROM (SELECT object_inref.inref FROM relpack.object_inref WHERE object_inref.zoid = file.zoid OFFSET 0) AS held
-               WHERE (SELECT holder.parent FROM relpack.object AS holder WHERE holder.zoid = held.inref) IS NOT NULL) THEN 'missing'
+           WHEN EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = file.zoid) THEN 'missing'
            WHEN (
                SELECT true
                FROM relpack.blob_removal AS removal
                WHERE removal.zoid = file.zoid AND removal.tid = file.tid) THEN 'listed'
            WHEN file.zoid > v_given THEN 'beyond'
-           WHEN NOT v_settled THEN 'unjudged'
+           WHEN NOT v_settled
+                OR EXISTS (SELECT FROM relpack.object AS node WHERE node.zoid = file.zoid)
+                OR EXISTS (SELECT FROM relpack.blob_removal AS removal WHERE removal.zoid = file.zoid) THEN 'unjudged'
            WHEN v_referred THEN 'referred'
            WHEN file.tid <= v_replaced THEN 'replaced'
            ELSE 'gone'
@@ -1223,10 +1224,10 @@ COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[], bigint, bigint) IS
     'cleared: up to which tid superseded revisions were removed before (relpack.blobs_mark); 0: never. '
     'named_after: undos of later transactions only are asked about (missing). verdict: '
     'stored: the row has this tid; superseded: the row has a later one, since; unnamed: in a history-preserving storage, no '
-    'row has this tid, but one a later one, since; gone: there is no row; '
+    'row has this tid, but one a later one, since; gone: there is no row, and since is its own tid; '
     'unjudged: a pack has to look first; foreign: the object is no blob; '
     'referred: there is no row, but other databases refer to this one, or may; '
-    'missing: there is none, but live objects refer to it, or in a history-preserving storage an undo would look for it; '
+    'missing: there is none, but objects refer to it, or in a history-preserving storage an undo would look for it; '
     'listed: in relpack.blob_removal; '
     'replaced: superseded or gone, but written before object_state was last replaced, within 30 days; '
     'arrived: superseded up to cleared; '
@@ -1456,9 +1457,10 @@ COMMENT ON FUNCTION relpack.blobs_not_found(bigint[], bigint[], bigint[], bigint
 -- +goose StatementBegin
 -- As relpack.blobs_next(), for files that no list names: what was judged before is
 -- judged again while no writer is in flight, and goes only if the answer is the same.
--- Only what a stored revision superseded goes, whose file shows that directory and
--- database belong together. Rows that are gone come back with a backup, with another
--- timeline, from a copy: their files would not.
+-- What a stored revision superseded goes, whose file shows that directory and database
+-- belong together. Rows that are gone come back with a backup, with another timeline, from
+-- a copy: their files would not. So files of objects that are gone go only if somebody
+-- says so, who calls them gone, and if no row is known to be lost.
 -- In a history-preserving storage that is a file of a revision without a row. When its
 -- row went nobody knows, and undo copies the files of those that have one. Who has an
 -- older snapshot may read it still, and who began while a row was put back and deleted
@@ -1468,8 +1470,8 @@ COMMENT ON FUNCTION relpack.blobs_not_found(bigint[], bigint[], bigint[], bigint
 -- revisions are few.
 -- An hour is what a vote, or an asynchronous standby that takes over, may be behind.
 CREATE OR REPLACE FUNCTION relpack.blobs_orphaned(
-    zoids bigint[], tids bigint[], sinces bigint[], until bigint, mark jsonb, listed timestamptz, version text,
-    OUT zoid bigint, OUT tid bigint)
+    zoids bigint[], tids bigint[], sinces bigint[], verdicts text[], until bigint, mark jsonb, listed timestamptz, version text,
+    OUT zoid bigint, OUT tid bigint, OUT newest_zoid bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
 VOLATILE
@@ -1490,6 +1492,9 @@ BEGIN
     LOCK TABLE public.object_state IN ROW EXCLUSIVE MODE; -- our triggers stay as they are
     PERFORM relpack.require_settled();
     PERFORM relpack.require_blobs_mark(mark);
+    IF 'gone' = ANY (verdicts) THEN
+        PERFORM relpack.require_none_missing();
+    END IF;
     v_history := relpack.keeps_history();
     v_oldest := coalesce(relpack.grace_oldest_transaction(), 'infinity');
     IF v_history THEN
@@ -1518,14 +1523,14 @@ BEGIN
     PERFORM set_config('idle_in_transaction_session_timeout', '2s', true),
             set_config('synchronous_commit', 'local', true);
     RETURN QUERY
-    SELECT judged.zoid, judged.tid
+    SELECT judged.zoid, judged.tid, (SELECT max(newest.zoid) FROM relpack.stored() AS newest)
     FROM relpack.blobs_judge(zoids, tids, (mark ->> 'cleared')::bigint, v_seen) AS judged
-    JOIN unnest(zoids, tids, sinces) AS file (zoid, tid, since)
-      ON file.zoid = judged.zoid AND file.tid = judged.tid AND file.since = judged.since
+    JOIN unnest(zoids, tids, sinces, verdicts) AS file (zoid, tid, since, verdict)
+      ON file.zoid = judged.zoid AND file.tid = judged.tid AND file.since = judged.since AND file.verdict = judged.verdict
     WHERE judged.since <= until
       AND judged.since <= relpack.time_to_tid(clock_timestamp() - interval '1 hour')
       AND judged.since <= v_watermark
-      AND judged.verdict = CASE WHEN v_history THEN 'unnamed' ELSE 'superseded' END
+      AND judged.verdict IN (CASE WHEN v_history THEN 'unnamed' ELSE 'superseded' END, 'gone')
       AND judged.zoid <> ALL (v_reported)
       AND NOT EXISTS (
           SELECT FROM unnest(v_named_zoids, v_named_tids) AS named (zoid, tid) WHERE named.zoid = judged.zoid AND named.tid = judged.tid)
@@ -1533,13 +1538,14 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint[], bigint, jsonb, timestamptz, text) IS
+COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint[], text[], bigint, jsonb, timestamptz, text) IS
     'Which of these revisions of blobs may lose their files, if that of the stored one is beside them. '
-    'They are superseded, or have no row in a history-preserving storage. They were superseded up to a tid, for an hour at '
-    'least, and before the last capture; since is still what relpack.blobs_judge() said before: the tid of the stored '
-    'revision. mark: the file .relpack in the directory. '
+    'They are superseded, or have no row in a history-preserving storage, or, if somebody says that no such row will be put '
+    'back, their objects are gone. Their since is at most until, was an hour ago at least, and before the last capture; '
+    'since and verdict are still what relpack.blobs_judge() said before. mark: the file .relpack in the directory. '
     'listed, version: what relpack.blobs_listed() said after that. None goes if a transaction is open that began before, nor '
-    'one of an object that an event names since; RP002 if relpack has captured changes since. '
+    'one of an object that an event names since; RP002 if relpack has captured changes since, and for what is gone as '
+    'relpack.require_none_missing() says. newest_zoid: the highest one that is stored. '
     'Takes the writers'' lock until the transaction ends, which commits locally, or raises lock_not_available. '
     'Their files may go until then.';
 -- +goose StatementEnd
@@ -6078,6 +6084,41 @@ $$;
 COMMENT ON FUNCTION relpack.require_no_holes() IS
     'Raises RP002 while objects are missing, unless they were given up, or nodes of live objects have no row: before '
     'the graph is forgotten.';
+-- +goose StatementEnd
+
+-- sql/require_none_missing.sql
+-- +goose StatementBegin
+-- Where rows were lost, files without a row may be what is left of them. In a
+-- history-preserving storage an undo brings back what any stored revision refers to: all of
+-- their references have to be recorded.
+CREATE OR REPLACE FUNCTION relpack.require_none_missing()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_storage relpack.storage := relpack.known_storage();
+    v_missing text;
+BEGIN
+    SELECT string_agg(few.zoid::text, ', ' ORDER BY few.zoid)
+    INTO v_missing
+    FROM (SELECT missing.zoid FROM relpack.missing ORDER BY missing.zoid LIMIT 10) AS few;
+    IF v_missing IS NOT NULL THEN
+        RAISE EXCEPTION 'rows have vanished to which others refer, and files of objects that are gone may belong to them: zoid %', v_missing
+            USING ERRCODE = 'RP002',
+                  HINT = '"relpack check" says where they are. Restore them, or give up each with "relpack pack --accept-missing ZOID".';
+    END IF;
+    IF v_storage.horizon_tid > v_storage.cleared_tid THEN
+        RAISE EXCEPTION 'not all references of old revisions are recorded: an undo may bring back objects that are gone'
+            USING ERRCODE = 'RP002', HINT = 'Call relpack.horizon_lower(), and have the objects in relpack.pending read.';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_none_missing() IS
+    'Precondition of the removal of files of objects that are gone (relpack.blobs_orphaned): raises RP002 while rows are '
+    'missing to which others refer, or while the graph of a history-preserving storage lacks references of stored revisions.';
 -- +goose StatementEnd
 
 -- sql/require_own.sql
@@ -11422,6 +11463,7 @@ DROP FUNCTION relpack."require_packer_alive";
 DROP FUNCTION relpack."require_packer";
 DROP FUNCTION relpack."require_pack_lock";
 DROP FUNCTION relpack."require_own";
+DROP FUNCTION relpack."require_none_missing";
 DROP FUNCTION relpack."require_no_holes";
 DROP FUNCTION relpack."require_kind";
 DROP FUNCTION relpack."require_deleted";

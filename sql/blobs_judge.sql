@@ -1,13 +1,15 @@
 -- What is to be said of files in a blob directory, by the rows and the graph. Only
 -- a file whose object has a later revision, or is not stored at all, may be one
--- that nobody needs. A file of an object that live ones refer to although its row
--- vanished is needed when the row is put back; which ones other databases refer to
--- is not known, only whether they do. Later tids than those stored come
+-- that nobody needs. A file of an object that others refer to although its row
+-- vanished is needed when the row is put back; garbage that refers to it may be attached
+-- again until a pack deletes it. Which ones other databases refer to is not known, only
+-- whether they do. Where a row vanished since the last capture, or another revision is
+-- listed, a pack has to decide first. Later tids than those stored come
 -- with an older backup, or from another storage; from another one comes a file of
 -- an object that is no blob, or of an oid that was never given out here. Where the
 -- rows were replaced, the former ones may come back: a load into the wrong storage is
 -- noticed within a month. What was superseded before the directory was last cleared
--- did not lie there then; of files of objects that are gone nothing was cleared. A tid
+-- did not lie there then; of files of objects that are gone that is not known. A tid
 -- of the future is no measure of others. In a history-preserving storage a revision needs
 -- its file as long as it has a row, or as an undo would look for the row. Each look is one
 -- by a key, whatever is guessed of how many rows there are: it may be made while writers
@@ -66,16 +68,15 @@ BEGIN
                WHEN stored.tid <= cleared THEN 'arrived'
                ELSE 'superseded'
                END
-           WHEN EXISTS (
-               SELECT
-               FROM (SELECT object_inref.inref FROM relpack.object_inref WHERE object_inref.zoid = file.zoid OFFSET 0) AS held
-               WHERE (SELECT holder.parent FROM relpack.object AS holder WHERE holder.zoid = held.inref) IS NOT NULL) THEN 'missing'
+           WHEN EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = file.zoid) THEN 'missing'
            WHEN (
                SELECT true
                FROM relpack.blob_removal AS removal
                WHERE removal.zoid = file.zoid AND removal.tid = file.tid) THEN 'listed'
            WHEN file.zoid > v_given THEN 'beyond'
-           WHEN NOT v_settled THEN 'unjudged'
+           WHEN NOT v_settled
+                OR EXISTS (SELECT FROM relpack.object AS node WHERE node.zoid = file.zoid)
+                OR EXISTS (SELECT FROM relpack.blob_removal AS removal WHERE removal.zoid = file.zoid) THEN 'unjudged'
            WHEN v_referred THEN 'referred'
            WHEN file.tid <= v_replaced THEN 'replaced'
            ELSE 'gone'
@@ -106,10 +107,10 @@ COMMENT ON FUNCTION relpack.blobs_judge(bigint[], bigint[], bigint, bigint) IS
     'cleared: up to which tid superseded revisions were removed before (relpack.blobs_mark); 0: never. '
     'named_after: undos of later transactions only are asked about (missing). verdict: '
     'stored: the row has this tid; superseded: the row has a later one, since; unnamed: in a history-preserving storage, no '
-    'row has this tid, but one a later one, since; gone: there is no row; '
+    'row has this tid, but one a later one, since; gone: there is no row, and since is its own tid; '
     'unjudged: a pack has to look first; foreign: the object is no blob; '
     'referred: there is no row, but other databases refer to this one, or may; '
-    'missing: there is none, but live objects refer to it, or in a history-preserving storage an undo would look for it; '
+    'missing: there is none, but objects refer to it, or in a history-preserving storage an undo would look for it; '
     'listed: in relpack.blob_removal; '
     'replaced: superseded or gone, but written before object_state was last replaced, within 30 days; '
     'arrived: superseded up to cleared; '

@@ -17,6 +17,7 @@ type blobsCommand struct {
 	BlobDir string  `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
 	Remove  bool    `help:"Remove superseded revisions, or those that no row of a history names, and old temporary files, as the list has them. Needs --claim."`
 	Claim   bool    `help:"With --remove: you say that no other storage, and no copy of this database, uses the blob directory."`
+	Gone    bool    `help:"With --remove --claim: remove files of objects that are gone, too. You say that no row that is gone now will be put back without its file: from no backup, from no later timeline, by nobody."`
 	Days    float64 `short:"d" default:"1" placeholder:"D" help:"Take files for needed that were superseded, or came there, within D days (default 1; fractions are allowed; an hour at least)."`
 	Max     int     `default:"10" placeholder:"N" help:"Name so many files of each kind (default 10)."`
 }
@@ -29,6 +30,9 @@ func (c *blobsCommand) Validate() error {
 	if c.Claim && !c.Remove {
 		return errors.New("--claim goes with --remove: it holds for one run")
 	}
+	if c.Gone && !(c.Remove && c.Claim) {
+		return errors.New("--gone goes with --remove --claim: look at the list first; it holds for one run")
+	}
 	return nil
 }
 
@@ -38,7 +42,7 @@ func (c *blobsCommand) Run() error {
 	ctx := untilSignal()
 	return reports(c.place, c.style, c.BlobDir, log, func(target target.Target, log *slog.Logger) (*orphans.Report, error) {
 		return orphans.Storage(ctx, target, orphans.Options{
-			Claim: c.Claim, Remove: c.Remove, Days: c.Days, Max: c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
+			Claim: c.Claim, Remove: c.Remove, Gone: c.Gone, Days: c.Days, Max: c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
 		}, log)
 	})
 }

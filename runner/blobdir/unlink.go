@@ -49,3 +49,32 @@ func (d *Dir) Unlink(e Entry) (bool, error) {
 	}
 	return true, nil
 }
+
+// RemoveEmpty removes the directory in which a revision lay that Walk found, and what is
+// above it, as Remove does, if no more than its lock is left there.
+func (d *Dir) RemoveEmpty(e Entry, newest int64) error {
+	opened, err := d.descend(e.Layout, e.Zoid)
+	if err != nil || opened == nil {
+		return err
+	}
+	defer opened.close()
+	at := opened.object()
+	left, err := at.names()
+	if err != nil {
+		return err
+	}
+	if slices.Equal(left, []string{dirLock}) {
+		regular, err := at.has(dirLock)
+		if err != nil || !regular {
+			return err
+		}
+		if err := at.root.Remove(dirLock); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return at.named(err)
+		}
+		left = nil
+	}
+	if len(left) > 0 {
+		return nil
+	}
+	return removeDirs(opened, levelNames(e.Layout, e.Zoid), Removal{Zoid: e.Zoid, Newest: newest})
+}

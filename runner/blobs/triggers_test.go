@@ -17,7 +17,7 @@ func TestNoFileGoesWhileSomebodySwitchesTriggersOff(t *testing.T) {
 	packtest.Run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER ALL")
 	for _, call := range []string{
 		"SELECT relpack.blobs_next('{1}', '{1}')",
-		"SELECT relpack.blobs_orphaned('{1}', '{1}', '{1}', 1, NULL, NULL, NULL)",
+		"SELECT relpack.blobs_orphaned('{1}', '{1}', '{1}', '{gone}', 1, NULL, NULL, NULL)",
 	} {
 		_, err := packer.Exec(t.Context(), call)
 		packtest.ExpectState(t, err, "55P03")

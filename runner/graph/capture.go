@@ -103,3 +103,28 @@ func (p *Packer) Reread(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Lower has the references of all revisions counted that are stored: other storages are
+// told of them, and an undo can bring them back. It tells whether there is anything to
+// read for that. In a history-free storage there is not.
+func (p *Packer) Lower(ctx context.Context) (lower bool, err error) {
+	if !p.History {
+		return false, nil
+	}
+	if err = p.Conn.QueryRow(ctx, "SELECT relpack.horizon_lower()").Scan(&lower); err != nil {
+		err = fmt.Errorf("have old revisions read: %w", err)
+	}
+	return lower, err
+}
+
+// Lowest is Lower until nothing is left to read.
+func (p *Packer) Lowest(ctx context.Context) error {
+	for {
+		if lower, err := p.Lower(ctx); err != nil || !lower {
+			return err
+		}
+		if err := p.CatchUp(ctx); err != nil {
+			return err
+		}
+	}
+}

@@ -86,7 +86,8 @@ func (s *shelf) removable(conn *pgx.Conn, since int64, until int64, lists string
 	s.t.Helper()
 	rows, err := conn.Query(s.t.Context(), `SELECT orphaned.tid FROM `+lists+` AS list
 		CROSS JOIN LATERAL relpack.blobs_orphaned(array_fill(2::bigint, ARRAY[cardinality($1::bigint[])]), $1,
-			array_fill($2::bigint, ARRAY[cardinality($1::bigint[])]), $3, relpack.blobs_mark(0), list.listed, list.version) AS orphaned`, tids, since, until)
+			array_fill($2::bigint, ARRAY[cardinality($1::bigint[])]),
+			array_fill('unnamed'::text, ARRAY[cardinality($1::bigint[])]), $3, relpack.blobs_mark(0), list.listed, list.version) AS orphaned`, tids, since, until)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -146,7 +147,7 @@ func TestAListThatIsOlderThanACaptureRemovesNothing(t *testing.T) {
 	packtest.Run(t, s.conn, "SELECT relpack.capture_watermark()")
 	packtest.Run(t, s.conn, "SELECT relpack.capture_list()")
 	_, err := s.conn.Exec(t.Context(), `SELECT orphaned.tid FROM list CROSS JOIN LATERAL
-		relpack.blobs_orphaned('{2}', ARRAY[$1::bigint], ARRAY[$2::bigint], $2, relpack.blobs_mark(0), listed, version) AS orphaned`, unnamed, a.Second)
+		relpack.blobs_orphaned('{2}', ARRAY[$1::bigint], ARRAY[$2::bigint], '{unnamed}', $2, relpack.blobs_mark(0), listed, version) AS orphaned`, unnamed, a.Second)
 	packtest.ExpectRefusal(t, err, "has looked at the storage since the files were listed", "again")
 }
 

@@ -62,7 +62,7 @@ func (l *look) classify(e blobdir.Entry, v verdict) error {
 	case kind == "stored" && e.Layout != l.dir.Layout():
 		kind = "other_layout"
 	case kind != "superseded" && kind != "unnamed" && kind != "gone":
-	case v.Since > l.until || !e.Time.Before(l.graceBegan()):
+	case v.Since > l.until || !e.Time.Before(l.graceBegan()) || kind == "gone" && !e.Time.Before(l.day()):
 		kind = "young"
 	case kind != "gone":
 		beside, err := l.superseded(e, v.Since)
@@ -84,7 +84,11 @@ func (l *look) classify(e blobdir.Entry, v verdict) error {
 			l.left = min(l.left, v.Since)
 		}
 	case "superseded", "unnamed":
-		return l.orphan(e, v.Since)
+		return l.orphan(e, v)
+	case "gone":
+		if l.options.Gone {
+			return l.orphan(e, v)
+		}
 	}
 	return nil
 }
@@ -118,12 +122,12 @@ func (l *look) file(zoid, tid int64) (file *blobdir.Found, known bool, err error
 	return file, err == nil, nil
 }
 
-// orphan is a file that nobody needs, since a tid.
-func (l *look) orphan(e blobdir.Entry, since int64) error {
+// orphan is a file that nobody needs, and why.
+func (l *look) orphan(e blobdir.Entry, v verdict) error {
 	if l.removal == nil {
 		return nil
 	}
-	return l.removal.orphans.add(doomed{e, since})
+	return l.removal.orphans.add(doomed{e, v.Since, v.Verdict})
 }
 
 // graceBegan is since when a file is within the grace.
@@ -135,7 +139,8 @@ func (l *look) grace() time.Duration {
 	return max(leastGrace, time.Duration(l.options.Days*float64(24*time.Hour)))
 }
 
-// day is since when a temporary file may be somebody's.
+// day is since when a temporary file may be somebody's, and a file without a row one that
+// is restored before its row is.
 func (l *look) day() time.Time { return l.now.Add(-max(temporaryFor, l.grace())) }
 
 func (l *look) found(kind string, e blobdir.Entry) {

@@ -26,6 +26,7 @@ import (
 type Options struct {
 	Remove     bool      // superseded revisions, and old temporary files
 	Claim      bool      // somebody says that no other storage and no copy uses the directory: Remove needs it
+	Gone       bool      // with Remove: files of objects that are gone, too; somebody says that no such row will be put back
 	Days       float64   // superseded or written since then, a file may be needed; not negative
 	Max        int       // of each kind so many are named
 	Now        time.Time // by which files have an age; zero: the earlier of this machine's time and the server's
@@ -230,7 +231,7 @@ func (l *look) listFiles(ctx context.Context) error {
 				return nil
 			}
 			l.found("temporary", e)
-			return l.orphan(e, 0)
+			return l.orphan(e, verdict{})
 		default:
 			if l.judged = append(l.judged, e); len(l.judged) == judgedAtOnce {
 				return l.judge(ctx)

@@ -79,6 +79,11 @@ func (l *look) remove(ctx context.Context) error {
 	if err := p.CatchUp(ctx); err != nil {
 		return err
 	}
+	if l.options.Gone {
+		if err := l.noneMissing(ctx, p); err != nil {
+			return err
+		}
+	}
 	if _, err := l.conn.Exec(ctx, "SELECT relpack.require_settled()"); err != nil {
 		return err
 	}
@@ -116,6 +121,15 @@ func (l *look) remove(ctx context.Context) error {
 		return err
 	}
 	return l.setMark(ctx, l.cleared())
+}
+
+// noneMissing refuses where rows are known to be lost.
+func (l *look) noneMissing(ctx context.Context, p *graph.Packer) error {
+	if err := p.Lowest(ctx); err != nil {
+		return err
+	}
+	_, err := l.conn.Exec(ctx, "SELECT relpack.require_none_missing()")
+	return err
 }
 
 // cleared is up to which tid no revision is left that a later one superseded. Those of a

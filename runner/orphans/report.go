@@ -23,6 +23,7 @@ type Report struct {
 	Seconds   float64   `json:"seconds"`
 	Days      float64   `json:"days"`
 	Remove    bool      `json:"remove"`
+	Gone      bool      `json:"gone"` // files of objects that are gone are to be removed, too
 	Directory string    `json:"directory,omitempty"`
 	Layout    string    `json:"layout,omitempty"`
 	None      string    `json:"none,omitempty"` // why there is no directory
@@ -110,12 +111,15 @@ var kinds = []Kind{
 }
 
 func newReport(name string, o Options) *Report {
-	r := &Report{Storage: name, Version: o.Version, Started: time.Now(), Days: o.Days, Remove: o.Remove,
+	r := &Report{Storage: name, Version: o.Version, Started: time.Now(), Days: o.Days, Remove: o.Remove, Gone: o.Gone,
 		Files: make([]Kind, len(kinds)), Skipped: []string{}, Missing: -1, FirstMissing: []int64{},
 		LargeObjects: LargeObjects{First: []uint32{}}, Phases: []figures.Phase{}}
 	copy(r.Files, kinds)
 	for i := range r.Files {
 		r.Files[i].First = []string{}
+		if r.Files[i].Kind == "gone" {
+			r.Files[i].Orphan = o.Gone
+		}
 	}
 	return r
 }
@@ -182,8 +186,8 @@ func (r *Report) Write(w io.Writer) error {
 		s.Line("removed", "%s", r.Removed)
 	}
 	for _, k := range r.Files {
-		if k.Kind == "gone" && k.Files.Files > 0 {
-			s.Line("gone", "%s: relpack removes none of them. Look at \"relpack check\"; sql/README.md says how to move them away", k.Files)
+		if k.Kind == "gone" && k.Files.Files > 0 && !r.Gone {
+			s.Line("gone", "%s: they stay. sql/README.md says when \"--remove --claim --gone\" may take them", k.Files)
 		}
 	}
 	if r.Kept > 0 {

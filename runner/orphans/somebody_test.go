@@ -249,7 +249,7 @@ func TestNothingThatWasSupersededWithinAnHourGoes(t *testing.T) {
 	packtest.Run(s.t, s.conn, "SELECT relpack.try_pack_lock()")
 	var n int
 	if err := s.conn.QueryRow(t.Context(), `SELECT count(orphaned) FROM relpack.blobs_listed() AS list CROSS JOIN LATERAL
-		relpack.blobs_orphaned('{3}', ARRAY[$1::bigint], ARRAY[$2::bigint], 9223372036854775807, relpack.blobs_mark(0), listed, version) AS orphaned`,
+		relpack.blobs_orphaned('{3}', ARRAY[$1::bigint], ARRAY[$2::bigint], '{superseded}', 9223372036854775807, relpack.blobs_mark(0), listed, version) AS orphaned`,
 		s.then, tid).Scan(&n); err != nil || n != 0 {
 		t.Errorf("%d, %v", n, err)
 	}

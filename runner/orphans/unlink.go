@@ -81,24 +81,24 @@ func (l *look) reopen(ctx context.Context) error {
 // removeRevisions removes as many of these as there is time for in one transaction,
 // which holds the writers' lock. It returns how many of the list are done.
 func (l *look) removeRevisions(ctx context.Context, revisions []doomed) (done int, err error) {
-	zoids, tids, sinces := make([]int64, len(revisions)), make([]int64, len(revisions)), make([]int64, len(revisions))
+	zoids, tids, sinces, verdicts := make([]int64, len(revisions)), make([]int64, len(revisions)), make([]int64, len(revisions)), make([]string, len(revisions))
 	for i, e := range revisions {
-		zoids[i], tids[i], sinces[i] = e.Zoid, e.Tid, e.Since
+		zoids[i], tids[i], sinces[i], verdicts[i] = e.Zoid, e.Tid, e.Since, e.Verdict
 	}
 	// Somebody may have removed the mark, or written another one.
 	if l.mark, err = readMark(l.dir); err != nil {
 		return 0, err
 	}
 	err = pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
-		list, err := session.Rows(ctx, tx, pgx.RowToStructByPos[struct{ Zoid, Tid int64 }],
-			"SELECT zoid, tid FROM relpack.blobs_orphaned($1, $2, $3, $4, $5::jsonb, $6, $7)",
-			zoids, tids, sinces, l.until, l.mark.json(), l.listed.At, l.listed.Version)
+		list, err := session.Rows(ctx, tx, pgx.RowToStructByPos[struct{ Zoid, Tid, Newest int64 }],
+			"SELECT zoid, tid, newest_zoid FROM relpack.blobs_orphaned($1, $2, $3, $4, $5, $6::jsonb, $7, $8)",
+			zoids, tids, sinces, verdicts, l.until, l.mark.json(), l.listed.At, l.listed.Version)
 		if err != nil {
 			return err
 		}
-		orphaned := map[[2]int64]bool{}
+		orphaned := map[[2]int64]int64{}
 		for _, o := range list {
-			orphaned[[2]int64{o.Zoid, o.Tid}] = true
+			orphaned[[2]int64{o.Zoid, o.Tid}] = o.Newest
 		}
 		// One file at least, or a slow disk would let nothing go.
 		for deadline := time.Now().Add(groupDeadline); done < len(revisions) && (done == 0 || time.Now().Before(deadline)); done++ {
@@ -108,8 +108,8 @@ func (l *look) removeRevisions(ctx context.Context, revisions []doomed) (done in
 			}
 			l.removal.heard = time.Now()
 			e := revisions[done]
-			if orphaned[[2]int64{e.Zoid, e.Tid}] {
-				err = l.removeRevision(e)
+			if newest, goes := orphaned[[2]int64{e.Zoid, e.Tid}]; goes {
+				err = l.removeRevision(e, newest)
 			} else {
 				l.keep(e)
 			}
@@ -123,8 +123,18 @@ func (l *look) removeRevisions(ctx context.Context, revisions []doomed) (done in
 	return done, err
 }
 
-// removeRevision removes a file, unless it is the last one of its blob by now.
-func (l *look) removeRevision(e doomed) error {
+// removeRevision removes a file, unless it is the last one of its blob by now. Of an
+// object that is gone it may be, and its directory goes then.
+func (l *look) removeRevision(e doomed, newest int64) error {
+	if e.Verdict == "gone" {
+		if err := l.unlink(e); err != nil {
+			return err
+		}
+		if err := l.dir.RemoveEmpty(e.Entry, newest); err != nil {
+			return l.skip(e, err)
+		}
+		return nil
+	}
 	kind, err := l.superseded(e.Entry, e.Since)
 	if err != nil {
 		return err
@@ -139,7 +149,12 @@ func (l *look) removeRevision(e doomed) error {
 // keep notes a file that stays, since it may be needed.
 func (l *look) keep(e doomed) {
 	l.report.Kept++
-	if e.Kind == blobdir.Revision {
+	l.leave(e)
+}
+
+// leave has the next removal not take for a newcomer what a later revision superseded.
+func (l *look) leave(e doomed) {
+	if e.Kind == blobdir.Revision && e.Verdict != "gone" {
 		l.left = min(l.left, e.Since)
 	}
 }
@@ -163,7 +178,7 @@ func (l *look) skip(e doomed, err error) error {
 	if len(l.report.Skipped) < named {
 		l.report.Skipped = append(l.report.Skipped, err.Error())
 	}
-	l.left = min(l.left, e.Since)
+	l.leave(e)
 	if l.removal.skipped++; l.removal.skipped > maxSkipped {
 		return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("remove %s: %w", e.Path, err),
 			Hint: "Too many files could not be removed; the rest was not tried"}

@@ -179,12 +179,12 @@ func (p *pack) start(ctx context.Context) error {
 		return errors.Join(err, p.end(ctx, err))
 	}
 	p.beginHistory(p.report.DryRun)
-	_, err := p.lower(ctx)
+	_, err := p.Lower(ctx)
 	if err == nil {
 		err = p.bringUpToDate(ctx)
 	}
 	if err == nil {
-		err = p.lowest(ctx) // a build may have been half done
+		err = p.Lowest(ctx) // a build may have been half done
 	}
 	if err != nil {
 		return errors.Join(err, p.end(ctx, err))
@@ -203,7 +203,7 @@ func (p *pack) refresh(ctx context.Context) error {
 	var mended error // ends this storage's run
 	if err == nil {
 		_, p.report.Audit, mended = p.mendDifference(ctx)
-		err = p.lowest(ctx)
+		err = p.Lowest(ctx)
 	}
 	if err == nil {
 		err = p.readForeign(ctx, refs)

@@ -54,31 +54,6 @@ func (p *pack) chooseFirst(ctx context.Context) (none bool, err error) {
 	return true, p.chooseHorizon(ctx)
 }
 
-// lower has the references of all revisions counted that are stored: other storages are
-// told of them, and an undo can bring them back. It tells whether there is anything to
-// read for that.
-func (p *pack) lower(ctx context.Context) (lower bool, err error) {
-	if !p.History {
-		return false, nil
-	}
-	if err = p.Conn.QueryRow(ctx, "SELECT relpack.horizon_lower()").Scan(&lower); err != nil {
-		err = fmt.Errorf("have old revisions read: %w", err)
-	}
-	return lower, err
-}
-
-// lowest is lower until nothing is left to read.
-func (p *pack) lowest(ctx context.Context) error {
-	for {
-		if lower, err := p.lower(ctx); err != nil || !lower {
-			return err
-		}
-		if err := p.CatchUp(ctx); err != nil {
-			return err
-		}
-	}
-}
-
 // chooseHorizon fixes the pack time of the run.
 func (p *pack) chooseHorizon(ctx context.Context) error {
 	if p.history.chosen {
