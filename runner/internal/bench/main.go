@@ -104,3 +104,32 @@ func sizeFlags(f *flag.FlagSet) (objects *int64, seed *uint64) {
 	return f.Int64("objects", 1_000_000, "`number` of objects to generate"),
 		f.Uint64("seed", 1, "another `number` makes another database")
 }
+
+// onServer measures on a server, prints the figures, and writes them where they are to be.
+func onServer(ctx context.Context, name string, args []string, flags func(*flag.FlagSet, *options), measure func(*bench) error) (err error) {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	o := options{}
+	objects, seed := sizeFlags(f)
+	flags(f, &o)
+	f.StringVar(&o.relpack, "relpack", "bin/relpack", "the `program` to measure")
+	f.StringVar(&o.json, "json", "", "write the figures to this `file`")
+	f.StringVar(&o.dsn, "dsn", "", "use a running server, by a superuser's connection `string`, not a private one")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	o.objects, o.seed = *objects, *seed
+	b := &bench{options: o, results: newResults(o)}
+	stop, err := b.server(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	err = measure(b)
+	// What was measured before something failed is worth seeing.
+	fmt.Println()
+	err = errors.Join(err, b.write(os.Stdout))
+	if o.json != "" && err == nil {
+		err = b.save(o.json)
+	}
+	return err
+}

@@ -16,38 +16,20 @@ import (
 
 // onPast measures relpack on a generated history-preserving storage, in which each object
 // was written so many times, and refers to the same objects each time.
-func onPast(ctx context.Context, args []string) (err error) {
-	f := flag.NewFlagSet("bench past", flag.ContinueOnError)
-	o := options{}
-	objects, seed := sizeFlags(f)
-	revisions := f.Int("revisions", 10, "of each object `so many`")
-	f.StringVar(&o.json, "json", "", "write the figures to this `file`")
-	f.StringVar(&o.dsn, "dsn", "", "use a running server, by a superuser's connection `string`, not a private one")
-	f.StringVar(&o.relpack, "relpack", "bin/relpack", "the `program` to measure")
-	if err := f.Parse(args); err != nil {
-		return err
-	}
-	o.objects, o.seed = *objects, *seed
-	b := &bench{options: o, results: newResults(o)}
-	stop, err := b.server(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	b.database = fmt.Sprintf("relpack_past_%d", os.Getpid())
-	dsn, drop, err := b.newDatabase(ctx, b.database)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, drop()) }()
-	b.dsn = dsn
-	err = b.measurePast(ctx, *revisions)
-	fmt.Println()
-	err = errors.Join(err, b.write(os.Stdout))
-	if o.json != "" && err == nil {
-		err = b.save(o.json)
-	}
-	return err
+func onPast(ctx context.Context, args []string) error {
+	revisions := 0
+	return onServer(ctx, "bench past", args, func(f *flag.FlagSet, _ *options) {
+		f.IntVar(&revisions, "revisions", 10, "of each object `so many`")
+	}, func(b *bench) (err error) {
+		b.database = fmt.Sprintf("relpack_past_%d", os.Getpid())
+		dsn, drop, err := b.newDatabase(ctx, b.database)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, drop()) }()
+		b.dsn = dsn
+		return b.measurePast(ctx, revisions)
+	})
 }
 
 // measurePast measures a first pack, one a week later, the same deletions by bare

@@ -30,34 +30,13 @@ func onReal(ctx context.Context, args []string) error {
 
 // onSites measures something on sites that RelStorage wrote. What was made is kept in a
 // directory for the next run.
-func onSites(ctx context.Context, name string, args []string, flags func(*flag.FlagSet), measure func(b *bench, cache string) error) (err error) {
-	f := flag.NewFlagSet(name, flag.ContinueOnError)
-	flags(f)
-	o := options{}
-	objects, seed := sizeFlags(f)
-	f.StringVar(&o.relpack, "relpack", "bin/relpack", "the `program` to measure")
-	f.StringVar(&o.peer, "peer", ".cache/peer", "RelStorage is installed into this `directory` if it isn't there")
-	f.StringVar(&o.json, "json", "", "write the figures to this `file`")
-	f.StringVar(&o.dsn, "dsn", "", "use a running server, by a superuser's connection `string`, not a private one")
-	cache := f.String("cache", ".cache/real", "the `directory` in which sites are kept, and what was measured on them")
-	if err := f.Parse(args); err != nil {
-		return err
-	}
-	o.objects, o.seed = *objects, *seed
-	b := &bench{options: o, results: newResults(o)}
-	stop, err := b.server(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	err = measure(b, *cache)
-	// What was measured before something failed is worth seeing.
-	fmt.Println()
-	err = errors.Join(err, b.write(os.Stdout))
-	if o.json != "" && err == nil {
-		err = b.save(o.json)
-	}
-	return err
+func onSites(ctx context.Context, name string, args []string, flags func(*flag.FlagSet), measure func(b *bench, cache string) error) error {
+	cache := ""
+	return onServer(ctx, name, args, func(f *flag.FlagSet, o *options) {
+		flags(f)
+		f.StringVar(&o.peer, "peer", ".cache/peer", "RelStorage is installed into this `directory` if it isn't there")
+		f.StringVar(&cache, "cache", ".cache/real", "the `directory` in which sites are kept, and what was measured on them")
+	}, func(b *bench) error { return measure(b, cache) })
 }
 
 // onRealSite does something with a site, in zodbpack's database and in a copy that
