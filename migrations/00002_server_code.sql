@@ -9151,8 +9151,8 @@ COMMENT ON FUNCTION relpack.trim_fit(bigint[], bigint[], bigint) IS
 -- The rule of what a pack of a history-preserving storage keeps, one object at a time:
 -- trims take the others (relpack.trim_find()), the graph has the references of these.
 -- An object that was set back (relpack.trim_leaves()) keeps all. Tids, not rows: who
--- reads states reads one after the other. Each lookup goes by index, and a long history
--- is read once.
+-- reads states reads one after the other. Each lookup goes by the primary key, whatever
+-- the planner expects of those on tid and prev_tid, and a long history is read once.
 CREATE OR REPLACE FUNCTION relpack.trim_kept(object_zoid bigint, until_tid bigint)
 RETURNS SETOF bigint
 LANGUAGE plpgsql
@@ -9182,7 +9182,7 @@ BEGIN
     FROM (
         SELECT DISTINCT later.prev_tid
         FROM public.object_state AS later
-        WHERE later.zoid = object_zoid AND later.tid > until_tid AND later.prev_tid < v_first
+        WHERE later.zoid = object_zoid AND (later.zoid, later.tid) > (object_zoid, until_tid) AND later.prev_tid + 0 < v_first
     ) AS named
     CROSS JOIN LATERAL (
         SELECT object_state.tid
@@ -9426,8 +9426,10 @@ COMMENT ON FUNCTION relpack.trim_mark(bigint, bigint, integer) IS
 
 -- sql/trim_named.sql
 -- +goose StatementBegin
--- Bounded by the tids that were asked for: of a long history few rows are compared.
--- "IS TRUE" makes a lookup in a hash of it, whatever the planner expects.
+-- Each index is said, whatever the planner expects: that on prev_tid has the revisions of
+-- other objects as well. It serves an object of which many are asked about, and that has
+-- far more: of these the rows between the tids that were asked for are compared. "IS TRUE"
+-- makes a lookup in a hash of it.
 CREATE OR REPLACE FUNCTION relpack.trim_named(
     zoids bigint[], tids bigint[], after_tid bigint,
     OUT zoid bigint, OUT tid bigint, OUT named_by bigint)
@@ -9445,19 +9447,38 @@ AS $$
 BEGIN
     RETURN QUERY
     WITH object AS MATERIALIZED (
-        SELECT asked.zoid, min(asked.tid) AS oldest, max(asked.tid) AS newest
-        FROM unnest(zoids, tids) AS asked (zoid, tid)
-        GROUP BY asked.zoid
+        SELECT known.zoid, known.oldest, known.newest,
+               known.asked > 1000
+               AND EXISTS (
+                   SELECT
+                   FROM public.object_state
+                   WHERE object_state.zoid = known.zoid AND (object_state.zoid, object_state.tid) > (known.zoid, after_tid)
+                   OFFSET 50 * known.asked) AS long
+        FROM (SELECT asked.zoid, min(asked.tid) AS oldest, max(asked.tid) AS newest, count(*) AS asked
+              FROM unnest(zoids, tids) AS asked (zoid, tid)
+              GROUP BY asked.zoid) AS known
     ), naming AS MATERIALIZED (
         SELECT object.zoid, stored.prev_tid, stored.tid
         FROM object
         CROSS JOIN LATERAL (
             SELECT object_state.prev_tid, object_state.tid
             FROM public.object_state
-            WHERE object_state.zoid = object.zoid AND object_state.tid > after_tid
+            WHERE object_state.zoid = object.zoid AND (object_state.zoid, object_state.tid) > (object.zoid, after_tid)
+              AND object_state.prev_tid + 0 BETWEEN object.oldest AND object.newest
+            OFFSET 0
+        ) AS stored
+        WHERE NOT object.long
+        UNION ALL
+        SELECT object.zoid, stored.prev_tid, stored.tid
+        FROM object
+        CROSS JOIN LATERAL (
+            SELECT object_state.prev_tid, object_state.tid
+            FROM public.object_state
+            WHERE object_state.zoid + 0 = object.zoid AND object_state.tid + 0 > after_tid
               AND object_state.prev_tid BETWEEN object.oldest AND object.newest
             OFFSET 0
         ) AS stored
+        WHERE object.long
     )
     SELECT naming.zoid, naming.prev_tid, naming.tid
     FROM naming

@@ -1,8 +1,8 @@
 -- The rule of what a pack of a history-preserving storage keeps, one object at a time:
 -- trims take the others (relpack.trim_find()), the graph has the references of these.
 -- An object that was set back (relpack.trim_leaves()) keeps all. Tids, not rows: who
--- reads states reads one after the other. Each lookup goes by index, and a long history
--- is read once.
+-- reads states reads one after the other. Each lookup goes by the primary key, whatever
+-- the planner expects of those on tid and prev_tid, and a long history is read once.
 CREATE OR REPLACE FUNCTION relpack.trim_kept(object_zoid bigint, until_tid bigint)
 RETURNS SETOF bigint
 LANGUAGE plpgsql
@@ -32,7 +32,7 @@ BEGIN
     FROM (
         SELECT DISTINCT later.prev_tid
         FROM public.object_state AS later
-        WHERE later.zoid = object_zoid AND later.tid > until_tid AND later.prev_tid < v_first
+        WHERE later.zoid = object_zoid AND (later.zoid, later.tid) > (object_zoid, until_tid) AND later.prev_tid + 0 < v_first
     ) AS named
     CROSS JOIN LATERAL (
         SELECT object_state.tid
