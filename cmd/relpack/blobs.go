@@ -15,7 +15,7 @@ type blobsCommand struct {
 	place   `embed:""`
 	style   `embed:""`
 	BlobDir string  `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
-	Remove  bool    `help:"Remove superseded revisions, or those that no row of a history names, and old temporary files, as the list has them. Needs --claim."`
+	Remove  bool    `help:"Remove superseded revisions, or those that no row of a history names, second files of stored ones in the other layout, and old temporary files, as the list has them. Needs --claim."`
 	Claim   bool    `help:"With --remove: you say that no other storage, and no copy of this database, uses the blob directory."`
 	Gone    bool    `help:"With --remove --claim: remove files of objects that are gone, too. You say that no row that is gone now will be put back without its file: from no backup, from no later timeline, by nobody."`
 	Days    float64 `short:"d" default:"1" placeholder:"D" help:"Take files for needed that were superseded, or came there, within D days (default 1; fractions are allowed; an hour at least)."`

@@ -116,30 +116,40 @@ type Found struct {
 // above it: what is behind it is not known.
 func (d *Dir) Look(zoid, tid int64) (*Found, error) {
 	for _, layout := range d.layouts() {
-		opened, err := d.descend(layout, zoid)
-		if errors.Is(err, errNotDirectory) {
-			continue
-		}
+		info, err := d.lookIn(layout, zoid, tid)
 		if err != nil {
 			return nil, err
 		}
-		if opened == nil {
-			continue
-		}
-		at := opened.object()
-		info, err := at.root.Lstat(revisionName(tid))
-		opened.close()
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return nil, at.named(err)
-		case info.Mode()&fs.ModeSymlink != 0:
-			return nil, fmt.Errorf("%s is a %w", at.join(revisionName(tid)), ErrLink)
-		case info.Mode().IsRegular():
+		if info != nil {
 			return &Found{layout, info.Size(), changed(info)}, nil
 		}
 	}
 	return nil, nil
+}
+
+// lookIn looks for a regular file in a layout, nil if there is none.
+func (d *Dir) lookIn(layout Layout, zoid, tid int64) (fs.FileInfo, error) {
+	opened, err := d.descend(layout, zoid)
+	if errors.Is(err, errNotDirectory) {
+		return nil, nil
+	}
+	if err != nil || opened == nil {
+		return nil, err
+	}
+	defer opened.close()
+	at := opened.object()
+	info, err := at.root.Lstat(revisionName(tid))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, at.named(err)
+	case info.Mode()&fs.ModeSymlink != 0:
+		return nil, fmt.Errorf("%s is a %w", at.join(revisionName(tid)), ErrLink)
+	case !info.Mode().IsRegular():
+		return nil, nil
+	}
+	return info, nil
 }
 
 // has tells whether there is a regular file of this name.

@@ -152,6 +152,7 @@ func TestTheServerLetsFilesOfObjectsThatAreGoneGoByTheirRows(t *testing.T) {
 		{"within the grace", s.last - 1, "gone", "SELECT", tids[:1]},
 		{"said to be superseded", minute, "superseded", "SELECT", nil},
 		{"said to be stored", minute, "stored", "SELECT", nil},
+		{"said to be another file of what is stored", minute, "duplicate", "SELECT", nil},
 		{"later than the last capture", minute, "gone", "UPDATE relpack.storage SET watermark = 5, applied_tid = 5", nil},
 		{"stored again", minute, "gone", "INSERT INTO object_state (zoid, tid, state_size, state) SELECT 9, tid + 5, state_size, state FROM object_state WHERE zoid = 3", nil},
 		{"named by an event", minute, "gone", "INSERT INTO relpack.write_event (kind, zoid, tid) VALUES ('deleted', 9, 1)", nil},
@@ -292,6 +293,8 @@ func TestWhatAnOldRevisionOfAHistoryRefersToIsMissing(t *testing.T) {
 		a.Write(t, packtest.DaysAgo(0.4), map[int64][]byte{1: packtest.Document(2, 4, 8)})
 		if dry { // to a horizon by which that revision does not count
 			packtest.Pack(t, a.Target, pack.Options{DryRun: true, Days: 0.3, Migrations: migrations.Files})
+			_, err := s.conn.Exec(t.Context(), "SELECT relpack.require_none_missing()")
+			packtest.ExpectRefusal(t, err, "not all references of old revisions are recorded")
 		}
 		if r := s.expectRemoved(s.removingGone(), "unnamed"); kind(r, "missing") != 2 {
 			t.Errorf("after a dry run %t: %+v", dry, r)

@@ -38,18 +38,18 @@ func TestOnlyRevisionsWithoutARowAreRemovedFromAHistory(t *testing.T) {
 	s.write(a.Layout, 9, a.First, 20*day, "gone")
 	s.put("tmp/BUCx0_z1a2b", 2*day, "temporary")
 	s.put("readme", 20*day, "other")
-	s.write(zodbtest.Lawn, 4, a.First, 20*day, "other_layout")
+	s.write(zodbtest.Lawn, 4, a.First, 20*day, "duplicate")
 	o := s.removing()
 	o.Days = 40 // by the files' times all is young
 	if r, err := s.look(o); err != nil || r.Removed.Files != 0 {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	s.expectThere()
-	r := s.expectRemoved(s.removing(), "unnamed", "temporary")
-	if r.Removed != (orphans.Files{Files: 3, Bytes: 21}) || r.Kept != 0 || kind(r, "listed") != 2 || kind(r, "stored") != 3 {
+	r := s.expectRemoved(s.removing(), "unnamed", "temporary", "duplicate")
+	if r.Removed != (orphans.Files{Files: 4, Bytes: 28}) || r.Kept != 0 || kind(r, "listed") != 2 || kind(r, "stored") != 3 {
 		t.Errorf("%+v", r)
 	}
-	if r := s.expectRemoved(s.removing(), "unnamed", "temporary"); r.Removed.Files != 0 || r.Orphans.Files != 0 {
+	if r := s.expectRemoved(s.removing(), "unnamed", "temporary", "duplicate"); r.Removed.Files != 0 || r.Orphans.Files != 0 {
 		t.Errorf("%+v", r)
 	}
 	if !strings.Contains(s.mark(), `"cleared": 0`) {
@@ -64,7 +64,7 @@ func TestOnlyRevisionsWithoutARowAreRemovedFromAHistory(t *testing.T) {
 	}
 	delete(s.files, s.below(2, a.First, a.Layout))
 	delete(s.files, s.below(3, a.First, a.Layout))
-	s.expectRemoved(s.removing(), "unnamed", "temporary", "trimmed")
+	s.expectRemoved(s.removing(), "unnamed", "temporary", "duplicate", "trimmed")
 }
 
 // An undo of the later transaction writes the state of that row anew, and copies its file.

@@ -60,7 +60,14 @@ func (l *look) classify(e blobdir.Entry, v verdict) error {
 	kind := v.Verdict
 	switch {
 	case kind == "stored" && e.Layout != l.dir.Layout():
+		twin, err := l.duplicate(e, v.Since)
+		if err != nil {
+			return err
+		}
 		kind = "other_layout"
+		if twin {
+			kind = "duplicate"
+		}
 	case kind != "superseded" && kind != "unnamed" && kind != "gone":
 	case v.Since > l.until || !e.Time.Before(l.graceBegan()) || kind == "gone" && !e.Time.Before(l.day()):
 		kind = "young"
@@ -83,11 +90,11 @@ func (l *look) classify(e blobdir.Entry, v verdict) error {
 		if v.Verdict != "gone" {
 			l.left = min(l.left, v.Since)
 		}
-	case "superseded", "unnamed":
-		return l.orphan(e, v)
+	case "superseded", "unnamed", "duplicate":
+		return l.orphan(e, kind, v.Since)
 	case "gone":
 		if l.options.Gone {
-			return l.orphan(e, v)
+			return l.orphan(e, kind, v.Since)
 		}
 	}
 	return nil
@@ -112,6 +119,23 @@ func (l *look) superseded(e blobdir.Entry, by int64) (kind string, err error) {
 	return "superseded", nil
 }
 
+// duplicate tells whether the file of a stored revision lies where the directory's layout
+// has it, too, of the same length, and for longer than the grace. The marker is believed
+// if nine of ten live blobs lie in the layout that it names.
+func (l *look) duplicate(e blobdir.Entry, stored int64) (bool, error) {
+	if l.report.Missing < 0 || 10*(l.report.Found-l.elsewhere) < 9*l.report.Found || stored > l.until || !e.Time.Before(l.graceBegan()) {
+		return false, nil
+	}
+	twin, err := l.dir.Twin(e)
+	if errors.Is(err, blobdir.ErrLink) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", err)}
+	}
+	return twin != nil && twin.Size == e.Size && twin.Time.Before(l.graceBegan()), nil
+}
+
 // file looks for the file of a revision, nil if there is none; it is not known whether
 // there is one if a link is in the way.
 func (l *look) file(zoid, tid int64) (file *blobdir.Found, known bool, err error) {
@@ -123,11 +147,11 @@ func (l *look) file(zoid, tid int64) (file *blobdir.Found, known bool, err error
 }
 
 // orphan is a file that nobody needs, and why.
-func (l *look) orphan(e blobdir.Entry, v verdict) error {
+func (l *look) orphan(e blobdir.Entry, kind string, since int64) error {
 	if l.removal == nil {
 		return nil
 	}
-	return l.removal.orphans.add(doomed{e, v.Since, v.Verdict})
+	return l.removal.orphans.add(doomed{e, kind, since})
 }
 
 // graceBegan is since when a file is within the grace.

@@ -68,8 +68,9 @@ type look struct {
 	until  int64     // tid: superseded or written later is within the grace
 	judged []blobdir.Entry
 	// suspects tell of somebody else, unless they are of a vote in flight; maxSuspects at most.
-	suspects []blobdir.Entry
-	left     int64 // the earliest since of what was superseded, and stays
+	suspects  []blobdir.Entry
+	elsewhere int64 // live blobs whose file lies in the other layout only
+	left      int64 // the earliest since of what was superseded, and stays
 
 	removal *removal // nil: nothing is to be removed
 	listed  listed
@@ -177,11 +178,15 @@ func (l *look) list(ctx context.Context) error {
 		if err := l.compareMark(ctx); err != nil {
 			return err
 		}
+		if err := l.Phase("blobs", func() error { return l.findMissing(ctx) }); err != nil {
+			return err
+		}
 		if err := l.Phase("files", func() error { return l.listFiles(ctx) }); err != nil {
 			return err
 		}
-		if err := l.Phase("blobs", func() error { return l.findMissing(ctx) }); err != nil {
-			return err
+		if l.history && l.report.Missing < 0 {
+			// Where garbage stays there is no graph: each row is needed.
+			l.report.Found = l.files["stored"].Files.Files
 		}
 		l.doubt()
 	}
@@ -231,7 +236,7 @@ func (l *look) listFiles(ctx context.Context) error {
 				return nil
 			}
 			l.found("temporary", e)
-			return l.orphan(e, verdict{})
+			return l.orphan(e, "temporary", 0)
 		default:
 			if l.judged = append(l.judged, e); len(l.judged) == judgedAtOnce {
 				return l.judge(ctx)
@@ -251,10 +256,6 @@ func (l *look) findMissing(ctx context.Context) error {
 	var known bool
 	if err := l.conn.QueryRow(ctx, "SELECT graph = 'current' AND NOT EXISTS (SELECT FROM relpack.suspect) FROM relpack.storage").
 		Scan(&known); err != nil || !known {
-		if l.history {
-			// Where garbage stays there is no graph: each row is needed.
-			l.report.Found = l.files["stored"].Files.Files
-		}
 		return err
 	}
 	const nodes = 50_000
@@ -282,6 +283,9 @@ func (l *look) findMissing(ctx context.Context) error {
 				l.report.EmptyFile++
 			default:
 				l.report.Found++
+				if file.Layout != l.dir.Layout() {
+					l.elsewhere++
+				}
 			}
 		}
 		if last == nil {

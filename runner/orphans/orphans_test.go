@@ -124,7 +124,9 @@ func (s *shelf) everything() {
 	s.write(s.layout, 1, s.then-5, 20*day, "foreign")
 	s.write(s.layout, 3, s.then+7, 20*day, "newer")
 	s.write(s.layout, 3, s.last+7, 20*day, "above")
-	s.write(other, 3, s.then, 20*day, "other_layout")
+	s.write(other, 3, s.then, 20*day, "duplicate")
+	s.write(other, 4, s.then, 20*day, "other_layout")
+	s.shorten(other, 4, s.then)
 	s.put("tmp/BUCx0_z1a2b", 2*day, "temporary")
 	s.put("tmp/tmpabcd1234.tmp", 20*day, "temporary")
 	s.put("tmp/savepoints", 20*day, "other")
@@ -218,15 +220,15 @@ func TestEveryFileIsListedByWhatItIs(t *testing.T) {
 			// Files that lie there for a month, some hours, of tids within a week.
 			month := s.now.Add(30 * day)
 			r := s.expectKinds(orphans.Options{Days: 4, Now: month}, nil)
-			if r.Missing != 0 || r.Found != 2 || r.Orphans.Files != 5 || r.Orphans.Bytes != 35 || r.Outcome != "listed" {
+			if r.Missing != 0 || r.Found != 2 || r.Orphans.Files != 6 || r.Orphans.Bytes != 42 || r.Outcome != "listed" {
 				t.Errorf("%+v", r)
 			}
 			var text strings.Builder
 			if err := r.Write(&text); err != nil || !strings.Contains(text.String(), "in doubt        another storage uses this directory") {
 				t.Errorf("%v\n%s", err, &text)
 			}
-			s.expectKinds(orphans.Options{Days: 4}, map[string]string{"superseded": "young", "gone": "young", "temporary": "fresh"})
-			s.expectKinds(orphans.Options{Days: 40, Now: month.Add(40 * day)}, map[string]string{"superseded": "young", "gone": "young"})
+			s.expectKinds(orphans.Options{Days: 4}, map[string]string{"superseded": "young", "gone": "young", "temporary": "fresh", "duplicate": "other_layout"})
+			s.expectKinds(orphans.Options{Days: 40, Now: month.Add(40 * day)}, map[string]string{"superseded": "young", "gone": "young", "duplicate": "other_layout"})
 			s.expectThere()
 			if err := os.Remove(zodbtest.BlobPath(s.BlobDir, layout, 2, s.last)); err != nil {
 				t.Fatal(err)

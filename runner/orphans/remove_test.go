@@ -39,6 +39,17 @@ func (s *shelf) clutter() {
 	s.put("tmp/BUCx0_z1a2b", 2*day, "temporary")
 	s.put("readme", 20*day, "other")
 	s.write(s.otherLayout(), 3, s.then, 20*day, "other_layout")
+	s.shorten(s.otherLayout(), 3, s.then)
+}
+
+// shorten cuts a file off.
+func (s *shelf) shorten(layout string, zoid, tid int64) {
+	s.t.Helper()
+	path := zodbtest.BlobPath(s.BlobDir, layout, zoid, tid)
+	if err := errors.Join(os.Chmod(path, 0o600), os.Truncate(path, 3)); err != nil {
+		s.t.Fatal(err)
+	}
+	s.age(path, 20*day, s.files[s.below(zoid, tid, layout)])
 }
 
 func (s *shelf) otherLayout() string {

@@ -14,8 +14,8 @@ import (
 // A doomed file goes, if it is still that file, and what is said of it still the same.
 type doomed struct {
 	blobdir.Entry
-	Since   int64  // the tid that superseded it, or its own; 0 of a temporary file
-	Verdict string // "" of a temporary file
+	Why   string // its kind
+	Since int64  // the tid that superseded it, or its own; 0 of a temporary file
 }
 
 // A spool keeps the orphans of a directory in a file without a name.

@@ -2,7 +2,10 @@ package orphans
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,7 +29,7 @@ func (l *look) removeOrphans(ctx context.Context) error {
 	})
 	if err == nil && l.removal.skipped > 0 {
 		err = &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("%s could not be removed: %s", figures.Plural(int64(l.removal.skipped), "file"), l.report.Skipped[0]),
-			Hint: "The others are gone. Look at the permissions of the blob directory"}
+			Hint: "The others are gone. Look at them, and at the permissions of the blob directory"}
 	}
 	return err
 }
@@ -35,12 +38,13 @@ func (l *look) removeOrphans(ctx context.Context) error {
 func (l *look) removeGroup(ctx context.Context, group []doomed) error {
 	var revisions []doomed
 	for _, e := range group {
-		if e.Kind == blobdir.Revision {
+		goes, err := l.beforehand(e)
+		if err != nil {
+			return err
+		}
+		if goes {
 			revisions = append(revisions, e)
 			continue
-		}
-		if err := l.unlink(e); err != nil {
-			return err
 		}
 		l.Progress.Add(1)
 	}
@@ -59,6 +63,30 @@ func (l *look) removeGroup(ctx context.Context, group []doomed) error {
 		revisions = revisions[done:]
 	}
 	return nil
+}
+
+// beforehand does what needs no lock: temporary files go, and a duplicate is compared with
+// the file that stays: a disk that was full, or a power failure, may have spoiled the one or
+// the other. It tells whether the file is to go while no writer is in flight.
+func (l *look) beforehand(e doomed) (goes bool, err error) {
+	if e.Kind != blobdir.Revision {
+		return false, l.unlink(e)
+	}
+	if e.Why != "duplicate" {
+		return true, nil
+	}
+	same, err := l.dir.SameContent(e.Entry)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		l.keep(e)
+		return false, nil
+	case err == nil && !same:
+		err = fmt.Errorf("%s and %s differ", filepath.Join(l.Target.BlobDir, e.Path), l.dir.File(e.Zoid, e.Tid))
+	}
+	if err != nil {
+		return false, l.skip(e, err)
+	}
+	return true, nil
 }
 
 // tookLong tells whether the session ended since one file took longer than the server
@@ -81,24 +109,24 @@ func (l *look) reopen(ctx context.Context) error {
 // removeRevisions removes as many of these as there is time for in one transaction,
 // which holds the writers' lock. It returns how many of the list are done.
 func (l *look) removeRevisions(ctx context.Context, revisions []doomed) (done int, err error) {
-	zoids, tids, sinces, verdicts := make([]int64, len(revisions)), make([]int64, len(revisions)), make([]int64, len(revisions)), make([]string, len(revisions))
+	zoids, tids, sinces, kinds := make([]int64, len(revisions)), make([]int64, len(revisions)), make([]int64, len(revisions)), make([]string, len(revisions))
 	for i, e := range revisions {
-		zoids[i], tids[i], sinces[i], verdicts[i] = e.Zoid, e.Tid, e.Since, e.Verdict
+		zoids[i], tids[i], sinces[i], kinds[i] = e.Zoid, e.Tid, e.Since, e.Why
 	}
 	// Somebody may have removed the mark, or written another one.
 	if l.mark, err = readMark(l.dir); err != nil {
 		return 0, err
 	}
 	err = pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
-		list, err := session.Rows(ctx, tx, pgx.RowToStructByPos[struct{ Zoid, Tid, Newest int64 }],
-			"SELECT zoid, tid, newest_zoid FROM relpack.blobs_orphaned($1, $2, $3, $4, $5, $6::jsonb, $7, $8)",
-			zoids, tids, sinces, verdicts, l.until, l.mark.json(), l.listed.At, l.listed.Version)
+		list, err := session.Rows(ctx, tx, pgx.RowToStructByPos[mayGo],
+			"SELECT zoid, tid, kind, newest_zoid FROM relpack.blobs_orphaned($1, $2, $3, $4, $5, $6::jsonb, $7, $8)",
+			zoids, tids, sinces, kinds, l.until, l.mark.json(), l.listed.At, l.listed.Version)
 		if err != nil {
 			return err
 		}
-		orphaned := map[[2]int64]int64{}
+		orphaned, newest := map[mayGo]bool{}, int64(0)
 		for _, o := range list {
-			orphaned[[2]int64{o.Zoid, o.Tid}] = o.Newest
+			orphaned[mayGo{o.Zoid, o.Tid, o.Why, 0}], newest = true, o.Newest
 		}
 		// One file at least, or a slow disk would let nothing go.
 		for deadline := time.Now().Add(groupDeadline); done < len(revisions) && (done == 0 || time.Now().Before(deadline)); done++ {
@@ -108,7 +136,7 @@ func (l *look) removeRevisions(ctx context.Context, revisions []doomed) (done in
 			}
 			l.removal.heard = time.Now()
 			e := revisions[done]
-			if newest, goes := orphaned[[2]int64{e.Zoid, e.Tid}]; goes {
+			if orphaned[mayGo{e.Zoid, e.Tid, e.Why, 0}] {
 				err = l.removeRevision(e, newest)
 			} else {
 				l.keep(e)
@@ -123,27 +151,41 @@ func (l *look) removeRevisions(ctx context.Context, revisions []doomed) (done in
 	return done, err
 }
 
+// mayGo is a row of relpack.blobs_orphaned.
+type mayGo struct {
+	Zoid, Tid int64
+	Why       string
+	Newest    int64
+}
+
 // removeRevision removes a file, unless it is the last one of its blob by now. Of an
-// object that is gone it may be, and its directory goes then.
+// object that is gone it may be. Then its directory goes, as that of the last duplicate.
 func (l *look) removeRevision(e doomed, newest int64) error {
-	if e.Verdict == "gone" {
-		if err := l.unlink(e); err != nil {
-			return err
-		}
-		if err := l.dir.RemoveEmpty(e.Entry, newest); err != nil {
-			return l.skip(e, err)
-		}
-		return nil
+	goes, alone := true, true
+	var err error
+	switch e.Why {
+	case "gone":
+	case "duplicate":
+		goes, err = l.duplicate(e.Entry, e.Since)
+	default:
+		var kind string
+		kind, err = l.superseded(e.Entry, e.Since)
+		goes, alone = kind == "superseded", false
 	}
-	kind, err := l.superseded(e.Entry, e.Since)
 	if err != nil {
 		return err
 	}
-	if kind != "superseded" {
+	if !goes {
 		l.keep(e)
 		return nil
 	}
-	return l.unlink(e)
+	if err := l.unlink(e); err != nil || !alone {
+		return err
+	}
+	if err := l.dir.RemoveEmpty(e.Entry, newest); err != nil {
+		return l.skip(e, err)
+	}
+	return nil
 }
 
 // keep notes a file that stays, since it may be needed.
@@ -154,7 +196,7 @@ func (l *look) keep(e doomed) {
 
 // leave has the next removal not take for a newcomer what a later revision superseded.
 func (l *look) leave(e doomed) {
-	if e.Kind == blobdir.Revision && e.Verdict != "gone" {
+	if e.Why == "superseded" || e.Why == "unnamed" {
 		l.left = min(l.left, e.Since)
 	}
 }
