@@ -225,7 +225,7 @@ func TestWhatIsPutBackWhileFilesOfGoneObjectsGoKeepsThem(t *testing.T) {
 	s.expectThere("superseded", "temporary", "gone")
 }
 
-func TestFilesOfGoneObjectsStayWhereRowsVanishWhileTheyGo(t *testing.T) {
+func TestARowThatVanishesWhileFilesOfGoneObjectsGoKeepsItsOwn(t *testing.T) {
 	t.Parallel()
 	s := newWholeShelf(t, zodbtest.Bushy)
 	s.clutter()
