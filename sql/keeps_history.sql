@@ -1,5 +1,6 @@
 -- A history-preserving storage has a row of object_state for each revision. Told by
--- the catalogs alone, which everybody may read.
+-- the catalogs alone, which everybody may read. Nearly every function asks, many a
+-- time in a pack: each name goes by an index, where a join would read all of pg_class.
 CREATE OR REPLACE FUNCTION relpack.keeps_history()
 RETURNS boolean
 LANGUAGE plpgsql
@@ -8,12 +9,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN EXISTS (
-        SELECT
-        FROM pg_class
-        JOIN pg_attribute ON attrelid = pg_class.oid
-        WHERE relnamespace = 'public'::regnamespace
-          AND ((relname = 'object_state' AND attname = 'prev_tid' AND NOT attisdropped)
-               OR (relname IN ('current_object', 'transaction') AND relkind = 'r')));
+            SELECT
+            FROM pg_class
+            WHERE relname IN ('current_object', 'transaction') AND relnamespace = 'public'::regnamespace AND relkind = 'r')
+        OR EXISTS (
+            SELECT
+            FROM pg_attribute
+            WHERE attrelid = (SELECT oid FROM pg_class WHERE relname = 'object_state' AND relnamespace = 'public'::regnamespace)
+              AND attname = 'prev_tid' AND NOT attisdropped);
 END;
 $$;
 

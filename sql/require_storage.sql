@@ -24,11 +24,10 @@ BEGIN
     SELECT string_agg(expected.name, ', ' ORDER BY expected.name)
     INTO v_off
     FROM unnest(v_columns) AS expected (name)
-    WHERE NOT EXISTS (
-        SELECT
+    WHERE expected.name <> ALL (ARRAY(
+        SELECT format('%s %s', attname, format_type(atttypid, NULL))
         FROM pg_attribute
-        WHERE attrelid = to_regclass('public.object_state')
-          AND format('%s %s', attname, format_type(atttypid, NULL)) = expected.name);
+        WHERE attrelid = to_regclass('public.object_state') AND attnum > 0));
     IF v_off IS NOT NULL THEN
         RAISE EXCEPTION 'public.object_state lacks columns of RelStorage: %', v_off USING ERRCODE = 'RP002';
     END IF;
@@ -72,12 +71,14 @@ BEGIN
         RAISE EXCEPTION 'triggers of relpack are missing or disabled: %', v_off
             USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up": it installs them again.';
     END IF;
-    IF NOT EXISTS (SELECT FROM relpack.stored()) THEN
-        RAISE EXCEPTION 'the storage is empty: there is nothing to pack'
-            USING ERRCODE = 'RP002',
-                  HINT = 'An application writes object 0 when it opens the storage for the first time. '
-                         'If there were objects, restore them from a backup.';
-    ELSIF NOT EXISTS (SELECT FROM relpack.stored() WHERE zoid = 0) THEN
+    IF NOT EXISTS (SELECT FROM relpack.stored() WHERE zoid = 0) THEN
+        -- Asked last: rows that were deleted may precede the first that is there.
+        IF NOT EXISTS (SELECT FROM relpack.stored()) THEN
+            RAISE EXCEPTION 'the storage is empty: there is nothing to pack'
+                USING ERRCODE = 'RP002',
+                      HINT = 'An application writes object 0 when it opens the storage for the first time. '
+                             'If there were objects, restore them from a backup.';
+        END IF;
         RAISE EXCEPTION 'the storage has no root object (zoid 0): everything would look like garbage'
             USING ERRCODE = 'RP002', HINT = 'Restore object 0 from a backup.';
     END IF;

@@ -1,10 +1,10 @@
 -- Every object that hangs on the root by parents. No step keeps more than the
 -- last level in memory, which spills to disk beyond work_mem, and each object
 -- costs an index lookup however deep it lies: hash joins would read the whole
--- graph once a level.
+-- graph once a level. PL/pgSQL keeps the plan from one call to the next.
 CREATE OR REPLACE FUNCTION relpack.verify_tree()
 RETURNS SETOF bigint
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 ROWS 1000000
 SET search_path = pg_catalog, pg_temp
@@ -12,6 +12,8 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
 AS $$
+BEGIN
+    RETURN QUERY
     WITH RECURSIVE tree (zoid) AS (
         SELECT zoid FROM relpack.object WHERE zoid = 0 AND parent = 0
         UNION ALL
@@ -21,7 +23,8 @@ AS $$
         JOIN relpack.object ON object.zoid = object_inref.zoid
         WHERE object.parent = tree.zoid AND object.zoid <> 0
     )
-    SELECT zoid FROM tree;
+    SELECT tree.zoid FROM tree;
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify_tree() IS
