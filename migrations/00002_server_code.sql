@@ -4194,7 +4194,8 @@ COMMENT ON FUNCTION relpack.in_the_way() IS
 -- sql/keeps_history.sql
 -- +goose StatementBegin
 -- A history-preserving storage has a row of object_state for each revision. Told by
--- the catalogs alone, which everybody may read.
+-- the catalogs alone, which everybody may read. Nearly every function asks, many a
+-- time in a pack: each name goes by an index, where a join would read all of pg_class.
 CREATE OR REPLACE FUNCTION relpack.keeps_history()
 RETURNS boolean
 LANGUAGE plpgsql
@@ -4203,12 +4204,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN EXISTS (
-        SELECT
-        FROM pg_class
-        JOIN pg_attribute ON attrelid = pg_class.oid
-        WHERE relnamespace = 'public'::regnamespace
-          AND ((relname = 'object_state' AND attname = 'prev_tid' AND NOT attisdropped)
-               OR (relname IN ('current_object', 'transaction') AND relkind = 'r')));
+            SELECT
+            FROM pg_class
+            WHERE relname IN ('current_object', 'transaction') AND relnamespace = 'public'::regnamespace AND relkind = 'r')
+        OR EXISTS (
+            SELECT
+            FROM pg_attribute
+            WHERE attrelid = (SELECT oid FROM pg_class WHERE relname = 'object_state' AND relnamespace = 'public'::regnamespace)
+              AND attname = 'prev_tid' AND NOT attisdropped);
 END;
 $$;
 
@@ -6198,7 +6201,9 @@ BEGIN
             SELECT format('%s has REFERENCES on column %I of relpack.%I: "REVOKE REFERENCES (%2$I) ON relpack.%3$I FROM %1$s"',
                           CASE grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(grantee)) END, attname, relname), grantee
             FROM own
-            CROSS JOIN LATERAL (SELECT attname, attacl FROM pg_attribute WHERE attrelid = own.oid AND attnum > 0 OFFSET 0) AS attribute
+            CROSS JOIN LATERAL (
+                SELECT attname, attacl FROM pg_attribute WHERE attrelid = own.oid AND attnum > 0 AND attacl IS NOT NULL OFFSET 0
+            ) AS attribute
             CROSS JOIN aclexplode(attacl)
             WHERE privilege_type = 'REFERENCES'
         ) AS given (what, grantee)
@@ -6457,11 +6462,10 @@ BEGIN
     SELECT string_agg(expected.name, ', ' ORDER BY expected.name)
     INTO v_off
     FROM unnest(v_columns) AS expected (name)
-    WHERE NOT EXISTS (
-        SELECT
+    WHERE expected.name <> ALL (ARRAY(
+        SELECT format('%s %s', attname, format_type(atttypid, NULL))
         FROM pg_attribute
-        WHERE attrelid = to_regclass('public.object_state')
-          AND format('%s %s', attname, format_type(atttypid, NULL)) = expected.name);
+        WHERE attrelid = to_regclass('public.object_state') AND attnum > 0));
     IF v_off IS NOT NULL THEN
         RAISE EXCEPTION 'public.object_state lacks columns of RelStorage: %', v_off USING ERRCODE = 'RP002';
     END IF;
@@ -6505,12 +6509,14 @@ BEGIN
         RAISE EXCEPTION 'triggers of relpack are missing or disabled: %', v_off
             USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up": it installs them again.';
     END IF;
-    IF NOT EXISTS (SELECT FROM relpack.stored()) THEN
-        RAISE EXCEPTION 'the storage is empty: there is nothing to pack'
-            USING ERRCODE = 'RP002',
-                  HINT = 'An application writes object 0 when it opens the storage for the first time. '
-                         'If there were objects, restore them from a backup.';
-    ELSIF NOT EXISTS (SELECT FROM relpack.stored() WHERE zoid = 0) THEN
+    IF NOT EXISTS (SELECT FROM relpack.stored() WHERE zoid = 0) THEN
+        -- Asked last: rows that were deleted may precede the first that is there.
+        IF NOT EXISTS (SELECT FROM relpack.stored()) THEN
+            RAISE EXCEPTION 'the storage is empty: there is nothing to pack'
+                USING ERRCODE = 'RP002',
+                      HINT = 'An application writes object 0 when it opens the storage for the first time. '
+                             'If there were objects, restore them from a backup.';
+        END IF;
         RAISE EXCEPTION 'the storage has no root object (zoid 0): everything would look like garbage'
             USING ERRCODE = 'RP002', HINT = 'Restore object 0 from a backup.';
     END IF;
@@ -7635,7 +7641,9 @@ COMMENT ON FUNCTION relpack.sweep_decoded(bigint[], bigint) IS
 -- objects: they need not be made each time, which takes as long as to delete
 -- a thousand objects. What triggers, policies and rules of others make of a DELETE
 -- is not asked beforehand: afterwards no row may be left, here or in blob_chunk,
--- or nothing is deleted at all.
+-- or nothing is deleted at all. To look for each of them again is left out where the
+-- DELETE returned all of them and no trigger of others could store one again: writers have
+-- to wait for our rows, and who creates a trigger for our lock on the table.
 CREATE OR REPLACE FUNCTION relpack.sweep_delete(chosen bigint[], OUT zoids bigint[], OUT tids bigint[])
 LANGUAGE plpgsql
 VOLATILE
@@ -7645,6 +7653,8 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    v_gone boolean;
 BEGIN
     IF relpack.keeps_history() THEN
         SELECT gone.zoids, gone.tids INTO zoids, tids FROM relpack.sweep_history(chosen) AS gone;
@@ -7659,12 +7669,22 @@ BEGIN
         )
         SELECT array_agg(deleted.zoid), array_agg(deleted.tid) INTO zoids, tids FROM deleted;
         PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+        v_gone := cardinality(zoids) = cardinality(chosen) AND NOT EXISTS (
+            SELECT
+            FROM pg_trigger
+            JOIN pg_proc ON pg_proc.oid = tgfoid
+            WHERE tgrelid = 'public.object_state'::regclass AND NOT tgisinternal AND pronamespace <> 'relpack'::regnamespace);
     END IF;
-    PERFORM relpack.require_deleted('public.object_state', ARRAY(
-        SELECT stored.zoid FROM public.object_state AS stored WHERE stored.zoid = ANY (chosen)));
+    IF v_gone IS NOT TRUE THEN
+        PERFORM relpack.require_deleted('public.object_state', ARRAY(
+            SELECT stored.zoid FROM public.object_state AS stored WHERE stored.zoid = ANY (chosen)));
+    END IF;
+    -- Most storages have the table, and keep their blobs in files: see relpack.sweep_fit().
     IF to_regclass('public.blob_chunk') IS NOT NULL THEN
-        PERFORM relpack.require_deleted('public.blob_chunk', ARRAY(
-            SELECT chunk.zoid FROM public.blob_chunk AS chunk WHERE chunk.zoid = ANY (chosen)));
+        IF EXISTS (SELECT FROM public.blob_chunk) THEN
+            PERFORM relpack.require_deleted('public.blob_chunk', ARRAY(
+                SELECT chunk.zoid FROM public.blob_chunk AS chunk WHERE chunk.zoid = ANY (chosen)));
+        END IF;
     END IF;
 END;
 $$;
@@ -10716,10 +10736,10 @@ COMMENT ON FUNCTION relpack.verify_states(bigint[], bigint[], integer[], text[],
 -- Every object that hangs on the root by parents. No step keeps more than the
 -- last level in memory, which spills to disk beyond work_mem, and each object
 -- costs an index lookup however deep it lies: hash joins would read the whole
--- graph once a level.
+-- graph once a level. PL/pgSQL keeps the plan from one call to the next.
 CREATE OR REPLACE FUNCTION relpack.verify_tree()
 RETURNS SETOF bigint
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 ROWS 1000000
 SET search_path = pg_catalog, pg_temp
@@ -10727,6 +10747,8 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
 AS $$
+BEGIN
+    RETURN QUERY
     WITH RECURSIVE tree (zoid) AS (
         SELECT zoid FROM relpack.object WHERE zoid = 0 AND parent = 0
         UNION ALL
@@ -10736,7 +10758,8 @@ AS $$
         JOIN relpack.object ON object.zoid = object_inref.zoid
         WHERE object.parent = tree.zoid AND object.zoid <> 0
     )
-    SELECT zoid FROM tree;
+    SELECT tree.zoid FROM tree;
+END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify_tree() IS

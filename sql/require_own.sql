@@ -67,7 +67,9 @@ BEGIN
             SELECT format('%s has REFERENCES on column %I of relpack.%I: "REVOKE REFERENCES (%2$I) ON relpack.%3$I FROM %1$s"',
                           CASE grantee WHEN 0 THEN 'PUBLIC' ELSE format('%I', pg_get_userbyid(grantee)) END, attname, relname), grantee
             FROM own
-            CROSS JOIN LATERAL (SELECT attname, attacl FROM pg_attribute WHERE attrelid = own.oid AND attnum > 0 AND attacl IS NOT NULL OFFSET 0) AS attribute
+            CROSS JOIN LATERAL (
+                SELECT attname, attacl FROM pg_attribute WHERE attrelid = own.oid AND attnum > 0 AND attacl IS NOT NULL OFFSET 0
+            ) AS attribute
             CROSS JOIN aclexplode(attacl)
             WHERE privilege_type = 'REFERENCES'
         ) AS given (what, grantee)
