@@ -32,5 +32,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.blobs_stored(bigint[], bigint[]) IS
-    'Step of relpack.blobs_going(): those of these revisions that are stored. file: it may have one, as relpack.trim_blobs() '
+    'Step of relpack.blobs_going(): those of these revisions that are stored. file: it may have one, as relpack.trim_delete() '
     'decides; of a history-free storage only blobs are asked for.';

@@ -48,17 +48,12 @@ BEGIN
         CROSS JOIN LATERAL unnest(object.tids) AS asked (tid)
         WHERE asked.tid < kept.tid AND object.zoid <> ALL (v_left)
     ) AS goes
-    CROSS JOIN LATERAL (
-        SELECT FROM public.object_state
-        WHERE object_state.zoid = goes.zoid AND object_state.tid BETWEEN goes.tid AND goes.tid
-        OFFSET 0
-    ) AS old
     WHERE (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(zoids, tids, until_tid) AS later);
     IF v_zoids IS NULL THEN
         RETURN;
     END IF;
-    SELECT deleted.revisions, deleted.bytes, deleted.seconds
-    INTO revisions, bytes, seconds
+    SELECT deleted.revisions, deleted.bytes, deleted.seconds, deleted.gone_zoids, deleted.gone_tids
+    INTO revisions, bytes, seconds, v_zoids, v_tids
     FROM relpack.trim_delete(v_zoids, v_tids, whiteouts => false) AS deleted;
     v_naming := ARRAY(SELECT naming.named_by FROM relpack.trim_named(v_zoids, v_tids, 0) AS naming);
     -- Of a transaction that lost a row of its own, half would be undone.

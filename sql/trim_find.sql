@@ -4,7 +4,7 @@
 -- after it.
 CREATE OR REPLACE FUNCTION relpack.trim_find(
     until_tid bigint, after_zoid bigint, after_tid bigint, batch integer, rows_read integer,
-    listed boolean DEFAULT false,
+    listed boolean DEFAULT false, judged boolean DEFAULT true,
     OUT zoids bigint[], OUT tids bigint[], OUT revisions bigint, OUT bytes bigint,
     OUT left_alone bigint[], OUT last_zoid bigint, OUT last_tid bigint)
 LANGUAGE plpgsql
@@ -79,6 +79,12 @@ BEGIN
         v_zoids := v_zoids[1:v_fits];
         v_tids := v_tids[1:v_fits];
         left_alone := ARRAY(SELECT relpack.trim_leaves(ARRAY(SELECT DISTINCT unnest(v_zoids) ORDER BY 1)));
+    END IF;
+    IF NOT judged THEN
+        zoids := v_zoids;
+        tids := v_tids;
+        revisions := cardinality(v_zoids);
+    ELSIF v_zoids IS NOT NULL THEN
         SELECT array_agg(goes.zoid), array_agg(goes.tid), count(*), sum(stored.state_size)
         INTO zoids, tids, revisions, bytes
         FROM unnest(v_zoids, v_tids) AS goes (zoid, tid)
@@ -97,8 +103,9 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer, boolean) IS
+COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer, boolean, boolean) IS
     'Finds revisions that a later one up to until_tid supersedes, and none later than that names. A trim removes them. At '
     'most a batch, of the next rows_read rows of object_state after this one; listed: of the objects in relpack.to_trim '
-    'alone. zoids, tids: of each revision. left_alone: objects that stay as they are (relpack.trim_leaves()), and are read '
+    'alone. judged => false: whatever later ones name, and left_alone too, as relpack.trim_batch() judges it again; bytes is '
+    '0. zoids, tids: of each revision. left_alone: objects that stay as they are (relpack.trim_leaves()), and are read '
     'again for the graph. last_zoid, last_tid: where to go on; NULL: that was all.';

@@ -60,7 +60,8 @@ BEGIN
     -- One that is named again, or gone, is listed no more.
     DELETE FROM relpack.emptied
     WHERE emptied.tid = ANY (v_listed)
-      AND (NOT EXISTS (SELECT FROM public.transaction WHERE transaction.tid = emptied.tid)
+      AND ((removed = cardinality(v_free) AND emptied.tid = ANY (v_free))
+           OR NOT EXISTS (SELECT FROM public.transaction WHERE transaction.tid = emptied.tid)
            OR EXISTS (SELECT FROM public.object_state WHERE object_state.tid = emptied.tid)
            OR EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = emptied.tid));
 END;

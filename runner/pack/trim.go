@@ -205,7 +205,7 @@ func (t *trimming) revisions(ctx context.Context) error {
 	if t.dry {
 		speed.batch = maxBatch
 	}
-	rows := 2 * speed.batch
+	perRevision := 2. // so many rows are read for each that is old
 	for zoid != nil {
 		if t.Stopped() {
 			return fault.Interrupted
@@ -213,17 +213,18 @@ func (t *trimming) revisions(ctx context.Context) error {
 		var zoids, tids, left []int64
 		var revisions, bytes int64
 		afterZoid, afterTid := *zoid, *tid
+		rows := min(int(perRevision*float64(speed.batch))+1, rowsRead)
 		if err := t.Retry(ctx, "look for old revisions", func() error {
 			return t.Conn.QueryRow(ctx, `SELECT zoids, tids, revisions, bytes, left_alone, last_zoid, last_tid
-				FROM relpack.trim_find($1, $2, $3, $4, $5, $6)`, t.UntilTid, afterZoid, afterTid, speed.batch, rows, t.listed).
+				FROM relpack.trim_find($1, $2, $3, $4, $5, $6, $7)`, t.UntilTid, afterZoid, afterTid, speed.batch, rows, t.listed, t.dry).
 				Scan(&zoids, &tids, &revisions, &bytes, &left, &zoid, &tid)
 		}); err != nil {
 			return err
 		}
 		t.leave(left)
-		// Where most revisions are old ones, no more are read than a batch has.
-		if rows = rowsRead; revisions > int64(speed.batch)/2 {
-			rows = 2 * speed.batch
+		// No more are read than a batch has.
+		if perRevision = 1.05 * float64(rows) / float64(max(revisions, 1)); int(revisions) == speed.batch {
+			perRevision = max(1, 0.9*perRevision)
 		}
 		if len(zoids) > 0 && !t.dry {
 			var seconds float64 // of the deletion: what else a batch costs, smaller ones cost too
