@@ -1,5 +1,5 @@
 -- Called with the settings of relpack.sweep_batch(). Files of a history-preserving
--- storage are listed by relpack.trim_blobs().
+-- storage are listed by relpack.trim_delete().
 CREATE OR REPLACE FUNCTION relpack.sweep_piece(
     piece bigint[], OUT objects bigint, OUT bytes bigint, OUT blobs bigint)
 LANGUAGE plpgsql

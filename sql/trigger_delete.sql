@@ -39,10 +39,12 @@ BEGIN
         -- object that was set back, what a later one names), it refers to too much.
         -- Files of old revisions are those of who trims. In most sessions neither setting was
         -- ever made: it is NULL there. What is listed and was put back goes anew.
-        UPDATE relpack.blob_removal AS removal
-        SET since = NULL
-        FROM deleted
-        WHERE removal.zoid = deleted.zoid AND removal.tid = deleted.tid AND removal.since IS NOT NULL;
+        IF EXISTS (SELECT FROM relpack.blob_removal WHERE since IS NOT NULL) THEN
+            UPDATE relpack.blob_removal AS removal
+            SET since = NULL
+            FROM deleted
+            WHERE removal.zoid = deleted.zoid AND removal.tid = deleted.tid AND removal.since IS NOT NULL;
+        END IF;
         INSERT INTO relpack.write_event (kind, zoid, tid)
         SELECT 'deleted', deleted.zoid, deleted.tid
         FROM deleted

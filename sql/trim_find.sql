@@ -20,6 +20,8 @@ SET plan_cache_mode = force_custom_plan
 SET work_mem = '16MB'
 AS $$
 DECLARE
+    v_read_zoids bigint[];
+    v_read_tids bigint[];
     v_zoids bigint[];
     v_tids bigint[];
     v_fits bigint;
@@ -28,45 +30,49 @@ DECLARE
                       * current_setting('max_connections')::bigint / 4;
 BEGIN
     PERFORM relpack.lock_storage(history => true);
-    WITH read AS MATERIALIZED (
-        (SELECT stored.zoid, stored.tid
-         FROM public.object_state AS stored
-         WHERE NOT listed AND (stored.zoid, stored.tid) > (after_zoid, after_tid)
-         ORDER BY stored.zoid, stored.tid
-         LIMIT rows_read + 1)
-        UNION ALL
-        (SELECT few.zoid, stored.tid
-         FROM relpack.to_trim AS few
-         CROSS JOIN LATERAL (
-             SELECT object_state.tid
-             FROM public.object_state
-             WHERE object_state.zoid = few.zoid AND object_state.tid > CASE WHEN few.zoid = after_zoid THEN after_tid ELSE 0 END
-             ORDER BY object_state.tid
-             LIMIT rows_read + 1
-         ) AS stored
-         WHERE listed AND few.zoid >= after_zoid
-         ORDER BY few.zoid, stored.tid
-         LIMIT rows_read + 1)
-    ), judged AS MATERIALIZED (
-        SELECT zoid, tid, row_number() OVER place AS place,
-               lead(zoid) OVER place AS next_zoid, lead(tid) OVER place AS next_tid
-        FROM read
-        WINDOW place AS (ORDER BY zoid, tid)
-    ), superseded AS MATERIALIZED (
-        SELECT zoid, tid
-        FROM judged
-        WHERE next_zoid = zoid AND next_tid <= until_tid AND place <= rows_read
-        ORDER BY zoid, tid
+    IF listed THEN
+        SELECT array_agg(stored.zoid), array_agg(stored.tid)
+        INTO v_read_zoids, v_read_tids
+        FROM (
+            SELECT few.zoid, revision.tid
+            FROM relpack.to_trim AS few
+            CROSS JOIN LATERAL (
+                SELECT object_state.tid
+                FROM public.object_state
+                WHERE object_state.zoid = few.zoid AND object_state.tid > CASE WHEN few.zoid = after_zoid THEN after_tid ELSE 0 END
+                ORDER BY object_state.tid
+                LIMIT rows_read + 1
+            ) AS revision
+            WHERE few.zoid >= after_zoid
+            ORDER BY few.zoid, revision.tid
+            LIMIT rows_read + 1
+        ) AS stored;
+    ELSE
+        SELECT array_agg(stored.zoid), array_agg(stored.tid)
+        INTO v_read_zoids, v_read_tids
+        FROM (
+            SELECT object_state.zoid, object_state.tid
+            FROM public.object_state
+            WHERE (object_state.zoid, object_state.tid) > (after_zoid, after_tid)
+            ORDER BY object_state.zoid, object_state.tid
+            LIMIT rows_read + 1
+        ) AS stored;
+    END IF;
+    IF cardinality(v_read_zoids) > rows_read THEN
+        last_zoid := v_read_zoids[rows_read];
+        last_tid := v_read_tids[rows_read];
+    END IF;
+    -- Beside each row the next one.
+    SELECT array_agg(superseded.zoid), array_agg(superseded.tid)
+    INTO v_zoids, v_tids
+    FROM (
+        SELECT read.zoid, read.tid
+        FROM unnest(v_read_zoids, v_read_tids, v_read_zoids[2:], v_read_tids[2:]) WITH ORDINALITY
+             AS read (zoid, tid, next_zoid, next_tid, place)
+        WHERE read.next_zoid = read.zoid AND read.next_tid <= until_tid
+        ORDER BY read.place
         LIMIT batch
-    )
-    SELECT (SELECT array_agg(zoid ORDER BY zoid, tid) FROM superseded),
-           (SELECT array_agg(tid ORDER BY zoid, tid) FROM superseded),
-           last.zoid, last.tid
-    INTO v_zoids, v_tids, last_zoid, last_tid
-    FROM (SELECT) AS one
-    LEFT JOIN LATERAL (
-        SELECT judged.zoid, judged.tid FROM judged WHERE place = rows_read
-    ) AS last ON true;
+    ) AS superseded;
     IF v_zoids IS NOT NULL THEN
         v_fits := cardinality(v_zoids);
         IF to_regclass('public.blob_chunk') IS NOT NULL THEN

@@ -65,13 +65,15 @@ func (p *pack) chooseHorizon(ctx context.Context) error {
 }
 
 // steps marks and removes what the pack time leaves behind, or counts it. Objects
-// without a state are garbage like any other.
+// without a state are garbage like any other. Where a trim got as far before, nothing may
+// be left to remove, and relpack.trim_cleared() looks whether all is marked.
 func (t *trimming) steps(ctx context.Context) error {
+	t.marked = false
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
 	}{{"mark", t.mark}, {"index", t.lookForIndex}, {"trim", t.revisions}} {
-		if t.dry && step.name == "mark" {
+		if (t.dry || t.cleared) && step.name == "mark" {
 			continue
 		}
 		if err := t.Phase(step.name, func() error { return step.do(ctx) }); err != nil {
@@ -153,7 +155,7 @@ func (p *pack) trimmedOnly(ctx context.Context, refused error) error {
 func (p *pack) endHistory(ctx context.Context) error {
 	t := p.history
 	if !t.dry {
-		if err := p.Phase("mark again", func() error { return t.mark(ctx) }); err != nil {
+		if err := p.Phase("mark again", func() error { return t.markAgain(ctx) }); err != nil {
 			return err
 		}
 	}

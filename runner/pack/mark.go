@@ -11,6 +11,7 @@ import (
 // the last trim too: who restores one that is there already makes no event. VACUUM would
 // keep commits waiting that lock the table.
 func (t *trimming) mark(ctx context.Context) error {
+	t.marked = false
 	var since int64
 	for last := new(int64); last != nil; {
 		if t.Stopped() {
@@ -33,13 +34,14 @@ func (t *trimming) mark(ctx context.Context) error {
 			}
 		}
 	}
+	t.marked = true
 	return nil
 }
 
-// markAgain marks what somebody has restored meanwhile: undos can begin when the pack
-// lock is let go of.
+// markAgain marks what somebody has restored meanwhile, where anything went: undos can
+// begin when the pack lock is let go of.
 func (t *trimming) markAgain(ctx context.Context) error {
-	if t.Revisions+t.Whiteouts == 0 {
+	if t.Revisions+t.Whiteouts+t.report.Deleted.Objects == 0 {
 		return nil
 	}
 	return t.mark(ctx)

@@ -34,6 +34,8 @@ type trimming struct {
 	Trimmed
 	dry            bool
 	chosen         bool // the pack time is fixed
+	cleared        bool // a trim got as far before, and what it went by was marked
+	marked         bool // transactions up to the pack time are, before any revision goes
 	tables         bool // commits lock transaction and current_object
 	packTime       *time.Time
 	heldBy         string // an open transaction that holds the pack time back
@@ -134,8 +136,10 @@ func (t *trimming) fix(ctx context.Context, by string) (err error) {
 	wanted := int64(0)
 	if err := t.Conn.QueryRow(ctx, `
 		SELECT until_tid, CASE WHEN until_tid > 0 THEN relpack.tid_to_time(until_tid) END,
-		       least(relpack.time_to_tid($1), (SELECT max(tid) FROM public.transaction)), relpack.lock_protocol() = 'table'
-		FROM (SELECT chosen.until_tid FROM `+by+` AS chosen (until_tid)) AS fixed`, t.packTime).Scan(&t.UntilTid, &t.Until, &wanted, &t.tables); err != nil {
+		       least(relpack.time_to_tid($1), (SELECT max(tid) FROM public.transaction)), relpack.lock_protocol() = 'table',
+		       coalesce((SELECT cleared_tid FROM relpack.storage) >= until_tid, false)
+		FROM (SELECT chosen.until_tid FROM `+by+` AS chosen (until_tid)) AS fixed`, t.packTime).
+		Scan(&t.UntilTid, &t.Until, &wanted, &t.tables, &t.cleared); err != nil {
 		return fmt.Errorf("determine up to when to trim: %w", err)
 	}
 	if t.packTime == nil || t.UntilTid >= wanted {
@@ -227,6 +231,11 @@ func (t *trimming) revisions(ctx context.Context) error {
 			perRevision = max(1, 0.9*perRevision)
 		}
 		if len(zoids) > 0 && !t.dry {
+			if !t.marked {
+				if err := t.mark(ctx); err != nil {
+					return err
+				}
+			}
 			var seconds float64 // of the deletion: what else a batch costs, smaller ones cost too
 			if err := t.tryBatch(ctx, "remove old revisions", func() error {
 				return t.Conn.QueryRow(ctx, "SELECT revisions, bytes, seconds FROM relpack.trim_batch($1, $2, $3)", t.UntilTid, zoids, tids).
