@@ -1648,7 +1648,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.blobs_stored(bigint[], bigint[]) IS
-    'Step of relpack.blobs_going(): those of these revisions that are stored. file: it may have one, as relpack.trim_blobs() '
+    'Step of relpack.blobs_going(): those of these revisions that are stored. file: it may have one, as relpack.trim_delete() '
     'decides; of a history-free storage only blobs are asked for.';
 -- +goose StatementEnd
 
@@ -7851,7 +7851,7 @@ COMMENT ON FUNCTION relpack.sweep_order(bigint[]) IS
 -- sql/sweep_piece.sql
 -- +goose StatementBegin
 -- Called with the settings of relpack.sweep_batch(). Files of a history-preserving
--- storage are listed by relpack.trim_blobs().
+-- storage are listed by relpack.trim_delete().
 CREATE OR REPLACE FUNCTION relpack.sweep_piece(
     piece bigint[], OUT objects bigint, OUT bytes bigint, OUT blobs bigint)
 LANGUAGE plpgsql
@@ -8288,10 +8288,12 @@ BEGIN
         -- object that was set back, what a later one names), it refers to too much.
         -- Files of old revisions are those of who trims. In most sessions neither setting was
         -- ever made: it is NULL there. What is listed and was put back goes anew.
-        UPDATE relpack.blob_removal AS removal
-        SET since = NULL
-        FROM deleted
-        WHERE removal.zoid = deleted.zoid AND removal.tid = deleted.tid AND removal.since IS NOT NULL;
+        IF EXISTS (SELECT FROM relpack.blob_removal WHERE since IS NOT NULL) THEN
+            UPDATE relpack.blob_removal AS removal
+            SET since = NULL
+            FROM deleted
+            WHERE removal.zoid = deleted.zoid AND removal.tid = deleted.tid AND removal.since IS NOT NULL;
+        END IF;
         INSERT INTO relpack.write_event (kind, zoid, tid)
         SELECT 'deleted', deleted.zoid, deleted.tid
         FROM deleted
@@ -8688,17 +8690,12 @@ BEGIN
         CROSS JOIN LATERAL unnest(object.tids) AS asked (tid)
         WHERE asked.tid < kept.tid AND object.zoid <> ALL (v_left)
     ) AS goes
-    CROSS JOIN LATERAL (
-        SELECT FROM public.object_state
-        WHERE object_state.zoid = goes.zoid AND object_state.tid BETWEEN goes.tid AND goes.tid
-        OFFSET 0
-    ) AS old
     WHERE (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(zoids, tids, until_tid) AS later);
     IF v_zoids IS NULL THEN
         RETURN;
     END IF;
-    SELECT deleted.revisions, deleted.bytes, deleted.seconds
-    INTO revisions, bytes, seconds
+    SELECT deleted.revisions, deleted.bytes, deleted.seconds, deleted.gone_zoids, deleted.gone_tids
+    INTO revisions, bytes, seconds, v_zoids, v_tids
     FROM relpack.trim_delete(v_zoids, v_tids, whiteouts => false) AS deleted;
     v_naming := ARRAY(SELECT naming.named_by FROM relpack.trim_named(v_zoids, v_tids, 0) AS naming);
     -- Of a transaction that lost a row of its own, half would be undone.
@@ -8749,12 +8746,10 @@ COMMENT ON FUNCTION relpack.trim_begin(bigint) IS
 
 -- sql/trim_blobs.sql
 -- +goose StatementBegin
--- Before their rows go: who may not unlink the large objects is refused, and files
--- are listed. The plain state of a blob begins with its class (a node of a BTree may
--- name it a little later), and is so short that zlibstorage (.z) leaves it plain; what
--- begins with a dot otherwise and is short may be an encrypted one.
-CREATE OR REPLACE FUNCTION relpack.trim_blobs(zoids bigint[], tids bigint[])
-RETURNS oid[]
+-- Before their rows go: who may not unlink the large objects is refused.
+CREATE OR REPLACE FUNCTION relpack.trim_blobs(
+    chosen_zoids bigint[], chosen_tids bigint[],
+    OUT zoids bigint[], OUT tids bigint[], OUT large oid[])
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -8767,35 +8762,22 @@ AS $$
 DECLARE
     v_owner oid := (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.blob_chunk'));
     v_foreign oid[];
-    v_large oid[];
 BEGIN
-    -- One that was restored meanwhile is removed anew: who began since then may read it.
-    INSERT INTO relpack.blob_removal (zoid, tid)
-    SELECT stored.zoid, stored.tid
-    FROM unnest(zoids, tids) AS chosen (zoid, tid)
-    CROSS JOIN LATERAL (
-        SELECT object_state.zoid, object_state.tid, object_state.state, object_state.state_size
-        FROM public.object_state
-        WHERE object_state.zoid = chosen.zoid AND object_state.tid BETWEEN chosen.tid AND chosen.tid
-        OFFSET 0
-    ) AS stored
-    WHERE position('ZODB.blob'::bytea IN substring(stored.state FROM 1 FOR 24)) > 0
-       OR (substring(stored.state FROM 1 FOR 1) = '.' AND substring(stored.state FROM 1 FOR 2) <> '.z' AND stored.state_size < 300)
-    ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL;
-    IF v_owner IS NULL THEN
-        RETURN NULL;
+    IF v_owner IS NULL OR NOT EXISTS (SELECT FROM public.blob_chunk) THEN
+        RETURN;
     END IF;
-    -- In the database there is no file.
-    DELETE FROM relpack.blob_removal AS removal
-    USING unnest(zoids, tids) AS chosen (zoid, tid)
-    WHERE removal.zoid = chosen.zoid AND removal.tid = chosen.tid
-      AND EXISTS (SELECT FROM public.blob_chunk WHERE blob_chunk.zoid = removal.zoid AND blob_chunk.tid = removal.tid);
-    SELECT array_agg(DISTINCT known.oid),
+    SELECT array_agg(blob_chunk.zoid), array_agg(blob_chunk.tid), array_agg(DISTINCT known.oid) FILTER (WHERE known.oid IS NOT NULL),
            array_agg(DISTINCT known.lomowner) FILTER (WHERE NOT pg_has_role(v_owner, known.lomowner, 'USAGE'))
-    INTO v_large, v_foreign
-    FROM unnest(zoids, tids) AS chosen (zoid, tid)
+    INTO zoids, tids, large, v_foreign
+    FROM unnest(chosen_zoids, chosen_tids) AS chosen (zoid, tid)
     JOIN public.blob_chunk ON blob_chunk.zoid = chosen.zoid AND blob_chunk.tid = chosen.tid
-    JOIN pg_largeobject_metadata AS known ON known.oid = blob_chunk.chunk;
+    LEFT JOIN pg_largeobject_metadata AS known ON known.oid = blob_chunk.chunk;
+    IF zoids IS NULL THEN
+        RETURN;
+    END IF;
+    DELETE FROM relpack.blob_removal AS removal
+    USING unnest(zoids, tids) AS held (zoid, tid)
+    WHERE removal.zoid = held.zoid AND removal.tid = held.tid;
     IF v_foreign IS NOT NULL AND NOT current_setting('lo_compat_privileges')::boolean THEN
         RAISE EXCEPTION 'large objects that would be deleted belong to %, and blob_chunk to %, which may not unlink them',
                         array_to_string(v_foreign::regrole[], ', '), v_owner::regrole
@@ -8803,13 +8785,13 @@ BEGIN
                   HINT = (SELECT string_agg(format('GRANT %s TO %s;', owner::regrole, v_owner::regrole), ' ' ORDER BY owner)
                           FROM unnest(v_foreign) AS owner);
     END IF;
-    RETURN v_large;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_blobs(bigint[], bigint[]) IS
-    'Step of relpack.trim_delete(): lists the files of blobs among these revisions in relpack.blob_removal, and returns '
-    'their large objects that are there; raises RP002 when some belong to a role that the owner of blob_chunk is no member of.';
+    'Step of relpack.trim_delete(): of these revisions those whose blobs are in the database, and their large objects that '
+    'are there. They have no files: takes them off relpack.blob_removal. Raises RP002 when some of the large objects belong '
+    'to a role that the owner of blob_chunk is no member of.';
 -- +goose StatementEnd
 
 -- sql/trim_cleared.sql
@@ -8903,18 +8885,21 @@ COMMENT ON FUNCTION relpack.trim_committed() IS
 -- The one place that deletes revisions. A row is as good as not waited for. Large
 -- objects are unlinked by RelStorage's trigger on blob_chunk, and only there: two
 -- revisions may share one. It names blob_chunk without its schema, and counts: no
--- other table of that name may be found first. Files of blobs go later, by exact
--- revision. What triggers and rules of others make of a DELETE is not asked
--- beforehand: afterwards no row may be left, and each large object that a row names
--- must be there. The keys' own queries would be planned anew for each row but for
--- plan_cache_mode.
+-- other table of that name may be found first. Files of blobs are listed, and go later,
+-- by exact revision: the plain state of a blob begins with its class (a node of a BTree
+-- may name it a little later), and is so short that zlibstorage (.z) leaves it plain; what
+-- begins with a dot otherwise and is short may be an encrypted one. What triggers and
+-- rules of others make of a DELETE is not asked beforehand: afterwards no row may be left,
+-- and each large object that a row names must be there. Where there are none, rows that
+-- were returned are gone. The keys' own queries would be planned anew for each row but for
+-- plan_cache_mode. The rows for the triggers are kept in work_mem.
 -- Each revision is looked up by itself, by BETWEEN, here and by the other steps of a trim:
 -- of two indexes that serve a plain comparison, the planner may take the one on tid, and
 -- read all of a transaction for each of its revisions; in a join it may compare all
 -- revisions of an object with each other.
 CREATE OR REPLACE FUNCTION relpack.trim_delete(
     zoids bigint[], tids bigint[], whiteouts boolean,
-    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision)
+    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT gone_zoids bigint[], OUT gone_tids bigint[])
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -8928,20 +8913,22 @@ SET plan_cache_mode = force_custom_plan
 SET work_mem = '16MB'
 AS $$
 DECLARE
-    v_gone_zoids bigint[];
-    v_gone_tids bigint[];
     v_named bigint[];
-    v_large oid[];
+    v_file_zoids bigint[];
+    v_file_tids bigint[];
+    v_blobs record;
+    v_others boolean;
     v_begun timestamptz;
 BEGIN
-    v_large := relpack.trim_blobs(zoids, tids);
+    v_blobs := relpack.trim_blobs(zoids, tids);
     v_begun := clock_timestamp();
     SET LOCAL search_path TO DEFAULT;
     PERFORM set_config(
         'search_path',
         concat_ws(', ', 'pg_catalog', 'public', nullif(current_setting('search_path'), ''), 'pg_temp'),
         true);
-    PERFORM set_config('plan_cache_mode', 'auto', true);
+    PERFORM set_config('plan_cache_mode', 'auto', true),
+            set_config('work_mem', '64MB', true);
     WITH deleted AS (
         DELETE FROM public.object_state AS stored
         WHERE stored.ctid = ANY (ARRAY(
@@ -8957,16 +8944,28 @@ BEGIN
           -- Looked at again where somebody has written the row meanwhile.
           AND ((stored.zoid, stored.tid) IN (SELECT asked.zoid, asked.tid FROM unnest(zoids, tids) AS asked (zoid, tid))) IS TRUE
           AND (NOT whiteouts OR stored.state IS NULL)
-        RETURNING stored.zoid, stored.tid, stored.prev_tid, stored.state_size
+        RETURNING stored.zoid, stored.tid, stored.prev_tid, stored.state_size,
+                  position('ZODB.blob'::bytea IN substring(stored.state FROM 1 FOR 24)) > 0
+                  OR (substring(stored.state FROM 1 FOR 1) = '.' AND substring(stored.state FROM 1 FOR 2) <> '.z'
+                      AND stored.state_size < 300) AS file
     )
     SELECT array_agg(deleted.zoid), array_agg(deleted.tid), array_agg(deleted.prev_tid),
+           array_agg(deleted.zoid) FILTER (WHERE deleted.file), array_agg(deleted.tid) FILTER (WHERE deleted.file),
            count(*), coalesce(sum(deleted.state_size), 0)
-    INTO v_gone_zoids, v_gone_tids, v_named, revisions, bytes
+    INTO gone_zoids, gone_tids, v_named, v_file_zoids, v_file_tids, revisions, bytes
     FROM deleted;
     PERFORM set_config('search_path', 'pg_catalog, pg_temp', true),
-            set_config('plan_cache_mode', 'force_custom_plan', true);
+            set_config('plan_cache_mode', 'force_custom_plan', true),
+            set_config('work_mem', '16MB', true);
     seconds := extract(epoch FROM clock_timestamp() - v_begun);
-    IF EXISTS (SELECT
+    v_others := EXISTS (
+        SELECT
+        FROM pg_trigger
+        WHERE tgrelid IN ('public.object_state'::regclass, to_regclass('public.blob_chunk'))
+          AND NOT tgisinternal AND tgname NOT LIKE 'relpack\_%' AND tgname NOT LIKE 'blob\_chunk\_delete%');
+    IF (v_others OR revisions <> cardinality(zoids))
+       AND EXISTS (
+               SELECT
                FROM unnest(zoids, tids) AS chosen (zoid, tid)
                CROSS JOIN LATERAL (
                    SELECT FROM public.object_state
@@ -8975,25 +8974,35 @@ BEGIN
                ) AS stored) THEN
         PERFORM relpack.trim_left();
     END IF;
-    IF to_regclass('public.blob_chunk') IS NOT NULL THEN
+    IF (v_others OR v_blobs.zoids IS NOT NULL) AND to_regclass('public.blob_chunk') IS NOT NULL THEN
         IF EXISTS (SELECT
-                   FROM unnest(v_gone_zoids, v_gone_tids) AS gone (zoid, tid)
+                   FROM unnest(gone_zoids, gone_tids) AS gone (zoid, tid)
                    JOIN public.blob_chunk ON blob_chunk.zoid = gone.zoid AND blob_chunk.tid = gone.tid) THEN
             PERFORM relpack.trim_left();
         END IF;
-        IF v_large IS NOT NULL AND EXISTS (
+        IF v_blobs.large IS NOT NULL AND EXISTS (
             SELECT
             FROM (SELECT DISTINCT unnest(zoids) AS zoid) AS object
             JOIN public.blob_chunk ON blob_chunk.zoid = object.zoid
-            WHERE blob_chunk.chunk = ANY (v_large)
+            WHERE blob_chunk.chunk = ANY (v_blobs.large)
               AND NOT EXISTS (SELECT FROM pg_largeobject_metadata AS known WHERE known.oid = blob_chunk.chunk)) THEN
             RAISE EXCEPTION 'a trigger of blob_chunk unlinks large objects that other revisions name'
                 USING ERRCODE = 'RP002', HINT = 'Nothing of this batch was deleted. Look at its trigger blob_chunk_delete.';
         END IF;
     END IF;
+    IF v_file_zoids IS NOT NULL THEN
+        -- In the database there is no file. One that was restored meanwhile is removed anew:
+        -- who began since then may read it.
+        INSERT INTO relpack.blob_removal (zoid, tid)
+        SELECT listed.zoid, listed.tid
+        FROM unnest(v_file_zoids, v_file_tids) AS listed (zoid, tid)
+        WHERE ((listed.zoid, listed.tid) IN (
+                  SELECT held.zoid, held.tid FROM unnest(v_blobs.zoids, v_blobs.tids) AS held (zoid, tid))) IS NOT TRUE
+        ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL;
+    END IF;
     INSERT INTO relpack.emptied (tid)
     SELECT named.tid
-    FROM (SELECT DISTINCT unnest(v_gone_tids || v_named) AS tid) AS named
+    FROM (SELECT DISTINCT unnest(gone_tids || v_named) AS tid) AS named
     WHERE named.tid > 0
       AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.tid = named.tid)
       AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = named.tid)
@@ -9003,7 +9012,8 @@ $$;
 
 COMMENT ON FUNCTION relpack.trim_delete(bigint[], bigint[], boolean) IS
     'Step of a trim: deletes these revisions, which its caller has judged. whiteouts: if they have no state. seconds: how '
-    'long the DELETE took. Lists transactions that no row names any more in relpack.emptied. Raises RP002 when a '
+    'long the DELETE took; gone_zoids, gone_tids: what it deleted. Lists files of blobs among these in '
+    'relpack.blob_removal, and transactions that no row names any more in relpack.emptied. Raises RP002 when a '
     'trigger of somebody else kept one, or unlinked what is still named, RP003 (changed) when one was written meanwhile, '
     'lock_not_available when one is locked.';
 -- +goose StatementEnd
@@ -9040,7 +9050,7 @@ COMMENT ON FUNCTION relpack.trim_end(bigint, bigint, bigint, bigint, bigint) IS
 -- after it.
 CREATE OR REPLACE FUNCTION relpack.trim_find(
     until_tid bigint, after_zoid bigint, after_tid bigint, batch integer, rows_read integer,
-    listed boolean DEFAULT false,
+    listed boolean DEFAULT false, judged boolean DEFAULT true,
     OUT zoids bigint[], OUT tids bigint[], OUT revisions bigint, OUT bytes bigint,
     OUT left_alone bigint[], OUT last_zoid bigint, OUT last_tid bigint)
 LANGUAGE plpgsql
@@ -9056,6 +9066,8 @@ SET plan_cache_mode = force_custom_plan
 SET work_mem = '16MB'
 AS $$
 DECLARE
+    v_read_zoids bigint[];
+    v_read_tids bigint[];
     v_zoids bigint[];
     v_tids bigint[];
     v_fits bigint;
@@ -9064,45 +9076,49 @@ DECLARE
                       * current_setting('max_connections')::bigint / 4;
 BEGIN
     PERFORM relpack.lock_storage(history => true);
-    WITH read AS MATERIALIZED (
-        (SELECT stored.zoid, stored.tid
-         FROM public.object_state AS stored
-         WHERE NOT listed AND (stored.zoid, stored.tid) > (after_zoid, after_tid)
-         ORDER BY stored.zoid, stored.tid
-         LIMIT rows_read + 1)
-        UNION ALL
-        (SELECT few.zoid, stored.tid
-         FROM relpack.to_trim AS few
-         CROSS JOIN LATERAL (
-             SELECT object_state.tid
-             FROM public.object_state
-             WHERE object_state.zoid = few.zoid AND object_state.tid > CASE WHEN few.zoid = after_zoid THEN after_tid ELSE 0 END
-             ORDER BY object_state.tid
-             LIMIT rows_read + 1
-         ) AS stored
-         WHERE listed AND few.zoid >= after_zoid
-         ORDER BY few.zoid, stored.tid
-         LIMIT rows_read + 1)
-    ), judged AS MATERIALIZED (
-        SELECT zoid, tid, row_number() OVER place AS place,
-               lead(zoid) OVER place AS next_zoid, lead(tid) OVER place AS next_tid
-        FROM read
-        WINDOW place AS (ORDER BY zoid, tid)
-    ), superseded AS MATERIALIZED (
-        SELECT zoid, tid
-        FROM judged
-        WHERE next_zoid = zoid AND next_tid <= until_tid AND place <= rows_read
-        ORDER BY zoid, tid
+    IF listed THEN
+        SELECT array_agg(stored.zoid), array_agg(stored.tid)
+        INTO v_read_zoids, v_read_tids
+        FROM (
+            SELECT few.zoid, revision.tid
+            FROM relpack.to_trim AS few
+            CROSS JOIN LATERAL (
+                SELECT object_state.tid
+                FROM public.object_state
+                WHERE object_state.zoid = few.zoid AND object_state.tid > CASE WHEN few.zoid = after_zoid THEN after_tid ELSE 0 END
+                ORDER BY object_state.tid
+                LIMIT rows_read + 1
+            ) AS revision
+            WHERE few.zoid >= after_zoid
+            ORDER BY few.zoid, revision.tid
+            LIMIT rows_read + 1
+        ) AS stored;
+    ELSE
+        SELECT array_agg(stored.zoid), array_agg(stored.tid)
+        INTO v_read_zoids, v_read_tids
+        FROM (
+            SELECT object_state.zoid, object_state.tid
+            FROM public.object_state
+            WHERE (object_state.zoid, object_state.tid) > (after_zoid, after_tid)
+            ORDER BY object_state.zoid, object_state.tid
+            LIMIT rows_read + 1
+        ) AS stored;
+    END IF;
+    IF cardinality(v_read_zoids) > rows_read THEN
+        last_zoid := v_read_zoids[rows_read];
+        last_tid := v_read_tids[rows_read];
+    END IF;
+    -- Beside each row the next one.
+    SELECT array_agg(superseded.zoid), array_agg(superseded.tid)
+    INTO v_zoids, v_tids
+    FROM (
+        SELECT read.zoid, read.tid
+        FROM unnest(v_read_zoids, v_read_tids, v_read_zoids[2:], v_read_tids[2:]) WITH ORDINALITY
+             AS read (zoid, tid, next_zoid, next_tid, place)
+        WHERE read.next_zoid = read.zoid AND read.next_tid <= until_tid
+        ORDER BY read.place
         LIMIT batch
-    )
-    SELECT (SELECT array_agg(zoid ORDER BY zoid, tid) FROM superseded),
-           (SELECT array_agg(tid ORDER BY zoid, tid) FROM superseded),
-           last.zoid, last.tid
-    INTO v_zoids, v_tids, last_zoid, last_tid
-    FROM (SELECT) AS one
-    LEFT JOIN LATERAL (
-        SELECT judged.zoid, judged.tid FROM judged WHERE place = rows_read
-    ) AS last ON true;
+    ) AS superseded;
     IF v_zoids IS NOT NULL THEN
         v_fits := cardinality(v_zoids);
         IF to_regclass('public.blob_chunk') IS NOT NULL THEN
@@ -9115,6 +9131,12 @@ BEGIN
         v_zoids := v_zoids[1:v_fits];
         v_tids := v_tids[1:v_fits];
         left_alone := ARRAY(SELECT relpack.trim_leaves(ARRAY(SELECT DISTINCT unnest(v_zoids) ORDER BY 1)));
+    END IF;
+    IF NOT judged THEN
+        zoids := v_zoids;
+        tids := v_tids;
+        revisions := cardinality(v_zoids);
+    ELSIF v_zoids IS NOT NULL THEN
         SELECT array_agg(goes.zoid), array_agg(goes.tid), count(*), sum(stored.state_size)
         INTO zoids, tids, revisions, bytes
         FROM unnest(v_zoids, v_tids) AS goes (zoid, tid)
@@ -9133,10 +9155,11 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer, boolean) IS
+COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer, boolean, boolean) IS
     'Finds revisions that a later one up to until_tid supersedes, and none later than that names. A trim removes them. At '
     'most a batch, of the next rows_read rows of object_state after this one; listed: of the objects in relpack.to_trim '
-    'alone. zoids, tids: of each revision. left_alone: objects that stay as they are (relpack.trim_leaves()), and are read '
+    'alone. judged => false: whatever later ones name, and left_alone too, as relpack.trim_batch() judges it again; bytes is '
+    '0. zoids, tids: of each revision. left_alone: objects that stay as they are (relpack.trim_leaves()), and are read '
     'again for the graph. last_zoid, last_tid: where to go on; NULL: that was all.';
 -- +goose StatementEnd
 
@@ -9766,7 +9789,8 @@ BEGIN
     -- One that is named again, or gone, is listed no more.
     DELETE FROM relpack.emptied
     WHERE emptied.tid = ANY (v_listed)
-      AND (NOT EXISTS (SELECT FROM public.transaction WHERE transaction.tid = emptied.tid)
+      AND ((removed = cardinality(v_free) AND emptied.tid = ANY (v_free))
+           OR NOT EXISTS (SELECT FROM public.transaction WHERE transaction.tid = emptied.tid)
            OR EXISTS (SELECT FROM public.object_state WHERE object_state.tid = emptied.tid)
            OR EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = emptied.tid));
 END;
