@@ -8961,8 +8961,10 @@ BEGIN
     v_others := EXISTS (
         SELECT
         FROM pg_trigger
-        WHERE tgrelid IN ('public.object_state'::regclass, to_regclass('public.blob_chunk'))
-          AND NOT tgisinternal AND tgname NOT LIKE 'relpack\_%' AND tgname NOT LIKE 'blob\_chunk\_delete%');
+        JOIN pg_proc ON pg_proc.oid = tgfoid
+        WHERE NOT tgisinternal
+          AND ((tgrelid = 'public.object_state'::regclass AND pronamespace <> 'relpack'::regnamespace)
+               OR (tgrelid = to_regclass('public.blob_chunk') AND tgname NOT LIKE 'blob\_chunk\_delete%')));
     IF (v_others OR revisions <> cardinality(zoids))
        AND EXISTS (
                SELECT
