@@ -6,6 +6,7 @@ CREATE OR REPLACE FUNCTION relpack.hangs_with(
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off

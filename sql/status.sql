@@ -9,6 +9,7 @@ CREATE OR REPLACE FUNCTION relpack.status(
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$

@@ -212,6 +212,39 @@ func TestWhatIsKnownOfFewObjectsIsLookedUp(t *testing.T) {
 const readWhole = `SELECT sum(seq_tup_read)::bigint FROM pg_stat_user_tables
 	WHERE relid IN ('object_state'::regclass, 'relpack.object'::regclass, 'relpack.object_inref'::regclass)`
 
+// What goes by index is called dear where sequential scans are off, and would be
+// compiled for longer than it runs. relpack's sessions have no JIT, those of psql do:
+// what a DBA calls switches it off before anything is planned.
+func TestWhatIsCalledInPsqlIsNotCompiled(t *testing.T) {
+	t.Parallel()
+	calls := realCalls(t)
+	var follow func(name string, path []string)
+	follow = func(name string, path []string) {
+		head, _, _ := strings.Cut(read(t, sql.Files, name+".sql"), "AS $$")
+		if strings.Contains(head, "SET jit = off") || slices.Contains(path, name) {
+			return
+		}
+		path = append(slices.Clone(path), name)
+		if strings.Contains(head, "SET enable_seqscan = off") {
+			t.Errorf("%s may be compiled", strings.Join(path, " > "))
+		}
+		for _, callee := range calls[name] {
+			follow(callee, path)
+		}
+	}
+	handbook := readHandbook(t)
+	for line := range strings.Lines(handbook) {
+		if !strings.HasPrefix(line, "### relpack.") {
+			continue
+		}
+		for _, m := range named.FindAllStringSubmatch(line, -1) {
+			if _, ours := calls[m[1]]; ours {
+				follow(m[1], nil)
+			}
+		}
+	}
+}
+
 // Steps that walk have no settings of their own: they have those of one function
 // that all calls come from.
 func TestWalksGoWithTheSettingsOfWhatCallsThem(t *testing.T) {
