@@ -38,3 +38,18 @@ func TestAScratchTableThatIsLockedForAMomentIsWaitedFor(t *testing.T) {
 		})
 	}
 }
+
+// Nearly all are empty nearly always, and a pack clears a dozen.
+func TestAScratchTableThatHasNothingIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	target, conn := packtest.NewStorage(t)
+	other := packtest.Session(t, target)
+	packtest.Run(t, conn, "TRUNCATE relpack.examined_object; SET lock_timeout = '100ms'")
+	packtest.Run(t, other, "BEGIN; LOCK TABLE relpack.examined_object IN EXCLUSIVE MODE")
+	packtest.Run(t, conn, "SELECT relpack.scratch_clear('relpack.examined_object')")
+	packtest.Run(t, other, "COMMIT; INSERT INTO relpack.examined_object (zoid, tid, class, size) VALUES (1, 1, 0, 0)")
+	packtest.Run(t, conn, "SELECT relpack.scratch_clear('relpack.examined_object')")
+	if n := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.examined_object"); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+}

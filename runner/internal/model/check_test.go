@@ -263,6 +263,10 @@ func (h *modelHistory) afterCrash(ctx context.Context, s modelStep) error {
 	if err != nil {
 		return err
 	}
+	trusted, err := h.w.trusted(ctx)
+	if err != nil {
+		return err
+	}
 	if h.moment%2 == 0 && !h.lost {
 		if _, err := h.w.verify(ctx); err != nil {
 			return err
@@ -284,13 +288,13 @@ func (h *modelHistory) afterCrash(ctx context.Context, s modelStep) error {
 	if h.dirty || h.blurred || h.building {
 		h.record(found)
 	}
-	if err := h.notice(found.noticed, found.events == 0 && found.believed && found.graph == "current"); err != nil {
+	if err := h.notice(found.noticed, found.events == 0 && trusted && found.graph == "current"); err != nil {
 		return err
 	}
 	h.abandoned = max(h.abandoned, found.watermark, found.noticed)
 	h.building = h.building || (found.graph != "current" && found.graph != "doubtful")
 	switch {
-	case found.pending == 0 && found.events == 0 && found.applied == h.stored.maxTid() && found.graph == "current" && found.believed:
+	case found.pending == 0 && found.events == 0 && found.applied == h.stored.maxTid() && found.graph == "current" && trusted:
 		if h.settled != h.moment || h.building {
 			h.dirty = h.dirty || h.building
 			h.settle(h.building)

@@ -193,7 +193,6 @@ type modelFound struct {
 	refs, inrefs            []int64 // references that are recorded
 	opaque                  []int64
 	dangling                int64
-	believed                bool
 	watermark, applied, max int64
 }
 
@@ -203,7 +202,7 @@ const modelLook = `
 	       node.zoids, node.tids, node.attached, node.detached,
 	       (SELECT coalesce(array_agg(zoid ORDER BY zoid), '{}') FROM relpack.doomed),
 	       removal.zoids, removal.tids,
-	       storage.begun_until, storage.noticed_tid, storage.graph, relpack.doubt() IS NULL AND NOT (storage.graph = 'reshaping' AND storage.scan_disturbed), storage.watermark, storage.applied_tid,
+	       storage.begun_until, storage.noticed_tid, storage.graph, storage.watermark, storage.applied_tid,
 	       (SELECT count(*) FROM relpack.suspect), (SELECT count(*) FROM relpack.pending), (SELECT count(*) FROM relpack.write_event),
 	       (SELECT coalesce(array_agg(zoid ORDER BY zoid), '{}') FROM relpack.missing),
 	       (SELECT coalesce(array_agg(zoid), '{}') FROM relpack.missing WHERE accepted),
@@ -225,9 +224,16 @@ const modelLook = `
 
 func (w *modelWorker) look(ctx context.Context) (f modelFound, err error) {
 	err = w.app.QueryRow(ctx, modelLook).Scan(&f.stored, &f.max, &f.zoids, &f.tids, &f.attached, &f.detached,
-		&f.doomed, &f.removals, &f.removalTids, &f.begunUntil, &f.noticed, &f.graph, &f.believed, &f.watermark, &f.applied,
+		&f.doomed, &f.removals, &f.removalTids, &f.begunUntil, &f.noticed, &f.graph, &f.watermark, &f.applied,
 		&f.suspects, &f.pending, &f.events, &f.missing, &f.accepted, &f.recorded, &f.recordedTids, &f.refs, &f.inrefs, &f.opaque, &f.dangling)
 	return f, err
+}
+
+// trusted tells whether relpack takes its graph for that of the storage.
+func (w *modelWorker) trusted(ctx context.Context) (trusted bool, err error) {
+	err = w.app.QueryRow(ctx, "SELECT relpack.doubt() IS NULL AND NOT (graph = 'reshaping' AND scan_disturbed) FROM relpack.storage").
+		Scan(&trusted)
+	return trusted, err
 }
 
 // verify asks relpack what is wrong with its graph, and how many objects are
