@@ -106,7 +106,7 @@ func TestFilesWithoutARowAreRemovedBesideAnApplicationThatUndoes(t *testing.T) {
 		t.Helper()
 		for {
 			r, err := orphans.Storage(t.Context(), targets[0], orphans.Options{
-				Remove: true, Claim: true, Now: time.Now().Add(48 * time.Hour), Migrations: migrations.Files}, packtest.Log(t))
+				Remove: true, Claim: true, Gone: true, Now: time.Now().Add(48 * time.Hour), Migrations: migrations.Files}, packtest.Log(t))
 			if fault.ExitCode(err) == fault.ExitLocked { // by an undo
 				continue
 			}
