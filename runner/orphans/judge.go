@@ -87,7 +87,7 @@ func (l *look) classify(e blobdir.Entry, v verdict) error {
 			l.suspects = append(l.suspects, e)
 		}
 	case "young", "last_copy", "behind_link", "replaced", "unjudged":
-		if v.Verdict != "gone" {
+		if v.Since != e.Tid { // a later revision superseded it
 			l.left = min(l.left, v.Since)
 		}
 	case "superseded", "unnamed", "duplicate":

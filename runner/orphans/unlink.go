@@ -29,7 +29,7 @@ func (l *look) removeOrphans(ctx context.Context) error {
 	})
 	if err == nil && l.removal.skipped > 0 {
 		err = &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("%s could not be removed: %s", figures.Plural(int64(l.removal.skipped), "file"), l.report.Skipped[0]),
-			Hint: "The others are gone. Look at them, and at the permissions of the blob directory"}
+			Hint: "The others are gone. Look at these, and at the permissions of the blob directory"}
 	}
 	return err
 }
