@@ -8674,6 +8674,8 @@ DECLARE
     v_naming bigint[];
 BEGIN
     PERFORM relpack.trim_begin(until_tid);
+    -- Whatever comes later is on the disk only together with this.
+    PERFORM set_config('synchronous_commit', 'off', true);
     revisions := 0;
     bytes := 0;
     seconds := 0;
@@ -9771,6 +9773,8 @@ BEGIN
     IF last_tid IS NULL THEN
         RETURN;
     END IF;
+    -- As relpack.trim_batch() does.
+    PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM set_config('lock_timeout', '100ms', true);
     LOCK TABLE public.transaction IN ROW EXCLUSIVE MODE;
     PERFORM set_config('lock_timeout', '1ms', true);

@@ -25,6 +25,8 @@ DECLARE
     v_naming bigint[];
 BEGIN
     PERFORM relpack.trim_begin(until_tid);
+    -- Whatever comes later is on the disk only together with this.
+    PERFORM set_config('synchronous_commit', 'off', true);
     revisions := 0;
     bytes := 0;
     seconds := 0;

@@ -33,6 +33,8 @@ BEGIN
     IF last_tid IS NULL THEN
         RETURN;
     END IF;
+    -- As relpack.trim_batch() does.
+    PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM set_config('lock_timeout', '100ms', true);
     LOCK TABLE public.transaction IN ROW EXCLUSIVE MODE;
     PERFORM set_config('lock_timeout', '1ms', true);

@@ -146,6 +146,43 @@ func TestABatchJudgesWhatItIsAskedToRemove(t *testing.T) {
 	}
 }
 
+// Rows that were returned are looked for where a trigger of others may put them back.
+func TestABatchIsTakenBackWhenATriggerPutsARowBack(t *testing.T) {
+	t.Parallel()
+	_, h := newTrimmed(t, zodbtest.V42)
+	tids := threeRevisions(t, h)
+	before := allRevisions(t, h.Conn)
+	packtest.Run(t, h.Conn, "SELECT relpack.try_pack_lock()")
+	packtest.Run(t, h.Conn, "SELECT relpack.trim_settle()")
+	packtest.Run(t, h.Conn, "SELECT relpack.trim_mark($1, 0, 100)", daysAgo(0))
+	packtest.Run(t, h.Conn, `CREATE FUNCTION put_back() RETURNS trigger LANGUAGE plpgsql AS
+			'BEGIN INSERT INTO public.object_state SELECT old.*; RETURN NULL; END';
+		CREATE TRIGGER back AFTER DELETE ON object_state FOR EACH ROW EXECUTE FUNCTION put_back()`)
+	_, err := h.Conn.Exec(t.Context(), "SELECT relpack.trim_batch($1, '{7}', ARRAY[$2::bigint])", daysAgo(5), tids[0])
+	expectRaised(t, err, "RP003", "changed")
+	if after := allRevisions(t, h.Conn); len(after.Keys()) != len(before.Keys()) {
+		t.Errorf("there are %v, were %v", after.Keys(), before.Keys())
+	}
+}
+
+// The disk is waited for by what comes after a batch: a crash takes back both or none.
+func TestABatchWaitsForNoDisk(t *testing.T) {
+	t.Parallel()
+	_, h := newTrimmed(t, zodbtest.V42)
+	tids := threeRevisions(t, h)
+	packtest.Run(t, h.Conn, "SELECT relpack.try_pack_lock()")
+	packtest.Run(t, h.Conn, "SELECT relpack.trim_settle()")
+	packtest.Run(t, h.Conn, "INSERT INTO relpack.emptied VALUES ($1, now() - interval '8 days')", tids[1])
+	for _, call := range []struct{ sql, want string }{{"relpack.trim_batch($1, '{}', '{}')", "off"}, {"relpack.trim_transactions(10, 0 * $1::bigint)", "off"}, {"relpack.trim_begin($1)", "local"}} {
+		packtest.Run(t, h.Conn, "BEGIN")
+		packtest.Run(t, h.Conn, "SELECT FROM "+call.sql, daysAgo(5))
+		if got := packtest.Get[string](t, h.Conn, "SHOW synchronous_commit"); got != call.want {
+			t.Errorf("after %s synchronous_commit is %s, want %s", call.sql, got, call.want)
+		}
+		packtest.Run(t, h.Conn, "ROLLBACK")
+	}
+}
+
 func expectRaised(t *testing.T, err error, state, text string) {
 	t.Helper()
 	if message, raised := fault.Raised(err, state); !raised || !strings.Contains(message, text) {
