@@ -1472,6 +1472,7 @@ COMMENT ON FUNCTION relpack.blobs_not_found(bigint[], bigint[], bigint[], bigint
 -- An hour is what a vote, or an asynchronous standby that takes over, may be behind.
 CREATE OR REPLACE FUNCTION relpack.blobs_orphaned(
     zoids bigint[], tids bigint[], sinces bigint[], kinds text[], until bigint, mark jsonb, listed timestamptz, version text,
+    given_up bigint DEFAULT 0,
     OUT zoid bigint, OUT tid bigint, OUT kind text, OUT newest_zoid bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
@@ -1494,7 +1495,7 @@ BEGIN
     PERFORM relpack.require_settled();
     PERFORM relpack.require_blobs_mark(mark);
     IF 'gone' = ANY (kinds) THEN
-        PERFORM relpack.require_none_missing();
+        PERFORM relpack.require_none_missing(given_up);
     END IF;
     v_history := relpack.keeps_history();
     v_oldest := coalesce(relpack.grace_oldest_transaction(), 'infinity');
@@ -1543,7 +1544,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint[], text[], bigint, jsonb, timestamptz, text) IS
+COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint[], text[], bigint, jsonb, timestamptz, text, bigint) IS
     'Which of these revisions of blobs may lose their files, if that of the stored one is beside them. '
     'They are superseded, or have no row in a history-preserving storage, or are stored and have another file where the '
     'directory''s layout has it (duplicate), or, if somebody says that no such row will be put back, their objects are gone. '
@@ -1551,7 +1552,7 @@ COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint[], text[],
     'since and kind, its verdict, are still what relpack.blobs_judge() said before. mark: the file .relpack in the directory. '
     'listed, version: what relpack.blobs_listed() said after that. None goes if a transaction is open that began before, nor '
     'one of an object that an event names since; RP002 if relpack has captured changes since, and for what is gone as '
-    'relpack.require_none_missing() says. newest_zoid: the highest one that is stored. '
+    'relpack.require_none_missing(given_up) says. newest_zoid: the highest one that is stored. '
     'Takes the writers'' lock until the transaction ends, which commits locally, or raises lock_not_available. '
     'Their files may go until then.';
 -- +goose StatementEnd
@@ -6099,10 +6100,11 @@ COMMENT ON FUNCTION relpack.require_no_holes() IS
 
 -- sql/require_none_missing.sql
 -- +goose StatementBegin
--- Where rows were lost, files without a row may be what is left of them. In a
--- history-preserving storage an undo brings back what any stored revision refers to: all of
--- their references have to be recorded.
-CREATE OR REPLACE FUNCTION relpack.require_none_missing()
+-- Where rows were lost, files without a row may be what is left of them, or of what hung on
+-- them: that nobody knows. What garbage refers to counts, it may be attached again until a
+-- pack deletes it. In a history-preserving storage an undo brings back what any stored
+-- revision refers to: all of their references have to be recorded.
+CREATE OR REPLACE FUNCTION relpack.require_none_missing(given_up bigint DEFAULT 0)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
@@ -6111,6 +6113,7 @@ AS $$
 DECLARE
     v_storage relpack.storage := relpack.known_storage();
     v_missing text;
+    v_lost bigint;
 BEGIN
     SELECT string_agg(few.zoid::text, ', ' ORDER BY few.zoid)
     INTO v_missing
@@ -6124,12 +6127,29 @@ BEGIN
         RAISE EXCEPTION 'not all references of old revisions are recorded: an undo may bring back objects that are gone'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.horizon_lower(), and have the objects in relpack.pending read.';
     END IF;
+    SELECT count(*), string_agg(lost.zoid::text, ', ' ORDER BY lost.zoid) FILTER (WHERE lost.place <= 10)
+    INTO v_lost, v_missing
+    FROM (
+        SELECT dangling.zoid, row_number() OVER (ORDER BY dangling.zoid) AS place
+        FROM relpack.dangling
+        WHERE EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = dangling.zoid OFFSET 0)
+    ) AS lost;
+    IF v_lost > coalesce(given_up, 0) THEN
+        RAISE EXCEPTION 'others refer to % that % not stored, and files of objects that are gone may belong to what hung on %: zoid %',
+                        CASE v_lost WHEN 1 THEN '1 object' ELSE v_lost || ' objects' END,
+                        CASE v_lost WHEN 1 THEN 'is' ELSE 'are' END,
+                        CASE v_lost WHEN 1 THEN 'it' ELSE 'them' END, v_missing
+            USING ERRCODE = 'RP002',
+                  HINT = format('"relpack check" says who refers to them. Restore them; or, if all of them are given up, '
+                                'add "--given-up %s".', v_lost);
+    END IF;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.require_none_missing() IS
-    'Precondition of the removal of files of objects that are gone (relpack.blobs_orphaned): raises RP002 while rows are '
-    'missing to which others refer, or while the graph of a history-preserving storage lacks references of stored revisions.';
+COMMENT ON FUNCTION relpack.require_none_missing(bigint) IS
+    'Precondition of the removal of files of objects that are gone (relpack.blobs_orphaned). '
+    'Raises RP002 while rows are missing to which others refer, or more objects than somebody has given up are not stored '
+    'to which others refer, or while the graph of a history-preserving storage lacks references of stored revisions.';
 -- +goose StatementEnd
 
 -- sql/require_own.sql

@@ -15,6 +15,7 @@
 -- An hour is what a vote, or an asynchronous standby that takes over, may be behind.
 CREATE OR REPLACE FUNCTION relpack.blobs_orphaned(
     zoids bigint[], tids bigint[], sinces bigint[], kinds text[], until bigint, mark jsonb, listed timestamptz, version text,
+    given_up bigint DEFAULT 0,
     OUT zoid bigint, OUT tid bigint, OUT kind text, OUT newest_zoid bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
@@ -37,7 +38,7 @@ BEGIN
     PERFORM relpack.require_settled();
     PERFORM relpack.require_blobs_mark(mark);
     IF 'gone' = ANY (kinds) THEN
-        PERFORM relpack.require_none_missing();
+        PERFORM relpack.require_none_missing(given_up);
     END IF;
     v_history := relpack.keeps_history();
     v_oldest := coalesce(relpack.grace_oldest_transaction(), 'infinity');
@@ -86,7 +87,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint[], text[], bigint, jsonb, timestamptz, text) IS
+COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint[], text[], bigint, jsonb, timestamptz, text, bigint) IS
     'Which of these revisions of blobs may lose their files, if that of the stored one is beside them. '
     'They are superseded, or have no row in a history-preserving storage, or are stored and have another file where the '
     'directory''s layout has it (duplicate), or, if somebody says that no such row will be put back, their objects are gone. '
@@ -94,6 +95,6 @@ COMMENT ON FUNCTION relpack.blobs_orphaned(bigint[], bigint[], bigint[], text[],
     'since and kind, its verdict, are still what relpack.blobs_judge() said before. mark: the file .relpack in the directory. '
     'listed, version: what relpack.blobs_listed() said after that. None goes if a transaction is open that began before, nor '
     'one of an object that an event names since; RP002 if relpack has captured changes since, and for what is gone as '
-    'relpack.require_none_missing() says. newest_zoid: the highest one that is stored. '
+    'relpack.require_none_missing(given_up) says. newest_zoid: the highest one that is stored. '
     'Takes the writers'' lock until the transaction ends, which commits locally, or raises lock_not_available. '
     'Their files may go until then.';

@@ -1,7 +1,8 @@
--- Where rows were lost, files without a row may be what is left of them. In a
--- history-preserving storage an undo brings back what any stored revision refers to: all of
--- their references have to be recorded.
-CREATE OR REPLACE FUNCTION relpack.require_none_missing()
+-- Where rows were lost, files without a row may be what is left of them, or of what hung on
+-- them: that nobody knows. What garbage refers to counts, it may be attached again until a
+-- pack deletes it. In a history-preserving storage an undo brings back what any stored
+-- revision refers to: all of their references have to be recorded.
+CREATE OR REPLACE FUNCTION relpack.require_none_missing(given_up bigint DEFAULT 0)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
@@ -10,6 +11,7 @@ AS $$
 DECLARE
     v_storage relpack.storage := relpack.known_storage();
     v_missing text;
+    v_lost bigint;
 BEGIN
     SELECT string_agg(few.zoid::text, ', ' ORDER BY few.zoid)
     INTO v_missing
@@ -23,9 +25,26 @@ BEGIN
         RAISE EXCEPTION 'not all references of old revisions are recorded: an undo may bring back objects that are gone'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.horizon_lower(), and have the objects in relpack.pending read.';
     END IF;
+    SELECT count(*), string_agg(lost.zoid::text, ', ' ORDER BY lost.zoid) FILTER (WHERE lost.place <= 10)
+    INTO v_lost, v_missing
+    FROM (
+        SELECT dangling.zoid, row_number() OVER (ORDER BY dangling.zoid) AS place
+        FROM relpack.dangling
+        WHERE EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = dangling.zoid OFFSET 0)
+    ) AS lost;
+    IF v_lost > coalesce(given_up, 0) THEN
+        RAISE EXCEPTION 'others refer to % that % not stored, and files of objects that are gone may belong to what hung on %: zoid %',
+                        CASE v_lost WHEN 1 THEN '1 object' ELSE v_lost || ' objects' END,
+                        CASE v_lost WHEN 1 THEN 'is' ELSE 'are' END,
+                        CASE v_lost WHEN 1 THEN 'it' ELSE 'them' END, v_missing
+            USING ERRCODE = 'RP002',
+                  HINT = format('"relpack check" says who refers to them. Restore them; or, if all of them are given up, '
+                                'add "--given-up %s".', v_lost);
+    END IF;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.require_none_missing() IS
-    'Precondition of the removal of files of objects that are gone (relpack.blobs_orphaned): raises RP002 while rows are '
-    'missing to which others refer, or while the graph of a history-preserving storage lacks references of stored revisions.';
+COMMENT ON FUNCTION relpack.require_none_missing(bigint) IS
+    'Precondition of the removal of files of objects that are gone (relpack.blobs_orphaned). '
+    'Raises RP002 while rows are missing to which others refer, or more objects than somebody has given up are not stored '
+    'to which others refer, or while the graph of a history-preserving storage lacks references of stored revisions.';

@@ -18,6 +18,7 @@ type blobsCommand struct {
 	Remove  bool    `help:"Remove superseded revisions, or those that no row of a history names, second files of stored ones in the other layout, and old temporary files, as the list has them. Needs --claim."`
 	Claim   bool    `help:"With --remove: you say that no other storage, and no copy of this database, uses the blob directory."`
 	Gone    bool    `help:"With --remove --claim: remove files of objects that are gone, too. You say that no row that is gone now will be put back without its file: from no backup, from no later timeline, by nobody."`
+	GivenUp int64   `placeholder:"N" help:"With --gone: you give up N objects that are not stored though others refer to them, with the files of what hung on them."`
 	Days    float64 `short:"d" default:"1" placeholder:"D" help:"Take files for needed that were superseded, or came there, within D days (default 1; fractions are allowed; an hour at least)."`
 	Max     int     `default:"10" placeholder:"N" help:"Name so many files of each kind (default 10)."`
 }
@@ -33,6 +34,9 @@ func (c *blobsCommand) Validate() error {
 	if c.Gone && !(c.Remove && c.Claim) {
 		return errors.New("--gone goes with --remove --claim: look at the list first; it holds for one run")
 	}
+	if c.GivenUp != 0 && !c.Gone {
+		return errors.New("--given-up goes with --gone: it holds for one run")
+	}
 	return nil
 }
 
@@ -42,7 +46,7 @@ func (c *blobsCommand) Run() error {
 	ctx := untilSignal()
 	return reports(c.place, c.style, c.BlobDir, log, func(target target.Target, log *slog.Logger) (*orphans.Report, error) {
 		return orphans.Storage(ctx, target, orphans.Options{
-			Claim: c.Claim, Remove: c.Remove, Gone: c.Gone, Days: c.Days, Max: c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
+			Claim: c.Claim, Remove: c.Remove, Gone: c.Gone, GivenUp: c.GivenUp, Days: c.Days, Max: c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
 		}, log)
 	})
 }

@@ -120,6 +120,36 @@ func TestFilesOfObjectsThatAreGoneStayWhileRowsAreMissing(t *testing.T) {
 	s.expectRemoved(s.removingGone(), "superseded", "temporary", "gone")
 }
 
+// What hung on an object that was lost before relpack came is gone as well, and nobody
+// knows that it did. What garbage refers to may be attached again.
+func TestFilesOfObjectsThatAreGoneStayWhileReferencesDangle(t *testing.T) {
+	t.Parallel()
+	for name, holder := range map[string]int64{"live": 0, "garbage": 51} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newWholeShelf(t, zodbtest.Bushy)
+			s.clutter()
+			written := map[int64][]byte{51: zodbtest.Record(zodbtest.Document)}
+			if holder == 0 {
+				refs := packtest.Get[[]int64](t, s.conn, "SELECT array_agg(zoid) FROM relpack.object_inref WHERE inref = 0")
+				written[0] = zodbtest.Record(zodbtest.Document, append(refs, 60)...)
+			} else {
+				written[holder] = zodbtest.Record(zodbtest.Document, 60)
+			}
+			s.commit(zodbtest.TimeTid(time.Now().Add(-time.Minute)), written)
+			_, err := s.look(s.removingGone())
+			s.expectRefused(err, fault.ExitRefused, "others refer to 1 object that is not stored", "zoid 60", "relpack check", "--given-up 1")
+			packtest.Run(t, s.conn, "SELECT relpack.try_pack_lock()")
+			_, err = s.removableGone("relpack.blobs_listed()", s.then, "gone", s.then)
+			packtest.ExpectRefusal(t, err, "others refer to 1 object")
+			packtest.Run(t, s.conn, "SELECT relpack.release_pack_lock()")
+			o := s.removingGone()
+			o.GivenUp = 1
+			s.expectRemoved(o, "superseded", "temporary", "gone")
+		})
+	}
+}
+
 // removableGone are files of object 9 that the server lets go, of those with these tids.
 func (s *shelf) removableGone(listing string, until int64, verdict string, tids ...int64) ([]int64, error) {
 	s.t.Helper()
@@ -296,7 +326,11 @@ func TestWhatAnOldRevisionOfAHistoryRefersToIsMissing(t *testing.T) {
 			_, err := s.conn.Exec(t.Context(), "SELECT relpack.require_none_missing()")
 			packtest.ExpectRefusal(t, err, "not all references of old revisions are recorded")
 		}
-		if r := s.expectRemoved(s.removingGone(), "unnamed"); kind(r, "missing") != 2 {
+		_, err := s.look(s.removingGone())
+		s.expectRefused(err, fault.ExitRefused, "others refer to 2 objects that are not stored", "zoid 8, 9", "--given-up 2")
+		o := s.removingGone()
+		o.GivenUp = 2
+		if r := s.expectRemoved(o, "unnamed"); kind(r, "missing") != 2 {
 			t.Errorf("after a dry run %t: %+v", dry, r)
 		}
 	}

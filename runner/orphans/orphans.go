@@ -27,6 +27,7 @@ type Options struct {
 	Remove     bool      // superseded revisions, and old temporary files
 	Claim      bool      // somebody says that no other storage and no copy uses the directory: Remove needs it
 	Gone       bool      // with Remove: files of objects that are gone, too; somebody says that no such row will be put back
+	GivenUp    int64     // with Gone: so many objects that are not stored, though others refer to them, are given up
 	Days       float64   // superseded or written since then, a file may be needed; not negative
 	Max        int       // of each kind so many are named
 	Now        time.Time // by which files have an age; zero: the earlier of this machine's time and the server's

@@ -128,7 +128,7 @@ func (l *look) noneMissing(ctx context.Context, p *graph.Packer) error {
 	if err := p.Lowest(ctx); err != nil {
 		return err
 	}
-	_, err := l.conn.Exec(ctx, "SELECT relpack.require_none_missing()")
+	_, err := l.conn.Exec(ctx, "SELECT relpack.require_none_missing($1)", l.options.GivenUp)
 	return err
 }
 

@@ -119,8 +119,8 @@ func (l *look) removeRevisions(ctx context.Context, revisions []doomed) (done in
 	}
 	err = pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
 		list, err := session.Rows(ctx, tx, pgx.RowToStructByPos[mayGo],
-			"SELECT zoid, tid, kind, newest_zoid FROM relpack.blobs_orphaned($1, $2, $3, $4, $5, $6::jsonb, $7, $8)",
-			zoids, tids, sinces, kinds, l.until, l.mark.json(), l.listed.At, l.listed.Version)
+			"SELECT zoid, tid, kind, newest_zoid FROM relpack.blobs_orphaned($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9)",
+			zoids, tids, sinces, kinds, l.until, l.mark.json(), l.listed.At, l.listed.Version, l.options.GivenUp)
 		if err != nil {
 			return err
 		}
