@@ -20,7 +20,8 @@ BEGIN
     PERFORM relpack.lock_storage();
     v_storage := relpack.known_storage();
     IF v_storage.graph NOT IN ('current', 'doubtful') THEN
-        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+        RAISE EXCEPTION 'the graph is not built yet'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run": it builds the graph and deletes nothing.';
     END IF;
     IF v_storage.reread THEN
         RAISE EXCEPTION 'columns of object_state, or relpack''s own tables, were altered: every state must be read again first'

@@ -34,7 +34,8 @@ BEGIN
         ON CONFLICT DO NOTHING;
         GET DIAGNOSTICS v_listed = ROW_COUNT;
     ELSIF v_storage.graph <> 'none' THEN
-        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+        RAISE EXCEPTION 'the graph is not built yet'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run": it builds the graph and deletes nothing.';
     END IF;
     UPDATE relpack.storage
     SET horizon_tid = goal_tid,

@@ -31,7 +31,8 @@ BEGIN
         PERFORM relpack.reshape();
         RETURN true;
     ELSIF v_graph NOT IN ('current', 'doubtful') THEN
-        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+        RAISE EXCEPTION 'the graph is not built yet'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run": it builds the graph and deletes nothing.';
     END IF;
     IF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow') THEN
         PERFORM relpack.reach_flow();

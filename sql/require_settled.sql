@@ -22,7 +22,8 @@ BEGIN
         RAISE EXCEPTION 'new parents are being chosen for all objects'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
     ELSIF v_storage.graph NOT IN ('current', 'doubtful') THEN
-        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+        RAISE EXCEPTION 'the graph is not built yet'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run": it builds the graph and deletes nothing.';
     END IF;
     IF v_doubt IS NOT NULL THEN
         RAISE EXCEPTION 'the graph may not match the storage: %', v_doubt

@@ -25,7 +25,7 @@ BEGIN
                              WHEN 'reshaping' THEN 'new parents are being chosen for all objects: there is nothing to verify'
                              ELSE 'the graph is not built yet: there is nothing to verify'
                              END,
-                             NULL::bigint, NULL::bigint[], 'relpack pack');
+                             NULL::bigint, NULL::bigint[], 'relpack pack --dry-run');
         RETURN;
     END IF;
     v_settled := NOT EXISTS (SELECT FROM relpack.suspect);

@@ -30,7 +30,8 @@ func (c *checkCommand) Run() error {
 	ctx := untilSignal()
 	return reports(c.place, c.style, c.BlobDir, log, func(target target.Target, log *slog.Logger) (*check.Report, error) {
 		return check.Storage(ctx, target, check.Options{
-			Max: c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
+			Quiet: c.Quiet && !c.JSON,
+			Max:   c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
 		}, log)
 	})
 }

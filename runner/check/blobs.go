@@ -26,7 +26,7 @@ func (r *Report) openBlobs(t target.Target) (*blobs, error) {
 		r.Blobs.Why = "blobs are in the database"
 		return nil, nil
 	case t.BlobDir == "":
-		r.Blobs.Why = "the blob directory is not known"
+		r.Blobs.Why = "the blob directory is not known. " + packed.NameDir(t)
 		return nil, nil
 	}
 	opened, err := packed.Open(t.BlobDir)
@@ -60,7 +60,7 @@ func (c *checker) blobs(ctx context.Context) error {
 		c.Blobs.FirstLarge = append(c.Blobs.FirstLarge, s)
 	}
 	if c.dir == nil {
-		return nil
+		return c.filesNeeded(ctx)
 	}
 	var missing []look.Blob
 	c.Progress().Phase("look for blob files", "objects", 0)
@@ -78,6 +78,23 @@ func (c *checker) blobs(ctx context.Context) error {
 		return err
 	}
 	return c.describeMissing(ctx, missing)
+}
+
+// filesNeeded tells whether there would have been files to look for.
+func (c *checker) filesNeeded(ctx context.Context) error {
+	if c.inDatabase {
+		return nil
+	}
+	place, err := c.BlobPlace(ctx)
+	switch {
+	case err != nil:
+		return err
+	case place.Elsewhere:
+		c.Blobs.Needed, c.Blobs.InDatabase = true, false
+	case !place.Here:
+		c.Blobs.Why = "there is no live blob"
+	}
+	return nil
 }
 
 // find looks for the files of blobs.

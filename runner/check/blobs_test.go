@@ -1,14 +1,19 @@
 package check_test
 
 import (
+	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
 
+	"relpack/migrations"
+	"relpack/runner/check"
 	"relpack/runner/fault"
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/program"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
 )
 
 // withBlobs has live blobs 2 and 3, and a dead one, 10, with their files.
@@ -106,5 +111,46 @@ func TestALiveBlobWithoutItsLargeObjectIsTold(t *testing.T) {
 	r := s.check(t, fault.ExitRefused)
 	if r.Blobs.LargeObjects != 1 || r.Blobs.FirstLarge[0].Name != "root.ref0.ref1" {
 		t.Errorf("%+v", r.Blobs)
+	}
+}
+
+func TestLiveBlobsThatNobodyLookedForAreSaid(t *testing.T) {
+	t.Parallel()
+	s, _ := withBlobs(t)
+	s.BlobDir = ""
+	for _, file := range []*target.File{nil, {}} {
+		s.File = file
+		says := "--blob-dir"
+		if file != nil {
+			says = `add "shared-blob-dir true" and "blob-dir"`
+		}
+		for _, quiet := range []bool{false, true} {
+			var log, text strings.Builder
+			r, err := check.Storage(t.Context(), s.Target, check.Options{Migrations: migrations.Files, Quiet: quiet}, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})))
+			if err := errors.Join(err, r.Write(&text)); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(text.String(), "no file was looked for, though there are live blobs: ") || !strings.Contains(text.String(), says) ||
+				strings.Contains(strings.ReplaceAll(log.String(), `\"`, `"`), says) != quiet {
+				t.Errorf("%v %v: %s\n%s", file, quiet, text.String(), log.String())
+			}
+		}
+	}
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{1: record()})
+	program.Pack(t, s.DSN)
+	r := s.check(t, fault.ExitDone)
+	if r.Blobs.Why != "there is no live blob" {
+		t.Errorf("%+v", r.Blobs)
+	}
+}
+
+func TestOnlyAQuietCheckNamesTheCommandThatNamesThePlaces(t *testing.T) {
+	t.Parallel()
+	s := newStorage(t, map[int64][]byte{0: record(1)})
+	for _, quiet := range []bool{false, true} {
+		r, err := check.Storage(t.Context(), s.Target, check.Options{Migrations: migrations.Files, Quiet: quiet}, slog.New(slog.DiscardHandler))
+		if fault.ExitCode(err) != fault.ExitRefused || strings.Contains(r.Error, "without --quiet") != quiet {
+			t.Errorf("%v: %s", quiet, r.Error)
+		}
 	}
 }

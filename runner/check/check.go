@@ -2,7 +2,7 @@ package check
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"slices"
@@ -23,6 +23,7 @@ import (
 type Options struct {
 	Max        int    // of each kind so many are listed
 	Version    string // relpack's own, for the report
+	Quiet      bool   // nobody is shown the report
 	Migrations fs.FS  // what the schema must be
 	Progress   progress.Meter
 	Limits     look.Limits // as a rule none: the defaults
@@ -43,14 +44,35 @@ func Storage(ctx context.Context, t target.Target, o Options, log *slog.Logger) 
 	if r.Outcome = fault.Outcome(err, "sound"); err == nil && r.Uncertain != "" {
 		r.Outcome = "uncertain"
 	}
-	if err == nil && r.off() {
-		r.Outcome = "damage"
-		err = &fault.Error{Code: fault.ExitRefused, Err: fmt.Errorf("damage: %s", r.summary()), Hint: `relpack repairs none of it: "relpack check" without --quiet, or with --json, names the places`}
+	if err == nil {
+		err = r.verdict(o.Quiet)
 	}
 	if r.ExitCode = fault.ExitCode(err); err != nil {
 		r.Error = fault.Message(err)
 	}
 	return r, err
+}
+
+// verdict is the error that somebody has to act on.
+func (r *Report) verdict(quiet bool) error {
+	refusal := "every pack is refused: " + r.Refusal
+	switch {
+	case r.off():
+		r.Outcome = "damage"
+		hint := "relpack repairs none of it"
+		if quiet {
+			hint += `: "relpack check" without --quiet, or with --json, names the places`
+		}
+		text := "damage: " + r.summary()
+		if r.Refusal != "" {
+			text += "; " + refusal
+		}
+		return &fault.Error{Code: fault.ExitRefused, Err: errors.New(text), Hint: hint}
+	case r.Refusal != "":
+		r.Outcome = "refused"
+		return &fault.Error{Code: fault.ExitRefused, Err: errors.New(refusal)}
+	}
+	return nil
 }
 
 func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog.Logger) error {
@@ -68,8 +90,8 @@ func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog
 	}
 	defer g.Close()
 	r.phase("read", began)
-	r.UpTo, r.Fresh, r.Uncertain = g.UpTo, g.Fresh, g.Uncertain
-	c := checker{Graph: g, Report: r, max: max(o.Max, 1), dir: dir}
+	r.UpTo, r.Fresh, r.Uncertain, r.Refusal = g.UpTo, g.Fresh, g.Uncertain, g.Refusal
+	c := checker{Graph: g, Report: r, max: max(o.Max, 1), dir: dir, inDatabase: t.BlobsInDatabase}
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
@@ -84,6 +106,9 @@ func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog
 			return g.Explain(err)
 		}
 		r.phase(step.name, began)
+	}
+	if r.Blobs.Needed && o.Quiet {
+		log.Error("no blob file was looked for, though there are live blobs: " + r.Blobs.Why) // with --quiet too
 	}
 	return nil
 }
@@ -117,6 +142,8 @@ type checker struct {
 	*Report
 	max int
 	dir *blobs
+	// inDatabase: the configuration says that blobs are there.
+	inDatabase bool
 }
 
 // spot describes an object by how Python would reach it.

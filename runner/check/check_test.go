@@ -193,3 +193,32 @@ func TestAGraphInDoubtIsNotCalledSound(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// What refuses every pack is told as a pack tells it.
+func TestWhatRefusesEveryPackIsNoSoundStorage(t *testing.T) {
+	t.Parallel()
+	for do, says := range map[string]string{
+		"ALTER TABLE object_state DISABLE TRIGGER relpack_report_insert":              `triggers of relpack are missing or disabled: relpack_report_insert. Run "relpack migrate up": it installs them again`,
+		"CREATE PUBLICATION everything FOR ALL TABLES":                                "the publication everything includes relpack's tables",
+		"CREATE RULE off AS ON DELETE TO relpack.object DO NOTHING":                   "others may decide what relpack deletes",
+		"CREATE TABLE heir () INHERITS (object_state)":                                "public.object_state is no plain table",
+		"DELETE FROM object_state WHERE zoid = 0":                                     "the storage has no root object (zoid 0): everything would look like garbage. Restore object 0 from a backup",
+		"DELETE FROM object_state":                                                    "the storage is empty",
+		"DROP FUNCTION lock_objects_and_detect_conflicts; DROP TABLE commit_row_lock": "how RelStorage locks in this database is not known",
+	} {
+		t.Run(do, func(t *testing.T) {
+			t.Parallel()
+			s := newStorage(t, garden())
+			packtest.Run(t, s.conn, do)
+			r := s.check(t, fault.ExitRefused)
+			var text strings.Builder
+			if err := r.Write(&text); err != nil || r.Outcome == "sound" || r.Outcome == "uncertain" || strings.Contains(r.Error+text.String(), "pack --dry-run") ||
+				!strings.Contains(r.Error, "every pack is refused: "+says) || !strings.Contains(text.String(), says) {
+				t.Errorf("%v: %s\n%s", err, r.Error, text.String())
+			}
+			if p := program.Run(t, "pack", "--quiet", "--dry-run", "--dsn", s.DSN); p.Code != fault.ExitRefused {
+				t.Errorf("%+v", p)
+			}
+		})
+	}
+}

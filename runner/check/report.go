@@ -13,13 +13,16 @@ type Report struct {
 	Error    string `json:"error,omitempty"`
 	ExitCode int    `json:"exit_code"`
 	Version  string `json:"version"`
-	Outcome  string `json:"outcome"` // sound, uncertain, damage, interrupted, refused or failed
+	// Outcome is sound, uncertain, damage, interrupted, failed or refused: the check, or every pack.
+	Outcome string `json:"outcome"`
 	// UpTo is the last transaction that the last pack knew of, Fresh how many
 	// objects were written since: these were read again.
 	UpTo  *time.Time `json:"up_to"`
 	Fresh int64      `json:"written_since"`
 	// Uncertain says why not all may have been found.
 	Uncertain string `json:"uncertain,omitempty"`
+	// Refusal says why every pack is refused until somebody acts.
+	Refusal string `json:"refusal,omitempty"`
 
 	// Lost are objects that are not stored and that live ones refer to; those with
 	// most referrers first.
@@ -72,9 +75,11 @@ type Undecodable struct {
 
 // Blobs are live ones whose content is gone.
 type Blobs struct {
-	// Files tells whether files were looked for, else Why says why not.
+	// Files tells whether files were looked for, else Why says why not, and Needed whether
+	// there are live blobs that must have some.
 	Files   bool   `json:"files_looked_for"`
 	Why     string `json:"why_not,omitempty"`
+	Needed  bool   `json:"files_needed"`
 	Found   int64  `json:"files_found"`
 	Missing int64  `json:"missing_count"`
 	First   []Spot `json:"missing"`

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -25,6 +26,9 @@ func (r *Report) Write(w io.Writer) error {
 	}
 	if r.Uncertain != "" {
 		s.Line("uncertain", "%s", r.Uncertain)
+	}
+	if r.Refusal != "" && !strings.Contains(r.Uncertain, r.Refusal) {
+		s.Line("packs refused", "%s", r.Refusal)
 	}
 	s.Line("result", "%s", r.Outcome)
 	r.writeLost(s.Line)
@@ -113,6 +117,8 @@ func (b Blobs) write(line figures.LineWriter) {
 		line("blobs", "the files of all %s are there", figures.Plural(b.Found, "live blob"))
 	case b.InDatabase && b.LargeObjects == 0:
 		line("blobs", "in the database; the large objects of all are there")
+	case b.Needed:
+		line("blobs", "no file was looked for, though there are live blobs: %s", b.Why)
 	case b.LargeObjects == 0:
 		line("blobs", "no file was looked for: %s", b.Why)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"relpack/runner/blobs"
 	"relpack/runner/record"
 )
 
@@ -93,6 +94,9 @@ func (g *Graph) NewBlobs(ctx context.Context) ([]Blob, error) {
 	}
 	return blobs, nil
 }
+
+// BlobPlace tells where live blobs are.
+func (g *Graph) BlobPlace(ctx context.Context) (blobs.Place, error) { return blobs.Where(ctx, g.tx) }
 
 // LargeObjects are what blob_chunk says of live blobs.
 type LargeObjects struct {

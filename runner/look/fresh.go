@@ -49,7 +49,7 @@ func (g *Graph) readFresh(ctx context.Context) error {
 	}
 	switch {
 	case truncated:
-		g.Uncertain = "object_state was emptied since the last pack" + packFirst
+		g.Uncertain = "object_state was emptied since the last pack" + g.first()
 		return nil
 	case g.Fresh > int64(g.limits.Fresh):
 		g.tooFresh()
@@ -63,7 +63,7 @@ func (g *Graph) readFresh(ctx context.Context) error {
 }
 
 func (g *Graph) tooFresh() {
-	g.Uncertain = fmt.Sprintf("more was written since the last pack than is read for an answer (%d objects)", g.limits.Fresh) + packFirst
+	g.Uncertain = fmt.Sprintf("more was written since the last pack than is read for an answer (%d objects)", g.limits.Fresh) + g.first()
 	g.fresh = fresh{history: g.fresh.history}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,6 +29,9 @@ type Graph struct {
 	// Uncertain says why what looks unreachable may be alive, and what to do; "" if
 	// it is not.
 	Uncertain string
+	// Refusal says why every pack is refused until somebody acts, and what to do; "" if
+	// none is.
+	Refusal string
 
 	limits   Limits
 	conn     *pgx.Conn
@@ -153,14 +157,17 @@ func (g *Graph) lookAtGraph(ctx context.Context) error {
 		FROM (SELECT) AS one LEFT JOIN relpack.storage ON true`).Scan(&why, &doubt, &g.UpTo); err != nil {
 		return fmt.Errorf("read relpack.storage: %w", err)
 	}
-	if why == "the graph is not built yet" {
-		return &fault.Error{Code: fault.ExitFailure, Err: errors.New(why), Hint: `Run "relpack pack --dry-run": it builds the graph and deletes nothing`}
+	if why == schema.NotBuilt {
+		return &fault.Error{Code: fault.ExitFailure, Err: errors.New(why), Hint: schema.BuildFirst}
 	}
 	if why != "" {
 		return changing(why)
 	}
+	if err := g.lookForRefusal(ctx); err != nil {
+		return err
+	}
 	if doubt != "" {
-		g.Uncertain = "the graph may not match the storage: " + doubt + packFirst
+		g.Uncertain = "the graph may not match the storage: " + doubt + g.first()
 		return nil
 	}
 	// Nobody knows what these refer to.
@@ -177,13 +184,33 @@ func (g *Graph) lookAtGraph(ctx context.Context) error {
 		     FROM relpack.referred_by
 		     WHERE refs > 0 OR unreadable > 0 OR looked IS NULL
 		     HAVING count(*) > 0),
-		    '')`, packFirst).Scan(&g.Uncertain); err != nil {
+		    '')`, g.first()).Scan(&g.Uncertain); err != nil {
 		return fmt.Errorf("look what keeps relpack from being certain: %w", err)
 	}
 	return nil
 }
 
-const packFirst = `: run "relpack pack --dry-run"`
+// lookForRefusal asks what a pack asks first: no pack mends what refuses it.
+func (g *Graph) lookForRefusal(ctx context.Context) error {
+	g.Refusal = ""
+	err := pgx.BeginFunc(ctx, g.tx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "SELECT relpack.require_protocol(), relpack.require_storage()")
+		return err
+	})
+	if _, refused := fault.AsRefusal(err); refused {
+		g.Refusal = strings.TrimSuffix(fault.Message(err), ".")
+		return nil
+	}
+	return err
+}
+
+// first is what to do before an answer is certain.
+func (g *Graph) first() string {
+	if g.Refusal != "" {
+		return "; every pack is refused: " + g.Refusal
+	}
+	return `: run "relpack pack --dry-run"`
+}
 
 // Explain says what to do about errors that a role, a pack or the server's standby
 // causes.

@@ -64,6 +64,7 @@ type look struct {
 	files   map[string]*Kind
 	mark    mark
 	notOwn  string // whose mark it is instead
+	unknown string // why nobody knows which blobs are alive
 
 	now    time.Time // by which files have an age
 	until  int64     // tid: superseded or written later is within the grace
@@ -94,7 +95,7 @@ func (l *look) all(ctx context.Context) (err error) {
 		return err
 	}
 	if l.options.Remove {
-		if err := l.Target.Packable(); err != nil {
+		if err := l.packable(); err != nil {
 			return err
 		}
 		if err := l.alone(); err != nil {
@@ -113,13 +114,7 @@ func (l *look) all(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	switch {
-	case l.Target.BlobsInDatabase:
-		l.report.None = "none: blobs are in the database"
-	case l.Target.BlobDir == "":
-		l.report.None = `none is named: blob-dir with "shared-blob-dir true", or --blob-dir`
-	}
-	if l.options.Remove {
+	if l.options.Remove && l.dir != nil {
 		return l.remove(ctx)
 	}
 	if l.conn, err = l.Session(ctx, "blobs"); err != nil {
@@ -134,7 +129,7 @@ func (l *look) all(ctx context.Context) (err error) {
 		return err
 	}
 	if l.history = d.KeepsHistory(); !l.history {
-		if err := l.Target.Packable(); err != nil {
+		if err := l.packable(); err != nil {
 			return err
 		}
 	}
@@ -146,8 +141,45 @@ func (l *look) all(ctx context.Context) (err error) {
 	return err
 }
 
+// packable refuses what has no graph.
+func (l *look) packable() error {
+	err := l.Target.Packable()
+	if refused, ok := errors.AsType[*fault.Error](err); ok && l.Target.KeepsGarbage && l.Target.Migratable() == nil {
+		return &fault.Error{Code: refused.Code, Err: refused.Err, Hint: "So there is no graph, and nothing says which blobs are alive"}
+	}
+	return err
+}
+
+// whyNone says why there is no directory. Nothing can be removed then.
+func (l *look) whyNone(ctx context.Context) error {
+	here := l.Target.BlobsInDatabase
+	if !here {
+		place, err := blobs.Where(ctx, l.conn)
+		if err != nil {
+			return err
+		}
+		here = place.Here && !place.Elsewhere
+	}
+	l.report.None = "not known. " + blobs.NameDir(l.Target)
+	switch {
+	case here:
+		l.report.None = "blobs are in the database: there are no files to look for"
+		if l.options.Remove {
+			return fault.Refuse("", "nothing can be removed: %s", l.report.None)
+		}
+	case l.options.Remove:
+		return fault.Refuse(blobs.NameDir(l.Target), "nothing can be removed: the blob directory is not known")
+	}
+	return nil
+}
+
 // lookOnly lists for a role that may only look.
 func (l *look) lookOnly(ctx context.Context) error {
+	if l.dir == nil {
+		if err := l.whyNone(ctx); err != nil {
+			return err
+		}
+	}
 	if err := l.conn.QueryRow(ctx, "SELECT relpack.time_to_tid(now() - make_interval(secs => $1::float8))", l.grace().Seconds()).
 		Scan(&l.until); err != nil {
 		return fmt.Errorf("determine the grace: %w", err)
@@ -200,6 +232,8 @@ func (l *look) doubt() {
 	switch {
 	case l.notOwn != "":
 		r.Doubt = l.notOwn
+	case l.unknown != "":
+		r.Doubt = l.unknown
 	case r.Missing > 0 && r.Found == 0:
 		r.Doubt = "it holds the file of no live blob: is it the right directory, and mounted?"
 	case r.Found == 0:
@@ -254,10 +288,20 @@ func (l *look) listFiles(ctx context.Context) error {
 // findMissing looks for the file of each live blob, as far as it is known which
 // are alive.
 func (l *look) findMissing(ctx context.Context) error {
-	var known bool
-	if err := l.conn.QueryRow(ctx, "SELECT graph = 'current' AND NOT EXISTS (SELECT FROM relpack.suspect) FROM relpack.storage").
-		Scan(&known); err != nil || !known {
+	var why string
+	if err := l.conn.QueryRow(ctx, `SELECT coalesce(relpack.being_changed(),
+		(SELECT 'the graph may not match the storage' FROM relpack.storage WHERE graph <> 'current'), '')`).Scan(&why); err != nil {
 		return err
+	}
+	switch {
+	case why != "" && l.history:
+		return nil // each row needs its file
+	case why == schema.NotBuilt:
+		l.unknown = why + ". " + schema.BuildFirst
+		return nil
+	case why != "":
+		l.unknown = why + `. Run "relpack pack --dry-run"`
+		return nil
 	}
 	const nodes = 50_000
 	l.report.Missing = 0

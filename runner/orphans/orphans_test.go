@@ -349,3 +349,79 @@ func TestLargeObjectsThatNoBlobNamesAreListed(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
+
+// text is what people read, whatever became of it.
+func (s *shelf) text(o orphans.Options) (string, error) {
+	s.t.Helper()
+	o.Days, o.Max, o.Migrations = 1, 3, migrations.Files
+	r, err := orphans.Storage(s.t.Context(), s.Target, o, slog.New(slog.DiscardHandler))
+	var text strings.Builder
+	if err := r.Write(&text); err != nil {
+		s.t.Fatal(err)
+	}
+	return text.String() + r.Error, err
+}
+
+func TestWithoutADirectoryItIsSaidWhy(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, zodbtest.Bushy)
+	s.BlobDir = ""
+	remove := orphans.Options{Remove: true, Claim: true}
+	expect := func(says, not string) {
+		t.Helper()
+		for code, o := range map[int]orphans.Options{fault.ExitDone: {}, fault.ExitRefused: remove} {
+			if text, err := s.text(o); fault.ExitCode(err) != code || !strings.Contains(text, says) || strings.Contains(text, not) {
+				t.Errorf("%d: %s", code, text)
+			}
+		}
+	}
+	expect("Name it with --blob-dir", "file")
+	s.File = &target.File{}
+	expect(`add "shared-blob-dir true" and "blob-dir" to its section of the file`, "--blob-dir")
+	for zoid := int64(2); zoid <= 4; zoid++ {
+		if err := zodbtest.StoreBlobChunks(t.Context(), s.conn, zoid, s.then, []byte("a")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect("blobs are in the database: there are no files to look for", "blob-dir")
+	packtest.Run(t, s.conn, "DELETE FROM blob_chunk")
+	s.BlobsInDatabase = true
+	expect("blobs are in the database: there are no files to look for", "blob-dir")
+}
+
+func TestBeforeTheFirstBuildTheDoubtIsThatThereIsNoGraph(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, zodbtest.Bushy)
+	packtest.Run(t, s.conn, "UPDATE relpack.storage SET graph = 'none'")
+	if text, err := s.text(orphans.Options{}); err != nil ||
+		!strings.Contains(text, `in doubt        the graph is not built yet. Run "relpack pack --dry-run": it builds the graph and deletes nothing`) {
+		t.Errorf("%v: %s", err, text)
+	}
+	if text, err := s.text(orphans.Options{Remove: true, Claim: true}); fault.ExitCode(err) != fault.ExitRefused ||
+		!strings.Contains(text, "the graph is not built yet") || !strings.Contains(text, `Run "relpack pack --dry-run"`) {
+		t.Errorf("%v: %s", err, text)
+	}
+	packtest.Run(t, s.conn, "UPDATE relpack.storage SET graph = 'doubtful'")
+	if text, err := s.text(orphans.Options{}); err != nil || !strings.Contains(text, `in doubt        the graph may not match the storage. Run "relpack pack --dry-run"`) {
+		t.Errorf("%v: %s", err, text)
+	}
+}
+
+func TestWhereGarbageStaysNothingSaysWhichBlobsAreAlive(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, zodbtest.Bushy)
+	path := filepath.Join(t.TempDir(), "site.conf")
+	if err := os.WriteFile(path, []byte("%import relstorage\n<zodb>\n<relstorage>\nkeep-history false\npack-gc false\n<postgresql>\ndsn "+s.DSN+"\n</postgresql>\n</relstorage>\n</zodb>\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	targets, err := target.Targets(path, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets[0].BlobDir = s.BlobDir
+	s.Target = targets[0]
+	if text, err := s.text(orphans.Options{Remove: true, Claim: true}); fault.ExitCode(err) != fault.ExitRefused ||
+		!strings.Contains(text, "pack-gc is false: this storage is not to be garbage collected. So there is no graph, and nothing says which blobs are alive") {
+		t.Errorf("%v: %s", err, text)
+	}
+}

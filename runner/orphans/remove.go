@@ -43,8 +43,7 @@ type removal struct {
 // database that only reads.
 func (l *look) alone() error {
 	if l.Target.BlobDir == "" {
-		return fault.Refuse(`It is named by blob-dir with "shared-blob-dir true", or by --blob-dir`,
-			"nothing can be removed: the blob directory is not known, or is but a cache of blobs in the database")
+		return nil // whyNone says it
 	}
 	if l.Target.PrepackOnly {
 		return fault.Refuse("Without --remove they are listed", "nothing can be removed: pack-prepack-only is true")

@@ -14,6 +14,13 @@ import (
 	"relpack/runner/session"
 )
 
+// NotBuilt is how relpack.being_changed() says that nothing is known yet, BuildFirst what
+// to do then.
+const (
+	NotBuilt   = "the graph is not built yet"
+	BuildFirst = `Run "relpack pack --dry-run": it builds the graph and deletes nothing`
+)
+
 // CheckVersion compares the schema's version with that of this relpack.
 func (d *Database) CheckVersion(ctx context.Context, conn session.Querier, files fs.FS) error {
 	latest, err := LatestMigration(files)

@@ -15,6 +15,7 @@ import (
 	"relpack/runner/inventory"
 	"relpack/runner/job"
 	"relpack/runner/progress"
+	"relpack/runner/schema"
 	"relpack/runner/target"
 )
 
@@ -133,7 +134,7 @@ func (v *verification) all(ctx context.Context) error {
 	case "reshaping":
 		return fault.Refuse(`Run "relpack pack --dry-run"`, "a pack was interrupted while it chose new parents for all objects: there is nothing to verify")
 	default:
-		return fault.Refuse(`Run "relpack pack"`, "the graph is not built yet: there is nothing to verify")
+		return fault.Refuse(schema.BuildFirst, "%s: there is nothing to verify", schema.NotBuilt)
 	}
 	if err := v.fewEvents(ctx); err != nil {
 		return err
