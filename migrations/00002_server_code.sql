@@ -2393,7 +2393,8 @@ BEGIN
     PERFORM relpack.lock_storage();
     v_storage := relpack.known_storage();
     IF v_storage.graph NOT IN ('current', 'doubtful') THEN
-        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+        RAISE EXCEPTION 'the graph is not built yet'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run": it builds the graph and deletes nothing.';
     END IF;
     IF v_storage.reread THEN
         RAISE EXCEPTION 'columns of object_state, or relpack''s own tables, were altered: every state must be read again first'
@@ -4127,7 +4128,8 @@ BEGIN
         ON CONFLICT DO NOTHING;
         GET DIAGNOSTICS v_listed = ROW_COUNT;
     ELSIF v_storage.graph <> 'none' THEN
-        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+        RAISE EXCEPTION 'the graph is not built yet'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run": it builds the graph and deletes nothing.';
     END IF;
     UPDATE relpack.storage
     SET horizon_tid = goal_tid,
@@ -4579,6 +4581,7 @@ AS $$
                       'tid_to_time', 'time_to_tid', 'tids_ahead', 'verify', 'verify_graph', 'verify_tree',
                       'broken_blobs', 'verify_blobs', 'blobs_judge', 'names_blob', 'require_blobs_mark', 'origin', 'timeline',
                       'unnamed_large_object', 'lock_storage', 'require_kind', 'known_storage',
+                      'require_protocol', 'require_storage', 'require_own',
                       'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept',
                       'blobs_named', 'trim_named', 'large_object_bytes'])
     ), history (kept) AS (
@@ -5588,7 +5591,8 @@ BEGIN
         PERFORM relpack.reshape();
         RETURN true;
     ELSIF v_graph NOT IN ('current', 'doubtful') THEN
-        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+        RAISE EXCEPTION 'the graph is not built yet'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run": it builds the graph and deletes nothing.';
     END IF;
     IF EXISTS (SELECT FROM relpack.suspect WHERE stage = 'flow') THEN
         PERFORM relpack.reach_flow();
@@ -6413,7 +6417,8 @@ BEGIN
         RAISE EXCEPTION 'new parents are being chosen for all objects'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.reach().';
     ELSIF v_storage.graph NOT IN ('current', 'doubtful') THEN
-        RAISE EXCEPTION 'the graph is not built yet' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
+        RAISE EXCEPTION 'the graph is not built yet'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run": it builds the graph and deletes nothing.';
     END IF;
     IF v_doubt IS NOT NULL THEN
         RAISE EXCEPTION 'the graph may not match the storage: %', v_doubt
@@ -10257,7 +10262,7 @@ BEGIN
                              WHEN 'reshaping' THEN 'new parents are being chosen for all objects: there is nothing to verify'
                              ELSE 'the graph is not built yet: there is nothing to verify'
                              END,
-                             NULL::bigint, NULL::bigint[], 'relpack pack');
+                             NULL::bigint, NULL::bigint[], 'relpack pack --dry-run');
         RETURN;
     END IF;
     v_settled := NOT EXISTS (SELECT FROM relpack.suspect);

@@ -19,7 +19,8 @@ AS $$
                       'lock_protocol', 'pack_lock_holder', 'path_to_root', 'referrers', 'referents',
                       'tid_to_time', 'time_to_tid', 'tids_ahead', 'verify', 'verify_graph', 'verify_tree',
                       'broken_blobs', 'verify_blobs', 'blobs_judge', 'names_blob', 'require_blobs_mark', 'origin', 'timeline',
-                      'unnamed_large_object', 'lock_storage', 'require_kind', 'known_storage', 'require_protocol', 'require_storage', 'require_own',
+                      'unnamed_large_object', 'lock_storage', 'require_kind', 'known_storage',
+                      'require_protocol', 'require_storage', 'require_own',
                       'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept',
                       'blobs_named', 'trim_named', 'large_object_bytes'])
     ), history (kept) AS (

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"relpack/migrations"
+	"relpack/runner/figures"
 	"relpack/runner/page"
 	"relpack/runner/target"
 )
@@ -18,6 +19,7 @@ import (
 type reportCommand struct {
 	place   `embed:""`
 	HTML    string `name:"html" placeholder:"FILE" help:"Write one HTML page that needs no other file and no network; - prints it."`
+	Quiet   bool   `short:"q" help:"Print nothing when all goes well."`
 	JSON    bool   `name:"json" help:"Print what is on the page as one JSON document."`
 	BlobDir string `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
 	Depth   int    `default:"5" placeholder:"N" help:"Go so many levels down (default 5)."`
@@ -39,21 +41,29 @@ func (c *reportCommand) Validate() error {
 
 // Run looks at each storage in turn, and writes one page of all.
 func (c *reportCommand) Run() error {
-	log, progress := c.outputs(false)
+	log, progress := c.outputs(c.Quiet)
 	ctx := untilSignal()
-	all := []*page.Report{}
+	all, failed := []*page.Report{}, 0
 	err := c.each(c.BlobDir, log, func(target target.Target, log *slog.Logger) error {
 		r, err := page.Storage(ctx, target, page.Options{
 			Depth: c.Depth, Max: c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
 		}, log)
-		all = append(all, r)
+		if all = append(all, r); err != nil {
+			failed++
+		}
 		return err
 	})
 	var ended exit
 	if len(all) == 0 || (err != nil && !errors.As(err, &ended)) {
 		return err
 	}
-	return errors.Join(c.write(all), err)
+	if err := c.write(all); err != nil {
+		return err
+	}
+	if c.HTML != "" && c.HTML != "-" && (failed > 0 || !c.Quiet) {
+		fmt.Fprintf(os.Stderr, "relpack: wrote %s: %d of %s\n", c.HTML, len(all)-failed, figures.Plural(int64(len(all)), "storage"))
+	}
+	return err
 }
 
 // write replaces the file as a whole: who looks at it sees the old page or the new one.

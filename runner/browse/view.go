@@ -269,6 +269,7 @@ q                   quit; go on to the next storage where there are several
 control c           quit all
 
 A name with / before it holds others: it can be gone into.
+The name ? is of an object whose holder does not refer to it: w says what keeps it.
 `
 
 // help is about the keys, and about what the screen has no room for.

@@ -238,3 +238,16 @@ func jsonSizes(t *testing.T, r *du.Report) (known, unknown int) {
 	unknown = strings.Count(string(text), `"blob_bytes":null`)
 	return strings.Count(string(text), `"blob_bytes":`) - unknown, unknown
 }
+
+// What names a holder that does not refer to it has no name there.
+func TestWhatANameThatIsNotKnownMeansIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	for names, want := range map[string]int{"['plone']": 0, "": 1} {
+		line := func() *du.Line { return &du.Line{Name: names, Content: []*du.Line{}} }
+		top := &du.Line{Name: "root", Content: []*du.Line{{Name: ".a", Content: []*du.Line{line(), line()}}}}
+		var text strings.Builder
+		if err := (&du.Report{Top: top}).Write(&text); err != nil || strings.Count(text.String(), `The name ? is of an object whose holder does not refer to it: "relpack why ZOID" says what keeps it.`) != want {
+			t.Errorf("%v: %s", err, text.String())
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -203,7 +204,16 @@ func (r *Report) writeTable(w io.Writer) error {
 	if n := r.OtherClasses.Count; n > 0 {
 		row(r.OtherClasses.Sum, 1, "("+figures.Plural(n, "more class")+")")
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil || r.Top.named() {
+		return err
+	}
+	_, err := fmt.Fprintln(w, `The name ? is of an object whose holder does not refer to it: "relpack why ZOID" says what keeps it.`)
+	return err
+}
+
+// named tells whether all that is listed has a name.
+func (l *Line) named() bool {
+	return l.Name != "" && !slices.ContainsFunc(l.Content, func(below *Line) bool { return !below.named() })
 }
 
 // each is called for all that is listed in a line.

@@ -375,7 +375,7 @@ func TestWithoutADirectoryItIsSaidWhy(t *testing.T) {
 			}
 		}
 	}
-	expect("Name it with --blob-dir", "file")
+	expect("Name it with --blob-dir", "section")
 	s.File = &target.File{}
 	expect(`add "shared-blob-dir true" and "blob-dir" to its section of the file`, "--blob-dir")
 	for zoid := int64(2); zoid <= 4; zoid++ {

@@ -67,7 +67,7 @@ type Referrer struct {
 type Without struct {
 	Zoid    int64        `json:"zoid"`
 	Class   string       `json:"class,omitempty"`
-	Verdict look.Verdict `json:"verdict"` // alive, unreachable or unknown
+	Verdict look.Verdict `json:"verdict"` // alive, unreachable, unknown, or not stored: the other
 	Looked  int          `json:"looked_at"`
 	Name    string       `json:"name,omitempty"`
 	Way     []look.Step  `json:"way,omitempty"`

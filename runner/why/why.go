@@ -86,8 +86,12 @@ func (q question) answer(ctx context.Context) (Object, error) {
 		return a, err
 	}
 	switch {
-	case a.Verdict == look.Alive && q.without != nil:
-		a.Without, err = q.askWithout(ctx)
+	case a.Verdict != look.Unknown && q.without != nil:
+		if a.Without, err = q.askWithout(ctx, a.Verdict); err != nil {
+			return a, err
+		}
+	}
+	switch {
 	case a.Verdict == look.Unreachable || a.Verdict == look.Unknown && about.Known && a.Way == nil:
 		a.Garbage, err = q.garbage(ctx)
 	}
@@ -155,14 +159,22 @@ func (q question) referrers(ctx context.Context) (Referrers, error) {
 }
 
 // askWithout looks for a way that avoids an object, and counts what would be
-// garbage if there is none.
-func (q question) askWithout(ctx context.Context) (*Without, error) {
+// garbage if there is none. What is unreachable is so without anything.
+func (q question) askWithout(ctx context.Context, verdict look.Verdict) (*Without, error) {
 	avoid := *q.without
 	objects, err := q.Objects(ctx, []int64{avoid})
 	if err != nil {
 		return nil, err
 	}
 	w := &Without{Zoid: avoid, Class: objects[0].Class, Verdict: look.Unknown}
+	switch {
+	case !objects[0].Stored() && !objects[0].Known:
+		w.Verdict = look.NotStored
+		return w, nil
+	case verdict == look.Unreachable:
+		w.Verdict = verdict
+		return w, nil
+	}
 	q.Progress().Phase(fmt.Sprintf("look for a way without zoid %d", avoid), "objects", 0)
 	way, err := q.WayWithout(ctx, q.about.Zoid, avoid)
 	q.Progress().End()

@@ -1,7 +1,10 @@
 package why_test
 
 import (
+	"errors"
+	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -185,5 +188,27 @@ func TestWhatIsNotStoredHasReferrersAndNoWay(t *testing.T) {
 			t.Errorf("%+v", b[1])
 		}
 		program.Run(t, "pack", "--quiet", "--dry-run", "--dsn", s.dsn)
+	}
+}
+
+func TestWhatIsGarbageAnywayOrNotThereIsSaidOfWithout(t *testing.T) {
+	t.Parallel()
+	s := newStorage(t, garden())
+	for _, c := range []struct {
+		zoid, without int64
+		says          string
+	}{
+		{10, 1, "unreachable anyway"},
+		{10, 77777, "there is no object 77777"},
+		{1, 77777, "there is no object 77777"},
+	} {
+		r, err := s.try(t, c.without, c.zoid)
+		var text strings.Builder
+		if err := errors.Join(err, r.Write(&text)); err != nil {
+			t.Fatal(err)
+		}
+		if !regexp.MustCompile(fmt.Sprintf(`(?m)^without %d +%s$`, c.without, c.says)).MatchString(text.String()) {
+			t.Errorf("%+v: %s", c, text.String())
+		}
 	}
 }

@@ -169,8 +169,15 @@ func (w Without) write(line figures.LineWriter, o Object) {
 		line(label, "alive: %s", w.Name)
 		writeSteps(line, "", w.Way)
 		return
+	case look.NotStored:
+		line(label, "there is no object %d", w.Zoid)
+		return
 	case look.Unknown:
 		line(label, "not known: no other way among %s that were looked at", figures.Plural(int64(w.Looked), "object"))
+		return
+	}
+	if o.Verdict == look.Unreachable {
+		line(label, "unreachable anyway")
 		return
 	}
 	if w.Zoid == o.Zoid {

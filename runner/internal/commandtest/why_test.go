@@ -56,3 +56,23 @@ func TestWhyCheckAndDuAnswerForEachStorageOfAFile(t *testing.T) {
 	relpack(t, "check", "-q", "--dsn", db.DSN).expect(t, fault.ExitRefused, "1 object is not stored")
 	relpack(t, "check", "--dsn", db.DSN).expect(t, fault.ExitRefused, "zoid 4648 (0x1228)", ".file._blob")
 }
+
+func TestReportSaysOfHowManyStoragesThePageIs(t *testing.T) {
+	t.Parallel()
+	db, bare := pgtest.NewDatabase(t), pgtest.NewDatabase(t)
+	if strings.Contains(db.DSN, "://") {
+		t.Skip("keywords can't be added to a URI")
+	}
+	relpack(t, "migrate", "up", "-q", "--dsn", db.DSN).expect(t, 0)
+	relpack(t, "pack", "-q", "--dry-run", "--dsn", db.DSN).expect(t, 0)
+	config := configuration(t, "", map[string]string{"bare": bare.DSN, "good": db.DSN}, "bare", "good")
+	page := t.TempDir() + "/page.html"
+	relpack(t, "report", config, "-q", "--html", page).expect(t, fault.ExitRefused, "bare: relpack is not installed", "relpack: wrote "+page+": 1 of 2 storages\n")
+	relpack(t, "report", "--dsn", db.DSN, "--html", page).expect(t, 0, "relpack: wrote "+page+": 1 of 1 storage\n")
+	if r := relpack(t, "report", "-q", "--dsn", db.DSN, "--html", page); r.code != 0 || r.stdout+r.stderr != "" {
+		t.Errorf("%+v", r)
+	}
+	if r := relpack(t, "report", "--dsn", db.DSN, "--html", "-"); strings.Contains(r.stderr, "wrote") {
+		t.Error(r.stderr)
+	}
+}
