@@ -121,6 +121,9 @@ func TestStoragesOfAFileThatShareABlobDirectoryAreRefused(t *testing.T) {
 			if open := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.run WHERE outcome IS DISTINCT FROM 'refused'"); open != 0 {
 				t.Errorf("%d runs did not end as refused", open)
 			}
+			if known := packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.referred_by WHERE looked IS NULL"); known != 0 {
+				t.Errorf("%d storages are known that were never read", known)
+			}
 		})
 	}
 }

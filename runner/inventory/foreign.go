@@ -27,20 +27,21 @@ type Referrer struct {
 	Unreadable int64      `json:"unreadable"` // objects that can't be decoded
 	Looked     *time.Time `json:"looked"`     // nil: it was never read
 	Origin     string     `json:"-"`
+	File       string     `json:"-" db:"-"` // configuration file that names it now; "": none, or nobody asked
 }
 
 // Blocks tells whether nothing is deleted because of it.
 func (r Referrer) Blocks() bool { return r.References > 0 || r.Unreadable > 0 || r.Looked == nil }
 
 // Consequence is what follows from what String says. One that was never read may
-// have been named by mistake.
+// have been named by mistake, as a database that does not exist.
 func (r Referrer) Consequence() string {
 	gone := "SELECT relpack.forget_referrer(" + quoteText(r.Storage) + ")"
 	switch {
 	case r.References > 0 || r.Unreadable > 0:
 		return ", so that nothing is deleted here"
 	case r.Looked == nil:
-		return ", so that nothing is deleted here before it is: name it in the configuration file again; if it is gone: " + gone
+		return ": nothing is deleted here until it is. Correct its dsn and pack again; or, if it was a mistake, take it out of the file and run in this database: " + gone
 	}
 	return ", which stays. Of a storage that is gone: " + gone
 }
@@ -71,7 +72,10 @@ func (r Referrer) String() string {
 	case r.Looked != nil:
 		return fmt.Sprintf("%s may refer to what is younger than the last look at it, %s", r.Storage, r.Looked.UTC().Format(LookFormat))
 	}
-	return fmt.Sprintf("%s was never read and may refer to this storage", r.Storage)
+	if r.File == "" {
+		return fmt.Sprintf("%s of a configuration file was never read", r.Storage)
+	}
+	return fmt.Sprintf("section %s of %s was never read", r.Storage, r.File)
 }
 
 // LookFormat is how a look at another storage is dated.

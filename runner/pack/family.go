@@ -175,8 +175,10 @@ func (p *pack) start(ctx context.Context) error {
 	if err := p.begin(ctx); err != nil {
 		return err
 	}
-	if err := p.noteUnread(ctx); err != nil {
-		return errors.Join(err, p.end(ctx, err))
+	if p.family.member(p.Target).refusal() == nil && !p.report.DryRun {
+		if err := p.noteUnread(ctx, p.Conn); err != nil {
+			return errors.Join(err, p.end(ctx, err))
+		}
 	}
 	p.beginHistory(p.report.DryRun)
 	_, err := p.Lower(ctx)

@@ -1,7 +1,9 @@
 package pack_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,6 +106,60 @@ func TestAStorageThatWasNeverReadKeepsTheOthersFromBeingSwept(t *testing.T) {
 	packtest.ExpectFine(t, failed, "users")
 	packtest.ExpectStored(t, kin[0].Conn, 0, 1)
 	packtest.ExpectWords(t, strings.Join(reports["users"].Notes(), "\n"), "the database main is in <mysql>, which relpack can't read")
+}
+
+// A draft of a file is no reason to know a storage for good.
+func TestADryRunLeavesNoReferrerThatWasNeverRead(t *testing.T) {
+	t.Parallel()
+	kin, text := packtest.NewKin(t, "users")
+	mistyped := text + packtest.Section("main", "host=/nonexistent dbname=main")
+	dry := packtest.Everything
+	dry.DryRun = true
+	const known = "SELECT count(*) FROM relpack.referred_by"
+	for range 2 {
+		failed, reports := packtest.PackFile(t, mistyped, dry)
+		packtest.ExpectError(t, failed["users"], fault.ExitRefused, "main (never read)", "SELECT relpack.forget_referrer('main')")
+		var said strings.Builder
+		if err := reports["users"].Write(&said); err != nil {
+			t.Fatal(err)
+		}
+		packtest.ExpectWords(t, said.String(), "would delete", "2 objects", "but a pack is refused",
+			"section main of ", "site.conf was never read: nothing is deleted here until it is. Correct its dsn and pack again; or, "+
+				"if it was a mistake, take it out of the file and run in this database: SELECT relpack.forget_referrer('main').")
+		if n := packtest.Get[int](t, kin[0].Conn, known); n != 0 {
+			t.Errorf("%d storages are known", n)
+		}
+	}
+	failed, _ := packtest.PackFile(t, text, packtest.Everything)
+	packtest.ExpectFine(t, failed, "users")
+	packtest.ExpectStored(t, kin[0].Conn, 0, 1)
+	// What a real run could not read stays known, also to a dry run.
+	litter(t, kin[0].Conn, 12, zodbtest.Record(zodbtest.Document))
+	for _, o := range []pack.Options{packtest.Everything, dry} {
+		failed, _ = packtest.PackFile(t, mistyped, o)
+		packtest.ExpectError(t, failed["users"], fault.ExitRefused, "main (never read)")
+		if n := packtest.Get[int](t, kin[0].Conn, known); n != 1 {
+			t.Errorf("%d storages are known", n)
+		}
+	}
+	failed, _ = packtest.PackFile(t, text, packtest.Everything)
+	packtest.ExpectError(t, failed["users"], fault.ExitRefused, "main (never read)")
+	packtest.ExpectStored(t, kin[0].Conn, 0, 1, 12)
+}
+
+// Nothing is old enough to be refused.
+func TestAStorageThatWasNeverReadIsToldBeforeItIsInTheWay(t *testing.T) {
+	t.Parallel()
+	_, text := packtest.NewKin(t, "users")
+	text += packtest.Section("main", "host=/nonexistent dbname=main")
+	grace := upToNow
+	grace.Days = 30
+	for _, grace.DryRun = range []bool{true, false} {
+		said := new(bytes.Buffer)
+		failed, _ := packtest.PackFileLog(t, text, grace, slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelError})))
+		packtest.ExpectFine(t, failed, "users")
+		packtest.ExpectWords(t, said.String(), "section main of ", "was never read: nothing is deleted here until it is")
+	}
 }
 
 func TestAStorageThatIsOutOfReachCountsWithWhatWasRecordedLast(t *testing.T) {

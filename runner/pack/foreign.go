@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"relpack/runner/inventory"
+	"relpack/runner/session"
 	"relpack/runner/target"
 )
 
@@ -49,22 +50,44 @@ func (p *pack) openSince(ctx context.Context, refs *foreignRefs) error {
 	return nil
 }
 
-// noteUnread makes those storages of the file that were never read keep this one
-// from being swept, until they are.
-func (p *pack) noteUnread(ctx context.Context) error {
-	var names []string
+// unread are the storages of the file that could not be read.
+func (p *pack) unread() (names []string) {
 	for _, m := range p.family.others(p.Target) {
 		if m.refs == nil {
 			names = append(names, m.target.Name)
 		}
 	}
+	return names
+}
+
+// noteUnread makes those of them that were never read keep this one from being swept,
+// until they are.
+func (p *pack) noteUnread(ctx context.Context, db session.Querier) error {
+	names := p.unread()
 	if len(names) == 0 {
 		return nil
 	}
-	if _, err := p.Conn.Exec(ctx, "SELECT relpack.note_unread($1)", names); err != nil {
+	if err := db.QueryRow(ctx, "SELECT relpack.note_unread($1)", names).Scan(nil); err != nil {
 		return fmt.Errorf("note which storages were never read: %w", err)
 	}
 	return nil
+}
+
+// withUnread asks what follows from the storages that were never read. A dry run takes
+// back that it noted them: its file may be a draft, and they would be known for good.
+func (p *pack) withUnread(ctx context.Context, ask func(db session.Querier) error) error {
+	if !p.dry() || len(p.unread()) == 0 {
+		return ask(p.Conn)
+	}
+	tx, err := p.Conn.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("note which storages were never read: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if err := p.noteUnread(ctx, tx); err != nil {
+		return err
+	}
+	return ask(tx)
 }
 
 // noteReferrers writes down which storages of the file refer to this one, itself
@@ -78,7 +101,10 @@ func (p *pack) noteReferrers(ctx context.Context) (OtherDatabases, error) {
 	for _, found := range own.databases {
 		others.ForeignReferences += found.References
 	}
-	err := p.noteUnread(ctx)
+	var err error
+	if !p.dry() {
+		err = p.noteUnread(ctx, p.Conn)
+	}
 	looked := map[string]bool{}
 	for _, m := range p.family.others(p.Target) {
 		if err == nil && m.refs != nil {
@@ -96,8 +122,11 @@ func (p *pack) noteReferrers(ctx context.Context) (OtherDatabases, error) {
 	if err != nil {
 		return others, fmt.Errorf("note which storages refer to this one: %w", err)
 	}
-	found, err := inventory.ReadReferrers(ctx, p.Conn)
-	if err != nil {
+	var found []inventory.Referrer
+	if err := p.withUnread(ctx, func(db session.Querier) (err error) {
+		found, err = inventory.ReadReferrers(ctx, db)
+		return err
+	}); err != nil {
 		return others, err
 	}
 	for _, r := range found {
@@ -111,6 +140,7 @@ func (p *pack) noteReferrers(ctx context.Context) (OtherDatabases, error) {
 			}
 			continue
 		}
+		r.File = p.Target.File.Section(r.Storage)
 		others.ReferredBy = append(others.ReferredBy, r)
 	}
 	return others, nil

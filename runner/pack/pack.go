@@ -15,6 +15,7 @@ import (
 	"relpack/runner/inventory"
 	"relpack/runner/job"
 	"relpack/runner/progress"
+	"relpack/runner/session"
 	"relpack/runner/target"
 )
 
@@ -262,7 +263,9 @@ func (p *pack) removeGarbage(ctx context.Context) error {
 		return err
 	}
 	if p.report.DryRun {
-		err := errors.Join(p.lookBack(ctx), p.unreferred(ctx, p.report.Choice))
+		refused := p.unreferred(ctx, p.report.Choice)
+		p.report.refused = refused != nil
+		err := errors.Join(p.lookBack(ctx), refused)
 		if p.History {
 			return errors.Join(err, p.endHistory(ctx))
 		}
@@ -312,6 +315,9 @@ func (p *pack) find(ctx context.Context) error {
 			p.sayBlocked(p.report.Survey)
 		}
 		p.report.Choice, err = p.choose(ctx, p.report.Unreachable, packTime, p.report.FirstBuild)
+		if err == nil && p.report.Chosen.Objects == 0 && p.report.GraceBegan == nil {
+			p.sayUnread(p.report.ReferredBy)
+		}
 		return err
 	})
 }
@@ -342,13 +348,17 @@ func (p *pack) bringUpToDate(ctx context.Context) error {
 	return p.CatchUp(ctx)
 }
 
+// dry tells whether nothing is to be deleted.
+func (p *pack) dry() bool { return p.report.DryRun }
+
 // unreferred refuses what a sweep would refuse, where there is none.
 func (p *pack) unreferred(ctx context.Context, c Choice) error {
 	if c.Chosen.Objects == 0 && c.GraceBegan == nil {
 		return nil
 	}
-	_, err := p.Conn.Exec(ctx, "SELECT relpack.require_unreferred()")
-	return err
+	return p.withUnread(ctx, func(db session.Querier) error {
+		return db.QueryRow(ctx, "SELECT relpack.require_unreferred()").Scan(nil)
+	})
 }
 
 // begin enters the run into the history.

@@ -49,6 +49,8 @@ type Report struct {
 
 	// MissingIndex creates what a deletion of blobs would have needed.
 	MissingIndex string `json:"missing_index,omitempty"`
+
+	refused bool // a dry run found why a pack would delete nothing
 }
 
 // outcome is how a run ended that ended with err.
@@ -106,7 +108,11 @@ func (r *Report) writeFindings(line figures.LineWriter) {
 		line("hangs on that", "%s", r.HangsOn)
 	}
 	if r.DryRun {
-		line("would delete", "%s", r.Chosen)
+		refused := ""
+		if r.refused {
+			refused = ", but a pack is refused"
+		}
+		line("would delete", "%s%s", r.Chosen, refused)
 		if r.ChosenBlobs.Blobs > 0 {
 			line("", "%s", r.ChosenBlobs)
 		}

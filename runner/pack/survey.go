@@ -46,6 +46,15 @@ func (p *pack) survey(ctx context.Context) (s Survey, err error) {
 	return s, err
 }
 
+// sayUnread tells the same of storages that were never read.
+func (p *pack) sayUnread(others []inventory.Referrer) {
+	for _, r := range others {
+		if r.Looked == nil {
+			p.Log.Error(r.String() + r.Consequence())
+		}
+	}
+}
+
 // sayBlocked tells what would keep relpack from deleting, where there is nothing to
 // delete that it could refuse.
 func (p *pack) sayBlocked(s Survey) {

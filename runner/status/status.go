@@ -180,6 +180,9 @@ func (r *Report) fill(ctx context.Context, t target.Target, files fs.FS, log *sl
 	for i := range r.Graph.Foreign {
 		r.Graph.Foreign[i].Named = t.File.Knows(r.Graph.Foreign[i].Database)
 	}
+	for i, by := range r.Graph.ReferredBy {
+		r.Graph.ReferredBy[i].File = t.File.Section(by.Storage)
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,6 +51,7 @@ type Target struct {
 
 // A File is a configuration file: what its storages have to know of each other.
 type File struct {
+	Path    string // as the command line has it
 	Targets []Target
 
 	names      map[string]bool // folded, of all its databases
@@ -59,6 +61,14 @@ type File struct {
 
 // Knows tells whether the file has a database of this name.
 func (f *File) Knows(database string) bool { return f != nil && f.names[FoldName(database)] }
+
+// Section is the path of the file, if a storage of it has this name.
+func (f *File) Section(storage string) string {
+	if f != nil && slices.ContainsFunc(f.Targets, func(t Target) bool { return t.Name == storage }) {
+		return f.Path
+	}
+	return ""
+}
 
 // BlobDirUsers are where the file names, for another section of whatever type, the
 // blob directory of the storage as well, or one that lies within it or around it.
@@ -136,6 +146,7 @@ func Targets(config, dsn, blobDir string) ([]Target, error) {
 		return nil, &fault.Error{Code: fault.ExitFailure, Err: err}
 	}
 	f := newFile(file)
+	f.Path = config
 	for _, s := range file.Storages {
 		f.Targets = append(f.Targets, fromConfig(s))
 	}

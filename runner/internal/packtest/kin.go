@@ -2,6 +2,7 @@ package packtest
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,6 +46,12 @@ func Section(name, dsn string) string {
 // PackFile packs the storages of a file as the command does; errors by name.
 func PackFile(t *testing.T, text string, o pack.Options) (map[string]error, map[string]*pack.Report) {
 	t.Helper()
+	return PackFileLog(t, text, o, Log(t))
+}
+
+// PackFileLog is PackFile with a log.
+func PackFileLog(t *testing.T, text string, o pack.Options, log *slog.Logger) (map[string]error, map[string]*pack.Report) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "site.conf")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -56,7 +63,7 @@ func PackFile(t *testing.T, text string, o pack.Options) (map[string]error, map[
 	failed, reports := map[string]error{}, map[string]*pack.Report{}
 	family := pack.NewFamily(targets[0].File)
 	for _, target := range targets {
-		reports[target.Name], failed[target.Name] = family.Pack(t.Context(), target, o, Log(t))
+		reports[target.Name], failed[target.Name] = family.Pack(t.Context(), target, o, log)
 	}
 	return failed, reports
 }
