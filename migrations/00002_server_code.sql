@@ -6590,10 +6590,10 @@ BEGIN
             USING ERRCODE = 'RP002',
                   HINT = concat_ws(' ',
                       'Pack it together with them (zc.zodbdgc does). Of storages that are gone: ' || v_known,
-                      (SELECT format('relpack reads %s once they are in the configuration file, can be reached and have relpack installed. '
+                      (SELECT format('Correct the dsn of %s in the configuration file, run "relpack migrate up" there, and pack again. '
                                      'If they refer to nothing here, and never will: '
                                      'UPDATE relpack.referred_by SET looked = ''infinity'' WHERE holder IN (%s); '
-                                     'if they are gone: %s',
+                                     'if it was a mistake, or they are gone, take them out of the file and run here: %s',
                                      string_agg(quote_ident(holder), ', '),
                                      string_agg(quote_literal(holder), ', '),
                                      string_agg(format('SELECT relpack.forget_referrer(%L);', holder), ' '))

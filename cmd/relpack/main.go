@@ -1,5 +1,5 @@
-// Relpack removes unreachable objects from history-free RelStorage databases
-// in PostgreSQL.
+// Relpack removes unreachable objects from RelStorage databases in PostgreSQL,
+// and old revisions from history-preserving ones.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"relpack/runner/fault"
 )
 
-const description = `Remove unreachable objects from a history-free RelStorage database in PostgreSQL, with their blobs.
+const description = `Remove unreachable objects from a RelStorage database in PostgreSQL, with their blobs, and old revisions from a history-preserving one.
 
 CONFIG is the ZConfig file that zodbpack takes. Without it the database is that of --dsn, or of libpq's environment (PGHOST, PGSERVICE, ...).
 

@@ -232,7 +232,7 @@ func (m *migrator) sayFilesStay(ctx context.Context) {
 	if m.found.KeepsHistory() {
 		what = "deleted revision"
 	}
-	m.log.Warn(fmt.Sprintf(`the files of %s stay, and nothing lists them any more: "relpack pack" with the blob directory would have removed them`,
+	m.log.Warn(fmt.Sprintf(`the files of %s stay, and nothing lists them any more. After "relpack migrate up" and "relpack pack --dry-run", "relpack blobs" lists them as gone`,
 		figures.Plural(waiting, what)))
 }
 

@@ -61,7 +61,7 @@ func TestDownWarnsOfBlobFilesThatNobodyWillRemove(t *testing.T) {
 	if err := schema.Down(t.Context(), target, migrations.Files, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
 		t.Fatal(err)
 	}
-	packtest.ExpectWords(t, said.String(), "the files of 2 deleted blobs stay", "relpack pack")
+	packtest.ExpectWords(t, said.String(), "the files of 2 deleted blobs stay", "migrate up", "lists them as gone")
 }
 
 func TestDownWarnsOfBlobFilesOfAHistory(t *testing.T) {
@@ -72,7 +72,7 @@ func TestDownWarnsOfBlobFilesOfAHistory(t *testing.T) {
 	if err := schema.Down(t.Context(), a.Target, migrations.Files, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
 		t.Fatal(err)
 	}
-	packtest.ExpectWords(t, said.String(), "the files of 2 deleted revisions stay", "relpack pack")
+	packtest.ExpectWords(t, said.String(), "the files of 2 deleted revisions stay", "lists them as gone")
 }
 
 func TestDownWorksWhenTheStorageIsGone(t *testing.T) {

@@ -72,7 +72,11 @@ func (g *Graph) write(line figures.LineWriter, now time.Time) {
 		g.writeRuns(line)
 		return
 	}
-	line("objects", "%s, with %s references", humanize.Comma(g.Objects), humanize.Comma(g.References))
+	if g.Unreachable == nil && g.Objects == 0 {
+		line("objects", "not counted yet")
+	} else {
+		line("objects", "%s, with %s references", humanize.Comma(g.Objects), humanize.Comma(g.References))
+	}
 	line("relpack's tables", "%s", figures.Size(g.Bytes))
 	g.writeUnreachable(line)
 	if g.Doomed > 0 {
@@ -158,7 +162,7 @@ func (g *Graph) writeProblems(line figures.LineWriter) {
 	if g.ProblemCount == 0 {
 		return
 	}
-	text := fmt.Sprintf("%s could not be decoded, or have no state", figures.Plural(g.ProblemCount, "object"))
+	text := fmt.Sprintf("%s could not be decoded, or %s no state", figures.Plural(g.ProblemCount, "object"), map[bool]string{true: "has", false: "have"}[g.ProblemCount == 1])
 	if g.BlockingCount > 0 {
 		keep := "keep"
 		if g.BlockingCount == 1 {
