@@ -77,11 +77,20 @@ func blob(t *testing.T, path, layout string, zoid int64, tids ...int64) {
 
 func remove(t *testing.T, dir *blobdir.Dir, removal blobdir.Removal) blobdir.Removed {
 	t.Helper()
-	removed, err := dir.Remove(removal)
+	removed, err := removeAt(dir, removal)
 	if err != nil {
 		t.Fatalf("remove %+v: %v", removal, err)
 	}
 	return removed
+}
+
+// removeAt removes at once.
+func removeAt(dir *blobdir.Dir, removal blobdir.Removal) (blobdir.Removed, error) {
+	aside, err := dir.SetAside(removal)
+	if err != nil || aside == nil {
+		return blobdir.Removed{}, err
+	}
+	return aside.Finish()
 }
 
 func expect(t *testing.T, got blobdir.Removed, files int, bytes int64) {

@@ -1,6 +1,7 @@
 package blobdir_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,7 +45,7 @@ func TestALinkInPlaceOfADirectoryIsAnErrorAndUntouched(t *testing.T) {
 			}
 			before := tree(t, base)
 
-			removed, err := open(t, path).Remove(blobdir.Removal{Zoid: zoid, Tid: tid, Newest: 1 << 60})
+			removed, err := removeAt(open(t, path), blobdir.Removal{Zoid: zoid, Tid: tid, Newest: 1 << 60})
 			if err == nil || !strings.Contains(err.Error(), link+" is a symbolic link") {
 				t.Errorf("error %v, want one that names %s", err, link)
 			}
@@ -63,7 +64,7 @@ func TestALinkInPlaceOfABlobIsAnErrorAndUntouched(t *testing.T) {
 		if err := os.Symlink(outside, file); err != nil {
 			t.Fatal(err)
 		}
-		_, err := open(t, path).Remove(blobdir.Removal{Zoid: 7, Tid: 0x100})
+		_, err := removeAt(open(t, path), blobdir.Removal{Zoid: 7, Tid: 0x100})
 		if err == nil || !strings.Contains(err.Error(), file+": not a regular file") {
 			t.Errorf("error %v, want one that names %s", err, file)
 		}
@@ -86,7 +87,7 @@ func TestAFileInPlaceOfADirectoryIsAnError(t *testing.T) {
 	t.Parallel()
 	path := newBlobDir(t, zodbtest.Lawn)
 	write(t, filepath.Join(path, "0x07"), "")
-	_, err := open(t, path).Remove(blobdir.Removal{Zoid: 7, Tid: 1})
+	_, err := removeAt(open(t, path), blobdir.Removal{Zoid: 7, Tid: 1})
 	if err == nil || !strings.Contains(err.Error(), filepath.Join(path, "0x07")+" is not a directory") {
 		t.Errorf("error %v", err)
 	}
@@ -136,19 +137,17 @@ func TestADirectoryExchangedForALinkBetweenTwoFilesLosesNothingElsewhere(t *test
 		blob(t, outside, layout, 7, 0x100, 0x200, 0x300)
 		blob(t, path, layout, 7, 0x100, 0x200, 0x300)
 		object := zodbtest.ObjectDir(path, layout, 7)
-		exchanged := false
-		removal := blobdir.Removal{Zoid: 7, Tid: 0x300, Before: func() error {
-			if exchanged {
-				return nil
-			}
-			exchanged = true
-			if err := os.Rename(object, object+".away"); err != nil {
-				return err
-			}
-			return os.Symlink(zodbtest.ObjectDir(outside, layout, 7), object)
-		}}
 		before := tree(t, outside)
-		remove(t, open(t, path), removal)
+		aside, err := open(t, path).SetAside(blobdir.Removal{Zoid: 7, Tid: 0x300})
+		if err == nil {
+			err = errors.Join(os.Rename(object, object+".away"), os.Symlink(zodbtest.ObjectDir(outside, layout, 7), object))
+		}
+		if err == nil {
+			_, err = aside.Finish()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 		expectTree(t, tree(t, outside), before...)
 	})
 }

@@ -19,7 +19,7 @@ func TestADirectoryThatMayNotBeWrittenIsNamed(t *testing.T) {
 		chmod(t, object, 0o555)
 		dir := open(t, path)
 		asOrdinaryUser(t, func() {
-			removed, err := dir.Remove(blobdir.Removal{Zoid: 7, Tid: 0x200})
+			removed, err := removeAt(dir, blobdir.Removal{Zoid: 7, Tid: 0x200})
 			if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), filepath.Join(object, "0x0200.blob")) {
 				t.Errorf("error %v, want a refused permission that names the file", err)
 			}
@@ -36,7 +36,7 @@ func TestADirectoryThatMayNotBeReadIsNamed(t *testing.T) {
 		chmod(t, object, 0)
 		dir := open(t, path)
 		asOrdinaryUser(t, func() {
-			_, err := dir.Remove(blobdir.Removal{Zoid: 7, Tid: 0x100})
+			_, err := removeAt(dir, blobdir.Removal{Zoid: 7, Tid: 0x100})
 			if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), object) {
 				t.Errorf("error %v, want a refused permission that names %s", err, object)
 			}

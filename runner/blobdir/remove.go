@@ -2,10 +2,7 @@ package blobdir
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
-	"slices"
-	"strings"
 	"syscall"
 )
 
@@ -16,14 +13,10 @@ type Removal struct {
 	// Newest is the highest zoid of the storage. Directories above the
 	// object's own go only far below it. 0: they all stay.
 	Newest int64
-	// Before is asked before each file is unlinked, if it is not nil. Its
-	// error ends the removal and is returned as it is.
-	Before func() error
 }
 
 // Removed says what went. Lock files are not counted.
 type Removed struct {
-	Found  bool // the file of exactly r.Tid was there
 	Files  int
 	Bytes  int64
 	Others []string // paths of the blob's other revisions, which stay
@@ -37,122 +30,6 @@ type Removed struct {
 // client takes new oids from the sequence 16 at a time and may hold on to them
 // for long; 65536 such helpings back nobody does.
 const farBelow = 65536 * 16
-
-// Remove unlinks the file of one revision of a blob, its lock, and then the
-// object's directory if nothing is left in it.
-//
-// Files of other revisions stay, older ones too. RelStorage leaves what it
-// overwrites, but what lies beside the deleted revision may as well be the live
-// file of another storage that uses the directory and has a blob of that oid:
-// only the tid, which no other storage has, tells whose a file is.
-//
-// It does nothing unless the file of exactly r.Tid is there, in whichever
-// layout: a file that went before is no error, and a directory that belongs to
-// another storage loses nothing. That file is unlinked last, so that an
-// interrupted removal is found again. With an error, Removed counts what went
-// until then.
-func (d *Dir) Remove(r Removal) (Removed, error) {
-	for _, layout := range d.layouts() {
-		if removed, err := d.removeIn(layout, r); removed.Found || err != nil {
-			return removed, err
-		}
-	}
-	return Removed{}, nil
-}
-
-func (d *Dir) removeIn(layout Layout, r Removal) (Removed, error) {
-	opened, err := d.descend(layout, r.Zoid)
-	if err != nil || opened == nil {
-		return Removed{}, err
-	}
-	defer opened.close()
-	found, err := opened.object().look(r.Tid)
-	if err != nil || len(found.doomed) == 0 {
-		return Removed{}, err
-	}
-	removed, err := opened.object().unlink(found, r.Before)
-	if err != nil {
-		return removed, err
-	}
-	return removed, removeDirs(opened, levelNames(layout, r.Zoid), r)
-}
-
-// finding is what lies in an object's directory.
-type finding struct {
-	doomed []string // in this order: locks, and the blob of the revision
-	size   int64    // of that
-	others []string // paths of its other revisions
-}
-
-// look finds what to unlink: the revision's lock, that of the directory if
-// nothing else stays there, and at last the file of exactly this tid. Nothing if
-// that file is not there.
-func (l level) look(tid int64) (finding, error) {
-	exact := revisionName(tid)
-	info, err := l.root.Lstat(exact)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return finding{}, nil
-	case err != nil:
-		return finding{}, l.named(err)
-	case !info.Mode().IsRegular():
-		return finding{}, fmt.Errorf("remove %s: not a regular file", l.join(exact))
-	}
-	names, err := l.names()
-	if err != nil {
-		return finding{}, err
-	}
-	found := finding{size: info.Size()}
-	locks := []string{exact + lockSuffix, dirLock}
-	for _, name := range names {
-		if name == exact || slices.Contains(locks, name) {
-			continue
-		}
-		locks = locks[:1] // somebody may need the directory's
-		if _, revision := parseRevision(name); revision {
-			found.others = append(found.others, l.join(name))
-		}
-	}
-	for _, lock := range locks {
-		if !slices.Contains(names, lock) {
-			continue
-		}
-		regular, err := l.has(lock)
-		if err != nil {
-			return finding{}, err
-		}
-		if !regular {
-			break
-		}
-		found.doomed = append(found.doomed, lock)
-	}
-	found.doomed = append(found.doomed, exact)
-	return found, nil
-}
-
-func (l level) unlink(found finding, before func() error) (Removed, error) {
-	removed := Removed{Found: true}
-	for _, name := range found.doomed {
-		if before != nil {
-			if err := before(); err != nil {
-				return removed, err
-			}
-		}
-		err := l.root.Remove(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // somebody else tidies up too
-		}
-		if err != nil {
-			return removed, l.named(err)
-		}
-		if strings.HasSuffix(name, blobSuffix) {
-			removed.Files++
-			removed.Bytes += found.size
-		}
-	}
-	removed.Others = found.others
-	return removed, nil
-}
 
 // removeDirs removes the object's directory if it is empty, and those above it
 // as far as they are empty and far below the newest object.

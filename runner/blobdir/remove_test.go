@@ -1,7 +1,6 @@
 package blobdir_test
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -92,40 +91,75 @@ func TestAFileBeingWrittenKeepsDirectoryAndLock(t *testing.T) {
 	})
 }
 
-// Whenever the caller stops the removal, the next one finds it again and leaves
-// the same as an uninterrupted one.
+// The next one finds it again and leaves the same as an uninterrupted one.
 func TestAnInterruptedRemovalIsFinishedByTheNext(t *testing.T) {
 	everyLayout(t, func(t *testing.T, path, layout string) {
 		dir := open(t, path)
-		stop := errors.New("out of time")
-		for allowed := 0; ; allowed++ {
-			blob(t, path, layout, 7, 0x300)
-			write(t, zodbtest.BlobPath(path, layout, 7, 0x300)+".lock", "")
-			asked := 0
-			removal := blobdir.Removal{Zoid: 7, Tid: 0x300, Before: func() error {
-				if asked++; asked > allowed {
-					return stop
-				}
-				return nil
-			}}
-			first, err := dir.Remove(removal)
-			left := inObject(t, path, layout, 7)
-			if err == nil {
-				if allowed != 3 {
-					t.Errorf("asked %d times before 3 files", allowed)
-				}
-				expect(t, first, 1, 10)
-				return
+		blob(t, path, layout, 7, 0x300)
+		write(t, zodbtest.BlobPath(path, layout, 7, 0x300)+".lock", "")
+		if aside, err := dir.SetAside(blobdir.Removal{Zoid: 7, Tid: 0x300}); err != nil || aside == nil {
+			t.Fatal(aside, err)
+		}
+		expectTree(t, inObject(t, path, layout, 7), ".lock", "0x0300.blob.lock", "0x0300relpack_.tmp")
+		if err := dir.Walk(func(e blobdir.Entry) error {
+			if e.Kind != blobdir.Temporary {
+				t.Errorf("%+v", e)
 			}
-			if !errors.Is(err, stop) {
-				t.Fatal(err)
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		expect(t, remove(t, dir, blobdir.Removal{Zoid: 7, Tid: 0x300}), 1, 10)
+		expectTree(t, inObject(t, path, layout, 7))
+	})
+}
+
+func TestAFileThatWasSetAsideComesBackAsItWas(t *testing.T) {
+	everyLayout(t, func(t *testing.T, path, layout string) {
+		blob(t, path, layout, 7, 0x300)
+		write(t, zodbtest.BlobPath(path, layout, 7, 0x300)+".lock", "")
+		before := tree(t, path)
+		for _, another := range []bool{false, true} {
+			aside, err := open(t, path).SetAside(blobdir.Removal{Zoid: 7, Tid: 0x300})
+			if err != nil || aside == nil {
+				t.Fatal(aside, err)
 			}
-			if !slices.Contains(left, "0x0300.blob") || len(left) != 3-allowed {
-				t.Errorf("stopped before file %d: %q is left", allowed+1, left)
+			if another {
+				write(t, zodbtest.BlobPath(path, layout, 7, 0x300), "another")
+				before = tree(t, path)
 			}
-			second := remove(t, dir, blobdir.Removal{Zoid: 7, Tid: 0x300})
-			expect(t, blobdir.Removed{Files: first.Files + second.Files, Bytes: first.Bytes + second.Bytes}, 1, 10)
-			expectTree(t, inObject(t, path, layout, 7))
+			if err := aside.PutBack(); err != nil {
+				t.Error(err)
+			}
+			expectTree(t, tree(t, path), before...)
+			text, err := os.ReadFile(zodbtest.BlobPath(path, layout, 7, 0x300))
+			if want := map[bool]string{false: "0123456789", true: "another"}[another]; err != nil || string(text) != want {
+				t.Errorf("%q, %v, want %q", text, err, want)
+			}
+		}
+	})
+}
+
+// Each goes as if it were alone, the directory with the last one.
+func TestSeveralRevisionsOfABlobAreSetAsideAndGo(t *testing.T) {
+	everyLayout(t, func(t *testing.T, path, layout string) {
+		blob(t, path, layout, 7, 0x100, 0x200, 0x300)
+		dir := open(t, path)
+		var asides []*blobdir.Aside
+		for _, tid := range []int64{0x200, 0x100, 0x300} {
+			aside, err := dir.SetAside(blobdir.Removal{Zoid: 7, Tid: tid})
+			if err != nil || aside == nil {
+				t.Fatal(aside, err)
+			}
+			asides = append(asides, aside)
+		}
+		for _, aside := range asides {
+			if _, err := aside.Finish(); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := os.Stat(zodbtest.ObjectDir(path, layout, 7)); !os.IsNotExist(err) {
+			t.Errorf("the object's directory is there: %v", err)
 		}
 	})
 }

@@ -52,7 +52,7 @@ func TestARealBlobDirectoryIsRemovedWhole(t *testing.T) {
 	for zoid, tids := range revisions {
 		group.Go(func() {
 			for _, tid := range tids {
-				removed, err := dir.Remove(blobdir.Removal{Zoid: zoid, Tid: tid, Newest: 5000})
+				removed, err := removeAt(dir, blobdir.Removal{Zoid: zoid, Tid: tid, Newest: 5000})
 				mutex.Lock()
 				total.Files += removed.Files
 				total.Bytes += removed.Bytes

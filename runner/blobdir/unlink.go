@@ -9,45 +9,43 @@ import (
 	"strings"
 )
 
-// Unlink unlinks a file that Walk found, and its lock before it, if it is still the
-// very file: of this size, and untouched since. A copy that was put in its place is
-// another one, whatever its name and content. It tells whether it did. What is of
-// unknown purpose stays.
+// Unlink unlinks a temporary file that Walk found, if it is still the very file: of this
+// size, and untouched since. It tells whether it did.
 func (d *Dir) Unlink(e Entry) (bool, error) {
-	if e.Kind != Revision && e.Kind != Temporary {
-		return false, fmt.Errorf("remove %s: nobody knows what it is", filepath.Join(d.path, e.Path))
-	}
-	parts := strings.Split(e.Path, string(filepath.Separator))
-	opened, err := d.descendTo(parts[:len(parts)-1])
+	opened, name, err := d.again(e, Temporary)
 	if err != nil || opened == nil {
 		return false, err
 	}
 	defer opened.close()
-	at, names := opened.object(), []string{parts[len(parts)-1]}
-	info, err := at.root.Lstat(names[0])
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
-	case err != nil:
+	at := opened.object()
+	if err := at.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, at.named(err)
-	case !info.Mode().IsRegular() || info.Size() != e.Size || !changed(info).Equal(e.Time):
-		return false, nil
-	}
-	if e.Kind == Revision {
-		locked, err := at.has(names[0] + lockSuffix)
-		if err != nil {
-			return false, err
-		}
-		if locked {
-			names = slices.Insert(names, 0, names[0]+lockSuffix)
-		}
-	}
-	for _, name := range names {
-		if err := at.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, at.named(err)
-		}
 	}
 	return true, nil
+}
+
+// again opens the directory of a file that Walk found; nil if the file is not the very
+// same any more. What is of another kind, or of unknown purpose, stays.
+func (d *Dir) again(e Entry, kind EntryKind) (opened levels, name string, err error) {
+	if e.Kind != kind {
+		return nil, "", fmt.Errorf("remove %s: nobody knows what it is", filepath.Join(d.path, e.Path))
+	}
+	parts := strings.Split(e.Path, string(filepath.Separator))
+	opened, err = d.descendTo(parts[:len(parts)-1])
+	if err != nil || opened == nil {
+		return nil, "", err
+	}
+	at := opened.object()
+	name = parts[len(parts)-1]
+	info, err := at.root.Lstat(name)
+	if err == nil && info.Mode().IsRegular() && info.Size() == e.Size && changed(info).Equal(e.Time) {
+		return opened, name, nil
+	}
+	opened.close()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, "", at.named(err)
+	}
+	return nil, "", nil
 }
 
 // RemoveEmpty removes the directory in which a revision lay that Walk found, and what is

@@ -22,8 +22,12 @@ func unlinkAll(t *testing.T, dir *blobdir.Dir, zoid, newest int64) {
 		t.Fatal(err)
 	}
 	for _, e := range found {
-		if went, err := dir.Unlink(e); err != nil || !went {
-			t.Errorf("%s: %v, %v", e.Path, went, err)
+		aside, err := dir.SetFoundAside(e)
+		if err != nil || aside == nil {
+			t.Fatalf("%s: %v, %v", e.Path, aside, err)
+		}
+		if removed, err := aside.Finish(); err != nil || removed.Files != 1 {
+			t.Errorf("%s: %+v, %v", e.Path, removed, err)
 		}
 		if err := dir.RemoveEmpty(e, newest); err != nil {
 			t.Error(err)

@@ -178,10 +178,9 @@ type group struct {
 	rest    []Blob // not looked at
 }
 
-var errDeadline = errors.New("no time left for this group")
-
 // removeGroup removes the files of some blobs in one transaction, which holds
-// the writers' lock.
+// the writers' lock. The server is asked when all of them are out of sight: what a
+// writer puts back later is put back when they were gone already.
 func (r *Remover) removeGroup(ctx context.Context, listed []Blob) (group, error) {
 	var done group
 	err := pgx.BeginFunc(ctx, r.Conn, func(tx pgx.Tx) error {
@@ -195,32 +194,44 @@ func (r *Remover) removeGroup(ctx context.Context, listed []Blob) (group, error)
 		if err != nil {
 			return err
 		}
-		var gone []Blob
-		deadline, files := time.Now().Add(blobDeadline), 0
+		var asides []*blobdir.Aside
+		var going, gone []Blob
+		deadline := time.Now().Add(blobDeadline)
 		for i, blob := range removals {
-			removed, err := r.Dir.Remove(blobdir.Removal{Zoid: blob.Zoid, Tid: blob.Tid, Newest: blob.Newest, Before: func() error {
-				// One file at least, or a slow disk would let nothing go.
-				if files++; files > 1 && time.Now().After(deadline) {
-					return errDeadline
-				}
-				return nil
-			}})
-			r.count.Files += int64(removed.Files)
-			r.count.Bytes += removed.Bytes
-			if errors.Is(err, errDeadline) {
+			// One file at least, or a slow disk would let nothing go.
+			if len(asides) > 0 && time.Now().After(deadline) {
 				done.rest = removals[i:]
 				break
 			}
+			aside, err := r.Dir.SetAside(blobdir.Removal{Zoid: blob.Zoid, Tid: blob.Tid, Newest: blob.Newest})
 			switch {
 			case err != nil:
 				r.couldNot(blob, err)
-			case removed.Found:
-				gone = append(gone, blob)
-				if !r.History { // there they are those of other rows
-					r.leftOthers(removed.Others)
-				}
-			default:
+			case aside == nil:
 				done.missing = append(done.missing, blob)
+			default:
+				asides, going = append(asides, aside), append(going, blob)
+			}
+		}
+		// The server may have let go of the lock, and of writers who put rows back.
+		if _, err := tx.Exec(ctx, "SELECT"); err != nil {
+			err = fmt.Errorf("hold the writers' lock: %w", err)
+			for _, aside := range asides {
+				err = errors.Join(err, aside.PutBack())
+			}
+			return err
+		}
+		for i, aside := range asides {
+			removed, err := aside.Finish()
+			r.count.Files += int64(removed.Files)
+			r.count.Bytes += removed.Bytes
+			if err != nil {
+				r.couldNot(going[i], err)
+				continue
+			}
+			gone = append(gone, going[i])
+			if !r.History { // there they are those of other rows
+				r.leftOthers(removed.Others)
 			}
 		}
 		done.removed = len(gone)

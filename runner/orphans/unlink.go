@@ -129,22 +129,29 @@ func (l *look) removeRevisions(ctx context.Context, revisions []doomed) (done in
 			orphaned[mayGo{o.Zoid, o.Tid, o.Why, 0}], newest = true, o.Newest
 		}
 		// One file at least, or a slow disk would let nothing go.
-		for deadline := time.Now().Add(groupDeadline); done < len(revisions) && (done == 0 || time.Now().Before(deadline)); done++ {
-			// The server may have let go of the lock during the last one.
+		l.removal.heard = time.Now()
+		held := func() error {
 			if _, err := tx.Exec(ctx, "SELECT"); err != nil {
 				return fmt.Errorf("hold the writers' lock: %w", err)
 			}
 			l.removal.heard = time.Now()
-			e := revisions[done]
-			if orphaned[mayGo{e.Zoid, e.Tid, e.Why, 0}] {
-				err = l.removeRevision(e, newest)
-			} else {
-				l.keep(e)
+			return nil
+		}
+		for deadline := time.Now().Add(groupDeadline); done < len(revisions) && (done == 0 || time.Now().Before(deadline)); {
+			// The last one may have taken long: another would be put back.
+			if time.Since(l.removal.heard) > silence/4 {
+				if err := held(); err != nil {
+					return err
+				}
 			}
-			if err != nil {
+			e := revisions[done]
+			done++
+			if !orphaned[mayGo{e.Zoid, e.Tid, e.Why, 0}] {
+				l.keep(e)
+				l.Progress.Add(1)
+			} else if err := l.removeRevision(e, newest, held); err != nil {
 				return err
 			}
-			l.Progress.Add(1)
 		}
 		return nil
 	})
@@ -160,7 +167,9 @@ type mayGo struct {
 
 // removeRevision removes a file, unless it is the last one of its blob by now. Of an
 // object that is gone it may be. Then its directory goes, as that of the last duplicate.
-func (l *look) removeRevision(e doomed, newest int64) error {
+// The server may let go of the writers' lock while the file is set aside: who puts its row
+// back then finds it there again.
+func (l *look) removeRevision(e doomed, newest int64, held func() error) error {
 	goes, alone := true, true
 	var err error
 	switch e.Why {
@@ -175,14 +184,33 @@ func (l *look) removeRevision(e doomed, newest int64) error {
 	if err != nil {
 		return err
 	}
-	if !goes {
+	var aside *blobdir.Aside
+	if goes {
+		if aside, err = l.dir.SetFoundAside(e.Entry); err != nil {
+			l.Progress.Add(1)
+			return l.skip(e, err)
+		}
+	}
+	l.Progress.Add(1)
+	if aside == nil {
 		l.keep(e)
 		return nil
 	}
-	if err := l.unlink(e); err != nil || !alone {
+	if err := held(); err != nil {
+		l.keep(e)
+		if back := aside.PutBack(); back != nil {
+			return &fault.Error{Code: fault.ExitFailure, Err: errors.Join(back, err)}
+		}
 		return err
 	}
-	if err := l.dir.RemoveEmpty(e.Entry, newest); err != nil {
+	removed, err := aside.Finish()
+	if removed.Files > 0 {
+		l.report.Removed.add(e.Size)
+	}
+	if err == nil && alone {
+		err = l.dir.RemoveEmpty(e.Entry, newest)
+	}
+	if err != nil {
 		return l.skip(e, err)
 	}
 	return nil
@@ -201,7 +229,7 @@ func (l *look) leave(e doomed) {
 	}
 }
 
-// unlink removes a file that is still what was listed.
+// unlink removes a temporary file that is still what was listed.
 func (l *look) unlink(e doomed) error {
 	went, err := l.dir.Unlink(e.Entry)
 	switch {
