@@ -5,6 +5,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_deleted bigint;
+    v_objects bigint := (SELECT objects FROM relpack.storage);
 BEGIN
     WITH taken AS (
         DELETE FROM relpack.write_event
@@ -18,6 +19,13 @@ BEGIN
            coalesce(bool_or(kind = 'ahead'), false), count(DISTINCT zoid) FILTER (WHERE kind = 'deleted')
     INTO reported, truncated, ahead, v_deleted
     FROM taken;
+    -- A pack by RelStorage deletes old revisions of most objects of a history.
+    IF v_deleted > v_objects / 2 AND relpack.keeps_history() THEN
+        v_deleted := (
+            SELECT count(*)
+            FROM relpack.pending
+            WHERE NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = pending.zoid OFFSET 0));
+    END IF;
     IF reported THEN
         -- What no tid dates (rows deleted in psql, an older load) may have
         -- happened just now, long after the last commit.

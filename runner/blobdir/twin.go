@@ -10,7 +10,8 @@ import (
 
 // Twin looks in the directory's own layout for the file of a revision that Walk found in
 // the other one. Nil if it is not there, or is the very same file by another path, and
-// where no marker names the layout, or another one by now. ErrLink as from Look.
+// where no marker names the layout, or another one by now. ErrLink as from Look. Its time
+// is not before that of the marker: who began before that reads in the other layout.
 func (d *Dir) Twin(e Entry) (*Found, error) {
 	layout, marked, err := level{d.root, d.path}.layout()
 	if err != nil || !marked || layout != d.layout || e.Kind != Revision || e.Layout == layout {
@@ -24,7 +25,15 @@ func (d *Dir) Twin(e Entry) (*Found, error) {
 	if err != nil || other == nil || os.SameFile(own, other) {
 		return nil, err
 	}
-	return &Found{layout, own.Size(), changed(own)}, nil
+	named, err := d.root.Lstat(marker)
+	if err != nil {
+		return nil, level{d.root, d.path}.named(err)
+	}
+	at := changed(own)
+	if since := changed(named); since.After(at) {
+		at = since
+	}
+	return &Found{layout, own.Size(), at}, nil
 }
 
 // SameContent tells whether a revision that Walk found in the other layout has the content

@@ -84,8 +84,9 @@ func TestAFileInTheOtherLayoutStaysIfItMayBeNeeded(t *testing.T) {
 			return errors.Join(os.RemoveAll(filepath.Dir(own)), os.Symlink(filepath.Dir(other), filepath.Dir(own)))
 		},
 		// As where the one directory is mounted in the place of the other.
-		"it is the very same file":   func(s *shelf, own, other string) error { return errors.Join(os.Remove(other), os.Link(own, other)) },
-		"no marker names the layout": func(s *shelf, _, _ string) error { return os.Remove(s.marker()) },
+		"it is the very same file":         func(s *shelf, own, other string) error { return errors.Join(os.Remove(other), os.Link(own, other)) },
+		"the marker has just been written": func(s *shelf, _, _ string) error { return os.Chtimes(s.marker(), s.later(), s.later()) },
+		"no marker names the layout":       func(s *shelf, _, _ string) error { return os.Remove(s.marker()) },
 		"it was stored within the grace": func(s *shelf, _, _ string) error {
 			packtest.Run(s.t, s.conn, "UPDATE relpack.storage SET graph = graph")
 			s.files[s.below(4, s.then, zodbtest.Lawn)] = "another"

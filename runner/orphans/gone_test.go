@@ -2,6 +2,7 @@ package orphans_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/orphans"
 	"relpack/runner/pack"
+	"relpack/runner/target"
 )
 
 // newWholeShelf is a shelf whose rows are all there.
@@ -333,5 +335,33 @@ func TestWhatAnOldRevisionOfAHistoryRefersToIsMissing(t *testing.T) {
 		if r := s.expectRemoved(o, "unnamed"); kind(r, "missing") != 2 {
 			t.Errorf("after a dry run %t: %+v", dry, r)
 		}
+	}
+}
+
+// A row that is gone may be put back for what another storage refers to.
+func TestFilesOfGoneObjectsStayUntilTheOthersOfTheFileWereRead(t *testing.T) {
+	t.Parallel()
+	s := newWholeShelf(t, zodbtest.Bushy)
+	s.clutter()
+	path := filepath.Join(t.TempDir(), "site.conf")
+	if err := os.WriteFile(path, fmt.Appendf(nil, "<relstorage main>\nkeep-history false\nshared-blob-dir true\nblob-dir %s\n<postgresql>\ndsn %s\n</postgresql>\n</relstorage>\n"+
+		"<relstorage other>\nkeep-history false\n<postgresql>\ndsn dbname=other\n</postgresql>\n</relstorage>\n", s.BlobDir, s.DSN), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	targets, err := target.Targets(path, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Target = targets[slices.IndexFunc(targets, func(t target.Target) bool { return t.Name == "main" })]
+	for _, looked := range []string{"", "now() - interval '25 hours'"} {
+		if looked != "" {
+			packtest.Run(t, s.conn, "INSERT INTO relpack.referred_by (refs, unreadable, looked, origin, holder) VALUES (0, 0, "+looked+", 'x', 'other')")
+		}
+		_, err = s.look(s.removingGone())
+		s.expectRefused(err, fault.ExitRefused, "were not read within a day: other", "relpack pack --dry-run")
+	}
+	packtest.Run(t, s.conn, "UPDATE relpack.referred_by SET looked = now() - interval '1 minute'")
+	if r, err := s.look(s.removingGone()); err != nil || kind(r, "young")+kind(r, "gone") != 3 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -345,3 +345,15 @@ func TestFilesFromBeforeAHistoryWasReplacedStay(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// RelStorage's own pack deletes old revisions of most objects.
+func TestAHistoryWhoseOldRevisionsAreDeletedWasNotReplaced(t *testing.T) {
+	t.Parallel()
+	s, _, _ := newPackedShelf(t)
+	packtest.Run(t, s.conn, "UPDATE relpack.storage SET objects = 1")
+	packtest.Run(t, s.conn, "DELETE FROM object_state AS old WHERE EXISTS (SELECT FROM current_object AS now WHERE now.zoid = old.zoid AND now.tid > old.tid)")
+	s.pack()
+	if packtest.Get[bool](t, s.conn, "SELECT replaced > '-infinity' FROM relpack.storage") {
+		t.Error("it was replaced")
+	}
+}

@@ -58,6 +58,9 @@ type verdict struct {
 
 func (l *look) classify(e blobdir.Entry, v verdict) error {
 	kind := v.Verdict
+	if kind == "arrived" && e.Time.Before(l.mark.Removed.Add(-leastGrace)) {
+		kind = "superseded" // it lay there then: its row had vanished, or was of an earlier tid
+	}
 	switch {
 	case kind == "stored" && e.Layout != l.dir.Layout():
 		twin, err := l.duplicate(e, v.Since)

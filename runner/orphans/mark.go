@@ -41,6 +41,21 @@ func readMark(dir *blobdir.Dir) (m mark, err error) {
 	return m, err
 }
 
+// listed is the mark of which the server is asked about files that have not arrived since:
+// they are still the very files that were listed.
+func (m mark) listed() *string {
+	if m.text == nil {
+		return nil
+	}
+	m.Cleared = 0
+	text, err := json.Marshal(m)
+	if err != nil {
+		return m.json()
+	}
+	m.text = text
+	return m.json()
+}
+
 // json is what the server is asked with.
 func (m mark) json() *string {
 	if m.text == nil {
@@ -78,7 +93,8 @@ func (l *look) setMark(ctx context.Context, cleared int64) error {
 		return err
 	}
 	if err := l.dir.SetMark(append(bytes.TrimSpace(text), '\n'), l.mark.text != nil); err != nil {
-		return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("write into the blob directory: %w", err)}
+		return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("write into the blob directory: %w", err),
+			Hint: "Run relpack as the user who owns the directory and the file .relpack in it, as which the site runs"}
 	}
 	l.mark, err = readMark(l.dir)
 	return err

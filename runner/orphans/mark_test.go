@@ -1,6 +1,7 @@
 package orphans_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -265,4 +266,29 @@ func TestARoleThatPacksMayRemove(t *testing.T) {
 	packtest.Run(t, s.conn, grants+" GRANT pg_read_all_stats TO "+role)
 	s.Target = packtest.As(s.Target, role)
 	s.expectRemoved(s.removing(), "superseded", "temporary")
+}
+
+// Its row had vanished then, say, and was put back since.
+func TestASupersededFileThatLayThereWhenTheDirectoryWasClearedGoes(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, zodbtest.Bushy)
+	s.expectRemoved(s.removing(), "superseded")
+	s.write(s.layout, 2, s.then, 20*day, "superseded")
+	_, err := s.look(s.removing())
+	s.expectRefused(err, fault.ExitRefused, "came back that nobody needed when it was last cleared")
+	var m map[string]any
+	if err := json.Unmarshal([]byte(s.mark()), &m); err != nil {
+		t.Fatal(err)
+	}
+	m["removed"] = time.Now().Add(2 * time.Hour)
+	text, err := json.Marshal(m)
+	if err == nil {
+		err = os.WriteFile(s.markPath(), text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := s.expectRemoved(s.removing(), "superseded"); r.Removed.Files != 1 || r.Kept != 0 {
+		t.Errorf("%+v", r)
+	}
 }

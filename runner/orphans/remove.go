@@ -79,6 +79,9 @@ func (l *look) remove(ctx context.Context) error {
 		return err
 	}
 	if l.options.Gone {
+		if err := l.othersRead(ctx); err != nil {
+			return err
+		}
 		if err := l.noneMissing(ctx, p); err != nil {
 			return err
 		}
@@ -120,6 +123,33 @@ func (l *look) remove(ctx context.Context) error {
 		return err
 	}
 	return l.setMark(ctx, l.cleared())
+}
+
+// othersRead refuses where another storage of the file may refer to what is gone, and
+// nobody has looked lately.
+func (l *look) othersRead(ctx context.Context) error {
+	if l.Target.File == nil {
+		return nil
+	}
+	var names []string
+	for _, t := range l.Target.File.Targets {
+		if !t.Foreign && t.Name != l.Target.Name {
+			names = append(names, t.Name)
+		}
+	}
+	var unread string
+	err := l.conn.QueryRow(ctx, `SELECT coalesce(string_agg(other.holder, ', ' ORDER BY other.holder), '')
+		FROM unnest($1::text[]) AS other (holder)
+		WHERE NOT EXISTS (SELECT FROM relpack.referred_by AS known WHERE known.holder = other.holder AND known.looked > now() - interval '1 day')`, names).
+		Scan(&unread)
+	if err != nil {
+		return fmt.Errorf("read relpack.referred_by: %w", err)
+	}
+	if unread == "" {
+		return nil
+	}
+	return fault.Refuse(`Nothing was removed. Run "relpack pack --dry-run" with the whole file first, which reads all of them`,
+		"--gone: other storages of the file may refer to what is gone, and were not read within a day: %s", unread)
 }
 
 // noneMissing refuses where rows are known to be lost.

@@ -264,3 +264,10 @@ func TestAFileThatCanNotBeRemovedIsNamed(t *testing.T) {
 	}
 	s.expectThere("temporary")
 }
+
+func TestWithoutRoomForTheListTheMessageNamesTMPDIR(t *testing.T) {
+	s := newShelf(t, zodbtest.Bushy)
+	t.Setenv("TMPDIR", "/nowhere")
+	_, err := s.look(s.removing())
+	s.expectRefused(err, fault.ExitFailure, "keep a list of files", "Set TMPDIR")
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"relpack/runner/blobdir"
+	"relpack/runner/fault"
 )
 
 // A doomed file goes, if it is still that file, and what is said of it still the same.
@@ -28,7 +29,8 @@ type spool struct {
 func newSpool() (*spool, error) {
 	file, err := os.CreateTemp("", "relpack-blobs-*")
 	if err != nil {
-		return nil, fmt.Errorf("keep a list of files: %w", err)
+		return nil, &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("keep a list of files: %w", err),
+			Hint: "Set TMPDIR to a directory in which this user may write"}
 	}
 	if err := os.Remove(file.Name()); err != nil {
 		return nil, errors.Join(fmt.Errorf("keep a list of files: %w", err), file.Close())

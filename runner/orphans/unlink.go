@@ -28,8 +28,11 @@ func (l *look) removeOrphans(ctx context.Context) error {
 		return l.removeGroup(ctx, group)
 	})
 	if err == nil && l.removal.skipped > 0 {
-		err = &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("%s could not be removed: %s", figures.Plural(int64(l.removal.skipped), "file"), l.report.Skipped[0]),
-			Hint: "The others are gone. Look at these, and at the permissions of the blob directory"}
+		hint := "Look at these, and at the permissions of the blob directory"
+		if l.report.Removed.Files > 0 {
+			hint = "The others are gone. " + hint
+		}
+		err = &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("%s could not be removed: %s", figures.Plural(int64(l.removal.skipped), "file"), l.report.Skipped[0]), Hint: hint}
 	}
 	return err
 }
@@ -120,7 +123,7 @@ func (l *look) removeRevisions(ctx context.Context, revisions []doomed) (done in
 	err = pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
 		list, err := session.Rows(ctx, tx, pgx.RowToStructByPos[mayGo],
 			"SELECT zoid, tid, kind, newest_zoid FROM relpack.blobs_orphaned($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9)",
-			zoids, tids, sinces, kinds, l.until, l.mark.json(), l.listed.At, l.listed.Version, l.options.GivenUp)
+			zoids, tids, sinces, kinds, l.until, l.mark.listed(), l.listed.At, l.listed.Version, l.options.GivenUp)
 		if err != nil {
 			return err
 		}
