@@ -8686,7 +8686,7 @@ COMMENT ON FUNCTION relpack.trim_awaited() IS
 -- nothing that can be undone may name what is gone.
 CREATE OR REPLACE FUNCTION relpack.trim_batch(
     until_tid bigint, zoids bigint[], tids bigint[],
-    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision)
+    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT large bigint, OUT large_bytes bigint)
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -8712,6 +8712,8 @@ BEGIN
     revisions := 0;
     bytes := 0;
     seconds := 0;
+    large := 0;
+    large_bytes := 0;
     v_left := ARRAY(SELECT relpack.trim_leaves(v_objects));
     -- Set back since it was found.
     PERFORM relpack.trim_pend(v_left);
@@ -8736,8 +8738,8 @@ BEGIN
     IF v_zoids IS NULL THEN
         RETURN;
     END IF;
-    SELECT deleted.revisions, deleted.bytes, deleted.seconds, deleted.gone_zoids, deleted.gone_tids
-    INTO revisions, bytes, seconds, v_zoids, v_tids
+    SELECT deleted.revisions, deleted.bytes, deleted.seconds, deleted.gone_zoids, deleted.gone_tids, deleted.large, deleted.large_bytes
+    INTO revisions, bytes, seconds, v_zoids, v_tids, large, large_bytes
     FROM relpack.trim_delete(v_zoids, v_tids, whiteouts => false) AS deleted;
     v_naming := ARRAY(SELECT naming.named_by FROM relpack.trim_named(v_zoids, v_tids, 0) AS naming);
     -- Of a transaction that lost a row of its own, half would be undone.
@@ -8749,7 +8751,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.trim_batch(bigint, bigint[], bigint[]) IS
     'Removes old revisions, with their blobs. Of those given it takes what later ones up to until_tid supersede and none '
-    'later than that names; returns how many, the bytes of their states, and how long the deletion took. Raises RP002 before '
+    'later than that names; returns how many, the bytes of their states, how long the deletion took, and the large objects that went. Raises RP002 before '
     'relpack.trim_settle() was true, RP003 (unmarked) where a transaction can be undone that wrote one of them '
     'or, be it meanwhile, one that names one.';
 -- +goose StatementEnd
@@ -8941,7 +8943,8 @@ COMMENT ON FUNCTION relpack.trim_committed() IS
 -- revisions of an object with each other.
 CREATE OR REPLACE FUNCTION relpack.trim_delete(
     zoids bigint[], tids bigint[], whiteouts boolean,
-    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT gone_zoids bigint[], OUT gone_tids bigint[])
+    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT gone_zoids bigint[], OUT gone_tids bigint[],
+    OUT large bigint, OUT large_bytes bigint)
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -8961,8 +8964,18 @@ DECLARE
     v_blobs record;
     v_others boolean;
     v_begun timestamptz;
+    v_stay oid[];
 BEGIN
     v_blobs := relpack.trim_blobs(zoids, tids);
+    large := 0;
+    large_bytes := 0;
+    IF v_blobs.large IS NOT NULL THEN
+        BEGIN
+            large_bytes := relpack.large_object_bytes(v_blobs.large);
+        EXCEPTION WHEN undefined_object THEN
+            large_bytes := NULL; -- somebody unlinks one meanwhile
+        END;
+    END IF;
     v_begun := clock_timestamp();
     SET LOCAL search_path TO DEFAULT;
     PERFORM set_config(
@@ -9034,6 +9047,11 @@ BEGIN
                 USING ERRCODE = 'RP002', HINT = 'Nothing of this batch was deleted. Look at its trigger blob_chunk_delete.';
         END IF;
     END IF;
+    IF v_blobs.large IS NOT NULL THEN
+        v_stay := ARRAY(SELECT known.oid FROM pg_largeobject_metadata AS known WHERE known.oid = ANY (v_blobs.large));
+        large := cardinality(v_blobs.large) - cardinality(v_stay);
+        large_bytes := large_bytes - relpack.large_object_bytes(v_stay);
+    END IF;
     IF v_file_zoids IS NOT NULL THEN
         -- In the database there is no file. One that was restored meanwhile is removed anew:
         -- who began since then may read it.
@@ -9056,7 +9074,8 @@ $$;
 
 COMMENT ON FUNCTION relpack.trim_delete(bigint[], bigint[], boolean) IS
     'Step of a trim: deletes these revisions, which its caller has judged. whiteouts: if they have no state. seconds: how '
-    'long the DELETE took; gone_zoids, gone_tids: what it deleted. Lists files of blobs among these in '
+    'long the DELETE took; gone_zoids, gone_tids: what it deleted; large, large_bytes: how many large objects went, and their length, NULL where this '
+    'role may not read one. Lists files of blobs among these in '
     'relpack.blob_removal, and transactions that no row names any more in relpack.emptied. Raises RP002 when a '
     'trigger of somebody else kept one, or unlinked what is still named, RP003 (changed) when one was written meanwhile, '
     'lock_not_available when one is locked.';

@@ -4,7 +4,7 @@
 -- nothing that can be undone may name what is gone.
 CREATE OR REPLACE FUNCTION relpack.trim_batch(
     until_tid bigint, zoids bigint[], tids bigint[],
-    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision)
+    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT large bigint, OUT large_bytes bigint)
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -30,6 +30,8 @@ BEGIN
     revisions := 0;
     bytes := 0;
     seconds := 0;
+    large := 0;
+    large_bytes := 0;
     v_left := ARRAY(SELECT relpack.trim_leaves(v_objects));
     -- Set back since it was found.
     PERFORM relpack.trim_pend(v_left);
@@ -54,8 +56,8 @@ BEGIN
     IF v_zoids IS NULL THEN
         RETURN;
     END IF;
-    SELECT deleted.revisions, deleted.bytes, deleted.seconds, deleted.gone_zoids, deleted.gone_tids
-    INTO revisions, bytes, seconds, v_zoids, v_tids
+    SELECT deleted.revisions, deleted.bytes, deleted.seconds, deleted.gone_zoids, deleted.gone_tids, deleted.large, deleted.large_bytes
+    INTO revisions, bytes, seconds, v_zoids, v_tids, large, large_bytes
     FROM relpack.trim_delete(v_zoids, v_tids, whiteouts => false) AS deleted;
     v_naming := ARRAY(SELECT naming.named_by FROM relpack.trim_named(v_zoids, v_tids, 0) AS naming);
     -- Of a transaction that lost a row of its own, half would be undone.
@@ -67,6 +69,6 @@ $$;
 
 COMMENT ON FUNCTION relpack.trim_batch(bigint, bigint[], bigint[]) IS
     'Removes old revisions, with their blobs. Of those given it takes what later ones up to until_tid supersede and none '
-    'later than that names; returns how many, the bytes of their states, and how long the deletion took. Raises RP002 before '
+    'later than that names; returns how many, the bytes of their states, how long the deletion took, and the large objects that went. Raises RP002 before '
     'relpack.trim_settle() was true, RP003 (unmarked) where a transaction can be undone that wrote one of them '
     'or, be it meanwhile, one that names one.';

@@ -15,7 +15,8 @@
 -- revisions of an object with each other.
 CREATE OR REPLACE FUNCTION relpack.trim_delete(
     zoids bigint[], tids bigint[], whiteouts boolean,
-    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT gone_zoids bigint[], OUT gone_tids bigint[])
+    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT gone_zoids bigint[], OUT gone_tids bigint[],
+    OUT large bigint, OUT large_bytes bigint)
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -35,8 +36,18 @@ DECLARE
     v_blobs record;
     v_others boolean;
     v_begun timestamptz;
+    v_stay oid[];
 BEGIN
     v_blobs := relpack.trim_blobs(zoids, tids);
+    large := 0;
+    large_bytes := 0;
+    IF v_blobs.large IS NOT NULL THEN
+        BEGIN
+            large_bytes := relpack.large_object_bytes(v_blobs.large);
+        EXCEPTION WHEN undefined_object THEN
+            large_bytes := NULL; -- somebody unlinks one meanwhile
+        END;
+    END IF;
     v_begun := clock_timestamp();
     SET LOCAL search_path TO DEFAULT;
     PERFORM set_config(
@@ -108,6 +119,11 @@ BEGIN
                 USING ERRCODE = 'RP002', HINT = 'Nothing of this batch was deleted. Look at its trigger blob_chunk_delete.';
         END IF;
     END IF;
+    IF v_blobs.large IS NOT NULL THEN
+        v_stay := ARRAY(SELECT known.oid FROM pg_largeobject_metadata AS known WHERE known.oid = ANY (v_blobs.large));
+        large := cardinality(v_blobs.large) - cardinality(v_stay);
+        large_bytes := large_bytes - relpack.large_object_bytes(v_stay);
+    END IF;
     IF v_file_zoids IS NOT NULL THEN
         -- In the database there is no file. One that was restored meanwhile is removed anew:
         -- who began since then may read it.
@@ -130,7 +146,8 @@ $$;
 
 COMMENT ON FUNCTION relpack.trim_delete(bigint[], bigint[], boolean) IS
     'Step of a trim: deletes these revisions, which its caller has judged. whiteouts: if they have no state. seconds: how '
-    'long the DELETE took; gone_zoids, gone_tids: what it deleted. Lists files of blobs among these in '
+    'long the DELETE took; gone_zoids, gone_tids: what it deleted; large, large_bytes: how many large objects went, and their length, NULL where this '
+    'role may not read one. Lists files of blobs among these in '
     'relpack.blob_removal, and transactions that no row names any more in relpack.emptied. Raises RP002 when a '
     'trigger of somebody else kept one, or unlinked what is still named, RP003 (changed) when one was written meanwhile, '
     'lock_not_available when one is locked.';

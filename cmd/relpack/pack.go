@@ -64,7 +64,7 @@ func (c *packCommand) Run() error {
 		}
 		return family.Pack(ctx, target, pack.Options{
 			Init: c.Init, AcceptMissing: c.AcceptMissing, Days: c.Days, DryRun: c.DryRun || c.Prepack, Version: relpackVersion(),
-			Migrations: migrations.Files, Progress: progress, Stop: stop,
+			Migrations: migrations.Files, Progress: progress, Stop: stop, Printed: !c.Quiet && !c.JSON,
 		}, log)
 	})
 }

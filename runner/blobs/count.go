@@ -14,6 +14,30 @@ type Count struct {
 	OtherFiles []string `json:"other_files,omitempty"` // of these at most 10
 }
 
+// LargeObjects are those that went with blobs in the database.
+type LargeObjects struct {
+	Removed int64 `json:"removed"`
+	Bytes   int64 `json:"bytes"`    // of those whose length is known
+	NotRead int64 `json:"not_read"` // whose length is not
+}
+
+// Add counts some more; nil: this role may not read how long they are.
+func (l *LargeObjects) Add(removed int64, bytes *int64) {
+	l.Removed += removed
+	if bytes == nil {
+		l.NotRead += removed
+		return
+	}
+	l.Bytes += *bytes
+}
+
+// Join adds what is counted elsewhere.
+func (l *LargeObjects) Join(o LargeObjects) {
+	l.Removed += o.Removed
+	l.Bytes += o.Bytes
+	l.NotRead += o.NotRead
+}
+
 // A Blob is one revision of a blob. Newest is 0, or the highest zoid that is stored
 // (see blobdir.Removal).
 type Blob struct {

@@ -79,6 +79,7 @@ func (r *Remover) Going(ctx context.Context, zoids, tids []int64, until *int64) 
 // goingFile counts a file, if it is there.
 func (r *Remover) goingFile(zoid, tid int64, g *Going) error {
 	if r.Dir == nil || r.inDatabase {
+		r.unplaced = r.unplaced || !r.inDatabase && !r.Target.BlobsInDatabase
 		return nil
 	}
 	bytes, found, err := r.Dir.Size(zoid, tid)

@@ -40,6 +40,18 @@ func expectForetold(t *testing.T, conn *pgx.Conn, target target.Target, days flo
 	if foretold.WouldGo == nil || *foretold.WouldGo != got || report.WouldGo != nil {
 		t.Errorf("--days %v: foretold %+v, it was %+v", days, foretold.WouldGo, got)
 	}
+	if want := (blobs.LargeObjects{Removed: got.LargeObjects, Bytes: got.LargeObjectBytes}); report.LargeObjects != want {
+		t.Errorf("--days %v: %+v are reported, it was %+v", days, report.LargeObjects, want)
+	}
+	var told strings.Builder
+	if err := report.Write(&told); err != nil {
+		t.Error(err)
+	}
+	if n := got.LargeObjects; n > 0 && !strings.Contains(told.String(), fmt.Sprintf("%d removed, ", n)) ||
+		n > 0 && !strings.Contains(told.String(), "can be used again after VACUUM of pg_largeobject") ||
+		target.BlobsInDatabase && strings.Contains(told.String(), "blob files") {
+		t.Errorf("--days %v: %+v, in\n%s", days, got, &told)
+	}
 	if foretold.BlobFiles.Files != 0 || packtest.Get[int64](t, conn, "SELECT blob_files FROM relpack.run ORDER BY id DESC OFFSET 1 LIMIT 1") != 0 {
 		t.Error("a dry run is said to have removed files")
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -67,7 +69,7 @@ func (r *Remover) remove(ctx context.Context) error {
 	}
 	if err == nil && r.Dir.failed != nil {
 		err = &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", r.Dir.failed),
-			Hint: "The objects are deleted, their files stay listed in relpack.blob_removal for the next run"}
+			Hint: "The objects are deleted, their files stay listed in relpack.blob_removal for the next run" + mayNot(r.Dir.failed)}
 	}
 	if err == nil && r.count.Waiting > 0 && r.count.Why == "" {
 		r.count.Why, _, err = r.awaited(ctx)
@@ -76,6 +78,17 @@ func (r *Remover) remove(ctx context.Context) error {
 		r.count.Why = r.Dir.unproved()
 	}
 	return err
+}
+
+// mayNot says what to do where this user may not write.
+func mayNot(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return ". Run relpack as the user that owns the blob directory, or let this user write there"
+	case errors.Is(err, syscall.EROFS):
+		return ". Run relpack where it is mounted for writing"
+	}
+	return ""
 }
 
 // stamp has the server note that what a history has lost is committed. Who begins a

@@ -1,7 +1,9 @@
 package blobs_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -150,4 +152,36 @@ func TestSectionsOfOneDatabaseShareItsBlobDirectory(t *testing.T) {
 	packtest.ExpectError(t, failed["b"], fault.ExitRefused, "b is the same database as a")
 	packtest.ExpectBlob(t, target, zodbtest.Bushy, 3, tid, false)
 	packtest.ExpectStored(t, conn, 0, 1, 2)
+}
+
+// Where the file names no directory, its files stay: a run that prints no report says so.
+func TestAFileThatNamesNoBlobDirectoryIsTold(t *testing.T) {
+	t.Parallel()
+	const says = `site.conf names no blob directory, and blobs of this storage are not in the database: files of deleted blobs stay listed. Add "shared-blob-dir true" and blob-dir.`
+	album, conn, _ := packtest.NewAlbum(t, zodbtest.Bushy)
+	text := packtest.Section("a", album.DSN)
+	for _, o := range []struct{ dry, printed bool }{{true, false}, {true, true}, {false, false}} {
+		said, options := new(bytes.Buffer), packtest.Everything
+		options.DryRun, options.Printed = o.dry, o.printed
+		failed, reports := packtest.PackFileLog(t, text, options, slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelError})))
+		packtest.ExpectFine(t, failed, "a")
+		if logged := strings.Contains(strings.ReplaceAll(said.String(), `\"`, `"`), says); logged == o.printed {
+			t.Errorf("%+v: said %q", o, said)
+		}
+		if o.dry {
+			packtest.ExpectWords(t, strings.Join(reports["a"].Notes(), "\n"), says)
+		}
+	}
+	if packtest.Get[int](t, conn, "SELECT count(*) FROM relpack.blob_removal") == 0 {
+		t.Error("no file waits")
+	}
+	file := filepath.Join(t.TempDir(), "site.conf")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	named, err := target.Targets(file, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	packtest.ExpectWords(t, packtest.Status(t, named[0]), "blobs wait to be removed: ", says)
 }

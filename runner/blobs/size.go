@@ -41,5 +41,9 @@ func (r *Remover) Sizes(ctx context.Context, zoids, tids []int64, each func(zoid
 	return nil
 }
 
+// Unplaced tells whether files of blobs go with what is deleted, or were to go before, and
+// no directory is known.
+func (r *Remover) Unplaced() bool { return r.unplaced }
+
 // InDatabase tells whether blobs are in the database, after Survey.
 func (r *Remover) InDatabase() bool { return r.inDatabase }

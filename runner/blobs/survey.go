@@ -21,6 +21,7 @@ type Remover struct {
 	deleted       int64 // objects
 	inDatabase    bool
 	nothingListed bool // in relpack.blob_removal, before the deletion
+	unplaced      bool // there are files to remove, and no directory
 }
 
 // Survey finds out where blobs are, if any are to go: whether in the database, and
@@ -46,9 +47,11 @@ func (r *Remover) Survey(ctx context.Context, chosen int64) (missingIndex string
 		}
 	}
 	if r.Dir == nil {
-		return missingIndex, r.Retry(ctx, "look for blobs in the database", func() error {
+		err = r.Retry(ctx, "look for blobs in the database", func() error {
 			return r.Conn.QueryRow(ctx, "SELECT relpack.blobs_in_database()").Scan(&r.inDatabase)
 		})
+		r.unplaced = err == nil && !r.inDatabase
+		return missingIndex, err
 	}
 	var live []Blob
 	if err := r.Retry(ctx, "look for live blobs", func() (err error) {

@@ -3,6 +3,7 @@ package pack
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -85,7 +86,7 @@ func (p *pack) choose(ctx context.Context, unreachable figures.Count, packTime *
 	}
 	c.HeldBy, err = p.holder(ctx, packTime)
 	if c.HeldBy != "" && !firstBuild { // else outlast said so
-		p.Log.Warn(c.heldBy())
+		p.say(slog.LevelWarn, c.heldBy())
 	}
 	return c, err
 }

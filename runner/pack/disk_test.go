@@ -113,11 +113,11 @@ func TestBlobFilesThatCannotBeRemovedWaitForTheNextPack(t *testing.T) {
 	t.Parallel()
 	var s *packtest.Sample
 	lock, unlock := []string{"chmod", "-R", "a-w"}, []string{"chmod", "-R", "u+w"}
-	says := "permission denied"
+	says, remedy := "permission denied", "Run relpack as the user that owns the blob directory, or let this user write there"
 	if os.Geteuid() == 0 { // for whom permissions mean nothing
 		s = newMountedSample(t)
 		lock, unlock = []string{"mount", "-o", "remount,ro"}, []string{"mount", "-o", "remount,rw"}
-		says = "read-only file system"
+		says, remedy = "read-only file system", "Run relpack where it is mounted for writing"
 	} else {
 		s = packtest.NewSample(t)
 	}
@@ -131,7 +131,7 @@ func TestBlobFilesThatCannotBeRemovedWaitForTheNextPack(t *testing.T) {
 		do(lock)
 		files := packtest.Files(t, s.Target.BlobDir)
 		report, err := pack.Run(t.Context(), s.Target, packtest.Everything, packtest.Log(t))
-		packtest.ExpectFailed(t, err, says, s.Target.BlobDir, "stay listed in relpack.blob_removal for the next run")
+		packtest.ExpectFailed(t, err, says, s.Target.BlobDir, "stay listed in relpack.blob_removal for the next run", remedy)
 		packtest.ExpectZoids(t, "unreachable and left", packtest.Unreachable(t, s.Conn), nil)
 		if report.Deleted.Objects != int64(len(packtest.Garbage(t, zodbtest.Small))) || report.BlobFiles.Waiting == 0 {
 			t.Errorf("deleted %d objects, %d blobs wait", report.Deleted.Objects, report.BlobFiles.Waiting)

@@ -45,7 +45,7 @@ func (b ChosenBlobs) String() string {
 
 // content tells what garbage is, in a dry run, and how long the chosen blobs are, where
 // they are in the database in any run: afterwards nobody knows. going are their files and
-// large objects, in a dry run. What goes wrong stops no pack.
+// large objects, if all were looked at. What goes wrong stops no pack.
 func (p *pack) content(ctx context.Context, unreachable figures.Count, chosen Choice, dry bool) (c Content, going blobs.Going) {
 	if unreachable.Objects == 0 {
 		return c, going
@@ -59,6 +59,9 @@ func (p *pack) content(ctx context.Context, unreachable figures.Count, chosen Ch
 		var err error
 		c.ChosenBlobs, going, err = p.measureBlobs(ctx, chosen.blobs, dry)
 		log(err)
+		if !dry && (err != nil || chosen.blobs > measuredBlobs) {
+			going = blobs.Going{} // not all were looked at
+		}
 	}
 	if dry {
 		log(p.Phase("cut off", func() (err error) {

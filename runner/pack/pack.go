@@ -29,6 +29,7 @@ type Options struct {
 	Migrations    fs.FS   // what the schema must be
 	Progress      progress.Meter
 	Stop          <-chan struct{} // closed: stop between two batches
+	Printed       bool            // the report is: what it warns of is not logged besides
 
 	RangeBlocks int // of a first build; 0: the server's default. Tests want several ranges.
 }
@@ -109,10 +110,12 @@ func (p *pack) trimAll(ctx context.Context) (err error) {
 	p.blobs = &blobs.Remover{Packer: p.Packer, Dir: dir, Run: p.run}
 	r := p.report
 	t, err := p.trim(ctx, r.DryRun)
+	r.LargeObjects = t.large
 	r.Trimmed, r.PackTime, r.HeldBy, r.MissingIndex, r.BlobFiles = &t.Trimmed, t.packTime, t.heldBy, t.missingIndex, t.files
 	if !r.DryRun {
 		r.Deleted.Objects = t.Whiteouts
 	}
+	p.sayNoBlobDir()
 	if p.Conn.IsClosed() {
 		return err
 	}
@@ -123,7 +126,7 @@ func newPack(f *Family, t target.Target, o Options, log *slog.Logger) *pack {
 	return &pack{job: job.New(t, log, o.Progress, o.Stop), family: f, options: o, report: &Report{
 		Storage: t.Name, Days: o.Days, DryRun: o.DryRun || t.PrepackOnly, Version: o.Version, Started: time.Now(),
 		Warnings: append([]string{}, t.Warnings...), OtherDatabases: noOthers(), Survey: noSurvey(), Choice: noChoice(),
-		Leftovers: []inventory.Leftover{}, WouldGo: wouldGo(o.DryRun || t.PrepackOnly)}}
+		Leftovers: []inventory.Leftover{}, WouldGo: wouldGo(o.DryRun || t.PrepackOnly), inDatabase: t.BlobsInDatabase}}
 }
 
 // wouldGo is what a dry run counts.
@@ -158,11 +161,13 @@ func (p *pack) all(ctx context.Context) error {
 		err := p.work(ctx)
 		if t := p.history; t != nil {
 			r := p.report
+			r.LargeObjects.Join(t.large)
 			r.Trimmed, r.HeldBy, r.MissingIndex, r.BlobFiles = &t.Trimmed, t.heldBy, t.missingIndex, t.files
 			if !p.Conn.IsClosed() {
 				err = errors.Join(err, p.endTrim(ctx, t, err))
 			}
 		}
+		p.sayNoBlobDir()
 		ended := p.end(ctx, err)
 		if err != nil && p.Conn.IsClosed() {
 			return err // says why
@@ -258,6 +263,7 @@ func (p *pack) removeGarbage(ctx context.Context) error {
 	if p.report.WouldGo != nil {
 		p.report.WouldGo.Add(going)
 	}
+	p.report.inDatabase = p.blobs.InDatabase()
 	var err error
 	if p.report.Leftovers, err = inventory.ReadLeftovers(ctx, p.Conn, 1_000_000); err != nil {
 		return err
@@ -279,6 +285,9 @@ func (p *pack) removeGarbage(ctx context.Context) error {
 			p.report.Deletion, err = p.sweep(ctx, p.report.Choice)
 			return err
 		})
+	}
+	if p.report.Deleted.Objects == p.report.Chosen.Objects {
+		p.report.LargeObjects.Join(blobs.LargeObjects{Removed: going.LargeObjects, Bytes: going.LargeObjectBytes, NotRead: going.NotRead})
 	}
 	if err == nil && (p.report.Deleted.Objects > 0 || p.History) {
 		err = p.refsLeft(ctx)
@@ -348,6 +357,19 @@ func (p *pack) bringUpToDate(ctx context.Context) error {
 	return p.CatchUp(ctx)
 }
 
+// sayNoBlobDir tells of a configuration without which files stay, with --quiet and in a
+// dry run: after another pack the report counts them.
+func (p *pack) sayNoBlobDir() {
+	text := p.job.Target.NoBlobDir()
+	if text == "" || (!p.blobs.Unplaced() && p.report.BlobFiles.Waiting == 0) {
+		return
+	}
+	p.say(slog.LevelError, text)
+	if p.report.DryRun {
+		p.report.Warnings = append(p.report.Warnings, text)
+	}
+}
+
 // dry tells whether nothing is to be deleted.
 func (p *pack) dry() bool { return p.report.DryRun }
 
@@ -408,7 +430,7 @@ func (p *pack) finish(err error) {
 func (p *pack) surveyBlobs(ctx context.Context) (err error) {
 	p.report.MissingIndex, err = p.blobs.Survey(ctx, p.report.Choice.blobs)
 	if p.report.MissingIndex != "" {
-		p.Log.Warn(inventory.SlowWithoutIndex + p.report.MissingIndex)
+		p.say(slog.LevelWarn, inventory.SlowWithoutIndex+p.report.MissingIndex)
 	}
 	return err
 }

@@ -39,18 +39,21 @@ type Report struct {
 	Deletion
 	Audit
 
-	Scanned    figures.Count        `json:"scanned"` // states read and decoded
-	BlobFiles  blobs.Count          `json:"blob_files"`
-	WouldGo    *blobs.Going         `json:"would_go,omitempty"` // with blobs, after a dry run
-	Leftovers  []inventory.Leftover `json:"leftovers"`          // of other packers
-	Trimmed    *Trimmed             `json:"trimmed,omitempty"`  // of a history-preserving storage
-	Phases     []figures.Phase      `json:"phases"`
-	PeakMemory int64                `json:"peak_memory"` // of this process
+	Scanned   figures.Count `json:"scanned"` // states read and decoded
+	BlobFiles blobs.Count   `json:"blob_files"`
+	// LargeObjects went with old revisions, and with garbage if all that was chosen went.
+	LargeObjects blobs.LargeObjects   `json:"large_objects"`
+	WouldGo      *blobs.Going         `json:"would_go,omitempty"` // with blobs, after a dry run
+	Leftovers    []inventory.Leftover `json:"leftovers"`          // of other packers
+	Trimmed      *Trimmed             `json:"trimmed,omitempty"`  // of a history-preserving storage
+	Phases       []figures.Phase      `json:"phases"`
+	PeakMemory   int64                `json:"peak_memory"` // of this process
 
 	// MissingIndex creates what a deletion of blobs would have needed.
 	MissingIndex string `json:"missing_index,omitempty"`
 
-	refused bool // a dry run found why a pack would delete nothing
+	inDatabase bool // blobs are
+	refused    bool // a dry run found why a pack would delete nothing
 }
 
 // outcome is how a run ended that ended with err.
@@ -160,18 +163,30 @@ func (r *Report) writeGoing(line figures.LineWriter) {
 		line("blob files", "%s would be removed, %s", humanize.Comma(g.Files), figures.Size(g.Bytes))
 	}
 	if g.LargeObjects > 0 {
-		size := figures.Size(g.LargeObjectBytes)
-		switch {
-		case g.NotRead == g.LargeObjects:
-			size = "size not known"
-		case g.NotRead > 0:
-			size += " of " + humanize.Comma(g.LargeObjects-g.NotRead)
-		}
-		line("large objects", "%s would be removed, %s", humanize.Comma(g.LargeObjects), size)
+		line("large objects", "%s would be removed, %s", humanize.Comma(g.LargeObjects), sizeOf(g.LargeObjects, g.NotRead, g.LargeObjectBytes))
 	}
 }
 
+// sizeOf is how long large objects are, as far as this role may read them.
+func sizeOf(all, notRead, bytes int64) string {
+	switch {
+	case notRead == all:
+		return "size not known"
+	case notRead > 0:
+		return figures.Size(bytes) + " of " + humanize.Comma(all-notRead)
+	}
+	return figures.Size(bytes)
+}
+
+// writeFiles says what went with blobs: large objects where they are in the database.
 func (r *Report) writeFiles(line figures.LineWriter) {
+	l := r.LargeObjects
+	if l.Removed > 0 {
+		line("large objects", "%s removed, %s", humanize.Comma(l.Removed), sizeOf(l.Removed, l.NotRead, l.Bytes))
+	}
+	if r.BlobFiles.Files == 0 && (r.inDatabase || l.Removed > 0) {
+		return
+	}
 	line("blob files", "%s removed, %s", humanize.Comma(r.BlobFiles.Files), figures.Size(r.BlobFiles.Bytes))
 }
 
@@ -189,7 +204,9 @@ func (r *Report) Notes() []string {
 	if r.Deleted.Objects > 0 || (r.Trimmed != nil && r.Trimmed.Revisions > 0 && !r.DryRun) {
 		note("The space of deleted rows can be used again after VACUUM of object_state (autovacuum does it in time).")
 	}
-	if b := r.ChosenBlobs; r.Blobs > 0 && b.Where == "large objects" {
+	if l := r.LargeObjects; r.Trimmed != nil && l.Removed > 0 {
+		note("The space of %s can be used again after VACUUM of pg_largeobject.", figures.Plural(l.Removed, "large object"))
+	} else if b := r.ChosenBlobs; r.Blobs > 0 && b.Where == "large objects" {
 		text := ""
 		if b.Known == b.Blobs && r.Blobs == b.Blobs {
 			text = " of " + figures.Size(b.Bytes)

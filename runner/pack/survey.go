@@ -3,6 +3,7 @@ package pack
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"relpack/runner/figures"
 	"relpack/runner/inventory"
@@ -40,17 +41,24 @@ func (p *pack) survey(ctx context.Context) (s Survey, err error) {
 		return s, err
 	}
 	if missing, _ := s.Damage.Lines(); missing != "" {
-		p.Log.Error(missing) // with --quiet too
+		p.say(slog.LevelError, missing) // with --quiet too
 	}
 	s.Problems, err = inventory.ReadProblems(ctx, p.Conn, namedProblems)
 	return s, err
+}
+
+// say logs what the report says as well, unless that is printed.
+func (p *pack) say(level slog.Level, text string) {
+	if !p.options.Printed {
+		p.job.Log.Log(context.Background(), level, text)
+	}
 }
 
 // sayUnread tells the same of storages that were never read.
 func (p *pack) sayUnread(others []inventory.Referrer) {
 	for _, r := range others {
 		if r.Looked == nil {
-			p.Log.Error(r.String() + r.Consequence())
+			p.say(slog.LevelError, r.String()+r.Consequence())
 		}
 	}
 }

@@ -3,6 +3,7 @@ package pack
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"strings"
 	"time"
@@ -42,6 +43,7 @@ type trimming struct {
 	missingIndex   string
 	listed         bool // the last trim went through what is listed, not through all objects
 	files          blobs.Count
+	large          blobs.LargeObjects
 	going          blobs.Going // with what a dry run would trim
 	unmarkedBefore int         // so often in a row
 }
@@ -151,7 +153,7 @@ func (t *trimming) fix(ctx context.Context, by string) (err error) {
 	}
 	if holder != nil {
 		t.heldBy = *holder
-		t.Log.Warn(Choice{HeldBy: t.heldBy}.heldBy())
+		t.say(slog.LevelWarn, Choice{HeldBy: t.heldBy}.heldBy())
 	}
 	return nil
 }
@@ -185,7 +187,7 @@ func (t *trimming) settle(ctx context.Context) error {
 // lookForIndex tells whether a deletion of blobs from the database would be slow.
 func (t *trimming) lookForIndex(ctx context.Context) (err error) {
 	if t.missingIndex, err = inventory.MissingIndex(ctx, t.Conn); t.missingIndex != "" {
-		t.Log.Warn(inventory.SlowWithoutIndex + t.missingIndex)
+		t.say(slog.LevelWarn, inventory.SlowWithoutIndex+t.missingIndex)
 	}
 	return err
 }
@@ -237,12 +239,15 @@ func (t *trimming) revisions(ctx context.Context) error {
 				}
 			}
 			var seconds float64 // of the deletion: what else a batch costs, smaller ones cost too
+			var large int64
+			var largeBytes *int64
 			if err := t.tryBatch(ctx, "remove old revisions", func() error {
-				return t.Conn.QueryRow(ctx, "SELECT revisions, bytes, seconds FROM relpack.trim_batch($1, $2, $3)", t.UntilTid, zoids, tids).
-					Scan(&revisions, &bytes, &seconds)
+				return t.Conn.QueryRow(ctx, "SELECT revisions, bytes, seconds, large, large_bytes FROM relpack.trim_batch($1, $2, $3)", t.UntilTid, zoids, tids).
+					Scan(&revisions, &bytes, &seconds, &large, &largeBytes)
 			}); err != nil {
 				return err
 			}
+			t.large.Add(large, largeBytes)
 			if revisions > 0 {
 				speed.took(time.Duration(seconds * float64(time.Second)))
 			}

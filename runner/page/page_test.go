@@ -227,3 +227,15 @@ func TestAStorageThatCanNotBeLookedAtIsOnThePage(t *testing.T) {
 		t.Errorf("%v\n%s", err, &text)
 	}
 }
+
+func TestThePageTellsWhatATrimRemoved(t *testing.T) {
+	t.Parallel()
+	trimmed := status.Run{Outcome: "packed", Revisions: 388, RevisionBytes: 362_000}
+	for history, want := range map[*status.History]bool{nil: false, {}: true} {
+		var text strings.Builder
+		err := page.Write(&text, []*page.Report{{Status: &status.Report{History: history, Graph: &status.Graph{Runs: []status.Run{trimmed}}}}})
+		if got := strings.Contains(text.String(), "<th scope=\"col\">old revisions</th>") && strings.Contains(text.String(), "<td>388, 354 KiB</td>"); err != nil || got != want {
+			t.Errorf("%t, %v\n%s", got, err, &text)
+		}
+	}
+}

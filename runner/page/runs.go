@@ -13,6 +13,7 @@ type Bar struct {
 	X, Width       float64
 	Y, Height      float64 // how long it took
 	GoneY, GoneTop float64 // how much it deleted
+	Gone           int64   // that: states of objects and of old revisions
 	Seconds        float64
 }
 
@@ -28,11 +29,11 @@ func newRuns(runs []status.Run) []Bar {
 	var bars []Bar
 	longest, most := 0.0, int64(0)
 	for _, run := range slices.Backward(runs) {
-		b := Bar{Run: run}
+		b := Bar{Run: run, Gone: run.Deleted.Bytes + run.RevisionBytes}
 		if run.Finished != nil {
 			b.Seconds = run.Finished.Sub(run.Started).Round(time.Millisecond).Seconds()
 		}
-		longest, most = max(longest, b.Seconds), max(most, run.Deleted.Bytes)
+		longest, most = max(longest, b.Seconds), max(most, b.Gone)
 		bars = append(bars, b)
 	}
 	for i := range bars {
@@ -43,7 +44,7 @@ func newRuns(runs []status.Run) []Bar {
 			b.Height = chartHeight * b.Seconds / longest
 		}
 		if most > 0 {
-			b.GoneTop = chartHeight * float64(b.Deleted.Bytes) / float64(most)
+			b.GoneTop = chartHeight * float64(b.Gone) / float64(most)
 		}
 		b.Y, b.GoneY = chartHeight-b.Height, chartHeight-b.GoneTop
 	}

@@ -68,6 +68,7 @@ type Graph struct {
 	Begun           bool                   `json:"begun"`        // a deletion was interrupted; the doomed go whatever --days
 	Doomed          int64                  `json:"doomed"`
 	BlobRemovals    int64                  `json:"blob_removals"`
+	BlobsWait       string                 `json:"blobs_wait,omitempty"` // why, if the configuration is why
 	ProblemCount    int64                  `json:"problem_count"`
 	BlockingCount   int64                  `json:"blocking_problem_count"`
 	Bytes           int64                  `json:"bytes"`             // of relpack's own tables
@@ -101,6 +102,9 @@ type Run struct {
 	BlobFiles int64         `json:"blob_files"`
 	BlobBytes int64         `json:"blob_bytes"`
 	Message   *string       `json:"message"`
+	// Revisions are old ones that a pack of a history-preserving storage removed.
+	Revisions     int64 `json:"revisions"`
+	RevisionBytes int64 `json:"revision_bytes"` // of their states
 }
 
 // A Packer is a session that holds the pack lock.
@@ -179,6 +183,9 @@ func (r *Report) fill(ctx context.Context, t target.Target, files fs.FS, log *sl
 	r.Packable = r.Packable && r.Graph.Refusal == ""
 	for i := range r.Graph.Foreign {
 		r.Graph.Foreign[i].Named = t.File.Knows(r.Graph.Foreign[i].Database)
+	}
+	if r.Graph.BlobRemovals > 0 {
+		r.Graph.BlobsWait = t.NoBlobDir()
 	}
 	for i, by := range r.Graph.ReferredBy {
 		r.Graph.ReferredBy[i].File = t.File.Section(by.Storage)
@@ -374,7 +381,7 @@ func (g *Graph) readWritersLock(ctx context.Context, tx pgx.Tx) error {
 
 func (g *Graph) readRuns(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `
-		SELECT started, finished, outcome, days, scanned, deleted, deleted_bytes, blob_files, blob_bytes, message
+		SELECT started, finished, outcome, days, scanned, deleted, deleted_bytes, blob_files, blob_bytes, message, revisions, revision_bytes
 		FROM relpack.run
 		ORDER BY id DESC
 		LIMIT $1`, named)
@@ -384,7 +391,7 @@ func (g *Graph) readRuns(ctx context.Context, tx pgx.Tx) error {
 	g.Runs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Run, error) {
 		var r Run
 		err := row.Scan(&r.Started, &r.Finished, &r.Outcome, &r.Days, &r.Scanned,
-			&r.Deleted.Objects, &r.Deleted.Bytes, &r.BlobFiles, &r.BlobBytes, &r.Message)
+			&r.Deleted.Objects, &r.Deleted.Bytes, &r.BlobFiles, &r.BlobBytes, &r.Message, &r.Revisions, &r.RevisionBytes)
 		return r, err
 	})
 	return err

@@ -52,14 +52,19 @@ func TestStatusTellsWhatTheSchemaKnows(t *testing.T) {
 		    relation = 'object_state'::regclass, filenode = pg_relation_filenode('object_state'),
 		    trigger_identity = relpack.trigger_identity(), column_identity = relpack.column_identity(),
 		    graph_identity = relpack.graph_identity(), objects = 1234567;
-		INSERT INTO relpack.run (days, version, outcome, started, finished, deleted, deleted_bytes, message)
-		VALUES (1, 'v1', 'packed', now(), now() + interval '90 s', 744, 5000000, NULL),
-		       (1, 'v1', 'failed', now(), now(), 0, 0, 'the disk is full'),
-		       (1, 'v1', 'running', now(), NULL, 0, 0, NULL)`)
+		INSERT INTO relpack.run (days, version, outcome, started, finished, deleted, deleted_bytes, revisions, revision_bytes, message)
+		VALUES (1, 'v1', 'packed', now(), now() + interval '90 s', 744, 5000000, 388, 362000, NULL),
+		       (1, 'v1', 'refused', now(), now(), 0, 0, 0, 0, 'what was refused before. The old remedy'),
+		       (1, 'v1', 'failed', now(), now(), 0, 0, 0, 0, 'the disk is full. The remedy'),
+		       (1, 'v1', 'running', now(), NULL, 0, 0, 0, 0, NULL)`)
+	if text := packtest.Status(t, target); strings.Contains(text, "The old remedy") {
+		t.Errorf("remedies of an earlier run: %s", text)
+	}
 	packtest.ExpectWords(t, packtest.Status(t, target),
 		"describes the storage", "2026-11-22", "1,234,567", "1 object, 2.9 MiB", "ZODB.blob",
 		"problems", "zoid 0 (opaque): encrypted", "1 of them keeps relpack from deleting", "1 blob wait",
-		"object_inrefs", "TRUNCATE", "1m30", "deleted 744 objects, 4.8 MiB", "the disk is full", "did not finish")
+		"object_inrefs", "TRUNCATE", "1m30", "deleted 744 objects, 4.8 MiB, removed 388 old revisions, 354 KiB",
+		"the disk is full. The remedy", "what was refused before\n", "could not be decoded, or has no state", "did not finish")
 	packtest.Run(t, conn, "ALTER TABLE object_state DISABLE TRIGGER ALL")
 	packtest.ExpectWords(t, packtest.Status(t, target), "not trusted: triggers of relpack are missing or disabled: relpack_", `Run "relpack migrate up"`)
 	if report, err := status.Look(t.Context(), target, migrations.Files, packtest.Log(t)); err != nil || report.Packable {
@@ -108,7 +113,7 @@ func TestStatusIsShownToARoleThatMayOnlyRead(t *testing.T) {
 	for _, remedy := range packtest.Lines(t, admin, query) {
 		packtest.Run(t, admin, remedy)
 	}
-	packtest.ExpectWords(t, packtest.Status(t, packtest.As(target, role, "default_transaction_read_only=on")), "not built", "schema version")
+	packtest.ExpectWords(t, packtest.Status(t, packtest.As(target, role, "default_transaction_read_only=on")), "not built", "schema version", "not counted yet")
 	packtest.Run(t, admin, "REVOKE EXECUTE ON FUNCTION relpack.status FROM "+role)
 	_, err = status.Look(t.Context(), packtest.As(target, role), migrations.Files, packtest.Log(t))
 	packtest.ExpectRefusal(t, err, "permission denied for function status", "relpack.missing_privilege")

@@ -48,7 +48,11 @@ func (r *Report) Write(w io.Writer) error {
 		h.write(s.Line, time.Now())
 	}
 	if r.Graph != nil {
-		r.Graph.write(s.Line, time.Now())
+		what := "blob"
+		if r.History != nil {
+			what = "revision"
+		}
+		r.Graph.write(s.Line, time.Now(), what)
 	}
 	return s.Flush()
 }
@@ -65,7 +69,8 @@ func (h *History) write(line figures.LineWriter, now time.Time) {
 	}
 }
 
-func (g *Graph) write(line figures.LineWriter, now time.Time) {
+// write has waiting as the word for what files wait of.
+func (g *Graph) write(line figures.LineWriter, now time.Time, waiting string) {
 	g.writeState(line, now)
 	if g.Busy {
 		line("", "a build step has the tables locked: try again shortly")
@@ -87,7 +92,11 @@ func (g *Graph) write(line figures.LineWriter, now time.Time) {
 		line("chosen", "%s objects for deletion, %s", humanize.Comma(g.Doomed), by)
 	}
 	if g.BlobRemovals > 0 {
-		line("blob files", "those of %s wait to be removed", figures.Plural(g.BlobRemovals, "blob"))
+		why := ""
+		if g.BlobsWait != "" {
+			why = ": " + g.BlobsWait
+		}
+		line("blob files", "those of %s wait to be removed%s", figures.Plural(g.BlobRemovals, waiting), why)
 	}
 	missing, dangling := g.Damage.Lines()
 	if missing != "" {
@@ -186,8 +195,10 @@ func (g *Graph) writeRuns(line figures.LineWriter) {
 	for i, h := range g.WritersLock {
 		line(figures.Once("writers' lock", i), "%s", h)
 	}
+	said := false
 	for i, r := range g.Runs {
-		line(figures.Once("last packs", i), "%s", r.describe(g.Packer != nil && i == 0))
+		line(figures.Once("last packs", i), "%s", r.describe(g.Packer != nil && i == 0, !said))
+		said = said || r.Message != nil
 	}
 }
 
@@ -207,8 +218,9 @@ func (h LockHolder) String() string {
 }
 
 // describe tells of one run. A run that never came to its end still counts as
-// running in the database.
-func (r Run) describe(mayRun bool) string {
+// running in the database. Unless the whole message is wanted, its first sentence is told:
+// remedies follow.
+func (r Run) describe(mayRun, whole bool) string {
 	text := figures.Clock(r.Started) + "  " + strings.ReplaceAll(r.Outcome, "_", " ")
 	if r.Outcome == "running" && !mayRun {
 		text = figures.Clock(r.Started) + "  did not finish"
@@ -222,11 +234,18 @@ func (r Run) describe(mayRun bool) string {
 	if r.Deleted.Objects > 0 {
 		text += fmt.Sprintf(", deleted %s", r.Deleted)
 	}
+	if r.Revisions > 0 {
+		text += fmt.Sprintf(", removed %s, %s", figures.Plural(r.Revisions, "old revision"), figures.Size(r.RevisionBytes))
+	}
 	if r.BlobFiles > 0 {
 		text += fmt.Sprintf(", removed %s, %s", figures.Plural(r.BlobFiles, "blob file"), figures.Size(r.BlobBytes))
 	}
 	if r.Message != nil {
-		text += ": " + strings.TrimPrefix(strings.TrimSpace(*r.Message), r.Outcome+". ")
+		message := strings.TrimPrefix(strings.TrimSpace(*r.Message), r.Outcome+". ")
+		if !whole {
+			message, _, _ = strings.Cut(message, ". ")
+		}
+		text += ": " + message
 	}
 	return text
 }

@@ -70,6 +70,15 @@ func (f *File) Section(storage string) string {
 	return ""
 }
 
+// NoBlobDir says what follows from a configuration file that names no blob directory,
+// where blobs are not in the database; "" if it names one, or says where they are.
+func (t Target) NoBlobDir() string {
+	if t.File == nil || t.BlobDir != "" || t.BlobsInDatabase {
+		return ""
+	}
+	return t.File.Path + ` names no blob directory, and blobs of this storage are not in the database: files of deleted blobs stay listed. Add "shared-blob-dir true" and blob-dir.`
+}
+
 // BlobDirUsers are where the file names, for another section of whatever type, the
 // blob directory of the storage as well, or one that lies within it or around it.
 func (t Target) BlobDirUsers() []string {
