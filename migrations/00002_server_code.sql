@@ -8751,7 +8751,8 @@ $$;
 
 COMMENT ON FUNCTION relpack.trim_batch(bigint, bigint[], bigint[]) IS
     'Removes old revisions, with their blobs. Of those given it takes what later ones up to until_tid supersede and none '
-    'later than that names; returns how many, the bytes of their states, how long the deletion took, and the large objects that went. Raises RP002 before '
+    'later than that names; returns how many, the bytes of their states, how long the deletion took, and the large objects '
+    'that went. Raises RP002 before '
     'relpack.trim_settle() was true, RP003 (unmarked) where a transaction can be undone that wrote one of them '
     'or, be it meanwhile, one that names one.';
 -- +goose StatementEnd
@@ -9074,7 +9075,8 @@ $$;
 
 COMMENT ON FUNCTION relpack.trim_delete(bigint[], bigint[], boolean) IS
     'Step of a trim: deletes these revisions, which its caller has judged. whiteouts: if they have no state. seconds: how '
-    'long the DELETE took; gone_zoids, gone_tids: what it deleted; large, large_bytes: how many large objects went, and their length, NULL where this '
+    'long the DELETE took; gone_zoids, gone_tids: what it deleted; large, large_bytes: how many '
+    'large objects went, and their length, NULL where this '
     'role may not read one. Lists files of blobs among these in '
     'relpack.blob_removal, and transactions that no row names any more in relpack.emptied. Raises RP002 when a '
     'trigger of somebody else kept one, or unlinked what is still named, RP003 (changed) when one was written meanwhile, '

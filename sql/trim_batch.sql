@@ -69,6 +69,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.trim_batch(bigint, bigint[], bigint[]) IS
     'Removes old revisions, with their blobs. Of those given it takes what later ones up to until_tid supersede and none '
-    'later than that names; returns how many, the bytes of their states, how long the deletion took, and the large objects that went. Raises RP002 before '
+    'later than that names; returns how many, the bytes of their states, how long the deletion took, and the large objects '
+    'that went. Raises RP002 before '
     'relpack.trim_settle() was true, RP003 (unmarked) where a transaction can be undone that wrote one of them '
     'or, be it meanwhile, one that names one.';

@@ -146,7 +146,8 @@ $$;
 
 COMMENT ON FUNCTION relpack.trim_delete(bigint[], bigint[], boolean) IS
     'Step of a trim: deletes these revisions, which its caller has judged. whiteouts: if they have no state. seconds: how '
-    'long the DELETE took; gone_zoids, gone_tids: what it deleted; large, large_bytes: how many large objects went, and their length, NULL where this '
+    'long the DELETE took; gone_zoids, gone_tids: what it deleted; large, large_bytes: how many '
+    'large objects went, and their length, NULL where this '
     'role may not read one. Lists files of blobs among these in '
     'relpack.blob_removal, and transactions that no row names any more in relpack.emptied. Raises RP002 when a '
     'trigger of somebody else kept one, or unlinked what is still named, RP003 (changed) when one was written meanwhile, '
