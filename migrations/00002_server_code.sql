@@ -9051,7 +9051,11 @@ BEGIN
     IF v_blobs.large IS NOT NULL THEN
         v_stay := ARRAY(SELECT known.oid FROM pg_largeobject_metadata AS known WHERE known.oid = ANY (v_blobs.large));
         large := cardinality(v_blobs.large) - cardinality(v_stay);
-        large_bytes := large_bytes - relpack.large_object_bytes(v_stay);
+        BEGIN
+            large_bytes := large_bytes - relpack.large_object_bytes(v_stay);
+        EXCEPTION WHEN undefined_object THEN
+            large_bytes := NULL;
+        END;
     END IF;
     IF v_file_zoids IS NOT NULL THEN
         -- In the database there is no file. One that was restored meanwhile is removed anew:

@@ -15,7 +15,7 @@ var faults = []struct {
 	{"the pack time moves on, and nothing is read again", "horizon_set", 1,
 		[]string{"changed.tid <= greatest(v_storage.horizon_tid, goal_tid)", "changed.tid <= v_storage.horizon_tid"}},
 	{"what a later revision names does not count", "trim_kept", 33,
-		[]string{"later.prev_tid < v_first", "later.prev_tid < v_first AND false"}},
+		[]string{"later.prev_tid + 0 < v_first", "later.prev_tid + 0 < v_first AND false"}},
 	{"the newest revision up to the pack time does not count", "trim_kept", 3,
 		[]string{"stored.tid >= v_first)", "stored.tid > v_first)"}},
 	{"only the newest revision counts", "trim_kept", 1,
