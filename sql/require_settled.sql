@@ -55,8 +55,11 @@ BEGIN
     IF v_problems IS NOT NULL THEN
         RAISE EXCEPTION 'reachable objects can''t be decoded: what they refer to is unknown'
             USING ERRCODE = 'RP002', DETAIL = v_problems,
-                  HINT = 'Restore these objects, or cut them off: "relpack check" says where they are. '
-                         'To list them all: SELECT * FROM relpack.problem WHERE blocks;';
+                  HINT = concat(
+                      'Restore these objects, or cut them off: "relpack check" says where they are. '
+                      'To list them all: SELECT * FROM relpack.problem WHERE blocks;',
+                      CASE WHEN v_storage.keeps_history
+                      THEN ' If these are old revisions that the next pack removes: "relpack pack --dry-run" goes by its time.' END);
     END IF;
 END;
 $$;

@@ -261,7 +261,7 @@ func (c *checker) states(ctx context.Context) error {
 			return err
 		}
 		s.Class = p.Class
-		u := Undecodable{Spot: s, Kind: p.Kind, Reason: p.Reason, Remedy: remedy(p)}
+		u := Undecodable{Spot: s, Kind: p.Kind, Reason: p.Reason, Remedy: remedy(p, c.KeepsHistory())}
 		if p.Offset >= 0 {
 			u.Offset = &p.Offset
 		}
@@ -271,8 +271,9 @@ func (c *checker) states(ctx context.Context) error {
 	return err
 }
 
-// remedy is what a person can do.
-func remedy(p look.Problem) string {
+// remedy is what a person can do. The graph may be that of an earlier pack time, up to
+// which old revisions count that the next pack removes.
+func remedy(p look.Problem, history bool) string {
 	switch {
 	case p.Kind == "empty":
 		return "Its creation was undone, or a tool emptied it: restore its row from a backup, or remove the reference from its holder"
@@ -281,7 +282,11 @@ func remedy(p look.Problem) string {
 	case strings.Contains(p.Reason, "encrypted"):
 		return "relpack can't see what an encrypted record refers to: pack this storage with zodbpack"
 	}
-	return "Restore its row from a backup, or remove it from its holder in the application; until then every pack is refused"
+	const restore = "Restore its row from a backup, or remove it from its holder in the application; until then every pack is refused"
+	if history {
+		return restore + ", unless it is an old revision whose time has passed: \"relpack pack --dry-run\" tells"
+	}
+	return restore
 }
 
 func (c *checker) foreign(ctx context.Context, file *target.File) error {

@@ -97,3 +97,30 @@ func TestADeletedBlobHasNoStateAndLacksNoFile(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// An old revision that can't be decoded keeps packs from deleting as long as it counts.
+func TestAnOldRevisionThatCanNotBeDecodedIsRemovedByALaterPack(t *testing.T) {
+	t.Parallel()
+	empty, conn := packtest.NewEmptyDatabase(t)
+	if err := zodbtest.CreateHistory(t.Context(), conn, zodbtest.V42); err != nil {
+		t.Fatal(err)
+	}
+	s, h := storage{Target: target.Target{DSN: empty.DSN}, conn: conn}, zodbtest.History{Conn: conn, Version: zodbtest.V42}
+	for i, state := range [][]byte{[]byte("\x80\x02gg"), record()} {
+		if _, err := h.Commit(t.Context(), zodbtest.TimeTid(time.Now().AddDate(0, 0, i-4)), map[int64][]byte{0: record(1), 1: state}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := program.Run(t, "migrate", "up", "-q", "--dsn", s.DSN); r.Code != 0 {
+		t.Fatal(r)
+	}
+	const says = `"relpack pack --dry-run"`
+	program.Run(t, "pack", "--dry-run", "--days", "10", "--dsn", s.DSN)
+	if r := s.check(t, fault.ExitRefused); len(r.Undecodable) != 1 || !strings.Contains(r.Undecodable[0].Remedy, says) {
+		t.Errorf("%+v", r)
+	}
+	_, err := conn.Exec(t.Context(), "SELECT relpack.require_settled()")
+	packtest.ExpectRefusal(t, err, says)
+	program.Run(t, "pack", "--dry-run", "--days", "1", "--dsn", s.DSN)
+	s.check(t, 0)
+}
