@@ -152,6 +152,30 @@ func TestFilesOfObjectsThatAreGoneStayWhileReferencesDangle(t *testing.T) {
 	}
 }
 
+// A holder that was captured is read as it is by then, when it may refer to what was
+// stored later: that is not lost. A row that is put back may have lost what hung on it.
+func TestWhatWasStoredSinceTheCaptureIsNotLost(t *testing.T) {
+	t.Parallel()
+	for _, before := range []bool{false, true} {
+		s := newWholeShelf(t, zodbtest.Bushy)
+		s.clutter()
+		refs := packtest.Get[[]int64](t, s.conn, "SELECT array_agg(zoid) FROM relpack.object_inref WHERE inref = 0")
+		s.commit(zodbtest.TimeTid(time.Now().Add(-time.Minute)), map[int64][]byte{0: zodbtest.Record(zodbtest.Document, refs...)})
+		r, err := s.atPhase(s.removingGone(), "apply", func() {
+			if before {
+				s.commit(zodbtest.TimeTid(time.Now().Add(-2*time.Minute)), map[int64][]byte{60: zodbtest.Record(zodbtest.Document)})
+			}
+			s.commit(zodbtest.TimeTid(time.Now()), map[int64][]byte{
+				0: zodbtest.Record(zodbtest.Document, append(refs, 60)...), 60: zodbtest.Record(zodbtest.Document)})
+		})
+		if before {
+			s.expectRefused(err, fault.ExitRefused, "others refer to 1 object that is not stored", "zoid 60")
+		} else if err != nil || r.Removed.Files != 4 {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+}
+
 // removableGone are files of object 9 that the server lets go, of those with these tids.
 func (s *shelf) removableGone(listing string, until int64, verdict string, tids ...int64) ([]int64, error) {
 	s.t.Helper()
