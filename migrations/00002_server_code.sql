@@ -1655,8 +1655,9 @@ COMMENT ON FUNCTION relpack.blobs_stored(bigint[], bigint[]) IS
 
 -- sql/broken_blobs.sql
 -- +goose StatementBegin
--- As relpack.set_aside_blobs(), for blobs that are alive: their content is gone.
-CREATE OR REPLACE FUNCTION relpack.broken_blobs()
+-- As relpack.set_aside_blobs(), for blobs that are alive: their content is gone. Those
+-- that were attached since the last pack only a client knows.
+CREATE OR REPLACE FUNCTION relpack.broken_blobs(attached bigint[] DEFAULT '{}')
 RETURNS SETOF bigint
 LANGUAGE plpgsql
 STABLE
@@ -1669,14 +1670,15 @@ BEGIN
         SELECT DISTINCT blob_chunk.zoid
         FROM public.blob_chunk
         LEFT JOIN pg_largeobject_metadata AS known ON known.oid = blob_chunk.chunk
-        JOIN relpack.object ON object.zoid = blob_chunk.zoid
-        WHERE known.oid IS NULL AND object.parent IS NOT NULL;
+        LEFT JOIN relpack.object ON object.zoid = blob_chunk.zoid
+        WHERE known.oid IS NULL AND (object.parent IS NOT NULL OR blob_chunk.zoid = ANY (attached));
     END IF;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.broken_blobs() IS
-    'Reachable blobs with a row in blob_chunk whose large object does not exist.';
+COMMENT ON FUNCTION relpack.broken_blobs(bigint[]) IS
+    'Reachable blobs with a row in blob_chunk whose large object does not exist. '
+    'attached: others that are known to be reachable since the last pack.';
 -- +goose StatementEnd
 
 -- sql/build_begin.sql

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -106,6 +107,7 @@ func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog
 			return g.Explain(err)
 		}
 		r.phase(step.name, began)
+		r.Uncertain = cmp.Or(r.Uncertain, g.Uncertain)
 	}
 	if r.Blobs.Needed && o.Quiet {
 		log.Error("no blob file was looked for, though there are live blobs: " + r.Blobs.Why) // with --quiet too

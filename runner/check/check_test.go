@@ -147,11 +147,13 @@ func TestOneThatWasMendedSinceIsNotTold(t *testing.T) {
 	}
 }
 
+// refersElsewhere is a document's record with the reference ['n', ('other', oid)].
+const refersElsewhere = "\x80\x03czmodels\nDocument\n.\x80\x03}U\x01x](U\x01n(U\x05otherU\x08\x00\x00\x00\x00\x00\x00\x00\x07teQs."
+
 func TestReferencesToOtherDatabasesAreCountedByName(t *testing.T) {
 	t.Parallel()
 	objects := garden()
-	// ['n', ('other', oid)]
-	objects[2] = []byte("\x80\x03czmodels\nDocument\n.\x80\x03}U\x01x](U\x01n(U\x05otherU\x08\x00\x00\x00\x00\x00\x00\x00\x07teQs.")
+	objects[2] = []byte(refersElsewhere)
 	s := newStorage(t, objects)
 	r := s.check(t, fault.ExitDone)
 	if len(r.Foreign) != 1 || r.Foreign[0].Database != "other" || r.Foreign[0].References != 1 || r.Foreign[0].Named || r.Foreign[0].First.Zoid != 2 {

@@ -3,6 +3,7 @@ package look
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -72,27 +73,47 @@ func (g *Graph) nextBlobs(ctx context.Context, after int64) (blobs []Blob, last 
 
 // NewBlobs are live ones that the graph does not have for live: they were stored, or
 // attached again, since the last pack.
-func (g *Graph) NewBlobs(ctx context.Context) ([]Blob, error) {
-	zoids := make([]int64, len(g.fresh.blobs))
+func (g *Graph) NewBlobs(ctx context.Context) (blobs []Blob, err error) {
+	written := make([]int64, len(g.fresh.blobs))
 	for i, b := range g.fresh.blobs {
-		zoids[i] = b.Zoid
+		written[i] = b.Zoid
 	}
-	objects, err := g.Objects(ctx, zoids)
+	for chunk := range slices.Chunk(written, lostChunk) {
+		objects, err := g.Objects(ctx, chunk)
+		if err != nil {
+			return nil, err
+		}
+		alive, err := g.areAlive(ctx, objects)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range objects {
+			if (!o.Known || o.dead) && alive[o.Zoid] {
+				blobs = append(blobs, Blob{o.Zoid, o.Tid})
+			}
+		}
+	}
+	attached, err := g.attached(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var blobs []Blob
-	for _, o := range objects {
-		if o.Known && !o.dead {
-			continue
-		}
-		if alive, err := g.IsAlive(ctx, o.Zoid); err != nil {
-			return nil, err
-		} else if alive {
-			blobs = append(blobs, Blob{o.Zoid, o.Tid})
-		}
+	rows, err := g.tx.Query(ctx, `
+		SELECT object.zoid, stored.tid
+		FROM unnest($1::bigint[]) AS attached (zoid)
+		CROSS JOIN LATERAL (SELECT zoid FROM relpack.object WHERE object.zoid = attached.zoid AND object.class = 1 OFFSET 0) AS object
+		CROSS JOIN LATERAL (
+		    SELECT stored.tid, octet_length(stored.state) AS bytes
+		    FROM relpack.stored()
+		    WHERE stored.zoid = object.zoid
+		    ORDER BY stored.tid DESC
+		    LIMIT 1
+		) AS stored
+		WHERE stored.bytes > 0 AND object.zoid <> ALL ($2::bigint[])`, attached, written)
+	if err != nil {
+		return nil, fmt.Errorf("look for blobs that were attached again: %w", err)
 	}
-	return blobs, nil
+	again, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Blob])
+	return append(blobs, again...), err
 }
 
 // BlobPlace tells where live blobs are.
@@ -114,8 +135,16 @@ func (g *Graph) LargeObjects(ctx context.Context, most int) (l LargeObjects, err
 		       coalesce(has_table_privilege(to_regclass('public.blob_chunk'), 'SELECT'), true)`).Scan(&table, &l.Seen); err != nil || !l.Seen || !table {
 		return l, err
 	}
+	attached, err := g.NewBlobs(ctx)
+	if err != nil {
+		return l, err
+	}
+	zoids := make([]int64, len(attached))
+	for i, b := range attached {
+		zoids[i] = b.Zoid
+	}
 	if err = g.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM public.blob_chunk), count(*), coalesce((array_agg(zoid ORDER BY zoid))[:$1], '{}')
-		FROM relpack.broken_blobs() AS broken (zoid)`, most).Scan(&l.Any, &l.Missing, &l.First); err != nil {
+		FROM relpack.broken_blobs($2) AS broken (zoid)`, most, zoids).Scan(&l.Any, &l.Missing, &l.First); err != nil {
 		err = fmt.Errorf("look for the large objects of blobs: %w", err)
 	}
 	return l, err

@@ -24,8 +24,10 @@ type fresh struct {
 	// the graph doesn't know; nil: it is not stored any more, or can't be decoded.
 	refs map[int64][]int64
 	by   map[int64][]int64 // who of them refers to an object
-	// revives is set when one of them refers to what the graph calls unreachable.
-	revives  bool
+	// dead is what one of them refers to and the graph calls unreachable, and attached
+	// what is alive of that, and below it: see Graph.attached; nil: nobody has asked.
+	dead     []int64
+	attached []int64
 	classes  map[int64]string  // of those that can be decoded
 	labels   map[string]string // each class once
 	problems map[int64]Problem // of those that can't be decoded
@@ -98,11 +100,14 @@ func (g *Graph) decodeFresh(ctx context.Context) error {
 	for to := range g.fresh.by {
 		targets = append(targets, to)
 	}
-	if err := g.tx.QueryRow(ctx, `SELECT EXISTS (
-			SELECT
-			FROM unnest($1::bigint[]) AS target (zoid)
-			CROSS JOIN LATERAL (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND object.parent IS NULL OFFSET 0) AS dead)`,
-		targets).Scan(&g.fresh.revives); err != nil {
+	rows, err := g.tx.Query(ctx, `
+		SELECT target.zoid
+		FROM unnest($1::bigint[]) AS target (zoid)
+		CROSS JOIN LATERAL (SELECT FROM relpack.object WHERE object.zoid = target.zoid AND object.parent IS NULL OFFSET 0) AS dead`, targets)
+	if err == nil {
+		g.fresh.dead, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+	}
+	if err != nil {
 		return fmt.Errorf("look whether garbage was attached again: %w", err)
 	}
 	return nil

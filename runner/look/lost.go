@@ -83,6 +83,10 @@ func (g *Graph) eachFreshLost(ctx context.Context, each func(Lost) error) error 
 // lost hands on those of some objects that are not stored, and that live ones refer
 // to.
 func (g *Graph) lost(ctx context.Context, zoids []int64, each func(Lost) error) error {
+	attached, err := g.attached(ctx)
+	if err != nil {
+		return err
+	}
 	rows, err := g.tx.Query(ctx, `
 		SELECT lost.zoid, coalesce(nullif(class.label, '(unknown)'), ''), missing.since, holder.count, holder.some
 		FROM unnest($1::bigint[]) WITH ORDINALITY AS lost (zoid, place)
@@ -101,13 +105,16 @@ func (g *Graph) lost(ctx context.Context, zoids []int64, each func(Lost) error) 
 		            ORDER BY object_inref.inref
 		        ) AS edge
 		        CROSS JOIN LATERAL (
-		            SELECT FROM relpack.object WHERE object.zoid = edge.inref AND object.parent IS NOT NULL OFFSET 0
+		            SELECT
+		            FROM relpack.object
+		            WHERE object.zoid = edge.inref AND (object.parent IS NOT NULL OR object.zoid = ANY ($3::bigint[]))
+		            OFFSET 0
 		        ) AS alive
 		        WHERE NOT EXISTS (SELECT FROM relpack.missing AS other WHERE other.zoid = edge.inref)
 		    ) AS live
 		) AS holder
 		WHERE NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = lost.zoid)
-		ORDER BY lost.place`, zoids, someHolders)
+		ORDER BY lost.place`, zoids, someHolders, attached)
 	if err != nil {
 		return err
 	}
@@ -143,11 +150,10 @@ func (g *Graph) holders(l Lost) []int64 {
 }
 
 // aliveHolders are those that are alive now: what was written since the last pack may
-// have cut them off.
+// have cut them off, or attached them again.
 func (g *Graph) aliveHolders(ctx context.Context, lost []Lost) (map[int64]bool, error) {
-	alive := map[int64]bool{}
 	if g.Fresh == 0 {
-		return alive, nil
+		return nil, nil
 	}
 	var zoids []int64
 	for _, l := range lost {
@@ -160,33 +166,5 @@ func (g *Graph) aliveHolders(ctx context.Context, lost []Lost) (map[int64]bool, 
 	if err != nil {
 		return nil, err
 	}
-	verdicts, err := g.Judge(ctx, objects)
-	if err != nil {
-		return nil, err
-	}
-	for i, o := range objects {
-		alive[o.Zoid] = verdicts[i] == Alive
-		if verdicts[i] == Unknown {
-			way, err := g.Way(ctx, o.Zoid)
-			if err != nil {
-				return nil, err
-			}
-			alive[o.Zoid] = way.Zoids != nil
-		}
-	}
-	return alive, nil
-}
-
-// IsAlive tells whether an object is stored and a way leads to it.
-func (g *Graph) IsAlive(ctx context.Context, zoid int64) (bool, error) {
-	objects, err := g.Objects(ctx, []int64{zoid})
-	if err != nil {
-		return false, err
-	}
-	verdicts, err := g.Judge(ctx, objects)
-	if err != nil || verdicts[0] != Unknown {
-		return err == nil && verdicts[0] == Alive, err
-	}
-	way, err := g.Way(ctx, zoid)
-	return way.Zoids != nil, err
+	return g.areAlive(ctx, objects)
 }

@@ -95,7 +95,7 @@ func (g *Graph) Judge(ctx context.Context, objects []Object) ([]Verdict, error) 
 			verdicts[i] = NotStored
 		case g.hangsOnRoot(o.Zoid, none, g.alive):
 			verdicts[i] = Alive
-		case o.dead && !g.fresh.has(o.Zoid) && !g.fresh.revives && g.Uncertain == "":
+		case o.dead && !g.fresh.has(o.Zoid) && len(g.fresh.dead) == 0 && g.Uncertain == "":
 			verdicts[i] = Unreachable
 		default:
 			verdicts[i] = Unknown

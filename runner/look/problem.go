@@ -23,9 +23,13 @@ type Problem struct {
 // EachProblem hands on the live objects whose state can't be decoded, those first
 // that keep relpack from deleting. It returns how many unreachable ones there are.
 func (g *Graph) EachProblem(ctx context.Context, each func(Problem) error) (dead int64, err error) {
+	attached, err := g.attached(ctx)
+	if err != nil {
+		return 0, err
+	}
 	for _, kind := range []string{"opaque", "salvaged", "empty"} {
 		for after := int64(-1); ; {
-			chunk, last, n, err := g.problems(ctx, kind, after)
+			chunk, last, n, err := g.problems(ctx, kind, after, attached)
 			if err != nil {
 				return dead, fmt.Errorf("read relpack.problem: %w", err)
 			}
@@ -74,15 +78,15 @@ func (g *Graph) freshProblems(ctx context.Context, kind string, each func(Proble
 }
 
 // problems reads a chunk of relpack.problem; last is -1 at the end.
-func (g *Graph) problems(ctx context.Context, kind string, after int64) (live []Problem, last, dead int64, err error) {
+func (g *Graph) problems(ctx context.Context, kind string, after int64, attached []int64) (live []Problem, last, dead int64, err error) {
 	rows, err := g.tx.Query(ctx, `
-		SELECT problem.zoid, coalesce(nullif(class.label, '(unknown)'), ''), problem.detail, object.parent IS NOT NULL
+		SELECT problem.zoid, coalesce(nullif(class.label, '(unknown)'), ''), problem.detail, object.parent IS NOT NULL OR object.zoid = ANY ($4::bigint[])
 		FROM relpack.problem
 		JOIN relpack.object ON object.zoid = problem.zoid
 		JOIN relpack.class ON class.id = object.class
 		WHERE problem.kind = $1 AND problem.zoid > $2
 		ORDER BY problem.zoid
-		LIMIT $3`, kind, after, lostChunk)
+		LIMIT $3`, kind, after, lostChunk, attached)
 	if err != nil {
 		return nil, -1, 0, err
 	}

@@ -1,0 +1,130 @@
+package look
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// IsAlive tells whether an object is stored and a way leads to it.
+func (g *Graph) IsAlive(ctx context.Context, zoid int64) (bool, error) {
+	objects, err := g.Objects(ctx, []int64{zoid})
+	if err != nil {
+		return false, err
+	}
+	alive, err := g.areAlive(ctx, objects)
+	return alive[zoid], err
+}
+
+// areAlive tells which objects are. Where that takes longer than an answer may, it says
+// so in Uncertain.
+func (g *Graph) areAlive(ctx context.Context, objects []Object) (map[int64]bool, error) {
+	verdicts, err := g.Judge(ctx, objects)
+	if err != nil {
+		return nil, err
+	}
+	alive := map[int64]bool{}
+	for i, o := range objects {
+		alive[o.Zoid] = verdicts[i] == Alive
+		if verdicts[i] != Unknown {
+			continue
+		}
+		s := search{Graph: g, avoid: none, memo: map[int64]bool{}, came: map[int64]int64{o.Zoid: o.Zoid}}
+		way, err := s.up(ctx, o.Zoid)
+		if err != nil {
+			return nil, fmt.Errorf("look for a way from the root to zoid %d: %w", o.Zoid, err)
+		}
+		alive[o.Zoid] = way.Zoids != nil
+		if !way.Complete && g.Uncertain == "" {
+			g.Uncertain = fmt.Sprintf("whether zoid %d is alive was not found out within %d objects", o.Zoid, g.limits.Looked) + g.first()
+		}
+	}
+	return alive, nil
+}
+
+// attached is what the graph calls unreachable, and is alive: what was written since the
+// last pack refers to it, or it hangs on that. What was written itself is not among it.
+func (g *Graph) attached(ctx context.Context) ([]int64, error) {
+	if g.fresh.attached != nil {
+		return g.fresh.attached, nil
+	}
+	found, err := g.findAttached(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look for garbage that was attached again: %w", err)
+	}
+	g.fresh.attached = slices.AppendSeq([]int64{}, maps.Keys(found))
+	return g.fresh.attached, nil
+}
+
+func (g *Graph) findAttached(ctx context.Context) (map[int64]bool, error) {
+	found := map[int64]bool{}
+	add := func(zoids []int64) (added []int64) {
+		for _, zoid := range zoids {
+			if !found[zoid] && !g.fresh.has(zoid) && len(found) < g.limits.Looked {
+				found[zoid] = true
+				added = append(added, zoid)
+			}
+		}
+		return added
+	}
+	level, err := g.attachedHeads(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for level = add(level); len(level) > 0; {
+		var below []int64
+		for chunk := range slices.Chunk(level, levelObjects) {
+			rows, err := g.tx.Query(ctx, `
+				SELECT DISTINCT edge.zoid
+				FROM unnest($1::bigint[]) AS holder (zoid)
+				CROSS JOIN LATERAL (SELECT object_inref.zoid FROM relpack.object_inref WHERE object_inref.inref = holder.zoid OFFSET 0) AS edge
+				CROSS JOIN LATERAL (SELECT FROM relpack.object WHERE object.zoid = edge.zoid AND object.parent IS NULL OFFSET 0) AS dead
+				LIMIT $2`, chunk, g.limits.Looked)
+			if err != nil {
+				return nil, err
+			}
+			zoids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+			if err != nil {
+				return nil, err
+			}
+			below = append(below, add(zoids)...)
+		}
+		level = below
+	}
+	if len(found) >= g.limits.Looked {
+		g.Uncertain = fmt.Sprintf("more was attached again since the last pack than is looked at for an answer (%d objects)", g.limits.Looked) + g.first()
+	}
+	return found, nil
+}
+
+// attachedHeads is what the graph calls unreachable, and a live object that was written
+// since refers to.
+func (g *Graph) attachedHeads(ctx context.Context) (heads []int64, err error) {
+	var holders []int64
+	for _, zoid := range g.fresh.dead {
+		holders = append(holders, g.fresh.by[zoid]...)
+	}
+	slices.Sort(holders)
+	holders = slices.Compact(holders)
+	live := map[int64]bool{}
+	for chunk := range slices.Chunk(holders, lostChunk) {
+		objects, err := g.Objects(ctx, chunk)
+		if err != nil {
+			return nil, err
+		}
+		alive, err := g.areAlive(ctx, objects)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(live, alive)
+	}
+	for _, zoid := range g.fresh.dead {
+		if slices.ContainsFunc(g.fresh.by[zoid], func(holder int64) bool { return live[holder] }) {
+			heads = append(heads, zoid)
+		}
+	}
+	return heads, nil
+}
