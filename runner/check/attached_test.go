@@ -1,11 +1,9 @@
 package check_test
 
 import (
-	"log/slog"
 	"strings"
 	"testing"
 
-	"relpack/migrations"
 	"relpack/runner/check"
 	"relpack/runner/fault"
 	"relpack/runner/internal/packtest"
@@ -66,8 +64,32 @@ func TestMoreThatWasAttachedAgainThanIsLookedAtIsNotCalledSound(t *testing.T) {
 	t.Parallel()
 	s := newAttached(t)
 	packtest.CommitRecords(t, s.conn, map[int64][]byte{0: record(1, 20)})
-	r, err := check.Storage(t.Context(), s.Target, check.Options{Max: 5, Migrations: migrations.Files, Limits: look.Limits{Looked: 1}}, slog.New(slog.DiscardHandler))
+	r, err := s.checked(t, check.Options{Limits: look.Limits{Looked: 1}})
 	if err != nil || r.Outcome != "uncertain" || !strings.Contains(r.Uncertain, `attached again`) || !strings.Contains(r.Uncertain, `"relpack pack --dry-run"`) {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// Others than those that are looked at first may be alive, of many that refer to what is
+// lost.
+func TestWhatWasCutOffSinceTheLastPackMissesNothing(t *testing.T) {
+	t.Parallel()
+	objects := map[int64][]byte{0: record(1, 2), 2: record(), 3: zodbtest.Odd(zodbtest.Document, 2)}
+	refs := []int64{3}
+	for zoid := int64(100); zoid < 1200; zoid++ {
+		objects[zoid], refs = record(99), append(refs, zoid)
+	}
+	objects[1] = record(refs...)
+	s := newStorage(t, objects)
+	if r := s.check(t, fault.ExitRefused); r.LostCount != 1 || r.Lost[0].Holders != 1100 || r.UndecodableCount != 1 {
+		t.Errorf("%+v", r)
+	}
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{0: record(2), 2: record(1150)})
+	if r := s.check(t, fault.ExitRefused); r.LostCount != 1 || r.Lost[0].First[0].Name != "root.ref0.ref0.ref0" || r.UndecodableCount != 0 || r.UndecodableGarbage != 1 {
+		t.Errorf("%+v", r)
+	}
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{2: record()})
+	if r := s.check(t, fault.ExitDone); r.Outcome != "sound" {
+		t.Errorf("%+v", r)
 	}
 }

@@ -54,11 +54,17 @@ func (s storage) tryPack(t *testing.T) {
 // check wants an exit code: 0 if nothing is broken, 4 if something is.
 func (s storage) check(t *testing.T, code int) *check.Report {
 	t.Helper()
-	r, err := check.Storage(t.Context(), s.Target, check.Options{Max: 5, Migrations: migrations.Files}, slog.New(slog.DiscardHandler))
+	r, err := s.checked(t, check.Options{Max: 5})
 	if got := fault.ExitCode(err); got != code {
 		t.Errorf("exit code %d, want %d: %v", got, code, err)
 	}
 	return r
+}
+
+func (s storage) checked(t *testing.T, o check.Options) (*check.Report, error) {
+	t.Helper()
+	o.Migrations = migrations.Files
+	return check.Storage(t.Context(), s.Target, o, slog.New(slog.DiscardHandler))
 }
 
 // record is a document's with so many references, by ref0, ref1 ...

@@ -130,11 +130,17 @@ func (g *Graph) lost(ctx context.Context, zoids []int64, each func(Lost) error) 
 		return err
 	}
 	for _, l := range found {
-		if g.Fresh > 0 && l.Holders <= someHolders {
+		if g.Fresh > 0 {
 			l.Some = slices.DeleteFunc(g.holders(l), func(zoid int64) bool { return !alive[zoid] })
-			l.Holders = int64(len(l.Some))
+			if l.Holders <= someHolders {
+				l.Holders = int64(len(l.Some))
+			} else if len(l.Some) == 0 {
+				if l.Some, err = g.firstHolders(ctx, l.Zoid); err != nil {
+					return err
+				}
+			}
 		}
-		if l.Holders == 0 {
+		if l.Holders == 0 || g.Fresh > 0 && len(l.Some) == 0 {
 			continue
 		}
 		if err := each(l); err != nil {
@@ -149,6 +155,38 @@ func (g *Graph) holders(l Lost) []int64 {
 	return append(slices.DeleteFunc(slices.Clone(l.Some), g.fresh.has), g.fresh.by[l.Zoid]...)
 }
 
+// firstHolders are live holders of a lost object that has many, none of the first of
+// which is.
+func (g *Graph) firstHolders(ctx context.Context, zoid int64) (some []int64, err error) {
+	for after := int64(-1); ; {
+		rows, err := g.tx.Query(ctx, "SELECT inref FROM relpack.object_inref WHERE zoid = $1 AND inref > $2 ORDER BY inref LIMIT $3", zoid, after, lostChunk)
+		if err != nil {
+			return nil, err
+		}
+		holders, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		if err != nil || len(holders) == 0 {
+			return nil, err
+		}
+		after = holders[len(holders)-1]
+		objects, err := g.Objects(ctx, slices.DeleteFunc(holders, g.fresh.has))
+		if err != nil {
+			return nil, err
+		}
+		alive, err := g.areAlive(ctx, objects)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range objects {
+			if alive[o.Zoid] && len(some) < someHolders {
+				some = append(some, o.Zoid)
+			}
+		}
+		if len(some) > 0 {
+			return some, nil
+		}
+	}
+}
+
 // aliveHolders are those that are alive now: what was written since the last pack may
 // have cut them off, or attached them again.
 func (g *Graph) aliveHolders(ctx context.Context, lost []Lost) (map[int64]bool, error) {
@@ -157,9 +195,7 @@ func (g *Graph) aliveHolders(ctx context.Context, lost []Lost) (map[int64]bool, 
 	}
 	var zoids []int64
 	for _, l := range lost {
-		if l.Holders <= someHolders {
-			zoids = append(zoids, g.holders(l)...)
-		}
+		zoids = append(zoids, g.holders(l)...)
 	}
 	slices.Sort(zoids)
 	objects, err := g.Objects(ctx, slices.Compact(zoids))

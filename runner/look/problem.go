@@ -34,8 +34,14 @@ func (g *Graph) EachProblem(ctx context.Context, each func(Problem) error) (dead
 				return dead, fmt.Errorf("read relpack.problem: %w", err)
 			}
 			dead += n
+			alive, err := g.aliveProblems(ctx, chunk)
+			if err != nil {
+				return dead, err
+			}
 			for _, p := range chunk {
-				if err := each(p); err != nil {
+				if !alive[p.Zoid] {
+					dead++
+				} else if err := each(p); err != nil {
 					return dead, err
 				}
 			}
@@ -49,6 +55,26 @@ func (g *Graph) EachProblem(ctx context.Context, each func(Problem) error) (dead
 		}
 	}
 	return dead, nil
+}
+
+// aliveProblems are those that are alive now.
+func (g *Graph) aliveProblems(ctx context.Context, problems []Problem) (map[int64]bool, error) {
+	zoids := make([]int64, len(problems))
+	for i, p := range problems {
+		zoids[i] = p.Zoid
+	}
+	if g.Fresh > 0 {
+		objects, err := g.Objects(ctx, zoids)
+		if err != nil {
+			return nil, err
+		}
+		return g.areAlive(ctx, objects)
+	}
+	alive := map[int64]bool{}
+	for _, zoid := range zoids {
+		alive[zoid] = true
+	}
+	return alive, nil
 }
 
 // freshProblems hands on those of what was written since the last pack.
