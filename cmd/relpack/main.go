@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -74,6 +75,9 @@ func usage(err error, first string) string {
 	text := strings.TrimPrefix(err.Error(), "pack: ")
 	if text == "unexpected argument "+first {
 		return "there is no command " + first
+	}
+	if slices.Contains([]string{"why", "du"}, first) && strings.HasPrefix(text, "unexpected argument ") {
+		return text + ": put it beside the other names and ids, all before the options or all after them"
 	}
 	if strings.HasPrefix(text, "--accept-missing: expected") {
 		return "--accept-missing takes the id of an object as a number: --accept-missing 6699"

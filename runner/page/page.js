@@ -12,10 +12,11 @@ function size(bytes) {
 }
 const count = (n) => n.toLocaleString("en-US");
 const total = (line) => line.bytes + (line.history_bytes || 0) + line.blob_bytes;
+const called = (line) => line.name || "(zoid " + line.zoid + ")"; // by a name of its own, if it has one
 
 // parts are what a line is made of: its content, the rest that is not listed, itself.
 function parts(line) {
-  const all = (line.content || []).map((below) => ({ line: below, label: below.name || "?", sum: below }));
+  const all = (line.content || []).map((below) => ({ line: below, label: called(below), sum: below }));
   if (line.parts) all.push({ label: count(line.parts.count) + " parts of the BTree", sum: line.parts });
   if (line.others && line.others.count) all.push({ label: count(line.others.count) + " more", sum: line.others });
   if (all.length && line.own_bytes) all.push({ label: "itself", sum: { bytes: line.own_bytes, history_bytes: line.own_history_bytes, blob_bytes: 0, objects: 1 } });
@@ -123,7 +124,7 @@ function space(section) {
         name.append(button);
       } else name.textContent = part.label;
       row.append(name, element("td", part.line ? part.line.class || "class unknown" : ""));
-      for (const value of [size(total(part.sum)), size(part.sum.bytes), ...(keeps ? [size(part.sum.history_bytes || 0)] : []), part.sum.blob_bytes === null ? "?" : size(part.sum.blob_bytes), count(part.sum.objects)]) row.append(element("td", value));
+      for (const value of [size(total(part.sum)), size(part.sum.bytes), ...(keeps ? [size(part.sum.history_bytes || 0)] : []), part.sum.blob_bytes === null ? "not known" : size(part.sum.blob_bytes), count(part.sum.objects)]) row.append(element("td", value));
       body.append(row);
     }
   }
@@ -133,13 +134,13 @@ function space(section) {
     way.replaceChildren();
     path.forEach((line, i) => {
       const last = i === path.length - 1;
-      const button = element("button", line.name || "?", { type: "button", title: "zoid " + line.zoid + " " + line.class });
+      const button = element("button", called(line), { type: "button", title: "zoid " + line.zoid + " " + line.class });
       if (last) button.setAttribute("aria-current", "location");
       button.addEventListener("click", () => go(path.slice(0, i + 1), true));
       way.append(button);
     });
     way.append(" " + size(total(here)) + ", " + count(here.objects) + (here.objects === 1 ? " object" : " objects"));
-    section.querySelector(".here").textContent = path.map((line) => line.name || "?").join("");
+    section.querySelector(".here").textContent = path.map(called).join("");
     drawMap();
     drawTable(all);
   }
