@@ -8709,7 +8709,7 @@ SET plan_cache_mode = force_custom_plan
 SET work_mem = '16MB'
 AS $$
 DECLARE
-    v_objects bigint[] := ARRAY(SELECT DISTINCT unnest(zoids));
+    v_objects bigint[] := ARRAY(SELECT DISTINCT unnest(zoids) ORDER BY 1);
     v_left bigint[];
     v_zoids bigint[];
     v_tids bigint[];
@@ -8732,7 +8732,7 @@ BEGIN
         SELECT kept.zoid, asked.tid
         FROM (
             SELECT asked.zoid, array_agg(DISTINCT asked.tid) AS tids
-            FROM unnest(zoids, tids) AS asked (zoid, tid)
+            FROM (SELECT unnest(zoids) AS zoid, unnest(tids) AS tid) AS asked
             GROUP BY asked.zoid
         ) AS object
         CROSS JOIN LATERAL (
@@ -8947,10 +8947,13 @@ COMMENT ON FUNCTION relpack.trim_committed() IS
 -- and each large object that a row names must be there. Where there are none, rows that
 -- were returned are gone. The keys' own queries would be planned anew for each row but for
 -- plan_cache_mode. The rows for the triggers are kept in work_mem.
--- Each revision is looked up by itself, by BETWEEN, here and by the other steps of a trim:
--- of two indexes that serve a plain comparison, the planner may take the one on tid, and
--- read all of a transaction for each of its revisions; in a join it may compare all
--- revisions of an object with each other.
+-- Of each object the rows from the oldest to the newest of these are read, once: a batch
+-- of a trim has all of them but those that later ones name. A comparison of rows goes by
+-- the primary key. Where a step of a trim looks each revision up by itself, it does so by
+-- BETWEEN: of two indexes that serve a plain comparison, the planner may take the one on
+-- tid, and read all of a transaction for each of its revisions; in a join it may compare
+-- all revisions of an object with each other. What is looked up is in the order of the
+-- index, so that one look after the other finds the same pages.
 CREATE OR REPLACE FUNCTION relpack.trim_delete(
     zoids bigint[], tids bigint[], whiteouts boolean,
     OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT gone_zoids bigint[], OUT gone_tids bigint[],
@@ -8963,7 +8966,6 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-SET enable_tidscan = on
 SET plan_cache_mode = force_custom_plan
 SET work_mem = '16MB'
 AS $$
@@ -8996,18 +8998,16 @@ BEGIN
             set_config('work_mem', '64MB', true);
     WITH deleted AS (
         DELETE FROM public.object_state AS stored
-        WHERE stored.ctid = ANY (ARRAY(
-                  SELECT found.ctid
-                  FROM unnest(zoids, tids) AS chosen (zoid, tid)
-                  CROSS JOIN LATERAL (
-                      SELECT object_state.ctid
-                      FROM public.object_state
-                      WHERE object_state.zoid = chosen.zoid
-                        AND object_state.tid BETWEEN chosen.tid AND chosen.tid
-                      OFFSET 0
-                  ) AS found))
-          -- Looked at again where somebody has written the row meanwhile.
-          AND ((stored.zoid, stored.tid) IN (SELECT asked.zoid, asked.tid FROM unnest(zoids, tids) AS asked (zoid, tid))) IS TRUE
+        USING (
+            SELECT chosen.zoid, min(chosen.tid) AS oldest, max(chosen.tid) AS newest
+            FROM (SELECT unnest(zoids) AS zoid, unnest(tids) AS tid) AS chosen
+            GROUP BY chosen.zoid
+            ORDER BY chosen.zoid
+        ) AS object
+        WHERE stored.zoid = object.zoid
+          AND (stored.zoid, stored.tid) >= (object.zoid, object.oldest)
+          AND (stored.zoid, stored.tid) <= (object.zoid, object.newest)
+          AND ((stored.zoid, stored.tid) IN (SELECT unnest(zoids), unnest(tids))) IS TRUE
           AND (NOT whiteouts OR stored.state IS NULL)
         RETURNING stored.zoid, stored.tid, stored.prev_tid, stored.state_size,
                   position('ZODB.blob'::bytea IN substring(stored.state FROM 1 FOR 24)) > 0
@@ -9078,7 +9078,7 @@ BEGIN
     END IF;
     INSERT INTO relpack.emptied (tid)
     SELECT named.tid
-    FROM (SELECT DISTINCT unnest(gone_tids || v_named) AS tid) AS named
+    FROM (SELECT DISTINCT unnest(gone_tids || v_named) AS tid ORDER BY 1) AS named
     WHERE named.tid > 0
       AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.tid = named.tid)
       AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = named.tid)
@@ -9191,8 +9191,11 @@ BEGIN
     INTO v_zoids, v_tids
     FROM (
         SELECT read.zoid, read.tid
-        FROM unnest(v_read_zoids, v_read_tids, v_read_zoids[2:], v_read_tids[2:]) WITH ORDINALITY
-             AS read (zoid, tid, next_zoid, next_tid, place)
+        FROM (
+            SELECT unnest(v_read_zoids) AS zoid, unnest(v_read_tids) AS tid,
+                   unnest(v_read_zoids[2:]) AS next_zoid, unnest(v_read_tids[2:]) AS next_tid,
+                   generate_subscripts(v_read_zoids, 1) AS place
+        ) AS read
         WHERE read.next_zoid = read.zoid AND read.next_tid <= until_tid
         ORDER BY read.place
         LIMIT batch
@@ -9582,8 +9585,9 @@ BEGIN
                    WHERE object_state.zoid = known.zoid AND (object_state.zoid, object_state.tid) > (known.zoid, after_tid)
                    OFFSET 50 * known.asked) AS long
         FROM (SELECT asked.zoid, min(asked.tid) AS oldest, max(asked.tid) AS newest, count(*) AS asked
-              FROM unnest(zoids, tids) AS asked (zoid, tid)
-              GROUP BY asked.zoid) AS known
+              FROM (SELECT unnest(zoids) AS zoid, unnest(tids) AS tid) AS asked
+              GROUP BY asked.zoid
+              ORDER BY asked.zoid) AS known
     ), naming AS MATERIALIZED (
         SELECT object.zoid, stored.prev_tid, stored.tid
         FROM object
@@ -9609,7 +9613,7 @@ BEGIN
     )
     SELECT naming.zoid, naming.prev_tid, naming.tid
     FROM naming
-    WHERE ((naming.zoid, naming.prev_tid) IN (SELECT asked.zoid, asked.tid FROM unnest(zoids, tids) AS asked (zoid, tid))) IS TRUE;
+    WHERE ((naming.zoid, naming.prev_tid) IN (SELECT unnest(zoids), unnest(tids))) IS TRUE;
 END;
 $$;
 
@@ -9827,6 +9831,7 @@ AS $$
 DECLARE
     v_listed bigint[];
     v_free bigint[];
+    v_before bigint := relpack.time_to_tid(clock_timestamp() - interval '1 day');
 BEGIN
     PERFORM relpack.trim_require();
     v_listed := ARRAY(
@@ -9851,7 +9856,7 @@ BEGIN
         WHERE transaction.tid = ANY (v_listed)
           AND transaction.packed
           AND transaction.tid > 0
-          AND transaction.tid < relpack.time_to_tid(clock_timestamp() - interval '1 day')
+          AND transaction.tid < v_before
           AND transaction.tid < (SELECT max(newest.tid) FROM public.transaction AS newest)
         ORDER BY transaction.tid
         FOR UPDATE SKIP LOCKED);
@@ -9979,7 +9984,7 @@ AS $$
 BEGIN
     RETURN EXISTS (
         SELECT
-        FROM (SELECT DISTINCT unnest(tids) AS tid) AS wrote
+        FROM (SELECT DISTINCT unnest(tids) AS tid ORDER BY 1) AS wrote
         LEFT JOIN public.transaction ON transaction.tid = wrote.tid
         WHERE transaction.packed IS NOT TRUE);
 END;

@@ -18,7 +18,7 @@ SET plan_cache_mode = force_custom_plan
 SET work_mem = '16MB'
 AS $$
 DECLARE
-    v_objects bigint[] := ARRAY(SELECT DISTINCT unnest(zoids));
+    v_objects bigint[] := ARRAY(SELECT DISTINCT unnest(zoids) ORDER BY 1);
     v_left bigint[];
     v_zoids bigint[];
     v_tids bigint[];
@@ -41,7 +41,7 @@ BEGIN
         SELECT kept.zoid, asked.tid
         FROM (
             SELECT asked.zoid, array_agg(DISTINCT asked.tid) AS tids
-            FROM unnest(zoids, tids) AS asked (zoid, tid)
+            FROM (SELECT unnest(zoids) AS zoid, unnest(tids) AS tid) AS asked
             GROUP BY asked.zoid
         ) AS object
         CROSS JOIN LATERAL (

@@ -9,10 +9,13 @@
 -- and each large object that a row names must be there. Where there are none, rows that
 -- were returned are gone. The keys' own queries would be planned anew for each row but for
 -- plan_cache_mode. The rows for the triggers are kept in work_mem.
--- Each revision is looked up by itself, by BETWEEN, here and by the other steps of a trim:
--- of two indexes that serve a plain comparison, the planner may take the one on tid, and
--- read all of a transaction for each of its revisions; in a join it may compare all
--- revisions of an object with each other.
+-- Of each object the rows from the oldest to the newest of these are read, once: a batch
+-- of a trim has all of them but those that later ones name. A comparison of rows goes by
+-- the primary key. Where a step of a trim looks each revision up by itself, it does so by
+-- BETWEEN: of two indexes that serve a plain comparison, the planner may take the one on
+-- tid, and read all of a transaction for each of its revisions; in a join it may compare
+-- all revisions of an object with each other. What is looked up is in the order of the
+-- index, so that one look after the other finds the same pages.
 CREATE OR REPLACE FUNCTION relpack.trim_delete(
     zoids bigint[], tids bigint[], whiteouts boolean,
     OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT gone_zoids bigint[], OUT gone_tids bigint[],
@@ -25,7 +28,6 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-SET enable_tidscan = on
 SET plan_cache_mode = force_custom_plan
 SET work_mem = '16MB'
 AS $$
@@ -58,18 +60,16 @@ BEGIN
             set_config('work_mem', '64MB', true);
     WITH deleted AS (
         DELETE FROM public.object_state AS stored
-        WHERE stored.ctid = ANY (ARRAY(
-                  SELECT found.ctid
-                  FROM unnest(zoids, tids) AS chosen (zoid, tid)
-                  CROSS JOIN LATERAL (
-                      SELECT object_state.ctid
-                      FROM public.object_state
-                      WHERE object_state.zoid = chosen.zoid
-                        AND object_state.tid BETWEEN chosen.tid AND chosen.tid
-                      OFFSET 0
-                  ) AS found))
-          -- Looked at again where somebody has written the row meanwhile.
-          AND ((stored.zoid, stored.tid) IN (SELECT asked.zoid, asked.tid FROM unnest(zoids, tids) AS asked (zoid, tid))) IS TRUE
+        USING (
+            SELECT chosen.zoid, min(chosen.tid) AS oldest, max(chosen.tid) AS newest
+            FROM (SELECT unnest(zoids) AS zoid, unnest(tids) AS tid) AS chosen
+            GROUP BY chosen.zoid
+            ORDER BY chosen.zoid
+        ) AS object
+        WHERE stored.zoid = object.zoid
+          AND (stored.zoid, stored.tid) >= (object.zoid, object.oldest)
+          AND (stored.zoid, stored.tid) <= (object.zoid, object.newest)
+          AND ((stored.zoid, stored.tid) IN (SELECT unnest(zoids), unnest(tids))) IS TRUE
           AND (NOT whiteouts OR stored.state IS NULL)
         RETURNING stored.zoid, stored.tid, stored.prev_tid, stored.state_size,
                   position('ZODB.blob'::bytea IN substring(stored.state FROM 1 FOR 24)) > 0
@@ -140,7 +140,7 @@ BEGIN
     END IF;
     INSERT INTO relpack.emptied (tid)
     SELECT named.tid
-    FROM (SELECT DISTINCT unnest(gone_tids || v_named) AS tid) AS named
+    FROM (SELECT DISTINCT unnest(gone_tids || v_named) AS tid ORDER BY 1) AS named
     WHERE named.tid > 0
       AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.tid = named.tid)
       AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = named.tid)

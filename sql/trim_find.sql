@@ -67,8 +67,11 @@ BEGIN
     INTO v_zoids, v_tids
     FROM (
         SELECT read.zoid, read.tid
-        FROM unnest(v_read_zoids, v_read_tids, v_read_zoids[2:], v_read_tids[2:]) WITH ORDINALITY
-             AS read (zoid, tid, next_zoid, next_tid, place)
+        FROM (
+            SELECT unnest(v_read_zoids) AS zoid, unnest(v_read_tids) AS tid,
+                   unnest(v_read_zoids[2:]) AS next_zoid, unnest(v_read_tids[2:]) AS next_tid,
+                   generate_subscripts(v_read_zoids, 1) AS place
+        ) AS read
         WHERE read.next_zoid = read.zoid AND read.next_tid <= until_tid
         ORDER BY read.place
         LIMIT batch

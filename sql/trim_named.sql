@@ -27,8 +27,9 @@ BEGIN
                    WHERE object_state.zoid = known.zoid AND (object_state.zoid, object_state.tid) > (known.zoid, after_tid)
                    OFFSET 50 * known.asked) AS long
         FROM (SELECT asked.zoid, min(asked.tid) AS oldest, max(asked.tid) AS newest, count(*) AS asked
-              FROM unnest(zoids, tids) AS asked (zoid, tid)
-              GROUP BY asked.zoid) AS known
+              FROM (SELECT unnest(zoids) AS zoid, unnest(tids) AS tid) AS asked
+              GROUP BY asked.zoid
+              ORDER BY asked.zoid) AS known
     ), naming AS MATERIALIZED (
         SELECT object.zoid, stored.prev_tid, stored.tid
         FROM object
@@ -54,7 +55,7 @@ BEGIN
     )
     SELECT naming.zoid, naming.prev_tid, naming.tid
     FROM naming
-    WHERE ((naming.zoid, naming.prev_tid) IN (SELECT asked.zoid, asked.tid FROM unnest(zoids, tids) AS asked (zoid, tid))) IS TRUE;
+    WHERE ((naming.zoid, naming.prev_tid) IN (SELECT unnest(zoids), unnest(tids))) IS TRUE;
 END;
 $$;
 

@@ -20,6 +20,7 @@ AS $$
 DECLARE
     v_listed bigint[];
     v_free bigint[];
+    v_before bigint := relpack.time_to_tid(clock_timestamp() - interval '1 day');
 BEGIN
     PERFORM relpack.trim_require();
     v_listed := ARRAY(
@@ -44,7 +45,7 @@ BEGIN
         WHERE transaction.tid = ANY (v_listed)
           AND transaction.packed
           AND transaction.tid > 0
-          AND transaction.tid < relpack.time_to_tid(clock_timestamp() - interval '1 day')
+          AND transaction.tid < v_before
           AND transaction.tid < (SELECT max(newest.tid) FROM public.transaction AS newest)
         ORDER BY transaction.tid
         FOR UPDATE SKIP LOCKED);

@@ -12,7 +12,7 @@ AS $$
 BEGIN
     RETURN EXISTS (
         SELECT
-        FROM (SELECT DISTINCT unnest(tids) AS tid) AS wrote
+        FROM (SELECT DISTINCT unnest(tids) AS tid ORDER BY 1) AS wrote
         LEFT JOIN public.transaction ON transaction.tid = wrote.tid
         WHERE transaction.packed IS NOT TRUE);
 END;

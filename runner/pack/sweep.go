@@ -38,7 +38,8 @@ const (
 // A pace is how many objects are deleted at once.
 type pace struct {
 	batch   int
-	longest time.Duration // a batch is to take
+	most    int           // a batch may have
+	longest time.Duration // it is to take
 }
 
 // speed asks how RelStorage locks, and begins.
@@ -49,11 +50,11 @@ func (p *pack) speed(ctx context.Context) (*pace, error) {
 	}
 	switch {
 	case protocol == "table":
-		return &pace{firstBatchOfTable, longestOfTable}, nil
+		return &pace{firstBatchOfTable, maxBatch, longestOfTable}, nil
 	case p.Target.BatchTimeout <= 0:
-		return &pace{firstBatch, target.DefaultBatchTimeout}, nil
+		return &pace{firstBatch, maxBatch, target.DefaultBatchTimeout}, nil
 	}
-	return &pace{firstBatch, p.Target.BatchTimeout}, nil
+	return &pace{firstBatch, maxBatch, p.Target.BatchTimeout}, nil
 }
 
 // slower is for when somebody was in the way.
@@ -65,7 +66,7 @@ func (c *pace) took(d time.Duration) {
 	case d > c.longest:
 		c.slower()
 	case d < c.longest/2:
-		c.batch = min(2*c.batch, maxBatch)
+		c.batch = min(2*c.batch, c.most)
 	}
 }
 

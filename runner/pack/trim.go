@@ -54,9 +54,10 @@ const (
 	markBatch      = 5_000
 	markVacuum     = 200_000
 	firstTrim      = 2_000
+	mostTrimmed    = 50_000
 	longestTrim    = 2 * time.Second
 	longestLock    = 500 * time.Millisecond // a commit that names one of the transactions waits
-	rowsRead       = 50_000
+	rowsRead       = 100_000
 	whiteoutBlocks = 16_384
 	firstWhiteouts = 200
 	longestPiece   = 50 * time.Millisecond
@@ -197,7 +198,7 @@ func (t *trimming) lookForIndex(ctx context.Context) (err error) {
 func (t *trimming) revisions(ctx context.Context) error {
 	t.Progress.Phase("trim", "revisions", 0)
 	defer t.Progress.End()
-	zoid, tid, speed := new(int64), new(int64), &pace{firstTrim, longestTrim}
+	zoid, tid, speed := new(int64), new(int64), &pace{firstTrim, mostTrimmed, longestTrim}
 	t.LeftAlone, t.SomeLeftAlone = 0, t.SomeLeftAlone[:0]
 	if t.dry {
 		t.Revisions, t.Bytes, t.going = 0, 0, blobs.Going{}
@@ -307,7 +308,7 @@ func (t *trimming) tryBatch(ctx context.Context, what string, do func() error) e
 
 // whiteouts removes objects that were deleted, or whose creation was undone.
 func (t *trimming) whiteouts(ctx context.Context) error {
-	speed := &pace{firstWhiteouts, longestPiece}
+	speed := &pace{firstWhiteouts, maxBatch, longestPiece}
 	if t.dry {
 		t.Whiteouts = 0
 	}
@@ -346,7 +347,7 @@ func (t *trimming) whiteouts(ctx context.Context) error {
 
 // transactions removes those that no revision names, a week later.
 func (t *trimming) transactions(ctx context.Context) error {
-	speed := &pace{firstTrim, longestLock}
+	speed := &pace{firstTrim, maxBatch, longestLock}
 	for last := new(int64); last != nil && !t.dry; {
 		if t.Stopped() {
 			return fault.Interrupted
