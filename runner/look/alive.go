@@ -28,8 +28,8 @@ func (g *Graph) areAlive(ctx context.Context, objects []Object) (map[int64]bool,
 	}
 	alive := map[int64]bool{}
 	for i, o := range objects {
-		alive[o.Zoid] = verdicts[i] == Alive
-		if verdicts[i] != Unknown {
+		alive[o.Zoid] = verdicts[i] == Alive || verdicts[i] == Unknown && g.fresh.attached[o.Zoid]
+		if verdicts[i] != Unknown || alive[o.Zoid] {
 			continue
 		}
 		s := search{Graph: g, avoid: none, memo: map[int64]bool{}, came: map[int64]int64{o.Zoid: o.Zoid}}
@@ -45,18 +45,34 @@ func (g *Graph) areAlive(ctx context.Context, objects []Object) (map[int64]bool,
 	return alive, nil
 }
 
+// stillAlive tells which of the objects that the graph calls alive, or that were attached
+// again, are alive now.
+func (g *Graph) stillAlive(ctx context.Context, zoids []int64) (map[int64]bool, error) {
+	if g.Fresh == 0 {
+		alive := map[int64]bool{}
+		for _, zoid := range zoids {
+			alive[zoid] = true
+		}
+		return alive, nil
+	}
+	objects, err := g.Objects(ctx, zoids)
+	if err != nil {
+		return nil, err
+	}
+	return g.areAlive(ctx, objects)
+}
+
 // attached is what the graph calls unreachable, and is alive: what was written since the
 // last pack refers to it, or it hangs on that. What was written itself is not among it.
 func (g *Graph) attached(ctx context.Context) ([]int64, error) {
-	if g.fresh.attached != nil {
-		return g.fresh.attached, nil
+	if g.fresh.attached == nil {
+		found, err := g.findAttached(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("look for garbage that was attached again: %w", err)
+		}
+		g.fresh.attached = found
 	}
-	found, err := g.findAttached(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("look for garbage that was attached again: %w", err)
-	}
-	g.fresh.attached = slices.AppendSeq([]int64{}, maps.Keys(found))
-	return g.fresh.attached, nil
+	return slices.AppendSeq([]int64{}, maps.Keys(g.fresh.attached)), nil
 }
 
 func (g *Graph) findAttached(ctx context.Context) (map[int64]bool, error) {

@@ -71,7 +71,7 @@ func (g *Graph) nextBlobs(ctx context.Context, after int64) (blobs []Blob, last 
 	return blobs, last, err
 }
 
-// NewBlobs are live ones that the graph does not have for live: they were stored, or
+// NewBlobs are live ones that the graph does not have for live blobs: they were stored, or
 // attached again, since the last pack.
 func (g *Graph) NewBlobs(ctx context.Context) (blobs []Blob, err error) {
 	written := make([]int64, len(g.fresh.blobs))
@@ -88,7 +88,7 @@ func (g *Graph) NewBlobs(ctx context.Context) (blobs []Blob, err error) {
 			return nil, err
 		}
 		for _, o := range objects {
-			if (!o.Known || o.dead) && alive[o.Zoid] {
+			if (o.dead || !o.blob) && alive[o.Zoid] {
 				blobs = append(blobs, Blob{o.Zoid, o.Tid})
 			}
 		}
@@ -143,9 +143,24 @@ func (g *Graph) LargeObjects(ctx context.Context, most int) (l LargeObjects, err
 	for i, b := range attached {
 		zoids[i] = b.Zoid
 	}
-	if err = g.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM public.blob_chunk), count(*), coalesce((array_agg(zoid ORDER BY zoid))[:$1], '{}')
-		FROM relpack.broken_blobs($2) AS broken (zoid)`, most, zoids).Scan(&l.Any, &l.Missing, &l.First); err != nil {
-		err = fmt.Errorf("look for the large objects of blobs: %w", err)
+	var broken []int64
+	if err = g.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM public.blob_chunk), coalesce(array_agg(zoid ORDER BY zoid), '{}')
+		FROM relpack.broken_blobs($1) AS broken (zoid)`, zoids).Scan(&l.Any, &broken); err != nil {
+		return l, fmt.Errorf("look for the large objects of blobs: %w", err)
 	}
-	return l, err
+	for chunk := range slices.Chunk(broken, lostChunk) {
+		alive, err := g.stillAlive(ctx, chunk)
+		if err != nil {
+			return l, err
+		}
+		for _, zoid := range chunk {
+			if !alive[zoid] {
+				continue
+			}
+			if l.Missing++; len(l.First) < most {
+				l.First = append(l.First, zoid)
+			}
+		}
+	}
+	return l, nil
 }

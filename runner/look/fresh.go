@@ -20,14 +20,17 @@ type fresh struct {
 	// history: the storage is a history-preserving one. There a commit takes no
 	// reference away: old revisions have it as before.
 	history bool
+	// whole are objects of a history-preserving storage of which all revisions that a pack
+	// keeps were read, because others than the newest may have changed.
+	whole map[int64]bool
 	// refs of each such object, of a history-preserving storage those of revisions that
-	// the graph doesn't know; nil: it is not stored any more, or can't be decoded.
+	// the graph doesn't know, if it isn't whole; nil: it is not stored any more, or can't be decoded.
 	refs map[int64][]int64
 	by   map[int64][]int64 // who of them refers to an object
 	// dead is what one of them refers to and the graph calls unreachable, and attached
 	// what is alive of that, and below it: see Graph.attached; nil: nobody has asked.
 	dead     []int64
-	attached []int64
+	attached map[int64]bool
 	classes  map[int64]string  // of those that can be decoded
 	labels   map[string]string // each class once
 	problems map[int64]Problem // of those that can't be decoded
@@ -37,8 +40,8 @@ type fresh struct {
 
 // has tells whether the graph's references of an object are outdated.
 func (f *fresh) has(zoid int64) bool {
-	refs, known := f.refs[zoid]
-	return known && (refs == nil || !f.history)
+	_, known := f.refs[zoid]
+	return known && (!f.history || f.whole[zoid])
 }
 
 // readFresh reads what the next pack would.
@@ -70,6 +73,9 @@ func (g *Graph) tooFresh() {
 }
 
 func (g *Graph) decodeFresh(ctx context.Context) error {
+	if err := g.findWhole(ctx); err != nil {
+		return err
+	}
 	refs := 0
 	states := record.NewReader(nil, func(_ context.Context, row record.Row, found record.Decoded) error {
 		g.progress.Add(1)
@@ -91,8 +97,12 @@ func (g *Graph) decodeFresh(ctx context.Context) error {
 		return err
 	}
 	for zoid, targets := range g.fresh.refs {
+		if targets == nil {
+			continue
+		}
 		slices.Sort(targets)
-		for _, to := range slices.Compact(targets) {
+		g.fresh.refs[zoid] = slices.Compact(targets)
+		for _, to := range g.fresh.refs[zoid] {
 			g.fresh.by[to] = append(g.fresh.by[to], zoid)
 		}
 	}
@@ -113,8 +123,34 @@ func (g *Graph) decodeFresh(ctx context.Context) error {
 	return nil
 }
 
-// query is of what was written since. Of an object that events name or that is pending
-// any of its revisions may be new.
+// findWhole finds the objects of a history-preserving storage of which more changed than
+// that there are new revisions: events name them, or they are pending, or were set back.
+func (g *Graph) findWhole(ctx context.Context) error {
+	g.fresh.whole = map[int64]bool{}
+	if !g.fresh.history {
+		return nil
+	}
+	rows, err := g.tx.Query(ctx, `
+		SELECT zoid FROM relpack.write_event WHERE zoid IS NOT NULL
+		UNION
+		SELECT zoid FROM relpack.pending
+		UNION
+		SELECT zoid FROM relpack.to_trim WHERE alone`)
+	if err == nil {
+		var zoid int64
+		_, err = pgx.ForEachRow(rows, []any{&zoid}, func() error {
+			g.fresh.whole[zoid] = true
+			return nil
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("look of which objects old revisions may have changed: %w", err)
+	}
+	return nil
+}
+
+// query is of what was written since: of a history-preserving storage new revisions, and
+// all that a pack keeps of what is whole (see findWhole).
 func (f *fresh) query() string {
 	if !f.history {
 		return `SELECT fresh.zoid, stored.tid, stored.state
@@ -124,13 +160,21 @@ func (f *fresh) query() string {
 	return `SELECT fresh.zoid, stored.tid, stored.state
 		FROM (
 		    SELECT written.zoid,
-		           CASE WHEN EXISTS (SELECT FROM relpack.write_event WHERE write_event.zoid = written.zoid)
-		                  OR EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = written.zoid)
-		                THEN -1 ELSE (SELECT applied_tid FROM relpack.storage) END AS since
+		           EXISTS (SELECT FROM relpack.write_event WHERE write_event.zoid = written.zoid)
+		           OR EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = written.zoid)
+		           OR EXISTS (SELECT FROM relpack.to_trim WHERE to_trim.zoid = written.zoid AND to_trim.alone) AS whole
 		    FROM relpack.unapplied() AS written (zoid)
 		) AS fresh
+		CROSS JOIN (SELECT applied_tid, horizon_tid FROM relpack.storage) AS storage
 		LEFT JOIN LATERAL (
-		    SELECT tid, state FROM relpack.stored() WHERE stored.zoid = fresh.zoid AND stored.tid > fresh.since ORDER BY stored.tid
+		    SELECT stored.tid, stored.state
+		    FROM relpack.stored()
+		    WHERE NOT fresh.whole AND stored.zoid = fresh.zoid AND stored.tid > storage.applied_tid
+		    UNION ALL
+		    SELECT stored.tid, stored.state
+		    FROM relpack.trim_kept(CASE WHEN fresh.whole THEN fresh.zoid END, storage.horizon_tid) AS kept (tid)
+		    JOIN relpack.stored() ON stored.zoid = fresh.zoid AND stored.tid = kept.tid
+		    ORDER BY tid
 		) AS stored ON true`
 }
 
@@ -138,28 +182,42 @@ func (f *fresh) query() string {
 func (g *Graph) note(row record.Row, found record.Decoded) {
 	f := &g.fresh
 	refs := f.refs[row.Zoid]
+	if refs == nil && f.history {
+		refs = []int64{}
+	}
 	f.refs[row.Zoid] = nil
-	delete(f.problems, row.Zoid)
 	delete(f.classes, row.Zoid)
+	if last := len(f.blobs) - 1; last >= 0 && f.blobs[last].Zoid == row.Zoid {
+		f.blobs = f.blobs[:last]
+	}
+	// Of an older revision, too, it must be known what it refers to.
+	older := f.problems[row.Zoid]
+	if older.Kind == "empty" {
+		delete(f.problems, row.Zoid)
+	}
 	switch {
 	case row.Tid == 0:
 		f.gone = append(f.gone, row.Zoid)
 		return
 	case found.Empty:
 		f.refs[row.Zoid] = refs
-		f.problems[row.Zoid] = Problem{Zoid: row.Zoid, Kind: found.Kind(), Reason: record.EmptyState, Offset: -1}
+		if older.Kind == "" || older.Kind == "empty" {
+			f.problems[row.Zoid] = Problem{Zoid: row.Zoid, Kind: found.Kind(), Reason: record.EmptyState, Offset: -1}
+		}
 		return
 	case found.Problem != nil:
-		f.problems[row.Zoid] = Problem{Zoid: row.Zoid, Kind: found.Kind(), Reason: found.Problem.Reason, Offset: found.Problem.Offset}
+		if f.history {
+			f.refs[row.Zoid] = refs
+		}
+		if older.Kind != "opaque" {
+			f.problems[row.Zoid] = Problem{Zoid: row.Zoid, Kind: found.Kind(), Reason: found.Problem.Reason, Offset: found.Problem.Offset}
+		}
 		g.Uncertain = fmt.Sprintf("zoid %d was written since the last pack and can't be decoded (%v): what it refers to is unknown",
 			row.Zoid, found.Problem)
 		return
 	}
 	f.classes[row.Zoid] = f.label(found.Module, found.Name)
 	if f.classes[row.Zoid] == "ZODB.blob.Blob" {
-		if last := len(f.blobs) - 1; last >= 0 && f.blobs[last].Zoid == row.Zoid {
-			f.blobs = f.blobs[:last]
-		}
 		f.blobs = append(f.blobs, Blob{row.Zoid, row.Tid})
 	}
 	if refs == nil {
@@ -209,10 +267,9 @@ func (g *Graph) keepHoles(ctx context.Context) error {
 // An edge is a reference.
 type edge struct{ from, to int64 }
 
-// referrers are the references that lead to objects, as they are now; at most so
-// many.
-func (g *Graph) referrers(ctx context.Context, zoids []int64, most int) ([]edge, error) {
-	var edges []edge
+// referrers are the references that lead to objects, as they are now; of the graph's at
+// most so many are looked at: all tells whether there are no more.
+func (g *Graph) referrers(ctx context.Context, zoids []int64, most int) (edges []edge, all bool, err error) {
 	for _, zoid := range zoids {
 		for _, from := range g.fresh.by[zoid] {
 			edges = append(edges, edge{from, zoid})
@@ -230,20 +287,25 @@ func (g *Graph) referrers(ctx context.Context, zoids []int64, most int) ([]edge,
 		) AS edge
 		LIMIT $2`, zoids, most)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var e edge
-	_, err = pgx.ForEachRow(rows, []any{&e.from, &e.to}, func() error {
-		if !g.fresh.has(e.from) && !slices.Contains(g.fresh.by[e.to], e.from) {
-			edges = append(edges, e)
+	looked, err := scanPairs(rows, func(from, to int64) {
+		if g.fresh.has(from) {
+			return
 		}
-		return nil
+		if _, again := slices.BinarySearch(g.fresh.refs[from], to); !again {
+			edges = append(edges, edge{from, to})
+		}
 	})
-	return edges, err
+	return edges, looked < int64(most), err
 }
 
 // holds tells whether an object refers to another, as far as the graph says that it
 // did when it was last read.
 func (g *Graph) holds(from, to int64) bool {
-	return !g.fresh.has(from) || slices.Contains(g.fresh.refs[from], to)
+	if !g.fresh.has(from) {
+		return true
+	}
+	_, found := slices.BinarySearch(g.fresh.refs[from], to)
+	return found
 }

@@ -13,7 +13,7 @@ func (g *Graph) ReferrersOf(ctx context.Context, zoid int64, most int) (count in
 	if err := g.tx.QueryRow(ctx, "SELECT count(*) FROM relpack.object_inref WHERE zoid = $1", zoid).Scan(&count); err != nil {
 		return 0, nil, fmt.Errorf("count the referrers of zoid %d: %w", zoid, err)
 	}
-	edges, err := g.referrers(ctx, []int64{zoid}, namedReferrers+len(g.fresh.by[zoid]))
+	edges, _, err := g.referrers(ctx, []int64{zoid}, namedReferrers+len(g.fresh.by[zoid]))
 	if err != nil {
 		return 0, nil, fmt.Errorf("list the referrers of zoid %d: %w", zoid, err)
 	}

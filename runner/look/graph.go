@@ -110,7 +110,10 @@ func (g *Graph) begin(ctx context.Context) (err error) {
 	if err := g.lookAtGraph(ctx); err != nil {
 		return err
 	}
-	return g.readFresh(ctx)
+	if err := g.readFresh(ctx); err != nil {
+		return err
+	}
+	return g.lookForUndecodable(ctx)
 }
 
 // Pause ends the transaction, which would keep others from what they have to do, for
@@ -138,7 +141,7 @@ func (g *Graph) lock(ctx context.Context) error {
 	_, err := g.tx.Exec(ctx, `SET LOCAL lock_timeout = '5s';
 		LOCK TABLE public.object_state, relpack.storage, relpack.object, relpack.object_inref, relpack.class,
 		    relpack.suspect, relpack.missing, relpack.dangling, relpack.problem, relpack.foreign_reference,
-		    relpack.pending, relpack.write_event
+		    relpack.pending, relpack.to_trim, relpack.write_event
 		IN ACCESS SHARE MODE`)
 	return err
 }
@@ -170,16 +173,9 @@ func (g *Graph) lookAtGraph(ctx context.Context) error {
 		g.Uncertain = "the graph may not match the storage: " + doubt + g.first()
 		return nil
 	}
-	// Nobody knows what these refer to.
 	if err := g.tx.QueryRow(ctx, `
 		SELECT coalesce(
 		    (SELECT 'the graph does not describe the storage: ' || difference || $1 FROM relpack.audit),
-		    (SELECT format('reachable objects can''t be decoded, zoid %s for instance, and what they refer to is unknown: '
-		                   'restore them, or cut them off', min(problem.zoid))
-		     FROM relpack.problem
-		     JOIN relpack.object ON object.zoid = problem.zoid
-		     WHERE problem.blocks AND object.parent IS NOT NULL
-		     HAVING count(*) > 0),
 		    (SELECT format('objects of %s refer to this storage, or may: what they refer to is alive, too', min(holder))
 		     FROM relpack.referred_by
 		     WHERE refs > 0 OR unreadable > 0 OR looked IS NULL

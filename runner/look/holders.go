@@ -116,7 +116,7 @@ const (
 // containers are what refers to objects and only holds other objects: BTrees,
 // mappings, lists; and the holder itself.
 func (g *Graph) containers(ctx context.Context, level []int64, holder int64, came map[int64]int64) ([]int64, error) {
-	edges, err := g.referrers(ctx, level, holderEdges)
+	edges, _, err := g.referrers(ctx, level, holderEdges)
 	if err != nil {
 		return nil, err
 	}

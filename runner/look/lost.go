@@ -152,7 +152,9 @@ func (g *Graph) lost(ctx context.Context, zoids []int64, each func(Lost) error) 
 
 // holders are the objects that refer to a lost one now.
 func (g *Graph) holders(l Lost) []int64 {
-	return append(slices.DeleteFunc(slices.Clone(l.Some), g.fresh.has), g.fresh.by[l.Zoid]...)
+	all := append(slices.DeleteFunc(slices.Clone(l.Some), g.fresh.has), g.fresh.by[l.Zoid]...)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // firstHolders are live holders of a lost object that has many, none of the first of

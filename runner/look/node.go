@@ -21,6 +21,7 @@ type Object struct {
 	// isn't, or where nobody knows since when.
 	Detached *time.Time
 	dead     bool // the graph has no parent of it
+	blob     bool // the graph calls it one
 }
 
 // Stored tells whether object_state has it.
@@ -31,7 +32,7 @@ func (g *Graph) Objects(ctx context.Context, zoids []int64) ([]Object, error) {
 	rows, err := g.tx.Query(ctx, `
 		SELECT wanted.zoid, coalesce(nullif(class.label, '(unknown)'), ''), coalesce(stored.size, object.size, 0)::bigint,
 		       relpack.tid_to_time(stored.tid), coalesce(stored.tid, 0), object.zoid IS NOT NULL, missing.since,
-		       relpack.tid_to_time(object.detached_tid), object.zoid IS NOT NULL AND object.parent IS NULL
+		       relpack.tid_to_time(object.detached_tid), object.zoid IS NOT NULL AND object.parent IS NULL, coalesce(object.class = 1, false)
 		FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (zoid, place)
 		LEFT JOIN LATERAL (
 		    SELECT stored.tid, coalesce(octet_length(stored.state), 0) AS size
@@ -53,7 +54,7 @@ func (g *Graph) Objects(ctx context.Context, zoids []int64) ([]Object, error) {
 		return nil, fmt.Errorf("look objects up: %w", err)
 	}
 	objects, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o Object, err error) {
-		err = row.Scan(&o.Zoid, &o.Class, &o.Size, &o.Written, &o.Tid, &o.Known, &o.Missing, &o.Detached, &o.dead)
+		err = row.Scan(&o.Zoid, &o.Class, &o.Size, &o.Written, &o.Tid, &o.Known, &o.Missing, &o.Detached, &o.dead, &o.blob)
 		return o, err
 	})
 	if err != nil {

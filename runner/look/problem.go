@@ -34,7 +34,11 @@ func (g *Graph) EachProblem(ctx context.Context, each func(Problem) error) (dead
 				return dead, fmt.Errorf("read relpack.problem: %w", err)
 			}
 			dead += n
-			alive, err := g.aliveProblems(ctx, chunk)
+			zoids := make([]int64, len(chunk))
+			for i, p := range chunk {
+				zoids[i] = p.Zoid
+			}
+			alive, err := g.stillAlive(ctx, zoids)
 			if err != nil {
 				return dead, err
 			}
@@ -55,26 +59,6 @@ func (g *Graph) EachProblem(ctx context.Context, each func(Problem) error) (dead
 		}
 	}
 	return dead, nil
-}
-
-// aliveProblems are those that are alive now.
-func (g *Graph) aliveProblems(ctx context.Context, problems []Problem) (map[int64]bool, error) {
-	zoids := make([]int64, len(problems))
-	for i, p := range problems {
-		zoids[i] = p.Zoid
-	}
-	if g.Fresh > 0 {
-		objects, err := g.Objects(ctx, zoids)
-		if err != nil {
-			return nil, err
-		}
-		return g.areAlive(ctx, objects)
-	}
-	alive := map[int64]bool{}
-	for _, zoid := range zoids {
-		alive[zoid] = true
-	}
-	return alive, nil
 }
 
 // freshProblems hands on those of what was written since the last pack.
@@ -122,8 +106,10 @@ func (g *Graph) problems(ctx context.Context, kind string, after int64, attached
 	p := Problem{Kind: kind}
 	_, err = pgx.ForEachRow(rows, []any{&p.Zoid, &p.Class, &p.Reason, &alive}, func() error {
 		count, last = count+1, p.Zoid
+		_, written := g.fresh.refs[p.Zoid]
+		_, again := g.fresh.problems[p.Zoid]
 		switch p.Reason, p.Offset = cutOffset(p.Reason); {
-		case g.fresh.has(p.Zoid):
+		case g.fresh.has(p.Zoid) || again || written && kind == "empty":
 		case alive:
 			live = append(live, p)
 		default:
@@ -145,4 +131,51 @@ func cutOffset(detail string) (reason string, offset int) {
 		}
 	}
 	return detail, -1
+}
+
+// lookForUndecodable looks for live objects of which nobody knows what they refer to.
+// What was written since the last pack is none of these any more.
+func (g *Graph) lookForUndecodable(ctx context.Context) error {
+	for after := int64(-1); g.Uncertain == ""; {
+		rows, err := g.tx.Query(ctx, `
+			SELECT problem.zoid, object.parent IS NULL
+			FROM relpack.problem
+			JOIN relpack.object ON object.zoid = problem.zoid
+			WHERE problem.blocks AND problem.zoid > $1 AND (object.parent IS NOT NULL OR $2)
+			ORDER BY problem.zoid
+			LIMIT $3`, after, len(g.fresh.dead) > 0, lostChunk)
+		if err != nil {
+			return fmt.Errorf("look what keeps relpack from being certain: %w", err)
+		}
+		var live, dead []int64
+		count, err := scanPairs(rows, func(zoid int64, detached bool) {
+			switch after = zoid; {
+			case g.fresh.has(zoid):
+			case detached:
+				dead = append(dead, zoid)
+			default:
+				live = append(live, zoid)
+			}
+		})
+		if err != nil || count == 0 {
+			return err
+		}
+		alive, err := g.stillAlive(ctx, live)
+		if err != nil {
+			return err
+		}
+		if len(dead) > 0 {
+			if _, err := g.attached(ctx); err != nil {
+				return err
+			}
+		}
+		for _, zoid := range append(live, dead...) {
+			if alive[zoid] || g.fresh.attached[zoid] {
+				g.Uncertain = fmt.Sprintf("reachable objects can't be decoded, zoid %d for instance, and what they refer to is unknown: "+
+					"restore them, or cut them off", zoid)
+				return nil
+			}
+		}
+	}
+	return nil
 }

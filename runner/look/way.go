@@ -80,7 +80,7 @@ const levelObjects = 5_000
 // next are the objects that refer to those of a level and were not met before.
 func (s *search) next(ctx context.Context, level []int64) (above []int64, complete bool, err error) {
 	for chunk := range slices.Chunk(level, levelObjects) {
-		edges, err := s.referrers(ctx, chunk, s.limits.Looked)
+		edges, all, err := s.referrers(ctx, chunk, s.limits.Looked)
 		if err != nil {
 			return nil, false, err
 		}
@@ -91,7 +91,7 @@ func (s *search) next(ctx context.Context, level []int64) (above []int64, comple
 			s.came[e.from] = e.to
 			above = append(above, e.from)
 		}
-		if len(s.came) > s.limits.Looked || len(edges) >= s.limits.Looked {
+		if len(s.came) > s.limits.Looked || !all {
 			return nil, false, nil
 		}
 		s.progress.Add(int64(len(chunk)))

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"relpack/runner/internal/packtest"
+	"relpack/runner/internal/zodbtest"
 	"relpack/runner/look"
 )
 
@@ -85,4 +86,31 @@ func TestGarbageWithALongTailIsNotDatedWhereItIsNotFollowed(t *testing.T) {
 	if g = s.ask(t, 0, 50)[0].Garbage; !g.Complete || g.DeletableAfter == nil || g.With.Objects != 61 {
 		t.Errorf("%+v", g)
 	}
+}
+
+// What an object no longer refers to was looked at all the same.
+func TestASearchThatLeavesReferrersOutDoesNotCallAnObjectUnreachable(t *testing.T) {
+	t.Parallel()
+	objects := map[int64][]byte{0: record(1, 60), 1: record(50), 50: record(), 60: record(50)}
+	for zoid := int64(10); zoid < 40; zoid++ {
+		objects[zoid] = record(50) // garbage
+	}
+	s := newStorage(t, objects)
+	parent := packtest.Get[int64](t, s.conn, "SELECT parent FROM relpack.object WHERE zoid = 50")
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{parent: record()})
+	s.limits.Looked = 20
+	if a := s.ask(t, 0, 50)[0]; a.Verdict == look.Unreachable {
+		t.Errorf("%+v", a)
+	}
+}
+
+// Nobody knows what garbage refers to that can't be decoded, once it is attached again.
+func TestWhatUndecodableGarbageRefersToIsNotCalledUnreachableOnceThatIsAttached(t *testing.T) {
+	t.Parallel()
+	objects := garden()
+	objects[10] = zodbtest.Truncated(record(11, 12, 13, 14))
+	s := newStorage(t, objects)
+	s.expect(t, map[int64]look.Verdict{11: look.Unreachable})
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{2: record(10)})
+	s.expect(t, map[int64]look.Verdict{10: look.Alive, 11: look.Unknown})
 }
