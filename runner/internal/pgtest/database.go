@@ -32,7 +32,7 @@ func NewDatabase(t testing.TB) *Database {
 	}
 	name := fmt.Sprintf("%s_%d_%s", s.run, s.count.Add(1), tame(t.Name()))
 	name = strings.TrimRight(name[:min(len(name), 63)], "_")
-	statement := "CREATE DATABASE " + identifier(name) + " TEMPLATE " + identifier(s.template)
+	statement := "CREATE DATABASE " + identifier(name) + " TEMPLATE " + identifier(s.template) + " STRATEGY " + s.strategy
 	if err := s.exec(t.Context(), statement); err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}

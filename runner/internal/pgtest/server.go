@@ -22,7 +22,8 @@ type Options struct {
 	// it the server survives its own crash (StopImmediate), not the machine's.
 	Durable bool
 	// Dir is an existing directory to create the server's directory in.
-	// Default: the directory for temporary files.
+	// Default: a directory in memory, if it need not be durable and TMPDIR is not
+	// set; the directory for temporary files.
 	Dir string
 	// Keep leaves the server running when this process ends without Close.
 	Keep bool
@@ -99,6 +100,9 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 
 func (s *Server) makeDirs(opts Options) error {
 	parent := opts.Dir
+	if parent == "" && !opts.Durable && os.Getenv("TMPDIR") == "" {
+		parent = memoryDir()
+	}
 	if parent == "" {
 		parent = s.account.temporary()
 	}
