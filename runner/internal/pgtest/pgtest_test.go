@@ -171,3 +171,89 @@ func connect(t *testing.T, dsn string) *pgx.Conn {
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	return conn
 }
+
+// A pool's next client has the session of the one before, and nothing of what that did
+// in it but what is compiled and planned.
+func TestASessionOfAPoolIsAsNew(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDatabase(t)
+	pool, own := db.Pool(t), db.Connect(t)
+	open := func() (*pgx.Conn, uint32) {
+		conn, err := pgx.Connect(t.Context(), pool.DSN+" application_name='relpack test'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn, conn.PgConn().PID()
+	}
+	first, pid := open()
+	for _, statement := range []string{
+		"SET search_path = pg_temp; SET statement_timeout = '1h'; CREATE TEMP TABLE mine (a int); SELECT pg_advisory_lock(7)",
+		"DELETE FROM public.thing", "LISTEN something", "PREPARE mine AS SELECT 1",
+	} {
+		if _, err := first.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = first.Close(t.Context())
+	pool.Wait()
+	var left int
+	if err := own.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND state <> 'idle')
+		+ (SELECT count(*) FROM pg_locks WHERE pid = $1)`, pid).Scan(&left); err != nil || left > 0 {
+		t.Errorf("%d things live on in a session that nobody uses: %v", left, err)
+	}
+	second, again := open()
+	if again != pid {
+		t.Errorf("the second client has the session %d, the first had %d", again, pid)
+	}
+	var things int
+	var path, timeout, name string
+	var backend uint32
+	var temp bool
+	if err := second.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM thing), current_setting('search_path'), current_setting('statement_timeout'),
+		current_setting('application_name'), pg_backend_pid(), to_regclass('pg_temp.mine') IS NOT NULL`).
+		Scan(&things, &path, &timeout, &name, &backend, &temp); err != nil {
+		t.Fatal(err)
+	}
+	if things != 0 || path != `"$user", public` || timeout != "0" || name != "relpack test" || backend != pid || temp {
+		t.Errorf("found %d, %s, %s, %s, %d, %v", things, path, timeout, name, backend, temp)
+	}
+	// With a transaction, or a statement, that is open a session ends.
+	third, other := open()
+	if other == pid {
+		t.Error("two clients have the same session")
+	}
+	if _, err := third.Exec(t.Context(), "BEGIN"); err != nil {
+		t.Fatal(err)
+	}
+	_ = third.Close(t.Context())
+	go func() { _, _ = second.Exec(t.Context(), "SELECT pg_sleep(0.5)") }()
+	for start, works := time.Now(), false; !works; {
+		if err := own.QueryRow(t.Context(), "SELECT bool_or(state = 'active') FROM pg_stat_activity WHERE pid = $1", pid).Scan(&works); err != nil {
+			t.Fatal(err)
+		}
+		if time.Since(start) > time.Minute {
+			t.Fatal("the second session does nothing")
+		}
+	}
+	_ = second.PgConn().Conn().Close()
+	pool.Wait()
+	expectGone := func(pid uint32) {
+		t.Helper()
+		var there int
+		if err := own.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", pid).Scan(&there); err != nil || there > 0 {
+			t.Errorf("a session is there that nobody needs: %v", err)
+		}
+	}
+	expectGone(pid)
+	expectGone(other)
+	pool.Fresh(true)
+	fourth, pid := open()
+	_ = fourth.Close(t.Context())
+	pool.Wait()
+	expectGone(pid)
+	if fifth, again := open(); again == pid {
+		t.Errorf("the session %d is not new", again)
+	} else {
+		_ = fifth.Close(t.Context())
+	}
+}

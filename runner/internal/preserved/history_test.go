@@ -99,6 +99,9 @@ func playSeed(ctx context.Context, w *worker, seed uint64) ([]step, error) {
 	if seed%2 == 0 {
 		begin = append(begin, step{verb: "begin", kind: "files"})
 	}
+	if seed%16 == 5 {
+		begin = append(begin, step{verb: "begin", kind: "fresh"})
+	}
 	h, err := beginHistory(ctx, w, release)
 	if err != nil {
 		return nil, err

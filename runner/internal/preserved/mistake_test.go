@@ -27,7 +27,7 @@ var mistakes = []struct {
 		"kept.tid = ref.tid AND NOT EXISTS (SELECT FROM kept AS white WHERE white.zoid = ref.zoid AND white.gone))"}},
 	{"revisions go before their transactions are marked", 39, [2]string{referenceOrder, ""}},
 	{"every other transaction stays unmarked", 2, [2]string{"AND NOT packed", "AND false"}},
-	{"later transactions are marked", 19, [2]string{"tid <= {until} AND NOT packed", "tid <= {until} + (1::bigint << 40) AND NOT packed"}},
+	{"later transactions are marked", 32, [2]string{"tid <= {until} AND NOT packed", "tid <= {until} + (1::bigint << 40) AND NOT packed"}},
 	{"nobody looks for open transactions", 16, [2]string{"AND $2)", "AND $2 AND false)"}},
 	{"what can't be read does not matter", 3, [2]string{"SELECT EXISTS (SELECT FROM kept WHERE zoid = $1", "SELECT EXISTS (SELECT FROM kept WHERE false AND zoid = $1"}},
 	{"what can't be read matters although it goes", 3, [2]string{"SELECT EXISTS (SELECT FROM kept WHERE zoid = $1 AND tid = $2)", "SELECT $1::bigint + $2::bigint > 0"}},

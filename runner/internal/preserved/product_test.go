@@ -2,12 +2,10 @@ package preserved
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -27,10 +25,12 @@ func (p product) pack(ctx context.Context, asked packing) (o outcome, err error)
 	running, kill := context.WithCancel(ctx)
 	defer kill()
 	statements := &statements{between: asked.between, kill: kill}
+	p.w.pool.Wait()
 	report, err := pack.Run(running, target, pack.Options{Days: asked.days, DryRun: asked.dry, Init: asked.init, Version: "history", Migrations: migrations.Files},
 		slog.New(statements))
+	p.w.pool.Wait() // until the server has noticed that a run is over, or dead
 	if statements.killed.Load() {
-		return o, p.untilGone(ctx)
+		return o, nil
 	}
 	p.w.counts["statements"] += int(statements.seen.Load())
 	if report.Trimmed != nil {
@@ -65,19 +65,6 @@ func (p product) edges(ctx context.Context) (edges map[int64][]int64, horizon in
 	var refs []int64
 	_, err = pgx.ForEachRow(rows, []any{&zoid, &refs}, func() error { edges[zoid] = slices.Clone(refs); return nil })
 	return edges, horizon, err
-}
-
-// untilGone waits until the server has noticed that a run is dead.
-func (p product) untilGone(ctx context.Context) error {
-	for start := time.Now(); time.Since(start) < time.Minute; {
-		var left int
-		if err := p.w.site.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity
-			WHERE datname = current_database() AND application_name LIKE 'relpack %'`).Scan(&left); err != nil || left == 0 {
-			return err
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	return errors.New("the sessions of a dead run live on")
 }
 
 // statements is the handler of a log with a line for each statement that ended. It

@@ -32,12 +32,12 @@ func newReference(t testing.TB, mistake ...string) func(*worker) packer {
 	return func(w *worker) packer {
 		f := &reference{w: w, conns: map[string]*pgx.Conn{}, mistake: mistake}
 		for _, place := range w.places {
-			conn, err := pgx.Connect(t.Context(), place.target.DSN)
+			conn, err := pgx.Connect(t.Context(), place.dsn)
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = conn.Close(context.Background()) })
-			f.conns[place.target.DSN] = conn
+			f.conns[place.dsn] = conn
 		}
 		return f
 	}
@@ -102,7 +102,7 @@ func (f *reference) wrong(statement string) string {
 }
 
 func (f *reference) pack(ctx context.Context, p packing) (o outcome, err error) {
-	f.conn = f.conns[f.w.target.DSN]
+	f.conn = f.conns[f.w.dsn]
 	defer func() {
 		_, ended := f.conn.Exec(ctx, "ROLLBACK; SELECT pg_advisory_unlock_all(); "+referenceDrop)
 		err = errors.Join(err, ended)

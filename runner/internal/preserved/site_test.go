@@ -24,6 +24,10 @@ func (h *history) do(ctx context.Context, s step) error {
 	case "begin:files":
 		h.begun++
 		return h.beginFiles()
+	case "begin:fresh":
+		h.begun++
+		h.w.pool.Fresh(true) // relpack's sessions are new ones
+		return nil
 	case "open:reader":
 		return h.openReader(ctx)
 	case "close:reader", "close:commit":

@@ -30,10 +30,14 @@ type worker struct {
 type place struct {
 	release zodbtest.Version
 	target  target.Target
-	site    *pgx.Conn // a client of the site, and who types in psql
-	other   *pgx.Conn // another client, with a transaction that stays open
-	fresh   []string  // relpack's tables, and what is in them in the beginning
-	seen    *int64    // the newest transaction that the other client sees, if one is open
+	dsn     string       // without the pool
+	pool    *pgtest.Pool // of relpack's sessions
+	site    *pgx.Conn    // a client of the site, and who types in psql
+	other   *pgx.Conn    // another client, with a transaction that stays open
+	fresh   []string     // relpack's tables, and what is in them in the beginning
+	vacuum  string       // of all that is deleted from then
+	played  int          // histories
+	seen    *int64       // the newest transaction that the other client sees, if one is open
 }
 
 // replaced is what functions have otherwise here: each text is followed by what comes in
@@ -88,9 +92,10 @@ func (w *worker) everywhere(t testing.TB, statement string) {
 func newPlace(t testing.TB, release zodbtest.Version) *place {
 	t.Helper()
 	db := pgtest.NewDatabase(t)
+	pool := db.Pool(t)
 	w := &place{
-		release: release, site: db.Connect(t), other: db.Connect(t),
-		target: target.Target{Name: "history", DSN: db.DSN, CommitLockTimeout: 5 * time.Second, BatchTimeout: target.DefaultBatchTimeout},
+		release: release, dsn: db.DSN, pool: pool, site: db.Connect(t), other: db.Connect(t),
+		target: target.Target{Name: "history", DSN: pool.DSN, CommitLockTimeout: 5 * time.Second, BatchTimeout: target.DefaultBatchTimeout},
 	}
 	if release != zodbtest.V42 {
 		if err := w.remake(t.Context()); err != nil {
@@ -149,13 +154,16 @@ func (w *place) remember(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	truncated := "TRUNCATE public.object_state, public.current_object, public.transaction, public.blob_chunk"
+	w.fresh = []string{"SELECT pg_advisory_xact_lock(-2)", "SET session_replication_role = replica",
+		"DELETE FROM public.blob_chunk", "DELETE FROM public.current_object", "DELETE FROM public.object_state", "DELETE FROM public.transaction"}
 	if _, err := w.site.Exec(ctx, "CREATE SCHEMA fresh"); err != nil {
 		return err
 	}
+	w.vacuum = "VACUUM public.blob_chunk, public.current_object, public.object_state, public.transaction"
 	var fill []string
 	for _, table := range tables {
-		truncated += ", relpack." + table.Name
+		w.fresh = append(w.fresh, "DELETE FROM relpack."+table.Name)
+		w.vacuum += ", relpack." + table.Name
 		var some bool
 		if err := w.site.QueryRow(ctx, fmt.Sprintf("SELECT EXISTS (SELECT FROM relpack.%s)", table.Name)).Scan(&some); err != nil {
 			return err
@@ -168,13 +176,20 @@ func (w *place) remember(ctx context.Context) error {
 		}
 		fill = append(fill, fmt.Sprintf("INSERT INTO relpack.%s (%s) OVERRIDING SYSTEM VALUE SELECT * FROM fresh.%[1]s", table.Name, table.Columns))
 	}
-	w.fresh = append([]string{"SELECT pg_advisory_xact_lock(-2)", truncated}, fill...)
+	w.fresh = append(append(w.fresh, fill...), "SET session_replication_role = origin")
 	return nil
 }
 
-// reset begins a history: nothing is stored, and relpack knows of nothing.
+// reset begins a history: nothing is stored, and relpack knows of nothing. To truncate
+// the tables would take longer, and have all be planned anew.
 func (w *place) reset(ctx context.Context) error {
+	if w.played++; w.played%10 == 0 {
+		if _, err := w.site.Exec(ctx, w.vacuum); err != nil {
+			return err
+		}
+	}
 	w.target.BlobDir, w.seen = "", nil
+	w.pool.Fresh(false)
 	for _, conn := range []*pgx.Conn{w.other, w.site} {
 		if _, err := conn.Exec(ctx, "ROLLBACK; SELECT pg_advisory_unlock_all()"); err != nil {
 			return err
