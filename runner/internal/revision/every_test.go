@@ -9,19 +9,27 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/internal/pgtest"
 )
 
-func histories(t *testing.T, name string, otherwise int) int {
+func number(t *testing.T, name string, otherwise int64) int64 {
 	t.Helper()
-	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
-		return n
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
 	}
-	return otherwise
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
 }
 
 // A worker plays histories in one database, one after the other.
@@ -189,12 +197,24 @@ func find(revisions []Revision, tid int64) (Revision, bool) {
 	return Revision{}, false
 }
 
+// Histories are those of the seeds from RELPACK_SEED on (default 1), RELPACK_HISTORIES
+// of them.
 func TestEveryTrimKeepsWhatTheRuleSays(t *testing.T) {
 	t.Parallel()
-	w := newWorker(t)
-	for seed := range uint64(histories(t, "RELPACK_HISTORIES", 60)) {
-		if err := w.play(t.Context(), seed+1); err != nil {
-			t.Fatal(err)
-		}
+	start := time.Now()
+	most, seed := number(t, "RELPACK_HISTORIES", 60), number(t, "RELPACK_SEED", 1)
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range 3 {
+		w := newWorker(t)
+		group.Go(func() {
+			for n := next.Add(1) - 1; n < most && !t.Failed(); n = next.Add(1) - 1 {
+				if err := w.play(t.Context(), uint64(seed+n)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
+	group.Wait()
+	t.Logf("%d histories in %v, of seeds %d to %d", most, time.Since(start).Round(time.Millisecond), seed, seed+most-1)
 }

@@ -1,6 +1,8 @@
 package revision
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"relpack/runner/internal/zodbtest"
@@ -34,40 +36,52 @@ var faults = []struct {
 // Histories that find nothing prove nothing.
 func TestEveryFaultIsFound(t *testing.T) {
 	t.Parallel()
-	most := histories(t, "RELPACK_FAULT_HISTORIES", 0)
+	most := number(t, "RELPACK_FAULT_HISTORIES", 0)
 	if most == 0 {
 		t.Skip("takes a minute: make histories sets RELPACK_FAULT_HISTORIES")
 	}
-	w := newWorker(t)
-	for _, fault := range faults {
-		right, err := zodbtest.Mutated(fault.in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		wrong, err := zodbtest.Mutated(fault.in, fault.parts...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := 0
-		for _, text := range []string{wrong, right} {
-			if _, err := w.site.Exec(t.Context(), text); err != nil {
-				t.Fatal(err)
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range 2 {
+		w := newWorker(t)
+		group.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(faults)); i = next.Add(1) - 1 {
+				fault := faults[i]
+				t.Run(fault.name, func(t *testing.T) {
+					if found := w.find(t, fault.in, fault.parts, most); found == 0 {
+						t.Errorf("not found by %d histories", most)
+					} else {
+						t.Logf("found by seed %d", found)
+					}
+				})
 			}
-			if text == right {
-				break
-			}
-			for seed := 1; seed <= most && found == 0; seed++ {
-				if err := w.play(t.Context(), uint64(seed)); err != nil {
-					found = seed
-				}
-			}
-		}
-		if found == 0 {
-			t.Errorf("%s: not found by %d histories", fault.name, most)
-			continue
-		}
-		t.Logf("%s: found by seed %d", fault.name, found)
+		})
 	}
+	group.Wait()
+}
+
+// find is the seed of the first history that fails because of a mistake, which is there
+// until then.
+func (w *worker) find(t *testing.T, in string, parts []string, most int64) (seed int64) {
+	t.Helper()
+	exec := func(parts ...string) {
+		t.Helper()
+		text, err := zodbtest.Mutated(in, parts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.site.Exec(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(parts...)
+	defer exec()
+	for seed := range most {
+		if err := w.play(t.Context(), uint64(seed+1)); err != nil {
+			return seed + 1
+		}
+	}
+	return 0
 }
 
 // Histories are played seldom: a function that was written anew is found here.
