@@ -68,7 +68,8 @@ func run(args []string) int {
 	return fault.ExitCode(err)
 }
 
-var noNumber = regexp.MustCompile(`^--days: expected a float but got (".*") \(\w+\)$`)
+// noNumber is what kong says where a flag takes one.
+var noNumber = regexp.MustCompile(`^(--[a-z-]+): expected an? (?:float|int|valid 64 bit int) but got (".*?")(?: \((.*)\))?$`)
 
 // usage says in relpack's words what is wrong with the command line.
 func usage(err error, first string) string {
@@ -76,13 +77,43 @@ func usage(err error, first string) string {
 	if text == "unexpected argument "+first {
 		return "there is no command " + first
 	}
-	if slices.Contains([]string{"why", "du"}, first) && strings.HasPrefix(text, "unexpected argument ") {
-		return text + ": put it beside the other names and ids, all before the options or all after them"
+	if strings.HasPrefix(text, "unexpected argument ") && takesFile(err) {
+		if slices.Contains([]string{"why", "du"}, first) {
+			return text + ": put it beside the other names and ids, all before the options or all after them"
+		}
+		return text + ": one file is expected, with all storages in it"
 	}
-	if strings.HasPrefix(text, "--accept-missing: expected") {
+	if strings.HasPrefix(text, "--accept-missing: ") {
 		return "--accept-missing takes the id of an object as a number: --accept-missing 6699"
 	}
-	return noNumber.ReplaceAllString(text, "--days takes a number of days, not $1")
+	if strings.HasPrefix(text, "--without: missing") {
+		return "--without takes the id of an object: --without 6699"
+	}
+	if found := noNumber.FindStringSubmatch(text); found != nil {
+		return takesNumber(found[1], found[2], found[3] == "<nil>")
+	}
+	return text
+}
+
+// takesFile tells whether the command that was named takes a file.
+func takesFile(err error) bool {
+	parse, ok := errors.AsType[*kong.ParseError](err)
+	return ok && parse.Context.Selected() != nil && len(parse.Context.Selected().Positional) > 0
+}
+
+// takesNumber says so of a flag, and that it got something else, or nothing.
+func takesNumber(flag, got string, nothing bool) string {
+	text := flag + " takes a number"
+	if flag == "--days" {
+		text += " of days"
+	}
+	switch {
+	case !nothing:
+		return text + ", not " + got
+	case flag == "--days":
+		return text + ": --days 1"
+	}
+	return text
 }
 
 // relpackVersion is that of the build, or what Go knows of it.

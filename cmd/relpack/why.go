@@ -14,7 +14,7 @@ import (
 type whyCommand struct {
 	Words   []string `arg:"" name:"config-or-zoid" help:"Object ids: 6699, 0x1a2b, or b'\\x00...' as tracebacks print it; and the ZConfig file."`
 	DSN     string   `name:"dsn" placeholder:"DSN" help:"Database, as libpq's keywords or URI."`
-	Without string   `placeholder:"ZOID" help:"Also tell whether they are alive only because of this object, and how much would be garbage without it."`
+	Without []string `sep:"none" placeholder:"ZOID" help:"Also tell whether they are alive only because of this object, and how much would be garbage without it."`
 	JSON    bool     `name:"json" help:"Print one JSON document: an array with an entry for each storage."`
 	Verbose bool     `short:"v" help:"Show every statement."`
 
@@ -36,8 +36,11 @@ func (c *whyCommand) Validate() error {
 			return err
 		}
 	}
-	if c.Without != "" {
-		id, err := zoid.Parse(c.Without)
+	if len(c.Without) > 1 {
+		return errors.New("--without takes one object: ask for each by itself")
+	}
+	for _, word := range c.Without {
+		id, err := zoid.Parse(word)
 		if err != nil {
 			return fmt.Errorf("--without: %w", err)
 		}
