@@ -36,6 +36,13 @@ func (c *reportCommand) Validate() error {
 	case c.Depth < 1 || c.Max < 1:
 		return errors.New("--depth and --max take numbers from 1 on")
 	}
+	if info, err := os.Stat(c.HTML); c.HTML != "-" && err == nil && !info.Mode().IsRegular() {
+		what := "no regular file"
+		if info.IsDir() {
+			what = "a directory"
+		}
+		return fmt.Errorf("--html takes a file: %s is %s", c.HTML, what)
+	}
 	return nil
 }
 

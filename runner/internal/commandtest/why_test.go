@@ -2,7 +2,10 @@ package commandtest
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"relpack/runner/check"
@@ -74,5 +77,25 @@ func TestReportSaysOfHowManyStoragesThePageIs(t *testing.T) {
 	}
 	if r := relpack(t, "report", "--dsn", db.DSN, "--html", "-"); strings.Contains(r.stderr, "wrote") {
 		t.Error(r.stderr)
+	}
+}
+
+// What a page would replace is looked at before a database is.
+func TestReportReplacesNothingButFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, what := range map[string]string{dir: "a directory", pipe: "no regular file"} {
+		r := relpack(t, "report", "--dsn", "host=/nowhere", "--html", path)
+		r.expect(t, fault.ExitUsage)
+		if r.stderr != "relpack: report: --html takes a file: "+path+" is "+what+" (see \"relpack --help\")\n" {
+			t.Error(r.stderr)
+		}
+	}
+	if info, err := os.Lstat(pipe); err != nil || info.Mode().Type() != os.ModeNamedPipe {
+		t.Errorf("the pipe is %v now: %v", info, err)
 	}
 }
