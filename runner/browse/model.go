@@ -2,6 +2,7 @@ package browse
 
 import (
 	"context"
+	"slices"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -22,6 +23,7 @@ type Model struct {
 	Number  int    // of this storage
 	Count   int    // of all storages that are shown one after the other
 	Blobs   bool   // their sizes are known
+	History bool   // the storage keeps it
 	// UpTo is until when the graph knows of what was written, and Uncertain why what
 	// looks unreachable may be alive; "" if it is not.
 	UpTo, Uncertain string
@@ -51,9 +53,11 @@ type level struct {
 
 // An overlay is a text in front of the list.
 type overlay struct {
-	title string
-	text  string
-	first int // the first of its lines on the screen
+	title   string
+	text    string
+	classes []du.Class         // are its text, made as wide as the screen is
+	leave   context.CancelFunc // who is asked for the text; nil: nobody
+	first   int                // the first of its lines on the screen
 }
 
 // mostEntries is how many entries of an object can be gone through.
@@ -79,13 +83,20 @@ type (
 		err    error
 	}
 	textMsg struct {
-		title, text string
-		err         error
+		overlay *overlay // that waits for it
+		text    string
+		classes []du.Class
+		err     error
 	}
 )
 
 // Init is part of tea.Model.
-func (m *Model) Init() tea.Cmd { return m.load() }
+func (m *Model) Init() tea.Cmd {
+	if !slices.Contains(m.keys(), m.key) {
+		m.key = du.BySize
+	}
+	return m.load()
+}
 
 func (m *Model) top() *level { return &m.levels[len(m.levels)-1] }
 
@@ -136,9 +147,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 		m.fail(msg.err)
 	case textMsg:
-		if m.fail(msg.err); msg.err == nil {
-			m.overlay = &overlay{title: msg.title, text: msg.text}
-		}
+		m.answer(msg)
 	}
 	return m, nil
 }
@@ -169,6 +178,31 @@ func (m *Model) show(msg insideMsg) tea.Cmd {
 	return m.askNames()
 }
 
+// answer takes what an overlay waits for, unless somebody has left it since.
+func (m *Model) answer(msg textMsg) {
+	if m.overlay != msg.overlay {
+		return
+	}
+	if m.fail(msg.err); msg.err != nil {
+		m.overlay = nil
+		return
+	}
+	m.overlay.text, m.overlay.classes = msg.text, msg.classes
+}
+
+// await shows an overlay whose text is asked for.
+func (m *Model) await(title string, ask func(context.Context) textMsg) tea.Cmd {
+	ctx, leave := context.WithCancel(m.ctx)
+	waiting := &overlay{title: title, text: "it is being looked up ...", leave: leave}
+	m.overlay = waiting
+	return func() tea.Msg {
+		defer leave()
+		msg := ask(ctx)
+		msg.overlay = waiting
+		return msg
+	}
+}
+
 // press does what a key is for.
 func (m *Model) press(key string) tea.Cmd {
 	switch key {
@@ -190,7 +224,8 @@ func (m *Model) press(key string) tea.Cmd {
 	case "left", "h", "backspace", "esc":
 		return m.out()
 	case "s":
-		m.key = nextKey[m.key]
+		all := m.keys()
+		m.key = all[(slices.Index(all, m.key)+1)%len(all)]
 		return m.load()
 	case "c":
 		return m.classes()
@@ -224,7 +259,13 @@ func moved(key string, at, count, page int) int {
 	return max(0, min(at, count-1))
 }
 
-var nextKey = map[du.Key]du.Key{du.BySize: du.ByStates, du.ByStates: du.ByBlobs, du.ByBlobs: du.ByObjects, du.ByObjects: du.BySize, du.ByHistory: du.BySize}
+// keys are what the list can be sorted by.
+func (m *Model) keys() []du.Key {
+	if m.History {
+		return []du.Key{du.BySize, du.ByStates, du.ByHistory, du.ByBlobs, du.ByObjects}
+	}
+	return []du.Key{du.BySize, du.ByStates, du.ByBlobs, du.ByObjects}
+}
 
 // selected is the entry with the cursor.
 func (m *Model) selected() (du.Entry, bool) {
@@ -263,12 +304,11 @@ func (m *Model) fullName(e du.Entry) string {
 }
 
 func (m *Model) classes() tea.Cmd {
-	l, key, blobs := m.top(), m.key, m.Blobs
-	row, name := l.entry.Row, l.name
-	return func() tea.Msg {
+	row, key := m.top().entry.Row, m.key
+	return m.await("classes in "+m.top().name, func(context.Context) textMsg {
 		classes, err := m.Source.Classes(row, key)
-		return textMsg{"classes in " + name, classText(classes, blobs), err}
-	}
+		return textMsg{classes: classes, err: err}
+	})
 }
 
 func (m *Model) why() tea.Cmd {
@@ -276,8 +316,8 @@ func (m *Model) why() tea.Cmd {
 	if !ok {
 		e = m.top().entry
 	}
-	return func() tea.Msg {
-		text, err := m.Why(m.ctx, e.Zoid)
-		return textMsg{"why", text, err}
-	}
+	return m.await("why", func(ctx context.Context) textMsg {
+		text, err := m.Why(ctx, e.Zoid)
+		return textMsg{text: text, err: err}
+	})
 }

@@ -18,6 +18,7 @@ import (
 type house struct {
 	rooms, things int
 	name          string // before each
+	history       int64  // of the second room
 	broken        error
 	asked         []int64 // whose names were asked for
 }
@@ -33,6 +34,9 @@ func (h *house) Inside(row uint32, most int, key du.Key) (du.Inside, error) {
 	}
 	for i := range count {
 		e := du.Entry{Row: row*1000 + uint32(i) + 1, Class: "m.Room", Sum: du.Sum{States: int64(count-i) * 1000, Blobs: int64(i) * 10, Objects: int64(i%7) + 2}}
+		if i == 1 {
+			e.History = h.history
+		}
 		e.Zoid = int64(e.Row) + 50
 		found.Entries = append(found.Entries, e)
 	}
@@ -43,7 +47,7 @@ func (h *house) Inside(row uint32, most int, key du.Key) (du.Inside, error) {
 }
 
 func (h *house) Classes(uint32, du.Key) ([]du.Class, error) {
-	return []du.Class{{Class: "m.Room", Sum: du.Sum{States: 2048, Blobs: 1024, Objects: 7}}, {}}, h.broken
+	return []du.Class{{Class: "m.Room", Sum: du.Sum{States: 2048, History: h.history, Blobs: 1024, Objects: 7}}, {}}, h.broken
 }
 
 func (h *house) Names(_ context.Context, holder int64, zoids []int64) (map[int64]string, error) {
@@ -64,7 +68,7 @@ type screen struct {
 func newScreen(t *testing.T, h *house) screen {
 	t.Helper()
 	m := New(t.Context(), h, du.Entry{Zoid: 50, Class: "m.House", Sum: du.Sum{States: 10_000, Objects: 1000}}, "root", du.BySize)
-	m.Storage, m.Blobs = "site", true
+	m.Storage, m.Blobs, m.History = "site", true, h.history > 0
 	m.Why = func(_ context.Context, zoid int64) (string, error) {
 		return strings.Repeat(fmt.Sprintf("zoid %d is alive\n", zoid), 100), h.broken
 	}
@@ -183,7 +187,7 @@ func TestClassesAndWhyAreTextsInFront(t *testing.T) {
 	t.Parallel()
 	s := newScreen(t, &house{rooms: 3})
 	s.press("c")
-	s.expect("classes in root", "2.0 KiB    1.0 KiB            7  m.Room", "class unknown")
+	s.expect("classes in root", "by size", "3.0 KiB [####        ]    2.0 KiB    1.0 KiB            7  m.Room", "class unknown")
 	s.press("q", "down", "w")
 	s.expect("zoid 52 is alive", "q back")
 	s.press("end", "end", "q", "w", "down", "esc", "?")
@@ -204,6 +208,37 @@ func TestErrorsAreShownUntilTheNextKey(t *testing.T) {
 	h.broken = nil
 	s.press("left")
 	s.expect("q quit", "(51 m.Room)")
+}
+
+// An answer takes its time. Its place is there at once, and q closes that only.
+func TestAnAnswerIsAwaitedInFront(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"w", "c"} {
+		s := newScreen(t, &house{rooms: 3})
+		why := s.Why
+		var asked context.Context
+		s.Why = func(ctx context.Context, zoid int64) (string, error) {
+			asked = ctx
+			return why(ctx, zoid)
+		}
+		_, ask := s.Update(tea.KeyPressMsg(tea.Key{Code: rune(key[0]), Text: key}))
+		s.expect("it is being looked up", "q back")
+		if _, cmd := s.Update(tea.KeyPressMsg(tea.Key{Code: 'q', Text: "q"})); cmd != nil {
+			t.Errorf("%s, q: a command", key)
+		}
+		s.expect("(51 m.Room)", "q quit")
+		answer := ask()
+		if asked != nil && asked.Err() == nil {
+			t.Error("who is asked does not know that nobody waits")
+		}
+		s.send(answer)
+		s.expect("(51 m.Room)", "q quit")
+		_, again := s.Update(tea.KeyPressMsg(tea.Key{Code: rune(key[0]), Text: key}))
+		s.send(answer) // to the question before
+		s.expect("it is being looked up")
+		s.run(again)
+		s.expect(map[string]string{"w": "zoid 51 is alive", "c": "1.0 KiB            7  m.Room"}[key])
+	}
 }
 
 // Who is quick leaves before the answer comes.

@@ -38,7 +38,8 @@ func Run(ctx context.Context, b *du.Browser, o Options) error {
 	}
 	m := New(ctx, b, top, name, o.Sort)
 	m.Storage, m.Number, m.Count, m.Why = b.Report.Storage, o.Number, o.Count, o.Why
-	m.Blobs, m.UpTo, m.Uncertain = b.Report.Blobs.Where != "", b.Report.GraphUpTo(), b.Report.Uncertain
+	m.Blobs, m.History = b.Report.Blobs.Where != "", b.Report.KeepsHistory
+	m.UpTo, m.Uncertain = b.Report.GraphUpTo(), b.Report.Uncertain
 	_, err = tea.NewProgram(m, tea.WithContext(ctx), tea.WithoutSignalHandler()).Run()
 	if errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
 		return fault.Interrupted

@@ -1,6 +1,7 @@
 package browse
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -70,7 +71,7 @@ func (m *Model) listLines() []string {
 		title += fmt.Sprintf(" (%d of %d)", m.Number, m.Count)
 	}
 	title += ": " + l.name
-	lines := []string{title, m.columns("size", strings.Repeat(" ", barWidth+2), "states", "blobs", "objects", "by "+string(m.key))}
+	lines := []string{title, m.head()}
 	of := m.key.Of(l.entry.Sum)
 	for _, e := range m.visible() {
 		lines = append(lines, m.row(e.Sum, of, m.entryText(e)))
@@ -142,16 +143,27 @@ func (m *Model) sumLine() string {
 
 const barWidth = 12
 
-// row is a line of numbers, with a bar as long as the part of the whole.
-func (m *Model) row(s du.Sum, of int64, text string) string {
-	blobs := figures.Size(s.Blobs)
-	if !m.Blobs {
-		blobs = "?"
+// head names the columns.
+func (m *Model) head() string {
+	names := map[du.Key]string{}
+	for _, key := range m.keys() {
+		names[key] = string(key)
 	}
-	return m.columns(figures.Size(s.Bytes()), "["+bar(m.key.Of(s), of)+"]", figures.Size(s.States), blobs, humanize.Comma(s.Objects), text)
+	return m.columns(names, strings.Repeat(" ", barWidth+2), "by "+string(m.key))
 }
 
-// wide is from which width on there is room for all columns.
+// row is a line of numbers, with a bar as long as the part of the whole.
+func (m *Model) row(s du.Sum, of int64, text string) string {
+	numbers := map[du.Key]string{du.BySize: figures.Size(s.Bytes()), du.ByStates: figures.Size(s.States), du.ByHistory: figures.Size(s.History),
+		du.ByBlobs: figures.Size(s.Blobs), du.ByObjects: humanize.Comma(s.Objects)}
+	if !m.Blobs {
+		numbers[du.ByBlobs] = "?"
+	}
+	return m.columns(numbers, "["+bar(m.key.Of(s), of)+"]", text)
+}
+
+// wide is from which width on there is room for all columns but that of the history,
+// which takes the place of the bar where there is none for both.
 const wide = 95
 
 // narrow is below which width there is room for one column.
@@ -159,21 +171,23 @@ const narrow = 50
 
 // columns makes a line of as many columns as there is room for. The one that the list
 // is sorted by is always there.
-func (m *Model) columns(size, bar, states, blobs, objects, text string) string {
-	if m.width < wide {
-		sorted := map[du.Key]string{du.ByStates: states, du.ByBlobs: blobs}[m.key]
-		if m.key == du.BySize || m.key == du.ByObjects {
-			sorted = size
-		}
-		switch {
-		case m.width >= narrow:
-			return fmt.Sprintf("%9s %9s  %s", sorted, objects, text)
-		case m.key == du.ByObjects:
-			sorted = objects
-		}
-		return fmt.Sprintf("%9s  %s", sorted, text)
+func (m *Model) columns(of map[du.Key]string, bar, text string) string {
+	switch {
+	case m.width < narrow:
+		return fmt.Sprintf("%9s  %s", of[m.key], text)
+	case m.width < wide && m.key == du.ByObjects:
+		return fmt.Sprintf("%9s %9s  %s", of[du.BySize], of[du.ByObjects], text)
+	case m.width < wide:
+		return fmt.Sprintf("%9s %9s  %s", of[m.key], of[du.ByObjects], text)
 	}
-	return fmt.Sprintf("%10s %s %10s %10s %12s  %s", size, bar, states, blobs, objects, text)
+	bar, history := bar+" ", ""
+	if m.History {
+		history = fmt.Sprintf("%10s ", of[du.ByHistory])
+		if m.width < wide+len(history) {
+			bar = ""
+		}
+	}
+	return fmt.Sprintf("%10s %s%10s %s%10s %12s  %s", of[du.BySize], bar, of[du.ByStates], history, of[du.ByBlobs], of[du.ByObjects], text)
 }
 
 func bar(part, whole int64) string {
@@ -193,37 +207,29 @@ func (m *Model) entryText(e du.Entry) string {
 	case name == "":
 		name = "?"
 	}
-	class := e.Class
-	if class == "" {
-		class = "class unknown"
-	}
 	mark := " "
 	if e.Objects > 1 {
 		mark = "/"
 	}
-	return fmt.Sprintf("%s%s  (%d %s)", mark, name, e.Zoid, class)
+	return fmt.Sprintf("%s%s  (%d %s)", mark, name, e.Zoid, cmp.Or(e.Class, "class unknown"))
 }
 
-func classText(classes []du.Class, blobs bool) string {
-	var text strings.Builder
-	fmt.Fprintf(&text, "%10s %10s %12s\n", "states", "blobs", "objects")
+// classText lists classes as the list does objects.
+func (m *Model) classText(classes []du.Class) string {
+	lines, of := []string{m.head()}, m.key.Of(m.top().entry.Sum)
 	for _, c := range classes {
-		size := figures.Size(c.Blobs)
-		if !blobs {
-			size = "?"
-		}
-		name := c.Class
-		if name == "" {
-			name = "class unknown"
-		}
-		fmt.Fprintf(&text, "%10s %10s %12s  %s\n", figures.Size(c.States), size, humanize.Comma(c.Objects), name)
+		lines = append(lines, m.row(c.Sum, of, cmp.Or(c.Class, "class unknown")))
 	}
-	return text.String()
+	return strings.Join(lines, "\n")
 }
 
 // wrapped are the lines of an overlay, none wider than the screen.
 func (m *Model) wrapped() (lines []string) {
-	for line := range strings.SplitSeq(strings.TrimRight(m.overlay.text, "\n"), "\n") {
+	text := m.overlay.text
+	if m.overlay.classes != nil {
+		text = m.classText(m.overlay.classes)
+	}
+	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
 		lines = append(lines, wrap(line, m.width)...)
 	}
 	return lines
@@ -249,6 +255,9 @@ func (m *Model) pressOverlay(key string) tea.Cmd {
 	o := m.overlay
 	switch key {
 	case "q", "esc", "left", "h", "backspace", "enter", "w", "c", "?":
+		if o.leave != nil {
+			o.leave()
+		}
 		m.overlay = nil
 		return nil
 	}
@@ -262,7 +271,7 @@ page up, page down  one page
 home, g  end, G     the first, the last
 enter, right, l     into the object with the cursor
 left, h, backspace  out again
-s                   sort by size, states, blobs, objects
+s                   sort by %s
 c                   the classes of all that is in the object that is shown
 w                   why the object with the cursor is alive, as "relpack why" says
 q                   quit; go on to the next storage where there are several
@@ -274,10 +283,15 @@ The name ? is of an object whose holder does not refer to it: w says what keeps 
 
 // help is about the keys, and about what the screen has no room for.
 func (m *Model) help() string {
-	if m.Uncertain == "" {
-		return help
+	var keys []string
+	for _, key := range m.keys() {
+		keys = append(keys, string(key))
 	}
-	return help + "\nuncertain: " + m.Uncertain + "\n"
+	text := fmt.Sprintf(help, strings.Join(keys, ", "))
+	if m.Uncertain == "" {
+		return text
+	}
+	return text + "\nuncertain: " + m.Uncertain + "\n"
 }
 
 // fit cuts a line to the width of the screen.

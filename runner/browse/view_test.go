@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"relpack/runner/du"
 )
@@ -100,4 +101,46 @@ func TestTextsInFrontAreWrapped(t *testing.T) {
 	s.expect("can be gone into")
 	s.send(tea.WindowSizeMsg{Width: 120, Height: 24})
 	s.expect("A name with / before it holds others: it can be gone into.")
+}
+
+func TestAStorageThatKeepsHistoryHasAColumnForIt(t *testing.T) {
+	t.Parallel()
+	s := newScreen(t, &house{rooms: 3, history: 5 << 20})
+	head := func() string {
+		return strings.Join(strings.Fields(strings.TrimSuffix(strings.TrimPrefix(s.lines()[1], bold), plain)), " ")
+	}
+	for width, want := range map[int]string{160: "size states history blobs objects by size", 95: "size states history blobs objects by size", 80: "size objects by size", 40: "size by size"} {
+		s.send(tea.WindowSizeMsg{Width: width, Height: 24})
+		if head() != want {
+			t.Errorf("%d columns: %q", width, head())
+		}
+		if line := s.cursor(); ansi.StringWidth(line) > width || !strings.Contains(line, "5.0 MiB") || !strings.Contains(line, "(52 m.R") {
+			t.Errorf("%d columns: %q", width, line)
+		}
+	}
+	for _, key := range []string{"states", "history", "blobs", "objects", "size", "states", "history"} {
+		s.press("s")
+		s.expect("by " + key)
+	}
+	for width, want := range map[int]string{80: "history objects by history", 40: "history by history", 120: "size states history blobs objects by history"} {
+		s.send(tea.WindowSizeMsg{Width: width, Height: 24})
+		if head() != want || !strings.Contains(s.lines()[2], "5.0 MiB") {
+			t.Errorf("%d columns: %q, %q", width, head(), s.lines()[2])
+		}
+	}
+	s.press("c")
+	s.expect("by history", "2.0 KiB    5.0 MiB    1.0 KiB            7  m.Room")
+	s.send(tea.WindowSizeMsg{Width: 80, Height: 24})
+	s.expect("  5.0 MiB         7  m.Room")
+	s.press("q", "?")
+	s.expect("sort by size, states, history, blobs, objects")
+}
+
+func TestAStorageWithoutHistoryIsNotSortedByIt(t *testing.T) {
+	t.Parallel()
+	s := screen{t, New(t.Context(), &house{rooms: 3}, du.Entry{Zoid: 50}, "root", du.ByHistory)}
+	s.run(s.Init())
+	s.expect("by size")
+	s.press("?")
+	s.expect("sort by size, states, blobs, objects")
 }
