@@ -2,6 +2,7 @@ package orphans_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -131,9 +132,15 @@ func TestManyRevisionsOfABlobTakeTheirTimeEach(t *testing.T) {
 		}
 		return 0
 	}
-	if a, b := took(500), took(4000); b > 16*a {
-		t.Errorf("500: %v, 4,000: %v", a, b)
+	var told []string
+	for range 4 { // others may take the machine's time from either
+		a, b := took(500), took(4000)
+		if b <= 16*a {
+			return
+		}
+		told = append(told, fmt.Sprintf("500: %v, 4,000: %v", a, b))
 	}
+	t.Error(strings.Join(told, "; "))
 }
 
 // Each file is looked at once more, while no writer is in flight.
