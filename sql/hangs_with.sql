@@ -35,7 +35,10 @@ BEGIN
     )
     SELECT count(*), coalesce(sum(unreachable.size), 0),
            CASE WHEN count(*) > 0 THEN
-               greatest(relpack.tid_to_time(max(unreachable.since)), (SELECT unreferred FROM relpack.storage)) + interval '1 day'
+               greatest(relpack.tid_to_time(max(unreachable.since)), (SELECT unreferred FROM relpack.storage),
+                        -- An earlier pack time has more of the old revisions.
+                        (SELECT relpack.tid_to_time(horizon_tid) FROM relpack.storage WHERE keeps_history AND horizon_tid > 0))
+               + interval '1 day'
            END,
            count(*) <= most
     INTO objects, bytes, deletable_after, complete

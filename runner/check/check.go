@@ -91,7 +91,7 @@ func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog
 	}
 	defer g.Close()
 	r.phase("read", began)
-	r.UpTo, r.Fresh, r.Uncertain, r.Refusal = g.UpTo, g.Fresh, g.Uncertain, g.Refusal
+	r.UpTo, r.Fresh, r.Horizon, r.Uncertain, r.Refusal = g.UpTo, g.Fresh, g.Horizon, g.Uncertain, g.Refusal
 	c := checker{Graph: g, Report: r, max: max(o.Max, 1), dir: dir, inDatabase: t.BlobsInDatabase}
 	for _, step := range []struct {
 		name string
@@ -251,6 +251,12 @@ func (c *checker) states(ctx context.Context) error {
 	var err error
 	c.UndecodableGarbage, err = c.EachProblem(ctx, func(p look.Problem) error {
 		c.Progress().Add(1)
+		if p.Kind == "empty" && c.KeepsHistory() {
+			// The creation was undone: nobody loads what old revisions alone refer to.
+			if held, err := c.heldNow(ctx, p.Zoid); err != nil || !held {
+				return err
+			}
+		}
 		c.UndecodableCount++
 		if p.Kind == "opaque" {
 			c.Blocking++
@@ -271,6 +277,20 @@ func (c *checker) states(ctx context.Context) error {
 		return nil
 	})
 	return err
+}
+
+// heldNow tells whether a revision that is loaded refers to an object, as far as the first
+// that refer to it tell.
+func (c *checker) heldNow(ctx context.Context, zoid int64) (bool, error) {
+	if zoid == 0 {
+		return true, nil
+	}
+	count, some, err := c.ReferrersOf(ctx, zoid, 1)
+	if err != nil || len(some) == 0 {
+		return false, err
+	}
+	name, err := c.NameOf(ctx, some[0], zoid)
+	return !name.Old || count > int64(look.NamedReferrers), err
 }
 
 // remedy is what a person can do. The graph may be that of an earlier pack time, up to

@@ -124,3 +124,44 @@ func TestAnOldRevisionThatCanNotBeDecodedIsRemovedByALaterPack(t *testing.T) {
 	program.Run(t, "pack", "--dry-run", "--days", "1", "--dsn", s.DSN)
 	s.check(t, 0)
 }
+
+// The creation of 1 was undone: only an old revision of the root refers to it.
+func TestWhatOldRevisionsAloneHoldIsSaidToBeHeldByThem(t *testing.T) {
+	t.Parallel()
+	empty, conn := packtest.NewEmptyDatabase(t)
+	if err := zodbtest.CreateHistory(t.Context(), conn, zodbtest.V42); err != nil {
+		t.Fatal(err)
+	}
+	s, h := storage{Target: target.Target{DSN: empty.DSN}, conn: conn}, zodbtest.History{Conn: conn, Version: zodbtest.V42}
+	if r := program.Run(t, "migrate", "up", "-q", "--dsn", s.DSN); r.Code != 0 {
+		t.Fatal(r)
+	}
+	for i, objects := range []map[int64][]byte{
+		{0: record(), 2: record()}, {0: record(1, 2), 1: record(), 2: record()}, {0: record(), 1: nil}} {
+		if _, err := h.Commit(t.Context(), packtest.DaysAgo(0.9-float64(i)/10), objects); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program.Run(t, "pack", "--dry-run", "--days", "1", "--dsn", s.DSN)
+	if r := s.check(t, fault.ExitDone); r.Outcome != "sound" || r.Horizon == nil {
+		t.Errorf("%+v", r)
+	}
+	says := func(zoid string, words ...string) {
+		t.Helper()
+		packtest.ExpectWords(t, program.Run(t, "why", zoid, "--dsn", s.DSN).Stdout, words...)
+	}
+	says("2", "old revisions", "the last pack time, is alive", "(an old revision)", "it goes with them")
+	// An old revision of what is held now is damage all the same.
+	if _, err := h.Commit(t.Context(), 0, map[int64][]byte{0: record(1)}); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.check(t, fault.ExitRefused); r.UndecodableCount != 1 {
+		t.Errorf("%+v", r)
+	}
+	if _, err := h.Commit(t.Context(), 0, map[int64][]byte{0: record()}); err != nil {
+		t.Fatal(err)
+	}
+	// A pack time of now has it unreachable, the default one does not before a day is over.
+	program.Run(t, "pack", "--dry-run", "--days", "0", "--dsn", s.DSN)
+	says("2", "unreachable", "at the latest, the last pack time", "by a pack with the default grace of a day from")
+}

@@ -97,10 +97,13 @@ func (c *chronicle) told(t *testing.T) (string, map[int64]bool) {
 			}
 		}
 	}
-	live, holders := map[int64]bool{0: true}, map[int64]int{}
+	live, holders, held := map[int64]bool{0: true}, map[int64]int{}, map[int64]bool{0: true}
 	for level := []int64{0}; len(level) > 0; {
 		at := level[0]
 		level = level[1:]
+		for _, to := range c.drawn[string(history[at][len(history[at])-1].state)].refs {
+			held[to] = true
+		}
 		for to := range refs[at] {
 			if _, stored := history[to]; !stored {
 				holders[to]++
@@ -113,6 +116,7 @@ func (c *chronicle) told(t *testing.T) (string, map[int64]bool) {
 	var empty, blobs []int64
 	for zoid := range live {
 		switch all := history[zoid]; {
+		case len(all[len(all)-1].state) == 0 && !held[zoid]:
 		case len(all[len(all)-1].state) == 0:
 			empty = append(empty, zoid)
 		case zoid >= 32:

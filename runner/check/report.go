@@ -19,6 +19,9 @@ type Report struct {
 	// objects were written since: these were read again.
 	UpTo  *time.Time `json:"up_to"`
 	Fresh int64      `json:"written_since"`
+	// Horizon is up to when revisions of a history-preserving storage that were
+	// superseded don't count.
+	Horizon *time.Time `json:"horizon,omitempty"`
 	// Uncertain says why not all may have been found.
 	Uncertain string `json:"uncertain,omitempty"`
 	// Refusal says why every pack is refused until somebody acts.

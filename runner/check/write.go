@@ -24,6 +24,7 @@ func (r *Report) Write(w io.Writer) error {
 		}
 		s.Line("graph up to", "%s", text)
 	}
+	figures.WriteHorizon(s.Line, r.Horizon)
 	if r.Uncertain != "" {
 		s.Line("uncertain", "%s", r.Uncertain)
 	}

@@ -69,7 +69,7 @@ func (m *measure) all(ctx context.Context) error {
 	}
 	defer g.Close()
 	m.history, m.report.KeepsHistory = g.KeepsHistory(), g.KeepsHistory()
-	m.report.UpTo, m.report.Fresh, m.report.Uncertain = g.UpTo, g.Fresh, g.Uncertain
+	m.report.UpTo, m.report.Fresh, m.report.Horizon, m.report.Uncertain = g.UpTo, g.Fresh, g.Horizon, g.Uncertain
 	if err := m.grow(ctx, g); err != nil {
 		return g.Explain(err)
 	}

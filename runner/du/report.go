@@ -23,8 +23,11 @@ type Report struct {
 	Version  string `json:"version"`
 	// UpTo is the last transaction that the last pack knew of: live objects and sizes
 	// are as of then. Fresh is how many objects were written since.
-	UpTo      *time.Time `json:"up_to"`
-	Fresh     int64      `json:"written_since"`
+	UpTo  *time.Time `json:"up_to"`
+	Fresh int64      `json:"written_since"`
+	// Horizon is up to when revisions of a history-preserving storage that were
+	// superseded don't count.
+	Horizon   *time.Time `json:"horizon,omitempty"`
 	Uncertain string     `json:"uncertain,omitempty"` // why some of what is live may be garbage, or the reverse
 
 	Table        int64         `json:"table_bytes"`         // of object_state on disk, with indexes
@@ -108,6 +111,7 @@ func (r *Report) Write(w io.Writer) error {
 	if text := r.GraphUpTo(); text != "" {
 		s.Line("graph up to", "%s", text)
 	}
+	figures.WriteHorizon(s.Line, r.Horizon)
 	if r.Uncertain != "" {
 		s.Line("uncertain", "%s", r.Uncertain)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 // A Sheet is a table of labels and texts for people, in two columns.
@@ -26,6 +27,14 @@ type LineWriter func(label, format string, args ...any)
 func (s Sheet) Line(label, format string, args ...any) {
 	// The first error sticks to the tabwriter: flush returns it.
 	fmt.Fprintf(s.table, "%s\t%s\n", label, fmt.Sprintf(format, args...))
+}
+
+// WriteHorizon says which old revisions of a history-preserving storage count: t is the
+// pack time of the last pack, or dry run; nil: the storage has none.
+func WriteHorizon(line LineWriter, t *time.Time) {
+	if t != nil {
+		line("old revisions", "what they referred to after %s, the last pack time, is alive", Clock(*t))
+	}
 }
 
 // Spent says what a run took.

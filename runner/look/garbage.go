@@ -13,7 +13,7 @@ func (g *Graph) ReferrersOf(ctx context.Context, zoid int64, most int) (count in
 	if err := g.tx.QueryRow(ctx, "SELECT count(*) FROM relpack.object_inref WHERE zoid = $1", zoid).Scan(&count); err != nil {
 		return 0, nil, fmt.Errorf("count the referrers of zoid %d: %w", zoid, err)
 	}
-	edges, _, err := g.referrers(ctx, []int64{zoid}, namedReferrers+len(g.fresh.by[zoid]))
+	edges, _, err := g.referrers(ctx, []int64{zoid}, NamedReferrers+len(g.fresh.by[zoid]))
 	if err != nil {
 		return 0, nil, fmt.Errorf("list the referrers of zoid %d: %w", zoid, err)
 	}
@@ -23,10 +23,10 @@ func (g *Graph) ReferrersOf(ctx context.Context, zoid int64, most int) (count in
 	slices.Sort(some)
 	some = slices.Compact(some)
 	// Where all were listed, that is what is so now.
-	if len(some) < namedReferrers {
+	if len(some) < NamedReferrers {
 		count = int64(len(some))
 	}
-	some = some[:min(len(some), namedReferrers)]
+	some = some[:min(len(some), NamedReferrers)]
 	rank := map[int64]int{}
 	for _, from := range some {
 		name, err := g.NameOf(ctx, from, zoid)
@@ -46,8 +46,8 @@ func (g *Graph) ReferrersOf(ctx context.Context, zoid int64, most int) (count in
 	return count, some[:min(len(some), most)], nil
 }
 
-// namedReferrers is of how many referrers the best are chosen.
-const namedReferrers = 25
+// NamedReferrers is of how many referrers [Graph.ReferrersOf] chooses the best.
+const NamedReferrers = 25
 
 // HangsWith is what relpack.hangs_with says.
 type HangsWith struct {

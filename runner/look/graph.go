@@ -24,6 +24,9 @@ import (
 type Graph struct {
 	// UpTo is the last transaction that the graph knows of; nil: none.
 	UpTo *time.Time
+	// Horizon is up to when revisions of a history-preserving storage that were superseded
+	// don't count: the pack time of the last pack, or dry run; nil in others.
+	Horizon *time.Time
 	// Fresh is how many objects were written since.
 	Fresh int64
 	// Uncertain says why what looks unreachable may be alive, and what to do; "" if
@@ -156,8 +159,9 @@ func (g *Graph) lookAtGraph(ctx context.Context) error {
 	var why, doubt string
 	if err := g.tx.QueryRow(ctx, `
 		SELECT coalesce(relpack.being_changed(), ''), coalesce(relpack.doubt(), ''),
-		       relpack.tid_to_time(nullif(applied_tid, 0))
-		FROM (SELECT) AS one LEFT JOIN relpack.storage ON true`).Scan(&why, &doubt, &g.UpTo); err != nil {
+		       relpack.tid_to_time(nullif(applied_tid, 0)),
+		       CASE WHEN keeps_history THEN relpack.tid_to_time(nullif(horizon_tid, 0)) END
+		FROM (SELECT) AS one LEFT JOIN relpack.storage ON true`).Scan(&why, &doubt, &g.UpTo, &g.Horizon); err != nil {
 		return fmt.Errorf("read relpack.storage: %w", err)
 	}
 	if why == schema.NotBuilt {

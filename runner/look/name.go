@@ -61,6 +61,7 @@ type Name struct {
 	Inner  bool   `json:"inner,omitempty"`  // between parts of a BTree, which have no name
 	Places int    `json:"places,omitempty"` // in how many places the holder has it
 	Up     bool   `json:"up,omitempty"`     // it says who holds the holder, as __parent__ does
+	Old    bool   `json:"old,omitempty"`    // only old revisions of the holder have it
 }
 
 // maxNames bounds the names that are kept.
@@ -77,7 +78,8 @@ func (g *Graph) NameOf(ctx context.Context, holder, zoid int64) (Name, error) {
 		return Name{}, err
 	}
 	place, places := naming.Find(r, zoid)
-	name := Name{Name: place.Name, Inner: place.Inner, Places: places, Up: place.Up}
+	name := Name{Name: place.Name, Inner: place.Inner, Places: places, Up: place.Up,
+		Old: places == 0 && g.fresh.history && r.State != nil}
 	if len(g.names) >= maxNames {
 		clear(g.names)
 	}

@@ -54,11 +54,14 @@ type History struct {
 type Graph struct {
 	inventory.KnownOfOthers
 
-	State           string                 `json:"state"`             // relpack.storage.graph
-	Doubt           *string                `json:"doubt"`             // why it is not trusted
-	Refusal         string                 `json:"refusal,omitempty"` // why each pack is refused until somebody acts
-	AppliedTid      *int64                 `json:"applied_tid"`
-	AppliedUntil    *time.Time             `json:"applied_until"`
+	State        string     `json:"state"`             // relpack.storage.graph
+	Doubt        *string    `json:"doubt"`             // why it is not trusted
+	Refusal      string     `json:"refusal,omitempty"` // why each pack is refused until somebody acts
+	AppliedTid   *int64     `json:"applied_tid"`
+	AppliedUntil *time.Time `json:"applied_until"`
+	// Horizon is up to when revisions of a history-preserving storage that were
+	// superseded don't count.
+	Horizon         *time.Time             `json:"horizon,omitempty"`
 	LastTransaction *time.Time             `json:"last_transaction"` // of the storage
 	Ahead           string                 `json:"ahead,omitempty"`  // what it means that tids are ahead of the clock
 	Objects         int64                  `json:"objects"`
@@ -284,6 +287,7 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*Graph, error) {
 		       unreachable, unreachable_bytes, within_grace, within_grace_bytes,
 		       doomed, blob_removals, problems, blocking_problems, bytes, verified_since,
 		       (SELECT begun_until > 0 FROM relpack.storage),
+		       (SELECT CASE WHEN keeps_history THEN relpack.tid_to_time(nullif(horizon_tid, 0)) END FROM relpack.storage),
 		       (SELECT relpack.tid_to_time(max(tid)) FROM relpack.stored()), coalesce(relpack.tids_ahead(), ''),
 		       CASE
 		       WHEN EXISTS (SELECT FROM relpack.missing_trigger()) THEN
@@ -296,7 +300,7 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*Graph, error) {
 		FROM relpack.status()`).
 		Scan(&g.State, &g.Doubt, &g.AppliedTid, &g.AppliedUntil, &g.Objects, &g.References,
 			&unreachable, &unreachableBytes, &grace, &graceBytes,
-			&g.Doomed, &g.BlobRemovals, &g.ProblemCount, &g.BlockingCount, &g.Bytes, &g.VerifiedSince, &g.Begun, &g.LastTransaction, &g.Ahead, &g.Refusal); err != nil {
+			&g.Doomed, &g.BlobRemovals, &g.ProblemCount, &g.BlockingCount, &g.Bytes, &g.VerifiedSince, &g.Begun, &g.Horizon, &g.LastTransaction, &g.Ahead, &g.Refusal); err != nil {
 		return nil, err
 	}
 	if unreachable != nil {

@@ -154,6 +154,7 @@ func (g *Graph) writeState(line figures.LineWriter, now time.Time) {
 }
 
 func (g *Graph) writeUnreachable(line figures.LineWriter) {
+	figures.WriteHorizon(line, g.Horizon)
 	switch {
 	case g.Unreachable == nil:
 		line("unreachable", "not known yet")

@@ -17,6 +17,9 @@ type Report struct {
 	// objects were written since: these were read again.
 	UpTo  *time.Time `json:"up_to"`
 	Fresh int64      `json:"written_since"`
+	// Horizon is up to when revisions of a history-preserving storage that were
+	// superseded don't count.
+	Horizon *time.Time `json:"horizon,omitempty"`
 	// Uncertain says why nothing is called unreachable.
 	Uncertain string   `json:"uncertain,omitempty"`
 	Objects   []Object `json:"objects"`

@@ -45,7 +45,7 @@ func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog
 		return err
 	}
 	defer g.Close()
-	r.UpTo, r.Fresh, r.Uncertain = g.UpTo, g.Fresh, g.Uncertain
+	r.UpTo, r.Fresh, r.Horizon, r.Uncertain = g.UpTo, g.Fresh, g.Horizon, g.Uncertain
 	objects, err := g.Objects(ctx, o.Zoids)
 	if err != nil {
 		return g.Explain(err)

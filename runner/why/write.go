@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -27,6 +28,7 @@ func (r *Report) Write(w io.Writer) error {
 		}
 		s.Line("graph up to", "%s", text)
 	}
+	figures.WriteHorizon(s.Line, r.Horizon)
 	if r.Uncertain != "" {
 		s.Line("uncertain", "%s", r.Uncertain)
 	}
@@ -38,7 +40,7 @@ func (r *Report) Write(w io.Writer) error {
 			return err
 		}
 		s := figures.NewSheet(w, "")
-		o.write(s.Line, now)
+		o.write(s.Line, now, r.Horizon)
 		if err := s.Flush(); err != nil {
 			return err
 		}
@@ -46,7 +48,7 @@ func (r *Report) Write(w io.Writer) error {
 	return nil
 }
 
-func (o Object) write(line figures.LineWriter, now time.Time) {
+func (o Object) write(line figures.LineWriter, now time.Time, horizon *time.Time) {
 	text := fmt.Sprintf("%d (%s)", o.Zoid, o.Oid)
 	if o.Class != "" {
 		text += " " + o.Class
@@ -59,8 +61,11 @@ func (o Object) write(line figures.LineWriter, now time.Time) {
 	case look.Alive:
 		line("alive", "%s", o.Name)
 		writeSteps(line, "way", o.Way)
+		if slices.ContainsFunc(o.Way, func(s look.Step) bool { return s.Old }) {
+			line("", "old revisions alone refer to it on this way: it goes with them, once a pack time is later than they were superseded")
+		}
 	case look.Unreachable:
-		line("unreachable", "%s", o.Garbage.since())
+		line("unreachable", "%s", o.Garbage.since(horizon))
 	case look.NotStored:
 		o.writeNotStored(line)
 	default:
@@ -125,6 +130,9 @@ func writeSteps(line figures.LineWriter, label string, steps []look.Step) {
 	}
 }
 
+// oldRevision stands for a name where only old revisions refer to an object.
+const oldRevision = "(an old revision)"
+
 func stepName(i int, s look.Step) string {
 	switch {
 	case i == 0 && s.Zoid == 0:
@@ -133,6 +141,8 @@ func stepName(i int, s look.Step) string {
 		return ""
 	case s.Inner:
 		return "(a part of it)"
+	case s.Old:
+		return oldRevision
 	case s.Name.Name == "" && s.Places == 0:
 		return "?"
 	case s.Places > 1:
@@ -148,6 +158,8 @@ func (r Referrers) write(line figures.LineWriter) {
 		switch {
 		case f.Inner:
 			name = "(a part of it)"
+		case f.Old:
+			name = oldRevision
 		case f.Places == 0:
 			name = "?"
 		}
@@ -192,9 +204,12 @@ func (w Without) write(line figures.LineWriter, o Object) {
 	line("", "%s, %s would be garbage, %d itself included", figures.Plural(w.Garbage.Objects, "object"), figures.Size(w.Garbage.Bytes), w.Zoid)
 }
 
-func (g *Garbage) since() string {
-	if g == nil || g.Since == nil {
+func (g *Garbage) since(horizon *time.Time) string {
+	switch {
+	case g == nil || g.Since == nil && horizon == nil:
 		return "since before relpack first read it: nobody knows when"
+	case g.Since == nil:
+		return "since " + figures.Clock(*horizon) + " at the latest, the last pack time"
 	}
 	return "since " + figures.Clock(*g.Since)
 }
