@@ -48,6 +48,19 @@ func (c *checker) blobs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	settled := c.inDatabase
+	if c.dir == nil && large.Any {
+		// Where nearly all are in the database, or all have to be, the others are nowhere else.
+		n, first, known, err := c.Lacking(ctx, c.inDatabase, c.max)
+		if err != nil {
+			return err
+		}
+		if settled = known; known {
+			large.Missing += n
+			large.First = append(large.First, first...)
+			large.First = large.First[:min(len(large.First), c.max)]
+		}
+	}
 	c.Blobs.InDatabase, c.Blobs.LargeObjects = large.Any, large.Missing
 	if !large.Seen {
 		c.Blobs.Why += "; this role may not read blob_chunk"
@@ -58,6 +71,9 @@ func (c *checker) blobs(ctx context.Context) error {
 			return err
 		}
 		c.Blobs.FirstLarge = append(c.Blobs.FirstLarge, s)
+	}
+	if settled {
+		return nil
 	}
 	if c.dir == nil {
 		return c.filesNeeded(ctx)

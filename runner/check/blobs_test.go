@@ -114,6 +114,35 @@ func TestALiveBlobWithoutItsLargeObjectIsTold(t *testing.T) {
 	}
 }
 
+func TestALiveBlobWithoutARowIsToldWhereBlobsAreInTheDatabase(t *testing.T) {
+	t.Parallel()
+	objects, refs := map[int64][]byte{0: record(1), 90: zodbtest.Record(zodbtest.Blob)}, []int64{}
+	for zoid := int64(2); zoid < 22; zoid++ {
+		objects[zoid], refs = zodbtest.Record(zodbtest.Blob), append(refs, zoid)
+	}
+	objects[1] = record(refs...)
+	s := newStorage(t, objects)
+	tid := packtest.Get[int64](t, s.conn, "SELECT max(tid) FROM object_state")
+	for _, zoid := range refs {
+		if err := zodbtest.StoreBlobChunks(t.Context(), s.conn, zoid, tid, []byte("a")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.check(t, fault.ExitDone)
+	packtest.Run(t, s.conn, "DELETE FROM blob_chunk WHERE zoid = 3")
+	if r := s.check(t, fault.ExitRefused); r.Blobs.LargeObjects != 1 || r.Blobs.FirstLarge[0].Name != "root.ref0.ref1" {
+		t.Errorf("%+v", r.Blobs)
+	}
+	packtest.Run(t, s.conn, "DELETE FROM blob_chunk WHERE zoid < 15")
+	if r := s.check(t, fault.ExitDone); !r.Blobs.Needed {
+		t.Errorf("%+v", r.Blobs)
+	}
+	s.BlobsInDatabase = true
+	if r := s.check(t, fault.ExitRefused); r.Blobs.LargeObjects != 13 || len(r.Blobs.FirstLarge) != 5 {
+		t.Errorf("%+v", r.Blobs)
+	}
+}
+
 func TestLiveBlobsThatNobodyLookedForAreSaid(t *testing.T) {
 	t.Parallel()
 	s, _ := withBlobs(t)

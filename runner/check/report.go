@@ -87,7 +87,7 @@ type Blobs struct {
 	Missing int64  `json:"missing_count"`
 	First   []Spot `json:"missing"`
 	// InDatabase is set if blob_chunk has rows, LargeObjects is how many live blobs
-	// have rows there whose large object is gone.
+	// have rows there whose large object is gone, or no row where blobs are in the database.
 	InDatabase   bool   `json:"in_database"`
 	LargeObjects int64  `json:"missing_large_objects_count"`
 	FirstLarge   []Spot `json:"missing_large_objects"`

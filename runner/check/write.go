@@ -130,7 +130,7 @@ func (b Blobs) write(line figures.LineWriter) {
 		line("", "%s", text)
 	}
 	if b.LargeObjects > 0 {
-		line("large objects", "%s in blob_chunk without one", figures.Plural(b.LargeObjects, "live blob"))
+		line("large objects", "%s without one, or without a row in blob_chunk", figures.Plural(b.LargeObjects, "live blob"))
 		for _, s := range b.FirstLarge {
 			line("", "%s", s)
 		}

@@ -127,6 +127,60 @@ type LargeObjects struct {
 	First   []int64 // of them
 }
 
+// Lacking looks for live blobs without any row in blob_chunk, as the graph knows them. known
+// is false where one in ten has none, unless all must have some: they may be elsewhere.
+func (g *Graph) Lacking(ctx context.Context, all bool, most int) (n int64, first []int64, known bool, err error) {
+	const live = `
+		FROM relpack.object
+		CROSS JOIN LATERAL (
+		    SELECT NOT EXISTS (SELECT FROM public.blob_chunk WHERE blob_chunk.zoid = object.zoid OFFSET 0)
+		           AND coalesce((
+		               SELECT octet_length(stored.state) > 0
+		               FROM relpack.stored()
+		               WHERE stored.zoid = object.zoid
+		               ORDER BY stored.tid DESC
+		               LIMIT 1), false) AS lacks
+		    OFFSET 0
+		) AS blob
+		WHERE object.class = 1 AND object.parent IS NOT NULL`
+	var of int64
+	if err := g.tx.QueryRow(ctx, "SELECT count(*), count(*) FILTER (WHERE blob.lacks)"+live).Scan(&of, &n); err != nil {
+		return 0, nil, false, fmt.Errorf("look for blobs without large objects: %w", err)
+	}
+	if n == 0 || !all && 10*n > of {
+		return n, nil, n == 0, nil
+	}
+	rows, err := g.tx.Query(ctx, "SELECT object.zoid"+live+" AND blob.lacks ORDER BY object.zoid LIMIT $1", g.limits.Looked)
+	if err != nil {
+		return 0, nil, false, fmt.Errorf("look for blobs without large objects: %w", err)
+	}
+	zoids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return 0, nil, false, fmt.Errorf("look for blobs without large objects: %w", err)
+	}
+	alive, first, err := g.countAlive(ctx, zoids, most)
+	return n - int64(len(zoids)) + alive, first, true, err
+}
+
+// countAlive counts those that are alive now, and names some.
+func (g *Graph) countAlive(ctx context.Context, zoids []int64, most int) (n int64, first []int64, err error) {
+	for chunk := range slices.Chunk(zoids, lostChunk) {
+		alive, err := g.stillAlive(ctx, chunk)
+		if err != nil {
+			return 0, nil, err
+		}
+		for _, zoid := range chunk {
+			if !alive[zoid] {
+				continue
+			}
+			if n++; len(first) < most {
+				first = append(first, zoid)
+			}
+		}
+	}
+	return n, first, nil
+}
+
 // LargeObjects looks for the large objects of live blobs.
 func (g *Graph) LargeObjects(ctx context.Context, most int) (l LargeObjects, err error) {
 	var table bool
@@ -148,19 +202,6 @@ func (g *Graph) LargeObjects(ctx context.Context, most int) (l LargeObjects, err
 		FROM relpack.broken_blobs($1) AS broken (zoid)`, zoids).Scan(&l.Any, &broken); err != nil {
 		return l, fmt.Errorf("look for the large objects of blobs: %w", err)
 	}
-	for chunk := range slices.Chunk(broken, lostChunk) {
-		alive, err := g.stillAlive(ctx, chunk)
-		if err != nil {
-			return l, err
-		}
-		for _, zoid := range chunk {
-			if !alive[zoid] {
-				continue
-			}
-			if l.Missing++; len(l.First) < most {
-				l.First = append(l.First, zoid)
-			}
-		}
-	}
-	return l, nil
+	l.Missing, l.First, err = g.countAlive(ctx, broken, most)
+	return l, err
 }
