@@ -3802,7 +3802,10 @@ BEGIN
     )
     SELECT count(*), coalesce(sum(unreachable.size), 0),
            CASE WHEN count(*) > 0 THEN
-               greatest(relpack.tid_to_time(max(unreachable.since)), (SELECT unreferred FROM relpack.storage)) + interval '1 day'
+               greatest(relpack.tid_to_time(max(unreachable.since)), (SELECT unreferred FROM relpack.storage),
+                        -- An earlier pack time has more of the old revisions.
+                        (SELECT relpack.tid_to_time(horizon_tid) FROM relpack.storage WHERE keeps_history AND horizon_tid > 0))
+               + interval '1 day'
            END,
            count(*) <= most
     INTO objects, bytes, deletable_after, complete
@@ -3823,7 +3826,8 @@ $$;
 COMMENT ON FUNCTION relpack.hangs_with(bigint, integer) IS
     'How many unreachable objects refer to an unreachable one, directly or through others, itself included, and their '
     'bytes. '
-    'deletable_after: from when a pack with the default grace of one day deletes it: all of these must be beyond it. '
+    'deletable_after: from when a pack with the default grace of one day deletes it: all of these must be beyond it; '
+    'in a history-preserving storage a day after the last pack time at the latest. '
     'complete: false where there are more than "most"; then nobody knows from when.';
 -- +goose StatementEnd
 
@@ -11446,7 +11450,9 @@ SELECT detached.zoid,
        class.label AS class,
        detached.size,
        relpack.tid_to_time(detached.detached_tid) AS unreachable_since,
-       greatest(relpack.tid_to_time(detached.since), storage.unreferred) + interval '1 day' AS deletable_after
+       greatest(relpack.tid_to_time(detached.since), storage.unreferred,
+                CASE WHEN storage.keeps_history AND storage.horizon_tid > 0 THEN relpack.tid_to_time(storage.horizon_tid) END)
+       + interval '1 day' AS deletable_after
 FROM relpack.detached
 CROSS JOIN relpack.storage
 JOIN relpack.class ON class.id = detached.class;
@@ -11464,7 +11470,8 @@ COMMENT ON COLUMN relpack.unreachable_object.unreachable_since IS
     'NULL: the first build found it so, nobody knows since when.';
 COMMENT ON COLUMN relpack.unreachable_object.deletable_after IS
     'From when a pack with the default grace of one day deletes it, if nothing that stays refers to it. '
-    'A grace that began when another storage ceased to refer to this one counts.';
+    'A grace that began when another storage ceased to refer to this one counts. '
+    'In a history-preserving storage a day after the last pack time at the latest: an earlier one has more old revisions.';
 -- +goose StatementEnd
 
 -- sql/writer.sql

@@ -59,5 +59,6 @@ $$;
 COMMENT ON FUNCTION relpack.hangs_with(bigint, integer) IS
     'How many unreachable objects refer to an unreachable one, directly or through others, itself included, and their '
     'bytes. '
-    'deletable_after: from when a pack with the default grace of one day deletes it: all of these must be beyond it. '
+    'deletable_after: from when a pack with the default grace of one day deletes it: all of these must be beyond it; '
+    'in a history-preserving storage a day after the last pack time at the latest. '
     'complete: false where there are more than "most"; then nobody knows from when.';

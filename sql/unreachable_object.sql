@@ -4,7 +4,9 @@ SELECT detached.zoid,
        class.label AS class,
        detached.size,
        relpack.tid_to_time(detached.detached_tid) AS unreachable_since,
-       greatest(relpack.tid_to_time(detached.since), storage.unreferred) + interval '1 day' AS deletable_after
+       greatest(relpack.tid_to_time(detached.since), storage.unreferred,
+                CASE WHEN storage.keeps_history AND storage.horizon_tid > 0 THEN relpack.tid_to_time(storage.horizon_tid) END)
+       + interval '1 day' AS deletable_after
 FROM relpack.detached
 CROSS JOIN relpack.storage
 JOIN relpack.class ON class.id = detached.class;
@@ -22,4 +24,5 @@ COMMENT ON COLUMN relpack.unreachable_object.unreachable_since IS
     'NULL: the first build found it so, nobody knows since when.';
 COMMENT ON COLUMN relpack.unreachable_object.deletable_after IS
     'From when a pack with the default grace of one day deletes it, if nothing that stays refers to it. '
-    'A grace that began when another storage ceased to refer to this one counts.';
+    'A grace that began when another storage ceased to refer to this one counts. '
+    'In a history-preserving storage a day after the last pack time at the latest: an earlier one has more old revisions.';

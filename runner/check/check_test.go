@@ -186,6 +186,19 @@ func TestWhileTheGraphIsBeingChangedNothingIsChecked(t *testing.T) {
 	}
 }
 
+func TestWhereGarbageStaysThereIsNoGraphToBuild(t *testing.T) {
+	t.Parallel()
+	s := newEmpty(t)
+	packtest.CommitRecords(t, s.conn, garden())
+	if r := s.check(t, fault.ExitFailure); !strings.Contains(r.Error, "it builds the graph") {
+		t.Errorf("%+v", r)
+	}
+	s.KeepsGarbage = true
+	if r := s.check(t, fault.ExitFailure); !strings.Contains(r.Error, `With "pack-gc false" packs build none`) {
+		t.Errorf("%+v", r)
+	}
+}
+
 // What is not believed is not called sound.
 func TestAGraphInDoubtIsNotCalledSound(t *testing.T) {
 	t.Parallel()

@@ -38,6 +38,7 @@ type Graph struct {
 
 	limits   Limits
 	conn     *pgx.Conn
+	target   target.Target
 	database *schema.Database
 	tx       pgx.Tx
 	progress progress.Meter
@@ -73,7 +74,7 @@ func Open(ctx context.Context, t target.Target, purpose string, files fs.FS, lim
 	if meter == nil {
 		meter = progress.Silent{}
 	}
-	g := &Graph{limits: limits.orDefault(), conn: conn, progress: meter}
+	g := &Graph{limits: limits.orDefault(), target: t, conn: conn, progress: meter}
 	if err := g.open(ctx, t, files); err != nil {
 		g.Close()
 		return nil, g.Explain(err)
@@ -165,7 +166,7 @@ func (g *Graph) lookAtGraph(ctx context.Context) error {
 		return fmt.Errorf("read relpack.storage: %w", err)
 	}
 	if why == schema.NotBuilt {
-		return &fault.Error{Code: fault.ExitFailure, Err: errors.New(why), Hint: schema.BuildFirst}
+		return &fault.Error{Code: fault.ExitFailure, Err: errors.New(why), Hint: schema.BuildFirst(g.target)}
 	}
 	if why != "" {
 		return changing(why)

@@ -297,7 +297,7 @@ func (l *look) findMissing(ctx context.Context) error {
 	case why != "" && l.history:
 		return nil // each row needs its file
 	case why == schema.NotBuilt:
-		l.unknown = why + ". " + schema.BuildFirst
+		l.unknown = why + ". " + schema.BuildFirst(l.Target)
 		return nil
 	case why != "":
 		l.unknown = why + `. Run "relpack pack --dry-run"`

@@ -12,14 +12,19 @@ import (
 
 	"relpack/runner/fault"
 	"relpack/runner/session"
+	"relpack/runner/target"
 )
 
-// NotBuilt is how relpack.being_changed() says that nothing is known yet, BuildFirst what
-// to do then.
-const (
-	NotBuilt   = "the graph is not built yet"
-	BuildFirst = `Run "relpack pack --dry-run": it builds the graph and deletes nothing`
-)
+// NotBuilt is how relpack.being_changed() says that nothing is known yet.
+const NotBuilt = "the graph is not built yet"
+
+// BuildFirst says what to do where the graph of a storage is not built.
+func BuildFirst(t target.Target) string {
+	if t.KeepsGarbage {
+		return `With "pack-gc false" packs build none, and without one nobody knows what is alive`
+	}
+	return `Run "relpack pack --dry-run": it builds the graph and deletes nothing`
+}
 
 // CheckVersion compares the schema's version with that of this relpack.
 func (d *Database) CheckVersion(ctx context.Context, conn session.Querier, files fs.FS) error {

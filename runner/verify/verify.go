@@ -134,7 +134,7 @@ func (v *verification) all(ctx context.Context) error {
 	case "reshaping":
 		return fault.Refuse(`Run "relpack pack --dry-run"`, "a pack was interrupted while it chose new parents for all objects: there is nothing to verify")
 	default:
-		return fault.Refuse(schema.BuildFirst, "%s: there is nothing to verify", schema.NotBuilt)
+		return fault.Refuse(schema.BuildFirst(v.Target), "%s: there is nothing to verify", schema.NotBuilt)
 	}
 	if err := v.fewEvents(ctx); err != nil {
 		return err
