@@ -8953,11 +8953,12 @@ COMMENT ON FUNCTION relpack.trim_committed() IS
 -- plan_cache_mode. The rows for the triggers are kept in work_mem.
 -- Of each object the rows from the oldest to the newest of these are read, once: a batch
 -- of a trim has all of them but those that later ones name. A comparison of rows goes by
--- the primary key. Where a step of a trim looks each revision up by itself, it does so by
--- BETWEEN: of two indexes that serve a plain comparison, the planner may take the one on
--- tid, and read all of a transaction for each of its revisions; in a join it may compare
--- all revisions of an object with each other. What is looked up is in the order of the
--- index, so that one look after the other finds the same pages.
+-- the primary key, and without enable_material no plan compares all rows with all objects.
+-- Where a step of a trim looks each revision up by itself, it does so by BETWEEN: of two
+-- indexes that serve a plain comparison, the planner may take the one on tid, and read all
+-- of a transaction for each of its revisions; in a join it may compare all revisions of an
+-- object with each other. What is looked up is in the order of the index, so that one look
+-- after the other finds the same pages.
 CREATE OR REPLACE FUNCTION relpack.trim_delete(
     zoids bigint[], tids bigint[], whiteouts boolean,
     OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT gone_zoids bigint[], OUT gone_tids bigint[],
@@ -8970,6 +8971,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_material = off
 SET plan_cache_mode = force_custom_plan
 SET work_mem = '16MB'
 AS $$

@@ -54,7 +54,7 @@ const (
 	markBatch      = 5_000
 	markVacuum     = 200_000
 	firstTrim      = 2_000
-	mostTrimmed    = 50_000
+	mostTrimmed    = 30_000
 	longestTrim    = 2 * time.Second
 	longestLock    = 500 * time.Millisecond // a commit that names one of the transactions waits
 	rowsRead       = 100_000
