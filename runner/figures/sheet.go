@@ -39,7 +39,11 @@ func WriteHorizon(line LineWriter, t *time.Time) {
 
 // Spent says what a run took.
 func (s Sheet) Spent(took float64, phases []Phase, memory int64) {
-	s.Line("time", "%s: %s", Seconds(took), strings.Join(longPhases(phases), ", "))
+	text := Seconds(took)
+	if long := longPhases(phases); len(long) > 0 {
+		text += ": " + strings.Join(long, ", ")
+	}
+	s.Line("time", "%s", text)
 	s.Line("peak memory", "%s", Size(memory))
 }
 

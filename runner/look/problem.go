@@ -2,6 +2,7 @@ package look
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -59,6 +60,26 @@ func (g *Graph) EachProblem(ctx context.Context, each func(Problem) error) (dead
 		}
 	}
 	return dead, nil
+}
+
+// ProblemOf tells what keeps an object's state from being decoded, if anything does.
+func (g *Graph) ProblemOf(ctx context.Context, zoid int64) (p Problem, known bool, err error) {
+	if p, known := g.fresh.problems[zoid]; known {
+		return p, true, nil
+	}
+	if _, written := g.fresh.refs[zoid]; written {
+		return p, false, nil
+	}
+	p.Zoid = zoid
+	err = g.tx.QueryRow(ctx, "SELECT kind, detail FROM relpack.problem WHERE zoid = $1", zoid).Scan(&p.Kind, &p.Reason)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p, false, nil
+	}
+	if err != nil {
+		return p, false, fmt.Errorf("read relpack.problem: %w", err)
+	}
+	p.Reason, p.Offset = cutOffset(p.Reason)
+	return p, true, nil
 }
 
 // freshProblems hands on those of what was written since the last pack.

@@ -114,3 +114,20 @@ func TestWhatUndecodableGarbageRefersToIsNotCalledUnreachableOnceThatIsAttached(
 	packtest.CommitRecords(t, s.conn, map[int64][]byte{2: record(10)})
 	s.expect(t, map[int64]look.Verdict{10: look.Alive, 11: look.Unknown})
 }
+
+func TestAStateThatCanNotBeReadIsTold(t *testing.T) {
+	t.Parallel()
+	objects := garden()
+	objects[2] = zodbtest.Odd(zodbtest.Document, 1)
+	s := newStorage(t, objects)
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{1: record(2, 20), 20: nil})
+	report, err := s.try(t, 0, 0, 2, 20)
+	var text strings.Builder
+	if err == nil {
+		err = report.Write(&text)
+	}
+	if err != nil || report.Objects[0].Broken != "" || !strings.Contains(report.Objects[1].Broken, " at byte ") || !strings.Contains(report.Objects[2].Broken, "NULL or empty") {
+		t.Errorf("%+v, %v", report.Objects, err)
+	}
+	packtest.ExpectWords(t, text.String(), "broken", `"relpack check" says what to do`)
+}

@@ -33,6 +33,8 @@ type Object struct {
 	Size    int64        `json:"size"`
 	Written *time.Time   `json:"written"`
 	Verdict look.Verdict `json:"verdict"`
+	// Broken says why its state can't be read.
+	Broken string `json:"broken,omitempty"`
 	// Name is how Python would reach it; the way is the same, object by object.
 	Name      string      `json:"name,omitempty"`
 	Way       []look.Step `json:"way,omitempty"`

@@ -82,6 +82,16 @@ func (q question) answer(ctx context.Context) (Object, error) {
 		}
 		return a, err
 	}
+	problem, broken, err := q.ProblemOf(ctx, about.Zoid)
+	if err != nil {
+		return a, err
+	}
+	if broken {
+		a.Broken = problem.Reason
+		if problem.Offset >= 0 {
+			a.Broken += fmt.Sprintf(" at byte %d", problem.Offset)
+		}
+	}
 	if err := q.judge(ctx, &a); err != nil {
 		return a, err
 	}

@@ -57,6 +57,9 @@ func (o Object) write(line figures.LineWriter, now time.Time, horizon *time.Time
 		text += fmt.Sprintf(", %s, written %s", figures.Size(o.Size), figures.Clock(*o.Written))
 	}
 	line("zoid", "%s", text)
+	if o.Broken != "" {
+		line("broken", "%s; \"relpack check\" says what to do", o.Broken)
+	}
 	switch o.Verdict {
 	case look.Alive:
 		line("alive", "%s", o.Name)
