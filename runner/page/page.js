@@ -92,26 +92,48 @@ function space(section) {
   }
 
   // drawAreas fills a rectangle of pixels with what is in the last of a path, and
-  // each area that has room with what is in there.
-  function drawAreas(to, x, y, width, height, level) {
+  // each area that has room with what is in there. What may be written on them, labels get.
+  function drawAreas(to, x, y, width, height, level, labels) {
     const shown = parts(to[to.length - 1]).filter((part) => total(part.sum) > 0);
     squarify(shown.map((part) => total(part.sum)), x, y, width, height).forEach(([left, top, wide, high], i) => {
       const part = shown[i], line = part.line, inside = line && parts(line).length > 0;
       if (level > 0 && (wide < 12 || high < 12)) return;
       const button = element("button", undefined, { type: "button", title: describe(part) });
-      if (wide > 36 && high > 20) button.append(element("b", part.label), element("span", size(total(part.sum))));
+      const holds = inside && level < 2 && wide > 90 && high > 70;
+      if (wide > 36) labels.push({ button, name: element("b", part.label), size: element("span", size(total(part.sum))), whole: !line, room: holds ? 26 : high });
       button.style.cssText = `left:${left}px;top:${top}px;width:${wide}px;height:${high}px;--hue:${hue(line && line.class)};--level:${level}`;
       if (inside) button.addEventListener("click", () => go(to.concat(line), true));
       else button.disabled = true;
       map.append(button);
-      if (inside && level < 2 && wide > 90 && high > 70) drawAreas(to.concat(line), left + 4, top + 26, wide - 8, high - 30, level + 1);
+      if (holds) drawAreas(to.concat(line), left + 4, top + 26, wide - 8, high - 30, level + 1, labels);
     });
     return shown.length;
   }
 
+  // write puts names and sizes on areas, as far as there is room: a size that is cut would
+  // be another, so would a count. All are measured before any is changed.
+  function write(labels) {
+    for (const { button, name, size } of labels) button.append(name, size);
+    const fits = labels.map(({ button, name, size, whole, room }) => {
+      const style = getComputedStyle(button), gap = parseFloat(style.columnGap), wide = button.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+      const lines = Math.floor((room - 2 - parseFloat(style.paddingTop)) / name.offsetHeight), named = name.scrollWidth < wide || (!whole && wide > 3 * name.offsetHeight);
+      if (lines < 1 || !named) return { name: false };
+      const both = name.scrollWidth + gap + size.scrollWidth < wide;
+      if (!both && lines > 1) return { name: true, size: size.scrollWidth < wide };
+      return { name: true, size: both || (!whole && wide - gap - size.scrollWidth > 10 * gap), line: true };
+    });
+    labels.forEach(({ button, name, size }, i) => {
+      if (!fits[i].name) name.remove();
+      if (!fits[i].size) size.remove();
+      if (fits[i].line) button.classList.add("line");
+    });
+  }
+
   function drawMap() {
+    const labels = [];
     map.replaceChildren();
-    if (!drawAreas(path, 0, 0, map.clientWidth, map.clientHeight, 0)) map.append(element("p", "Nothing is in it.", { class: "hint" }));
+    if (!drawAreas(path, 0, 0, map.clientWidth, map.clientHeight, 0, labels)) map.append(element("p", "Nothing is in it.", { class: "hint" }));
+    write(labels);
   }
 
   function drawTable(all) {

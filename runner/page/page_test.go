@@ -161,6 +161,41 @@ func TestAPageIsClickedIntoAndHasTheNumbersOfJSON(t *testing.T) {
 	}
 }
 
+// sliced lists the texts of the map that are not whole: what is outside of its area or
+// below another, and sizes and counts that are cut. A name may end with an ellipsis.
+const sliced = `(() => {
+	const all = [...document.querySelectorAll(".map button")].map((button) => [button, button.getBoundingClientRect()]);
+	const whole = (t, p) => t.left > p.left - 0.5 && t.right < p.right + 0.5 && t.top > p.top - 0.5 && t.bottom < p.bottom + 0.5;
+	const apart = (t, p) => t.right <= p.left + 0.5 || t.left >= p.right - 0.5 || t.bottom <= p.top + 0.5 || t.top >= p.bottom - 0.5;
+	return all.flatMap(([button, place], i) => [...button.children].filter((text) => {
+		const at = text.getBoundingClientRect(), number = text.tagName === "SPAN" || / more$| of the BTree$/.test(text.textContent);
+		return !whole(at, place) || all.slice(i + 1).some(([, other]) => !apart(at, other)) || (number && text.scrollWidth > text.clientWidth);
+	}).map((text) => button.title + ": " + text.textContent));
+})()`
+
+func TestNoTextOfTheMapIsSliced(t *testing.T) {
+	t.Parallel()
+	file, _ := newPage(t)
+	b := open(t, file, 1200, 900)
+	for _, width := range []int64{390, 600, 1000, 1200} {
+		b.do(chromedp.EmulateViewport(width, 844))
+		for _, in := range []string{"", "into"} {
+			if in != "" {
+				b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector(".map button").click()`))
+			}
+			if found := eval[[]string](b, sliced); len(found) > 0 {
+				t.Errorf("%d pixels%s: %d texts are sliced: %q", width, in, len(found), found)
+			}
+			names, sizes := eval[int](b, `document.querySelectorAll(".map b").length`), eval[int](b, `document.querySelectorAll(".map span").length`)
+			if t.Logf("%d%s: %d names, %d sizes", width, in, names, sizes); names < 5 || sizes < 3 {
+				t.Errorf("%d pixels: %d names, %d sizes", width, names, sizes)
+			}
+			b.screenshot(fmt.Sprintf("map-%d%s", width, in))
+		}
+		b.do(chromedp.KeyEvent(kb.Escape))
+	}
+}
+
 func TestAreasAreInProportionAndDoNotOverlap(t *testing.T) {
 	t.Parallel()
 	file, _ := newPage(t)
