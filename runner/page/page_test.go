@@ -196,6 +196,28 @@ func TestNoTextOfTheMapIsSliced(t *testing.T) {
 	}
 }
 
+// tilted lists the rows of tables whose first cell is not as high as the second.
+const tilted = `[...document.querySelectorAll(".columns tbody tr")].filter((row) => {
+	const top = (cell) => {
+		const range = document.createRange();
+		range.selectNodeContents([...cell.childNodes].find((node) => node.nodeType === Node.TEXT_NODE));
+		return range.getClientRects()[0].top;
+	};
+	return Math.abs(top(row.cells[0]) - top(row.cells[1])) > 1;
+}).map((row) => row.textContent)`
+
+func TestClassesStandInOneLineWithTheirNumbers(t *testing.T) {
+	t.Parallel()
+	file, _ := newPage(t)
+	b := open(t, file, 1200, 900)
+	for _, width := range []int64{390, 1200} {
+		b.do(chromedp.EmulateViewport(width, 844))
+		if found := eval[[]string](b, tilted); len(found) > 0 || len(b.rows(".columns")) < 5 {
+			t.Errorf("%d pixels: %q", width, found)
+		}
+	}
+}
+
 func TestAreasAreInProportionAndDoNotOverlap(t *testing.T) {
 	t.Parallel()
 	file, _ := newPage(t)
@@ -260,6 +282,21 @@ func TestAStorageThatCanNotBeLookedAtIsOnThePage(t *testing.T) {
 	var text strings.Builder
 	if err := page.Write(&text, []*page.Report{r}); err != nil || !strings.Contains(text.String(), "To look at") {
 		t.Errorf("%v\n%s", err, &text)
+	}
+}
+
+func TestASubtitleBeginsWithWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	for _, status := range []*status.Report{nil, {}, {Found: "history-free storage", Server: "17.1"}, {Found: "history-free storage"}, {Server: "17.1"}} {
+		var text strings.Builder
+		want := "<p>looked at "
+		if status != nil {
+			want = map[string]string{"": "<p>looked at ", "history-free storage": "<p>history-free storage · looked at ",
+				"17.1": "<p>PostgreSQL 17.1 · looked at ", "history-free storage17.1": "<p>history-free storage, PostgreSQL 17.1 · looked at "}[status.Found+status.Server]
+		}
+		if err := page.Write(&text, []*page.Report{{Status: status, Error: "can't connect"}}); err != nil || !strings.Contains(text.String(), want) {
+			t.Errorf("no %q: %v\n%s", want, err, text.String()[strings.Index(text.String(), "<main"):][:300])
+		}
 	}
 }
 
