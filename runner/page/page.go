@@ -261,5 +261,5 @@ func notes(r *Report) (all []string) {
 	for _, l := range g.Leftovers {
 		all = append(all, l.String())
 	}
-	return all
+	return append(all, `This page does not tell whether everything is there: "relpack check" tells what is missing or can't be read now.`)
 }

@@ -218,6 +218,17 @@ func TestClassesStandInOneLineWithTheirNumbers(t *testing.T) {
 	}
 }
 
+func TestAPageSaysThatItDidNotCheck(t *testing.T) {
+	t.Parallel()
+	for graph, want := range map[*status.Graph]int{nil: 0, {}: 1} {
+		var text strings.Builder
+		err := page.Write(&text, []*page.Report{{Status: &status.Report{Graph: graph}}})
+		if got := strings.Count(text.String(), "<li>This page does not tell whether everything is there: &#34;relpack check&#34; tells what is missing or can&#39;t be read now.</li>"); err != nil || got != want {
+			t.Errorf("%d, %v\n%s", got, err, &text)
+		}
+	}
+}
+
 func TestAreasAreInProportionAndDoNotOverlap(t *testing.T) {
 	t.Parallel()
 	file, _ := newPage(t)
