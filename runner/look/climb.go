@@ -3,8 +3,6 @@ package look
 import (
 	"context"
 	"fmt"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // maxParents bounds the parents that are kept: 64 MiB.
@@ -15,6 +13,7 @@ func (g *Graph) climb(ctx context.Context, zoids []int64) error {
 	if len(g.parents) > maxParents {
 		clear(g.parents)
 		clear(g.alive)
+		clear(g.unreachable)
 	}
 	var unknown []int64
 	for _, zoid := range zoids {
@@ -42,12 +41,14 @@ func (g *Graph) climb(ctx context.Context, zoids []int64) error {
 	if err != nil {
 		return fmt.Errorf("read the parents of objects: %w", err)
 	}
-	var zoid, parent int64
-	if _, err := pgx.ForEachRow(rows, []any{&zoid, &parent}, func() error {
-		g.parents[zoid] = parent
-		return nil
-	}); err != nil {
+	found, err := scanPairs(rows, func(zoid, parent int64) { g.parents[zoid] = parent })
+	if err != nil {
 		return fmt.Errorf("read the parents of objects: %w", err)
+	}
+	for _, zoid := range unknown {
+		if _, known := g.parents[zoid]; !known && found < maxParents {
+			g.parents[zoid] = none // the graph doesn't have it
+		}
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ type fresh struct {
 	// what is alive of that, and below it: see Graph.attached; nil: nobody has asked.
 	dead     []int64
 	attached map[int64]bool
+	flowed   bool              // see Graph.flow
 	classes  map[int64]string  // of those that can be decoded
 	labels   map[string]string // each class once
 	problems map[int64]Problem // of those that can't be decoded

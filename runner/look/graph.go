@@ -36,17 +36,18 @@ type Graph struct {
 	// none is.
 	Refusal string
 
-	limits   Limits
-	conn     *pgx.Conn
-	target   target.Target
-	database *schema.Database
-	tx       pgx.Tx
-	progress progress.Meter
-	fresh    fresh
-	parents  map[int64]int64 // as recorded, of what was climbed from
-	alive    map[int64]bool  // whether following parents leads to the root
-	records  recordCache
-	names    map[[2]int64]Name
+	limits      Limits
+	conn        *pgx.Conn
+	target      target.Target
+	database    *schema.Database
+	tx          pgx.Tx
+	progress    progress.Meter
+	fresh       fresh
+	parents     map[int64]int64 // as recorded, of what was climbed from
+	alive       map[int64]bool  // whether following parents leads to the root, or a way was found
+	unreachable map[int64]bool  // to which there is no way
+	records     recordCache
+	names       map[[2]int64]Name
 }
 
 // Limits bound the memory and the time of an answer, in objects; 0 stands for what
@@ -104,7 +105,8 @@ func (g *Graph) KeepsHistory() bool { return g.fresh.history }
 
 // begin begins the transaction in which all is read.
 func (g *Graph) begin(ctx context.Context) (err error) {
-	g.parents, g.alive, g.names, g.records = map[int64]int64{}, map[int64]bool{}, map[[2]int64]Name{}, recordCache{}
+	g.parents, g.alive, g.unreachable = map[int64]int64{}, map[int64]bool{}, map[int64]bool{}
+	g.names, g.records = map[[2]int64]Name{}, recordCache{}
 	if g.tx, err = g.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}); err != nil {
 		return err
 	}

@@ -64,7 +64,8 @@ func (g *Graph) eachFreshLost(ctx context.Context, each func(Lost) error) error 
 		rows, err := g.tx.Query(ctx, `
 			SELECT target.zoid
 			FROM unnest($1::bigint[]) AS target (zoid)
-			WHERE NOT EXISTS (SELECT FROM relpack.dangling WHERE dangling.zoid = target.zoid OFFSET 0)
+			WHERE NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = target.zoid OFFSET 0)
+			  AND NOT EXISTS (SELECT FROM relpack.dangling WHERE dangling.zoid = target.zoid OFFSET 0)
 			  AND NOT EXISTS (SELECT FROM relpack.missing WHERE missing.zoid = target.zoid OFFSET 0)`, chunk)
 		if err != nil {
 			return err
