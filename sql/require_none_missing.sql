@@ -1,8 +1,7 @@
 -- Where rows were lost, files without a row may be what is left of them, or of what hung on
 -- them: that nobody knows. What garbage refers to counts, it may be attached again until a
 -- pack deletes it. In a history-preserving storage an undo brings back what any stored
--- revision refers to: all of their references have to be recorded. What was stored since
--- the last capture, and was never there before, is not lost: a holder is read as it is now.
+-- revision refers to: all of their references have to be recorded.
 CREATE OR REPLACE FUNCTION relpack.require_none_missing(given_up bigint DEFAULT 0)
 RETURNS void
 LANGUAGE plpgsql
@@ -32,9 +31,6 @@ BEGIN
         SELECT dangling.zoid, row_number() OVER (ORDER BY dangling.zoid) AS place
         FROM relpack.dangling
         WHERE EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.zoid = dangling.zoid OFFSET 0)
-          AND (NOT EXISTS (
-                   SELECT FROM relpack.stored() WHERE stored.zoid = dangling.zoid AND stored.tid > v_storage.watermark)
-               OR EXISTS (SELECT FROM relpack.write_event AS event WHERE event.zoid = dangling.zoid))
     ) AS lost;
     IF v_lost > coalesce(given_up, 0) THEN
         RAISE EXCEPTION 'others refer to % that % not stored, and files of objects that are gone may belong to what hung on %: zoid %',

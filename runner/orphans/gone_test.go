@@ -152,26 +152,36 @@ func TestFilesOfObjectsThatAreGoneStayWhileReferencesDangle(t *testing.T) {
 	}
 }
 
-// A holder that was captured is read as it is by then, when it may refer to what was
-// stored later: that is not lost. A row that is put back may have lost what hung on it.
+// A holder that was captured is read as it is by then, when it may refer to what was stored
+// later, or put back: that is looked at, too.
 func TestWhatWasStoredSinceTheCaptureIsNotLost(t *testing.T) {
 	t.Parallel()
-	for _, before := range []bool{false, true} {
+	for name, c := range map[string]struct {
+		late bool // the reference is as old as the capture
+		refs []int64
+		lost string
+	}{
+		"stored with its holder":              {false, nil, ""},
+		"put back":                            {true, nil, ""},
+		"put back, and refers to what is not": {true, []int64{9}, "zoid 9"},
+	} {
 		s := newWholeShelf(t, zodbtest.Bushy)
 		s.clutter()
 		refs := packtest.Get[[]int64](t, s.conn, "SELECT array_agg(zoid) FROM relpack.object_inref WHERE inref = 0")
-		s.commit(zodbtest.TimeTid(time.Now().Add(-time.Minute)), map[int64][]byte{0: zodbtest.Record(zodbtest.Document, refs...)})
+		root := map[bool][]int64{false: refs, true: append(refs, 60)}
+		s.commit(zodbtest.TimeTid(time.Now().Add(-time.Minute)), map[int64][]byte{0: zodbtest.Record(zodbtest.Document, root[c.late]...)})
+		once := false
 		r, err := s.atPhase(s.removingGone(), "apply", func() {
-			if before {
-				s.commit(zodbtest.TimeTid(time.Now().Add(-2*time.Minute)), map[int64][]byte{60: zodbtest.Record(zodbtest.Document)})
+			if !once {
+				s.commit(zodbtest.TimeTid(time.Now()), map[int64][]byte{
+					0: zodbtest.Record(zodbtest.Document, root[true]...), 60: zodbtest.Record(zodbtest.Document, c.refs...)})
 			}
-			s.commit(zodbtest.TimeTid(time.Now()), map[int64][]byte{
-				0: zodbtest.Record(zodbtest.Document, append(refs, 60)...), 60: zodbtest.Record(zodbtest.Document)})
+			once = true
 		})
-		if before {
-			s.expectRefused(err, fault.ExitRefused, "others refer to 1 object that is not stored", "zoid 60")
+		if c.lost != "" {
+			s.expectRefused(err, fault.ExitRefused, "others refer to 1 object that is not stored", c.lost)
 		} else if err != nil || r.Removed.Files != 4 {
-			t.Errorf("%+v, %v", r, err)
+			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 	}
 }

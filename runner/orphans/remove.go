@@ -152,13 +152,30 @@ func (l *look) othersRead(ctx context.Context) error {
 		"--gone: other storages of the file may refer to what is gone, and were not read within a day: %s", unread)
 }
 
-// noneMissing refuses where rows are known to be lost.
+// maxCatchUps bounds how often changes are captured again, beside an application that
+// writes.
+const maxCatchUps = 20
+
+// noneMissing refuses where rows are known to be lost. An object that was captured is read
+// as it is by then: it may refer to what was stored later, which only another capture shows.
 func (l *look) noneMissing(ctx context.Context, p *graph.Packer) error {
 	if err := p.Lowest(ctx); err != nil {
 		return err
 	}
-	_, err := l.conn.Exec(ctx, "SELECT relpack.require_none_missing($1)", l.options.GivenUp)
-	return err
+	for tries := 1; ; tries++ {
+		_, refused := l.conn.Exec(ctx, "SELECT relpack.require_none_missing($1)", l.options.GivenUp)
+		var stored bool
+		if err := l.conn.QueryRow(ctx, `SELECT EXISTS (
+				SELECT FROM relpack.dangling WHERE EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = dangling.zoid OFFSET 0))`).Scan(&stored); err != nil {
+			return errors.Join(refused, fmt.Errorf("look whether what is missing was stored: %w", err))
+		}
+		if refused == nil || !stored || tries == maxCatchUps {
+			return refused
+		}
+		if err := p.CatchUp(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // cleared is up to which tid no revision is left that a later one superseded. Those of a
