@@ -52,6 +52,10 @@ func run(args []string) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	if flag := withoutValue(args); flag != "" {
+		fmt.Fprintf(os.Stderr, "relpack: %s takes a value (see \"relpack --help\")\n", flag)
+		return fault.ExitUsage
+	}
 	command, err := parser.Parse(args)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "relpack: %s (see \"relpack --help\")\n", usage(err, args[0]))
@@ -66,6 +70,21 @@ func run(args []string) int {
 		fmt.Fprintf(os.Stderr, "relpack: %s\n", fault.Message(err))
 	}
 	return fault.ExitCode(err)
+}
+
+// withoutValue is a flag that names a place and has no value, or an empty one, as that of a
+// variable that is not set: the environment's database would be taken. "" if there is none.
+func withoutValue(args []string) string {
+	for i, arg := range args {
+		flag, value, has := strings.Cut(arg, "=")
+		if !has && i < len(args)-1 {
+			value = args[i+1]
+		}
+		if slices.Contains([]string{"--dsn", "--blob-dir"}, flag) && value == "" {
+			return flag
+		}
+	}
+	return ""
 }
 
 // noNumber is what kong says where a flag takes one.

@@ -115,6 +115,8 @@ func TestUsageErrorsAreOneLineAndExitWith2(t *testing.T) {
 		"report --html x --depth 0":         "--depth and --max",
 		"why":                               "which object?",
 		"why some.conf":                     "which object?",
+		"pack --dry-run --dsn":              "--dsn takes a value",
+		"pack --dsn=":                       "--dsn takes a value",
 		"why some.conf --json 4":            "unexpected argument 4: put it beside the other names and ids",
 		"why some.conf 0x12 other.conf":     `"other.conf" is no object id`,
 		"why 7 --without 0":                 "because of the root",
