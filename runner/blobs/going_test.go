@@ -219,3 +219,20 @@ func TestADryRunReadsTheChunksOfALongHistoryOnce(t *testing.T) {
 		t.Errorf("%d rows of blob_chunk were read for %d revisions", rows, r.Trimmed.Revisions)
 	}
 }
+
+// Where nothing is beyond the grace, too.
+func TestADryRunTellsHowLongTheLargeObjectsOfYoungGarbageAre(t *testing.T) {
+	t.Parallel()
+	target, conn := packtest.NewStorage(t)
+	packtest.Commit(t, conn, packtest.Links{0: {1}, 1: {}})
+	tid := packtest.CommitRecords(t, conn, map[int64][]byte{2: zodbtest.Record(zodbtest.Blob)})
+	if err := zodbtest.StoreBlobChunks(t.Context(), conn, 2, tid, make([]byte, 1234)); err != nil {
+		t.Fatal(err)
+	}
+	o := packtest.Everything
+	o.DryRun, o.Days = true, 1
+	r := packtest.Pack(t, target, o)
+	if h := r.CutOff; h == nil || len(h.Largest) != 1 || h.Largest[0].BlobBytes == nil || *h.Largest[0].BlobBytes != 1234 {
+		t.Errorf("%+v", h)
+	}
+}

@@ -13,8 +13,7 @@ import (
 // Sizes hands on how long some blobs are, as far as that is known: those whose file is
 // there, or whose large objects this role may read.
 func (r *Remover) Sizes(ctx context.Context, zoids, tids []int64, each func(zoid, bytes int64)) error {
-	switch {
-	case r.inDatabase:
+	if r.inDatabase || r.Dir == nil { // where they are is found out when some are to go
 		type size struct {
 			Zoid  int64
 			Bytes *int64
@@ -26,8 +25,6 @@ func (r *Remover) Sizes(ctx context.Context, zoids, tids []int64, each func(zoid
 			}
 		}
 		return err
-	case r.Dir == nil:
-		return nil
 	}
 	for i, zoid := range zoids {
 		bytes, found, err := r.Dir.Size(zoid, tids[i])
