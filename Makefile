@@ -57,11 +57,11 @@ demo: go ## pack a real sample database and show every step
 # "make test" plays those of seeds 1 to 250 each time. One in three has troubles of
 # others' making (tables altered, lost, locked by keys); TROUBLED=1: each has.
 histories: SEED := $(SEED)
-histories: go ## 3000 random histories against a model, 1700 of storages that keep history, new ones in each run (SEED=number), and the mistakes that they must find
+histories: go ## 3000 random histories against a model, as many of storages that keep history, new ones in each run (SEED=number), and the mistakes that they must find
 	@echo "histories of the seeds from $(SEED) on, beside those of make test, from 1 on"
 	$(WITHPG) -- env RELPACK_HISTORIES=3000 RELPACK_TROUBLED=$(TROUBLED) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 30m -run EveryHistory -v ./runner/internal/model
 	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 30m -run EveryFault ./runner/internal/model
-	$(WITHPG) -- env RELPACK_HISTORIES=1500 RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 60m -run EveryTrim -v ./runner/internal/revision
+	$(WITHPG) -- env RELPACK_HISTORIES=2800 RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 60m -run EveryTrim -v ./runner/internal/revision
 	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 60m -run EveryFault ./runner/internal/revision
 	$(WITHPG) -- env RELPACK_HISTORIES=200 RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 30m -run EveryPackOfAHistory -v ./runner/internal/preserved
 	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=200 $(GO) test -count=1 -timeout 30m -run 'EveryFault|EveryMistake' ./runner/internal/preserved
