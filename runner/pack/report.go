@@ -141,7 +141,7 @@ func (r *Report) writeTrimmed(line figures.LineWriter) {
 	if !r.made {
 		line("deleted objects", "%s %s", figures.Plural(t.Whiteouts, "object"), goes)
 	}
-	line("transactions", "%s %s, of %s that no revision names", figures.Plural(t.Transactions, "transaction"), goes, humanize.Comma(t.Emptied+t.removedNow(r.DryRun)))
+	line("transactions", "%s %s%s", figures.Plural(t.Transactions, "transaction"), goes, t.waiting(r.DryRun))
 	if !r.DryRun {
 		line("", "%s %s", figures.Plural(t.Marked, "transaction"), marked)
 	}
@@ -190,11 +190,19 @@ func (r *Report) writeFiles(line figures.LineWriter) {
 	line("blob files", "%s removed, %s", humanize.Comma(r.BlobFiles.Files), figures.Size(r.BlobFiles.Bytes))
 }
 
-func (t *Trimmed) removedNow(dry bool) int64 {
+// waiting says how many transactions go later, where there are any.
+func (t *Trimmed) waiting(dry bool) string {
+	n := t.Emptied
 	if dry {
-		return 0
+		n -= t.Transactions
 	}
-	return t.Transactions
+	switch {
+	case n <= 0:
+		return ""
+	case n == 1:
+		return "; 1 that no revision names waits until a week is over"
+	}
+	return fmt.Sprintf("; %s that no revision names wait until a week is over", humanize.Comma(n))
 }
 
 // Notes are what the operator may want to do or to know besides.
