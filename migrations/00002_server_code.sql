@@ -4597,7 +4597,7 @@ AS $$
                       'unnamed_large_object', 'lock_storage', 'require_kind', 'known_storage',
                       'require_protocol', 'require_storage', 'require_own',
                       'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept',
-                      'blobs_named', 'trim_named', 'large_object_bytes'])
+                      'blobs_named', 'trim_named', 'large_object_bytes', 'uncurrent'])
     ), history (kept) AS (
         SELECT EXISTS (
             SELECT
@@ -10258,6 +10258,51 @@ COMMENT ON FUNCTION relpack.unapplied() IS
     'After a TRUNCATE of object_state more may have changed: see relpack.write_event.';
 -- +goose StatementEnd
 
+-- sql/uncurrent.sql
+-- +goose StatementBegin
+-- Of a history-preserving storage: a client loads the revision that current_object names.
+-- Nothing reports what becomes of that table: a dump that was restored without it, or a
+-- DELETE, leaves objects that nobody can load. A chunk of nodes a call, by index.
+CREATE OR REPLACE FUNCTION relpack.uncurrent(after bigint, nodes integer, OUT last bigint, OUT zoids bigint[])
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+BEGIN
+    IF NOT relpack.keeps_history() THEN
+        RETURN;
+    END IF;
+    SELECT max(few.zoid), array_agg(few.zoid ORDER BY few.zoid) FILTER (WHERE few.alive AND named.zoid IS NULL)
+    INTO last, zoids
+    FROM (
+        SELECT object.zoid, object.parent IS NOT NULL AS alive
+        FROM relpack.object
+        WHERE object.zoid > after
+        ORDER BY object.zoid
+        LIMIT nodes
+    ) AS few
+    LEFT JOIN public.current_object AS named ON named.zoid = few.zoid;
+    IF zoids IS NOT NULL THEN
+        zoids := ARRAY(
+            SELECT bare.zoid
+            FROM unnest(zoids) AS bare (zoid)
+            WHERE EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = bare.zoid OFFSET 0)
+            ORDER BY bare.zoid);
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.uncurrent(bigint, integer) IS
+    'Looks at the next so many nodes after a zoid. last: the highest of them, NULL after the last node, or in a '
+    'history-free storage. zoids: live objects among them of which revisions are stored, and none is named by '
+    'current_object: whoever loads them gets a POSKeyError. NULL or empty: none.';
+-- +goose StatementEnd
+
 -- sql/unnamed_large_object.sql
 -- +goose StatementBegin
 -- Their sizes are in a table that a superuser may read only, unless it was granted.
@@ -10348,6 +10393,10 @@ BEGIN
         LEFT JOIN relpack.object ON object.zoid = edge.zoid
         WHERE object.zoid IS NULL
           AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = edge.zoid)
+        UNION ALL
+        SELECT 'uncurrent', unnest(bare.zoids)
+        FROM relpack.uncurrent(-1, 2147483647) AS bare
+        WHERE v_settled
         UNION ALL
         SELECT 'blob_without_large_object', broken.zoid
         FROM relpack.broken_blobs() AS broken (zoid)
@@ -11241,6 +11290,8 @@ FROM (VALUES
      'SELECT * FROM relpack.problem WHERE blocks;'),
     ('empty', 'damage', 'reachable objects without a state (NULL or empty), which nobody can load',
      'Restore them, or remove the references: "relpack check" says where these are'),
+    ('uncurrent', 'damage', 'reachable objects without a row in current_object, which nobody can load',
+     'Restore these rows: the zoid, and the tid of the newest revision that is stored'),
     ('blob_without_file', 'damage', 'reachable blobs whose files are not in the blob directory',
      'Restore these files from a backup: "relpack check" says where the blobs are'),
     ('blob_without_large_object', 'damage', 'reachable blobs with rows in blob_chunk whose large objects are gone',
@@ -11548,6 +11599,7 @@ DROP FUNCTION relpack."verify_foreign";
 DROP FUNCTION relpack."verify_blobs";
 DROP FUNCTION relpack."verify";
 DROP FUNCTION relpack."unnamed_large_object";
+DROP FUNCTION relpack."uncurrent";
 DROP FUNCTION relpack."unapplied";
 DROP FUNCTION relpack."try_writers_lock";
 DROP FUNCTION relpack."try_pack_lock";

@@ -25,6 +25,8 @@ FROM (VALUES
      'SELECT * FROM relpack.problem WHERE blocks;'),
     ('empty', 'damage', 'reachable objects without a state (NULL or empty), which nobody can load',
      'Restore them, or remove the references: "relpack check" says where these are'),
+    ('uncurrent', 'damage', 'reachable objects without a row in current_object, which nobody can load',
+     'Restore these rows: the zoid, and the tid of the newest revision that is stored'),
     ('blob_without_file', 'damage', 'reachable blobs whose files are not in the blob directory',
      'Restore these files from a backup: "relpack check" says where the blobs are'),
     ('blob_without_large_object', 'damage', 'reachable blobs with rows in blob_chunk whose large objects are gone',

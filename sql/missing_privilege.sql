@@ -22,7 +22,7 @@ AS $$
                       'unnamed_large_object', 'lock_storage', 'require_kind', 'known_storage',
                       'require_protocol', 'require_storage', 'require_own',
                       'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept',
-                      'blobs_named', 'trim_named', 'large_object_bytes'])
+                      'blobs_named', 'trim_named', 'large_object_bytes', 'uncurrent'])
     ), history (kept) AS (
         SELECT EXISTS (
             SELECT

@@ -63,6 +63,10 @@ BEGIN
         WHERE object.zoid IS NULL
           AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = edge.zoid)
         UNION ALL
+        SELECT 'uncurrent', unnest(bare.zoids)
+        FROM relpack.uncurrent(-1, 2147483647) AS bare
+        WHERE v_settled
+        UNION ALL
         SELECT 'blob_without_large_object', broken.zoid
         FROM relpack.broken_blobs() AS broken (zoid)
         WHERE v_settled

@@ -99,6 +99,7 @@ func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog
 	}{
 		{"references", c.references},
 		{"states", c.states},
+		{"current revisions", c.current},
 		{"other databases", func(ctx context.Context) error { return c.foreign(ctx, t.File) }},
 		{"blobs", c.blobs},
 	} {
@@ -257,26 +258,56 @@ func (c *checker) states(ctx context.Context) error {
 				return err
 			}
 		}
-		c.UndecodableCount++
 		if p.Kind == "opaque" {
 			c.Blocking++
 		}
-		if len(c.Undecodable) >= c.max {
-			return nil
-		}
-		s, err := c.spot(ctx, p.Zoid)
-		if err != nil {
-			return err
-		}
-		s.Class = p.Class
-		u := Undecodable{Spot: s, Kind: p.Kind, Reason: p.Reason, Remedy: remedy(p, c.KeepsHistory())}
-		if p.Offset >= 0 {
-			u.Offset = &p.Offset
-		}
-		c.Undecodable = append(c.Undecodable, u)
-		return nil
+		return c.undecodable(ctx, p)
 	})
 	return err
+}
+
+// undecodable counts a state that can't be read, and describes one of the first.
+func (c *checker) undecodable(ctx context.Context, p look.Problem) error {
+	if c.UndecodableCount++; len(c.Undecodable) >= c.max {
+		return nil
+	}
+	s, err := c.spot(ctx, p.Zoid)
+	if err != nil {
+		return err
+	}
+	s.Class = p.Class
+	u := Undecodable{Spot: s, Kind: p.Kind, Reason: p.Reason, Remedy: remedy(p, c.KeepsHistory())}
+	if p.Offset >= 0 {
+		u.Offset = &p.Offset
+	}
+	c.Undecodable = append(c.Undecodable, u)
+	return nil
+}
+
+// current finds live objects of a history-preserving storage that nobody can load, since
+// current_object does not name them.
+func (c *checker) current(ctx context.Context) error {
+	if !c.KeepsHistory() {
+		return nil
+	}
+	c.Progress().Phase("look for current revisions", "objects", 0)
+	defer c.Progress().End()
+	var zoids []int64
+	if err := c.Pause(ctx, func() error {
+		return c.EachUncurrent(ctx, func(some []int64) { zoids = append(zoids, some[:min(len(some), maxRechecked-len(zoids))]...) })
+	}); err != nil {
+		return err
+	}
+	bare, err := c.StillUncurrent(ctx, zoids)
+	if err != nil {
+		return err
+	}
+	for _, p := range bare {
+		if err := c.undecodable(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // heldNow tells whether a revision that is loaded refers to an object, as far as the first
@@ -297,6 +328,8 @@ func (c *checker) heldNow(ctx context.Context, zoid int64) (bool, error) {
 // which old revisions count that the next pack removes.
 func remedy(p look.Problem, history bool) string {
 	switch {
+	case p.Kind == "uncurrent":
+		return "Restore its row there: the zoid, and the tid of its newest revision (SELECT * FROM relpack.history(zoid))"
 	case p.Kind == "empty":
 		return "Its creation was undone, or a tool emptied it: restore its row from a backup, or remove the reference from its holder"
 	case p.Kind == "salvaged":

@@ -1,6 +1,7 @@
 package check_test
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/look"
 	"relpack/runner/target"
+	"relpack/runner/verify"
 	"relpack/runner/why"
 )
 
@@ -164,4 +166,38 @@ func TestWhatOldRevisionsAloneHoldIsSaidToBeHeldByThem(t *testing.T) {
 	// A pack time of now has it unreachable, the default one does not before a day is over.
 	program.Run(t, "pack", "--dry-run", "--days", "0", "--dsn", s.DSN)
 	says("2", "unreachable", "at the latest, the last pack time", "by a pack with the default grace of a day from")
+}
+
+// A dump that was restored without current_object, for instance.
+func TestWhatNobodyCanLoadIsTold(t *testing.T) {
+	t.Parallel()
+	a := packtest.NewHistoryAlbum(t, zodbtest.Bushy, true)
+	dry := packtest.Everything
+	dry.DryRun = true
+	packtest.Pack(t, a.Target, dry)
+	s := storage{Target: target.Target{DSN: a.Target.DSN}, conn: a.Conn}
+	s.check(t, fault.ExitDone)
+	verified := func() string {
+		t.Helper()
+		report, _ := verify.Run(t.Context(), a.Target, packtest.VerifyOptions(false), packtest.Log(t))
+		var kinds []string
+		for _, f := range report.Findings {
+			kinds = append(kinds, fmt.Sprint(f.Kind, f.Zoids))
+		}
+		return fmt.Sprint(kinds, packtest.Get[int](t, a.Conn, "SELECT count(*) FROM relpack.verify() AS found WHERE found::text LIKE '%current_object%'"))
+	}
+	if found := verified(); found != "[] 0" {
+		t.Error(found)
+	}
+	packtest.Run(t, a.Conn, "DELETE FROM current_object WHERE zoid = 1")
+	r := s.check(t, fault.ExitRefused)
+	if r.UndecodableCount != 1 || r.Undecodable[0].Kind != "uncurrent" || r.Undecodable[0].Name != "root.ref0" {
+		t.Fatalf("%+v", r.Undecodable)
+	}
+	// All revisions of what is current in none count, and one of 1 has other references.
+	if found := verified(); found != "[other_references[1] uncurrent[1]] 1" {
+		t.Error(found)
+	}
+	packtest.Run(t, a.Conn, "INSERT INTO current_object (zoid, tid) SELECT zoid, max(tid) FROM object_state WHERE zoid = 1 GROUP BY zoid")
+	s.check(t, fault.ExitDone)
 }

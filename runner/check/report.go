@@ -70,7 +70,7 @@ type Spot struct {
 // Undecodable is an object whose state can't be decoded.
 type Undecodable struct {
 	Spot
-	Kind   string `json:"kind"` // opaque, salvaged or empty
+	Kind   string `json:"kind"` // opaque, salvaged, empty or uncurrent
 	Reason string `json:"reason"`
 	Offset *int   `json:"offset,omitempty"` // the byte at fault
 	Remedy string `json:"remedy"`

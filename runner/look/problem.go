@@ -10,13 +10,15 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/record"
 )
 
 // A Problem is a state that can't be decoded, or none.
 type Problem struct {
 	Zoid   int64
 	Class  string
-	Kind   string // opaque, salvaged or empty, as in relpack.problem
+	Kind   string // opaque, salvaged or empty, as in relpack.problem, or uncurrent
 	Reason string
 	Offset int // the byte, -1 where none is at fault
 }
@@ -60,6 +62,58 @@ func (g *Graph) EachProblem(ctx context.Context, each func(Problem) error) (dead
 		}
 	}
 	return dead, nil
+}
+
+// EachUncurrent hands on live objects of a history-preserving storage that current_object
+// does not name, some at a time. Call it in [Graph.Pause].
+func (g *Graph) EachUncurrent(ctx context.Context, each func([]int64)) error {
+	for after := new(int64(-1)); after != nil; {
+		var zoids []int64
+		if err := pgx.BeginTxFunc(ctx, g.conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '5s'; "+record.LockStorage); err != nil {
+				return err
+			}
+			return tx.QueryRow(ctx, "SELECT last, zoids FROM relpack.uncurrent($1, $2)", *after, blobNodes).Scan(&after, &zoids)
+		}); err != nil {
+			return fmt.Errorf("look for objects without a current revision: %w", err)
+		}
+		each(zoids)
+		g.progress.Add(blobNodes)
+	}
+	return nil
+}
+
+// StillUncurrent are those of some objects that are alive and that current_object does
+// not name now.
+func (g *Graph) StillUncurrent(ctx context.Context, zoids []int64) (still []Problem, err error) {
+	for chunk := range slices.Chunk(zoids, lostChunk) {
+		rows, err := g.tx.Query(ctx, `
+			SELECT bare.zoid
+			FROM unnest($1::bigint[]) AS bare (zoid)
+			WHERE NOT EXISTS (SELECT FROM public.current_object WHERE current_object.zoid = bare.zoid OFFSET 0)`, chunk)
+		if err != nil {
+			return nil, fmt.Errorf("look for objects without a current revision: %w", err)
+		}
+		bare, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		if err != nil {
+			return nil, fmt.Errorf("look for objects without a current revision: %w", err)
+		}
+		objects, err := g.Objects(ctx, bare)
+		if err != nil {
+			return nil, err
+		}
+		alive, err := g.stillAlive(ctx, bare)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range objects {
+			if alive[o.Zoid] && o.Stored() {
+				still = append(still, Problem{Zoid: o.Zoid, Class: o.Class, Kind: "uncurrent", Offset: -1,
+					Reason: "current_object does not name it: whoever loads it gets a POSKeyError"})
+			}
+		}
+	}
+	return still, nil
 }
 
 // ProblemOf tells what keeps an object's state from being decoded, if anything does.

@@ -206,7 +206,7 @@ func (v *verification) pass(ctx context.Context, mark bool) ([]graph.Finding, er
 	for _, part := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"states", v.AllStates}, {"nodes", v.nodes}, {"graph", v.graph}, {"blobs", v.blobs}} {
+	}{{"states", v.AllStates}, {"nodes", v.nodes}, {"current", v.current}, {"graph", v.graph}, {"blobs", v.blobs}} {
 		if err := v.Phase(part.name, func() error { return part.do(ctx) }); err != nil {
 			return nil, err
 		}
@@ -243,6 +243,20 @@ func (v *verification) nodes(ctx context.Context) error {
 		}
 		after = *last
 	}
+}
+
+// current finds objects of a history-preserving storage that no client can load.
+func (v *verification) current(ctx context.Context) error {
+	for after := new(int64(-1)); v.History && after != nil; {
+		var zoids []int64
+		if err := v.Looking(ctx, func() error {
+			return v.Conn.QueryRow(ctx, "SELECT last, zoids FROM relpack.uncurrent($1, $2)", *after, nodesAtOnce).Scan(&after, &zoids)
+		}); err != nil {
+			return fmt.Errorf("look for objects without a current revision: %w", err)
+		}
+		v.Findings.Add("uncurrent", int64(len(zoids)), zoids)
+	}
+	return nil
 }
 
 // missing finds what the graph knows to have vanished, once it is settled

@@ -159,7 +159,7 @@ func Outcome(t testing.TB, conn *pgx.Conn) string {
 }
 
 // RowsRead counts by a query the rows that a pack reads, which a session reports
-// when it ends.
+// when it ends: before it is gone from pg_stat_activity.
 func RowsRead(t testing.TB, target target.Target, count string, pack func()) int64 {
 	t.Helper()
 	conn := Session(t, target)
@@ -168,7 +168,8 @@ func RowsRead(t testing.TB, target target.Target, count string, pack func()) int
 			last := rows
 			time.Sleep(300 * time.Millisecond)
 			rows = Get[int64](t, conn, count)
-			return rows == last
+			return rows == last && !Get[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity
+				WHERE datname = current_database() AND application_name LIKE 'relpack %')`)
 		})
 		return rows
 	}
