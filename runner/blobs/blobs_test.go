@@ -106,6 +106,43 @@ func TestFilesAreNotTouchedWhileAWriteIsInFlight(t *testing.T) {
 	packtest.ExpectBlob(t, target, zodbtest.Bushy, 4, tid, false)
 }
 
+// A server that no longer holds writers off, who put rows back, lets no file go: a disk
+// was slow.
+func TestFilesAreBackWhereTheSessionWasLost(t *testing.T) {
+	t.Parallel()
+	target, conn, _ := packtest.NewAlbum(t, zodbtest.Bushy)
+	hasty := func(from, to string) func() {
+		return func() {
+			text := packtest.Get[string](t, conn, "SELECT pg_get_functiondef('relpack.blobs_next'::regproc)")
+			packtest.Run(t, conn, strings.ReplaceAll(text, "'"+from+"'", "'"+to+"'"))
+		}
+	}
+	var tid int64
+	for tries, lost := 0, false; !lost; tries++ {
+		if tries == 50 {
+			t.Fatal("no session was lost")
+		}
+		records := map[int64][]byte{}
+		tid = zodbtest.TimeTid(time.Now())
+		for zoid := int64(100); zoid < 150; zoid++ {
+			records[zoid] = zodbtest.Record(zodbtest.Blob)
+			packtest.WriteBlob(t, target, zodbtest.Bushy, zoid, tid)
+		}
+		if err := zodbtest.Commit(t.Context(), conn, tid, records); err != nil {
+			t.Fatal(err)
+		}
+		_, err := pack.Run(t.Context(), target, packtest.Before("remove blob files", hasty("2s", "1ms")), packtest.Log(t))
+		lost = err != nil
+		hasty("1ms", "2s")()
+	}
+	for zoid := int64(100); zoid < 150; zoid++ {
+		packtest.ExpectBlob(t, target, zodbtest.Bushy, zoid, tid, true)
+	}
+	if report := packtest.Pack(t, target, packtest.Everything); report.BlobFiles.Files < 50 {
+		t.Errorf("%+v", report.BlobFiles)
+	}
+}
+
 func TestFilesWaitForARunThatKnowsTheirDirectory(t *testing.T) {
 	t.Parallel()
 	target, conn, tid := packtest.NewAlbum(t, zodbtest.Lawn)
