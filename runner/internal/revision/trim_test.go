@@ -81,12 +81,13 @@ func (p *packer) mark(ctx context.Context, until int64) error {
 	return nil
 }
 
-// again marks what was restored meanwhile and tries a batch once more.
+// again marks what was restored meanwhile and tries a batch once more: each time something
+// may have been restored again.
 func (p *packer) again(ctx context.Context, until int64, try func() error) error {
 	for tries := 0; ; tries++ {
 		err := try()
 		var raised *pgconn.PgError
-		if !errors.As(err, &raised) || (raised.Code != "RP003" && raised.Code != "23503") || tries == 5 {
+		if !errors.As(err, &raised) || (raised.Code != "RP003" && raised.Code != "23503") || tries == 100 {
 			return err
 		}
 		if err := p.mark(ctx, until); err != nil {
