@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/internal/packtest"
+	"relpack/runner/internal/pgtest"
 )
 
 // A modelFault is a mistake in the server code: in a function, each text is
@@ -29,7 +30,7 @@ type modelFault struct {
 // what finds it must find nothing where there is no mistake.
 func TestEveryFaultIsFound(t *testing.T) {
 	t.Parallel()
-	histories := uint64(modelNumber(t, "RELPACK_FAULT_HISTORIES", 0))
+	histories := uint64(pgtest.Number(t, "RELPACK_FAULT_HISTORIES", 0))
 	if histories == 0 {
 		t.Skip("takes a minute: make histories sets RELPACK_FAULT_HISTORIES")
 	}

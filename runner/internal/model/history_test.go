@@ -8,30 +8,17 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"relpack/runner/internal/pgtest"
 )
 
 // A history has so many steps besides the last one, a pack without grace.
 const modelSteps = 30
-
-// modelNumber reads a number from the environment.
-func modelNumber(t testing.TB, name string, otherwise int64) int64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
 
 // Whatever happens to a storage, and wherever a run is cut short, a pack
 // deletes what a full mark from the root would, within the grace. Histories
@@ -55,7 +42,7 @@ func TestEveryHistoryLeavesExactlyWhatAMarkFromTheRootWould(t *testing.T) {
 	}
 	t.Parallel()
 	start := time.Now()
-	histories, seed := modelNumber(t, "RELPACK_HISTORIES", 250), modelNumber(t, "RELPACK_SEED", 1)
+	histories, seed := pgtest.Number(t, "RELPACK_HISTORIES", 250), pgtest.Number(t, "RELPACK_SEED", 1)
 	counts, failures := searchHistories(t, nil, uint64(seed), histories, 6, true)
 	if len(failures) > 0 {
 		t.Fatalf("%d histories failed", len(failures))

@@ -7,27 +7,14 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-)
 
-// number reads a number from the environment.
-func number(t testing.TB, name string, otherwise int64) int64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
+	"relpack/runner/internal/pgtest"
+)
 
 // Histories are drawn from RELPACK_SEED on (default 1), RELPACK_HISTORIES of them; one
 // that fails is shortened and printed. Write it to a file and name that in
@@ -80,7 +67,7 @@ func playFile(t *testing.T, file string, packs func(*worker) packer) {
 func everyHistory(t *testing.T, packs func(*worker) packer, otherwise int64, never ...string) {
 	t.Helper()
 	start := time.Now()
-	histories, seed := number(t, "RELPACK_HISTORIES", otherwise), number(t, "RELPACK_SEED", 1)
+	histories, seed := pgtest.Number(t, "RELPACK_HISTORIES", otherwise), pgtest.Number(t, "RELPACK_SEED", 1)
 	counts, failures := search(t, packs, uint64(seed), histories, 3)
 	t.Logf("%d histories in %v, of seeds %d to %d: %s", histories, time.Since(start).Round(time.Millisecond), seed, seed+histories-1, listed(counts))
 	if failures > 0 {

@@ -5,13 +5,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"relpack/runner/internal/pgtest"
 )
 
 // Histories that find nothing prove nothing: each mistake must be found by the history
 // with its seed, or by one of the first RELPACK_FAULT_HISTORIES.
 func TestEveryFaultIsFound(t *testing.T) {
 	t.Parallel()
-	most := uint64(number(t, "RELPACK_FAULT_HISTORIES", 0))
+	most := uint64(pgtest.Number(t, "RELPACK_FAULT_HISTORIES", 0))
 	if most == 0 {
 		t.Skip("takes a minute: make histories sets RELPACK_FAULT_HISTORIES")
 	}

@@ -1,6 +1,10 @@
 package preserved
 
-import "testing"
+import (
+	"testing"
+
+	"relpack/runner/internal/pgtest"
+)
 
 // mistakes are those that a pack in plain SQL can have: a text in its statements, and
 // what is there instead. Each stands for a rule that relpack has to keep.
@@ -38,7 +42,7 @@ var mistakes = []struct {
 // A model that finds nothing proves nothing.
 func TestEveryMistakeOfAPackInPlainSQLIsFound(t *testing.T) {
 	t.Parallel()
-	most := uint64(number(t, "RELPACK_FAULT_HISTORIES", 0))
+	most := uint64(pgtest.Number(t, "RELPACK_FAULT_HISTORIES", 0))
 	if most == 0 {
 		t.Skip("takes half a minute: make histories sets RELPACK_FAULT_HISTORIES")
 	}

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,19 +16,6 @@ import (
 
 	"relpack/runner/internal/pgtest"
 )
-
-func number(t *testing.T, name string, otherwise int64) int64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
 
 // A worker plays histories in one database, one after the other.
 type worker struct {
@@ -202,7 +187,7 @@ func find(revisions []Revision, tid int64) (Revision, bool) {
 func TestEveryTrimKeepsWhatTheRuleSays(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
-	most, seed := number(t, "RELPACK_HISTORIES", 60), number(t, "RELPACK_SEED", 1)
+	most, seed := pgtest.Number(t, "RELPACK_HISTORIES", 60), pgtest.Number(t, "RELPACK_SEED", 1)
 	var next atomic.Int64
 	var group sync.WaitGroup
 	for range 3 {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 )
 
@@ -36,7 +37,7 @@ var faults = []struct {
 // Histories that find nothing prove nothing.
 func TestEveryFaultIsFound(t *testing.T) {
 	t.Parallel()
-	most := number(t, "RELPACK_FAULT_HISTORIES", 0)
+	most := pgtest.Number(t, "RELPACK_FAULT_HISTORIES", 0)
 	if most == 0 {
 		t.Skip("takes a minute: make histories sets RELPACK_FAULT_HISTORIES")
 	}
