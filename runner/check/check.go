@@ -310,18 +310,29 @@ func (c *checker) current(ctx context.Context) error {
 	return nil
 }
 
-// heldNow tells whether a revision that is loaded refers to an object, as far as the first
-// that refer to it tell.
+// heldNow tells whether a live object refers to another in the revision that is loaded. If
+// more refer to it than are looked at, one of them may.
 func (c *checker) heldNow(ctx context.Context, zoid int64) (bool, error) {
 	if zoid == 0 {
 		return true, nil
 	}
-	count, some, err := c.ReferrersOf(ctx, zoid, 1)
-	if err != nil || len(some) == 0 {
-		return false, err
+	_, some, err := c.ReferrersOf(ctx, zoid, look.NamedReferrers)
+	if err != nil || len(some) >= look.NamedReferrers {
+		return true, err
 	}
-	name, err := c.NameOf(ctx, some[0], zoid)
-	return !name.Old || count > int64(look.NamedReferrers), err
+	for _, holder := range some {
+		name, err := c.NameOf(ctx, holder, zoid)
+		if err != nil {
+			return true, err
+		}
+		if name.Old {
+			continue
+		}
+		if alive, err := c.IsAlive(ctx, holder); err != nil || alive {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // remedy is what a person can do. The graph may be that of an earlier pack time, up to

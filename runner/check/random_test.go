@@ -11,6 +11,7 @@ import (
 	"relpack/runner/check"
 	"relpack/runner/fault"
 	"relpack/runner/internal/packtest"
+	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 )
 
@@ -94,11 +95,24 @@ func tells(r *check.Report) string {
 	return fmt.Sprint(holders, odd, blobs)
 }
 
+// eachSeed plays with the seeds from RELPACK_SEED on (default 1), RELPACK_HISTORIES of
+// them, one after the other.
+func eachSeed(t *testing.T, play func(*testing.T, *rand.Rand)) {
+	histories, seed := pgtest.Number(t, "RELPACK_HISTORIES", 2), pgtest.Number(t, "RELPACK_SEED", 1)
+	for n := range histories {
+		t.Run(fmt.Sprint("seed ", seed+n), func(t *testing.T) {
+			play(t, rand.New(rand.NewPCG(uint64(seed+n), 0)))
+		})
+	}
+}
+
 // Whatever was written since the last pack, a check tells what is so now.
-func TestChecksOfRandomStoragesTellWhatIsSo(t *testing.T) {
+func TestEveryCheckTellsWhatIsSo(t *testing.T) {
 	t.Parallel()
-	seed := rand.Uint64()
-	random := rand.New(rand.NewPCG(seed, 0))
+	eachSeed(t, checkStorage)
+}
+
+func checkStorage(t *testing.T, random *rand.Rand) {
 	s := newEmpty(t)
 	s.BlobDir = t.TempDir()
 	if err := zodbtest.NewBlobDir(s.BlobDir, zodbtest.Bushy); err != nil {
@@ -126,13 +140,13 @@ func TestChecksOfRandomStoragesTellWhatIsSo(t *testing.T) {
 			r, err = s.checked(t, check.Options{Max: 100})
 		}
 		if got, want := tells(r), d.told(); got != want || r.Uncertain != "" {
-			t.Fatalf("seed %d, round %d: it says %s %s, and is %s: %v %v", seed, round, got, r.Uncertain, want, err, d)
+			t.Fatalf("round %d: it says %s %s, and is %s: %v %v", round, got, r.Uncertain, want, err, d)
 		}
 		if r.ExitCode == fault.ExitRefused {
 			damaged++
 		}
 	}
 	if damaged < 5 {
-		t.Errorf("seed %d: %d checks of 30 found something", seed, damaged)
+		t.Errorf("%d checks of 30 found something", damaged)
 	}
 }

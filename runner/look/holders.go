@@ -75,7 +75,7 @@ func (g *Graph) namedHolder(ctx context.Context, zoid int64) (holder int64, name
 	if err != nil {
 		return 0, false, err
 	}
-	n := naming.Attribute(r, "__parent__")
+	n := naming.Attribute(r.Record, "__parent__")
 	if n == nil || n.Kind != tree.Ref || n.Int == zoid {
 		return 0, false, nil
 	}

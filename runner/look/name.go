@@ -15,9 +15,15 @@ import (
 // maxState is how long a state may be that is read for the names in it.
 const maxState = 16 << 20
 
+// A Record is an object's newest state, as far as it can be read.
+type Record struct {
+	tree.Record
+	Empty bool // there is none: the object's creation was undone, or a tool emptied it
+}
+
 // recordCache keeps the last records that were read.
 type recordCache struct {
-	records map[int64]tree.Record
+	records map[int64]Record
 	bytes   int
 }
 
@@ -29,26 +35,25 @@ const (
 
 // Record reads and decodes an object's state, as far as that goes: one that is not
 // stored, is too long or can't be decoded has an empty record.
-func (g *Graph) Record(ctx context.Context, zoid int64) (tree.Record, error) {
+func (g *Graph) Record(ctx context.Context, zoid int64) (Record, error) {
 	if r, known := g.records.records[zoid]; known {
 		return r, nil
 	}
+	var r Record
 	var state []byte
-	err := g.tx.QueryRow(ctx, `SELECT newest.state
-		FROM (SELECT state FROM relpack.stored() WHERE zoid = $1 ORDER BY tid DESC LIMIT 1) AS newest
-		WHERE octet_length(newest.state) <= $2`, zoid, maxState).Scan(&state)
+	err := g.tx.QueryRow(ctx, `SELECT CASE WHEN octet_length(newest.state) <= $2 THEN newest.state END, coalesce(octet_length(newest.state), 0) = 0
+		FROM (SELECT state FROM relpack.stored() WHERE zoid = $1 ORDER BY tid DESC LIMIT 1) AS newest`, zoid, maxState).Scan(&state, &r.Empty)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return tree.Record{}, fmt.Errorf("read zoid %d: %w", zoid, err)
+		return r, fmt.Errorf("read zoid %d: %w", zoid, err)
 	}
-	var r tree.Record
 	if len(state) > 0 {
-		r, _ = tree.Read(state)
+		r.Record, _ = tree.Read(state)
 	}
 	if len(g.records.records) >= cachedRecords || g.records.bytes > cachedBytes {
 		g.records = recordCache{}
 	}
 	if g.records.records == nil {
-		g.records.records = map[int64]tree.Record{}
+		g.records.records = map[int64]Record{}
 	}
 	g.records.records[zoid] = r
 	g.records.bytes += len(state)
@@ -77,9 +82,9 @@ func (g *Graph) NameOf(ctx context.Context, holder, zoid int64) (Name, error) {
 	if err != nil {
 		return Name{}, err
 	}
-	place, places := naming.Find(r, zoid)
+	place, places := naming.Find(r.Record, zoid)
 	name := Name{Name: place.Name, Inner: place.Inner, Places: places, Up: place.Up,
-		Old: places == 0 && g.fresh.history && r.State != nil}
+		Old: places == 0 && g.fresh.history && (r.Empty || r.State != nil)}
 	if len(g.names) >= maxNames {
 		clear(g.names)
 	}
