@@ -2442,7 +2442,7 @@ BEGIN
         UPDATE relpack.storage SET cleared_tid = 0 WHERE cleared_tid <> 0;
     END IF;
     PERFORM relpack.capture_changes(v_storage.applied_tid, v_storage.graph = 'doubtful' OR v_truncated);
-    PERFORM relpack.capture_salvaged(v_reported OR v_ahead);
+    PERFORM relpack.capture_salvaged(v_reported OR v_ahead OR v_storage.graph = 'doubtful');
     UPDATE relpack.storage
     SET listed_tid = watermark,
         graph = 'current';
@@ -2522,7 +2522,7 @@ AS $$
 BEGIN
     -- What is odd may have come to name an object that is stored now: one that is
     -- new, or that an event tells of, as it does when it was stored while the odd
-    -- record was read.
+    -- record was read; in a graph that is doubted such an event may be lost.
     IF EXISTS (SELECT FROM relpack.problem WHERE kind = 'salvaged')
        AND (reported OR EXISTS (
            SELECT

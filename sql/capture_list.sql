@@ -59,7 +59,7 @@ BEGIN
         UPDATE relpack.storage SET cleared_tid = 0 WHERE cleared_tid <> 0;
     END IF;
     PERFORM relpack.capture_changes(v_storage.applied_tid, v_storage.graph = 'doubtful' OR v_truncated);
-    PERFORM relpack.capture_salvaged(v_reported OR v_ahead);
+    PERFORM relpack.capture_salvaged(v_reported OR v_ahead OR v_storage.graph = 'doubtful');
     UPDATE relpack.storage
     SET listed_tid = watermark,
         graph = 'current';

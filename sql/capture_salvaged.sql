@@ -7,7 +7,7 @@ AS $$
 BEGIN
     -- What is odd may have come to name an object that is stored now: one that is
     -- new, or that an event tells of, as it does when it was stored while the odd
-    -- record was read.
+    -- record was read; in a graph that is doubted such an event may be lost.
     IF EXISTS (SELECT FROM relpack.problem WHERE kind = 'salvaged')
        AND (reported OR EXISTS (
            SELECT
