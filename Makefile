@@ -65,6 +65,7 @@ histories: go ## 3000 random histories against a model, as many of storages that
 	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 60m -run EveryFault ./runner/internal/revision
 	$(WITHPG) -- env RELPACK_HISTORIES=200 RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 30m -run EveryPackOfAHistory -v ./runner/internal/preserved
 	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=200 $(GO) test -count=1 -timeout 30m -run 'EveryFault|EveryMistake' ./runner/internal/preserved
+	$(WITHPG) -- env RELPACK_HISTORIES=20 RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 30m -run EveryCheck -v ./runner/check
 
 # How long a real application and relpack run side by side, in each of several shapes.
 INTEROP ?= 10s
@@ -75,6 +76,7 @@ soak: go ## as many other histories as you like (HISTORIES=30000 SEED=number), t
 	$(WITHPG) -- env RELPACK_HISTORIES=$(HISTORIES) RELPACK_TROUBLED=$(TROUBLED) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -run EveryHistory -v ./runner/internal/model
 	$(WITHPG) -- env RELPACK_HISTORIES=$(HISTORIES) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -run EveryTrim -v ./runner/internal/revision
 	$(WITHPG) -- env RELPACK_HISTORIES=$(HISTORIES) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -run EveryPackOfAHistory -v ./runner/internal/preserved
+	$(WITHPG) -- env RELPACK_HISTORIES=$(HISTORIES) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -run EveryCheck -v ./runner/check
 	$(MAKE) interop INTEROP=10m
 
 bench: build ## measure relpack on a generated database (OBJECTS=1000000 BENCHFLAGS=-help)
