@@ -4596,6 +4596,7 @@ AS $$
                       'broken_blobs', 'verify_blobs', 'blobs_judge', 'names_blob', 'require_blobs_mark', 'origin', 'timeline',
                       'unnamed_large_object', 'lock_storage', 'require_kind', 'known_storage',
                       'require_protocol', 'require_storage', 'require_own',
+                      'require_packable', 'require_history', 'require_deletable', 'trim_keys',
                       'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept',
                       'blobs_named', 'trim_named', 'large_object_bytes', 'uncurrent'])
     ), history (kept) AS (
@@ -6009,6 +6010,58 @@ COMMENT ON FUNCTION relpack.require_deleted(regclass, bigint[]) IS
     'to be deleted, is not empty; RP003 (stale) where they are not the same rows, or no trigger can have kept them.';
 -- +goose StatementEnd
 
+-- sql/require_history.sql
+-- +goose StatementBegin
+-- What becomes current beside a trim is protected by nothing but RelStorage's keys, and
+-- a revision that isn't seen is taken for one that isn't there.
+CREATE OR REPLACE FUNCTION relpack.require_history()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_off text;
+BEGIN
+    SELECT string_agg(expected.name, ', ' ORDER BY expected.name)
+    INTO v_off
+    FROM (VALUES ('object_state', 'zoid bigint'), ('object_state', 'tid bigint'), ('object_state', 'prev_tid bigint'),
+                 ('object_state', 'state_size bigint'), ('object_state', 'state bytea'),
+                 ('current_object', 'zoid bigint'), ('current_object', 'tid bigint'),
+                 ('transaction', 'tid bigint'), ('transaction', 'packed boolean')) AS expected (relation, name)
+    WHERE NOT EXISTS (
+        SELECT
+        FROM pg_class
+        JOIN pg_attribute ON attrelid = pg_class.oid
+        WHERE relnamespace = 'public'::regnamespace AND relname = expected.relation AND relkind = 'r'
+          AND format('%s %s', attname, format_type(atttypid, NULL)) = expected.name);
+    IF v_off IS NOT NULL THEN
+        RAISE EXCEPTION 'the storage lacks columns of a history-preserving one: %', v_off USING ERRCODE = 'RP002';
+    END IF;
+    IF row_security_active('public.object_state') OR row_security_active('public.current_object')
+       OR row_security_active('public.transaction') THEN
+        RAISE EXCEPTION 'row-level security may hide revisions from role %', current_user
+            USING ERRCODE = 'RP002', HINT = format('ALTER ROLE %I BYPASSRLS; or pack as the owner of object_state.', current_user);
+    END IF;
+    IF EXISTS (SELECT FROM pg_inherits
+               WHERE inhparent IN ('public.object_state'::regclass, 'public.current_object'::regclass, 'public.transaction'::regclass)
+                  OR inhrelid IN ('public.object_state'::regclass, 'public.current_object'::regclass, 'public.transaction'::regclass)) THEN
+        RAISE EXCEPTION 'a table of the storage inherits or is inherited from' USING ERRCODE = 'RP002';
+    END IF;
+    v_off := relpack.trim_keys();
+    IF v_off IS NOT NULL THEN
+        RAISE EXCEPTION 'keys of RelStorage are missing or switched off: %', v_off
+            USING ERRCODE = 'RP002', HINT = 'ALTER TABLE ... ADD, VALIDATE or DROP CONSTRAINT, or ENABLE TRIGGER ALL. '
+                                             'If pg_restore is running, wait for its end.';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_history() IS
+    'Step of relpack.trim_require(): raises RP002 unless the tables of a history-preserving storage are as relpack can '
+    'trim them, all of them is seen, and their keys hold (relpack.trim_keys()).';
+-- +goose StatementEnd
+
 -- sql/require_kind.sql
 -- +goose StatementBegin
 -- What is right for one kind of storage deletes live data of the other.
@@ -6322,6 +6375,31 @@ COMMENT ON FUNCTION relpack.require_pack_lock(boolean) IS
     'Makes sure that this session is the only packer: it holds the pack lock, or gets it until its transaction ends. '
     'Raises RP001 when another pack runs, RP002 on a standby, when the transaction is not READ COMMITTED, when '
     'RelStorage''s locks are unknown or others than before, or when the storage is not of this kind (relpack.require_kind()).';
+-- +goose StatementEnd
+
+-- sql/require_packable.sql
+-- +goose StatementBegin
+-- For who only looks, on a standby as well: no lock of a packer's is asked for, and
+-- nothing that the next pack mends.
+CREATE OR REPLACE FUNCTION relpack.require_packable()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM relpack.require_protocol();
+    PERFORM relpack.require_storage();
+    IF relpack.keeps_history() THEN
+        PERFORM relpack.require_history();
+    END IF;
+    PERFORM relpack.require_deletable();
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_packable() IS
+    'Raises RP002 for what refuses each pack of this storage until somebody acts: see relpack.require_protocol(), '
+    'require_storage(), require_history() and require_deletable(). Changes nothing.';
 -- +goose StatementEnd
 
 -- sql/require_packer.sql
@@ -9666,7 +9744,6 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_off text;
     v_held boolean;
 BEGIN
     -- Asked first: what comes next takes the lock for this transaction.
@@ -9682,45 +9759,13 @@ BEGIN
         RAISE EXCEPTION 'this session does not hold the pack lock: an undo may begin between two steps'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.try_pack_lock() first.';
     END IF;
-    SELECT string_agg(expected.name, ', ' ORDER BY expected.name)
-    INTO v_off
-    FROM (VALUES ('object_state', 'zoid bigint'), ('object_state', 'tid bigint'), ('object_state', 'prev_tid bigint'),
-                 ('object_state', 'state_size bigint'), ('object_state', 'state bytea'),
-                 ('current_object', 'zoid bigint'), ('current_object', 'tid bigint'),
-                 ('transaction', 'tid bigint'), ('transaction', 'packed boolean')) AS expected (relation, name)
-    WHERE NOT EXISTS (
-        SELECT
-        FROM pg_class
-        JOIN pg_attribute ON attrelid = pg_class.oid
-        WHERE relnamespace = 'public'::regnamespace AND relname = expected.relation AND relkind = 'r'
-          AND format('%s %s', attname, format_type(atttypid, NULL)) = expected.name);
-    IF v_off IS NOT NULL THEN
-        RAISE EXCEPTION 'the storage lacks columns of a history-preserving one: %', v_off USING ERRCODE = 'RP002';
-    END IF;
-    -- A revision that isn't seen is taken for one that isn't there.
-    IF row_security_active('public.object_state') OR row_security_active('public.current_object')
-       OR row_security_active('public.transaction') THEN
-        RAISE EXCEPTION 'row-level security may hide revisions from role %', current_user
-            USING ERRCODE = 'RP002', HINT = format('ALTER ROLE %I BYPASSRLS; or pack as the owner of object_state.', current_user);
-    END IF;
-    IF EXISTS (SELECT FROM pg_inherits
-               WHERE inhparent IN ('public.object_state'::regclass, 'public.current_object'::regclass, 'public.transaction'::regclass)
-                  OR inhrelid IN ('public.object_state'::regclass, 'public.current_object'::regclass, 'public.transaction'::regclass)) THEN
-        RAISE EXCEPTION 'a table of the storage inherits or is inherited from' USING ERRCODE = 'RP002';
-    END IF;
-    -- What becomes current beside a trim is protected by nothing else.
-    v_off := relpack.trim_keys();
-    IF v_off IS NOT NULL THEN
-        RAISE EXCEPTION 'keys of RelStorage are missing or switched off: %', v_off
-            USING ERRCODE = 'RP002', HINT = 'ALTER TABLE ... ADD, VALIDATE or DROP CONSTRAINT, or ENABLE TRIGGER ALL. '
-                                             'If pg_restore is running, wait for its end.';
-    END IF;
+    PERFORM relpack.require_history();
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_require() IS
     'Raises RP002 unless the storage is a history-preserving one that relpack can trim, all of it is seen, its keys '
-    'hold (relpack.trim_keys()), and this session holds the pack lock (relpack.try_pack_lock()).';
+    'hold (relpack.require_history()), and this session holds the pack lock (relpack.try_pack_lock()).';
 -- +goose StatementEnd
 
 -- sql/trim_settle.sql
@@ -11679,11 +11724,13 @@ DROP FUNCTION relpack."require_settled";
 DROP FUNCTION relpack."require_protocol";
 DROP FUNCTION relpack."require_packer_alive";
 DROP FUNCTION relpack."require_packer";
+DROP FUNCTION relpack."require_packable";
 DROP FUNCTION relpack."require_pack_lock";
 DROP FUNCTION relpack."require_own";
 DROP FUNCTION relpack."require_none_missing";
 DROP FUNCTION relpack."require_no_holes";
 DROP FUNCTION relpack."require_kind";
+DROP FUNCTION relpack."require_history";
 DROP FUNCTION relpack."require_deleted";
 DROP FUNCTION relpack."require_deletable";
 DROP FUNCTION relpack."require_cut_off";

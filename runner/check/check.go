@@ -16,6 +16,7 @@ import (
 	"relpack/runner/figures"
 	"relpack/runner/look"
 	"relpack/runner/progress"
+	"relpack/runner/session"
 	"relpack/runner/target"
 	"relpack/runner/zoid"
 )
@@ -92,6 +93,9 @@ func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog
 	defer g.Close()
 	r.phase("read", began)
 	r.UpTo, r.Fresh, r.Horizon, r.Uncertain, r.Refusal = g.UpTo, g.Fresh, g.Horizon, g.Uncertain, g.Refusal
+	if r.Refusal == "" && g.OnPrimary() {
+		r.Refusal = apart(ctx, t, log)
+	}
 	c := checker{Graph: g, Report: r, max: max(o.Max, 1), dir: dir, inDatabase: t.BlobsInDatabase}
 	for _, step := range []struct {
 		name string
@@ -114,6 +118,22 @@ func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog
 		log.Error("no blob file was looked for, though there are live blobs: " + r.Blobs.Why) // with --quiet too
 	}
 	return nil
+}
+
+// apart is why a pack refuses a storage for whose blob directory it is; "" for nothing. A
+// database that can't be asked may be another one.
+func apart(ctx context.Context, t target.Target, log *slog.Logger) string {
+	origin, asked := "", false
+	for _, other := range t.SameBlobDir() {
+		if !asked {
+			origin, _ = session.Origin(ctx, t, "check", log)
+			asked = true
+		}
+		if theirs, err := session.Origin(ctx, other, "check", log); err != nil || origin == "" || theirs != origin {
+			return fault.Message(t.RefuseApart(other))
+		}
+	}
+	return ""
 }
 
 func (r *Report) phase(name string, began time.Time) {

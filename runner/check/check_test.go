@@ -220,6 +220,8 @@ func TestWhatRefusesEveryPackIsNoSoundStorage(t *testing.T) {
 		"DELETE FROM object_state WHERE zoid = 0":                                     "the storage has no root object (zoid 0): everything would look like garbage. Restore object 0 from a backup",
 		"DELETE FROM object_state":                                                    "the storage is empty",
 		"DROP FUNCTION lock_objects_and_detect_conflicts; DROP TABLE commit_row_lock": "how RelStorage locks in this database is not known",
+		"CREATE RULE hold AS ON DELETE TO object_state DO INSTEAD NOTHING":            "rules change what a DELETE does: hold on public.object_state. Drop them",
+		"CREATE TABLE note (zoid bigint REFERENCES object_state ON DELETE CASCADE)":   "foreign keys would change rows of other tables when garbage is deleted: note_zoid_fkey",
 	} {
 		t.Run(do, func(t *testing.T) {
 			t.Parallel()

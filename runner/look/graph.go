@@ -103,6 +103,9 @@ func (g *Graph) open(ctx context.Context, t target.Target, files fs.FS) error {
 // KeepsHistory tells whether the storage is a history-preserving one.
 func (g *Graph) KeepsHistory() bool { return g.fresh.history }
 
+// OnPrimary tells whether the server is one that a pack could work on.
+func (g *Graph) OnPrimary() bool { return !g.database.Standby }
+
 // begin begins the transaction in which all is read.
 func (g *Graph) begin(ctx context.Context) (err error) {
 	g.parents, g.alive, g.unreachable = map[int64]int64{}, map[int64]bool{}, map[int64]bool{}
@@ -193,18 +196,24 @@ func (g *Graph) lookAtGraph(ctx context.Context) error {
 	return nil
 }
 
-// lookForRefusal asks what a pack asks first: no pack mends what refuses it.
+// lookForRefusal asks what a pack asks first: no pack mends what refuses it. A standby's
+// configuration says nothing of the packs on the primary.
 func (g *Graph) lookForRefusal(ctx context.Context) error {
 	g.Refusal = ""
 	err := pgx.BeginFunc(ctx, g.tx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, "SELECT relpack.require_protocol(), relpack.require_storage()")
+		_, err := tx.Exec(ctx, "SELECT relpack.require_packable()")
 		return err
 	})
-	if _, refused := fault.AsRefusal(err); refused {
-		g.Refusal = strings.TrimSuffix(fault.Message(err), ".")
-		return nil
+	if _, refused := fault.AsRefusal(err); err != nil && !refused {
+		return err
 	}
-	return err
+	if err == nil && g.OnPrimary() {
+		err = g.database.CheckPackable(g.target)
+	}
+	if err != nil {
+		g.Refusal = strings.TrimSuffix(fault.Message(err), ".")
+	}
+	return nil
 }
 
 // first is what to do before an answer is certain.

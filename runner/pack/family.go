@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
 	"slices"
 	"time"
 
@@ -116,7 +115,7 @@ func (f *Family) recognize(ctx context.Context, log *slog.Logger) {
 		if m.target.Foreign {
 			continue
 		}
-		origin, err := originOf(ctx, m.target, log)
+		origin, err := session.Origin(ctx, m.target, "pack", log)
 		if err != nil {
 			continue
 		}
@@ -137,37 +136,19 @@ func (f *Family) recognize(ctx context.Context, log *slog.Logger) {
 }
 
 // keepApart refuses members that share a blob directory with another database,
-// or with what may be one. Both have blobs of the same oids, and nothing that is
-// locked in one database holds off those who write files for the other. What
-// such members refer to is read nevertheless.
+// or with what may be one. What such members refer to is read nevertheless.
 func (f *Family) keepApart() {
 	for _, m := range f.members {
-		mine, err := os.Stat(m.target.BlobDir)
-		if err != nil || m.refusal() != nil {
-			continue // no directory, or refused as it is
+		if m.refusal() != nil {
+			continue // as it is
 		}
-		for _, other := range f.members {
-			if other == m || (m.origin != "" && m.origin == other.origin) {
-				continue
-			}
-			if theirs, err := os.Stat(other.target.BlobDir); err == nil && os.SameFile(mine, theirs) {
-				m.apart = fault.Refuse("Nothing was deleted. Give each storage a blob-dir of its own; a copy will do",
-					"blob directory %s: %s uses it, too, as %s", m.target.BlobDir, other.target.Name, other.target.BlobDir)
+		for _, other := range m.target.SameBlobDir() {
+			if m.origin == "" || m.origin != f.member(other).origin {
+				m.apart = m.target.RefuseApart(other)
 				break
 			}
 		}
 	}
-}
-
-// originOf asks a storage's server which database it is.
-func originOf(ctx context.Context, t target.Target, log *slog.Logger) (origin string, err error) {
-	conn, err := session.Open(ctx, t, "pack", log)
-	if err != nil {
-		return "", err
-	}
-	defer session.Close(conn)
-	err = conn.QueryRow(ctx, "SELECT relpack.origin()").Scan(&origin)
-	return origin, err
 }
 
 // start enters the run and brings the graph up to date, however long that takes.

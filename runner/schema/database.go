@@ -308,6 +308,15 @@ func (d *Database) CheckAgrees(t target.Target) error {
 	return nil
 }
 
+// CheckPackable refuses what the configuration keeps from being packed. A storage that
+// keeps history is trimmed where its garbage is to stay.
+func (d *Database) CheckPackable(t target.Target) error {
+	if d.KeepsHistory() && t.KeepsGarbage {
+		return t.Migratable()
+	}
+	return t.Packable()
+}
+
 func (d *Database) MayNotLook(what string) error {
 	return fault.Refuse(fmt.Sprintf("Let its owner run in psql: SELECT DISTINCT remedy FROM relpack.missing_privilege(%s, only_look => true) \\gexec",
 		quoteText(d.role)), "role %s %s", d.role, what)

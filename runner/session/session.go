@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
+	"relpack/runner/target"
 )
 
 // Close ends a session, whatever it is doing.
@@ -17,6 +19,17 @@ func Close(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)
+}
+
+// Origin asks a storage's server which database it is. relpack has to be installed.
+func Origin(ctx context.Context, t target.Target, purpose string, log *slog.Logger) (origin string, err error) {
+	conn, err := Open(ctx, t, purpose, log)
+	if err != nil {
+		return "", err
+	}
+	defer Close(conn)
+	err = conn.QueryRow(ctx, "SELECT relpack.origin()").Scan(&origin)
+	return origin, err
 }
 
 // A Querier is a session, or a transaction in it.

@@ -156,7 +156,7 @@ func (r *Report) fill(ctx context.Context, t target.Target, files fs.FS, log *sl
 		return err
 	}
 	r.Database, r.Server, r.Standby, r.Found = d.Name, d.Server, d.Standby, d.String()
-	r.Packable = d.CheckAgrees(t) == nil && d.CheckStorage() == nil && d.CheckOwn() == nil && packable(d, t) == nil
+	r.Packable = d.CheckAgrees(t) == nil && d.CheckStorage() == nil && d.CheckOwn() == nil && d.CheckPackable(t) == nil
 	r.Installed, r.Version = d.Version > 0, d.Version
 	if r.Latest, err = schema.LatestMigration(files); err != nil {
 		return err
@@ -241,16 +241,6 @@ func (r *Report) read(ctx context.Context, conn *pgx.Conn, how func(context.Cont
 		})
 }
 
-// packable is why pack refuses a storage of this kind, or nil: what keeps history is
-// trimmed where its garbage is to stay.
-func packable(d *schema.Database, t target.Target) error {
-	switch {
-	case d.KeepsHistory() && t.KeepsGarbage:
-		return t.Migratable()
-	}
-	return t.Packable()
-}
-
 // advice is what keeps relpack from packing this storage; "" is nothing.
 func advice(ctx context.Context, conn session.Querier, d *schema.Database, t target.Target, files fs.FS) string {
 	err := d.CheckSession()
@@ -259,7 +249,7 @@ func advice(ctx context.Context, conn session.Querier, d *schema.Database, t tar
 		return "the server is a standby: pack on the primary"
 	}
 	for _, check := range []func() error{
-		func() error { return d.CheckAgrees(t) }, d.CheckStorage, d.CheckOwn, func() error { return packable(d, t) },
+		func() error { return d.CheckAgrees(t) }, d.CheckStorage, d.CheckOwn, func() error { return d.CheckPackable(t) },
 		func() error { return d.CheckVersion(ctx, conn, files) },
 	} {
 		if err == nil {

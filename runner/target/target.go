@@ -98,6 +98,31 @@ func (t Target) BlobDirUsers() []string {
 	return users
 }
 
+// SameBlobDir are the other storages of the file whose blob directory is the target's. One
+// may be the same database.
+func (t Target) SameBlobDir() (others []Target) {
+	if t.File == nil || t.BlobDir == "" {
+		return nil
+	}
+	for _, other := range t.File.Targets {
+		if other.section != t.section && other.BlobDir != "" && same(t.BlobDir, other.BlobDir) {
+			others = append(others, other)
+		}
+	}
+	return others
+}
+
+// RefuseApart is why pack refuses a storage whose blob directory is another database's as
+// well: both have blobs of the same oids, and nothing that is locked in one holds off those
+// who write files for the other.
+func (t Target) RefuseApart(other Target) error {
+	as := ""
+	if other.BlobDir != t.BlobDir {
+		as = ", as " + other.BlobDir
+	}
+	return fault.Refuse("Give each storage a blob-dir of its own; a copy will do", "blob directory %s: %s uses it, too%s", t.BlobDir, other.Name, as)
+}
+
 // resolved is a path without links, as far as it exists.
 func resolved(path string) string {
 	if whole, err := filepath.Abs(path); err == nil {
