@@ -62,7 +62,7 @@ func (c *checker) blobs(ctx context.Context) error {
 		}
 	}
 	c.Blobs.InDatabase, c.Blobs.LargeObjects = large.Any, large.Missing
-	if !large.Seen {
+	if c.Blobs.unseen = !large.Seen; !large.Seen {
 		c.Blobs.Why += "; this role may not read blob_chunk"
 	}
 	for _, id := range large.First {

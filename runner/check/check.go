@@ -114,6 +114,7 @@ func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog
 		r.phase(step.name, began)
 		r.Uncertain = cmp.Or(r.Uncertain, g.Uncertain)
 	}
+	r.Blobs.asked = true
 	if r.Blobs.Needed && o.Quiet {
 		log.Error("no blob file was looked for, though there are live blobs: " + r.Blobs.Why) // with --quiet too
 	}

@@ -1,13 +1,16 @@
 package check
 
 import (
+	"encoding/json"
+	"slices"
 	"time"
 
 	"relpack/runner/figures"
 )
 
 // A Report says what is broken in one storage, and where. Of each kind all are
-// counted, and the first are listed. Sizes are in bytes.
+// counted, and the first are listed. Sizes are in bytes. In JSON a count is null where it
+// was not found out.
 type Report struct {
 	Storage  string `json:"storage"`
 	Error    string `json:"error,omitempty"`
@@ -86,6 +89,9 @@ type Blobs struct {
 	Found   int64  `json:"files_found"`
 	Missing int64  `json:"missing_count"`
 	First   []Spot `json:"missing"`
+	// asked is set once blobs were looked for, unseen where this role may not read
+	// blob_chunk.
+	asked, unseen bool
 	// InDatabase is set if blob_chunk has rows, LargeObjects is how many live blobs
 	// have rows there whose large object is gone, or no row where blobs are in the database.
 	InDatabase   bool   `json:"in_database"`
@@ -99,6 +105,48 @@ type Foreign struct {
 	References int64  `json:"references"`
 	Named      bool   `json:"named"` // the configuration file has it
 	First      Spot   `json:"first"`
+}
+
+// did tells whether a step came to its end.
+func (r *Report) did(step string) bool {
+	return slices.ContainsFunc(r.Phases, func(p figures.Phase) bool { return p.Name == step })
+}
+
+// known is a count, or nil: nobody knows.
+func known(n int64, known bool) *int64 {
+	if known {
+		return &n
+	}
+	return nil
+}
+
+// MarshalJSON has null for what was not counted.
+func (r *Report) MarshalJSON() ([]byte, error) {
+	type plain Report
+	states := r.did("states") && r.did("current revisions")
+	return json.Marshal(struct {
+		*plain
+		Fresh              *int64 `json:"written_since"`
+		LostCount          *int64 `json:"lost_count"`
+		References         *int64 `json:"references_to_lost"`
+		UndecodableCount   *int64 `json:"undecodable_count"`
+		Blocking           *int64 `json:"blocking_count"`
+		UndecodableGarbage *int64 `json:"undecodable_garbage"`
+	}{(*plain)(r), known(r.Fresh, r.did("read")), known(r.LostCount, r.did("references")), known(r.References, r.did("references")),
+		known(r.UndecodableCount, states), known(r.Blocking, states), known(r.UndecodableGarbage, states)})
+}
+
+// MarshalJSON has null for what was not counted: no file was looked for, though there may
+// be some, or blob_chunk can't be read.
+func (b Blobs) MarshalJSON() ([]byte, error) {
+	type plain Blobs
+	files := b.asked && (b.Files || !b.Needed)
+	return json.Marshal(struct {
+		plain
+		Found        *int64 `json:"files_found"`
+		Missing      *int64 `json:"missing_count"`
+		LargeObjects *int64 `json:"missing_large_objects_count"`
+	}{plain(b), known(b.Found, files), known(b.Missing, files), known(b.LargeObjects, b.asked && !b.unseen)})
 }
 
 // off tells whether something is broken.
