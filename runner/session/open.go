@@ -3,11 +3,9 @@ package session
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"slices"
 	"strings"
 
@@ -51,20 +49,7 @@ func Open(ctx context.Context, t target.Target, purpose string, log *slog.Logger
 	config.Tracer = &tracelog.TraceLog{Logger: statementLog{log}, LogLevel: tracelog.LogLevelInfo}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		hint := strings.TrimSuffix(strings.Join(notes, " "), ".")
-		var network *net.OpError
-		switch {
-		case hint != "":
-		case t.DSN == "" && t.File == nil:
-			hint = "Name a configuration file or --dsn"
-		case t.DSN == "":
-			hint = "The file has no dsn: write it into <postgresql>"
-		case config.Password == "" && (fault.IsState(err, "28P01") || strings.Contains(err.Error(), "password")):
-			hint = "No password was given: put it into ~/.pgpass, into a service file, or into the dsn"
-		case errors.As(err, &network):
-			hint = "Look whether the server runs, and whether host and port of the dsn are right"
-		}
-		return nil, &fault.Error{Code: fault.ExitFailure, Err: errors.New(reasons(err)), Hint: hint}
+		return nil, unconnected(t, config, notes, err)
 	}
 	if err := checkPooler(ctx, conn); err != nil {
 		Close(conn)
