@@ -28,6 +28,9 @@ func (c *blobsCommand) Validate() error {
 	if math.IsNaN(c.Days) || c.Days < 0 || c.Days > maxDays {
 		return fmt.Errorf("--days takes a number of days, from 0 to %d", maxDays)
 	}
+	if c.Max < 1 {
+		return errors.New("--max takes a number from 1 on")
+	}
 	if c.Claim && !c.Remove {
 		return errors.New("--claim goes with --remove: it holds for one run")
 	}

@@ -91,7 +91,7 @@ func TestOnlyWhatNobodyNeedsIsRemoved(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 			var text strings.Builder
-			if err := r.Write(&text); err != nil || !strings.Contains(text.String(), "2 files, 14 B: they stay") {
+			if err := r.Write(&text); err != nil || !strings.Contains(text.String(), "2 files, 14 B: they stay, unless you say with") {
 				t.Errorf("%v\n%s", err, &text)
 			}
 			if r, err = s.look(s.removing()); err != nil || r.Orphans.Files != 0 || r.Removed.Files != 0 {

@@ -188,7 +188,7 @@ func (r *Report) Write(w io.Writer) error {
 	}
 	for _, k := range r.Files {
 		if k.Kind == "gone" && k.Files.Files > 0 && !r.Gone {
-			s.Line("gone", "%s: they stay. sql/README.md says when \"--remove --claim --gone\" may take them", k.Files)
+			s.Line("gone", "%s: they stay, unless you say with \"--remove --claim --gone\" that no such row will be put back without its file: from no backup, from no later timeline, by nobody", k.Files)
 		}
 	}
 	if r.Kept > 0 {

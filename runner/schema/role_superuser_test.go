@@ -120,7 +120,7 @@ func TestNoSuperuserRunsCodeOfTheOwnersOfTheStorage(t *testing.T) {
 			}
 			lay(t, h, c.statement)
 			says := []string{"is a superuser, and object_state belongs to " + h.Owner, "code of " + h.Owner + "'s would run as a superuser",
-				"Run relpack as " + h.Owner + ", or as a role with the grants of the handbook"}
+				"Run relpack as " + h.Owner + ", or as a role that is no superuser and lacks nothing of relpack.missing_privilege()"}
 			expectUntouched(t, h, h.Target, says...)
 			// Whoever has taken another role can take his own back.
 			expectUntouched(t, h, packtest.Set(h.Target, "options", "-c role="+h.Owner), says...)

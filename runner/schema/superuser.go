@@ -88,7 +88,7 @@ func lookForTraps(ctx context.Context, conn *pgx.Conn, superuser string) (trap, 
 	if !himself {
 		who = "role " + session + " may become the superuser " + superuser
 	}
-	hint := "Run relpack as " + owner + ", or as a role with the grants of the handbook"
+	hint := "Run relpack as " + owner + ", or as a role that is no superuser and lacks nothing of relpack.missing_privilege()"
 	if !storage && storageOwner != "" {
 		hint = "Give it to " + storageOwner + `, or if you don't know what it is, drop it`
 	}
