@@ -183,14 +183,12 @@ func (g *Graph) lookAtGraph(ctx context.Context) error {
 		g.Uncertain = "the graph may not match the storage: " + doubt + g.first()
 		return nil
 	}
-	if err := g.tx.QueryRow(ctx, `
-		SELECT coalesce(
-		    (SELECT 'the graph does not describe the storage: ' || difference || $1 FROM relpack.audit),
-		    (SELECT format('objects of %s refer to this storage, or may: what they refer to is alive, too', min(holder))
-		     FROM relpack.referred_by
-		     WHERE refs > 0 OR unreadable > 0 OR looked IS NULL
-		     HAVING count(*) > 0),
-		    '')`, g.first()).Scan(&g.Uncertain); err != nil {
+	err := g.tx.QueryRow(ctx, "SELECT coalesce((SELECT 'the graph does not describe the storage: ' || difference || $1 FROM relpack.audit), '')",
+		g.first()).Scan(&g.Uncertain)
+	if err == nil && g.Uncertain == "" {
+		g.Uncertain, err = g.refusedBy(ctx, "relpack.require_unreferred()")
+	}
+	if err != nil {
 		return fmt.Errorf("look what keeps relpack from being certain: %w", err)
 	}
 	return nil
@@ -198,22 +196,26 @@ func (g *Graph) lookAtGraph(ctx context.Context) error {
 
 // lookForRefusal asks what a pack asks first: no pack mends what refuses it. A standby's
 // configuration says nothing of the packs on the primary.
-func (g *Graph) lookForRefusal(ctx context.Context) error {
-	g.Refusal = ""
-	err := pgx.BeginFunc(ctx, g.tx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, "SELECT relpack.require_packable()")
-		return err
-	})
-	if _, refused := fault.AsRefusal(err); err != nil && !refused {
+func (g *Graph) lookForRefusal(ctx context.Context) (err error) {
+	if g.Refusal, err = g.refusedBy(ctx, "relpack.require_packable()"); err != nil || g.Refusal != "" || !g.OnPrimary() {
 		return err
 	}
-	if err == nil && g.OnPrimary() {
-		err = g.database.CheckPackable(g.target)
-	}
-	if err != nil {
-		g.Refusal = strings.TrimSuffix(fault.Message(err), ".")
+	if err := g.database.CheckPackable(g.target); err != nil {
+		g.Refusal = fault.Message(err)
 	}
 	return nil
+}
+
+// refusedBy is what one of relpack's functions refuses, and what to do; "" is nothing.
+func (g *Graph) refusedBy(ctx context.Context, function string) (string, error) {
+	err := pgx.BeginFunc(ctx, g.tx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "SELECT "+function)
+		return err
+	})
+	if _, refused := fault.AsRefusal(err); refused {
+		return strings.TrimSuffix(fault.Message(err), "."), nil
+	}
+	return "", err
 }
 
 // first is what to do before an answer is certain.

@@ -39,6 +39,15 @@ func TestGarbageThatAnotherStorageMayReferToIsNotCertain(t *testing.T) {
 	s := newStorage(t, garden())
 	packtest.Run(t, s.conn, "INSERT INTO relpack.referred_by (refs, unreadable, origin, holder) VALUES (0, 0, '', 'other')")
 	s.expect(t, map[int64]look.Verdict{1: look.Alive, 10: look.Unknown, 11: look.Unknown})
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{40: record()}) // nobody knows it yet
+	for _, zoid := range []string{"10", "40"} {
+		// A dry run changes nothing of that.
+		r := program.Run(t, "why", "--dsn", s.dsn, zoid)
+		packtest.ExpectWords(t, r.Stdout, "objects of other databases refer to this storage, or may: other (never read)", "Correct the dsn of other", "but see above")
+		if strings.Contains(r.Stdout, "dry-run") {
+			t.Error(r.Stdout)
+		}
+	}
 	packtest.Run(t, s.conn, "UPDATE relpack.referred_by SET looked = now()")
 	s.expect(t, map[int64]look.Verdict{1: look.Alive, 10: look.Unreachable})
 }

@@ -40,7 +40,7 @@ func (r *Report) Write(w io.Writer) error {
 			return err
 		}
 		s := figures.NewSheet(w, "")
-		o.write(s.Line, now, r.Horizon)
+		o.write(s.Line, now, r.Horizon, r.Uncertain != "")
 		if err := s.Flush(); err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func (r *Report) Write(w io.Writer) error {
 	return nil
 }
 
-func (o Object) write(line figures.LineWriter, now time.Time, horizon *time.Time) {
+func (o Object) write(line figures.LineWriter, now time.Time, horizon *time.Time, uncertain bool) {
 	text := fmt.Sprintf("%d (%s)", o.Zoid, o.Oid)
 	if o.Class != "" {
 		text += " " + o.Class
@@ -72,7 +72,7 @@ func (o Object) write(line figures.LineWriter, now time.Time, horizon *time.Time
 	case look.NotStored:
 		o.writeNotStored(line)
 	default:
-		o.writeUnknown(line)
+		o.writeUnknown(line, uncertain)
 	}
 	o.Referrers.write(line)
 	if o.Without != nil {
@@ -103,9 +103,13 @@ func (o Object) writeNotStored(line figures.LineWriter) {
 		figures.Plural(o.Kept.Objects, "object"), figures.Size(o.Kept.Bytes), command)
 }
 
-func (o Object) writeUnknown(line figures.LineWriter) {
+func (o Object) writeUnknown(line figures.LineWriter, uncertain bool) {
 	text := "it looks unreachable, but see above"
-	if o.Garbage == nil {
+	switch {
+	case o.Garbage != nil:
+	case uncertain:
+		text = "no way from the root was found, but see above"
+	default:
 		text = fmt.Sprintf(`no way from the root was found, %s looked at: run "relpack pack --dry-run", then ask again`,
 			figures.Plural(int64(o.Looked), "object"))
 	}
