@@ -160,6 +160,7 @@ func TestFilesOfAHistoryWaitForARunThatKnowsTheirDirectory(t *testing.T) {
 			t.Errorf("%+v", report.BlobFiles)
 		}
 		packtest.ExpectWords(t, strings.Join(report.Notes(), "\n"), "run relpack with the blob directory")
+		packtest.ExpectWords(t, packtest.Status(t, withoutFiles(a.Target)), fmt.Sprintf("those of %d revision", report.BlobFiles.Waiting), "to be removed")
 		a.Expect(t, 2, a.First, true)
 		later := reader(t, a)
 		defer later()

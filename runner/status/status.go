@@ -48,11 +48,26 @@ type History struct {
 	LastPack     *time.Time `json:"last_pack"`
 	Revisions    int64      `json:"revisions"` // removed, by the packs in relpack.run
 	Bytes        int64      `json:"bytes"`     // of their states
+	waiting
+}
+
+// waiting are blobs whose files are to be removed.
+type waiting struct {
+	BlobRemovals int64  `json:"blob_removals"`
+	BlobsWait    string `json:"blobs_wait,omitempty"` // why, if the configuration is why
+}
+
+// why says so if the configuration is.
+func (w *waiting) why(t target.Target) {
+	if w.BlobRemovals > 0 {
+		w.BlobsWait = t.NoBlobDir()
+	}
 }
 
 // A Graph is what the schema relpack says of the storage.
 type Graph struct {
 	inventory.KnownOfOthers
+	waiting
 
 	State        string     `json:"state"`             // relpack.storage.graph
 	Doubt        *string    `json:"doubt"`             // why it is not trusted
@@ -70,8 +85,6 @@ type Graph struct {
 	WithinGrace     *figures.Count         `json:"within_grace"` // of them, by the default of one day
 	Begun           bool                   `json:"begun"`        // a deletion was interrupted; the doomed go whatever --days
 	Doomed          int64                  `json:"doomed"`
-	BlobRemovals    int64                  `json:"blob_removals"`
-	BlobsWait       string                 `json:"blobs_wait,omitempty"` // why, if the configuration is why
 	ProblemCount    int64                  `json:"problem_count"`
 	BlockingCount   int64                  `json:"blocking_problem_count"`
 	Bytes           int64                  `json:"bytes"`             // of relpack's own tables
@@ -176,7 +189,7 @@ func (r *Report) fill(ctx context.Context, t target.Target, files fs.FS, log *sl
 		return nil
 	}
 	if d.KeepsHistory() {
-		if err := r.readHistory(ctx, conn, d); err != nil || t.KeepsGarbage {
+		if err := r.readHistory(ctx, conn, d, t); err != nil || t.KeepsGarbage {
 			return err
 		}
 	}
@@ -187,9 +200,7 @@ func (r *Report) fill(ctx context.Context, t target.Target, files fs.FS, log *sl
 	for i := range r.Graph.Foreign {
 		r.Graph.Foreign[i].Named = t.File.Knows(r.Graph.Foreign[i].Database)
 	}
-	if r.Graph.BlobRemovals > 0 {
-		r.Graph.BlobsWait = t.NoBlobDir()
-	}
+	r.Graph.why(t)
 	for i, by := range r.Graph.ReferredBy {
 		r.Graph.ReferredBy[i].File = t.File.Section(by.Storage)
 	}
@@ -197,18 +208,20 @@ func (r *Report) fill(ctx context.Context, t target.Target, files fs.FS, log *sl
 }
 
 // readHistory reads up to when the history was trimmed, and the packs of the past.
-func (r *Report) readHistory(ctx context.Context, conn *pgx.Conn, d *schema.Database) error {
+func (r *Report) readHistory(ctx context.Context, conn *pgx.Conn, d *schema.Database, t target.Target) error {
 	h := &History{}
 	err := conn.QueryRow(ctx, `SELECT CASE WHEN trimmed_tid > 0 THEN relpack.tid_to_time(trimmed_tid) END,
 		(SELECT max(finished) FROM relpack.run WHERE outcome = 'packed'),
-		(SELECT coalesce(sum(revisions), 0) FROM relpack.run), (SELECT coalesce(sum(revision_bytes), 0)::bigint FROM relpack.run)
-		FROM relpack.storage`).Scan(&h.TrimmedUntil, &h.LastPack, &h.Revisions, &h.Bytes)
+		(SELECT coalesce(sum(revisions), 0) FROM relpack.run), (SELECT coalesce(sum(revision_bytes), 0)::bigint FROM relpack.run),
+		(SELECT count(*) FROM relpack.blob_removal)
+		FROM relpack.storage`).Scan(&h.TrimmedUntil, &h.LastPack, &h.Revisions, &h.Bytes, &h.BlobRemovals)
 	if fault.IsState(err, "42501") { // insufficient_privilege
 		return d.MayNotLook("may not read relpack's tables")
 	}
 	if err != nil {
 		return fmt.Errorf("read the schema relpack: %w", err)
 	}
+	h.why(t)
 	r.History = h
 	return nil
 }

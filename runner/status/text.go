@@ -47,12 +47,13 @@ func (r *Report) Write(w io.Writer) error {
 	if h := r.History; h != nil {
 		h.write(s.Line, time.Now())
 	}
-	if r.Graph != nil {
-		what := "blob"
-		if r.History != nil {
-			what = "revision"
-		}
-		r.Graph.write(s.Line, time.Now(), what)
+	switch {
+	case r.Graph != nil && r.History != nil:
+		r.Graph.write(s.Line, time.Now(), "revision")
+	case r.Graph != nil:
+		r.Graph.write(s.Line, time.Now(), "blob")
+	case r.History != nil:
+		r.History.waiting.write(s.Line, "revision")
 	}
 	return s.Flush()
 }
@@ -69,8 +70,20 @@ func (h *History) write(line figures.LineWriter, now time.Time) {
 	}
 }
 
-// write has waiting as the word for what files wait of.
-func (g *Graph) write(line figures.LineWriter, now time.Time, waiting string) {
+// write has the word for what files are of.
+func (w waiting) write(line figures.LineWriter, what string) {
+	if w.BlobRemovals == 0 {
+		return
+	}
+	why := ""
+	if w.BlobsWait != "" {
+		why = ": " + w.BlobsWait
+	}
+	line("blob files", "those of %s wait to be removed%s", figures.Plural(w.BlobRemovals, what), why)
+}
+
+// write has the word for what blob files are of.
+func (g *Graph) write(line figures.LineWriter, now time.Time, what string) {
 	g.writeState(line, now)
 	if g.Busy {
 		line("", "a build step has the tables locked: try again shortly")
@@ -91,13 +104,7 @@ func (g *Graph) write(line figures.LineWriter, now time.Time, waiting string) {
 		}
 		line("chosen", "%s objects for deletion, %s", humanize.Comma(g.Doomed), by)
 	}
-	if g.BlobRemovals > 0 {
-		why := ""
-		if g.BlobsWait != "" {
-			why = ": " + g.BlobsWait
-		}
-		line("blob files", "those of %s wait to be removed%s", figures.Plural(g.BlobRemovals, waiting), why)
-	}
+	g.waiting.write(line, what)
 	missing, dangling := g.Damage.Lines()
 	if missing != "" {
 		line("missing", "%s", missing)
