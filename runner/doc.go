@@ -82,6 +82,7 @@
 //	migrate       two: one works, the other looks who is in its way; "migrate status" one
 //	status        one, which only reads
 //	blobs         one, which only reads; with --remove one that holds the pack lock, and commit
+//	verify        one more, which only reads, where a live object of a history has no state
 //	why, check    one, which only reads, in one transaction; where storages of a file share a blob
 //	              directory, check asks each which database it is
 //	du            the same, and two for scan, which read states in short transactions

@@ -273,12 +273,6 @@ func (c *checker) states(ctx context.Context) error {
 	var err error
 	c.UndecodableGarbage, err = c.EachProblem(ctx, func(p look.Problem) error {
 		c.Progress().Add(1)
-		if p.Kind == "empty" && c.KeepsHistory() {
-			// The creation was undone: nobody loads what old revisions alone refer to.
-			if held, err := c.heldNow(ctx, p.Zoid); err != nil || !held {
-				return err
-			}
-		}
 		if p.Kind == "opaque" {
 			c.Blocking++
 		}
@@ -329,31 +323,6 @@ func (c *checker) current(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// heldNow tells whether a live object refers to another in the revision that is loaded. If
-// more refer to it than are looked at, one of them may.
-func (c *checker) heldNow(ctx context.Context, zoid int64) (bool, error) {
-	if zoid == 0 {
-		return true, nil
-	}
-	_, some, err := c.ReferrersOf(ctx, zoid, look.NamedReferrers)
-	if err != nil || len(some) >= look.NamedReferrers {
-		return true, err
-	}
-	for _, holder := range some {
-		name, err := c.NameOf(ctx, holder, zoid)
-		if err != nil {
-			return true, err
-		}
-		if name.Old {
-			continue
-		}
-		if alive, err := c.IsAlive(ctx, holder); err != nil || alive {
-			return true, err
-		}
-	}
-	return false, nil
 }
 
 // remedy is what a person can do. The graph may be that of an earlier pack time, up to

@@ -201,3 +201,40 @@ func TestWhatNobodyCanLoadIsTold(t *testing.T) {
 	packtest.Run(t, a.Conn, "INSERT INTO current_object (zoid, tid) SELECT zoid, max(tid) FROM object_state WHERE zoid = 1 GROUP BY zoid")
 	s.check(t, fault.ExitDone)
 }
+
+// By hand, for instance: a client loads nothing.
+func TestAStateThatWasEmptiedIsDamageForAVerificationAsWell(t *testing.T) {
+	t.Parallel()
+	a := packtest.NewHistoryAlbum(t, zodbtest.Bushy, true)
+	s, dry := storage{a.Target, a.Conn}, packtest.Everything
+	dry.DryRun, dry.Days = true, 15
+	packtest.Pack(t, a.Target, dry)
+	says := func(want string) {
+		t.Helper()
+		r, err := verify.Run(t.Context(), a.Target, packtest.VerifyOptions(false), packtest.Log(t))
+		var found []string
+		for _, f := range r.Findings {
+			found = append(found, fmt.Sprint(f.Severity, " ", f.Kind, f.Zoids))
+		}
+		if got := strings.Join(found, ", "); got != want || (err == nil) != (want == "") {
+			t.Errorf("%q, want %q: %v", got, want, err)
+		}
+	}
+	s.check(t, fault.ExitDone)
+	says("")
+	// Only old revisions of 1 refer to 3, whose creation was undone.
+	a.Write(t, 0, map[int64][]byte{3: nil})
+	packtest.Pack(t, a.Target, dry)
+	s.check(t, fault.ExitDone)
+	says("")
+	packtest.Run(t, a.Conn, "UPDATE object_state SET state = NULL, state_size = 0 WHERE zoid = 4")
+	for _, when := range []string{"since", "by a pack"} {
+		if r := s.check(t, fault.ExitRefused); r.UndecodableCount != 1 || r.Undecodable[0].Zoid != 4 {
+			t.Errorf("%s: %+v", when, r.Undecodable)
+		}
+		if when == "by a pack" {
+			says("damage empty[4]")
+		}
+		packtest.Pack(t, a.Target, dry)
+	}
+}

@@ -24,8 +24,18 @@ type Problem struct {
 }
 
 // EachProblem hands on the live objects whose state can't be decoded, those first
-// that keep relpack from deleting. It returns how many unreachable ones there are.
-func (g *Graph) EachProblem(ctx context.Context, each func(Problem) error) (dead int64, err error) {
+// that keep relpack from deleting. It returns how many unreachable ones there are. One
+// without a state whose creation was undone is none where old revisions alone refer to it:
+// nobody loads it.
+func (g *Graph) EachProblem(ctx context.Context, every func(Problem) error) (dead int64, err error) {
+	each := func(p Problem) error {
+		if p.Kind == "empty" && g.KeepsHistory() {
+			if held, err := g.heldNow(ctx, p.Zoid); err != nil || !held {
+				return err
+			}
+		}
+		return every(p)
+	}
 	attached, err := g.attached(ctx)
 	if err != nil {
 		return 0, err
@@ -62,6 +72,31 @@ func (g *Graph) EachProblem(ctx context.Context, each func(Problem) error) (dead
 		}
 	}
 	return dead, nil
+}
+
+// heldNow tells whether a live object refers to another in the revision that is loaded. If
+// more refer to it than are looked at, one of them may.
+func (g *Graph) heldNow(ctx context.Context, zoid int64) (bool, error) {
+	if zoid == 0 {
+		return true, nil
+	}
+	_, some, err := g.ReferrersOf(ctx, zoid, NamedReferrers)
+	if err != nil || len(some) >= NamedReferrers {
+		return true, err
+	}
+	for _, holder := range some {
+		name, err := g.NameOf(ctx, holder, zoid)
+		if err != nil {
+			return true, err
+		}
+		if name.Old {
+			continue
+		}
+		if alive, err := g.IsAlive(ctx, holder); err != nil || alive {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // EachUncurrent hands on live objects of a history-preserving storage that current_object

@@ -14,6 +14,7 @@ import (
 	"relpack/runner/graph"
 	"relpack/runner/inventory"
 	"relpack/runner/job"
+	"relpack/runner/look"
 	"relpack/runner/progress"
 	"relpack/runner/schema"
 	"relpack/runner/target"
@@ -46,6 +47,7 @@ type verification struct {
 	report     *Report
 	dir        *blobs.Dir // nil where it isn't known
 	filesFound int64      // of live blobs, by the pass at work
+	migrations fs.FS
 }
 
 // Run compares all that the graph says with what is stored, trusted or not:
@@ -56,7 +58,7 @@ type verification struct {
 // ExitRefused. The report is never nil.
 func Run(ctx context.Context, t target.Target, o Options, log *slog.Logger) (*Report, error) {
 	j, seen := job.New(t, log, o.Progress, nil), &graph.Seen{}
-	v := &verification{repair: o.Repair, maxEvents: o.MaxEvents, report: &Report{Storage: t.Name, Repair: o.Repair, Version: o.Version, Started: time.Now(),
+	v := &verification{repair: o.Repair, maxEvents: o.MaxEvents, migrations: o.Migrations, report: &Report{Storage: t.Name, Repair: o.Repair, Version: o.Version, Started: time.Now(),
 		Findings: []graph.Finding{}, Mended: []graph.Finding{}}}
 	if v.maxEvents == 0 {
 		v.maxEvents = maxEvents
@@ -206,7 +208,7 @@ func (v *verification) pass(ctx context.Context, mark bool) ([]graph.Finding, er
 	for _, part := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"states", v.AllStates}, {"nodes", v.nodes}, {"current", v.current}, {"graph", v.graph}, {"blobs", v.blobs}} {
+	}{{"states", v.AllStates}, {"nodes", v.nodes}, {"current", v.current}, {"graph", v.graph}, {"empty states", v.empty}, {"blobs", v.blobs}} {
 		if err := v.Phase(part.name, func() error { return part.do(ctx) }); err != nil {
 			return nil, err
 		}
@@ -272,6 +274,35 @@ func (v *verification) missing(ctx context.Context, settled bool) error {
 	}
 	v.Findings.Add("missing", damage.MissingCount, zoids)
 	return nil
+}
+
+// empty finds live objects of a history-preserving storage that have no state, and that
+// others refer to in the revision that is loaded: the graph does not tell it from old ones.
+func (v *verification) empty(ctx context.Context) error {
+	if !v.History || v.forPack {
+		return nil
+	}
+	var some bool
+	if err := v.Conn.QueryRow(ctx, `SELECT relpack.being_changed() IS NULL AND EXISTS (
+		SELECT FROM relpack.problem JOIN relpack.object ON object.zoid = problem.zoid WHERE problem.kind = 'empty' AND object.parent IS NOT NULL)`).
+		Scan(&some); err != nil {
+		return fmt.Errorf("read relpack.problem: %w", err)
+	}
+	if !some {
+		return nil
+	}
+	g, err := look.Open(ctx, v.Target, "verify", v.migrations, look.Limits{}, nil, v.Log)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	_, err = g.EachProblem(ctx, func(p look.Problem) error {
+		if p.Kind == "empty" {
+			v.Findings.Add("empty", 1, []int64{p.Zoid})
+		}
+		return nil
+	})
+	return g.Explain(err)
 }
 
 // graph checks the graph against itself, and what protects it.
