@@ -236,3 +236,30 @@ func TestADryRunTellsHowLongTheLargeObjectsOfYoungGarbageAre(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 }
+
+// What older revisions have goes with these: a dry run counts it there.
+func TestADryRunOfAHistoryCountsTheSameRevisionOfABlobAsCutOffAndAsChosen(t *testing.T) {
+	t.Parallel()
+	a := packtest.NewHistoryAlbum(t, zodbtest.Bushy, true)
+	a.BlobDir, a.BlobsInDatabase = "", true
+	blob := zodbtest.Record(zodbtest.Blob)
+	for i, content := range []string{"an old one that is long", "another", "last"} {
+		if _, err := a.CommitBlobs(t.Context(), packtest.DaysAgo(0.9-float64(i)/10), map[int64][]byte{1: packtest.Document(5), 5: blob},
+			map[int64][][]byte{5: {[]byte(content)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := a.CommitBlobs(t.Context(), packtest.DaysAgo(0.5), map[int64][]byte{1: packtest.Document()}, nil); err != nil {
+		t.Fatal(err)
+	}
+	packtest.Run(t, a.Conn, "DELETE FROM current_object WHERE zoid BETWEEN 2 AND 4; DELETE FROM object_state WHERE zoid BETWEEN 2 AND 4")
+	o := daysOf(0)
+	o.DryRun = true
+	r := packtest.Pack(t, a.Target, o)
+	if h := r.CutOff; h == nil || len(h.Largest) != 1 || h.Largest[0].BlobBytes == nil || *h.Largest[0].BlobBytes != 4 || r.ChosenBlobs.Bytes != 4 {
+		t.Errorf("%+v, %+v", h, r.ChosenBlobs)
+	}
+	if g := r.WouldGo; g.LargeObjects != 3 || g.LargeObjectBytes != 34 {
+		t.Errorf("%+v", g)
+	}
+}
