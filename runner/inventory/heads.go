@@ -61,6 +61,17 @@ func (h Hanging) String() string {
 	return text
 }
 
+// BlobText is how many blobs there are, and how long, for a table; "" for none.
+func (h Hanging) BlobText() string {
+	switch {
+	case h.Blobs == 0:
+		return ""
+	case h.BlobBytes == nil:
+		return humanize.Comma(h.Blobs) + ", size not known"
+	}
+	return humanize.Comma(h.Blobs) + ", " + figures.Size(*h.BlobBytes)
+}
+
 // HeadClass are all heads of a class.
 type HeadClass struct {
 	Class string `json:"class"`
@@ -76,6 +87,17 @@ type Head struct {
 	// those of what it was in.
 	Name string `json:"name,omitempty"`
 	Hanging
+}
+
+// All is what is in all of them.
+func (h *Heads) All() (all Hanging) {
+	for _, c := range h.Classes {
+		all.Add(c.Hanging)
+	}
+	if h.Others != nil {
+		all.Add(h.Others.Hanging)
+	}
+	return all
 }
 
 // JSON is how relpack.run.cut_off has them; nil: NULL.

@@ -191,12 +191,28 @@ func Write(w io.Writer, reports []*Report) error {
 		"plural": figures.Plural,
 		"run":    newRuns,
 		"notes":  notes,
+		"beside": garbageBlobs,
 		"words":  func(identifier string) string { return strings.ReplaceAll(identifier, "_", " ") },
 	}).ParseFS(files, "page.html")
 	if err != nil {
 		return err
 	}
 	return page.Execute(w, reports)
+}
+
+// garbageBlobs says how long the blobs in the garbage are, which the last dry run looked at.
+func garbageBlobs(r *Report) string {
+	if r.Status == nil || r.Status.Graph == nil || r.Status.Graph.CutOff == nil {
+		return ""
+	}
+	all := r.Status.Graph.CutOff.All()
+	switch {
+	case all.Blobs == 0:
+		return ""
+	case all.BlobBytes == nil:
+		return "besides, " + figures.Plural(all.Blobs, "blob") + " of unknown size"
+	}
+	return "besides, " + figures.Plural(all.Blobs, "blob") + " of " + figures.Size(*all.BlobBytes)
 }
 
 // share is how much of the largest a value is, for a bar: percent.

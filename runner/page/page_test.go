@@ -19,9 +19,11 @@ import (
 	"relpack/migrations"
 	"relpack/runner/du"
 	"relpack/runner/figures"
+	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/program"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/inventory"
 	"relpack/runner/page"
 	"relpack/runner/status"
 	"relpack/runner/target"
@@ -319,6 +321,30 @@ func TestThePageTellsWhatATrimRemoved(t *testing.T) {
 		err := page.Write(&text, []*page.Report{{Status: &status.Report{History: history, Graph: &status.Graph{Runs: []status.Run{trimmed}}}}})
 		if got := strings.Contains(text.String(), "<th scope=\"col\">old revisions</th>") && strings.Contains(text.String(), "<td>388, 354 KiB</td>"); err != nil || got != want {
 			t.Errorf("%t, %v\n%s", got, err, &text)
+		}
+	}
+}
+
+func TestThePageTellsHowLongTheBlobsInTheGarbageAre(t *testing.T) {
+	t.Parallel()
+	known, twice := int64(3<<20), int64(6<<20)
+	folder := inventory.Hanging{Blobs: 6, BlobBytes: &known}
+	written := func(heads *inventory.Heads) string {
+		t.Helper()
+		var text strings.Builder
+		if err := page.Write(&text, []*page.Report{{Space: &du.Report{Top: &du.Line{}}, Status: &status.Report{Graph: &status.Graph{CutOff: heads}}}}); err != nil {
+			t.Fatal(err)
+		}
+		return text.String()
+	}
+	packtest.ExpectWords(t, written(&inventory.Heads{Classes: []inventory.HeadClass{{Class: "Folder", Heads: 1, Hanging: folder}},
+		Others: &inventory.HeadClass{Hanging: inventory.Hanging{Blobs: 2, BlobBytes: &known}}, Largest: []inventory.Head{{Zoid: 7, Hanging: folder}}}),
+		"; besides, 8 blobs of "+figures.Size(twice), "<td>6, "+figures.Size(known)+"</td>", "<td>2, "+figures.Size(known)+"</td>")
+	packtest.ExpectWords(t, written(&inventory.Heads{Classes: []inventory.HeadClass{{Class: "Folder", Heads: 1, Hanging: inventory.Hanging{Blobs: 1}}}}),
+		"; besides, 1 blob of unknown size", "<td>1, size not known</td>")
+	for _, heads := range []*inventory.Heads{nil, {}} {
+		if text := written(heads); strings.Contains(text, "besides") {
+			t.Error(text)
 		}
 	}
 }
