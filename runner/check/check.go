@@ -313,7 +313,13 @@ func (c *checker) current(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	bare, err := c.StillUncurrent(ctx, zoids)
+	more, err := c.NewlyAlive(ctx)
+	if err != nil {
+		return err
+	}
+	zoids = append(zoids, more...)
+	slices.Sort(zoids)
+	bare, err := c.StillUncurrent(ctx, slices.Compact(zoids))
 	if err != nil {
 		return err
 	}

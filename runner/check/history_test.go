@@ -3,6 +3,7 @@ package check_test
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -236,5 +237,40 @@ func TestAStateThatWasEmptiedIsDamageForAVerificationAsWell(t *testing.T) {
 			says("damage empty[4]")
 		}
 		packtest.Pack(t, a.Target, dry)
+	}
+}
+
+// What was written since the last pack, and garbage that was attached again, is alive by
+// that alone.
+func TestWhatNobodyCanLoadIsToldOfWhatIsNew(t *testing.T) {
+	t.Parallel()
+	empty, conn := packtest.NewEmptyDatabase(t)
+	if err := zodbtest.CreateHistory(t.Context(), conn, zodbtest.V42); err != nil {
+		t.Fatal(err)
+	}
+	s, h := storage{Target: target.Target{DSN: empty.DSN}, conn: conn}, zodbtest.History{Conn: conn, Version: zodbtest.V42}
+	if r := program.Run(t, "migrate", "up", "-q", "--dsn", s.DSN); r.Code != 0 {
+		t.Fatal(r)
+	}
+	commit := func(objects map[int64][]byte) {
+		t.Helper()
+		if _, err := h.Commit(t.Context(), 0, objects); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(map[int64][]byte{0: record(1), 1: record(), 2: record(), 5: record()})
+	program.Run(t, "pack", "--dry-run", "--days", "-1", "--dsn", s.DSN)
+	commit(map[int64][]byte{0: record(1, 2, 3), 1: record(), 3: record(), 4: record()})
+	s.check(t, fault.ExitDone)
+	packtest.Run(t, conn, "DELETE FROM current_object WHERE zoid > 0")
+	r := s.check(t, fault.ExitRefused)
+	var told []int64
+	for _, u := range r.Undecodable {
+		if u.Kind == "uncurrent" {
+			told = append(told, u.Zoid)
+		}
+	}
+	if !slices.Equal(told, []int64{1, 2, 3}) || r.UndecodableCount != 3 {
+		t.Errorf("%v %+v", told, r.Undecodable)
 	}
 }

@@ -118,6 +118,13 @@ func (g *Graph) EachUncurrent(ctx context.Context, each func([]int64)) error {
 	return nil
 }
 
+// NewlyAlive are what may be alive though the graph does not have it for that: it was
+// written since the last pack, or attached again.
+func (g *Graph) NewlyAlive(ctx context.Context) ([]int64, error) {
+	attached, err := g.attached(ctx)
+	return slices.AppendSeq(attached, maps.Keys(g.fresh.refs)), err
+}
+
 // StillUncurrent are those of some objects that are alive and that current_object does
 // not name now.
 func (g *Graph) StillUncurrent(ctx context.Context, zoids []int64) (still []Problem, err error) {
