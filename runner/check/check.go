@@ -338,7 +338,7 @@ func remedy(p look.Problem, history bool) string {
 	case p.Kind == "uncurrent":
 		return "Restore its row there: the zoid, and the tid of its newest revision (SELECT * FROM relpack.history(zoid))"
 	case p.Kind == "empty":
-		return "Its creation was undone, or a tool emptied it: restore its row from a backup, or remove the reference from its holder"
+		return "Its creation was undone, or a tool emptied it: restore its row from a backup before the grace of what only it referred to is over, or remove the reference from its holder"
 	case p.Kind == "salvaged":
 		return "Load it in the application and save it again; until then every 8 bytes of it that name an object count as a reference, and packs go on"
 	case strings.Contains(p.Reason, "encrypted"):

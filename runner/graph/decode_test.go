@@ -332,6 +332,8 @@ func TestWhatKeepsRelpackFromDeletingIsToldWithoutGarbageToo(t *testing.T) {
 	}
 	packtest.CommitRecords(t, conn, map[int64][]byte{1: []byte(".enc no pickle")})
 	packtest.ExpectWords(t, told(), "zoid 1 is reachable and can't be decoded: relpack deletes nothing until it can be")
+	packtest.CommitRecords(t, conn, map[int64][]byte{1: nil})
+	packtest.ExpectWords(t, told(), "zoid 1 is reachable and its state is NULL or empty", "counts as garbage", "Restore the row before")
 	packtest.CommitRecords(t, conn, map[int64][]byte{1: zodbtest.Record(zodbtest.Document)})
 	packtest.Run(t, conn, "DELETE FROM object_state WHERE zoid = 1")
 	packtest.ExpectWords(t, told(), "the row of 1 object vanished though reachable objects refer to it: zoid 1")

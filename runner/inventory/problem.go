@@ -17,6 +17,18 @@ type Problem struct {
 	Blocks bool   `json:"blocks"` // it keeps relpack from deleting anything
 }
 
+// Lost tells whether the object has lost its state, and what it referred to with that.
+func (p Problem) Lost() bool { return p.Kind == "empty" }
+
+// String is for people.
+func (p Problem) String() string {
+	if p.Lost() {
+		return fmt.Sprintf("zoid %d is reachable and %s. What it referred to counts as garbage, unless others refer to it, "+
+			"and is deleted after the grace. Restore the row before that", p.Zoid, p.Detail)
+	}
+	return fmt.Sprintf("zoid %d could not be decoded (%s): %s", p.Zoid, p.Kind, p.Detail)
+}
+
 // ReadProblems reads some, what keeps relpack from deleting first. Garbage without
 // a state is garbage, and no problem; of a history-preserving storage old revisions may
 // refer to what was deleted since. OFFSET 0: or the planner, who may know nothing

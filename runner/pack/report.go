@@ -270,11 +270,7 @@ func (r *Report) Notes() []string {
 		}
 	}
 	for _, p := range r.Problems {
-		if p.Kind == "empty" {
-			note("zoid %d is reachable and %s", p.Zoid, p.Detail)
-			continue
-		}
-		note("zoid %d could not be decoded (%s): %s", p.Zoid, p.Kind, p.Detail)
+		note("%s", p)
 	}
 	if r.MissingIndex != "" {
 		note("%s%s", inventory.SlowWithoutIndex, r.MissingIndex)

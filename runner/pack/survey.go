@@ -43,8 +43,15 @@ func (p *pack) survey(ctx context.Context) (s Survey, err error) {
 	if missing, _ := s.Damage.Lines(); missing != "" {
 		p.say(slog.LevelError, missing) // with --quiet too
 	}
-	s.Problems, err = inventory.ReadProblems(ctx, p.Conn, namedProblems)
-	return s, err
+	if s.Problems, err = inventory.ReadProblems(ctx, p.Conn, namedProblems); err != nil {
+		return s, err
+	}
+	for _, problem := range s.Problems {
+		if problem.Lost() {
+			p.say(slog.LevelError, problem.String())
+		}
+	}
+	return s, nil
 }
 
 // say logs what the report says as well, unless that is printed.
