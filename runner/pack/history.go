@@ -73,7 +73,7 @@ func (t *trimming) steps(ctx context.Context) error {
 		name string
 		do   func(context.Context) error
 	}{{"mark", t.mark}, {"index", t.lookForIndex}, {"trim", t.revisions}} {
-		if (t.dry || t.cleared) && step.name == "mark" {
+		if t.cleared && !t.dry && step.name == "mark" {
 			continue
 		}
 		if err := t.Phase(step.name, func() error { return step.do(ctx) }); err != nil {

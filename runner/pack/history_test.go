@@ -37,7 +37,8 @@ func collect(t *testing.T, file target.Target, h zodbtest.History, days float64,
 	if !slices.Equal(after.Keys(), want) {
 		t.Errorf("a pack up to %d left\n%v, want\n%v, of\n%v", packTid, after.Keys(), want, before.Keys())
 	}
-	if would.Chosen != done.Deleted || would.Trimmed.Revisions != done.Trimmed.Revisions || would.Trimmed.Bytes != done.Trimmed.Bytes {
+	if would.Chosen != done.Deleted || would.Trimmed.Revisions != done.Trimmed.Revisions || would.Trimmed.Bytes != done.Trimmed.Bytes ||
+		would.Trimmed.Marked != done.Trimmed.Marked {
 		t.Errorf("the dry run said %+v and %+v, the pack did %+v and %+v", would.Chosen, would.Trimmed, done.Deleted, done.Trimmed)
 	}
 	for zoid := range after.Revisions {

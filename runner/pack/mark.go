@@ -9,8 +9,11 @@ import (
 
 // mark keeps the transactions from being undone whose predecessors go, those of before
 // the last trim too: who restores one that is there already makes no event. VACUUM would
-// keep commits waiting that lock the table.
+// keep commits waiting that lock the table. A dry run counts them.
 func (t *trimming) mark(ctx context.Context) error {
+	if t.dry {
+		return t.wouldMark(ctx)
+	}
 	t.marked = false
 	var since int64
 	for last := new(int64); last != nil; {
@@ -36,6 +39,12 @@ func (t *trimming) mark(ctx context.Context) error {
 	}
 	t.marked = true
 	return nil
+}
+
+func (t *trimming) wouldMark(ctx context.Context) error {
+	return t.Retry(ctx, "count transactions that can be undone", func() error {
+		return t.Conn.QueryRow(ctx, "SELECT count(*) FROM public.transaction WHERE tid > 0 AND tid <= $1 AND packed IS NOT TRUE", t.UntilTid).Scan(&t.Marked)
+	})
 }
 
 // markAgain marks what somebody has restored meanwhile, where anything went: undos can

@@ -130,9 +130,9 @@ func (r *Report) writeFindings(line figures.LineWriter) {
 // writeTrimmed says what was trimmed.
 func (r *Report) writeTrimmed(line figures.LineWriter) {
 	t := r.Trimmed
-	goes, marked := "removed", "marked as packed"
+	goes, marked := "removed", "marked as packed: nobody can undo them"
 	if r.DryRun {
-		goes = "would be removed"
+		goes, marked = "would be removed", "would be "+marked
 	}
 	if t.Until != nil {
 		line(map[bool]string{true: "would trim up to", false: "trimmed up to"}[r.DryRun], "%s", figures.Clock(*t.Until))
@@ -142,9 +142,7 @@ func (r *Report) writeTrimmed(line figures.LineWriter) {
 		line("deleted objects", "%s %s", figures.Plural(t.Whiteouts, "object"), goes)
 	}
 	line("transactions", "%s %s%s", figures.Plural(t.Transactions, "transaction"), goes, t.waiting(r.DryRun))
-	if !r.DryRun {
-		line("", "%s %s", figures.Plural(t.Marked, "transaction"), marked)
-	}
+	line("", "%s %s", figures.Plural(t.Marked, "transaction"), marked)
 	if !r.DryRun && !r.made {
 		r.writeFiles(line)
 	}

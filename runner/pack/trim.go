@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"strings"
 	"time"
 
 	"relpack/runner/blobs"
@@ -19,7 +18,7 @@ import (
 type Trimmed struct {
 	UntilTid      int64      `json:"until_tid"` // the pack time as relpack caps it
 	Until         *time.Time `json:"until"`
-	Marked        int64      `json:"marked"`    // transactions that can't be undone any more
+	Marked        int64      `json:"marked"`    // transactions that can't be undone any more, or could not
 	Revisions     int64      `json:"revisions"` // that go, or would
 	Bytes         int64      `json:"bytes"`     // of their states
 	Whiteouts     int64      `json:"whiteouts"` // objects that go: they have no state
@@ -116,7 +115,7 @@ func (t *trimming) all(ctx context.Context) error {
 		{"whiteouts", t.whiteouts}, {"mark again", t.markAgain}, {"transactions", t.transactions}, {"blobs", t.removeFiles},
 	}
 	for _, step := range steps {
-		if t.dry && (step.name == "settle" || strings.HasPrefix(step.name, "mark")) {
+		if t.dry && (step.name == "settle" || step.name == "mark again") {
 			continue
 		}
 		if err := t.Phase(step.name, func() error { return step.do(ctx) }); err != nil {

@@ -129,7 +129,7 @@ func TestAPackWithoutGarbageCollectionTrimsAHistory(t *testing.T) {
 				t.Errorf("unlinked %v", after.Unlinked)
 			}
 			w, d := would.Trimmed, done.Trimmed
-			if w.Revisions != d.Revisions || w.Bytes != d.Bytes || w.Whiteouts != d.Whiteouts ||
+			if w.Revisions != d.Revisions || w.Bytes != d.Bytes || w.Whiteouts != d.Whiteouts || w.Marked != d.Marked || d.Marked == 0 ||
 				int(d.Revisions+d.Whiteouts) != len(before.Keys())-len(after.Keys()) || d.Whiteouts != 1 {
 				t.Errorf("would remove %+v, removed %+v", *w, *d)
 			}
