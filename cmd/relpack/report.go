@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
 	"relpack/runner/figures"
 	"relpack/runner/page"
 	"relpack/runner/target"
@@ -55,13 +56,16 @@ func (c *reportCommand) Run() error {
 		r, err := page.Storage(ctx, target, page.Options{
 			Depth: c.Depth, Max: c.Max, Version: relpackVersion(), Migrations: migrations.Files, Progress: progress,
 		}, log)
+		if err != nil && ctx.Err() != nil {
+			return &fault.Error{Code: fault.ExitInterrupted, Err: errors.New("interrupted: nothing was written")}
+		}
 		if all = append(all, r); err != nil {
 			failed++
 		}
 		return err
 	})
 	var ended exit
-	if len(all) == 0 || (err != nil && !errors.As(err, &ended)) {
+	if len(all) == 0 || (err != nil && (ctx.Err() != nil || !errors.As(err, &ended))) {
 		return err
 	}
 	if err := c.write(all); err != nil {

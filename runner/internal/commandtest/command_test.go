@@ -268,6 +268,29 @@ func TestASignalInterruptsAMigrationThatWaits(t *testing.T) {
 	relpack(t, "migrate", "version", "--dsn", db.DSN).expect(t, 0, "not installed")
 }
 
+func TestASignalLeavesThePageOfAnEarlierReport(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDatabase(t)
+	relpack(t, "migrate", "up", "--dsn", db.DSN).expect(t, 0)
+	page := filepath.Join(t.TempDir(), "page.html")
+	if err := os.WriteFile(page, []byte("earlier"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conn := db.Connect(t)
+	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE relpack.storage"); err != nil {
+		t.Fatal(err)
+	}
+	command := start(t, "report", "--html", page, "--dsn", db.DSN)
+	awaitLock(t, db)
+	if err := command.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	finish(t, command).expect(t, fault.ExitInterrupted, "relpack: interrupted: nothing was written")
+	if left, err := os.ReadFile(page); err != nil || string(left) != "earlier" {
+		t.Errorf("the page is %.20q now: %v", left, err)
+	}
+}
+
 func TestASecondSignalEndsAPackAtOnce(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewDatabase(t)
