@@ -153,7 +153,7 @@ func TestWhatOldRevisionsAloneHoldIsSaidToBeHeldByThem(t *testing.T) {
 		t.Helper()
 		packtest.ExpectWords(t, program.Run(t, "why", zoid, "--dsn", s.DSN).Stdout, words...)
 	}
-	says("2", "old revisions", "the last pack time, is alive", "(an old revision)", "it goes with them")
+	says("2", "old revisions", "the pack time of the last pack or dry run, is alive", "(an old revision)", "it goes with them")
 	// An old revision of what is held now is damage all the same.
 	if _, err := h.Commit(t.Context(), 0, map[int64][]byte{0: record(1)}); err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestWhatOldRevisionsAloneHoldIsSaidToBeHeldByThem(t *testing.T) {
 	}
 	// A pack time of now has it unreachable, the default one does not before a day is over.
 	program.Run(t, "pack", "--dry-run", "--days", "0", "--dsn", s.DSN)
-	says("2", "unreachable", "at the latest, the last pack time", "by a pack with the default grace of a day from")
+	says("2", "unreachable", "at the latest, the pack time of the last pack or dry run", "by a pack with the default grace of a day from")
 }
 
 // A dump that was restored without current_object, for instance.

@@ -33,7 +33,7 @@ func (s Sheet) Line(label, format string, args ...any) {
 // pack time of the last pack, or dry run; nil: the storage has none.
 func WriteHorizon(line LineWriter, t *time.Time) {
 	if t != nil {
-		line("old revisions", "what they referred to after %s, the last pack time, is alive", Clock(*t))
+		line("old revisions", "what they referred to after %s, the pack time of the last pack or dry run, is alive", Clock(*t))
 	}
 }
 

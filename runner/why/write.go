@@ -216,7 +216,7 @@ func (g *Garbage) since(horizon *time.Time) string {
 	case g == nil || g.Since == nil && horizon == nil:
 		return "since before relpack first read it: nobody knows when"
 	case g.Since == nil:
-		return "since " + figures.Clock(*horizon) + " at the latest, the last pack time"
+		return "since " + figures.Clock(*horizon) + " at the latest, the pack time of the last pack or dry run"
 	}
 	return "since " + figures.Clock(*g.Since)
 }
