@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -40,6 +41,9 @@ func Run(ctx context.Context, b *du.Browser, o Options) error {
 	m.Storage, m.Number, m.Count, m.Why = b.Report.Storage, o.Number, o.Count, o.Why
 	m.Blobs, m.History = b.Report.Blobs.Where != "", b.Report.KeepsHistory
 	m.UpTo, m.Uncertain = b.Report.GraphUpTo(), b.Report.Uncertain
+	if err := forgetTyped(os.Stdin); err != nil {
+		return fmt.Errorf("look at the terminal: %w", err)
+	}
 	_, err = tea.NewProgram(m, tea.WithContext(ctx), tea.WithoutSignalHandler()).Run()
 	if errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
 		return fault.Interrupted
