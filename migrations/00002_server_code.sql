@@ -11385,7 +11385,8 @@ ORDER BY bucket.number DESC;
 COMMENT ON VIEW relpack.garbage_by_age IS
     'How long the unreachable objects have been so, as of the last pack. It reads all of them.';
 COMMENT ON COLUMN relpack.garbage_by_age.age IS
-    'Since the run noticed that they were cut off; "nobody knows": the first build found them so.';
+    'Since the run noticed that they were cut off; "nobody knows": the first build found them so. In a history-preserving '
+    'storage they were so at the last pack time, relpack.storage.horizon_tid, at the latest.';
 COMMENT ON COLUMN relpack.garbage_by_age.objects IS 'How many they are.';
 COMMENT ON COLUMN relpack.garbage_by_age.bytes IS 'Bytes of their states.';
 -- +goose StatementEnd
