@@ -4598,7 +4598,7 @@ AS $$
                       'require_protocol', 'require_storage', 'require_own',
                       'require_packable', 'require_history', 'require_deletable', 'require_unreferred', 'trim_keys',
                       'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept',
-                      'blobs_named', 'trim_named', 'large_object_bytes', 'uncurrent'])
+                      'blobs_named', 'trim_named', 'large_object_bytes', 'uncurrent', 'uncurrent_of'])
     ), history (kept) AS (
         SELECT EXISTS (
             SELECT
@@ -10307,7 +10307,9 @@ COMMENT ON FUNCTION relpack.unapplied() IS
 -- +goose StatementBegin
 -- Of a history-preserving storage: a client loads the revision that current_object names.
 -- Nothing reports what becomes of that table: a dump that was restored without it, or a
--- DELETE, leaves objects that nobody can load. A chunk of nodes a call, by index.
+-- DELETE, leaves objects that nobody can load; so does a restore that sets one back to
+-- before it was created. A chunk of nodes a call, by index. Most are looked at no further:
+-- current_object names the revision that the graph knows as the newest.
 CREATE OR REPLACE FUNCTION relpack.uncurrent(after bigint, nodes integer, OUT last bigint, OUT zoids bigint[])
 LANGUAGE plpgsql
 STABLE
@@ -10322,10 +10324,10 @@ BEGIN
     IF NOT relpack.keeps_history() THEN
         RETURN;
     END IF;
-    SELECT max(few.zoid), array_agg(few.zoid ORDER BY few.zoid) FILTER (WHERE few.alive AND named.zoid IS NULL)
+    SELECT max(few.zoid), array_agg(few.zoid ORDER BY few.zoid) FILTER (WHERE few.alive AND (named.tid = few.tid) IS NOT TRUE)
     INTO last, zoids
     FROM (
-        SELECT object.zoid, object.parent IS NOT NULL AS alive
+        SELECT object.zoid, object.tid, object.parent IS NOT NULL AS alive
         FROM relpack.object
         WHERE object.zoid > after
         ORDER BY object.zoid
@@ -10333,19 +10335,59 @@ BEGIN
     ) AS few
     LEFT JOIN public.current_object AS named ON named.zoid = few.zoid;
     IF zoids IS NOT NULL THEN
-        zoids := ARRAY(
-            SELECT bare.zoid
-            FROM unnest(zoids) AS bare (zoid)
-            WHERE EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = bare.zoid OFFSET 0)
-            ORDER BY bare.zoid);
+        zoids := ARRAY(SELECT relpack.uncurrent_of(zoids));
     END IF;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.uncurrent(bigint, integer) IS
     'Looks at the next so many nodes after a zoid. last: the highest of them, NULL after the last node, or in a '
-    'history-free storage. zoids: live objects among them of which revisions are stored, and none is named by '
-    'current_object: whoever loads them gets a POSKeyError. NULL or empty: none.';
+    'history-free storage. zoids: live objects among them that nobody can load (relpack.uncurrent_of()). NULL or empty: none.';
+-- +goose StatementEnd
+
+-- sql/uncurrent_of.sql
+-- +goose StatementBegin
+-- Each look is one by the primary key. Where the newest revision has no state either, that
+-- is told of the state.
+CREATE OR REPLACE FUNCTION relpack.uncurrent_of(zoids bigint[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT bare.zoid
+    FROM (SELECT DISTINCT unnest(zoids) AS zoid ORDER BY 1) AS bare
+    CROSS JOIN LATERAL (
+        SELECT stored.state IS NULL AS empty
+        FROM relpack.stored()
+        WHERE stored.zoid = bare.zoid
+        ORDER BY stored.tid DESC
+        LIMIT 1
+    ) AS newest
+    WHERE NOT EXISTS (
+        SELECT
+        FROM public.current_object AS named
+        CROSS JOIN LATERAL (
+            SELECT stored.state IS NULL AS empty
+            FROM relpack.stored()
+            WHERE stored.zoid = named.zoid AND stored.tid BETWEEN named.tid AND named.tid
+            OFFSET 0
+        ) AS loaded
+        WHERE named.zoid = bare.zoid AND (newest.empty OR NOT loaded.empty))
+    ORDER BY bare.zoid;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.uncurrent_of(bigint[]) IS
+    'Of which of these objects revisions are stored, and current_object names none, or one without a state though the '
+    'newest has one: whoever loads them gets a POSKeyError.';
 -- +goose StatementEnd
 
 -- sql/unnamed_large_object.sql
@@ -11335,7 +11377,7 @@ FROM (VALUES
      'SELECT * FROM relpack.problem WHERE blocks;'),
     ('empty', 'damage', 'reachable objects without a state (NULL or empty), which nobody can load',
      'Restore them, or remove the references: "relpack check" says where these are'),
-    ('uncurrent', 'damage', 'reachable objects without a row in current_object, which nobody can load',
+    ('uncurrent', 'damage', 'reachable objects of which current_object names no revision with a state, which nobody can load',
      'Restore these rows: the zoid, and the tid of the newest revision that is stored'),
     ('blob_without_file', 'damage', 'reachable blobs whose files are not in the blob directory',
      'Restore these files from a backup: "relpack check" says where the blobs are'),
@@ -11645,6 +11687,7 @@ DROP FUNCTION relpack."verify_foreign";
 DROP FUNCTION relpack."verify_blobs";
 DROP FUNCTION relpack."verify";
 DROP FUNCTION relpack."unnamed_large_object";
+DROP FUNCTION relpack."uncurrent_of";
 DROP FUNCTION relpack."uncurrent";
 DROP FUNCTION relpack."unapplied";
 DROP FUNCTION relpack."try_writers_lock";

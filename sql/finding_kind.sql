@@ -25,7 +25,7 @@ FROM (VALUES
      'SELECT * FROM relpack.problem WHERE blocks;'),
     ('empty', 'damage', 'reachable objects without a state (NULL or empty), which nobody can load',
      'Restore them, or remove the references: "relpack check" says where these are'),
-    ('uncurrent', 'damage', 'reachable objects without a row in current_object, which nobody can load',
+    ('uncurrent', 'damage', 'reachable objects of which current_object names no revision with a state, which nobody can load',
      'Restore these rows: the zoid, and the tid of the newest revision that is stored'),
     ('blob_without_file', 'damage', 'reachable blobs whose files are not in the blob directory',
      'Restore these files from a backup: "relpack check" says where the blobs are'),

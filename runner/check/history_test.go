@@ -201,6 +201,20 @@ func TestWhatNobodyCanLoadIsTold(t *testing.T) {
 	}
 	packtest.Run(t, a.Conn, "INSERT INTO current_object (zoid, tid) SELECT zoid, max(tid) FROM object_state WHERE zoid = 1 GROUP BY zoid")
 	s.check(t, fault.ExitDone)
+	// Undone, and the undo undone: restored then, in the order of transactions but for the last.
+	a.Write(t, 0, map[int64][]byte{1: nil})
+	a.Write(t, 0, map[int64][]byte{1: record()})
+	packtest.Pack(t, a.Target, dry)
+	if found := verified(); found != "[] 0" {
+		t.Error(found)
+	}
+	packtest.Run(t, a.Conn, "UPDATE current_object SET tid = object_state.tid FROM object_state WHERE object_state.zoid = 1 AND state IS NULL AND current_object.zoid = 1")
+	if r := s.check(t, fault.ExitRefused); r.UndecodableCount != 1 || r.Undecodable[0].Kind != "uncurrent" {
+		t.Errorf("%+v", r.Undecodable)
+	}
+	if found := verified(); !strings.Contains(found, "uncurrent[1]] 1") {
+		t.Error(found)
+	}
 }
 
 // By hand, for instance: a client loads nothing.

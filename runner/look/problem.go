@@ -129,10 +129,7 @@ func (g *Graph) NewlyAlive(ctx context.Context) ([]int64, error) {
 // not name now.
 func (g *Graph) StillUncurrent(ctx context.Context, zoids []int64) (still []Problem, err error) {
 	for chunk := range slices.Chunk(zoids, lostChunk) {
-		rows, err := g.tx.Query(ctx, `
-			SELECT bare.zoid
-			FROM unnest($1::bigint[]) AS bare (zoid)
-			WHERE NOT EXISTS (SELECT FROM public.current_object WHERE current_object.zoid = bare.zoid OFFSET 0)`, chunk)
+		rows, err := g.tx.Query(ctx, "SELECT relpack.uncurrent_of($1)", chunk)
 		if err != nil {
 			return nil, fmt.Errorf("look for objects without a current revision: %w", err)
 		}
@@ -151,7 +148,7 @@ func (g *Graph) StillUncurrent(ctx context.Context, zoids []int64) (still []Prob
 		for _, o := range objects {
 			if alive[o.Zoid] && o.Stored() {
 				still = append(still, Problem{Zoid: o.Zoid, Class: o.Class, Kind: "uncurrent", Offset: -1,
-					Reason: "current_object does not name it: whoever loads it gets a POSKeyError"})
+					Reason: "current_object names no revision of it that has a state: whoever loads it gets a POSKeyError"})
 			}
 		}
 	}
