@@ -1,10 +1,12 @@
 package pack_test
 
 import (
+	"strings"
 	"testing"
 
 	"relpack/runner/fault"
 	"relpack/runner/internal/packtest"
+	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
 	"relpack/runner/target"
 )
@@ -45,5 +47,23 @@ func TestReportTableAndExitCodeAgreeHowAPackEnded(t *testing.T) {
 				t.Errorf("the report says %s, relpack.run %s, want %s", report.Outcome, in, want)
 			}
 		})
+	}
+}
+
+func TestATrimThatNeverBeganIsNotTold(t *testing.T) {
+	t.Parallel()
+	file, h := newTrimmed(t, zodbtest.V42)
+	store(t, h, daysAgo(10), map[int64][]byte{0: page()})
+	o, stop := trimDays(1), make(chan struct{})
+	close(stop)
+	o.Stop = stop
+	r, err := pack.Run(t.Context(), file, o, packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitInterrupted)
+	var text strings.Builder
+	if err := r.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(text.String(), "removed") {
+		t.Errorf("it tells\n%s", &text)
 	}
 }

@@ -67,7 +67,8 @@ func (r *Report) outcome(err error) string {
 // Write prints the report for people.
 func (r *Report) Write(w io.Writer) error {
 	s := figures.NewSheet(w, r.Storage)
-	if r.Trimmed != nil {
+	// A run that ended before it knew up to when to trim has nothing to tell of that.
+	if r.Trimmed != nil && (r.Trimmed.Until != nil || r.ExitCode == fault.ExitDone) {
 		r.writeTrimmed(s.Line)
 	}
 	if r.Trimmed == nil || r.made {
