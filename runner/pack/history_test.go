@@ -2,6 +2,7 @@ package pack_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"relpack/runner/internal/packtest"
@@ -83,5 +84,22 @@ func TestAPackOfAHistoryCollectsWhatNothingKeptRefersTo(t *testing.T) {
 				t.Errorf("gone: %v", got)
 			}
 		})
+	}
+}
+
+// No commit is later than what was noticed, and a pack goes no further than the last one.
+func TestWhatStaysOnASiteWithoutCommitsIsExplained(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	store(t, h, daysAgo(10), map[int64][]byte{0: page(1), 1: page()})
+	packtest.Pack(t, file, trimDays(1))
+	packtest.Run(t, h.Conn, "UPDATE object_state SET state = $1 WHERE zoid = 0", page())
+	const says = "found to be unreachable after the last commit"
+	stays := packtest.Pack(t, file, trimDays(0))
+	packtest.ExpectWords(t, strings.Join(stays.Notes(), "\n"), says)
+	store(t, h, daysAgo(0), map[int64][]byte{0: page()})
+	goes := packtest.Pack(t, file, trimDays(0))
+	if goes.Deleted.Objects != 1 || strings.Contains(strings.Join(goes.Notes(), "\n"), says) {
+		t.Errorf("%d objects went: %q", goes.Deleted.Objects, goes.Notes())
 	}
 }

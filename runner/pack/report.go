@@ -259,6 +259,9 @@ func (r *Report) Notes() []string {
 	if held := r.heldBy(); held != "" {
 		note("%s.", strings.ToUpper(held[:1])+held[1:])
 	}
+	if t := r.Trimmed; t != nil && t.toNewest && r.PackTime != nil && r.young.Objects > 0 && r.HeldBy == "" {
+		note("What stays was found to be unreachable after the last commit, of %s. A pack deletes it after the grace, once there is a later commit.", figures.Clock(*t.Until))
+	}
 	for _, s := range r.SetAside {
 		note("zoid %d is unreachable and can't be deleted: %s. %s.", s.Zoid, s.Reason, s.Remedy)
 	}

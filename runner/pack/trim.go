@@ -26,6 +26,8 @@ type Trimmed struct {
 	Emptied       int64      `json:"emptied"`    // transactions that no revision names, which go when a week is over
 	LeftAlone     int64      `json:"left_alone"` // objects that stay as they are
 	SomeLeftAlone []int64    `json:"some_left_alone"`
+
+	toNewest bool // the pack time is that of the newest transaction
 }
 
 // A trimming is a trim at work, and what it has found so far.
@@ -138,10 +140,11 @@ func (t *trimming) fix(ctx context.Context, by string) (err error) {
 	wanted := int64(0)
 	if err := t.Conn.QueryRow(ctx, `
 		SELECT until_tid, CASE WHEN until_tid > 0 THEN relpack.tid_to_time(until_tid) END,
-		       least(relpack.time_to_tid($1), (SELECT max(tid) FROM public.transaction)), relpack.lock_protocol() = 'table',
+		       least(relpack.time_to_tid($1), newest.tid), until_tid = newest.tid, relpack.lock_protocol() = 'table',
 		       coalesce((SELECT cleared_tid FROM relpack.storage) >= until_tid, false)
-		FROM (SELECT chosen.until_tid FROM `+by+` AS chosen (until_tid)) AS fixed`, t.packTime).
-		Scan(&t.UntilTid, &t.Until, &wanted, &t.tables, &t.cleared); err != nil {
+		FROM (SELECT chosen.until_tid FROM `+by+` AS chosen (until_tid)) AS fixed
+		CROSS JOIN (SELECT max(tid) AS tid FROM public.transaction) AS newest`, t.packTime).
+		Scan(&t.UntilTid, &t.Until, &wanted, &t.toNewest, &t.tables, &t.cleared); err != nil {
 		return fmt.Errorf("determine up to when to trim: %w", err)
 	}
 	if t.packTime == nil || t.UntilTid >= wanted {
