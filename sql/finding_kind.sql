@@ -29,6 +29,8 @@ FROM (VALUES
      'Restore these rows: the zoid, and the tid of the newest revision that is stored'),
     ('blob_without_file', 'damage', 'reachable blobs whose files are not in the blob directory',
      'Restore these files from a backup: "relpack check" says where the blobs are'),
+    ('blob_without_old_file', 'damage', 'reachable blobs of which only files of older revisions are not in the blob directory',
+     'Restore these files from a backup: "relpack check" says where the blobs are'),
     ('blob_without_large_object', 'damage', 'reachable blobs with rows in blob_chunk whose large objects are gone',
      'Restore these large objects from a backup: "relpack check" says where the blobs are'),
     ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),

@@ -21,13 +21,13 @@ BEGIN
         ORDER BY object.zoid
         LIMIT nodes
     ) AS few;
-    SELECT array_agg(stored.zoid), array_agg(stored.tid)
+    SELECT array_agg(stored.zoid ORDER BY stored.zoid, stored.tid DESC), array_agg(stored.tid ORDER BY stored.zoid, stored.tid DESC)
     INTO zoids, tids
     FROM unnest(zoids) AS blob (zoid)
     CROSS JOIN LATERAL (
         SELECT stored.zoid, stored.tid
         FROM relpack.stored()
-        WHERE stored.zoid = blob.zoid AND stored.state IS NOT NULL
+        WHERE stored.zoid = blob.zoid AND octet_length(stored.state) > 0
         OFFSET 0
     ) AS stored;
 END;
@@ -35,4 +35,4 @@ $$;
 
 COMMENT ON FUNCTION relpack.verify_blobs(bigint, integer) IS
     'Step of "relpack verify": the reachable blobs among the next so many nodes after a zoid, with their stored tids, '
-    'whose files must be in the blob directory; last: the highest of these nodes, NULL after the last one.';
+    'whose files must be in the blob directory, of each the newest first; last: the highest of these nodes, NULL after the last one.';

@@ -171,7 +171,12 @@ func (d *Dir) Path(zoid int64) string {
 
 // File is the path of one revision of a blob, whether it exists or not.
 func (d *Dir) File(zoid, tid int64) string {
-	return filepath.Join(d.Path(zoid), revisionName(tid))
+	return filepath.Join(d.path, d.Below(zoid, tid))
+}
+
+// Below is File as seen from the blob directory.
+func (d *Dir) Below(zoid, tid int64) string {
+	return filepath.Join(append(levelNames(d.layout, zoid), revisionName(tid))...)
 }
 
 // layout also tells whether the marker names it.

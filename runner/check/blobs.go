@@ -38,9 +38,12 @@ func (r *Report) openBlobs(t target.Target) (*blobs, error) {
 	return &blobs{dir, t.BlobDir}, nil
 }
 
-// maxRechecked is how many blobs without a file are remembered to be looked for
-// once more.
-const maxRechecked = 100_000
+// maxRechecked is how many revisions without a file are remembered to be looked for
+// once more, and maxFiles how many of one blob are named.
+const (
+	maxRechecked = 100_000
+	maxFiles     = 10
+)
 
 // blobs finds live blobs whose content is gone.
 func (c *checker) blobs(ctx context.Context) error {
@@ -78,22 +81,20 @@ func (c *checker) blobs(ctx context.Context) error {
 	if c.dir == nil {
 		return c.filesNeeded(ctx)
 	}
-	var missing []look.Blob
+	search := fileSearch{checker: c, last: -1}
 	c.Progress().Phase("look for blob files", "objects", 0)
 	defer c.Progress().End()
-	if err := c.Pause(ctx, func() error {
-		return c.EachBlob(ctx, func(some []look.Blob) error { return c.find(some, &missing) })
-	}); err != nil {
+	if err := c.Pause(ctx, func() error { return c.EachBlob(ctx, true, search.find) }); err != nil {
 		return err
 	}
 	fresh, err := c.NewBlobs(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.find(fresh, &missing); err != nil {
+	if err := search.find(fresh); err != nil {
 		return err
 	}
-	return c.describeMissing(ctx, missing)
+	return search.describe(ctx)
 }
 
 // filesNeeded tells whether there would have been files to look for.
@@ -113,22 +114,56 @@ func (c *checker) filesNeeded(ctx context.Context) error {
 	return nil
 }
 
-// find looks for the files of blobs.
-func (c *checker) find(some []look.Blob, missing *[]look.Blob) error {
-	for _, b := range some {
-		there, err := c.dir.there(b)
+// fileSearch looks for the files of blobs.
+type fileSearch struct {
+	*checker
+	missing []lacking // the first that were found
+	kept    int       // revisions of these
+	last    int64     // the last blob that was counted
+}
+
+// lacking is a blob without the files of some revisions.
+type lacking struct {
+	zoid  int64
+	tids  []int64 // of these, the newest first
+	older bool    // none of them is the current one
+}
+
+// find looks for the files of blobs, of which all revisions are there, the newest first.
+func (f *fileSearch) find(some []look.Blob) error {
+	for i, b := range some {
+		older := i > 0 && some[i-1].Zoid == b.Zoid
+		if !older {
+			f.Blobs.live++
+		}
+		there, err := f.dir.there(b)
 		switch {
 		case err != nil:
 			return err
 		case there:
-			c.Blobs.Found++
+			f.Blobs.Found++
 			continue
+		case f.last != b.Zoid:
+			*f.Blobs.count(older)++
+			if f.kept < maxRechecked {
+				f.missing = append(f.missing, lacking{zoid: b.Zoid, older: older})
+			}
 		}
-		if c.Blobs.Missing++; len(*missing) < maxRechecked {
-			*missing = append(*missing, b)
+		f.last = b.Zoid
+		if last := len(f.missing) - 1; last >= 0 && f.missing[last].zoid == b.Zoid {
+			f.missing[last].tids = append(f.missing[last].tids, b.Tid)
+			f.kept++
 		}
 	}
 	return nil
+}
+
+// count is how many blobs lack a file: the current one, or only older ones.
+func (b *Blobs) count(older bool) *int64 {
+	if older {
+		return &b.MissingOlder
+	}
+	return &b.Missing
 }
 
 // there tells whether a blob's file is. The application follows links.
@@ -143,46 +178,83 @@ func (d *blobs) there(b look.Blob) (bool, error) {
 	return layout != "", nil
 }
 
-// describeMissing looks once more at blobs without a file, and names some: what was
-// deleted, written again or cut off since its file was looked for needs none any more.
-func (c *checker) describeMissing(ctx context.Context, missing []look.Blob) error {
-	for chunk := range slices.Chunk(missing, 1000) {
+// describe looks once more at blobs without a file, and names some: what was deleted,
+// written again or cut off since its file was looked for needs none any more.
+func (f *fileSearch) describe(ctx context.Context) error {
+	for chunk := range slices.Chunk(f.missing, 1000) {
 		zoids := make([]int64, len(chunk))
 		for i, b := range chunk {
-			zoids[i] = b.Zoid
+			zoids[i] = b.zoid
 		}
-		objects, err := c.Objects(ctx, zoids)
+		objects, err := f.Objects(ctx, zoids)
 		if err != nil {
 			return err
 		}
-		verdicts, err := c.Judge(ctx, objects)
+		verdicts, err := f.Judge(ctx, objects)
 		if err != nil {
 			return err
 		}
-		for i, o := range objects {
-			there, err := c.dir.there(chunk[i])
-			if err != nil {
-				return err
-			}
+		revisions, err := f.Revisions(ctx, zoids)
+		if err != nil {
+			return err
+		}
+		tids := map[int64][]int64{}
+		for _, r := range revisions {
+			tids[r.Zoid] = append(tids[r.Zoid], r.Tid)
+		}
+		for i, b := range chunk {
 			alive := verdicts[i] == look.Alive
 			if verdicts[i] == look.Unknown {
-				if alive, err = c.IsAlive(ctx, o.Zoid); err != nil {
+				if alive, err = f.IsAlive(ctx, b.zoid); err != nil {
 					return err
 				}
 			}
-			if there || o.Tid != chunk[i].Tid || !alive {
-				c.Blobs.Missing--
+			*f.Blobs.count(b.older)--
+			if !alive {
 				continue
 			}
-			if len(c.Blobs.First) >= c.max {
-				continue
-			}
-			s, err := c.spot(ctx, o.Zoid)
-			if err != nil {
+			if err := f.again(ctx, b, tids[b.zoid]); err != nil {
 				return err
 			}
-			c.Blobs.First = append(c.Blobs.First, s)
 		}
 	}
 	return nil
+}
+
+// again counts a blob that still lacks files of what is stored, and describes one of the
+// first.
+func (f *fileSearch) again(ctx context.Context, b lacking, stored []int64) error {
+	still := MissingBlob{Files: []File{}}
+	older := true
+	for i, tid := range stored {
+		if !slices.Contains(b.tids, tid) {
+			continue
+		}
+		there, err := f.dir.there(look.Blob{Zoid: b.zoid, Tid: tid})
+		if err != nil {
+			return err
+		}
+		if there {
+			continue
+		}
+		older = older && i > 0
+		if still.Count++; len(still.Files) < maxFiles {
+			still.Files = append(still.Files, File{tid, f.dir.Below(b.zoid, tid)})
+		}
+	}
+	if still.Count == 0 {
+		return nil
+	}
+	*f.Blobs.count(older)++
+	first := &f.Blobs.First
+	if older {
+		first = &f.Blobs.FirstOlder
+	}
+	if len(*first) >= f.max {
+		return nil
+	}
+	var err error
+	still.Spot, err = f.spot(ctx, b.zoid)
+	*first = append(*first, still)
+	return err
 }

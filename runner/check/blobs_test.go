@@ -54,6 +54,9 @@ func TestALiveBlobWithoutItsFileIsToldAndADeadOneIsNot(t *testing.T) {
 	if r.Blobs.Missing != 1 || len(r.Blobs.First) != 1 || r.Blobs.First[0].Name != "root.ref0.ref1" || !strings.Contains(r.Error, "1 live blob has no file") {
 		t.Errorf("%+v: %s", r.Blobs, r.Error)
 	}
+	if text := s.broken(t, 3); !strings.Contains(text, "its file "+r.Blobs.First[0].Files[0].Path+" is not in the blob directory") || s.broken(t, 2) != "" {
+		t.Errorf("why: %q", text)
+	}
 }
 
 func TestABlobThatWasWrittenSinceTheLastPackIsLookedFor(t *testing.T) {
@@ -112,6 +115,9 @@ func TestALiveBlobWithoutItsLargeObjectIsTold(t *testing.T) {
 	if r.Blobs.LargeObjects != 1 || r.Blobs.FirstLarge[0].Name != "root.ref0.ref1" {
 		t.Errorf("%+v", r.Blobs)
 	}
+	if text := s.broken(t, 3); !strings.Contains(text, "its large object is gone") || s.broken(t, 2) != "" {
+		t.Errorf("why: %q", text)
+	}
 }
 
 func TestALiveBlobWithoutARowIsToldWhereBlobsAreInTheDatabase(t *testing.T) {
@@ -140,6 +146,9 @@ func TestALiveBlobWithoutARowIsToldWhereBlobsAreInTheDatabase(t *testing.T) {
 	s.BlobsInDatabase = true
 	if r := s.check(t, fault.ExitRefused); r.Blobs.LargeObjects != 13 || len(r.Blobs.FirstLarge) != 5 {
 		t.Errorf("%+v", r.Blobs)
+	}
+	if text := s.broken(t, 3); !strings.Contains(text, "it has no row in blob_chunk") || s.broken(t, 20) != "" {
+		t.Errorf("why: %q", text)
 	}
 }
 

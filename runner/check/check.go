@@ -40,7 +40,7 @@ func Storage(ctx context.Context, t target.Target, o Options, log *slog.Logger) 
 	began := time.Now()
 	r := &Report{Storage: t.Name, Version: o.Version,
 		Lost: []Lost{}, Undecodable: []Undecodable{}, Foreign: []Foreign{}, Phases: []figures.Phase{},
-		Blobs: Blobs{First: []Spot{}, FirstLarge: []Spot{}}}
+		Blobs: Blobs{First: []MissingBlob{}, FirstOlder: []MissingBlob{}, FirstLarge: []Spot{}}}
 	err := r.fill(ctx, t, o, log)
 	r.Seconds, r.PeakMemory = time.Since(began).Seconds(), figures.PeakMemory()
 	if r.Outcome = fault.Outcome(err, "sound"); err == nil && r.Uncertain != "" {
@@ -156,6 +156,7 @@ func (r *Report) summary() string {
 	add(r.LostCount, "object", "is not stored, though live ones refer to it", "are not stored, though live ones refer to them")
 	add(r.UndecodableCount, "live object", "can't be decoded, or has no state", "can't be decoded, or have no state")
 	add(r.Blobs.Missing, "live blob", "has no file", "have no file")
+	add(r.Blobs.MissingOlder, "live blob", "lacks files of older revisions", "lack files of older revisions")
 	add(r.Blobs.LargeObjects, "live blob", "has no large object", "have no large object")
 	return strings.Join(texts, "; ")
 }

@@ -15,7 +15,9 @@ import (
 	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/program"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/look"
 	"relpack/runner/target"
+	"relpack/runner/why"
 )
 
 func TestMain(m *testing.M) {
@@ -59,6 +61,16 @@ func (s storage) check(t *testing.T, code int) *check.Report {
 		t.Errorf("exit code %d, want %d: %v", got, code, err)
 	}
 	return r
+}
+
+// broken is what "relpack why" says of a state that can't be loaded.
+func (s storage) broken(t *testing.T, zoid int64) string {
+	t.Helper()
+	r, err := why.Ask(t.Context(), s.Target, why.Options{Zoids: []int64{zoid}, Migrations: migrations.Files}, slog.New(slog.DiscardHandler))
+	if err != nil || r.Objects[0].Verdict != look.Alive {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	return r.Objects[0].Broken
 }
 
 func (s storage) checked(t *testing.T, o check.Options) (*check.Report, error) {

@@ -3,12 +3,15 @@ package check_test
 import (
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"relpack/migrations"
+	"relpack/runner/check"
 	"relpack/runner/du"
 	"relpack/runner/fault"
 	"relpack/runner/internal/packtest"
@@ -195,6 +198,9 @@ func TestWhatNobodyCanLoadIsTold(t *testing.T) {
 	if r.UndecodableCount != 1 || r.Undecodable[0].Kind != "uncurrent" || r.Undecodable[0].Name != "root.ref0" {
 		t.Fatalf("%+v", r.Undecodable)
 	}
+	if text := s.broken(t, 1); !strings.Contains(text, "current_object does not name it") {
+		t.Errorf("why: %q", text)
+	}
 	// All revisions of what is current in none count, and one of 1 has other references.
 	if found := verified(); found != "[other_references[1] uncurrent[1]] 1" {
 		t.Error(found)
@@ -286,5 +292,52 @@ func TestWhatNobodyCanLoadIsToldOfWhatIsNew(t *testing.T) {
 	}
 	if !slices.Equal(told, []int64{1, 2, 3}) || r.UndecodableCount != 3 {
 		t.Errorf("%v %+v", told, r.Undecodable)
+	}
+}
+
+// Undo and readers of the past need the files of older revisions.
+func TestTheFileOfAnOlderRevisionIsMissedByAllWhoLook(t *testing.T) {
+	t.Parallel()
+	a := packtest.NewHistoryAlbum(t, zodbtest.Bushy, true)
+	packtest.PackWithGrace(t, a.Target, 5)
+	whole := []string{"--dsn", a.DSN, "--blob-dir", a.BlobDir}
+	packtest.ExpectWords(t, program.Run(t, append([]string{"check"}, whole...)...).Stdout, "the files of all 3 revisions of 2 live blobs are there")
+	path := zodbtest.BlobPath(a.BlobDir, a.Layout, 2, a.Second)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	says := func(words ...string) {
+		t.Helper()
+		for _, command := range []string{"check", "verify", "blobs"} {
+			r := program.Run(t, append([]string{command}, whole...)...)
+			packtest.ExpectWords(t, r.Stdout, words...)
+			if code := map[string]int{"check": 4, "verify": 4}[command]; r.Code != code {
+				t.Errorf("%s: exit code %d, want %d: %s", command, r.Code, code, r.Stderr)
+			}
+		}
+	}
+	says("older revisions")
+	relative, err := filepath.Rel(a.BlobDir, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packtest.ExpectWords(t, program.Run(t, append([]string{"check"}, whole...)...).Stdout, "1 live blob", "root.ref0.ref0  (zoid 2 ZODB.blob.Blob)", relative)
+	r := (storage{Target: a.Target, conn: a.Conn}).check(t, fault.ExitRefused)
+	if b := r.Blobs; b.Missing != 0 || b.MissingOlder != 1 || b.FirstOlder[0].Zoid != 2 || b.FirstOlder[0].Files[0] != (check.File{Tid: a.Second, Path: relative}) {
+		t.Errorf("%+v", b)
+	}
+	// One blob whose current file is gone as well is counted once.
+	if err := os.Remove(zodbtest.BlobPath(a.BlobDir, a.Layout, 2, a.Now)); err != nil {
+		t.Fatal(err)
+	}
+	r = (storage{Target: a.Target, conn: a.Conn}).check(t, fault.ExitRefused)
+	if b := r.Blobs; b.Missing != 1 || b.MissingOlder != 0 || len(b.First[0].Files) != 2 || b.First[0].Files[0].Tid != a.Now {
+		t.Errorf("%+v", b)
+	}
+	if text := (storage{Target: a.Target, conn: a.Conn}).broken(t, 2); !strings.Contains(text, "its file ") || !strings.Contains(text, "1 older revision") {
+		t.Errorf("why: %q", text)
+	}
+	if r := program.Run(t, append([]string{"blobs"}, whole...)...); !strings.Contains(r.Stdout, "1 live blob;") || strings.Contains(r.Stdout, "older") {
+		t.Error(r.Stdout)
 	}
 }

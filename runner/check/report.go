@@ -83,12 +83,16 @@ type Undecodable struct {
 type Blobs struct {
 	// Files tells whether files were looked for, else Why says why not, and Needed whether
 	// there are live blobs that must have some.
-	Files   bool   `json:"files_looked_for"`
-	Why     string `json:"why_not,omitempty"`
-	Needed  bool   `json:"files_needed"`
-	Found   int64  `json:"files_found"`
-	Missing int64  `json:"missing_count"`
-	First   []Spot `json:"missing"`
+	Files   bool          `json:"files_looked_for"`
+	Why     string        `json:"why_not,omitempty"`
+	Needed  bool          `json:"files_needed"`
+	Found   int64         `json:"files_found"` // of all stored revisions
+	Missing int64         `json:"missing_count"`
+	First   []MissingBlob `json:"missing"`
+	// MissingOlder are others, of which only superseded revisions that are stored have none.
+	MissingOlder int64         `json:"missing_older_count"`
+	FirstOlder   []MissingBlob `json:"missing_older"`
+	live         int64         // so many were looked for
 	// asked is set once blobs were looked for, unseen where this role may not read
 	// blob_chunk.
 	asked, unseen bool
@@ -97,6 +101,19 @@ type Blobs struct {
 	InDatabase   bool   `json:"in_database"`
 	LargeObjects int64  `json:"missing_large_objects_count"`
 	FirstLarge   []Spot `json:"missing_large_objects"`
+}
+
+// A MissingBlob lacks files of revisions that are stored.
+type MissingBlob struct {
+	Spot
+	Files []File `json:"files"`       // the newest first
+	Count int64  `json:"files_count"` // of all that it lacks
+}
+
+// A File is of one revision of a blob.
+type File struct {
+	Tid  int64  `json:"tid"`
+	Path string `json:"path"` // below the blob directory
 }
 
 // Foreign counts references of live objects to another database.
@@ -144,12 +161,13 @@ func (b Blobs) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		plain
 		Found        *int64 `json:"files_found"`
+		MissingOlder *int64 `json:"missing_older_count"`
 		Missing      *int64 `json:"missing_count"`
 		LargeObjects *int64 `json:"missing_large_objects_count"`
-	}{plain(b), known(b.Found, files), known(b.Missing, files), known(b.LargeObjects, b.asked && !b.unseen)})
+	}{plain(b), known(b.Found, files), known(b.MissingOlder, files), known(b.Missing, files), known(b.LargeObjects, b.asked && !b.unseen)})
 }
 
 // off tells whether something is broken.
 func (r *Report) off() bool {
-	return r.LostCount > 0 || r.UndecodableCount > 0 || r.Blobs.Missing > 0 || r.Blobs.LargeObjects > 0
+	return r.LostCount > 0 || r.UndecodableCount > 0 || r.Blobs.Missing > 0 || r.Blobs.MissingOlder > 0 || r.Blobs.LargeObjects > 0
 }

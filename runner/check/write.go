@@ -109,11 +109,22 @@ func (r *Report) writeUndecodable(line figures.LineWriter) {
 
 func (b Blobs) write(line figures.LineWriter) {
 	switch {
-	case b.Missing > 0 && b.Found == 0:
-		line("blobs", "the directory holds the file of no live blob (%s): mount it, or name the right one", humanize.Comma(b.Missing))
+	case b.Missing+b.MissingOlder > 0 && b.Found == 0:
+		line("blobs", "the directory holds the file of no live blob (%s): mount it, or name the right one", humanize.Comma(b.live))
 		return
-	case b.Missing > 0:
-		line("blobs", "%s without a file, %s found", figures.Plural(b.Missing, "live blob"), humanize.Comma(b.Found))
+	case b.Missing+b.MissingOlder > 0:
+		label := "blobs"
+		if b.Missing > 0 {
+			line(label, "%s without a file; %s found", figures.Plural(b.Missing, "live blob"), figures.Plural(b.Found, "file"))
+			writeMissing(line, b.Missing, b.First)
+			label = ""
+		}
+		if b.MissingOlder > 0 {
+			line(label, "%s without files of older revisions; %s found", figures.Plural(b.MissingOlder, "live blob"), figures.Plural(b.Found, "file"))
+			writeMissing(line, b.MissingOlder, b.FirstOlder)
+		}
+	case b.Found > b.live:
+		line("blobs", "the files of all %s of %s are there", figures.Plural(b.Found, "revision"), figures.Plural(b.live, "live blob"))
 	case b.Files:
 		line("blobs", "the files of all %s are there", figures.Plural(b.Found, "live blob"))
 	case b.InDatabase && b.LargeObjects == 0:
@@ -122,12 +133,6 @@ func (b Blobs) write(line figures.LineWriter) {
 		line("blobs", "no file was looked for, though there are live blobs: %s", b.Why)
 	case b.LargeObjects == 0:
 		line("blobs", "no file was looked for: %s", b.Why)
-	}
-	for _, s := range b.First {
-		line("", "%s", s)
-	}
-	if text := more(b.Missing, len(b.First)); text != "" {
-		line("", "%s", text)
 	}
 	if b.LargeObjects > 0 {
 		line("large objects", "%s without one, or without a row in blob_chunk", figures.Plural(b.LargeObjects, "live blob"))
@@ -138,7 +143,23 @@ func (b Blobs) write(line figures.LineWriter) {
 			line("", "%s", text)
 		}
 	}
-	if b.Missing+b.LargeObjects > 0 {
+	if b.Missing+b.MissingOlder+b.LargeObjects > 0 {
 		line("", "Restore them from a backup.")
+	}
+}
+
+// writeMissing names blobs, and which files they lack.
+func writeMissing(line figures.LineWriter, count int64, first []MissingBlob) {
+	for _, m := range first {
+		line("", "%s", m.Spot)
+		for _, f := range m.Files {
+			line("", "    %s", f.Path)
+		}
+		if rest := m.Count - int64(len(m.Files)); rest > 0 {
+			line("", "    and %s more", humanize.Comma(rest))
+		}
+	}
+	if text := more(count, len(first)); text != "" {
+		line("", "%s", text)
 	}
 }

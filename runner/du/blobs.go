@@ -22,7 +22,7 @@ func (m *measure) blobFiles(ctx context.Context, g *look.Graph) error {
 	defer func() { _ = opened.Close() }()
 	m.Progress.Phase("look for blob files", "objects", int64(m.forest.rows.count))
 	defer m.Progress.End()
-	return g.EachBlob(ctx, func(some []look.Blob) error {
+	return g.EachBlob(ctx, false, func(some []look.Blob) error {
 		for _, b := range some {
 			bytes, found, err := opened.Size(b.Zoid, b.Tid)
 			if err != nil && !errors.Is(err, blobdir.ErrLink) && m.report.Blobs.Failed == "" {

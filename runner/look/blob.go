@@ -19,10 +19,15 @@ type Blob struct{ Zoid, Tid int64 }
 const blobNodes = 50_000
 
 // EachBlob hands on the live blobs of the graph, some at a time, with the tids that are
-// stored. Call it in [Graph.Pause]: to look for a million files takes a while.
-func (g *Graph) EachBlob(ctx context.Context, each func([]Blob) error) error {
+// stored: the newest of each, or all, the newest first. Call it in [Graph.Pause]: to look
+// for a million files takes a while.
+func (g *Graph) EachBlob(ctx context.Context, all bool, each func([]Blob) error) error {
+	most := new(1)
+	if all {
+		most = nil
+	}
 	for after := int64(-1); ; {
-		blobs, last, err := g.nextBlobs(ctx, after)
+		blobs, last, err := g.nextBlobs(ctx, after, most)
 		if err != nil {
 			return fmt.Errorf("look for live blobs: %w", err)
 		}
@@ -37,9 +42,9 @@ func (g *Graph) EachBlob(ctx context.Context, each func([]Blob) error) error {
 	}
 }
 
-// nextBlobs reads those among the next nodes; last is the highest of these. What has no
-// state is broken otherwise: nobody asks for its file.
-func (g *Graph) nextBlobs(ctx context.Context, after int64) (blobs []Blob, last *int64, err error) {
+// nextBlobs reads those among the next nodes, of each so many revisions at most; last is the
+// highest of these nodes. What has no state is broken otherwise: nobody asks for its file.
+func (g *Graph) nextBlobs(ctx context.Context, after int64, most *int) (blobs []Blob, last *int64, err error) {
 	err = pgx.BeginTxFunc(ctx, g.conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '5s'; "+record.LockStorage); err != nil {
 			return err
@@ -53,16 +58,16 @@ func (g *Graph) nextBlobs(ctx context.Context, after int64) (blobs []Blob, last 
 			    ORDER BY object.zoid
 			    LIMIT $2
 			)
-			SELECT max(few.zoid), coalesce(array_agg(few.zoid) FILTER (WHERE stored.bytes > 0), '{}'),
-			       coalesce(array_agg(stored.tid) FILTER (WHERE stored.bytes > 0), '{}')
+			SELECT max(few.zoid), coalesce(array_agg(few.zoid ORDER BY few.zoid, stored.tid DESC) FILTER (WHERE stored.bytes > 0), '{}'),
+			       coalesce(array_agg(stored.tid ORDER BY few.zoid, stored.tid DESC) FILTER (WHERE stored.bytes > 0), '{}')
 			FROM few
 			LEFT JOIN LATERAL (
 			    SELECT stored.tid, octet_length(stored.state) AS bytes
 			    FROM relpack.stored()
 			    WHERE few.live AND stored.zoid = few.zoid
 			    ORDER BY stored.tid DESC
-			    LIMIT 1
-			) AS stored ON true`, after, blobNodes).Scan(&last, &zoids, &tids)
+			    LIMIT $3
+			) AS stored ON true`, after, blobNodes, most).Scan(&last, &zoids, &tids)
 		for i, zoid := range zoids {
 			blobs = append(blobs, Blob{zoid, tids[i]})
 		}
@@ -72,8 +77,9 @@ func (g *Graph) nextBlobs(ctx context.Context, after int64) (blobs []Blob, last 
 }
 
 // NewBlobs are live ones that the graph does not have for live blobs: they were stored, or
-// attached again, since the last pack.
-func (g *Graph) NewBlobs(ctx context.Context) (blobs []Blob, err error) {
+// attached again, since the last pack. Of each all revisions are told, the newest first.
+func (g *Graph) NewBlobs(ctx context.Context) ([]Blob, error) {
+	var live []int64
 	written := make([]int64, len(g.fresh.blobs))
 	for i, b := range g.fresh.blobs {
 		written[i] = b.Zoid
@@ -89,7 +95,7 @@ func (g *Graph) NewBlobs(ctx context.Context) (blobs []Blob, err error) {
 		}
 		for _, o := range objects {
 			if (o.dead || !o.blob) && alive[o.Zoid] {
-				blobs = append(blobs, Blob{o.Zoid, o.Tid})
+				live = append(live, o.Zoid)
 			}
 		}
 	}
@@ -98,22 +104,39 @@ func (g *Graph) NewBlobs(ctx context.Context) (blobs []Blob, err error) {
 		return nil, err
 	}
 	rows, err := g.tx.Query(ctx, `
-		SELECT object.zoid, stored.tid
+		SELECT object.zoid
 		FROM unnest($1::bigint[]) AS attached (zoid)
 		CROSS JOIN LATERAL (SELECT zoid FROM relpack.object WHERE object.zoid = attached.zoid AND object.class = 1 OFFSET 0) AS object
-		CROSS JOIN LATERAL (
-		    SELECT stored.tid, octet_length(stored.state) AS bytes
-		    FROM relpack.stored()
-		    WHERE stored.zoid = object.zoid
-		    ORDER BY stored.tid DESC
-		    LIMIT 1
-		) AS stored
-		WHERE stored.bytes > 0 AND object.zoid <> ALL ($2::bigint[])`, attached, written)
+		WHERE object.zoid <> ALL ($2::bigint[])`, attached, written)
 	if err != nil {
 		return nil, fmt.Errorf("look for blobs that were attached again: %w", err)
 	}
-	again, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Blob])
-	return append(blobs, again...), err
+	again, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("look for blobs that were attached again: %w", err)
+	}
+	return g.Revisions(ctx, append(live, again...))
+}
+
+// Revisions are those of some blobs that are stored and have a state, by zoid, the newest
+// of each first.
+func (g *Graph) Revisions(ctx context.Context, zoids []int64) ([]Blob, error) {
+	rows, err := g.tx.Query(ctx, `
+		SELECT blob.zoid, stored.tid
+		FROM unnest($1::bigint[]) AS blob (zoid)
+		CROSS JOIN LATERAL (
+		    SELECT stored.tid, octet_length(stored.state) AS bytes FROM relpack.stored() WHERE stored.zoid = blob.zoid OFFSET 0
+		) AS stored
+		WHERE stored.bytes > 0
+		ORDER BY blob.zoid, stored.tid DESC`, zoids)
+	if err != nil {
+		return nil, fmt.Errorf("look for the revisions of blobs: %w", err)
+	}
+	revisions, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Blob])
+	if err != nil {
+		return nil, fmt.Errorf("look for the revisions of blobs: %w", err)
+	}
+	return revisions, nil
 }
 
 // BlobPlace tells where live blobs are.
@@ -179,6 +202,28 @@ func (g *Graph) countAlive(ctx context.Context, zoids []int64, most int) (n int6
 		}
 	}
 	return n, first, nil
+}
+
+// Chunks tells whether a blob has rows in blob_chunk, nil where this role may not look, and
+// whether a large object that they name is gone.
+func (g *Graph) Chunks(ctx context.Context, zoid int64) (rows *bool, gone bool, err error) {
+	seen, err := g.seesChunks(ctx)
+	if err == nil && seen {
+		err = g.tx.QueryRow(ctx, `
+			SELECT count(*) > 0, coalesce(bool_or(NOT EXISTS (SELECT FROM pg_largeobject_metadata WHERE oid = blob_chunk.chunk)), false)
+			FROM public.blob_chunk
+			WHERE blob_chunk.zoid = $1`, zoid).Scan(&rows, &gone)
+	}
+	if err != nil {
+		err = fmt.Errorf("look for the large objects of a blob: %w", err)
+	}
+	return rows, gone, err
+}
+
+// seesChunks tells whether there is a blob_chunk that this role may read.
+func (g *Graph) seesChunks(ctx context.Context) (seen bool, err error) {
+	err = g.tx.QueryRow(ctx, "SELECT coalesce(has_table_privilege(to_regclass('public.blob_chunk'), 'SELECT'), false)").Scan(&seen)
+	return seen, err
 }
 
 // LargeObjects looks for the large objects of live blobs.

@@ -218,7 +218,7 @@ func (g *Graph) note(row record.Row, found record.Decoded) {
 		return
 	}
 	f.classes[row.Zoid] = f.label(found.Module, found.Name)
-	if f.classes[row.Zoid] == "ZODB.blob.Blob" {
+	if f.classes[row.Zoid] == blobClass {
 		f.blobs = append(f.blobs, Blob{row.Zoid, row.Tid})
 	}
 	if refs == nil {

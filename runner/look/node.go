@@ -24,6 +24,12 @@ type Object struct {
 	blob     bool // the graph calls it one
 }
 
+// IsBlob tells whether it is a blob.
+func (o Object) IsBlob() bool { return o.blob || o.Class == blobClass }
+
+// blobClass is the class of blobs.
+const blobClass = "ZODB.blob.Blob"
+
 // Stored tells whether object_state has it.
 func (o Object) Stored() bool { return o.Tid != 0 }
 

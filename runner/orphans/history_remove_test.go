@@ -297,7 +297,7 @@ func TestUndoAndARemovalFromAHistoryExcludeEachOther(t *testing.T) {
 func TestNothingIsRemovedFromADirectoryThatIsNotAHistorys(t *testing.T) {
 	t.Parallel()
 	for words, spoil := range map[string]func(s *shelf, a packtest.Album){
-		"the files of 2 of 3 live blobs": func(s *shelf, a packtest.Album) {
+		"the files of 2 of 3 revisions of live blobs": func(s *shelf, a packtest.Album) {
 			path := zodbtest.BlobPath(s.BlobDir, a.Layout, 2, a.Second)
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)

@@ -113,7 +113,7 @@ func TestARevisionOfAHistoryWithoutItsFileIsMissed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if r, err := s.look(orphans.Options{}); err != nil || r.Found != 1 || r.Missing != 2 || !slices.Contains(r.FirstMissing, 2) {
+	if r, err := s.look(orphans.Options{}); err != nil || r.Found != 1 || r.Missing != 1 || r.MissingOlder != 0 || !slices.Contains(r.FirstMissing, 2) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

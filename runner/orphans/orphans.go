@@ -58,6 +58,7 @@ type look struct {
 	*job.Job
 	options Options
 	report  *Report
+	lacking int64 // revisions of live blobs without a file
 	conn    *pgx.Conn
 	history bool // whether the storage is a history-preserving one
 	dir     *blobdir.Dir
@@ -234,7 +235,7 @@ func (l *look) doubt() {
 		r.Doubt = l.notOwn
 	case l.unknown != "":
 		r.Doubt = l.unknown
-	case r.Missing > 0 && r.Found == 0:
+	case l.lacking > 0 && r.Found == 0:
 		r.Doubt = "it holds the file of no live blob: is it the right directory, and mounted?"
 	case r.Found == 0:
 		r.Doubt = "no file of a live blob shows that the directory is this storage's"
@@ -305,6 +306,7 @@ func (l *look) findMissing(ctx context.Context) error {
 	}
 	const nodes = 50_000
 	l.report.Missing = 0
+	counted := int64(-1) // the last blob without a file
 	for after := int64(-1); ; {
 		var last *int64
 		var zoids, tids []int64
@@ -321,7 +323,16 @@ func (l *look) findMissing(ctx context.Context) error {
 			case !known:
 				l.report.NotKnown++
 			case file == nil:
-				if l.report.Missing++; len(l.report.FirstMissing) < named {
+				if l.lacking++; counted == zoid {
+					continue
+				}
+				counted = zoid
+				if i > 0 && zoids[i-1] == zoid {
+					l.report.MissingOlder++
+				} else {
+					l.report.Missing++
+				}
+				if len(l.report.FirstMissing) < named {
 					l.report.FirstMissing = append(l.report.FirstMissing, zoid)
 				}
 			case file.Size == 0:

@@ -197,7 +197,7 @@ type listed struct {
 func (l *look) trusted() error {
 	const hint = "Nothing was removed. Mount it, or name the right one; \"relpack check\" names blobs without a file"
 	r := l.report
-	all := r.Found + r.Missing + r.EmptyFile + r.NotKnown
+	all := r.Found + l.lacking + r.EmptyFile + r.NotKnown
 	switch {
 	case r.Missing < 0:
 		return fault.Refuse(`Nothing was removed. Run "relpack pack --dry-run"`, "it is not known which blobs are alive")
@@ -205,7 +205,7 @@ func (l *look) trusted() error {
 		return fault.Refuse(hint, "blob directory %s: %s", l.Target.BlobDir, r.Doubt)
 	case 10*r.Found < 9*all:
 		return fault.Refuse(hint, "blob directory %s: it holds the files of %d of %s (%d empty, %d behind symbolic links)",
-			l.Target.BlobDir, r.Found, figures.Plural(all, "live blob"), r.EmptyFile, r.NotKnown)
+			l.Target.BlobDir, r.Found, figures.Plural(all, "revision")+" of live blobs", r.EmptyFile, r.NotKnown)
 	case l.files["nested"].Files.Files > 0:
 		return fault.Refuse("Nothing was removed. Move it elsewhere", "blob directory %s: %s", l.Target.BlobDir, r.Doubt)
 	}

@@ -115,7 +115,7 @@ func TestNothingIsRemovedFromADirectoryThatIsNotAllThere(t *testing.T) {
 			}
 			s.files = map[string]string{}
 		},
-		"the files of 1 of 2 live blobs": func(s *shelf) {
+		"the files of 1 of 2 revisions of live blobs": func(s *shelf) {
 			for _, layout := range []string{s.layout, s.otherLayout()} {
 				path := zodbtest.BlobPath(s.BlobDir, layout, 3, s.then)
 				if err := os.Remove(path); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -38,9 +39,11 @@ type Report struct {
 	Kept int64 `json:"kept"`
 	// Skipped are files that could not be removed, and why; at most 10.
 	Skipped []string `json:"skipped"`
-	// Missing are live blobs without a file; -1: not looked for. EmptyFile have an empty one,
-	// and that of NotKnown is behind a symbolic link, if there is one.
+	// Missing are live blobs without a file; -1: not looked for. Of MissingOlder only
+	// superseded revisions that are stored have none. Of revisions of live blobs, Found have a
+	// file, EmptyFile an empty one, and that of NotKnown is behind a symbolic link, if there is one.
 	Missing      int64   `json:"missing"`
+	MissingOlder int64   `json:"missing_older"`
 	EmptyFile    int64   `json:"empty_file"`
 	NotKnown     int64   `json:"not_known"`
 	Found        int64   `json:"found"`
@@ -160,8 +163,8 @@ func (r *Report) Write(w io.Writer) error {
 			s.Line("", "    %s", printable(path))
 		}
 	}
-	if r.Missing > 0 {
-		s.Line("without a file", "%s; \"relpack check\" names them", figures.Plural(r.Missing, "live blob"))
+	if text := r.missing(); text != "" {
+		s.Line("without a file", "%s; \"relpack check\" names the files", text)
 	}
 	if n := r.LargeObjects.Unnamed; n > 0 {
 		size := "size not known"
@@ -171,10 +174,10 @@ func (r *Report) Write(w io.Writer) error {
 		s.Line("large objects", "%s that no row of blob_chunk names, %s", figures.Plural(n, "large object"), size)
 	}
 	if r.EmptyFile > 0 {
-		s.Line("with an empty file", "%s", figures.Plural(r.EmptyFile, "live blob"))
+		s.Line("with an empty file", "%s of live blobs", figures.Plural(r.EmptyFile, "revision"))
 	}
 	if r.NotKnown > 0 {
-		s.Line("not known", "whether there is a file of %s: it would be behind a symbolic link", figures.Plural(r.NotKnown, "live blob"))
+		s.Line("not known", "whether there is a file of %s of live blobs: it would be behind a symbolic link", figures.Plural(r.NotKnown, "revision"))
 	}
 	switch {
 	case r.Directory == "":
@@ -199,6 +202,18 @@ func (r *Report) Write(w io.Writer) error {
 	}
 	s.Spent(r.Seconds, r.Phases, r.PeakMemory)
 	return s.Flush()
+}
+
+// missing says which live blobs lack files, "" for none.
+func (r *Report) missing() string {
+	var texts []string
+	if r.Missing > 0 {
+		texts = append(texts, figures.Plural(r.Missing, "live blob"))
+	}
+	if r.MissingOlder > 0 {
+		texts = append(texts, figures.Plural(r.MissingOlder, "live blob")+" of which only older revisions lack theirs")
+	}
+	return strings.Join(texts, ", ")
 }
 
 // printable quotes a name that would do something to a terminal.

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"relpack/runner/blobdir"
-	"relpack/runner/blobs"
 	"relpack/runner/fault"
 )
 
@@ -49,13 +48,19 @@ func (v *verification) blobs(ctx context.Context) error {
 		}
 		for some := range chunkByZoid(missing) {
 			// What was written or deleted in the meantime has another file, or none.
-			_, again, err := v.missingFiles(ctx, some[0].Zoid-1, 1)
+			_, again, err := v.missingFiles(ctx, some[0].zoid-1, 1)
 			if err != nil {
 				return err
 			}
-			if slices.ContainsFunc(again, func(blob blobs.Blob) bool { return slices.Contains(some, blob) }) {
-				v.Findings.Add("blob_without_file", 1, []int64{some[0].Zoid})
+			again = slices.DeleteFunc(again, func(r revision) bool { return !slices.Contains(some, r) })
+			if len(again) == 0 {
+				continue
 			}
+			kind := "blob_without_file"
+			if again[0].older {
+				kind = "blob_without_old_file"
+			}
+			v.Findings.Add(kind, 1, []int64{some[0].zoid})
 		}
 		if last == nil {
 			return nil
@@ -64,11 +69,17 @@ func (v *verification) blobs(ctx context.Context) error {
 	}
 }
 
+// A revision of a blob is an older one, or the one that is loaded.
+type revision struct {
+	zoid, tid int64
+	older     bool
+}
+
 // chunkByZoid yields the revisions of each blob: a history has several.
-func chunkByZoid(missing []blobs.Blob) iter.Seq[[]blobs.Blob] {
-	return func(yield func([]blobs.Blob) bool) {
+func chunkByZoid(missing []revision) iter.Seq[[]revision] {
+	return func(yield func([]revision) bool) {
 		for len(missing) > 0 {
-			n := slices.IndexFunc(missing, func(blob blobs.Blob) bool { return blob.Zoid != missing[0].Zoid })
+			n := slices.IndexFunc(missing, func(r revision) bool { return r.zoid != missing[0].zoid })
 			if n < 0 {
 				n = len(missing)
 			}
@@ -81,7 +92,7 @@ func chunkByZoid(missing []blobs.Blob) iter.Seq[[]blobs.Blob] {
 }
 
 // missingFiles looks for the files of the live blobs among the next nodes.
-func (v *verification) missingFiles(ctx context.Context, after int64, nodes int) (last *int64, missing []blobs.Blob, err error) {
+func (v *verification) missingFiles(ctx context.Context, after int64, nodes int) (last *int64, missing []revision, err error) {
 	var zoids, tids []int64
 	if err := v.Looking(ctx, func() error {
 		return v.Conn.QueryRow(ctx, "SELECT last, zoids, tids FROM relpack.verify_blobs($1, $2)", after, nodes).
@@ -97,7 +108,7 @@ func (v *verification) missingFiles(ctx context.Context, after int64, nodes int)
 		case err != nil:
 			return nil, nil, &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", err)}
 		case layout == "":
-			missing = append(missing, blobs.Blob{Zoid: zoid, Tid: tids[i]})
+			missing = append(missing, revision{zoid, tids[i], i > 0 && zoids[i-1] == zoid})
 		default:
 			v.filesFound++
 		}

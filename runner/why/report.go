@@ -33,7 +33,7 @@ type Object struct {
 	Size    int64        `json:"size"`
 	Written *time.Time   `json:"written"`
 	Verdict look.Verdict `json:"verdict"`
-	// Broken says why its state can't be read.
+	// Broken says why its state, or the content of a blob, can't be read.
 	Broken string `json:"broken,omitempty"`
 	// Name is how Python would reach it; the way is the same, object by object.
 	Name      string      `json:"name,omitempty"`

@@ -51,7 +51,7 @@ func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog
 		return g.Explain(err)
 	}
 	for _, object := range objects {
-		q := question{Graph: g, about: object, without: o.Without}
+		q := question{Graph: g, about: object, place: t, without: o.Without}
 		answer, err := q.answer(ctx)
 		if err != nil {
 			return g.Explain(err)
@@ -65,6 +65,7 @@ func (r *Report) fill(ctx context.Context, t target.Target, o Options, log *slog
 type question struct {
 	*look.Graph
 	about   look.Object
+	place   target.Target
 	without *int64
 }
 
@@ -82,18 +83,16 @@ func (q question) answer(ctx context.Context) (Object, error) {
 		}
 		return a, err
 	}
-	problem, broken, err := q.ProblemOf(ctx, about.Zoid)
-	if err != nil {
+	if a.Broken, err = q.undecodable(ctx); err != nil {
 		return a, err
-	}
-	if broken {
-		a.Broken = problem.Reason
-		if problem.Offset >= 0 {
-			a.Broken += fmt.Sprintf(" at byte %d", problem.Offset)
-		}
 	}
 	if err := q.judge(ctx, &a); err != nil {
 		return a, err
+	}
+	if a.Verdict == look.Alive && a.Broken == "" {
+		if a.Broken, err = q.bare(ctx); err != nil {
+			return a, err
+		}
 	}
 	switch {
 	case a.Verdict != look.Unknown && q.without != nil:
