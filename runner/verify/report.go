@@ -27,6 +27,8 @@ type Report struct {
 	References int64           `json:"references"`
 	Mended     []graph.Finding `json:"mended"`   // what a repair found, and worked on
 	Findings   []graph.Finding `json:"findings"` // what is so at the end
+	// NotJudged objects were written or deleted since the last pack, and left to the next.
+	NotJudged int64 `json:"not_judged"`
 	// BlobsUnchecked: live blobs have files, and the blob directory is not known.
 	BlobsUnchecked bool            `json:"blobs_unchecked"`
 	Phases         []figures.Phase `json:"phases"`
@@ -66,6 +68,10 @@ func (r *Report) Write(w io.Writer) error {
 	graph.WriteFindings(s.Line, "errors", "error", r.Findings)
 	graph.WriteFindings(s.Line, "damage", "damage", r.Findings)
 	graph.WriteFindings(s.Line, "notes", "note", r.Findings)
+	if n := r.NotJudged; n > 0 {
+		s.Line("not judged", `%s written or deleted since the last pack: "relpack check", or a pack, tells of %s`,
+			figures.Plural(n, "object")+map[bool]string{true: " was", false: " were"}[n == 1], map[bool]string{true: "it", false: "them"}[n == 1])
+	}
 	if r.BlobsUnchecked {
 		s.Line("blob files", `not checked: no blob directory is named (blob-dir with "shared-blob-dir true", or --blob-dir)`)
 	}

@@ -171,10 +171,26 @@ func (v *verification) compare(ctx context.Context, mark bool) ([]graph.Finding,
 		return nil, err
 	}
 	v.report.Findings = found
+	if err := v.notJudged(ctx); err != nil {
+		return nil, err
+	}
 	if mark && toMend(found) {
 		return found, nil // what is right then will be compared again
 	}
 	return found, v.whole(ctx, began, found)
+}
+
+// notJudged counts what was left to the next pack: after a TRUNCATE all may have changed.
+func (v *verification) notJudged(ctx context.Context) error {
+	if err := v.Looking(ctx, func() error {
+		return v.Conn.QueryRow(ctx, `SELECT greatest(
+			(SELECT count(*) FROM relpack.unapplied()),
+			CASE WHEN EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN (SELECT objects FROM relpack.storage) END)`).
+			Scan(&v.report.NotJudged)
+	}); err != nil {
+		return fmt.Errorf("count what was not judged: %w", err)
+	}
+	return nil
 }
 
 // whole notes that the graph is right everywhere, if it is.

@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -228,4 +229,33 @@ func TestARootThatIsStillToBeReadIsNotLost(t *testing.T) {
 		t.Errorf("verify finds %v", found)
 	}
 	packtest.Run(t, conn, "SELECT relpack.release_pack_lock()")
+}
+
+// What was written since the last pack is left to the next one: a verification must not
+// seem to have judged it.
+func TestVerifySaysWhatItDidNotJudge(t *testing.T) {
+	t.Parallel()
+	target, conn := packtest.NewStorage(t)
+	packtest.Commit(t, conn, packtest.Links{0: {1, 2}, 1: nil, 2: nil})
+	packtest.DryRun(t, target)
+	says := func(count int64, words ...string) {
+		t.Helper()
+		report, err := verify.Run(t.Context(), target, packtest.VerifyOptions(false), packtest.Log(t))
+		var text strings.Builder
+		if err := errors.Join(err, report.Write(&text)); err != nil {
+			t.Fatal(err)
+		}
+		if report.NotJudged != count || report.Outcome != "sound" || strings.Contains(text.String(), "not judged") != (count > 0) {
+			t.Errorf("%d: %+v\n%s", count, report, text.String())
+		}
+		packtest.ExpectWords(t, text.String(), words...)
+	}
+	says(0)
+	packtest.Run(t, conn, "DELETE FROM object_state WHERE zoid = 1")
+	says(1, "1 object was written or deleted since the last pack", "relpack check")
+	packtest.Commit(t, conn, packtest.Links{2: nil})
+	says(2, "2 objects were written or deleted")
+	packtest.Run(t, conn, "TRUNCATE object_state CASCADE")
+	packtest.Commit(t, conn, packtest.Links{0: {1, 2}})
+	says(3, "3 objects were")
 }
