@@ -10545,13 +10545,13 @@ BEGIN
         ORDER BY object.zoid
         LIMIT nodes
     ) AS few;
-    SELECT array_agg(stored.zoid), array_agg(stored.tid)
+    SELECT array_agg(stored.zoid ORDER BY stored.zoid, stored.tid DESC), array_agg(stored.tid ORDER BY stored.zoid, stored.tid DESC)
     INTO zoids, tids
     FROM unnest(zoids) AS blob (zoid)
     CROSS JOIN LATERAL (
         SELECT stored.zoid, stored.tid
         FROM relpack.stored()
-        WHERE stored.zoid = blob.zoid AND stored.state IS NOT NULL
+        WHERE stored.zoid = blob.zoid AND octet_length(stored.state) > 0
         OFFSET 0
     ) AS stored;
 END;
@@ -10559,7 +10559,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.verify_blobs(bigint, integer) IS
     'Step of "relpack verify": the reachable blobs among the next so many nodes after a zoid, with their stored tids, '
-    'whose files must be in the blob directory; last: the highest of these nodes, NULL after the last one.';
+    'whose files must be in the blob directory, of each the newest first; last: the highest of these nodes, NULL after the last one.';
 -- +goose StatementEnd
 
 -- sql/verify_foreign.sql
@@ -11381,8 +11381,12 @@ FROM (VALUES
      'Restore these rows: the zoid, and the tid of the newest revision that is stored'),
     ('blob_without_file', 'damage', 'reachable blobs whose files are not in the blob directory',
      'Restore these files from a backup: "relpack check" says where the blobs are'),
+    ('blob_without_old_file', 'damage', 'reachable blobs of which only files of older revisions are not in the blob directory',
+     'Restore these files from a backup: "relpack check" says where the blobs are'),
     ('blob_without_large_object', 'damage', 'reachable blobs with rows in blob_chunk whose large objects are gone',
      'Restore these large objects from a backup: "relpack check" says where the blobs are'),
+    ('blob_without_row', 'damage', 'reachable blobs without a row in blob_chunk, where blobs are in the database',
+     'Restore these rows and their large objects from a backup: "relpack check" says where the blobs are'),
     ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
     ('unfinished', 'note', 'the reachability of these objects is not settled yet', 'relpack pack'),
     ('missing', 'damage', 'the rows of these vanished though reachable objects refer to them; relpack keeps what they referred to',

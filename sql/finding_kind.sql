@@ -33,6 +33,8 @@ FROM (VALUES
      'Restore these files from a backup: "relpack check" says where the blobs are'),
     ('blob_without_large_object', 'damage', 'reachable blobs with rows in blob_chunk whose large objects are gone',
      'Restore these large objects from a backup: "relpack check" says where the blobs are'),
+    ('blob_without_row', 'damage', 'reachable blobs without a row in blob_chunk, where blobs are in the database',
+     'Restore these rows and their large objects from a backup: "relpack check" says where the blobs are'),
     ('doubt', 'note', 'the next pack compares first: ', 'relpack pack'),
     ('unfinished', 'note', 'the reachability of these objects is not settled yet', 'relpack pack'),
     ('missing', 'damage', 'the rows of these vanished though reachable objects refer to them; relpack keeps what they referred to',

@@ -52,7 +52,7 @@ func (c *checker) blobs(ctx context.Context) error {
 		return err
 	}
 	settled := c.inDatabase
-	if c.dir == nil && large.Any {
+	if c.dir == nil && (large.Any || c.inDatabase && large.Seen) {
 		// Where nearly all are in the database, or all have to be, the others are nowhere else.
 		n, first, known, err := c.Lacking(ctx, c.inDatabase, c.max)
 		if err != nil {

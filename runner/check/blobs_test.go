@@ -2,8 +2,10 @@ package check_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -150,6 +152,46 @@ func TestALiveBlobWithoutARowIsToldWhereBlobsAreInTheDatabase(t *testing.T) {
 	if text := s.broken(t, 3); !strings.Contains(text, "it has no row in blob_chunk") || s.broken(t, 20) != "" {
 		t.Errorf("why: %q", text)
 	}
+}
+
+// The file says that blobs are in the database, or it shows, and the three who look agree.
+func TestLiveBlobsWithoutRowsAreMissedByAllWhoLook(t *testing.T) {
+	t.Parallel()
+	objects, refs := map[int64][]byte{0: record(1)}, []int64{}
+	for zoid := int64(2); zoid < 22; zoid++ {
+		objects[zoid], refs = zodbtest.Record(zodbtest.Blob), append(refs, zoid)
+	}
+	objects[1] = record(refs...)
+	s := newStorage(t, objects)
+	tid := packtest.Get[int64](t, s.conn, "SELECT max(tid) FROM object_state")
+	for _, zoid := range refs {
+		if err := zodbtest.StoreBlobChunks(t.Context(), s.conn, zoid, tid, []byte("a")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := filepath.Join(t.TempDir(), "site.conf")
+	text := fmt.Sprintf("<relstorage>\nshared-blob-dir false\nblob-dir %s\n<postgresql>\ndsn %s\n</postgresql>\n</relstorage>\n", t.TempDir(), s.DSN)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says := func(says map[string]string, storage ...string) {
+		t.Helper()
+		for command, words := range says {
+			r := program.Run(t, append([]string{command}, storage...)...)
+			packtest.ExpectWords(t, r.Stdout, words)
+			if strings.Contains(r.Stdout, "not known") || strings.Contains(r.Stdout, "not checked") {
+				t.Errorf("%s: %s", command, r.Stdout)
+			}
+		}
+	}
+	packtest.Run(t, s.conn, "DELETE FROM blob_chunk WHERE zoid = 3")
+	few := map[string]string{"check": "1 live blob without one, or without a row in blob_chunk",
+		"verify": "without a row in blob_chunk, where blobs are in the database: 1 (zoid 3)", "blobs": "1 live blob has no row in blob_chunk"}
+	says(few, config)
+	says(few, "--dsn", s.DSN)
+	packtest.Run(t, s.conn, "DELETE FROM blob_chunk")
+	says(map[string]string{"check": "20 live blobs without one, or without a row in blob_chunk",
+		"verify": "without a row in blob_chunk, where blobs are in the database: 20 ", "blobs": "20 live blobs have no row in blob_chunk"}, config)
 }
 
 func TestLiveBlobsThatNobodyLookedForAreSaid(t *testing.T) {

@@ -140,7 +140,9 @@ func (g *Graph) Revisions(ctx context.Context, zoids []int64) ([]Blob, error) {
 }
 
 // BlobPlace tells where live blobs are.
-func (g *Graph) BlobPlace(ctx context.Context) (blobs.Place, error) { return blobs.Where(ctx, g.tx) }
+func (g *Graph) BlobPlace(ctx context.Context) (blobs.Place, error) {
+	return blobs.Where(ctx, g.tx, false)
+}
 
 // LargeObjects are what blob_chunk says of live blobs.
 type LargeObjects struct {
@@ -150,36 +152,11 @@ type LargeObjects struct {
 	First   []int64 // of them
 }
 
-// Lacking looks for live blobs without any row in blob_chunk, as the graph knows them. known
-// is false where one in ten has none, unless all must have some: they may be elsewhere.
+// Lacking is [blobs.Lacking], of what is alive now.
 func (g *Graph) Lacking(ctx context.Context, all bool, most int) (n int64, first []int64, known bool, err error) {
-	const live = `
-		FROM relpack.object
-		CROSS JOIN LATERAL (
-		    SELECT NOT EXISTS (SELECT FROM public.blob_chunk WHERE blob_chunk.zoid = object.zoid OFFSET 0)
-		           AND coalesce((
-		               SELECT octet_length(stored.state) > 0
-		               FROM relpack.stored()
-		               WHERE stored.zoid = object.zoid
-		               ORDER BY stored.tid DESC
-		               LIMIT 1), false) AS lacks
-		    OFFSET 0
-		) AS blob
-		WHERE object.class = 1 AND object.parent IS NOT NULL`
-	var of int64
-	if err := g.tx.QueryRow(ctx, "SELECT count(*), count(*) FILTER (WHERE blob.lacks)"+live).Scan(&of, &n); err != nil {
-		return 0, nil, false, fmt.Errorf("look for blobs without large objects: %w", err)
-	}
-	if n == 0 || !all && 10*n > of {
-		return n, nil, n == 0, nil
-	}
-	rows, err := g.tx.Query(ctx, "SELECT object.zoid"+live+" AND blob.lacks ORDER BY object.zoid LIMIT $1", g.limits.Looked)
-	if err != nil {
-		return 0, nil, false, fmt.Errorf("look for blobs without large objects: %w", err)
-	}
-	zoids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return 0, nil, false, fmt.Errorf("look for blobs without large objects: %w", err)
+	n, zoids, known, err := blobs.Lacking(ctx, g.tx, all, g.limits.Looked)
+	if err != nil || len(zoids) == 0 {
+		return n, nil, known, err
 	}
 	alive, first, err := g.countAlive(ctx, zoids, most)
 	return n - int64(len(zoids)) + alive, first, true, err
@@ -207,7 +184,7 @@ func (g *Graph) countAlive(ctx context.Context, zoids []int64, most int) (n int6
 // Chunks tells whether a blob has rows in blob_chunk, nil where this role may not look, and
 // whether a large object that they name is gone.
 func (g *Graph) Chunks(ctx context.Context, zoid int64) (rows *bool, gone bool, err error) {
-	seen, err := g.seesChunks(ctx)
+	seen, err := blobs.SeesChunks(ctx, g.tx)
 	if err == nil && seen {
 		err = g.tx.QueryRow(ctx, `
 			SELECT count(*) > 0, coalesce(bool_or(NOT EXISTS (SELECT FROM pg_largeobject_metadata WHERE oid = blob_chunk.chunk)), false)
@@ -218,12 +195,6 @@ func (g *Graph) Chunks(ctx context.Context, zoid int64) (rows *bool, gone bool, 
 		err = fmt.Errorf("look for the large objects of a blob: %w", err)
 	}
 	return rows, gone, err
-}
-
-// seesChunks tells whether there is a blob_chunk that this role may read.
-func (g *Graph) seesChunks(ctx context.Context) (seen bool, err error) {
-	err = g.tx.QueryRow(ctx, "SELECT coalesce(has_table_privilege(to_regclass('public.blob_chunk'), 'SELECT'), false)").Scan(&seen)
-	return seen, err
 }
 
 // LargeObjects looks for the large objects of live blobs.

@@ -153,14 +153,12 @@ func (l *look) packable() error {
 
 // whyNone says why there is no directory. Nothing can be removed then.
 func (l *look) whyNone(ctx context.Context) error {
-	here := l.Target.BlobsInDatabase
-	if !here {
-		place, err := blobs.Where(ctx, l.conn)
-		if err != nil {
-			return err
-		}
-		here = place.Here && !place.Elsewhere
+	place, err := blobs.Where(ctx, l.conn, l.Target.BlobsInDatabase)
+	if err != nil {
+		return err
 	}
+	here := l.Target.BlobsInDatabase || place.Here && !place.Elsewhere
+	l.report.WithoutRow = place.Lacking
 	l.report.None = "not known. " + blobs.NameDir(l.Target)
 	switch {
 	case here:

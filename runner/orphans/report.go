@@ -48,6 +48,8 @@ type Report struct {
 	NotKnown     int64   `json:"not_known"`
 	Found        int64   `json:"found"`
 	FirstMissing []int64 `json:"first_missing"` // zoids, at most 10
+	// WithoutRow are live blobs without a row in blob_chunk, where blobs are in the database.
+	WithoutRow int64 `json:"without_row"`
 
 	LargeObjects LargeObjects `json:"large_objects"`
 
@@ -165,6 +167,10 @@ func (r *Report) Write(w io.Writer) error {
 	}
 	if text := r.missing(); text != "" {
 		s.Line("without a file", "%s; \"relpack check\" names the files", text)
+	}
+	if n := r.WithoutRow; n > 0 {
+		s.Line("damage", "%s no row in blob_chunk; \"relpack check\" names them",
+			figures.Plural(n, "live blob")+map[bool]string{true: " has", false: " have"}[n == 1])
 	}
 	if n := r.LargeObjects.Unnamed; n > 0 {
 		size := "size not known"

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"relpack/runner/blobdir"
+	"relpack/runner/blobs"
 	"relpack/runner/fault"
 )
 
@@ -25,20 +26,16 @@ func (v *verification) blobs(ctx context.Context) error {
 		return fmt.Errorf("look for the large objects of blobs: %w", err)
 	}
 	v.Findings.Add("blob_without_large_object", broken, zoids)
-	if v.Target.BlobsInDatabase {
-		return nil
-	}
 	if v.dir == nil && v.forPack {
 		return nil
 	}
-	if v.dir == nil {
-		if err := v.Looking(ctx, func() error {
-			return v.Conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM relpack.live_blobs(1)) AND NOT relpack.blobs_in_database()").
-				Scan(&v.report.BlobsUnchecked)
-		}); err != nil {
-			return fmt.Errorf("look for blobs in the database: %w", err)
-		}
-		return nil
+	if v.dir == nil || v.Target.BlobsInDatabase {
+		return v.Looking(ctx, func() error {
+			place, err := blobs.Where(ctx, v.Conn, v.Target.BlobsInDatabase)
+			v.report.BlobsUnchecked = place.Elsewhere && !v.Target.BlobsInDatabase
+			v.Findings.Add("blob_without_row", place.Lacking, place.First)
+			return err
+		})
 	}
 	v.filesFound = 0
 	for after := int64(-1); ; {
