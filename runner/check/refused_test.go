@@ -44,6 +44,11 @@ func newFile(t *testing.T, sections func(dsn []string) string) (file string, che
 	return file, checked
 }
 
+// withLine has one more line in a section of a storage.
+func withLine(section, line string) string {
+	return strings.Replace(section, "<relstorage>\n", "<relstorage>\n"+line+"\n", 1)
+}
+
 func TestAStorageThatItsFileKeepsFromBeingPackedIsToldByTheLine(t *testing.T) {
 	t.Parallel()
 	for line, says := range map[string]string{
@@ -51,7 +56,7 @@ func TestAStorageThatItsFileKeepsFromBeingPackedIsToldByTheLine(t *testing.T) {
 		"pack-gc false":  "site.conf:3: pack-gc is false",
 	} {
 		file, checked := newFile(t, func(dsn []string) string {
-			return strings.Replace(packtest.Section("one", dsn[0]), "<relstorage>\n", "<relstorage>\n"+line+"\n", 1)
+			return withLine(packtest.Section("one", dsn[0]), line)
 		})
 		expectRefused(t, line, checked["one"].check(t, fault.ExitRefused), file, says)
 	}
@@ -64,7 +69,7 @@ func TestStoragesThatShareABlobDirectoryAreToldAsAPackTellsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	sharing := func(name, dsn string) string {
-		return strings.Replace(packtest.Section(name, dsn), "<relstorage>\n", "<relstorage>\nshared-blob-dir true\nblob-dir "+dir+"\n", 1)
+		return withLine(packtest.Section(name, dsn), "shared-blob-dir true\nblob-dir "+dir)
 	}
 	file, checked := newFile(t, func(dsn []string) string { return sharing("one", dsn[0]) + sharing("two", dsn[1]) })
 	for name, other := range map[string]string{"one": "two", "two": "one"} {

@@ -3,7 +3,9 @@ package check_test
 import (
 	"context"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -57,6 +59,14 @@ func TestAHotStandbyAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := s.check(t, fault.ExitRefused); lost(r)[77] != 1 || lost(r)[78] != 1 || r.LostCount != 2 {
+		t.Errorf("%+v", r)
+	}
+	// What its file says of packs holds for the primary's.
+	file := filepath.Join(t.TempDir(), "site.conf")
+	if err := os.WriteFile(file, []byte(withLine(packtest.Section("one", s.DSN), "read-only true")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := program.Run(t, "check", file); r.Code != fault.ExitRefused || strings.Contains(r.Stdout+r.Stderr, "read-only") {
 		t.Errorf("%+v", r)
 	}
 	without := int64(3)
