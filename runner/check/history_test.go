@@ -157,6 +157,13 @@ func TestWhatOldRevisionsAloneHoldIsSaidToBeHeldByThem(t *testing.T) {
 		packtest.ExpectWords(t, program.Run(t, "why", zoid, "--dsn", s.DSN).Stdout, words...)
 	}
 	says("2", "old revisions", "the pack time of the last pack or dry run, is alive", "(an old revision)", "it goes with them")
+	// What a client loads counts, and that is what current_object names.
+	packtest.Run(t, conn, "UPDATE current_object SET tid = (SELECT min(tid) FROM object_state WHERE zoid = 0 AND md5 <> (SELECT md5 FROM object_state WHERE zoid = 0 ORDER BY tid LIMIT 1)) WHERE zoid = 0")
+	if r := s.check(t, fault.ExitRefused); r.UndecodableCount != 1 || r.Undecodable[0].Name != "root.ref0" {
+		t.Errorf("%+v", r)
+	}
+	packtest.Run(t, conn, "UPDATE current_object SET tid = (SELECT max(tid) FROM object_state WHERE zoid = 0) WHERE zoid = 0")
+	s.check(t, fault.ExitDone)
 	// An old revision of what is held now is damage all the same.
 	if _, err := h.Commit(t.Context(), 0, map[int64][]byte{0: record(1)}); err != nil {
 		t.Fatal(err)

@@ -15,7 +15,8 @@ import (
 // maxState is how long a state may be that is read for the names in it.
 const maxState = 16 << 20
 
-// A Record is an object's newest state, as far as it can be read.
+// A Record is the state of an object that a client loads, as far as it can be read: of a
+// history-preserving storage that which current_object names, if any, else the newest.
 type Record struct {
 	tree.Record
 	Empty bool // there is none: the object's creation was undone, or a tool emptied it
@@ -41,8 +42,15 @@ func (g *Graph) Record(ctx context.Context, zoid int64) (Record, error) {
 	}
 	var r Record
 	var state []byte
-	err := g.tx.QueryRow(ctx, `SELECT CASE WHEN octet_length(newest.state) <= $2 THEN newest.state END, coalesce(octet_length(newest.state), 0) = 0
-		FROM (SELECT state FROM relpack.stored() WHERE zoid = $1 ORDER BY tid DESC LIMIT 1) AS newest`, zoid, maxState).Scan(&state, &r.Empty)
+	named := ""
+	if g.fresh.history {
+		named = "(SELECT current_object.tid FROM public.current_object WHERE current_object.zoid = $1), "
+	}
+	err := g.tx.QueryRow(ctx, `SELECT CASE WHEN octet_length(stored.state) <= $2 THEN stored.state END, coalesce(octet_length(stored.state), 0) = 0
+		FROM (SELECT coalesce(`+named+`(SELECT max(newest.tid) FROM relpack.stored() AS newest WHERE newest.zoid = $1)) AS tid OFFSET 0) AS loaded
+		CROSS JOIN LATERAL (
+		    SELECT stored.state FROM relpack.stored() WHERE stored.zoid = $1 AND stored.tid BETWEEN loaded.tid AND loaded.tid OFFSET 0
+		) AS stored`, zoid, maxState).Scan(&state, &r.Empty)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return r, fmt.Errorf("read zoid %d: %w", zoid, err)
 	}
@@ -66,7 +74,7 @@ type Name struct {
 	Inner  bool   `json:"inner,omitempty"`  // between parts of a BTree, which have no name
 	Places int    `json:"places,omitempty"` // in how many places the holder has it
 	Up     bool   `json:"up,omitempty"`     // it says who holds the holder, as __parent__ does
-	Old    bool   `json:"old,omitempty"`    // only old revisions of the holder have it
+	Old    bool   `json:"old,omitempty"`    // only other revisions of the holder have it than a client loads
 }
 
 // maxNames bounds the names that are kept.
