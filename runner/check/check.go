@@ -154,7 +154,9 @@ func (r *Report) summary() string {
 		}
 	}
 	add(r.LostCount, "object", "is not stored, though live ones refer to it", "are not stored, though live ones refer to them")
-	add(r.UndecodableCount, "live object", "can't be decoded, or has no state", "can't be decoded, or have no state")
+	add(r.unread(), "live object", "can't be decoded", "can't be decoded")
+	add(r.Stateless, "live object", "has no state", "have no state")
+	add(r.Uncurrent, "live object", "has no current revision (current_object)", "have no current revision (current_object)")
 	add(r.Blobs.Missing, "live blob", "has no file", "have no file")
 	add(r.Blobs.MissingOlder, "live blob", "lacks files of older revisions", "lack files of older revisions")
 	add(r.Blobs.LargeObjects, "live blob", "has no large object", "have no large object")
@@ -284,7 +286,14 @@ func (c *checker) states(ctx context.Context) error {
 
 // undecodable counts a state that can't be read, and describes one of the first.
 func (c *checker) undecodable(ctx context.Context, p look.Problem) error {
-	if c.UndecodableCount++; len(c.Undecodable) >= c.max {
+	c.UndecodableCount++
+	switch p.Kind {
+	case "empty":
+		c.Stateless++
+	case "uncurrent":
+		c.Uncurrent++
+	}
+	if len(c.alike(p.Kind)) >= c.max {
 		return nil
 	}
 	s, err := c.spot(ctx, p.Zoid)

@@ -125,6 +125,9 @@ func TestAnUndecodableStateIsToldWithItsByteAndARemedy(t *testing.T) {
 		if r.UndecodableCount != 3 || r.Blocking != 1 || kinds["opaque"] == "" || kinds["salvaged"] != "root.ref1" || kinds["empty"] != "root.ref0.ref1" {
 			t.Errorf("found %s: %d, %d blocking, %v", when, r.UndecodableCount, r.Blocking, kinds)
 		}
+		if !strings.Contains(r.Error, "2 live objects can't be decoded; 1 live object has no state") {
+			t.Error(r.Error)
+		}
 		if when == "by a pack" && r.UndecodableGarbage != 1 {
 			t.Errorf("%d in garbage", r.UndecodableGarbage)
 		}

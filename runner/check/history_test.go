@@ -205,7 +205,13 @@ func TestWhatNobodyCanLoadIsTold(t *testing.T) {
 	if r.UndecodableCount != 1 || r.Undecodable[0].Kind != "uncurrent" || r.Undecodable[0].Name != "root.ref0" {
 		t.Fatalf("%+v", r.Undecodable)
 	}
-	if text := s.broken(t, 1); !strings.Contains(text, "current_object does not name it") {
+	var text strings.Builder
+	if err := r.Write(&text); err != nil || strings.Contains(r.Error+text.String(), "decod") {
+		t.Errorf("%v: %s\n%s", err, r.Error, text.String())
+	}
+	packtest.ExpectWords(t, r.Error, "1 live object has no current revision (current_object)")
+	packtest.ExpectWords(t, text.String(), "not current", "1 live object has no current revision (current_object)")
+	if text := s.broken(t, 1); !strings.Contains(text, "current_object names no revision of it") {
 		t.Errorf("why: %q", text)
 	}
 	// All revisions of what is current in none count, and one of 1 has other references.

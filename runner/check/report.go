@@ -37,10 +37,13 @@ type Report struct {
 	// References is how many live objects refer to them.
 	References int64 `json:"references_to_lost"`
 
-	// Undecodable are live objects whose state can't be decoded, or that have none.
+	// Undecodable are live objects that can't be loaded: their state can't be decoded, they
+	// have none, or no current revision.
 	Undecodable      []Undecodable `json:"undecodable"`
 	UndecodableCount int64         `json:"undecodable_count"`
-	Blocking         int64         `json:"blocking_count"` // of them: they keep relpack from deleting
+	Stateless        int64         `json:"stateless_count"` // of them: they have no state
+	Uncurrent        int64         `json:"uncurrent_count"` // of them: current_object names no revision that can be loaded
+	Blocking         int64         `json:"blocking_count"`  // of them: they keep relpack from deleting
 	// UndecodableGarbage is how many unreachable objects are so.
 	UndecodableGarbage int64 `json:"undecodable_garbage"`
 
@@ -147,10 +150,12 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 		LostCount          *int64 `json:"lost_count"`
 		References         *int64 `json:"references_to_lost"`
 		UndecodableCount   *int64 `json:"undecodable_count"`
+		Stateless          *int64 `json:"stateless_count"`
+		Uncurrent          *int64 `json:"uncurrent_count"`
 		Blocking           *int64 `json:"blocking_count"`
 		UndecodableGarbage *int64 `json:"undecodable_garbage"`
 	}{(*plain)(r), known(r.Fresh, r.did("read")), known(r.LostCount, r.did("references")), known(r.References, r.did("references")),
-		known(r.UndecodableCount, states), known(r.Blocking, states), known(r.UndecodableGarbage, states)})
+		known(r.UndecodableCount, states), known(r.Stateless, states), known(r.Uncurrent, states), known(r.Blocking, states), known(r.UndecodableGarbage, states)})
 }
 
 // MarshalJSON has null for what was not counted: no file was looked for, though there may
@@ -165,6 +170,20 @@ func (b Blobs) MarshalJSON() ([]byte, error) {
 		Missing      *int64 `json:"missing_count"`
 		LargeObjects *int64 `json:"missing_large_objects_count"`
 	}{plain(b), known(b.Found, files), known(b.MissingOlder, files), known(b.Missing, files), known(b.LargeObjects, b.asked && !b.unseen)})
+}
+
+// unread is how many live objects have a state that can't be decoded.
+func (r *Report) unread() int64 { return r.UndecodableCount - r.Stateless - r.Uncurrent }
+
+// alike are those that are listed together with a kind.
+func (r *Report) alike(kind string) (some []Undecodable) {
+	other := func(kind string) bool { return kind == "empty" || kind == "uncurrent" }
+	for _, u := range r.Undecodable {
+		if u.Kind == kind || !other(u.Kind) && !other(kind) {
+			some = append(some, u)
+		}
+	}
+	return some
 }
 
 // off tells whether something is broken.

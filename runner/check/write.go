@@ -87,10 +87,34 @@ func (s Spot) String() string {
 }
 
 func (r *Report) writeUndecodable(line figures.LineWriter) {
-	if r.UndecodableCount > 0 {
-		line("undecodable", "%s; %s of them keep%s relpack from deleting", figures.Plural(r.UndecodableCount, "live object"), humanize.Comma(r.Blocking), figures.VerbEnding(r.Blocking))
+	for _, group := range []struct {
+		kind, label, text string
+		count             int64
+	}{
+		{"opaque", "undecodable", fmt.Sprintf("%s; %s of them keep%s relpack from deleting", figures.Plural(r.unread(), "live object"), humanize.Comma(r.Blocking), figures.VerbEnding(r.Blocking)), r.unread()},
+		{"empty", "no state", lack(r.Stateless, "state"), r.Stateless},
+		{"uncurrent", "not current", lack(r.Uncurrent, "current revision (current_object)"), r.Uncurrent},
+	} {
+		if group.count > 0 {
+			line(group.label, "%s", group.text)
+			writeBroken(line, group.count, r.alike(group.kind))
+		}
 	}
-	for _, u := range r.Undecodable {
+	if r.UndecodableGarbage > 0 {
+		line("in garbage", "%s can't be decoded or have no state: no harm, they will be deleted", figures.Plural(r.UndecodableGarbage, "object"))
+	}
+}
+
+// lack says that live objects have no such thing.
+func lack(n int64, what string) string {
+	if n == 1 {
+		return "1 live object has no " + what
+	}
+	return figures.Plural(n, "live object") + " have no " + what
+}
+
+func writeBroken(line figures.LineWriter, count int64, some []Undecodable) {
+	for _, u := range some {
 		at := ""
 		if u.Offset != nil {
 			at = fmt.Sprintf(" at byte %d", *u.Offset)
@@ -99,11 +123,8 @@ func (r *Report) writeUndecodable(line figures.LineWriter) {
 		line("", "    %s: %s%s", u.Kind, u.Reason, at)
 		line("", "    %s.", u.Remedy)
 	}
-	if text := more(r.UndecodableCount, len(r.Undecodable)); text != "" {
+	if text := more(count, len(some)); text != "" {
 		line("", "%s", text)
-	}
-	if r.UndecodableGarbage > 0 {
-		line("in garbage", "%s can't be decoded or have no state: no harm, they will be deleted", figures.Plural(r.UndecodableGarbage, "object"))
 	}
 }
 
