@@ -79,11 +79,15 @@ func (w *worker) trimAndCompare(ctx context.Context, s *site, p *packer) error {
 		if s.rand.IntN(5) > 0 || (!busy && s.voter.zoid == 0) {
 			return nil
 		}
+		p.acts++
 		return s.meanwhile(ctx, before)
 	}
 	p.beside = nil
 	if busy {
-		p.beside = func(zoid, tid int64, call func() error) error { return s.besideDelete(ctx, zoid, tid, before, call) }
+		p.beside = func(zoid, tid int64, call func() error) error {
+			p.acts++
+			return s.besideDelete(ctx, zoid, tid, before, call)
+		}
 	}
 	for {
 		err = p.trim(ctx, until)

@@ -22,6 +22,7 @@ type packer struct {
 	// beside makes a call, and has something done to a revision that it deletes.
 	beside func(zoid, tid int64, call func() error) error
 	live   int // so often may it be killed
+	acts   int // so often was something done meanwhile
 }
 
 type killed struct{}
@@ -82,16 +83,20 @@ func (p *packer) mark(ctx context.Context, until int64) error {
 }
 
 // again marks what was restored meanwhile and tries a batch once more: each time something
-// may have been restored again.
+// may have been restored again. Where nobody did anything it does not go on for ever.
 func (p *packer) again(ctx context.Context, until int64, try func() error) error {
-	for tries := 0; ; tries++ {
+	for alone := 0; ; alone++ {
+		acts := p.acts
 		err := try()
 		var raised *pgconn.PgError
-		if !errors.As(err, &raised) || (raised.Code != "RP003" && raised.Code != "23503") || tries == 100 {
+		if !errors.As(err, &raised) || (raised.Code != "RP003" && raised.Code != "23503") || alone == 3 {
 			return err
 		}
 		if err := p.mark(ctx, until); err != nil {
 			return err
+		}
+		if p.acts != acts {
+			alone = 0
 		}
 	}
 }
