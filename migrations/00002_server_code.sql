@@ -4271,7 +4271,8 @@ COMMENT ON FUNCTION relpack.known_storage() IS
 -- +goose StatementBegin
 -- Who may not read pg_largeobject, where only a superuser may as a rule, may still
 -- open a large object of his own and look where it ends. Each is closed again: a
--- transaction has room for so many open ones only.
+-- transaction has room for so many open ones only. Who may read that table and owns none
+-- looks at the last page of each.
 CREATE OR REPLACE FUNCTION relpack.large_object_bytes(large oid[])
 RETURNS bigint
 LANGUAGE plpgsql
@@ -4294,7 +4295,19 @@ BEGIN
             FROM aclexplode(coalesce(known.lomacl, acldefault('L', known.lomowner))) AS granted
             WHERE granted.privilege_type = 'SELECT'
               AND (granted.grantee = 0 OR pg_has_role(granted.grantee, 'USAGE')))) THEN
-        RETURN NULL;
+        IF NOT has_table_privilege('pg_largeobject', 'SELECT') THEN
+            RETURN NULL;
+        END IF;
+        RETURN (
+            SELECT coalesce(sum(last.pageno * (current_setting('block_size')::bigint / 4) + octet_length(last.data)), 0)::bigint
+            FROM unnest(large) AS asked (oid)
+            CROSS JOIN LATERAL (
+                SELECT pg_largeobject.pageno, pg_largeobject.data
+                FROM pg_largeobject
+                WHERE pg_largeobject.loid = asked.oid
+                ORDER BY pg_largeobject.pageno DESC
+                LIMIT 1
+            ) AS last);
     END IF;
     FOREACH v_large IN ARRAY large LOOP
         v_opened := lo_open(v_large, 262144); -- INV_READ

@@ -66,6 +66,7 @@ func (m *measure) largeObjects(ctx context.Context, g *look.Graph) error {
 	defer m.Progress.End()
 	r := &m.forest.rows
 	var some []int64
+	forbidden := int64(0)
 	for i := range uint32(r.count) {
 		if x := r.get(i); m.forest.kinds[x.class].blob && x.objects > 0 {
 			some = append(some, x.zoid)
@@ -80,6 +81,7 @@ func (m *measure) largeObjects(ctx context.Context, g *look.Graph) error {
 		if err := g.EachBlobSize(ctx, some, func(zoid int64, bytes *int64) {
 			met++
 			if bytes == nil {
+				forbidden++
 				m.blob(zoid, 0, false)
 				return
 			}
@@ -89,6 +91,13 @@ func (m *measure) largeObjects(ctx context.Context, g *look.Graph) error {
 		}
 		m.report.Blobs.Unknown += int64(len(some) - met)
 		some = some[:0]
+	}
+	if b := &m.report.Blobs; forbidden > 0 && b.Known == 0 {
+		grant, err := g.GrantLargeObjects(ctx)
+		if err != nil {
+			return err
+		}
+		b.Where, b.Why = "", "this role may not read large objects. Let a superuser run in psql: "+grant
 	}
 	return r.err
 }

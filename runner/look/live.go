@@ -124,6 +124,12 @@ func (g *Graph) BlobsAreHere(ctx context.Context) (any bool, why string, err err
 	return any, "", err
 }
 
+// GrantLargeObjects lets this role know how long large objects are that it may not open.
+func (g *Graph) GrantLargeObjects(ctx context.Context) (statement string, err error) {
+	err = g.tx.QueryRow(ctx, "SELECT format('GRANT SELECT ON pg_largeobject TO %I', current_user)").Scan(&statement)
+	return statement, err
+}
+
 // NameIn tells how an object is held by another, directly or by containers that lie
 // between them; "" where that can't be told.
 func (g *Graph) NameIn(ctx context.Context, holder, zoid int64) (string, error) {
