@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -90,11 +91,17 @@ func withoutValue(args []string) string {
 // noNumber is what kong says where a flag takes one.
 var noNumber = regexp.MustCompile(`^(--[a-z-]+): expected an? (?:float|int|valid 64 bit int) but got (".*?")(?: \((.*)\))?$`)
 
+// negative is what kong says of a number that is no object id.
+var negative = regexp.MustCompile(`^(?:unexpected argument|unknown flag) (-[0-9]+)`)
+
 // usage says in relpack's words what is wrong with the command line.
 func usage(err error, first string) string {
 	text := strings.TrimPrefix(err.Error(), "pack: ")
 	if text == "unexpected argument "+first {
 		return "there is no command " + first
+	}
+	if id := negative.FindStringSubmatch(text); id != nil && slices.Contains([]string{"why", "du"}, first) {
+		return strconv.Quote(id[1]) + " is no object id"
 	}
 	if strings.HasPrefix(text, "unexpected argument ") && takesFile(err) {
 		if slices.Contains([]string{"why", "du"}, first) {

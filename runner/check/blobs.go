@@ -94,6 +94,7 @@ func (c *checker) blobs(ctx context.Context) error {
 	if err := search.find(fresh); err != nil {
 		return err
 	}
+	c.Blobs.uncertain = c.Blobs.live == 0 && c.Graph.Uncertain != ""
 	return search.describe(ctx)
 }
 
@@ -108,6 +109,8 @@ func (c *checker) filesNeeded(ctx context.Context) error {
 		return err
 	case place.Elsewhere:
 		c.Blobs.Needed, c.Blobs.InDatabase = true, false
+	case !place.Here && c.Graph.Uncertain != "":
+		c.Blobs.uncertain = true
 	case !place.Here:
 		c.Blobs.Why = "there is no live blob"
 	}

@@ -234,3 +234,22 @@ func TestOnlyAQuietCheckNamesTheCommandThatNamesThePlaces(t *testing.T) {
 		}
 	}
 }
+
+// Restored without relpack's data, for instance.
+func TestWithoutTheGraphItIsNotKnownWhetherThereAreLiveBlobs(t *testing.T) {
+	t.Parallel()
+	s, _ := withBlobs(t)
+	packtest.Spoil(t, s.conn, "DELETE FROM relpack.object; DELETE FROM relpack.object_inref")
+	for _, dir := range []string{s.BlobDir, ""} {
+		s.BlobDir = dir
+		r := s.check(t, fault.ExitDone)
+		var text strings.Builder
+		if err := r.Write(&text); err != nil || r.Outcome != "uncertain" {
+			t.Errorf("%v: %+v", err, r)
+		}
+		packtest.ExpectWords(t, text.String(), "whether there are live blobs is not known")
+		if found := counts(t, r)["files_found"]; found != nil {
+			t.Errorf("%q: %v files found", dir, found)
+		}
+	}
+}

@@ -96,6 +96,8 @@ type Blobs struct {
 	MissingOlder int64         `json:"missing_older_count"`
 	FirstOlder   []MissingBlob `json:"missing_older"`
 	live         int64         // so many were looked for
+	// uncertain is set where none was found, though the graph may not match the storage.
+	uncertain bool
 	// asked is set once blobs were looked for, unseen where this role may not read
 	// blob_chunk.
 	asked, unseen bool
@@ -162,7 +164,7 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 // be some, or blob_chunk can't be read.
 func (b Blobs) MarshalJSON() ([]byte, error) {
 	type plain Blobs
-	files := b.asked && (b.Files || !b.Needed)
+	files := b.asked && !b.uncertain && (b.Files || !b.Needed)
 	return json.Marshal(struct {
 		plain
 		Found        *int64 `json:"files_found"`

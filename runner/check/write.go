@@ -144,6 +144,8 @@ func (b Blobs) write(line figures.LineWriter) {
 			line(label, "%s without files of older revisions; %s found", figures.Plural(b.MissingOlder, "live blob"), figures.Plural(b.Found, "file"))
 			writeMissing(line, b.MissingOlder, b.FirstOlder)
 		}
+	case b.uncertain:
+		line("blobs", "whether there are live blobs is not known, see above")
 	case b.Found > b.live:
 		line("blobs", "the files of all %s of %s are there", figures.Plural(b.Found, "revision"), figures.Plural(b.live, "live blob"))
 	case b.Files:

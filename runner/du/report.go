@@ -21,8 +21,8 @@ type Report struct {
 	Error    string `json:"error,omitempty"`
 	ExitCode int    `json:"exit_code"`
 	Version  string `json:"version"`
-	// UpTo is the last transaction that the last pack knew of: live objects and sizes
-	// are as of then. Fresh is how many objects were written since.
+	// UpTo is the last transaction that the last pack knew of: live objects are as of then,
+	// and sizes of states in a history-free storage; all other sizes are current. Fresh is how many objects were written since.
 	UpTo  *time.Time `json:"up_to"`
 	Fresh int64      `json:"written_since"`
 	// Horizon is up to when revisions of a history-preserving storage that were

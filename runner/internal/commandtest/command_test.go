@@ -115,6 +115,8 @@ func TestUsageErrorsAreOneLineAndExitWith2(t *testing.T) {
 		"report --html x --depth 0":         "--depth and --max",
 		"why":                               "which object?",
 		"why some.conf":                     "which object?",
+		"why some.conf -- -1":               `relpack: "-1" is no object id (see`,
+		"du -1":                             `relpack: "-1" is no object id (see`,
 		"pack --dry-run --dsn":              "--dsn takes a value",
 		"pack --dsn=":                       "--dsn takes a value",
 		"why some.conf --json 4":            "unexpected argument 4: put it beside the other names and ids",
