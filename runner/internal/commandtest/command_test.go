@@ -172,12 +172,15 @@ func TestADatabaseIsInstalledPackedAndCleaned(t *testing.T) {
 	relpack(t, "migrate", "down", "--dsn", db.DSN).expect(t, 0, "removed")
 }
 
+// inDatabase is the key by which relpack knows that there are no blob files.
+const inDatabase = "shared-blob-dir false"
+
 // configuration writes a file with one storage a DSN.
 func configuration(t *testing.T, keys string, dsns map[string]string, order ...string) string {
 	t.Helper()
 	var text strings.Builder
 	for _, name := range order {
-		fmt.Fprintf(&text, "<relstorage %s>\nkeep-history false\nshared-blob-dir false\n%s\n<postgresql>\ndsn %s\n</postgresql>\n</relstorage>\n",
+		fmt.Fprintf(&text, "<relstorage %s>\nkeep-history false\n%s\n<postgresql>\ndsn %s\n</postgresql>\n</relstorage>\n",
 			name, keys, dsns[name])
 	}
 	file := filepath.Join(t.TempDir(), "zodb.conf")
@@ -193,7 +196,7 @@ func TestOneStoragesFailureDoesNotStopTheOthersAndNoPasswordIsShown(t *testing.T
 	if strings.Contains(db.DSN, "://") {
 		t.Skip("keywords can't be added to a URI")
 	}
-	config := configuration(t, "", map[string]string{
+	config := configuration(t, inDatabase, map[string]string{
 		"lost":  "host='/nonexistent' password='geheim' dbname='x' connect_timeout=2",
 		"good":  db.DSN + " password='geheim'",
 		"again": other.DSN + " password='geheim'",
@@ -240,14 +243,14 @@ func TestOneStoragesFailureDoesNotStopTheOthersAndNoPasswordIsShown(t *testing.T
 
 func TestAMissingObjectIsGivenUpInOneStorageOnly(t *testing.T) {
 	t.Parallel()
-	config := configuration(t, "", map[string]string{"one": "host='/nonexistent'", "two": "host='/nonexistent'"}, "one", "two")
+	config := configuration(t, inDatabase, map[string]string{"one": "host='/nonexistent'", "two": "host='/nonexistent'"}, "one", "two")
 	relpack(t, "pack", "--accept-missing", "5", config).expect(t, fault.ExitUsage, "names 2 storages")
 }
 
 func TestAConfigurationThatForbidsPackingIsRefused(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewDatabase(t)
-	config := configuration(t, "read-only true", map[string]string{"a": db.DSN}, "a")
+	config := configuration(t, inDatabase+"\nread-only true", map[string]string{"a": db.DSN}, "a")
 	relpack(t, "migrate", "up", config).expect(t, fault.ExitRefused, "relpack: a: ", "read-only")
 	relpack(t, "pack", config).expect(t, fault.ExitRefused, "read-only")
 	relpack(t, "status", config).expect(t, 0, "not installed", "read-only")

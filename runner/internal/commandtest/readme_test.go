@@ -47,7 +47,7 @@ func TestTheReadmesTranscriptIsWhatRelpackPrints(t *testing.T) {
 	_, transcript, _ := strings.Cut(readme(t), "```console\n")
 	transcript, _, _ = strings.Cut(transcript, "```")
 	db := pgtest.NewDatabase(t)
-	config := configuration(t, "", map[string]string{"site": db.DSN}, "site")
+	config := configuration(t, inDatabase, map[string]string{"site": db.DSN}, "site")
 	commands := 0
 	for block := range strings.SplitSeq(transcript, "\n\n") {
 		command, want, _ := strings.Cut(block, "\n")
