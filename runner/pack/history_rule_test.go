@@ -9,6 +9,7 @@ import (
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
 	"relpack/runner/target"
+	"relpack/runner/verify"
 )
 
 // expectObjects tells which objects have to be left.
@@ -169,7 +170,9 @@ func TestADeletedObjectThatSomethingRefersToStays(t *testing.T) {
 	if len(report.Problems) > 0 {
 		t.Errorf("%+v", report.Problems)
 	}
-	packtest.ExpectSound(t, file) // nobody could load it before
+	// Nobody could load it before.
+	_, err := verify.Run(t.Context(), file, packtest.VerifyOptions(false), packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "without a state", "1 (zoid 1)")
 }
 
 func TestAGraphFollowsATrimThatLeavesGarbage(t *testing.T) {
