@@ -10562,17 +10562,26 @@ BEGIN
     INTO zoids, tids
     FROM unnest(zoids) AS blob (zoid)
     CROSS JOIN LATERAL (
+        SELECT octet_length(newest.state) > 0 AS has_state
+        FROM relpack.stored() AS newest
+        WHERE newest.zoid = blob.zoid
+        ORDER BY newest.tid DESC
+        LIMIT 1
+    ) AS loaded
+    CROSS JOIN LATERAL (
         SELECT stored.zoid, stored.tid
         FROM relpack.stored()
         WHERE stored.zoid = blob.zoid AND octet_length(stored.state) > 0
         OFFSET 0
-    ) AS stored;
+    ) AS stored
+    WHERE loaded.has_state;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.verify_blobs(bigint, integer) IS
     'Step of "relpack verify": the reachable blobs among the next so many nodes after a zoid, with their stored tids, '
-    'whose files must be in the blob directory, of each the newest first; last: the highest of these nodes, NULL after the last one.';
+    'whose files must be in the blob directory, of each the newest first, but for what was deleted; '
+    'last: the highest of these nodes, NULL after the last one.';
 -- +goose StatementEnd
 
 -- sql/verify_foreign.sql

@@ -32,7 +32,11 @@ func (d drawings) draw(random *rand.Rand, zoid int64) []byte {
 	case zoid > 0 && random.IntN(20) == 0:
 		object.kind = "odd"
 	}
-	for i := random.IntN(5); i > 0 && object.kind != "blob"; i-- {
+	refs := random.IntN(5)
+	if zoid == 0 {
+		refs = 6 // what nobody refers to tells nothing
+	}
+	for i := refs; i > 0 && object.kind != "blob"; i-- {
 		object.refs = append(object.refs, random.Int64N(44)) // from 40 on none is stored
 	}
 	slices.Sort(object.refs)

@@ -64,7 +64,7 @@ func (g *Graph) nextBlobs(ctx context.Context, after int64, most *int) (blobs []
 			LEFT JOIN LATERAL (
 			    SELECT stored.tid, octet_length(stored.state) AS bytes
 			    FROM relpack.stored()
-			    WHERE few.live AND stored.zoid = few.zoid
+			    WHERE few.live AND stored.zoid = few.zoid AND `+loadable("few.zoid")+`
 			    ORDER BY stored.tid DESC
 			    LIMIT $3
 			) AS stored ON true`, after, blobNodes, most).Scan(&last, &zoids, &tids)
@@ -74,6 +74,11 @@ func (g *Graph) nextBlobs(ctx context.Context, after int64, most *int) (blobs []
 		return err
 	})
 	return blobs, last, err
+}
+
+// loadable is the condition that an object's newest revision has a state.
+func loadable(zoid string) string {
+	return "(SELECT octet_length(newest.state) > 0 FROM relpack.stored() AS newest WHERE newest.zoid = " + zoid + " ORDER BY newest.tid DESC LIMIT 1)"
 }
 
 // NewBlobs are live ones that the graph does not have for live blobs: they were stored, or
@@ -119,13 +124,16 @@ func (g *Graph) NewBlobs(ctx context.Context) ([]Blob, error) {
 }
 
 // Revisions are those of some blobs that are stored and have a state, by zoid, the newest
-// of each first.
+// of each first. What was deleted has none: nobody asks for its files.
 func (g *Graph) Revisions(ctx context.Context, zoids []int64) ([]Blob, error) {
 	rows, err := g.tx.Query(ctx, `
 		SELECT blob.zoid, stored.tid
 		FROM unnest($1::bigint[]) AS blob (zoid)
 		CROSS JOIN LATERAL (
-		    SELECT stored.tid, octet_length(stored.state) AS bytes FROM relpack.stored() WHERE stored.zoid = blob.zoid OFFSET 0
+		    SELECT stored.tid, octet_length(stored.state) AS bytes
+		    FROM relpack.stored()
+		    WHERE stored.zoid = blob.zoid AND `+loadable("blob.zoid")+`
+		    OFFSET 0
 		) AS stored
 		WHERE stored.bytes > 0
 		ORDER BY blob.zoid, stored.tid DESC`, zoids)
