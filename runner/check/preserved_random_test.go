@@ -97,11 +97,19 @@ func (c *chronicle) told(t *testing.T) (string, map[int64]bool) {
 			}
 		}
 	}
+	// A client loads the revision that current_object names.
+	loaded := func(zoid int64) revision {
+		all := history[zoid]
+		if i := slices.IndexFunc(all, func(r revision) bool { return r.tid == current[zoid] }); i >= 0 {
+			return all[i]
+		}
+		return all[len(all)-1]
+	}
 	live, holders, held := map[int64]bool{0: true}, map[int64]int{}, map[int64]bool{0: true}
 	for level := []int64{0}; len(level) > 0; {
 		at := level[0]
 		level = level[1:]
-		for _, to := range c.drawn[string(history[at][len(history[at])-1].state)].refs {
+		for _, to := range c.drawn[string(loaded(at).state)].refs {
 			held[to] = true
 		}
 		for to := range refs[at] {
@@ -115,9 +123,9 @@ func (c *chronicle) told(t *testing.T) (string, map[int64]bool) {
 	}
 	var empty, blobs []int64
 	for zoid := range live {
-		switch all := history[zoid]; {
-		case len(all[len(all)-1].state) == 0 && !held[zoid]:
-		case len(all[len(all)-1].state) == 0:
+		switch state := loaded(zoid).state; {
+		case len(state) == 0 && !held[zoid]:
+		case len(state) == 0:
 			empty = append(empty, zoid)
 		case zoid >= 32:
 			blobs = append(blobs, zoid)
