@@ -234,6 +234,21 @@ func TestWhatNobodyCanLoadIsTold(t *testing.T) {
 	if found := verified(); !strings.Contains(found, "uncurrent[1]] 1") {
 		t.Error(found)
 	}
+	// Set back to one that has a state, from one that has none.
+	packtest.Run(t, a.Conn, "DELETE FROM object_state WHERE zoid = 1 AND tid = (SELECT max(tid) FROM object_state WHERE zoid = 1)")
+	s.check(t, fault.ExitRefused)
+	packtest.Run(t, a.Conn, `UPDATE current_object SET tid = object_state.tid FROM object_state
+		WHERE object_state.zoid = 1 AND current_object.zoid = 1 AND object_state.tid = (SELECT max(tid) FROM object_state WHERE zoid = 1 AND state IS NOT NULL)`)
+	for _, when := range []string{"since", "by a pack"} {
+		if text := s.broken(t, 1); text != "" {
+			t.Errorf("%s: why: %q", when, text)
+		}
+		s.check(t, fault.ExitDone)
+		if found := verified(); strings.Contains(found, "empty") {
+			t.Errorf("%s: %s", when, found)
+		}
+		packtest.Pack(t, a.Target, dry)
+	}
 }
 
 // By hand, for instance: a client loads nothing.

@@ -123,8 +123,9 @@ func (c *chronicle) told(t *testing.T) (string, map[int64]bool) {
 	}
 	var empty, blobs []int64
 	for zoid := range live {
+		newest := history[zoid][len(history[zoid])-1].state
 		switch state := loaded(zoid).state; {
-		case len(state) == 0 && !held[zoid]:
+		case len(state) == 0 && len(newest) == 0 && !held[zoid]:
 		case len(state) == 0:
 			empty = append(empty, zoid)
 		case zoid >= 32:

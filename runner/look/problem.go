@@ -26,11 +26,14 @@ type Problem struct {
 // EachProblem hands on the live objects whose state can't be decoded, those first
 // that keep relpack from deleting. It returns how many unreachable ones there are. One
 // without a state whose creation was undone is none where old revisions alone refer to it:
-// nobody loads it.
+// nobody loads it. Nor is one that was set back to a revision that has a state.
 func (g *Graph) EachProblem(ctx context.Context, every func(Problem) error) (dead int64, err error) {
 	each := func(p Problem) error {
 		if p.Kind == "empty" && g.KeepsHistory() {
 			if held, err := g.heldNow(ctx, p.Zoid); err != nil || !held {
+				return err
+			}
+			if loaded, err := g.loaded(ctx, p.Zoid); err != nil || loaded {
 				return err
 			}
 		}
@@ -99,6 +102,15 @@ func (g *Graph) heldNow(ctx context.Context, zoid int64) (bool, error) {
 	return false, nil
 }
 
+// loaded tells whether an object has a state in the revision that current_object names.
+func (g *Graph) loaded(ctx context.Context, zoid int64) (has bool, err error) {
+	if err = g.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM public.object_state
+		WHERE zoid = $1 AND tid = (SELECT tid FROM public.current_object WHERE zoid = $1) AND state <> '')`, zoid).Scan(&has); err != nil {
+		err = fmt.Errorf("look at the current revision of object %d: %w", zoid, err)
+	}
+	return has, err
+}
+
 // EachUncurrent hands on live objects of a history-preserving storage that current_object
 // does not name, some at a time. Call it in [Graph.Pause].
 func (g *Graph) EachUncurrent(ctx context.Context, each func([]int64)) error {
@@ -158,7 +170,7 @@ func (g *Graph) StillUncurrent(ctx context.Context, zoids []int64) (still []Prob
 // ProblemOf tells what keeps an object's state from being decoded, if anything does.
 func (g *Graph) ProblemOf(ctx context.Context, zoid int64) (p Problem, known bool, err error) {
 	if p, known := g.fresh.problems[zoid]; known {
-		return p, true, nil
+		return g.unlessLoaded(ctx, p)
 	}
 	if _, written := g.fresh.refs[zoid]; written {
 		return p, false, nil
@@ -172,7 +184,16 @@ func (g *Graph) ProblemOf(ctx context.Context, zoid int64) (p Problem, known boo
 		return p, false, fmt.Errorf("read relpack.problem: %w", err)
 	}
 	p.Reason, p.Offset = cutOffset(p.Reason)
-	return p, true, nil
+	return g.unlessLoaded(ctx, p)
+}
+
+// unlessLoaded tells whether a problem is one of the revision that is loaded.
+func (g *Graph) unlessLoaded(ctx context.Context, p Problem) (Problem, bool, error) {
+	if p.Kind != "empty" || !g.KeepsHistory() {
+		return p, true, nil
+	}
+	loaded, err := g.loaded(ctx, p.Zoid)
+	return p, !loaded, err
 }
 
 // freshProblems hands on those of what was written since the last pack.
