@@ -104,7 +104,7 @@ func (g *Graph) heldNow(ctx context.Context, zoid int64) (bool, error) {
 
 // loaded tells whether an object has a state in the revision that current_object names.
 func (g *Graph) loaded(ctx context.Context, zoid int64) (has bool, err error) {
-	if err = g.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM public.object_state
+	if err = g.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM relpack.stored()
 		WHERE zoid = $1 AND tid = (SELECT tid FROM public.current_object WHERE zoid = $1) AND state <> '')`, zoid).Scan(&has); err != nil {
 		err = fmt.Errorf("look at the current revision of object %d: %w", zoid, err)
 	}
