@@ -71,6 +71,32 @@ COMMENT ON FUNCTION relpack.accept_missing(bigint) IS
     'after the grace. "relpack pack --accept-missing ZOID" does both.';
 -- +goose StatementEnd
 
+-- sql/all_reachable.sql
+-- +goose StatementBegin
+-- Asked where a trim found nothing: a capture more would list nothing, and what it cost
+-- would be for a sweep that has nothing to take.
+CREATE OR REPLACE FUNCTION relpack.all_reachable()
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM relpack.storage WHERE graph = 'current' AND NOT reread AND NOT resettle)
+           AND NOT EXISTS (SELECT FROM relpack.detached)
+           AND NOT EXISTS (SELECT FROM relpack.suspect)
+           AND NOT EXISTS (SELECT FROM relpack.pending)
+           AND NOT EXISTS (SELECT FROM relpack.write_event);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.all_reachable() IS
+    'Whether the graph knows of nothing unreachable, and nothing is left to be read or was reported: a sweep would find '
+    'nothing to delete.';
+-- +goose StatementEnd
+
 -- sql/anyone_waits.sql
 -- +goose StatementBegin
 -- Asked after every piece of work with rows locked. pg_blocking_pids() holds up
@@ -4130,7 +4156,11 @@ BEGIN
     PERFORM relpack.require_pack_lock(history => true);
     PERFORM relpack.lock_storage(history => true);
     v_storage := relpack.known_storage();
-    IF v_storage.graph IN ('current', 'doubtful') THEN
+    IF v_storage.graph NOT IN ('none', 'current', 'doubtful') THEN
+        RAISE EXCEPTION 'the graph is not built yet'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run": it builds the graph and deletes nothing.';
+    ELSIF v_storage.graph <> 'none'
+          AND (v_storage.horizon_tid <> goal_tid OR v_storage.cleared_tid < goal_tid OR EXISTS (SELECT FROM relpack.to_trim)) THEN
         INSERT INTO relpack.pending (zoid)
         SELECT DISTINCT changed.zoid
         FROM relpack.stored() AS changed
@@ -4141,9 +4171,6 @@ BEGIN
         SELECT few.zoid FROM relpack.to_trim AS few
         ON CONFLICT DO NOTHING;
         GET DIAGNOSTICS v_listed = ROW_COUNT;
-    ELSIF v_storage.graph <> 'none' THEN
-        RAISE EXCEPTION 'the graph is not built yet'
-            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run": it builds the graph and deletes nothing.';
     END IF;
     UPDATE relpack.storage
     SET horizon_tid = goal_tid,
@@ -8973,6 +9000,9 @@ BEGIN
         -- One that came further has looked at the others; what is listed is for the next.
         RETURN;
     END IF;
+    IF NOT EXISTS (SELECT FROM relpack.to_trim) THEN
+        RETURN;
+    END IF;
     DELETE FROM relpack.to_trim
     WHERE NOT alone;
     -- Seen to be as any other, it may have become so since the trim has left it alone.
@@ -9274,6 +9304,11 @@ BEGIN
             ORDER BY object_state.zoid, object_state.tid
             LIMIT rows_read + 1
         ) AS stored;
+    END IF;
+    revisions := 0;
+    bytes := 0;
+    IF v_read_zoids IS NULL THEN
+        RETURN;
     END IF;
     IF cardinality(v_read_zoids) > rows_read THEN
         last_zoid := v_read_zoids[rows_read];
@@ -9893,7 +9928,7 @@ DECLARE
     v_free bigint[];
     v_before bigint := relpack.time_to_tid(clock_timestamp() - interval '1 day');
 BEGIN
-    PERFORM relpack.trim_require();
+    removed := 0;
     v_listed := ARRAY(
         SELECT tid
         FROM relpack.emptied
@@ -9901,10 +9936,10 @@ BEGIN
         ORDER BY tid
         LIMIT batch);
     last_tid := v_listed[cardinality(v_listed)];
-    removed := 0;
     IF last_tid IS NULL THEN
         RETURN;
     END IF;
+    PERFORM relpack.trim_require();
     -- As relpack.trim_batch() does.
     PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM set_config('lock_timeout', '100ms', true);
@@ -11936,5 +11971,6 @@ DROP FUNCTION relpack."apply_edges";
 DROP FUNCTION relpack."apply_discard";
 DROP FUNCTION relpack."apply";
 DROP FUNCTION relpack."anyone_waits";
+DROP FUNCTION relpack."all_reachable";
 DROP FUNCTION relpack."accept_missing";
 DROP FUNCTION relpack."accept_if_missing";

@@ -22,7 +22,11 @@ BEGIN
     PERFORM relpack.require_pack_lock(history => true);
     PERFORM relpack.lock_storage(history => true);
     v_storage := relpack.known_storage();
-    IF v_storage.graph IN ('current', 'doubtful') THEN
+    IF v_storage.graph NOT IN ('none', 'current', 'doubtful') THEN
+        RAISE EXCEPTION 'the graph is not built yet'
+            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run": it builds the graph and deletes nothing.';
+    ELSIF v_storage.graph <> 'none'
+          AND (v_storage.horizon_tid <> goal_tid OR v_storage.cleared_tid < goal_tid OR EXISTS (SELECT FROM relpack.to_trim)) THEN
         INSERT INTO relpack.pending (zoid)
         SELECT DISTINCT changed.zoid
         FROM relpack.stored() AS changed
@@ -33,9 +37,6 @@ BEGIN
         SELECT few.zoid FROM relpack.to_trim AS few
         ON CONFLICT DO NOTHING;
         GET DIAGNOSTICS v_listed = ROW_COUNT;
-    ELSIF v_storage.graph <> 'none' THEN
-        RAISE EXCEPTION 'the graph is not built yet'
-            USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run": it builds the graph and deletes nothing.';
     END IF;
     UPDATE relpack.storage
     SET horizon_tid = goal_tid,

@@ -30,6 +30,9 @@ BEGIN
         -- One that came further has looked at the others; what is listed is for the next.
         RETURN;
     END IF;
+    IF NOT EXISTS (SELECT FROM relpack.to_trim) THEN
+        RETURN;
+    END IF;
     DELETE FROM relpack.to_trim
     WHERE NOT alone;
     -- Seen to be as any other, it may have become so since the trim has left it alone.

@@ -58,6 +58,11 @@ BEGIN
             LIMIT rows_read + 1
         ) AS stored;
     END IF;
+    revisions := 0;
+    bytes := 0;
+    IF v_read_zoids IS NULL THEN
+        RETURN;
+    END IF;
     IF cardinality(v_read_zoids) > rows_read THEN
         last_zoid := v_read_zoids[rows_read];
         last_tid := v_read_tids[rows_read];

@@ -22,7 +22,7 @@ DECLARE
     v_free bigint[];
     v_before bigint := relpack.time_to_tid(clock_timestamp() - interval '1 day');
 BEGIN
-    PERFORM relpack.trim_require();
+    removed := 0;
     v_listed := ARRAY(
         SELECT tid
         FROM relpack.emptied
@@ -30,10 +30,10 @@ BEGIN
         ORDER BY tid
         LIMIT batch);
     last_tid := v_listed[cardinality(v_listed)];
-    removed := 0;
     IF last_tid IS NULL THEN
         RETURN;
     END IF;
+    PERFORM relpack.trim_require();
     -- As relpack.trim_batch() does.
     PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM set_config('lock_timeout', '100ms', true);

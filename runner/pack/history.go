@@ -100,6 +100,7 @@ func (p *pack) toPackTime(ctx context.Context) error {
 // clear trims until nothing is left that may refer to garbage.
 func (p *pack) clear(ctx context.Context) error {
 	for range maxTrims {
+		before := p.history.Revisions
 		if err := p.history.steps(ctx); err != nil {
 			return err
 		}
@@ -111,6 +112,9 @@ func (p *pack) clear(ctx context.Context) error {
 				return err
 			}
 		}
+		if done, err := p.nothingLeft(ctx, before); err != nil || done {
+			return err
+		}
 		if err := p.CatchUp(ctx); err != nil {
 			return err
 		}
@@ -119,6 +123,20 @@ func (p *pack) clear(ctx context.Context) error {
 		}
 	}
 	return fault.Refuse("Wait for the end of zodbconvert, or of a restore", "trim: somebody restores revisions meanwhile")
+}
+
+// nothingLeft tells whether the last trim has removed nothing, and a sweep will find nothing.
+func (p *pack) nothingLeft(ctx context.Context, before int64) (nothing bool, err error) {
+	if p.history.dry || p.history.Revisions > before {
+		return false, nil
+	}
+	if err = p.Conn.QueryRow(ctx, "SELECT relpack.all_reachable()").Scan(&nothing); err != nil {
+		return false, fmt.Errorf("look for unreachable objects: %w", err)
+	}
+	if !nothing {
+		return false, nil
+	}
+	return p.cleared(ctx)
 }
 
 // cleared tells whether no event has told since the trim of what it may not have seen.
