@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -67,25 +66,23 @@ func (s *realSite) compareHistory(ctx context.Context) (err error) {
 	if err := s.addRevisions(ctx, "", s.bench.dsn); err != nil {
 		return err
 	}
-	// As it was before any pack.
-	bare := s.database + "_bare"
-	if err := s.copyDatabase(ctx, s.database, bare); err != nil {
+	before := s.database + "_before"
+	if err := s.copyDatabase(ctx, s.database, before); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.dropDatabase(context.WithoutCancel(ctx), bare)) }()
+	defer func() { err = errors.Join(err, s.dropDatabase(context.WithoutCancel(ctx), before)) }()
 	d := deletion{}
 	first, err := s.firstOfHistory(ctx, &d)
 	if err != nil {
 		return err
 	}
-	d.trim, d.sweep = first.phase("trim"), first.phase("sweep")
+	d.first(first)
 	old, err := s.weekLater(ctx)
 	if err != nil {
 		return err
 	}
-	d.transactions = old.phase("transactions")
-	step("bare statements")
-	if err := s.bareHistory(ctx, strings.Replace(s.bench.dsn, s.database, bare, 1), &d); err != nil {
+	d.transactions = []float64{old.phase("transactions")}
+	if err := s.inTurns(ctx, before, 5, &d); err != nil {
 		return err
 	}
 	s.addDeletions(d)
@@ -105,13 +102,7 @@ const (
 // firstOfHistory packs with both; relpack goes first.
 func (s *realSite) firstOfHistory(ctx context.Context, d *deletion) (*packed, error) {
 	step("relpack, first pack")
-	if _, err := s.program(ctx, "migrate", "up", "--dsn", s.bench.dsn, "--quiet"); err != nil {
-		return nil, err
-	}
-	if err := ready(ctx, s.bench.dsn); err != nil {
-		return nil, err
-	}
-	first, err := s.bench.pack(ctx, s.bench.dsn)
+	first, err := s.packFirst(ctx, s.bench.dsn)
 	if err != nil {
 		return nil, err
 	}

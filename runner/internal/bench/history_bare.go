@@ -9,15 +9,23 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// deletion is how long each part of the deletion of the same rows took, in seconds.
+// deletion is how long each part of the deletion of the same rows took, in seconds, as
+// often as it was done.
 type deletion struct {
-	trim, sweep, transactions float64 // relpack's phases
-	bare                      []float64
-	theirs                    float64 // zodbpack's, with its start; 0: it was not asked
+	trim, sweep, transactions []float64 // relpack's phases
+	bare                      [3][]float64
+	rows                      [3]int64 // that each bare statement deletes
+	theirs                    float64  // zodbpack's, with its start; 0: it was not asked
+}
+
+// first takes what a first pack took.
+func (d *deletion) first(p *packed) {
+	d.trim = append(d.trim, p.phase("trim"))
+	d.sweep = append(d.sweep, p.phase("sweep"))
 }
 
 // bareDeletions delete what relpack has deleted.
-var bareDeletions = []struct{ what, sql string }{
+var bareDeletions = [3]struct{ what, sql string }{
 	{"objects", "DELETE FROM current_object USING bare_object WHERE current_object.zoid = bare_object.zoid"},
 	{"revisions", "DELETE FROM object_state USING bare_revision WHERE object_state.zoid = bare_revision.zoid AND object_state.tid = bare_revision.tid"},
 	{"transactions", "DELETE FROM transaction USING bare_transaction WHERE transaction.tid = bare_transaction.tid"},
@@ -33,17 +41,54 @@ func (s *realSite) bareHistory(ctx context.Context, dsn string, d *deletion) err
 		if err := warm(ctx, dsn); err != nil {
 			return err
 		}
-		for _, deletion := range bareDeletions {
+		for i, deletion := range bareDeletions {
 			start := time.Now()
 			deleted, err := conn.Exec(ctx, deletion.sql)
 			if err != nil {
 				return fmt.Errorf("bare statements: %s: %w", deletion.what, err)
 			}
-			d.bare = append(d.bare, time.Since(start).Seconds())
-			s.add(figure{Name: "bare DELETE of " + deletion.what, Value: d.bare[len(d.bare)-1], Unit: "s", Note: fmt.Sprintf("%d rows", deleted.RowsAffected())})
+			d.bare[i] = append(d.bare[i], time.Since(start).Seconds())
+			d.rows[i] = deleted.RowsAffected()
 		}
 		return nil
 	})
+}
+
+// inTurns deletes in copies of a database that is as this one was before any pack: by the
+// bare statements, and in between by relpack. A machine that is slower for a while is so for
+// both.
+func (s *realSite) inTurns(ctx context.Context, before string, times int, d *deletion) error {
+	for i := range times {
+		step("bare statements")
+		if err := s.onCopyOf(ctx, before, func(dsn string) error { return s.bareHistory(ctx, dsn, d) }); err != nil {
+			return err
+		}
+		if i == times-1 {
+			break
+		}
+		step("relpack, first pack")
+		if err := s.onCopyOf(ctx, before, func(dsn string) error {
+			p, err := s.packFirst(ctx, dsn)
+			if err == nil {
+				d.first(p)
+			}
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// packFirst installs relpack, and packs for the first time.
+func (b *bench) packFirst(ctx context.Context, dsn string) (*packed, error) {
+	if _, err := b.program(ctx, "migrate", "up", "--dsn", dsn, "--quiet"); err != nil {
+		return nil, err
+	}
+	if err := ready(ctx, dsn); err != nil {
+		return nil, err
+	}
+	return b.pack(ctx, dsn)
 }
 
 // gone enters what is gone here into tables of the other database.
@@ -79,13 +124,16 @@ func (s *realSite) gone(ctx context.Context, conn *pgx.Conn) error {
 // addDeletions compares them.
 func (r *results) addDeletions(d deletion) {
 	var bare float64
-	for _, seconds := range d.bare {
-		bare += seconds
+	for i, seconds := range d.bare {
+		note := fmt.Sprintf("%d rows; %s", d.rows[i], spread(seconds))
+		r.add(figure{Name: "bare DELETE of " + bareDeletions[i].what, Value: median(seconds), Unit: "s", Note: note})
+		bare += median(seconds)
 	}
-	ours := d.trim + d.sweep + d.transactions
+	note := fmt.Sprintf("trim %.3g s (%s), sweep %.3g s, transactions %.3g s, the graph included",
+		median(d.trim), spread(d.trim), median(d.sweep), median(d.transactions))
+	ours := median(d.trim) + median(d.sweep) + median(d.transactions)
 	r.add(figure{Name: "bare statements", Value: bare, Unit: "s"})
-	r.add(figure{Name: "deletion", Value: ours, Unit: "s",
-		Note: fmt.Sprintf("trim %.3g, sweep %.3g, transactions %.3g s, the graph included", d.trim, d.sweep, d.transactions)})
+	r.add(figure{Name: "deletion", Value: ours, Unit: "s", Note: note})
 	r.add(figure{Name: "deletion / bare statements", Value: ratio(ours, bare), Unit: "x", Must: 1.5})
 	if d.theirs > 0 {
 		r.add(figure{Name: "deletion: how much faster than zodbpack", Value: ratio(d.theirs, ours), Unit: "x", Must: 4, Higher: true})

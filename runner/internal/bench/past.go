@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -39,23 +38,17 @@ func (b *bench) measurePast(ctx context.Context, revisions int) (err error) {
 	if err := connected(ctx, b.dsn, func(conn *pgx.Conn) error { return b.generatePast(ctx, conn, revisions) }); err != nil {
 		return err
 	}
-	bare := b.database + "_bare"
-	if err := b.copyDatabase(ctx, b.database, bare); err != nil {
+	before := b.database + "_before"
+	if err := b.copyDatabase(ctx, b.database, before); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.dropDatabase(context.WithoutCancel(ctx), bare)) }()
+	defer func() { err = errors.Join(err, b.dropDatabase(context.WithoutCancel(ctx), before)) }()
 	s := &realSite{bench: b, history: true}
 	if err := s.addRevisions(ctx, "", b.dsn); err != nil {
 		return err
 	}
 	step("first pack")
-	if _, err := b.program(ctx, "migrate", "up", "--dsn", b.dsn, "--quiet"); err != nil {
-		return err
-	}
-	if err := ready(ctx, b.dsn); err != nil {
-		return err
-	}
-	first, err := b.pack(ctx, b.dsn)
+	first, err := b.packFirst(ctx, b.dsn)
 	if err != nil {
 		return err
 	}
@@ -70,9 +63,9 @@ func (b *bench) measurePast(ctx context.Context, revisions int) (err error) {
 	if err != nil {
 		return err
 	}
-	step("bare statements")
-	d := deletion{trim: first.phase("trim"), sweep: first.phase("sweep"), transactions: old.phase("transactions")}
-	if err := s.bareHistory(ctx, strings.Replace(b.dsn, b.database, bare, 1), &d); err != nil {
+	d := deletion{transactions: []float64{old.phase("transactions")}}
+	d.first(first)
+	if err := s.inTurns(ctx, before, 1, &d); err != nil {
 		return err
 	}
 	b.addDeletions(d)

@@ -170,8 +170,13 @@ func (b *bench) copyDatabase(ctx context.Context, from, to string) error {
 
 // onCopy does something with a copy of the database.
 func (b *bench) onCopy(ctx context.Context, do func(dsn string) error) error {
+	return b.onCopyOf(ctx, b.database, do)
+}
+
+// onCopyOf does something with a copy of another database.
+func (b *bench) onCopyOf(ctx context.Context, template string, do func(dsn string) error) error {
 	name := b.database + "_again"
-	if err := b.copyDatabase(ctx, b.database, name); err != nil {
+	if err := b.copyDatabase(ctx, template, name); err != nil {
 		return err
 	}
 	return errors.Join(do(strings.Replace(b.dsn, b.database, name, 1)), b.dropDatabase(context.WithoutCancel(ctx), name))
