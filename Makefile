@@ -57,15 +57,17 @@ demo: go ## pack a real sample database and show every step
 # "make test" plays those of seeds 1 to 250 each time. One in three has troubles of
 # others' making (tables altered, lost, locked by keys); TROUBLED=1: each has.
 histories: SEED := $(SEED)
-histories: go ## 3000 random histories against a model, as many of storages that keep history, new ones in each run (SEED=number), and the mistakes that they must find
+histories: SHARE ?= 1
+histories: PLAY = RELPACK_SEED=$(SEED) RELPACK_HISTORIES=$$(($(1) / $(SHARE)))
+histories: go ## 3000 random histories against a model, as many of storages that keep history, new ones in each run (SEED=number; SHARE=3: a third), and the mistakes that they must find
 	@echo "histories of the seeds from $(SEED) on, beside those of make test, from 1 on"
-	$(WITHPG) -- env RELPACK_HISTORIES=3000 RELPACK_TROUBLED=$(TROUBLED) RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 30m -run EveryHistory -v ./runner/internal/model
+	$(WITHPG) -- env $(call PLAY,3000) RELPACK_TROUBLED=$(TROUBLED) $(GO) test -count=1 -timeout 30m -run EveryHistory -v ./runner/internal/model
 	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 30m -run EveryFault ./runner/internal/model
-	$(WITHPG) -- env RELPACK_HISTORIES=2800 RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 60m -run EveryTrim -v ./runner/internal/revision
+	$(WITHPG) -- env $(call PLAY,2800) $(GO) test -count=1 -timeout 60m -run EveryTrim -v ./runner/internal/revision
 	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 60m -run EveryFault ./runner/internal/revision
-	$(WITHPG) -- env RELPACK_HISTORIES=200 RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 30m -run EveryPackOfAHistory -v ./runner/internal/preserved
+	$(WITHPG) -- env $(call PLAY,200) $(GO) test -count=1 -timeout 30m -run EveryPackOfAHistory -v ./runner/internal/preserved
 	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=200 $(GO) test -count=1 -timeout 30m -run 'EveryFault|EveryMistake' ./runner/internal/preserved
-	$(WITHPG) -- env RELPACK_HISTORIES=20 RELPACK_SEED=$(SEED) $(GO) test -count=1 -timeout 30m -run EveryCheck -v ./runner/check
+	$(WITHPG) -- env $(call PLAY,20) $(GO) test -count=1 -timeout 30m -run EveryCheck -v ./runner/check
 
 # How long a real application and relpack run side by side, in each of several shapes.
 INTEROP ?= 10s
