@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/du"
+	"relpack/runner/internal/packtest"
+	"relpack/runner/internal/program"
 	"relpack/runner/internal/zodbtest"
 )
 
@@ -48,6 +50,40 @@ func TestABlobHasTheSizeOfItsLargeObjects(t *testing.T) {
 	s.run(t, `DO $$ DECLARE v_oid oid; BEGIN FOR v_oid IN SELECT chunk FROM blob_chunk LOOP EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO `+role+`', v_oid); END LOOP; END $$`)
 	if r = looker.measure(t, du.Options{}); r.Top.Blobs != 1_000_007 {
 		t.Errorf("%+v", r.Blobs)
+	}
+}
+
+// As with files: what was superseded takes space as well, until a pack removes it, but is
+// not how long the blob is.
+func TestInAHistoryABlobHasTheSizeOfItsCurrentRevision(t *testing.T) {
+	t.Parallel()
+	empty, conn := packtest.NewEmptyDatabase(t)
+	if err := zodbtest.CreateHistory(t.Context(), conn, zodbtest.V42); err != nil {
+		t.Fatal(err)
+	}
+	packtest.MigrateUp(t, empty)
+	s, h := storage{Target: empty, conn: conn}, zodbtest.History{Conn: conn, Version: zodbtest.V42}
+	blob := zodbtest.Record(zodbtest.Blob)
+	var tids []int64
+	for i, length := range []int{1_000_000, 10, 300} {
+		tid, err := h.CommitBlobs(t.Context(), packtest.DaysAgo(3-float64(i)), map[int64][]byte{0: record(1, 2), 1: blob, 2: blob},
+			map[int64][][]byte{1: {make([]byte, length), make([]byte, 1)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tids = append(tids, tid)
+	}
+	program.Pack(t, s.DSN)
+	r := s.measure(t, du.Options{})
+	if l := lines(r)[1]; l.Blobs != 301 || r.Top.Blobs != 301 || r.Blobs.Known != 1 || r.Blobs.Unknown != 1 {
+		t.Errorf("%+v, %+v", l.Line, r.Blobs)
+	}
+	// Undone, it has the large objects of the revision before.
+	if _, err := h.Undo(t.Context(), tids[2], 0); err != nil {
+		t.Fatal(err)
+	}
+	if r = s.measure(t, du.Options{}); r.Top.Blobs != 11 {
+		t.Errorf("%+v", r.Top.Sum)
 	}
 }
 
