@@ -18,6 +18,8 @@ type ForeignCount struct {
 	References int64  `json:"references"`
 	// Named tells whether the configuration file has a database of that name.
 	Named bool `json:"named"`
+	// MayBe are storages of the file that it may be, if it has none of that name.
+	MayBe []string `json:"may_be,omitempty"`
 }
 
 // A Referrer is another storage that refers to this one, or may.
@@ -59,7 +61,11 @@ func (f ForeignCount) String() string {
 	if f.Named {
 		return text + "."
 	}
-	return text + ", which no section of a configuration file names: whether it refers back is unknown."
+	text += ", which no section of a configuration file names: "
+	if len(f.MayBe) > 0 {
+		return text + fmt.Sprintf("it may be %s. Write <zodb NAME>, with the name that references have, around each <relstorage>.", strings.Join(f.MayBe, " or "))
+	}
+	return text + "whether it refers back is unknown."
 }
 
 // String is for people.

@@ -126,6 +126,7 @@ func (f *Family) recognize(ctx context.Context, log *slog.Logger) {
 			continue
 		}
 		m.twin = true
+		first.target.Called = first.target.Called || m.target.Called
 		m.err = fault.Refuse("Name it once", "%s is the same database as %s: it is packed once, as the latter", m.target.Name, first.target.Name)
 		for _, name := range m.target.Names {
 			if !slices.Contains(first.target.Names, name) {

@@ -223,6 +223,34 @@ func TestAStorageOfNoNameMayBeWhatNobodyElseIs(t *testing.T) {
 	packtest.ExpectStored(t, kin[0].Conn, 0, 1, 10, 11)
 }
 
+// In a file of zodbpack's no <zodb> says what references call a storage: the section has
+// a name of its own.
+func TestAStorageInNoZodbMayBeCalledOtherwiseThanItsSection(t *testing.T) {
+	t.Parallel()
+	names := []string{"accounts", "main"}
+	kin, _ := packtest.NewKin(t, names...)
+	var text strings.Builder
+	for i, k := range kin {
+		fmt.Fprintf(&text, "<relstorage %s>\n<postgresql>\ndsn %s\n</postgresql>\n</relstorage>\n", names[i], k.Target.DSN)
+	}
+	var notes string
+	refer := func(database string) map[string]error {
+		t.Helper()
+		packtest.CommitRecords(t, kin[1].Conn, map[int64][]byte{1: packtest.ForeignRecord(database, 10)})
+		acquaint(t, text.String())
+		failed, reports := packtest.PackFile(t, text.String(), packtest.Everything)
+		packtest.ExpectFine(t, failed, "main")
+		notes = strings.Join(reports["main"].Notes(), "\n")
+		return failed
+	}
+	packtest.ExpectError(t, refer("users")["accounts"], fault.ExitRefused, "main (1 reference)")
+	packtest.ExpectWords(t, notes, "it may be accounts. Write <zodb NAME>")
+	packtest.ExpectStored(t, kin[0].Conn, 0, 1, 10, 11)
+	// One that a section names is that.
+	packtest.ExpectFine(t, refer("main"), "accounts")
+	packtest.ExpectStored(t, kin[0].Conn, 0, 1)
+}
+
 // The other database may have got references since it was read.
 func TestWhatIsYoungerThanTheLookAtTheOthersStays(t *testing.T) {
 	t.Parallel()

@@ -27,7 +27,8 @@ func (p *pack) readForeign(ctx context.Context, refs *foreignRefs) (err error) {
 		return err
 	}
 	for i := range refs.databases {
-		refs.databases[i].Named = p.Target.File.Knows(refs.databases[i].Database)
+		found := &refs.databases[i]
+		found.Named, found.MayBe = p.Target.File.Knows(found.Database), p.Target.File.MayBe(p.Target, found.Database)
 	}
 	if len(refs.databases) == 0 && refs.unreadable == 0 && len(p.family.others(p.Target)) == 0 {
 		return nil
@@ -172,10 +173,10 @@ func (p *pack) refsLeft(ctx context.Context) error {
 }
 
 // referredBy counts how many of a storage's references may mean this one. Where
-// the file doesn't tell how it is called, those may that mean no other.
+// the file doesn't tell for certain how it is called, those may that mean no other.
 func referredBy(t target.Target, refs *foreignRefs, self bool) (count, unreadable int64) {
 	for _, found := range refs.databases {
-		mine := len(t.Names) == 0 && !self && !found.Named
+		mine := !t.Called && !self && !found.Named
 		for _, name := range t.Names {
 			mine = mine || target.FoldName(name) == target.FoldName(found.Database)
 		}

@@ -198,7 +198,8 @@ func (r *Report) fill(ctx context.Context, t target.Target, files fs.FS, log *sl
 	}
 	r.Packable = r.Packable && r.Graph.Refusal == ""
 	for i := range r.Graph.Foreign {
-		r.Graph.Foreign[i].Named = t.File.Knows(r.Graph.Foreign[i].Database)
+		found := &r.Graph.Foreign[i]
+		found.Named, found.MayBe = t.File.Knows(found.Database), t.File.MayBe(t, found.Database)
 	}
 	r.Graph.why(t)
 	for i, by := range r.Graph.ReferredBy {

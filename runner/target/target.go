@@ -45,6 +45,7 @@ type Target struct {
 	SaysFree  string // where the configuration says in so many words that it keeps no history
 	SaysKeeps string // where it says that it does
 	Names     []string
+	Called    bool // references call it by one of Names for certain
 
 	File *File // that names it; nil without one
 }
@@ -61,6 +62,20 @@ type File struct {
 
 // Knows tells whether the file has a database of this name.
 func (f *File) Knows(database string) bool { return f != nil && f.names[FoldName(database)] }
+
+// MayBe are the other storages that a database may be of which the file does not tell
+// how references call them.
+func (f *File) MayBe(t Target, database string) (names []string) {
+	if f == nil || f.Knows(database) {
+		return nil
+	}
+	for _, other := range f.Targets {
+		if !other.Called && !other.Foreign && other.Name != t.Name {
+			names = append(names, other.Name)
+		}
+	}
+	return names
+}
 
 // Section is the path of the file, if a storage of it has this name.
 func (f *File) Section(storage string) string {
@@ -222,6 +237,7 @@ func fromConfig(s zconfig.Storage) Target {
 		CommitLockTimeout: s.CommitLockTimeout, BatchTimeout: s.PackBatchTimeout,
 		PrepackOnly: s.PackPrepackOnly, KeepsGarbage: !s.PackGC,
 		Names:   s.Names,
+		Called:  s.Called,
 		section: s.Section,
 	}
 	if s.SharedBlobDir {

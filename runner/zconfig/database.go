@@ -76,7 +76,7 @@ func (l *loader) result() *File {
 	for _, s := range l.storages {
 		switch {
 		case s.db != nil:
-			s.Names = s.db.names()
+			s.Names, s.Called = s.db.names(), true
 		case s.Name != "":
 			s.Names = []string{s.Name}
 		}

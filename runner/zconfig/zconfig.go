@@ -75,9 +75,12 @@ type Storage struct {
 	// name, or "" where that has none (which is how ZODB then calls it). No names
 	// at all: the file doesn't tell.
 	Names []string
-	set   map[string]position // where each key stands, the adapter's among them
-	chain *enclosed           // the section itself
-	db    *database
+	// Called tells whether a <zodb> or <zodb_db> is around it. Where none is, as in a file
+	// of zodbpack's, the section's name need not be what references say.
+	Called bool
+	set    map[string]position // where each key stands, the adapter's among them
+	chain  *enclosed           // the section itself
+	db     *database
 }
 
 // A Section is one of the file's, by its type.
