@@ -162,6 +162,17 @@ func TestReferencesToOtherDatabasesAreCountedByName(t *testing.T) {
 	if len(r.Foreign) != 1 || r.Foreign[0].Database != "other" || r.Foreign[0].References != 1 || r.Foreign[0].Named || r.Foreign[0].First.Zoid != 2 {
 		t.Errorf("%+v", r.Foreign)
 	}
+	// Since then: 2 lost it, 3 has it, and another; nobody refers to 40.
+	another := strings.NewReplacer("other", "third").Replace(refersElsewhere)
+	packtest.CommitRecords(t, s.conn, map[int64][]byte{2: record(5), 3: []byte(refersElsewhere), 5: []byte(another), 40: []byte(another)})
+	for _, when := range []string{"since", "by a pack"} {
+		r := s.check(t, fault.ExitDone)
+		if len(r.Foreign) != 2 || r.Foreign[0].Database != "other" || r.Foreign[0].References != 1 || r.Foreign[0].First.Zoid != 3 ||
+			r.Foreign[1].Database != "third" || r.Foreign[1].References != 1 || r.Foreign[1].First.Zoid != 5 {
+			t.Errorf("found %s: %+v", when, r.Foreign)
+		}
+		s.tryPack(t)
+	}
 }
 
 func TestMoreThanMaxAreCountedAndNotListed(t *testing.T) {

@@ -104,6 +104,27 @@ func TestADeletedBlobHasNoStateAndLacksNoFile(t *testing.T) {
 	}
 }
 
+// What the graph knows is not counted again.
+func TestRevisionsThatReferToTheSameInAnotherDatabaseAreCountedOnce(t *testing.T) {
+	t.Parallel()
+	a := packtest.NewHistoryAlbum(t, zodbtest.Bushy, true)
+	s := storage{Target: a.Target, conn: a.Conn}
+	another := []byte(strings.NewReplacer("other", "third").Replace(refersElsewhere))
+	dry := packtest.Everything
+	dry.DryRun, dry.Days = true, 5
+	a.Write(t, packtest.DaysAgo(0.9), map[int64][]byte{1: []byte(refersElsewhere)})
+	packtest.Pack(t, a.Target, dry)
+	a.Write(t, packtest.DaysAgo(0.8), map[int64][]byte{1: []byte(refersElsewhere), 0: packtest.Document(1, 5), 5: another})
+	a.Write(t, packtest.DaysAgo(0.7), map[int64][]byte{1: packtest.Document(2, 4), 5: another})
+	for _, when := range []string{"since", "by a pack"} {
+		r := s.check(t, fault.ExitDone)
+		if len(r.Foreign) != 2 || r.Foreign[0].References != 1 || r.Foreign[0].First.Zoid != 1 || r.Foreign[1].References != 1 || r.Foreign[1].First.Zoid != 5 {
+			t.Errorf("found %s: %+v", when, r.Foreign)
+		}
+		packtest.Pack(t, a.Target, dry)
+	}
+}
+
 // An old revision that can't be decoded keeps packs from deleting as long as it counts.
 func TestAnOldRevisionThatCanNotBeDecodedIsRemovedByALaterPack(t *testing.T) {
 	t.Parallel()

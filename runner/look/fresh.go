@@ -36,6 +36,7 @@ type fresh struct {
 	labels   map[string]string // each class once
 	problems map[int64]Problem // of those that can't be decoded
 	blobs    []Blob            // those that are blobs
+	foreign  []foreignRef      // what those that can be decoded refer to in other databases
 	gone     []int64           // those that are not stored any more
 }
 
@@ -82,7 +83,7 @@ func (g *Graph) decodeFresh(ctx context.Context) error {
 		g.progress.Add(1)
 		if refs <= freshRefs*g.limits.Fresh {
 			g.note(row, found)
-			refs += len(found.Refs)
+			refs += len(found.Refs) + len(found.Foreign)
 		}
 		return nil
 	})
@@ -225,6 +226,11 @@ func (g *Graph) note(row record.Row, found record.Decoded) {
 		refs = []int64{}
 	}
 	f.refs[row.Zoid] = append(refs, found.Refs...)
+	for _, ref := range found.Foreign {
+		if ref.Oid >= 0 {
+			f.foreign = append(f.foreign, foreignRef{row.Zoid, ref.Oid, pickle.Plain(ref.Database)})
+		}
+	}
 }
 
 // label is the name of a class, as relpack.class.label has it.
