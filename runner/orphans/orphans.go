@@ -234,7 +234,7 @@ func (l *look) doubt() {
 	case l.unknown != "":
 		r.Doubt = l.unknown
 	case l.lacking > 0 && r.Found == 0:
-		r.Doubt = "it holds the file of no live blob: is it the right directory, and mounted?"
+		r.Doubt = "it holds the file of no live blob: it is the wrong directory, or not mounted"
 	case r.Found == 0:
 		r.Doubt = "no file of a live blob shows that the directory is this storage's"
 	case l.files["nested"].Files.Files > 0:
