@@ -14,6 +14,6 @@
 // The inner nodes and buckets of a BTree are one with it. So the sizes of a folder's
 // BTree and of all that is in it are the folder's.
 //
-// A [Forest] has a row of 48 bytes for each live object. What does not fit into
+// A [Forest] has a row of 64 bytes for each live object. What does not fit into
 // 64 MiB is in a file under TMPDIR (pages.go). Lists are made by reading all rows once.
 package du
