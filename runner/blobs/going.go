@@ -21,6 +21,10 @@ type Going struct {
 	LargeObjects     int64 `json:"large_objects"`
 	LargeObjectBytes int64 `json:"large_object_bytes"`
 	NotRead          int64 `json:"not_read"` // large objects whose length is not known
+
+	// Wait is why a pack would leave the files of what it deletes from a history to a
+	// later one; empty: it would not.
+	Wait string `json:"wait,omitempty"`
 }
 
 // Add adds what is counted elsewhere.

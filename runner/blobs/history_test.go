@@ -101,6 +101,7 @@ func TestAFileOfAHistoryStaysAsLongAsATransactionIsOpenThatMayReadIt(t *testing.
 	t.Parallel()
 	eachHistory(t, func(t *testing.T, a packtest.Album) {
 		end := reader(t, a)
+		packtest.ExpectWords(t, foretold(t, a.Target, 5), "A pack leaves the files of what it deletes: a transaction is open that began before", "pid")
 		report := packtest.PackWithGrace(t, a.Target, 5)
 		if report.Trimmed.Revisions == 0 {
 			t.Fatal("nothing was trimmed")
@@ -189,6 +190,18 @@ func TestFilesOfAHistoryStayListedWhenAnotherDirectoryIsInItsPlace(t *testing.T)
 		a.Expect(t, 2, a.First, false)
 		a.Expect(t, 2, a.Now, true)
 	})
+}
+
+// foretold is what a dry run notes that finds files to remove.
+func foretold(t *testing.T, target target.Target, days float64) string {
+	t.Helper()
+	o := daysOf(days)
+	o.DryRun = true
+	report := packtest.Pack(t, target, o)
+	if report.WouldGo.Files == 0 {
+		t.Errorf("%+v", report.WouldGo)
+	}
+	return strings.Join(report.Notes(), "\n")
 }
 
 func daysOf(days float64) pack.Options {
@@ -296,6 +309,7 @@ func TestFilesOfAHistoryStayWhereOpenTransactionsCantBeSeen(t *testing.T) {
 		packtest.Run(t, a.Conn, grant)
 	}
 	end := reader(t, a) // of another role
+	packtest.ExpectWords(t, foretold(t, packtest.As(a.Target, role), -1), "A pack leaves the files of what it deletes: role "+role+" may not see")
 	report := packtest.PackWithGrace(t, packtest.As(a.Target, role), -1)
 	if report.Trimmed.Revisions != 3 || report.BlobFiles.Waiting != 2 {
 		t.Errorf("%+v, %+v", report.Trimmed, report.BlobFiles)

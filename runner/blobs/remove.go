@@ -127,6 +127,22 @@ func (r *Remover) awaited(ctx context.Context) (why string, known bool, err erro
 	return "a transaction is open that began before they were deleted: " + *client, true, nil
 }
 
+// WouldWait tells why the files of what a history would lose now were to stay.
+func (r *Remover) WouldWait(ctx context.Context) (why string, err error) {
+	var client *string
+	err = r.Conn.QueryRow(ctx, "SELECT CASE WHEN relpack.grace_oldest_transaction() IS NOT NULL THEN relpack.oldest_client() END").Scan(&client)
+	if message, refused := fault.Raised(err, fault.StateRefused); refused {
+		return message, nil
+	}
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("look for open transactions: %w", err)
+	case client == nil:
+		return "", nil
+	}
+	return "a transaction is open that began before: " + *client, nil
+}
+
 func (r *Remover) countWaiting(ctx context.Context) error {
 	// Not those that live objects refer to: they wait for their rows to come back.
 	// OFFSET 0: looked up one by one, however many the planner believes there are.

@@ -220,6 +220,9 @@ func (r *Report) Notes() []string {
 		}
 		note("The space%s of the large objects of %s can be used again after VACUUM of pg_largeobject.", text, figures.Plural(r.Blobs, "deleted blob"))
 	}
+	if g := r.WouldGo; g != nil && g.Wait != "" {
+		note("A pack leaves the files of what it deletes: %s.", g.Wait)
+	}
 	if r.BlobFiles.Waiting > 0 {
 		why := "run relpack with the blob directory to remove them, but never with that of the original where this database is a copy"
 		if r.BlobFiles.Why != "" {

@@ -393,5 +393,10 @@ func (t *trimming) wouldRemove(ctx context.Context) error {
 		g.Files, g.Bytes = 0, 0
 		return err
 	}
-	return t.pack.wouldRemove(ctx)
+	if err := t.pack.wouldRemove(ctx); err != nil || g.Files == 0 {
+		return err
+	}
+	var err error
+	g.Wait, err = t.blobs.WouldWait(ctx)
+	return err
 }
