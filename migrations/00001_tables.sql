@@ -124,7 +124,8 @@ COMMENT ON COLUMN relpack.object.detached_tid IS
     'tid if it was written again since. Its grace begins then. NULL for attached objects, and for those the first '
     'build found unreachable: there it begins with tid.';
 COMMENT ON COLUMN relpack.object.class IS 'Class of the object: relpack.class.id.';
-COMMENT ON COLUMN relpack.object.size IS 'Bytes of the stored state.';
+COMMENT ON COLUMN relpack.object.size IS
+    'Bytes of the stored state; of a history, of all revisions that a pack to horizon_tid of relpack.storage keeps.';
 
 CREATE TABLE relpack.object_inref (
     zoid  bigint NOT NULL,

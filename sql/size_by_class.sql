@@ -16,4 +16,5 @@ COMMENT ON VIEW relpack.size_by_class IS
     'What the live objects are, as of the last pack, largest first. It reads all of relpack.object.';
 COMMENT ON COLUMN relpack.size_by_class.class IS 'Python class.';
 COMMENT ON COLUMN relpack.size_by_class.objects IS 'How many of it are live.';
-COMMENT ON COLUMN relpack.size_by_class.bytes IS 'Bytes of their states.';
+COMMENT ON COLUMN relpack.size_by_class.bytes IS
+    'Bytes of their states; of a history, of all revisions that the last pack or dry run keeps.';
