@@ -200,6 +200,36 @@ func TestWhatOldRevisionsAloneHoldIsSaidToBeHeldByThem(t *testing.T) {
 	says("2", "unreachable", "at the latest, the pack time of the last pack or dry run", "by a pack with the default grace of a day from")
 }
 
+// Its holder dropped 3, and says 2, which another has now: old revisions hold both as well.
+func TestAWayThatAClientCanGoIsBetterThanOneByOldRevisions(t *testing.T) {
+	t.Parallel()
+	empty, conn := packtest.NewEmptyDatabase(t)
+	if err := zodbtest.CreateHistory(t.Context(), conn, zodbtest.V42); err != nil {
+		t.Fatal(err)
+	}
+	packtest.MigrateUp(t, empty)
+	h := zodbtest.History{Conn: conn, Version: zodbtest.V42}
+	commit := func(days float64, objects map[int64][]byte) {
+		t.Helper()
+		if _, err := h.Commit(t.Context(), packtest.DaysAgo(days), objects); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := zodbtest.HeldRecord(zodbtest.Document, 1)
+	commit(0.9, map[int64][]byte{0: record(1, 5), 1: record(2, 3), 2: held, 3: held, 5: record(6), 6: record(7), 7: record()})
+	dry := packtest.Everything
+	dry.DryRun, dry.Days = true, 1
+	packtest.Pack(t, empty, dry)
+	commit(0.8, map[int64][]byte{1: record(), 7: record(2)})
+	for _, when := range []string{"since", "by a pack"} {
+		report, err := why.Ask(t.Context(), empty, why.Options{Zoids: []int64{2, 3}, Migrations: migrations.Files}, slog.New(slog.DiscardHandler))
+		if err != nil || report.Objects[0].Name != "root.ref1.ref0.ref0.ref0" || report.Objects[1].Name != "root.ref0.?" {
+			t.Errorf("found %s: %v, %+v", when, err, report.Objects)
+		}
+		packtest.Pack(t, empty, dry)
+	}
+}
+
 // A dump that was restored without current_object, for instance.
 func TestWhatNobodyCanLoadIsTold(t *testing.T) {
 	t.Parallel()

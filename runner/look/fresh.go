@@ -279,7 +279,9 @@ type edge struct{ from, to int64 }
 func (g *Graph) referrers(ctx context.Context, zoids []int64, most int) (edges []edge, all bool, err error) {
 	for _, zoid := range zoids {
 		for _, from := range g.fresh.by[zoid] {
-			edges = append(edges, edge{from, zoid})
+			if !g.left(from, zoid) {
+				edges = append(edges, edge{from, zoid})
+			}
 		}
 	}
 	rows, err := g.tx.Query(ctx, `
@@ -297,7 +299,7 @@ func (g *Graph) referrers(ctx context.Context, zoids []int64, most int) (edges [
 		return nil, false, err
 	}
 	looked, err := scanPairs(rows, func(from, to int64) {
-		if g.fresh.has(from) {
+		if g.fresh.has(from) || g.left(from, to) {
 			return
 		}
 		if _, again := slices.BinarySearch(g.fresh.refs[from], to); !again {
@@ -310,6 +312,9 @@ func (g *Graph) referrers(ctx context.Context, zoids []int64, most int) (edges [
 // holds tells whether an object refers to another, as far as the graph says that it
 // did when it was last read.
 func (g *Graph) holds(from, to int64) bool {
+	if g.left(from, to) {
+		return false
+	}
 	if !g.fresh.has(from) {
 		return true
 	}

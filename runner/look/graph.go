@@ -43,9 +43,10 @@ type Graph struct {
 	tx          pgx.Tx
 	progress    progress.Meter
 	fresh       fresh
-	parents     map[int64]int64 // as recorded, of what was climbed from
-	alive       map[int64]bool  // whether following parents leads to the root, or a way was found
-	unreachable map[int64]bool  // to which there is no way
+	parents     map[int64]int64   // as recorded, of what was climbed from
+	alive       map[int64]bool    // whether following parents leads to the root, or a way was found
+	unreachable map[int64]bool    // to which there is no way
+	visible     map[int64][]int64 // what a client finds in some objects, while nothing else of these counts: see byLoaded
 	records     recordCache
 	names       map[[2]int64]Name
 }

@@ -16,7 +16,8 @@ type Way struct {
 }
 
 // Way finds a way from the root to an object, as a person would go: by the objects
-// that hold each other, where these say so, and else a short one.
+// that hold each other, where these say so, and else a short one. In a history-preserving
+// storage one that a client can go is better than one by old revisions.
 func (g *Graph) Way(ctx context.Context, zoid int64) (Way, error) { return g.way(ctx, zoid, none) }
 
 // WayWithout finds one that doesn't lead through avoid.
@@ -25,6 +26,15 @@ func (g *Graph) WayWithout(ctx context.Context, zoid, avoid int64) (Way, error) 
 }
 
 func (g *Graph) way(ctx context.Context, zoid, avoid int64) (Way, error) {
+	way, err := g.shortOrHeld(ctx, zoid, avoid)
+	if err == nil && way.Zoids != nil && g.fresh.history {
+		way, err = g.byLoaded(ctx, zoid, avoid, way)
+	}
+	return way, err
+}
+
+// shortOrHeld goes by the objects that hold each other, or a short way.
+func (g *Graph) shortOrHeld(ctx context.Context, zoid, avoid int64) (Way, error) {
 	s := search{Graph: g, avoid: avoid, memo: map[int64]bool{}, came: map[int64]int64{zoid: zoid}}
 	way, err := s.up(ctx, zoid)
 	if err != nil {
