@@ -7,7 +7,9 @@ SELECT tool.owner,
 FROM (VALUES ('relstorage_packer', 'object_inrefs'),
              ('zodbpack', 'object_ref'),
              ('zodbpack', 'object_refs_added'),
-             ('zodbpack', 'pack_object')) AS tool (owner, table_name)
+             ('zodbpack', 'pack_object'),
+             ('zodbpack', 'pack_state'),
+             ('zodbpack', 'pack_state_tid')) AS tool (owner, table_name)
 JOIN pg_catalog.pg_class AS class ON class.relname = tool.table_name AND class.relkind = 'r'
 JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace
 WHERE pg_relation_size(class.oid) > 0

@@ -122,3 +122,14 @@ func TestHistoryByClassCountsWhatIsStoredOfEachClass(t *testing.T) {
 		t.Errorf("of the deleted object %s", deleted)
 	}
 }
+
+// A pre-pack of zodbpack leaves more tables filled in a history than elsewhere.
+func TestTablesThatZodbpackLeftFilledInAHistoryAreNamed(t *testing.T) {
+	t.Parallel()
+	_, h := newHistory(t, zodbtest.V42)
+	packtest.Run(t, h.Conn, "INSERT INTO pack_state (tid, zoid) VALUES (1, 1); INSERT INTO pack_state_tid VALUES (1)")
+	if got := packtest.Lines(t, h.Conn, "SELECT remedy FROM relpack.leftover ORDER BY remedy"); !slices.Equal(got, []string{
+		"TRUNCATE public.pack_state;", "TRUNCATE public.pack_state_tid;"}) {
+		t.Errorf("left over: %q", got)
+	}
+}
