@@ -9,6 +9,9 @@ type Count struct {
 	Why     string   `json:"why,omitempty"`     // they wait, where the directory is known
 	Skipped []string `json:"skipped,omitempty"` // blobs whose files could not be removed, and why; at most 10
 
+	// NotFound were listed, and are not in the directory, which is the storage's.
+	NotFound int64 `json:"not_found,omitempty"`
+
 	// Others are files of other revisions that stay beside those removed.
 	Others     int64    `json:"others,omitempty"`
 	OtherFiles []string `json:"other_files,omitempty"` // of these at most 10

@@ -159,6 +159,23 @@ func TestWithoutALiveBlobTheMarkerHasToDo(t *testing.T) {
 	listed(t, conn)
 }
 
+// Somebody removed the file of 3 before the pack that deletes it.
+func TestFilesThatWereNotThereAreCounted(t *testing.T) {
+	t.Parallel()
+	target, conn, tid := packtest.NewAlbum(t, zodbtest.Bushy)
+	if err := os.Remove(zodbtest.BlobPath(target.BlobDir, zodbtest.Bushy, 3, tid)); err != nil {
+		t.Fatal(err)
+	}
+	report := packtest.Pack(t, target, packtest.Everything)
+	if notes := strings.Join(report.Notes(), "\n"); report.BlobFiles.NotFound != 1 || report.BlobFiles.Files != 1 || !strings.Contains(notes, "1 file was listed and not there") {
+		t.Errorf("%+v, notes %s", report.BlobFiles, notes)
+	}
+	listed(t, conn)
+	if report = packtest.Pack(t, target, packtest.Everything); report.BlobFiles.NotFound != 0 {
+		t.Errorf("%+v", report.BlobFiles)
+	}
+}
+
 // The server has the last word, whatever the directory seemed to be.
 func TestWhatWasNotFoundIsStruckOffOnlyByTheWordOfALiveBlob(t *testing.T) {
 	t.Parallel()

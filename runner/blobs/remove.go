@@ -304,7 +304,9 @@ func (r *Remover) strikeMissing(ctx context.Context, missing []Blob) error {
 	return r.Retry(ctx, "strike blobs off relpack.blob_removal", func() error {
 		zoids, tids := keys(missing)
 		foundZoids, foundTids := keys(r.Dir.found)
-		_, err := r.Conn.Exec(ctx, "SELECT relpack.blobs_not_found($1, $2, $3, $4)", zoids, tids, foundZoids, foundTids)
+		var struck int64
+		err := r.Conn.QueryRow(ctx, "SELECT relpack.blobs_not_found($1, $2, $3, $4)", zoids, tids, foundZoids, foundTids).Scan(&struck)
+		r.count.NotFound += struck
 		return err
 	})
 }

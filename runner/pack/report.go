@@ -237,6 +237,11 @@ func (r *Report) Notes() []string {
 	for _, skipped := range r.BlobFiles.Skipped {
 		note("%s", skipped)
 	}
+	if n := r.BlobFiles.NotFound; n > 0 {
+		note("%s listed and not there, and off the list now: somebody else removed %s, or %s never written.",
+			figures.Plural(n, "file")+map[bool]string{true: " was", false: " were"}[n == 1],
+			map[bool]string{true: "it", false: "them"}[n == 1], map[bool]string{true: "it was", false: "they were"}[n == 1])
+	}
 	if r.BlobFiles.Others > 0 {
 		note("%s of other revisions stay%s beside those removed: overwritten revisions, which \"relpack blobs\" lists, or another storage's that shares the blob directory (%s).",
 			figures.Plural(r.BlobFiles.Others, "file"), figures.VerbEnding(r.BlobFiles.Others), strings.Join(r.BlobFiles.OtherFiles, ", "))
