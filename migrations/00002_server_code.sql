@@ -9231,6 +9231,38 @@ COMMENT ON FUNCTION relpack.trim_delete(bigint[], bigint[], boolean) IS
     'lock_not_available when one is locked.';
 -- +goose StatementEnd
 
+-- sql/trim_due.sql
+-- +goose StatementBegin
+-- As relpack.trim_transactions() decides. Each is looked up: a plan that goes through
+-- object_state for a few would take as long as a build.
+CREATE OR REPLACE FUNCTION relpack.trim_due()
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+BEGIN
+    RETURN (
+        SELECT count(*)
+        FROM relpack.emptied
+        WHERE since < clock_timestamp() - interval '7 days'
+          AND tid < relpack.time_to_tid(clock_timestamp() - interval '1 day')
+          AND tid < (SELECT max(newest.tid) FROM public.transaction AS newest)
+          AND EXISTS (SELECT FROM public.transaction WHERE transaction.tid = emptied.tid OFFSET 0)
+          AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.tid = emptied.tid OFFSET 0)
+          AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = emptied.tid OFFSET 0));
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_due() IS
+    'For a dry run: how many transactions relpack.trim_transactions() would remove.';
+-- +goose StatementEnd
+
 -- sql/trim_end.sql
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION relpack.trim_end(run bigint, until_tid bigint, revisions bigint, bytes bigint, transactions bigint)
@@ -11788,6 +11820,7 @@ DROP FUNCTION relpack."trim_kept";
 DROP FUNCTION relpack."trim_fit";
 DROP FUNCTION relpack."trim_find";
 DROP FUNCTION relpack."trim_end";
+DROP FUNCTION relpack."trim_due";
 DROP FUNCTION relpack."trim_delete";
 DROP FUNCTION relpack."trim_committed";
 DROP FUNCTION relpack."trim_cleared";

@@ -365,8 +365,8 @@ func (t *trimming) transactions(ctx context.Context) error {
 		t.Transactions += removed
 	}
 	// A dry run tells which would go now.
-	if err := t.Conn.QueryRow(ctx, `SELECT count(*), CASE WHEN $1 THEN count(*) FILTER (WHERE since < clock_timestamp() - interval '7 days') ELSE $2 END
-		FROM relpack.emptied`, t.dry, t.Transactions).Scan(&t.Emptied, &t.Transactions); err != nil {
+	if err := t.Conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM relpack.emptied), CASE WHEN $1 THEN relpack.trim_due() ELSE $2 END`,
+		t.dry, t.Transactions).Scan(&t.Emptied, &t.Transactions); err != nil {
 		return fmt.Errorf("read relpack.emptied: %w", err)
 	}
 	return nil

@@ -164,7 +164,13 @@ func TestEmptiedTransactionsGoAWeekLater(t *testing.T) {
 	}
 	count := func(want int, says ...string) {
 		t.Helper()
+		o := trimDays(1)
+		o.DryRun = true
+		foretold := packtest.Pack(t, file, o).Trimmed.Transactions
 		r, err := pack.Run(t.Context(), file, trimDays(1), packtest.Log(t))
+		if err == nil && r.Trimmed.Transactions != foretold {
+			t.Errorf("%d transactions went, %d were foretold", r.Trimmed.Transactions, foretold)
+		}
 		var text strings.Builder
 		if err == nil {
 			err = r.Write(&text)
@@ -188,6 +194,11 @@ func TestEmptiedTransactionsGoAWeekLater(t *testing.T) {
 	count(3)
 	packtest.Run(t, h.Conn, "UPDATE relpack.emptied SET since = since - interval '8 days'")
 	count(1) // RelStorage chooses the next tid by the newest one
+	// One that is named again, one of today, and the newest one.
+	packtest.Run(t, h.Conn, "INSERT INTO transaction (tid, username, description, packed) SELECT $1::bigint + n, '', '', true FROM generate_series(0, 1) AS n", daysAgo(0.5))
+	packtest.Run(t, h.Conn, `INSERT INTO relpack.emptied (tid, since) SELECT tid, now() - interval '8 days' FROM transaction WHERE tid > 0 ON CONFLICT DO NOTHING`)
+	store(t, h, daysAgo(0.25), map[int64][]byte{0: page})
+	count(3)
 }
 
 func TestWithoutItsGraphNothingOfAHistoryIsSwept(t *testing.T) {
