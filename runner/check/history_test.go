@@ -99,7 +99,18 @@ func TestADeletedBlobHasNoStateAndLacksNoFile(t *testing.T) {
 	dry := packtest.Everything
 	dry.DryRun, dry.Days = true, 5
 	packtest.Pack(t, a.Target, dry)
-	if r := (storage{Target: a.Target, conn: a.Conn}).check(t, 4); r.UndecodableCount != 1 || r.Blobs.Found == 0 || r.Blobs.Missing != 0 {
+	s := storage{Target: a.Target, conn: a.Conn}
+	if r := s.check(t, fault.ExitRefused); r.UndecodableCount != 1 || r.Blobs.Found == 0 || r.Blobs.Missing != 0 {
+		t.Errorf("%+v", r)
+	}
+	// Set back to one that it had: a client opens its file.
+	packtest.Run(t, a.Conn, `UPDATE current_object SET tid = object_state.tid FROM object_state
+		WHERE object_state.zoid = 4 AND current_object.zoid = 4 AND state IS NOT NULL`)
+	s.check(t, fault.ExitDone)
+	if err := os.Remove(zodbtest.BlobPath(a.Target.BlobDir, a.Layout, 4, a.First)); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.check(t, fault.ExitRefused); r.UndecodableCount != 0 || r.Blobs.Missing != 1 {
 		t.Errorf("%+v", r)
 	}
 }

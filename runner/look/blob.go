@@ -64,7 +64,7 @@ func (g *Graph) nextBlobs(ctx context.Context, after int64, most *int) (blobs []
 			LEFT JOIN LATERAL (
 			    SELECT stored.tid, octet_length(stored.state) AS bytes
 			    FROM relpack.stored()
-			    WHERE few.live AND stored.zoid = few.zoid AND `+loadable("few.zoid")+`
+			    WHERE few.live AND stored.zoid = few.zoid AND `+g.loadable("few.zoid")+`
 			    ORDER BY stored.tid DESC
 			    LIMIT $3
 			) AS stored ON true`, after, blobNodes, most).Scan(&last, &zoids, &tids)
@@ -76,9 +76,23 @@ func (g *Graph) nextBlobs(ctx context.Context, after int64, most *int) (blobs []
 	return blobs, last, err
 }
 
-// loadable is the condition that an object's newest revision has a state.
-func loadable(zoid string) string {
-	return "(SELECT octet_length(newest.state) > 0 FROM relpack.stored() AS newest WHERE newest.zoid = " + zoid + " ORDER BY newest.tid DESC LIMIT 1)"
+// loadable is the condition that an object's newest revision has a state, or the one that
+// it was set back to.
+func (g *Graph) loadable(zoid string) string {
+	condition := "(SELECT octet_length(newest.state) > 0 FROM relpack.stored() AS newest WHERE newest.zoid = " + zoid + " ORDER BY newest.tid DESC LIMIT 1)"
+	if !g.KeepsHistory() {
+		return condition
+	}
+	return "(" + condition + ` OR EXISTS (
+		SELECT
+		FROM public.current_object AS named
+		CROSS JOIN LATERAL (
+		    SELECT
+		    FROM relpack.stored()
+		    WHERE stored.zoid = named.zoid AND stored.tid BETWEEN named.tid AND named.tid AND octet_length(stored.state) > 0
+		    OFFSET 0
+		) AS loaded
+		WHERE named.zoid = ` + zoid + "))"
 }
 
 // NewBlobs are live ones that the graph does not have for live blobs: they were stored, or
@@ -132,7 +146,7 @@ func (g *Graph) Revisions(ctx context.Context, zoids []int64) ([]Blob, error) {
 		CROSS JOIN LATERAL (
 		    SELECT stored.tid, octet_length(stored.state) AS bytes
 		    FROM relpack.stored()
-		    WHERE stored.zoid = blob.zoid AND `+loadable("blob.zoid")+`
+		    WHERE stored.zoid = blob.zoid AND `+g.loadable("blob.zoid")+`
 		    OFFSET 0
 		) AS stored
 		WHERE stored.bytes > 0

@@ -189,7 +189,8 @@ func (g *Graph) note(row record.Row, found record.Decoded) {
 	}
 	f.refs[row.Zoid] = nil
 	delete(f.classes, row.Zoid)
-	if last := len(f.blobs) - 1; last >= 0 && f.blobs[last].Zoid == row.Zoid {
+	// It may have been set back from one without a state: see Revisions.
+	if last := len(f.blobs) - 1; last >= 0 && f.blobs[last].Zoid == row.Zoid && !found.Empty {
 		f.blobs = f.blobs[:last]
 	}
 	// Of an older revision, too, it must be known what it refers to.
