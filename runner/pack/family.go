@@ -27,7 +27,7 @@ type member struct {
 	target target.Target
 	pack   *pack  // begun when the family was gathered; nil: not begun
 	err    error  // why it could not be brought up to date
-	apart  error  // it shares a blob directory
+	apart  error  // it shares a blob directory, or is the same database as one that keeps its garbage
 	done   bool   // packed, or refused
 	twin   bool   // an earlier member is the same database
 	origin string // of its database; "": nobody could be asked
@@ -126,6 +126,9 @@ func (f *Family) recognize(ctx context.Context, log *slog.Logger) {
 			continue
 		}
 		m.twin = true
+		if m.target.KeepsGarbage && !first.target.KeepsGarbage {
+			first.apart = fault.Refuse("Name it once, or say it of both", "%s is the same database, and says pack-gc false", m.target.Name)
+		}
 		first.target.Called = first.target.Called || m.target.Called
 		m.err = fault.Refuse("Name it once", "%s is the same database as %s: it is packed once, as the latter", m.target.Name, first.target.Name)
 		for _, name := range m.target.Names {

@@ -334,6 +334,16 @@ func TestVerifyMendsWhatIsRecordedOfOtherDatabases(t *testing.T) {
 	}
 }
 
+// Whoever says that garbage stays knows of what refers to it.
+func TestADatabaseThatIsNamedTwiceKeepsItsGarbageIfOneSectionSaysSo(t *testing.T) {
+	t.Parallel()
+	kin, text := packtest.NewKin(t, "users")
+	text += strings.Replace(packtest.Section("again", kin[0].Target.DSN), "<postgresql>", "pack-gc false\n<postgresql>", 1)
+	failed, _ := packtest.PackFile(t, text, packtest.Everything)
+	packtest.ExpectError(t, failed["users"], fault.ExitRefused, "again is the same database, and says pack-gc false")
+	packtest.ExpectStored(t, kin[0].Conn, 0, 1, 10, 11)
+}
+
 // Two sections that name one database are one storage, whatever they call it.
 func TestADatabaseThatIsNamedTwiceIsPackedOnce(t *testing.T) {
 	t.Parallel()
