@@ -636,6 +636,9 @@ CREATE TABLE relpack.run (
     revisions       bigint NOT NULL DEFAULT 0,
     revision_bytes  bigint NOT NULL DEFAULT 0,
     transactions    bigint NOT NULL DEFAULT 0,
+    trimmed_until   timestamptz,
+    oldest          timestamptz,
+    history         jsonb,
     days            double precision,
     outcome         text NOT NULL DEFAULT 'running',
     version         text NOT NULL,
@@ -658,6 +661,9 @@ COMMENT ON COLUMN relpack.run.blob_bytes IS 'Bytes of those files.';
 COMMENT ON COLUMN relpack.run.revisions IS 'Old revisions removed from a history-preserving storage.';
 COMMENT ON COLUMN relpack.run.revision_bytes IS 'Bytes of their states.';
 COMMENT ON COLUMN relpack.run.transactions IS 'Transactions removed that no revision named any more.';
+COMMENT ON COLUMN relpack.run.trimmed_until IS 'Up to when the history is trimmed; NULL where the run did not come to the end of a trim.';
+COMMENT ON COLUMN relpack.run.oldest IS 'The oldest revision that is kept, after the run.';
+COMMENT ON COLUMN relpack.run.history IS 'A dry run: the revisions that would go, by class, those with the most bytes first.';
 COMMENT ON COLUMN relpack.run.days IS 'Grace in days, as given with --days.';
 COMMENT ON COLUMN relpack.run.outcome IS 'running, packed, dry_run, interrupted, refused, locked or failed.';
 COMMENT ON COLUMN relpack.run.version IS 'Version of relpack.';

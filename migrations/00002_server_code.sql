@@ -4977,6 +4977,45 @@ COMMENT ON FUNCTION relpack.oldest_client() IS
     'Names the other client whose transaction is open for longest; NULL: none is.';
 -- +goose StatementEnd
 
+-- sql/oldest_kept.sql
+-- +goose StatementBegin
+-- By the index on tid of object_state one would come through all that was removed and not
+-- vacuumed. Rows of transaction that no revision names are left for a week, and are passed in
+-- one order with what lists these, however many there are; one whose rows are gone may be
+-- named as a predecessor.
+CREATE OR REPLACE FUNCTION relpack.oldest_kept()
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_nestloop = off
+SET enable_sort = off
+AS $$
+BEGIN
+    RETURN (
+        SELECT named.tid
+        FROM (
+            SELECT transaction.tid
+            FROM public.transaction
+            WHERE transaction.tid > 0
+              AND NOT EXISTS (SELECT FROM relpack.emptied WHERE emptied.tid = transaction.tid)
+            ORDER BY transaction.tid
+            OFFSET 0
+        ) AS named
+        WHERE EXISTS (SELECT FROM public.object_state WHERE object_state.tid = named.tid OFFSET 0)
+        ORDER BY named.tid
+        LIMIT 1);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.oldest_kept() IS
+    'The tid of the oldest revision that is stored in a history-preserving storage; NULL: there is none.';
+-- +goose StatementEnd
+
 -- sql/origin.sql
 -- +goose StatementBegin
 -- A copy of this database in the same server has another one, and so has one that
@@ -8978,6 +9017,44 @@ COMMENT ON FUNCTION relpack.trim_blobs(bigint[], bigint[]) IS
     'to a role that the owner of blob_chunk is no member of.';
 -- +goose StatementEnd
 
+-- sql/trim_classes.sql
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION relpack.trim_classes(zoids bigint[], tids bigint[], OUT class text, OUT revisions bigint, OUT bytes bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT known.label, found.revisions, found.bytes
+    FROM (
+        SELECT object.class AS id, count(*) AS revisions, sum(stored.state_size)::bigint AS bytes
+        FROM unnest(zoids, tids) AS goes (zoid, tid)
+        CROSS JOIN LATERAL (SELECT node.class FROM relpack.object AS node WHERE node.zoid = goes.zoid OFFSET 0) AS object
+        CROSS JOIN LATERAL (
+            SELECT object_state.state_size
+            FROM public.object_state
+            WHERE object_state.zoid = goes.zoid AND object_state.tid BETWEEN goes.tid AND goes.tid
+            OFFSET 0
+        ) AS stored
+        GROUP BY object.class
+    ) AS found
+    CROSS JOIN LATERAL (SELECT few.label FROM relpack.class AS few WHERE few.id = found.id OFFSET 0) AS known
+    ORDER BY known.label;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_classes(bigint[], bigint[]) IS
+    'Step of a dry run: of which classes these revisions are, as far as the graph knows their objects, how many of each, and '
+    'the bytes of their states.';
+-- +goose StatementEnd
+
 -- sql/trim_cleared.sql
 -- +goose StatementBegin
 -- All transactions are looked at: who restores one that is there already makes no event.
@@ -9265,7 +9342,9 @@ COMMENT ON FUNCTION relpack.trim_due() IS
 
 -- sql/trim_end.sql
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION relpack.trim_end(run bigint, until_tid bigint, revisions bigint, bytes bigint, transactions bigint)
+CREATE OR REPLACE FUNCTION relpack.trim_end(
+    run bigint, until_tid bigint, revisions bigint, bytes bigint, transactions bigint,
+    oldest_tid bigint DEFAULT NULL, history jsonb DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
@@ -9277,14 +9356,18 @@ BEGIN
     UPDATE relpack.run
     SET revisions = trim_end.revisions,
         revision_bytes = trim_end.bytes,
-        transactions = trim_end.transactions
+        transactions = trim_end.transactions,
+        trimmed_until = CASE WHEN trim_end.until_tid > 0 THEN relpack.tid_to_time(trim_end.until_tid) END,
+        oldest = relpack.tid_to_time(trim_end.oldest_tid),
+        history = trim_end.history
     WHERE id = trim_end.run;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.trim_end(bigint, bigint, bigint, bigint, bigint) IS
+COMMENT ON FUNCTION relpack.trim_end(bigint, bigint, bigint, bigint, bigint, bigint, jsonb) IS
     'Notes in relpack.run what a trim has removed, and in relpack.storage up to which tid all of it was trimmed (NULL: it '
-    'was not finished). For the session that holds the pack lock.';
+    'was not finished); oldest_tid: relpack.oldest_kept(); history: what a dry run found, by class. For the session that '
+    'holds the pack lock.';
 -- +goose StatementEnd
 
 -- sql/trim_find.sql
@@ -11824,6 +11907,7 @@ DROP FUNCTION relpack."trim_due";
 DROP FUNCTION relpack."trim_delete";
 DROP FUNCTION relpack."trim_committed";
 DROP FUNCTION relpack."trim_cleared";
+DROP FUNCTION relpack."trim_classes";
 DROP FUNCTION relpack."trim_blobs";
 DROP FUNCTION relpack."trim_begin";
 DROP FUNCTION relpack."trim_batch";
@@ -11908,6 +11992,7 @@ DROP FUNCTION relpack."pack_lock_holder";
 DROP FUNCTION relpack."own_session";
 DROP FUNCTION relpack."other_clients";
 DROP FUNCTION relpack."origin";
+DROP FUNCTION relpack."oldest_kept";
 DROP FUNCTION relpack."oldest_client";
 DROP FUNCTION relpack."note_unreferred";
 DROP FUNCTION relpack."note_unread";

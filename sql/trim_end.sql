@@ -1,4 +1,6 @@
-CREATE OR REPLACE FUNCTION relpack.trim_end(run bigint, until_tid bigint, revisions bigint, bytes bigint, transactions bigint)
+CREATE OR REPLACE FUNCTION relpack.trim_end(
+    run bigint, until_tid bigint, revisions bigint, bytes bigint, transactions bigint,
+    oldest_tid bigint DEFAULT NULL, history jsonb DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
@@ -10,11 +12,15 @@ BEGIN
     UPDATE relpack.run
     SET revisions = trim_end.revisions,
         revision_bytes = trim_end.bytes,
-        transactions = trim_end.transactions
+        transactions = trim_end.transactions,
+        trimmed_until = CASE WHEN trim_end.until_tid > 0 THEN relpack.tid_to_time(trim_end.until_tid) END,
+        oldest = relpack.tid_to_time(trim_end.oldest_tid),
+        history = trim_end.history
     WHERE id = trim_end.run;
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.trim_end(bigint, bigint, bigint, bigint, bigint) IS
+COMMENT ON FUNCTION relpack.trim_end(bigint, bigint, bigint, bigint, bigint, bigint, jsonb) IS
     'Notes in relpack.run what a trim has removed, and in relpack.storage up to which tid all of it was trimmed (NULL: it '
-    'was not finished). For the session that holds the pack lock.';
+    'was not finished); oldest_tid: relpack.oldest_kept(); history: what a dry run found, by class. For the session that '
+    'holds the pack lock.';

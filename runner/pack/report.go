@@ -139,6 +139,10 @@ func (r *Report) writeTrimmed(line figures.LineWriter) {
 		line(map[bool]string{true: "would trim up to", false: "trimmed up to"}[r.DryRun], "%s", figures.Clock(*t.Until))
 	}
 	line("old revisions", "%s, %s %s", figures.Plural(t.Revisions, "revision"), figures.Size(t.Bytes), goes)
+	inventory.WriteHistory(line, t.ByClass)
+	if t.Oldest != nil {
+		line("oldest revision", "%s", figures.Clock(*t.Oldest))
+	}
 	if !r.made {
 		line("deleted objects", "%s %s", figures.Plural(t.Whiteouts, "object"), goes)
 	}

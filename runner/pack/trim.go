@@ -2,15 +2,19 @@ package pack
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"relpack/runner/blobs"
 	"relpack/runner/fault"
 	"relpack/runner/inventory"
 	"relpack/runner/schema"
+	"relpack/runner/session"
 )
 
 // Trimmed is the part of a report about the history of a storage whose garbage is
@@ -18,6 +22,7 @@ import (
 type Trimmed struct {
 	UntilTid      int64      `json:"until_tid"` // the pack time as relpack caps it
 	Until         *time.Time `json:"until"`
+	Oldest        *time.Time `json:"oldest"`    // revision that is kept
 	Marked        int64      `json:"marked"`    // transactions that can't be undone any more, or could not
 	Revisions     int64      `json:"revisions"` // that go, or would
 	Bytes         int64      `json:"bytes"`     // of their states
@@ -26,6 +31,8 @@ type Trimmed struct {
 	Emptied       int64      `json:"emptied"`    // transactions that no revision names, which go when a week is over
 	LeftAlone     int64      `json:"left_alone"` // objects that stay as they are
 	SomeLeftAlone []int64    `json:"some_left_alone"`
+	// ByClass are the revisions that would go, the classes with the most bytes first.
+	ByClass []inventory.ClassHistory `json:"by_class,omitempty"`
 
 	toNewest bool // the pack time is that of the newest transaction
 }
@@ -46,7 +53,9 @@ type trimming struct {
 	files          blobs.Count
 	large          blobs.LargeObjects
 	going          blobs.Going // with what a dry run would trim
-	unmarkedBefore int         // so often in a row
+	oldest         *int64      // tid of [Trimmed.Oldest]
+	classes        map[string]inventory.ClassHistory
+	unmarkedBefore int // so often in a row
 }
 
 // Batches of a trim. Nobody waits for old revisions but zodbconvert; for the row in
@@ -95,7 +104,16 @@ func (p *pack) endTrim(ctx context.Context, t *trimming, failed error) error {
 	if t.dry {
 		r = Trimmed{}
 	}
-	if _, err := p.Conn.Exec(ctx, "SELECT relpack.trim_end($1, $2, $3, $4, $5)", p.run, until, r.Revisions, r.Bytes, r.Transactions); err != nil {
+	var history *string
+	if t.dry && t.ByClass != nil {
+		text, err := json.Marshal(t.ByClass)
+		if err != nil {
+			return fmt.Errorf("note what would be trimmed: %w", err)
+		}
+		history = new(string(text))
+	}
+	if _, err := p.Conn.Exec(ctx, "SELECT relpack.trim_end($1, $2, $3, $4, $5, $6, $7)", p.run, until, r.Revisions, r.Bytes, r.Transactions,
+		t.oldest, history); err != nil {
 		return fmt.Errorf("note what was trimmed: %w", err)
 	}
 	return nil
@@ -204,6 +222,7 @@ func (t *trimming) revisions(ctx context.Context) error {
 	t.LeftAlone, t.SomeLeftAlone = 0, t.SomeLeftAlone[:0]
 	if t.dry {
 		t.Revisions, t.Bytes, t.going = 0, 0, blobs.Going{}
+		t.classes = map[string]inventory.ClassHistory{}
 	}
 	*zoid = math.MinInt64
 	if err := t.Retry(ctx, "list what was written since the last trim", func() error {
@@ -261,11 +280,29 @@ func (t *trimming) revisions(ctx context.Context) error {
 				return err
 			}
 			t.going.Add(going)
+			if err := t.countClasses(ctx, zoids, tids); err != nil {
+				return err
+			}
 		}
 		t.Revisions += revisions
 		t.Bytes += bytes
 		t.Progress.Add(revisions)
 	}
+	return nil
+}
+
+// countClasses counts what would go.
+func (t *trimming) countClasses(ctx context.Context, zoids, tids []int64) error {
+	found, err := session.Rows(ctx, t.Conn, pgx.RowToStructByPos[inventory.ClassHistory],
+		"SELECT class, revisions, bytes FROM relpack.trim_classes($1, $2)", zoids, tids)
+	if err != nil {
+		return fmt.Errorf("count old revisions by class: %w", err)
+	}
+	for _, c := range found {
+		sum := t.classes[c.Class]
+		t.classes[c.Class] = inventory.ClassHistory{Class: c.Class, Revisions: sum.Revisions + c.Revisions, Bytes: sum.Bytes + c.Bytes}
+	}
+	t.ByClass = inventory.MostHistory(t.classes)
 	return nil
 }
 
@@ -365,8 +402,9 @@ func (t *trimming) transactions(ctx context.Context) error {
 		t.Transactions += removed
 	}
 	// A dry run tells which would go now.
-	if err := t.Conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM relpack.emptied), CASE WHEN $1 THEN relpack.trim_due() ELSE $2 END`,
-		t.dry, t.Transactions).Scan(&t.Emptied, &t.Transactions); err != nil {
+	if err := t.Conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM relpack.emptied), CASE WHEN $1 THEN relpack.trim_due() ELSE $2 END,
+		oldest.tid, relpack.tid_to_time(oldest.tid) FROM relpack.oldest_kept() AS oldest (tid)`,
+		t.dry, t.Transactions).Scan(&t.Emptied, &t.Transactions, &t.oldest, &t.Oldest); err != nil {
 		return fmt.Errorf("read relpack.emptied: %w", err)
 	}
 	return nil

@@ -48,6 +48,9 @@ type History struct {
 	LastPack     *time.Time `json:"last_pack"`
 	Revisions    int64      `json:"revisions"` // removed, by the packs in relpack.run
 	Bytes        int64      `json:"bytes"`     // of their states
+	Oldest       *time.Time `json:"oldest"`    // revision that was kept; nil: no run has come so far
+	// ByClass are the revisions that would go, as the last run found, if it was a dry one.
+	ByClass []inventory.ClassHistory `json:"by_class,omitempty"`
 	waiting
 }
 
@@ -214,8 +217,10 @@ func (r *Report) readHistory(ctx context.Context, conn *pgx.Conn, d *schema.Data
 	err := conn.QueryRow(ctx, `SELECT CASE WHEN trimmed_tid > 0 THEN relpack.tid_to_time(trimmed_tid) END,
 		(SELECT max(finished) FROM relpack.run WHERE outcome = 'packed'),
 		(SELECT coalesce(sum(revisions), 0) FROM relpack.run), (SELECT coalesce(sum(revision_bytes), 0)::bigint FROM relpack.run),
-		(SELECT count(*) FROM relpack.blob_removal)
-		FROM relpack.storage`).Scan(&h.TrimmedUntil, &h.LastPack, &h.Revisions, &h.Bytes, &h.BlobRemovals)
+		(SELECT count(*) FROM relpack.blob_removal),
+		(SELECT oldest FROM relpack.run WHERE oldest IS NOT NULL ORDER BY id DESC LIMIT 1),
+		(SELECT history FROM relpack.run WHERE finished IS NOT NULL ORDER BY id DESC LIMIT 1)
+		FROM relpack.storage`).Scan(&h.TrimmedUntil, &h.LastPack, &h.Revisions, &h.Bytes, &h.BlobRemovals, &h.Oldest, &h.ByClass)
 	if fault.IsState(err, "42501") { // insufficient_privilege
 		return d.MayNotLook("may not read relpack's tables")
 	}

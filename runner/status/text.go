@@ -61,8 +61,23 @@ func (r *Report) Write(w io.Writer) error {
 func (h *History) write(line figures.LineWriter, now time.Time) {
 	if h.TrimmedUntil == nil {
 		line("history", "never trimmed")
-		return
+	} else {
+		h.writeTrimmed(line, now)
 	}
+	if h.Oldest != nil {
+		line("oldest revision", "%s", figures.Moment(*h.Oldest, now))
+	}
+	if h.ByClass != nil {
+		var all inventory.ClassHistory
+		for _, c := range h.ByClass {
+			all.Revisions, all.Bytes = all.Revisions+c.Revisions, all.Bytes+c.Bytes
+		}
+		line("would go", "%s, %s", figures.Plural(all.Revisions, "old revision"), figures.Size(all.Bytes))
+		inventory.WriteHistory(line, h.ByClass)
+	}
+}
+
+func (h *History) writeTrimmed(line figures.LineWriter, now time.Time) {
 	line("history", "trimmed up to %s", figures.Moment(*h.TrimmedUntil, now))
 	line("removed", "%s, %s", figures.Plural(h.Revisions, "old revision"), figures.Size(h.Bytes))
 	if h.LastPack != nil {

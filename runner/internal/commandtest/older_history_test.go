@@ -126,7 +126,7 @@ func lines(t *testing.T, conn *pgx.Conn, query string) string {
 
 // What differs from run to run, or by the size of files: in JSON by key, in text by line.
 var (
-	chance = regexp.MustCompile(`^(run|[a-z_]*seconds|phases|[a-z_]*memory|[a-z_]*since|started|finished|last_pack|until|until_tid|trimmed_until|pack_time|horizon|` +
+	chance = regexp.MustCompile(`^(run|[a-z_]*seconds|phases|[a-z_]*memory|[a-z_]*since|started|finished|last_pack|oldest|until|until_tid|trimmed_until|pack_time|horizon|` +
 		`version|name|dsn|host|database|storage|[a-z_]*table[a-z_]*|disk[a-z_]*|wal[a-z_]*)$`)
 	chanceLine = regexp.MustCompile(`(?m)^(time|peak memory) .*$|\S+ \S+ UTC, the pack time of the last pack or dry run`)
 )
