@@ -45,20 +45,28 @@ BEGIN
             FROM deleted
             WHERE removal.zoid = deleted.zoid AND removal.tid = deleted.tid AND removal.since IS NOT NULL;
         END IF;
+        -- Asked once for each object, from the newest on: the index still has all that is
+        -- deleted here.
         INSERT INTO relpack.write_event (kind, zoid, tid)
-        SELECT 'deleted', deleted.zoid, deleted.tid
-        FROM deleted
-        WHERE v_graph <> 'none'
-          AND NOT EXISTS (
-              SELECT
-              FROM relpack.stored() AS newer
-              WHERE newer.zoid = deleted.zoid AND newer.tid > deleted.tid AND newer.tid <= v_horizon
-              OFFSET 0)
+        SELECT 'deleted', object.zoid, gone.tid
+        FROM (
+            SELECT deleted.zoid, array_agg(deleted.tid) AS tids, array_agg(deleted.state IS NULL) AS bare
+            FROM deleted
+            WHERE v_graph <> 'none'
+            GROUP BY deleted.zoid
+        ) AS object
+        CROSS JOIN LATERAL (
+            SELECT max(stored.tid) AS tid
+            FROM relpack.stored()
+            WHERE stored.zoid = object.zoid AND stored.tid <= v_horizon
+        ) AS newest
+        CROSS JOIN LATERAL unnest(object.tids, object.bare) AS gone (tid, bare)
+        WHERE (newest.tid > gone.tid) IS NOT TRUE
           AND NOT (current_setting('relpack.sweeping', true) IS NOT DISTINCT FROM pg_current_xact_id()::text
-                   AND EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = deleted.zoid OFFSET 0))
+                   AND EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid OFFSET 0))
           AND NOT (current_setting('relpack.trimming', true) IS NOT DISTINCT FROM pg_current_xact_id()::text
-                   AND deleted.state IS NULL
-                   AND EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = deleted.zoid OFFSET 0));
+                   AND gone.bare
+                   AND EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = object.zoid OFFSET 0));
         RETURN NULL;
     END IF;
     IF current_setting('relpack.sweeping', true) = pg_current_xact_id()::text THEN

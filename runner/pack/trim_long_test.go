@@ -1,6 +1,7 @@
 package pack_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -8,9 +9,11 @@ import (
 
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/inventory"
 )
 
-// Of a batch from one object, each revision is found by itself.
+// Of a batch from one object, each revision is found by itself; where there is a graph, as
+// after a dry run, what a deletion reports is found once for the object.
 func TestALongHistoryOfOneObjectIsTrimmedInProportionToIt(t *testing.T) {
 	t.Parallel()
 	file, h := newHistory(t, zodbtest.V42)
@@ -28,6 +31,13 @@ func TestALongHistoryOfOneObjectIsTrimmedInProportionToIt(t *testing.T) {
 	packtest.Run(t, h.Conn, "UPDATE current_object SET tid = $1 WHERE zoid = 1", first+many)
 	packtest.Run(t, h.Conn, "VACUUM ANALYZE object_state, current_object, transaction")
 	expectNamed(t, h.Conn, first)
+	dry := trimDays(1)
+	dry.DryRun = true
+	r := packtest.Pack(t, file, dry)
+	all := inventory.ClassHistory{Class: "zmodels.Document", Revisions: many, Bytes: r.Trimmed.Bytes}
+	if r.Trimmed.Revisions != many || !slices.Equal(r.Trimmed.ByClass, []inventory.ClassHistory{all}) {
+		t.Fatalf("%+v", r.Trimmed)
+	}
 	conn := packtest.Session(t, file)
 	packtest.Run(t, conn, "SELECT relpack.try_pack_lock()")
 	packtest.Get[bool](t, conn, "SELECT relpack.trim_settle()")

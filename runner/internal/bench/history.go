@@ -102,7 +102,7 @@ const (
 // firstOfHistory packs with both; relpack goes first.
 func (s *realSite) firstOfHistory(ctx context.Context, d *deletion) (*packed, error) {
 	step("relpack, first pack")
-	first, err := s.packFirst(ctx, s.bench.dsn)
+	first, err := s.packFirst(ctx, s.bench.dsn, false)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 // often as it was done.
 type deletion struct {
 	trim, sweep, transactions []float64 // relpack's phases
+	afterDryRun               []float64 // trim, where a dry run had built the graph
 	bare                      [3][]float64
 	rows                      [3]int64 // that each bare statement deletes
 	theirs                    float64  // zodbpack's, with its start; 0: it was not asked
@@ -68,9 +69,19 @@ func (s *realSite) inTurns(ctx context.Context, before string, times int, d *del
 		}
 		step("relpack, first pack")
 		if err := s.onCopyOf(ctx, before, func(dsn string) error {
-			p, err := s.packFirst(ctx, dsn)
+			p, err := s.packFirst(ctx, dsn, false)
 			if err == nil {
 				d.first(p)
+			}
+			return err
+		}); err != nil {
+			return err
+		}
+		step("relpack, after a dry run")
+		if err := s.onCopyOf(ctx, before, func(dsn string) error {
+			p, err := s.packFirst(ctx, dsn, true)
+			if err == nil {
+				d.afterDryRun = append(d.afterDryRun, p.phase("trim"))
 			}
 			return err
 		}); err != nil {
@@ -80,10 +91,15 @@ func (s *realSite) inTurns(ctx context.Context, before string, times int, d *del
 	return nil
 }
 
-// packFirst installs relpack, and packs for the first time.
-func (b *bench) packFirst(ctx context.Context, dsn string) (*packed, error) {
+// packFirst installs relpack, and packs for the first time, after a dry run or at once.
+func (b *bench) packFirst(ctx context.Context, dsn string, dryRun bool) (*packed, error) {
 	if _, err := b.program(ctx, "migrate", "up", "--dsn", dsn, "--quiet"); err != nil {
 		return nil, err
+	}
+	if dryRun {
+		if _, err := b.pack(ctx, dsn, "--dry-run"); err != nil {
+			return nil, err
+		}
 	}
 	if err := ready(ctx, dsn); err != nil {
 		return nil, err
@@ -135,6 +151,9 @@ func (r *results) addDeletions(d deletion) {
 	r.add(figure{Name: "bare statements", Value: bare, Unit: "s"})
 	r.add(figure{Name: "deletion", Value: ours, Unit: "s", Note: note})
 	r.add(figure{Name: "deletion / bare statements", Value: ratio(ours, bare), Unit: "x", Must: 1.5})
+	if len(d.afterDryRun) > 0 {
+		r.add(figure{Name: "trim after a dry run / without", Value: ratio(median(d.afterDryRun), median(d.trim)), Unit: "x", Must: 1.25, Note: spread(d.afterDryRun)})
+	}
 	if d.theirs > 0 {
 		r.add(figure{Name: "deletion: how much faster than zodbpack", Value: ratio(d.theirs, ours), Unit: "x", Must: 4, Higher: true})
 	}

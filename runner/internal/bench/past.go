@@ -48,7 +48,7 @@ func (b *bench) measurePast(ctx context.Context, revisions int) (err error) {
 		return err
 	}
 	step("first pack")
-	first, err := b.packFirst(ctx, b.dsn)
+	first, err := b.packFirst(ctx, b.dsn, false)
 	if err != nil {
 		return err
 	}
