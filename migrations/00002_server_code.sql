@@ -5006,7 +5006,7 @@ BEGIN
             ORDER BY transaction.tid
             OFFSET 0
         ) AS named
-        WHERE EXISTS (SELECT FROM public.object_state WHERE object_state.tid = named.tid OFFSET 0)
+        WHERE EXISTS (SELECT FROM relpack.stored() WHERE stored.tid = named.tid OFFSET 0)
         ORDER BY named.tid
         LIMIT 1);
 END;
