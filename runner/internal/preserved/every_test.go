@@ -85,7 +85,7 @@ func everyHistory(t *testing.T, packs func(*worker) packer, otherwise int64, nev
 // minimum is how often each kind of step must occur in a thousand histories, so that a
 // change of what is drawn can't lose one unnoticed.
 var minimum = map[string]int{
-	"begin:files": 400, "begin:fresh": 40, "begin:old": 300, "file removed": 300, "alter:inplace": 70, "alter:state": 60, "alter:uncurrent": 60, "close:commit": 100,
+	"begin:files": 400, "begin:fresh": 40, "begin:late": 400, "begin:old": 300, "file removed": 300, "alter:inplace": 70, "alter:state": 60, "alter:uncurrent": 60, "close:commit": 100,
 	"commit:add": 4000, "commit:blob": 800, "commit:cut": 2500, "commit:cycle": 300, "commit:dirt": 300,
 	"commit:move": 700, "commit:opaque": 150, "commit:paste": 900, "commit:whiteout": 400,
 	"delete:newest": 100, "delete:object": 50, "delete:revision": 150, "dry run refused": 30, "killed": 300,

@@ -17,7 +17,7 @@ import (
 type history struct {
 	w      *worker
 	site   zodbtest.History
-	base   time.Time // the moment from which ages are counted
+	base   time.Time // the moment from which ages are counted, in minutes
 	clock  int64     // as a tid: how young relpack takes events for
 	script []step
 	files  *files // nil: blobs are in the database
@@ -51,7 +51,7 @@ func lossf(format string, args ...any) error { return loss{fmt.Sprintf(format, a
 
 func beginHistory(ctx context.Context, w *worker, release zodbtest.Version) (*history, error) {
 	w.settle(release)
-	h := &history{w: w, site: zodbtest.History{Conn: w.site, Version: release}, base: time.Now().Truncate(time.Minute),
+	h := &history{w: w, site: zodbtest.History{Conn: w.site, Version: release}, base: time.Now(),
 		known: map[int64]bool{}, young: map[int64]int64{}, ghosts: map[int64][]int64{}, ever: map[int64][]int64{}}
 	if err := w.reset(ctx); err != nil {
 		return nil, fmt.Errorf("reset: %w", err)
@@ -101,6 +101,9 @@ func playSeed(ctx context.Context, w *worker, seed uint64) ([]step, error) {
 	}
 	if seed%16 == 5 {
 		begin = append(begin, step{verb: "begin", kind: "fresh"})
+	}
+	if seed%4 > 1 {
+		begin = append(begin, step{verb: "begin", kind: "late"})
 	}
 	h, err := beginHistory(ctx, w, release)
 	if err != nil {
