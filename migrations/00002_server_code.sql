@@ -2533,7 +2533,8 @@ DECLARE
 BEGIN
     v_storage := relpack.known_storage();
     IF v_inrefs <> v_storage.inrefs THEN
-        RAISE WARNING 'relpack.object_inref has % rows, not %: every object is read again', v_inrefs, v_storage.inrefs;
+        RAISE WARNING 'relpack.object_inref has % row%, not %: every object is read again',
+                      v_inrefs, CASE v_inrefs WHEN 1 THEN '' ELSE 's' END, v_storage.inrefs;
         INSERT INTO relpack.pending (zoid)
         SELECT zoid FROM relpack.stored()
         ON CONFLICT DO NOTHING;
@@ -3751,9 +3752,9 @@ BEGIN
     v_inrefs := (SELECT count(*) FROM relpack.object_inref);
     RETURN CASE
         WHEN v_objects <> v_storage.objects
-            THEN format('relpack.object has %s rows, not %s', v_objects, v_storage.objects)
+            THEN format('relpack.object has %s row%s, not %s', v_objects, CASE WHEN v_objects <> 1 THEN 's' END, v_storage.objects)
         WHEN v_inrefs <> v_storage.inrefs
-            THEN format('relpack.object_inref has %s rows, not %s', v_inrefs, v_storage.inrefs)
+            THEN format('relpack.object_inref has %s row%s, not %s', v_inrefs, CASE WHEN v_inrefs <> 1 THEN 's' END, v_storage.inrefs)
         END;
 END;
 $$;
@@ -5852,8 +5853,9 @@ BEGIN
     JOIN pg_largeobject_metadata AS known ON known.oid = blob_chunk.chunk
     WHERE known.lomowner = ANY (v_foreign);
     IF v_count > 0 THEN
-        RAISE EXCEPTION '% large objects that would be deleted belong to %, and blob_chunk to %, which may not unlink them',
-                        v_count, array_to_string(v_foreign::regrole[], ', '), v_owner::regrole
+        RAISE EXCEPTION '% that would be deleted % to %, and blob_chunk to %, which may not unlink them',
+                        CASE v_count WHEN 1 THEN '1 large object' ELSE v_count || ' large objects' END,
+                        CASE v_count WHEN 1 THEN 'belongs' ELSE 'belong' END, array_to_string(v_foreign::regrole[], ', '), v_owner::regrole
             USING ERRCODE = 'RP002',
                   DETAIL = format('Blobs: %s', array_to_string(v_zoids, ', ')),
                   HINT = (SELECT string_agg(format('GRANT %s TO %s;', owner::regrole, v_owner::regrole), ' ' ORDER BY owner)

@@ -13,7 +13,8 @@ DECLARE
 BEGIN
     v_storage := relpack.known_storage();
     IF v_inrefs <> v_storage.inrefs THEN
-        RAISE WARNING 'relpack.object_inref has % rows, not %: every object is read again', v_inrefs, v_storage.inrefs;
+        RAISE WARNING 'relpack.object_inref has % row%, not %: every object is read again',
+                      v_inrefs, CASE v_inrefs WHEN 1 THEN '' ELSE 's' END, v_storage.inrefs;
         INSERT INTO relpack.pending (zoid)
         SELECT zoid FROM relpack.stored()
         ON CONFLICT DO NOTHING;

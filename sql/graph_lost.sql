@@ -35,9 +35,9 @@ BEGIN
     v_inrefs := (SELECT count(*) FROM relpack.object_inref);
     RETURN CASE
         WHEN v_objects <> v_storage.objects
-            THEN format('relpack.object has %s rows, not %s', v_objects, v_storage.objects)
+            THEN format('relpack.object has %s row%s, not %s', v_objects, CASE WHEN v_objects <> 1 THEN 's' END, v_storage.objects)
         WHEN v_inrefs <> v_storage.inrefs
-            THEN format('relpack.object_inref has %s rows, not %s', v_inrefs, v_storage.inrefs)
+            THEN format('relpack.object_inref has %s row%s, not %s', v_inrefs, CASE WHEN v_inrefs <> 1 THEN 's' END, v_storage.inrefs)
         END;
 END;
 $$;

@@ -35,8 +35,9 @@ BEGIN
     JOIN pg_largeobject_metadata AS known ON known.oid = blob_chunk.chunk
     WHERE known.lomowner = ANY (v_foreign);
     IF v_count > 0 THEN
-        RAISE EXCEPTION '% large objects that would be deleted belong to %, and blob_chunk to %, which may not unlink them',
-                        v_count, array_to_string(v_foreign::regrole[], ', '), v_owner::regrole
+        RAISE EXCEPTION '% that would be deleted % to %, and blob_chunk to %, which may not unlink them',
+                        CASE v_count WHEN 1 THEN '1 large object' ELSE v_count || ' large objects' END,
+                        CASE v_count WHEN 1 THEN 'belongs' ELSE 'belong' END, array_to_string(v_foreign::regrole[], ', '), v_owner::regrole
             USING ERRCODE = 'RP002',
                   DETAIL = format('Blobs: %s', array_to_string(v_zoids, ', ')),
                   HINT = (SELECT string_agg(format('GRANT %s TO %s;', owner::regrole, v_owner::regrole), ' ' ORDER BY owner)

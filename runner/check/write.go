@@ -100,8 +100,9 @@ func (r *Report) writeUndecodable(line figures.LineWriter) {
 			writeBroken(line, group.count, r.alike(group.kind))
 		}
 	}
-	if r.UndecodableGarbage > 0 {
-		line("in garbage", "%s can't be decoded or have no state: no harm, they will be deleted", figures.Plural(r.UndecodableGarbage, "object"))
+	if n := r.UndecodableGarbage; n > 0 {
+		line("in garbage", "%s can't be decoded or %s no state: no harm, %s will be deleted", figures.Plural(n, "object"),
+			map[bool]string{true: "has", false: "have"}[n == 1], map[bool]string{true: "it", false: "they"}[n == 1])
 	}
 }
 
@@ -148,6 +149,8 @@ func (b Blobs) write(line figures.LineWriter) {
 		line("blobs", "whether there are live blobs is not known, see above")
 	case b.Found > b.live:
 		line("blobs", "the files of all %s of %s are there", figures.Plural(b.Found, "revision"), figures.Plural(b.live, "live blob"))
+	case b.Files && b.Found == 1:
+		line("blobs", "the file of the one live blob is there")
 	case b.Files:
 		line("blobs", "the files of all %s are there", figures.Plural(b.Found, "live blob"))
 	case b.InDatabase && b.LargeObjects == 0:

@@ -34,12 +34,12 @@ func (s settings) endpoints() ([]endpoint, error) {
 	count := len(hosts)
 	if s["hostaddr"].value != "" {
 		if s["host"].value != "" && len(hosts) != len(addrs) {
-			return nil, fmt.Errorf("%d host names do not match %d hostaddr values", len(hosts), len(addrs))
+			return nil, fmt.Errorf("host and hostaddr differ in number, %d and %d", len(hosts), len(addrs))
 		}
 		count = len(addrs)
 	}
 	if len(ports) != 1 && len(ports) != count {
-		return nil, fmt.Errorf("%d ports do not match %d hosts", len(ports), count)
+		return nil, fmt.Errorf("port and host differ in number, %d and %d", len(ports), count)
 	}
 	endpoints := make([]endpoint, count)
 	for i := range endpoints {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sys/unix"
 
+	"relpack/runner/figures"
 	"relpack/runner/record"
 )
 
@@ -25,8 +26,8 @@ func (p *Packer) announceBuild(ctx context.Context) error {
 		return fmt.Errorf("estimate the number of objects: %w", err)
 	}
 	need := uint64(objects) * bytesPerObject
-	text := fmt.Sprintf("building the graph: about %s objects; it takes about %s of disk for the graph, plus about the same for WAL",
-		humanize.Comma(objects), humanize.IBytes(need))
+	text := fmt.Sprintf("building the graph: about %s; it takes about %s of disk for the graph, plus about the same for WAL",
+		figures.Plural(objects, "object"), humanize.IBytes(need))
 	if free, known := p.freeDisk(ctx); known {
 		text += fmt.Sprintf("; free: %s", humanize.IBytes(free))
 		if free < 2*need {

@@ -135,7 +135,8 @@ func (h *Heads) WriteTo(line figures.LineWriter) {
 		line(figures.Once("the largest", i), "%s  with %s", text, head.Hanging)
 	}
 	if h.Guessed > 0 {
-		line("", "%s were not read for this: some may be counted elsewhere", figures.Plural(h.Guessed, "object"))
+		line("", "%s not read for this: some may be counted elsewhere",
+			figures.Plural(h.Guessed, "object")+map[bool]string{true: " was", false: " were"}[h.Guessed == 1])
 	}
 }
 

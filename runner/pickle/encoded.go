@@ -56,7 +56,7 @@ func encodedOid(data []byte, i int) (uint64, *fault) {
 		b = b[used:]
 	}
 	if n != 8 {
-		return 0, oddf("an oid of %d bytes instead of 8", n)
+		return 0, oddf("an oid of length %d instead of 8", n)
 	}
 	return binary.BigEndian.Uint64(oid[:]), nil
 }

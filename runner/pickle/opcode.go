@@ -164,7 +164,7 @@ func instruction(data []byte, i int) (next int, broken string) {
 		body = int(min(n, math.MaxInt32<<1)) // longer than any record
 	}
 	if left := len(data) - i - head; body > left {
-		return 0, fmt.Sprintf("opcode 0x%02x announces %d bytes, %d are left", data[i], body, left)
+		return 0, fmt.Sprintf("opcode 0x%02x announces a length of %d, with %d left", data[i], body, left)
 	}
 	if data[i] == opProto && arg[0] > lastProtocol {
 		return 0, fmt.Sprintf("unknown protocol %d", arg[0])

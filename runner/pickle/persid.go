@@ -59,7 +59,7 @@ func (s *Scanner) reference(oid uint64) *fault {
 // oid itself, as the line has no room for more. arg ends with the newline.
 func (s *Scanner) persistentLine(arg []byte) *fault {
 	if n := len(arg) - 1; n != 8 {
-		return oddf("a persistent id of %d bytes instead of 8", n)
+		return oddf("a persistent id of length %d instead of 8", n)
 	}
 	return s.reference(binary.BigEndian.Uint64(arg))
 }

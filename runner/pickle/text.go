@@ -70,7 +70,7 @@ func textOid(data []byte, i int) (uint64, *fault) {
 		return 0, f
 	}
 	if n != 8 {
-		return 0, oddf("an oid of %d bytes instead of 8", n)
+		return 0, oddf("an oid of length %d instead of 8", n)
 	}
 	oid := binary.BigEndian.Uint64(b)
 	if (form == utf8Text || form == escapedText) && oid&0x8080808080808080 != 0 {

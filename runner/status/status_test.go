@@ -44,6 +44,7 @@ func TestStatusTellsWhatTheSchemaKnows(t *testing.T) {
 		INSERT INTO object_state VALUES (0, 291941604408950732, 1, 'x');
 		INSERT INTO relpack.object (zoid, tid, parent, class, size)
 		VALUES (0, 291941604408950732, 0, 0, 1), (7, 291941604408950732, NULL, 1, 3000000);
+		INSERT INTO relpack.object_inref (zoid, inref) VALUES (7, 0);
 		INSERT INTO relpack.problem (zoid, blocks, kind, detail) VALUES (0, true, 'opaque', 'encrypted');
 		INSERT INTO relpack.blob_removal (zoid, tid) VALUES (5, 5);
 		CREATE TABLE object_inrefs AS SELECT i FROM generate_series(1, 10000) AS i;
@@ -51,7 +52,7 @@ func TestStatusTellsWhatTheSchemaKnows(t *testing.T) {
 		SET graph = 'current', applied_tid = 291941604408950732, watermark = 291941604408950732,
 		    relation = 'object_state'::regclass, filenode = pg_relation_filenode('object_state'),
 		    trigger_identity = relpack.trigger_identity(), column_identity = relpack.column_identity(),
-		    graph_identity = relpack.graph_identity(), objects = 1234567;
+		    graph_identity = relpack.graph_identity(), objects = 1234567, inrefs = 1;
 		INSERT INTO relpack.run (days, version, outcome, started, finished, deleted, deleted_bytes, revisions, revision_bytes, message)
 		VALUES (1, 'v1', 'packed', now(), now() + interval '90 s', 744, 5000000, 388, 362000, NULL),
 		       (1, 'v1', 'refused', now(), now(), 0, 0, 0, 0, 'what was refused before. The old remedy'),
@@ -61,7 +62,7 @@ func TestStatusTellsWhatTheSchemaKnows(t *testing.T) {
 		t.Errorf("remedies of an earlier run: %s", text)
 	}
 	packtest.ExpectWords(t, packtest.Status(t, target),
-		"describes the storage", "2026-11-22", "1,234,567", "1 object, 2.9 MiB", "ZODB.blob",
+		"describes the storage", "2026-11-22", "1,234,567, with 1 reference\n", "1 object, 2.9 MiB", "ZODB.blob",
 		"problems", "zoid 0 (opaque): encrypted", "1 of them keeps relpack from deleting", "1 blob wait",
 		"object_inrefs", "TRUNCATE", "1m30", "deleted 744 objects, 4.8 MiB, removed 388 old revisions, 354 KiB",
 		"the disk is full. The remedy", "what was refused before\n", "could not be decoded, or has no state", "did not finish")

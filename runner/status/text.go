@@ -108,7 +108,7 @@ func (g *Graph) write(line figures.LineWriter, now time.Time, what string) {
 	if g.Unreachable == nil && g.Objects == 0 {
 		line("objects", "not counted yet")
 	} else {
-		line("objects", "%s, with %s references", humanize.Comma(g.Objects), humanize.Comma(g.References))
+		line("objects", "%s, with %s", humanize.Comma(g.Objects), figures.Plural(g.References, "reference"))
 	}
 	line("relpack's tables", "%s", figures.Size(g.Bytes))
 	g.writeUnreachable(line)
@@ -117,7 +117,7 @@ func (g *Graph) write(line figures.LineWriter, now time.Time, what string) {
 		if g.Begun {
 			by = "by a pack that was interrupted: the next one deletes them, whatever its --days"
 		}
-		line("chosen", "%s objects for deletion, %s", humanize.Comma(g.Doomed), by)
+		line("chosen", "%s for deletion, %s", figures.Plural(g.Doomed, "object"), by)
 	}
 	g.waiting.write(line, what)
 	missing, dangling := g.Damage.Lines()

@@ -99,8 +99,8 @@ func (o Object) writeNotStored(line figures.LineWriter) {
 		line("kept", "nothing that hangs on it alone; to give it up: %s", command)
 		return
 	}
-	line("kept", "%s, %s, which hang on it alone: garbage if you give it up with %s",
-		figures.Plural(o.Kept.Objects, "object"), figures.Size(o.Kept.Bytes), command)
+	line("kept", "%s, %s, which hang%s on it alone: garbage if you give it up with %s",
+		figures.Plural(o.Kept.Objects, "object"), figures.Size(o.Kept.Bytes), figures.VerbEnding(o.Kept.Objects), command)
 }
 
 func (o Object) writeUnknown(line figures.LineWriter, uncertain bool) {
