@@ -1,5 +1,7 @@
--- Each step of a trim begins with this. The pack lock is to be held by the session:
--- between two steps no undo may begin.
+-- Before any row of the storage changes in a trim, or counts as cleared, this is asked,
+-- and before a sweep of a history (relpack.require_cleared()). Steps that only look, or
+-- find nothing to do, don't ask. The pack lock is to be held by the session: between two
+-- steps no undo may begin.
 CREATE OR REPLACE FUNCTION relpack.trim_require()
 RETURNS void
 LANGUAGE plpgsql
