@@ -207,6 +207,7 @@ func (m *Model) await(title string, ask func(context.Context) textMsg) tea.Cmd {
 func (m *Model) press(key string) tea.Cmd {
 	switch key {
 	case "ctrl+c":
+		// A key to go, as in top and htop, which end with 0 as well: nothing was left undone.
 		m.ended = true
 		return tea.Quit
 	case "ctrl+z":

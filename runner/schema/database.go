@@ -251,7 +251,8 @@ func (d *Database) CheckReadable() error {
 		return fault.Refuse("RelStorage's tables have to be in public",
 			"database %s has its table object_state in schema %s and none in public", d.Name, strings.Join(d.elsewhere, ", "))
 	case !d.Storage:
-		return fault.Refuse("", "database %s has no table object_state: it is not a RelStorage database", d.Name)
+		return fault.Refuse("Name the right one in the file, or with --dsn",
+			"database %s has no table object_state: it is not a RelStorage database", d.Name)
 	case d.resolved != "":
 		return fault.Refuse("RelStorage's tables have to be in public",
 			"the settings of this connection take %s in database %s for object_state, relpack packs public.object_state", d.resolved, d.Name)

@@ -146,9 +146,9 @@ type LockHolder struct {
 // Empty tells whether an error is all there is to tell.
 func (r *Report) Empty() bool { return r.Error != "" }
 
-// Look looks at one storage. It writes nothing and waits for nobody. A
-// database that relpack can't work on, or has never seen, is no error: the
-// report says so. The report is never nil.
+// Look looks at one storage. It writes nothing and waits for nobody. A storage that
+// relpack can't work on, or has never seen, is no error: the report says so. No storage
+// is one: the database is the wrong one. The report is never nil.
 func Look(ctx context.Context, t target.Target, files fs.FS, log *slog.Logger) (*Report, error) {
 	r := &Report{Storage: t.Name, Warnings: append([]string{}, t.Warnings...)}
 	err := r.fill(ctx, t, files, log)
@@ -183,8 +183,11 @@ func (r *Report) fill(ctx context.Context, t target.Target, files fs.FS, log *sl
 	if d.Versioned && !d.MayLook {
 		return d.MayNotLook("may not read the schema relpack")
 	}
+	if !d.Storage {
+		return d.CheckReadable()
+	}
 	r.Advice = advice(ctx, conn, d, t, files)
-	if !d.Storage || d.Version != r.Latest {
+	if d.Version != r.Latest {
 		return nil
 	}
 	if err := d.CheckKind(ctx, conn); err != nil {

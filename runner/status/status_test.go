@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"relpack/migrations"
+	"relpack/runner/fault"
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/status"
@@ -21,7 +22,15 @@ func TestStatusWorksInADatabaseThatRelpackHasNeverSeen(t *testing.T) {
 		t.Errorf("it left\n%s", after)
 	}
 	empty, conn := packtest.NewEmptyDatabase(t)
-	packtest.ExpectWords(t, packtest.Status(t, empty), "not a RelStorage database", "not installed")
+	report, err := status.Look(t.Context(), empty, migrations.Files, packtest.Log(t))
+	packtest.ExpectRefusal(t, err, "has no table object_state: it is not a RelStorage database. Name the right one")
+	if !report.Empty() || report.ExitCode != fault.ExitRefused || report.Found != "no table object_state: not a RelStorage database" {
+		t.Errorf("%+v", report)
+	}
+	packtest.Run(t, conn, "CREATE SCHEMA other; CREATE TABLE other.object_state (zoid bigint)")
+	_, err = status.Look(t.Context(), empty, migrations.Files, packtest.Log(t))
+	packtest.ExpectRefusal(t, err, "in schema other and none in public. RelStorage's tables have to be in public")
+	packtest.Run(t, conn, "DROP SCHEMA other CASCADE")
 	if err := zodbtest.CreateHistoryPreserving(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
