@@ -128,13 +128,16 @@ func TestAChangeIsCountedByWhatItTouches(t *testing.T) {
 func TestADeletionIsComparedWithBareStatementsAndZodbpack(t *testing.T) {
 	t.Parallel()
 	r := &results{}
-	r.addDeletions(deletion{trim: []float64{9, 3, 2}, sweep: []float64{2}, transactions: []float64{1}, bare: [3][]float64{{1}, {2, 7, 1}, {2}}, theirs: 30})
+	r.addDeletions(deletion{trim: []float64{9, 3, 2}, sweep: []float64{2}, transactions: []float64{1}, bare: [3][]float64{{1}, {2, 7, 1}, {2}},
+		whole: []float64{10, 8, 9}, prepack: []float64{9, 9, 8}, theirs: []float64{90, 30, 28}})
 	expectFigures(t, r, "bare DELETE of objects: 1 s", "bare DELETE of revisions: 2 s", "bare DELETE of transactions: 2 s", "bare statements: 5 s", "deletion: 6 s", "deletion / bare statements: 1.2x ok",
-		"deletion: how much faster than zodbpack: 5x ok")
+		"zodbpack's prepack: 9 s", "zodbpack's deletion: 30 s", "deletion: how much faster than zodbpack: 5x ok",
+		"first pack, with its start: zodbpack: 39 s", "first pack, with its start: relpack: 9 s", "first pack, with its start: how much faster: 4.88x MISSED")
 	slow := &results{}
-	slow.addDeletions(deletion{trim: []float64{9}, bare: [3][]float64{{5}, {0}, {0}}, theirs: 30})
-	expectFigures(t, &results{Figures: slow.Figures[3:]}, "bare statements: 5 s", "deletion: 9 s", "deletion / bare statements: 1.8x MISSED",
-		"deletion: how much faster than zodbpack: 3.33x MISSED")
+	slow.addDeletions(deletion{trim: []float64{9}, transactions: []float64{0}, bare: [3][]float64{{5}, {0}, {0}}, whole: []float64{9}, prepack: []float64{0}, theirs: []float64{30}})
+	expectFigures(t, &results{Figures: slow.Figures[3:8]}, "bare statements: 5 s", "deletion: 9 s", "deletion / bare statements: 1.8x MISSED",
+		"zodbpack's prepack: 0 s", "zodbpack's deletion: 30 s")
+	expectFigures(t, &results{Figures: slow.Figures[8:9]}, "deletion: how much faster than zodbpack: 3.33x MISSED")
 }
 
 func TestAHistoryIsComparedWithASiteWithoutOne(t *testing.T) {

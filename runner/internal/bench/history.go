@@ -72,16 +72,12 @@ func (s *realSite) compareHistory(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.dropDatabase(context.WithoutCancel(ctx), before)) }()
 	d := deletion{}
-	first, err := s.firstOfHistory(ctx, &d)
-	if err != nil {
+	if err := s.firstOfHistory(ctx, &d); err != nil {
 		return err
 	}
-	d.first(first)
-	old, err := s.weekLater(ctx)
-	if err != nil {
+	if err := s.weekLaterHere(ctx, &d); err != nil {
 		return err
 	}
-	d.transactions = []float64{old.phase("transactions")}
 	if err := s.inTurns(ctx, before, 5, &d); err != nil {
 		return err
 	}
@@ -100,52 +96,48 @@ const (
 )
 
 // firstOfHistory packs with both; relpack goes first.
-func (s *realSite) firstOfHistory(ctx context.Context, d *deletion) (*packed, error) {
+func (s *realSite) firstOfHistory(ctx context.Context, d *deletion) error {
 	step("relpack, first pack")
 	first, err := s.packFirst(ctx, s.bench.dsn, false)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	d.first(first)
 	s.add(figure{Name: firstPack, Value: first.Seconds, Unit: "s", Note: fmt.Sprintf("%d revisions and %d objects deleted; %s",
 		first.Trimmed.Revisions, first.Deleted.Objects, first.phases())})
 	if err := s.addRevisions(ctx, " left by relpack", s.bench.dsn); err != nil {
-		return nil, err
+		return err
 	}
-	var both float64
-	for _, part := range []struct{ name, flag string }{{"prepack", "--prepack"}, {"deletion", "--use-prepack-state"}} {
-		step("zodbpack, " + part.name)
-		if err := warm(ctx, s.peer.dsn); err != nil {
-			return nil, err
-		}
-		seconds, _, err := s.peer.pack(ctx, part.flag)
-		if err != nil {
-			return nil, err
-		}
-		s.add(figure{Name: "zodbpack's " + part.name, Value: seconds, Unit: "s"})
-		both += seconds
-		d.theirs = seconds
+	if err := s.peer.first(ctx, d); err != nil {
+		return err
 	}
-	s.beside("first pack, with its start", []float64{first.process}, []float64{both}, 5, 0, "")
-	return first, s.addRevisions(ctx, " left by zodbpack", s.peer.dsn)
+	return s.addRevisions(ctx, " left by zodbpack", s.peer.dsn)
 }
 
 // weekLater packs when the transactions may go that no revision names any more.
-func (s *realSite) weekLater(ctx context.Context) (*packed, error) {
+func (b *bench) weekLater(ctx context.Context, dsn string) (*packed, error) {
 	step("relpack, a week later")
-	if err := connected(ctx, s.bench.dsn, func(conn *pgx.Conn) error {
+	if err := connected(ctx, dsn, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, "UPDATE relpack.emptied SET since = since - interval '8 days'")
 		return err
 	}); err != nil {
 		return nil, err
 	}
-	if err := warm(ctx, s.bench.dsn); err != nil {
+	if err := warm(ctx, dsn); err != nil {
 		return nil, err
 	}
-	p, err := s.bench.pack(ctx, s.bench.dsn)
-	if err == nil {
-		s.add(figure{Name: "a week later", Value: p.Seconds, Unit: "s", Note: fmt.Sprintf("%d transactions deleted; %s", p.Trimmed.Transactions, p.phases())})
+	return b.pack(ctx, dsn)
+}
+
+// weekLaterHere does so in the database that was packed first.
+func (b *bench) weekLaterHere(ctx context.Context, d *deletion) error {
+	p, err := b.weekLater(ctx, b.dsn)
+	if err != nil {
+		return err
 	}
-	return p, err
+	d.transactions = append(d.transactions, p.phase("transactions"))
+	b.add(figure{Name: "a week later", Value: p.Seconds, Unit: "s", Note: fmt.Sprintf("%d transactions deleted; %s", p.Trimmed.Transactions, p.phases())})
+	return nil
 }
 
 // addRevisions counts what is stored.

@@ -59,12 +59,11 @@ func (b *bench) measurePast(ctx context.Context, revisions int) (err error) {
 		first.Trimmed.Revisions, first.Deleted.Objects, first.phases())})
 	b.clientMemory(first)
 	b.add(figure{Name: "server memory, one session", Value: float64(first.memory.one), Unit: "B", Must: 256 << 20, Note: "private"})
-	old, err := s.weekLater(ctx)
-	if err != nil {
+	d := deletion{}
+	d.first(first)
+	if err := b.weekLaterHere(ctx, &d); err != nil {
 		return err
 	}
-	d := deletion{transactions: []float64{old.phase("transactions")}}
-	d.first(first)
 	if err := s.inTurns(ctx, before, 1, &d); err != nil {
 		return err
 	}

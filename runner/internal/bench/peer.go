@@ -117,6 +117,13 @@ func (p *peer) configure(dsn string) error {
 	return os.WriteFile(p.config, []byte("%import relstorage\n"+text), 0o644)
 }
 
+// on is the same installation for another database.
+func (p *peer) on(dsn string) (*peer, error) {
+	q := *p
+	q.config = filepath.Join(filepath.Dir(p.config), "other.conf")
+	return &q, q.configure(dsn)
+}
+
 // pack runs zodbpack; it returns seconds and the process's memory.
 func (p *peer) pack(ctx context.Context, args ...string) (seconds float64, memory int64, err error) {
 	ran, err := runProgram(ctx, p.zodbpack, append(append([]string{"--days", "-1"}, args...), p.config)...)

@@ -45,7 +45,7 @@ func (b *bench) firstOfBoth(ctx context.Context, p *peer) (ours *packed, err err
 }
 
 // beside enters the times of both: the medians, where there are several.
-func (b *bench) beside(what string, ours, theirs []float64, must, aim float64, note string) {
+func (r *results) beside(what string, ours, theirs []float64, must, aim float64, note string) {
 	var faster []float64
 	for i := range ours {
 		faster = append(faster, theirs[i]/ours[i])
@@ -54,9 +54,9 @@ func (b *bench) beside(what string, ours, theirs []float64, must, aim float64, n
 	if len(faster) > 1 {
 		several = fmt.Sprintf("%.3g", faster)
 	}
-	b.add(figure{Name: what + ": zodbpack", Value: median(theirs), Unit: "s"})
-	b.add(figure{Name: what + ": relpack", Value: median(ours), Unit: "s", Note: note})
-	b.add(figure{Name: what + ": how much faster", Value: median(faster), Unit: "x", Must: must, Aim: aim, Higher: true, Note: several})
+	r.add(figure{Name: what + ": zodbpack", Value: median(theirs), Unit: "s"})
+	r.add(figure{Name: what + ": relpack", Value: median(ours), Unit: "s", Note: note})
+	r.add(figure{Name: what + ": how much faster", Value: median(faster), Unit: "x", Must: must, Aim: aim, Higher: true, Note: several})
 }
 
 // deletionOfBoth deletes what the first pack of each has found.
