@@ -222,7 +222,7 @@ func (t *trimming) revisions(ctx context.Context) error {
 	t.LeftAlone, t.SomeLeftAlone = 0, t.SomeLeftAlone[:0]
 	if t.dry {
 		t.Revisions, t.Bytes, t.going = 0, 0, blobs.Going{}
-		t.classes = map[string]inventory.ClassHistory{}
+		t.ByClass, t.classes = nil, map[string]inventory.ClassHistory{}
 	}
 	*zoid = math.MinInt64
 	if err := t.Retry(ctx, "list what was written since the last trim", func() error {
