@@ -228,9 +228,10 @@ COMMENT ON COLUMN relpack.capture.watermark IS 'The detached_tid of what was fou
 COMMENT ON COLUMN relpack.capture.read_until IS 'When the last states were read.';
 
 CREATE TABLE relpack.blob_removal (
-    zoid  bigint      NOT NULL,
-    tid   bigint      NOT NULL,
-    since timestamptz,
+    zoid   bigint      NOT NULL,
+    tid    bigint      NOT NULL,
+    since  timestamptz,
+    missed timestamptz,
     CONSTRAINT blob_removal_pkey PRIMARY KEY (zoid, tid)
 );
 COMMENT ON TABLE relpack.blob_removal IS
@@ -243,6 +244,9 @@ COMMENT ON COLUMN relpack.blob_removal.tid IS
 COMMENT ON COLUMN relpack.blob_removal.since IS
     'In a history-preserving storage: a time when its removal was committed. The file goes when no transaction is open that '
     'began before. NULL: not noted yet (relpack.blobs_stamp), or in a history-free storage.';
+COMMENT ON COLUMN relpack.blob_removal.missed IS
+    'When a pack first did not find the file, in a directory that was proved to be the storage''s. Each pack looks again, '
+    'for 30 days. NULL: it was never missed.';
 
 CREATE TABLE relpack.emptied (
     tid   bigint      NOT NULL,

@@ -963,7 +963,7 @@ AS $$
 DECLARE
     v_oldest timestamptz := coalesce(relpack.grace_oldest_transaction(), 'infinity');
 BEGIN
-    blobs := (SELECT count(*) FROM relpack.blob_removal WHERE (since < v_oldest) IS NOT TRUE);
+    blobs := (SELECT count(*) FROM relpack.blob_removal WHERE (since < v_oldest) IS NOT TRUE AND missed IS NULL);
     IF blobs > 0 THEN
         client := relpack.oldest_client();
     END IF;
@@ -972,7 +972,8 @@ $$;
 
 COMMENT ON FUNCTION relpack.blobs_awaited() IS
     'How many rows of relpack.blob_removal in a history-preserving storage wait for the end of transactions that may still '
-    'read the files, and the client whose transaction is open for longest. Raises RP002 where that can''t be seen.';
+    'read the files, but for those that were missed, and the client whose transaction is open for longest. '
+    'Raises RP002 where that can''t be seen.';
 -- +goose StatementEnd
 
 -- sql/blobs_due.sql
@@ -980,7 +981,7 @@ COMMENT ON FUNCTION relpack.blobs_awaited() IS
 -- As relpack.blobs_next() decides, but for transactions that are open now.
 CREATE OR REPLACE FUNCTION relpack.blobs_due(
     after_zoid bigint, after_tid bigint, batch integer,
-    OUT zoid bigint, OUT tid bigint)
+    OUT zoid bigint, OUT tid bigint, OUT missed boolean)
 RETURNS SETOF record
 LANGUAGE plpgsql
 VOLATILE
@@ -992,7 +993,7 @@ BEGIN
     PERFORM relpack.lock_storage();
     v_history := relpack.keeps_history();
     RETURN QUERY
-    SELECT removal.zoid, removal.tid
+    SELECT removal.zoid, removal.tid, removal.missed IS NOT NULL
     FROM relpack.blob_removal AS removal
     WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
       AND NOT EXISTS (
@@ -1009,7 +1010,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.blobs_due(bigint, bigint, integer) IS
     'For a dry run: the next blobs of relpack.blob_removal whose files the next pack removes, unless a transaction is open '
-    'then that may still read them.';
+    'then that may still read them. missed: their files were not there before.';
 -- +goose StatementEnd
 
 -- sql/blobs_going.sql
@@ -1159,7 +1160,7 @@ COMMENT ON FUNCTION relpack.blobs_in_database() IS
 -- vanished is needed when the row is put back; garbage that refers to it may be attached
 -- again until a pack deletes it. Which ones other databases refer to is not known, only
 -- whether they do. Where a row vanished since the last capture, or another revision is
--- listed, a pack has to decide first. Later tids than those stored come
+-- listed and was not missed yet, a pack has to decide first. Later tids than those stored come
 -- with an older backup, or from another storage; from another one comes a file of
 -- an object that is no blob, or of an oid that was never given out here. Where the
 -- rows were replaced, the former ones may come back: a load into the wrong storage is
@@ -1231,7 +1232,8 @@ BEGIN
            WHEN file.zoid > v_given THEN 'beyond'
            WHEN NOT v_settled
                 OR EXISTS (SELECT FROM relpack.object AS node WHERE node.zoid = file.zoid)
-                OR EXISTS (SELECT FROM relpack.blob_removal AS removal WHERE removal.zoid = file.zoid) THEN 'unjudged'
+                OR EXISTS (
+                    SELECT FROM relpack.blob_removal AS removal WHERE removal.zoid = file.zoid AND removal.missed IS NULL) THEN 'unjudged'
            WHEN v_referred THEN 'referred'
            WHEN file.tid <= v_replaced THEN 'replaced'
            ELSE 'gone'
@@ -1441,7 +1443,10 @@ COMMENT ON FUNCTION relpack.blobs_next(bigint[], bigint[]) IS
 -- +goose StatementBegin
 -- Not found is not removed: the directory may be another one, laid out
 -- otherwise, or not mounted. It is trusted where the file of a live blob lies
--- where it should, or where there is no live blob to look for.
+-- where it should, or where there is no live blob to look for. What is not there then may
+-- come back all the same, with a part of the directory that is a mount of its own, and
+-- stays listed. zodbpack removes its files itself, and a pack may be killed between a file
+-- and its commit: without an end the list would grow for ever.
 CREATE OR REPLACE FUNCTION relpack.blobs_not_found(
     zoids bigint[], tids bigint[], found_zoids bigint[], found_tids bigint[])
 RETURNS bigint
@@ -1477,16 +1482,21 @@ BEGIN
         WHERE object.class = 1 AND object.parent IS NOT NULL) THEN
         RETURN 0;
     END IF;
+    UPDATE relpack.blob_removal AS removal
+    SET missed = clock_timestamp()
+    FROM unnest(zoids, tids) AS gone (zoid, tid)
+    WHERE removal.zoid = gone.zoid AND removal.tid = gone.tid AND removal.missed IS NULL;
     DELETE FROM relpack.blob_removal AS removal
     USING unnest(zoids, tids) AS gone (zoid, tid)
-    WHERE removal.zoid = gone.zoid AND removal.tid = gone.tid;
+    WHERE removal.zoid = gone.zoid AND removal.tid = gone.tid AND removal.missed < clock_timestamp() - interval '30 days';
     GET DIAGNOSTICS v_struck = ROW_COUNT;
     RETURN v_struck;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.blobs_not_found(bigint[], bigint[], bigint[], bigint[]) IS
-    'Strikes blobs off relpack.blob_removal whose files are not in the blob directory: only if one of those found '
+    'Notes in relpack.blob_removal that the files of these blobs are not in the blob directory, and strikes off what was '
+    'missed for 30 days: only if one of those found '
     'there is a reachable blob as it is stored now, or if none was found and no blob is reachable. '
     'Returns how many rows were struck off.';
 -- +goose StatementEnd
@@ -4450,10 +4460,11 @@ COMMENT ON FUNCTION relpack.list_ranges() IS
 -- sql/listed_blobs.sql
 -- +goose StatementBegin
 -- A hole in the live graph keeps its file: a live object refers to it, and the
--- row may be put back. One that is back is listed, to be struck off.
+-- row may be put back. One that is back is listed, to be struck off, whether its file
+-- was missed or not.
 CREATE OR REPLACE FUNCTION relpack.listed_blobs(
     after_zoid bigint, after_tid bigint, batch integer,
-    OUT zoid bigint, OUT tid bigint)
+    OUT zoid bigint, OUT tid bigint, OUT missed boolean)
 RETURNS SETOF record
 LANGUAGE plpgsql
 VOLATILE
@@ -4467,7 +4478,9 @@ BEGIN
     IF relpack.keeps_history() THEN
         v_oldest := coalesce(relpack.grace_oldest_transaction(), 'infinity');
         RETURN QUERY
-        SELECT removal.zoid, removal.tid
+        SELECT removal.zoid, removal.tid,
+               removal.missed IS NOT NULL
+               AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = removal.zoid AND stored.tid = removal.tid OFFSET 0)
         FROM relpack.blob_removal AS removal
         WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
           AND removal.since < v_oldest
@@ -4476,7 +4489,8 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    SELECT removal.zoid, removal.tid
+    SELECT removal.zoid, removal.tid,
+           removal.missed IS NOT NULL AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = removal.zoid OFFSET 0)
     FROM relpack.blob_removal AS removal
     WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
       AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL OFFSET 0)
@@ -4490,6 +4504,7 @@ COMMENT ON FUNCTION relpack.listed_blobs(bigint, bigint, integer) IS
     'The next blobs of relpack.blob_removal whose files may go. '
     'Those are left out that live objects refer to and that are not stored; in a '
     'history-preserving storage, revisions that an open transaction may still read. '
+    'missed: the file was not there before, and what it is of is not stored again. '
     'Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes '
     'the deletions along.';
 -- +goose StatementEnd
@@ -7389,7 +7404,7 @@ CREATE OR REPLACE FUNCTION relpack.status(
     OUT objects bigint, OUT inrefs bigint,
     OUT unreachable bigint, OUT unreachable_bytes bigint,
     OUT within_grace bigint, OUT within_grace_bytes bigint,
-    OUT doomed bigint, OUT blob_removals bigint, OUT problems bigint, OUT blocking_problems bigint,
+    OUT doomed bigint, OUT blob_removals bigint, OUT blobs_missed bigint, OUT problems bigint, OUT blocking_problems bigint,
     OUT missing bigint, OUT dangling bigint,
     OUT bytes bigint, OUT last_pack timestamptz, OUT verified_since timestamptz)
 LANGUAGE plpgsql
@@ -7420,7 +7435,9 @@ BEGIN
         FROM relpack.detached;
     END IF;
     doomed := (SELECT count(*) FROM relpack.doomed);
-    blob_removals := (SELECT count(*) FROM relpack.blob_removal);
+    SELECT count(*) FILTER (WHERE blob_removal.missed IS NULL), count(blob_removal.missed)
+    INTO blob_removals, blobs_missed
+    FROM relpack.blob_removal;
     SELECT count(*) FILTER (WHERE problem.kind <> 'empty'
                               OR (object.parent IS NOT NULL AND NOT (SELECT keeps_history FROM relpack.storage))),
            count(*) FILTER (WHERE problem.blocks AND object.parent IS NOT NULL)
@@ -7451,7 +7468,8 @@ COMMENT ON FUNCTION relpack.status() IS
     'One row: how far the graph describes the storage, and what it found. '
     'doubt: why it may not match the storage. objects, inrefs: of the graph. '
     'unreachable, with bytes of their states; within_grace: those of them that the default grace of one day protects. '
-    'doomed: chosen for deletion. blob_removals: blobs whose files wait to be removed. '
+    'doomed: chosen for deletion. blob_removals: blobs whose files wait to be removed; '
+    'blobs_missed: others whose files were not in the blob directory. '
     'problems: undecodable objects, of which blocking_problems keep relpack from deleting. '
     'missing, dangling: what live objects refer to and is not stored, rows that vanished and others. '
     'bytes: what relpack''s own tables take. last_pack: when one last ended well. '
@@ -8510,7 +8528,7 @@ BEGIN
         -- ever made: it is NULL there. What is listed and was put back goes anew.
         IF EXISTS (SELECT FROM relpack.blob_removal WHERE since IS NOT NULL) THEN
             UPDATE relpack.blob_removal AS removal
-            SET since = NULL
+            SET since = NULL, missed = NULL
             FROM deleted
             WHERE removal.zoid = deleted.zoid AND removal.tid = deleted.tid AND removal.since IS NOT NULL;
         END IF;
@@ -9296,7 +9314,7 @@ BEGIN
         FROM unnest(v_file_zoids, v_file_tids) AS listed (zoid, tid)
         WHERE ((listed.zoid, listed.tid) IN (
                   SELECT held.zoid, held.tid FROM unnest(v_blobs.zoids, v_blobs.tids) AS held (zoid, tid))) IS NOT TRUE
-        ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL;
+        ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL, missed = NULL;
     END IF;
     INSERT INTO relpack.emptied (tid)
     SELECT named.tid

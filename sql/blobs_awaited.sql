@@ -6,7 +6,7 @@ AS $$
 DECLARE
     v_oldest timestamptz := coalesce(relpack.grace_oldest_transaction(), 'infinity');
 BEGIN
-    blobs := (SELECT count(*) FROM relpack.blob_removal WHERE (since < v_oldest) IS NOT TRUE);
+    blobs := (SELECT count(*) FROM relpack.blob_removal WHERE (since < v_oldest) IS NOT TRUE AND missed IS NULL);
     IF blobs > 0 THEN
         client := relpack.oldest_client();
     END IF;
@@ -15,4 +15,5 @@ $$;
 
 COMMENT ON FUNCTION relpack.blobs_awaited() IS
     'How many rows of relpack.blob_removal in a history-preserving storage wait for the end of transactions that may still '
-    'read the files, and the client whose transaction is open for longest. Raises RP002 where that can''t be seen.';
+    'read the files, but for those that were missed, and the client whose transaction is open for longest. '
+    'Raises RP002 where that can''t be seen.';

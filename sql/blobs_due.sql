@@ -1,7 +1,7 @@
 -- As relpack.blobs_next() decides, but for transactions that are open now.
 CREATE OR REPLACE FUNCTION relpack.blobs_due(
     after_zoid bigint, after_tid bigint, batch integer,
-    OUT zoid bigint, OUT tid bigint)
+    OUT zoid bigint, OUT tid bigint, OUT missed boolean)
 RETURNS SETOF record
 LANGUAGE plpgsql
 VOLATILE
@@ -13,7 +13,7 @@ BEGIN
     PERFORM relpack.lock_storage();
     v_history := relpack.keeps_history();
     RETURN QUERY
-    SELECT removal.zoid, removal.tid
+    SELECT removal.zoid, removal.tid, removal.missed IS NOT NULL
     FROM relpack.blob_removal AS removal
     WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
       AND NOT EXISTS (
@@ -30,4 +30,4 @@ $$;
 
 COMMENT ON FUNCTION relpack.blobs_due(bigint, bigint, integer) IS
     'For a dry run: the next blobs of relpack.blob_removal whose files the next pack removes, unless a transaction is open '
-    'then that may still read them.';
+    'then that may still read them. missed: their files were not there before.';

@@ -4,7 +4,7 @@
 -- vanished is needed when the row is put back; garbage that refers to it may be attached
 -- again until a pack deletes it. Which ones other databases refer to is not known, only
 -- whether they do. Where a row vanished since the last capture, or another revision is
--- listed, a pack has to decide first. Later tids than those stored come
+-- listed and was not missed yet, a pack has to decide first. Later tids than those stored come
 -- with an older backup, or from another storage; from another one comes a file of
 -- an object that is no blob, or of an oid that was never given out here. Where the
 -- rows were replaced, the former ones may come back: a load into the wrong storage is
@@ -76,7 +76,8 @@ BEGIN
            WHEN file.zoid > v_given THEN 'beyond'
            WHEN NOT v_settled
                 OR EXISTS (SELECT FROM relpack.object AS node WHERE node.zoid = file.zoid)
-                OR EXISTS (SELECT FROM relpack.blob_removal AS removal WHERE removal.zoid = file.zoid) THEN 'unjudged'
+                OR EXISTS (
+                    SELECT FROM relpack.blob_removal AS removal WHERE removal.zoid = file.zoid AND removal.missed IS NULL) THEN 'unjudged'
            WHEN v_referred THEN 'referred'
            WHEN file.tid <= v_replaced THEN 'replaced'
            ELSE 'gone'

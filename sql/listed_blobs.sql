@@ -1,8 +1,9 @@
 -- A hole in the live graph keeps its file: a live object refers to it, and the
--- row may be put back. One that is back is listed, to be struck off.
+-- row may be put back. One that is back is listed, to be struck off, whether its file
+-- was missed or not.
 CREATE OR REPLACE FUNCTION relpack.listed_blobs(
     after_zoid bigint, after_tid bigint, batch integer,
-    OUT zoid bigint, OUT tid bigint)
+    OUT zoid bigint, OUT tid bigint, OUT missed boolean)
 RETURNS SETOF record
 LANGUAGE plpgsql
 VOLATILE
@@ -16,7 +17,9 @@ BEGIN
     IF relpack.keeps_history() THEN
         v_oldest := coalesce(relpack.grace_oldest_transaction(), 'infinity');
         RETURN QUERY
-        SELECT removal.zoid, removal.tid
+        SELECT removal.zoid, removal.tid,
+               removal.missed IS NOT NULL
+               AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = removal.zoid AND stored.tid = removal.tid OFFSET 0)
         FROM relpack.blob_removal AS removal
         WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
           AND removal.since < v_oldest
@@ -25,7 +28,8 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    SELECT removal.zoid, removal.tid
+    SELECT removal.zoid, removal.tid,
+           removal.missed IS NOT NULL AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = removal.zoid OFFSET 0)
     FROM relpack.blob_removal AS removal
     WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
       AND (NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL OFFSET 0)
@@ -39,5 +43,6 @@ COMMENT ON FUNCTION relpack.listed_blobs(bigint, bigint, integer) IS
     'The next blobs of relpack.blob_removal whose files may go. '
     'Those are left out that live objects refer to and that are not stored; in a '
     'history-preserving storage, revisions that an open transaction may still read. '
+    'missed: the file was not there before, and what it is of is not stored again. '
     'Before any of their files goes, a commit that begins after this look must be durable, on standbys too: it takes '
     'the deletions along.';

@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION relpack.status(
     OUT objects bigint, OUT inrefs bigint,
     OUT unreachable bigint, OUT unreachable_bytes bigint,
     OUT within_grace bigint, OUT within_grace_bytes bigint,
-    OUT doomed bigint, OUT blob_removals bigint, OUT problems bigint, OUT blocking_problems bigint,
+    OUT doomed bigint, OUT blob_removals bigint, OUT blobs_missed bigint, OUT problems bigint, OUT blocking_problems bigint,
     OUT missing bigint, OUT dangling bigint,
     OUT bytes bigint, OUT last_pack timestamptz, OUT verified_since timestamptz)
 LANGUAGE plpgsql
@@ -34,7 +34,9 @@ BEGIN
         FROM relpack.detached;
     END IF;
     doomed := (SELECT count(*) FROM relpack.doomed);
-    blob_removals := (SELECT count(*) FROM relpack.blob_removal);
+    SELECT count(*) FILTER (WHERE blob_removal.missed IS NULL), count(blob_removal.missed)
+    INTO blob_removals, blobs_missed
+    FROM relpack.blob_removal;
     SELECT count(*) FILTER (WHERE problem.kind <> 'empty'
                               OR (object.parent IS NOT NULL AND NOT (SELECT keeps_history FROM relpack.storage))),
            count(*) FILTER (WHERE problem.blocks AND object.parent IS NOT NULL)
@@ -65,7 +67,8 @@ COMMENT ON FUNCTION relpack.status() IS
     'One row: how far the graph describes the storage, and what it found. '
     'doubt: why it may not match the storage. objects, inrefs: of the graph. '
     'unreachable, with bytes of their states; within_grace: those of them that the default grace of one day protects. '
-    'doomed: chosen for deletion. blob_removals: blobs whose files wait to be removed. '
+    'doomed: chosen for deletion. blob_removals: blobs whose files wait to be removed; '
+    'blobs_missed: others whose files were not in the blob directory. '
     'problems: undecodable objects, of which blocking_problems keep relpack from deleting. '
     'missing, dangling: what live objects refer to and is not stored, rows that vanished and others. '
     'bytes: what relpack''s own tables take. last_pack: when one last ended well. '

@@ -41,7 +41,7 @@ BEGIN
         -- ever made: it is NULL there. What is listed and was put back goes anew.
         IF EXISTS (SELECT FROM relpack.blob_removal WHERE since IS NOT NULL) THEN
             UPDATE relpack.blob_removal AS removal
-            SET since = NULL
+            SET since = NULL, missed = NULL
             FROM deleted
             WHERE removal.zoid = deleted.zoid AND removal.tid = deleted.tid AND removal.since IS NOT NULL;
         END IF;

@@ -138,7 +138,7 @@ BEGIN
         FROM unnest(v_file_zoids, v_file_tids) AS listed (zoid, tid)
         WHERE ((listed.zoid, listed.tid) IN (
                   SELECT held.zoid, held.tid FROM unnest(v_blobs.zoids, v_blobs.tids) AS held (zoid, tid))) IS NOT TRUE
-        ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL;
+        ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL, missed = NULL;
     END IF;
     INSERT INTO relpack.emptied (tid)
     SELECT named.tid

@@ -16,9 +16,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Layout says how objects' directories are arranged.
@@ -41,6 +44,7 @@ const marker = ".layout"
 type Dir struct {
 	path   string
 	root   *os.Root
+	top    *os.File // the same, for Absent
 	layout Layout
 	marked bool
 }
@@ -61,20 +65,41 @@ func Open(path string) (*Dir, error) {
 		return nil, fmt.Errorf("open blob directory: %w", err)
 	}
 	layout, marked, err := level{root, path}.layout()
+	var top *os.File
+	if err == nil {
+		top, err = root.Open(".")
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open blob directory: %w", err), root.Close())
 	}
-	return &Dir{path: path, root: root, layout: layout, marked: marked}, nil
+	return &Dir{path: path, root: root, top: top, layout: layout, marked: marked}, nil
 }
 
 // Close closes the directory.
-func (d *Dir) Close() error { return d.root.Close() }
+func (d *Dir) Close() error { return errors.Join(d.top.Close(), d.root.Close()) }
 
 // Layout is the directory's layout, as it is marked or else as ZODB takes it.
 func (d *Dir) Layout() Layout { return d.layout }
 
 // Marked tells whether a marker file names the layout.
 func (d *Dir) Marked() bool { return d.marked }
+
+// Empty tells whether there is nothing in the directory, not even a marker.
+func (d *Dir) Empty() (bool, error) {
+	dir, err := d.root.Open(".")
+	if err != nil {
+		return false, level{d.root, d.path}.named(err)
+	}
+	defer dir.Close()
+	_, err = dir.ReadDir(1)
+	if errors.Is(err, io.EOF) {
+		return true, nil
+	}
+	if err != nil {
+		return false, level{d.root, d.path}.named(err)
+	}
+	return false, nil
+}
 
 // layouts are both, the directory's own first.
 func (d *Dir) layouts() [2]Layout {
@@ -102,6 +127,21 @@ func (d *Dir) Find(zoid, tid int64) (Layout, error) {
 		}
 	}
 	return "", nil
+}
+
+// Absent tells whether one revision of a blob has no file in either layout, not even behind
+// a link. It costs one system call a layout, not one a level: of very many that were not
+// there before, few are. Where it can't tell, or there is anything, it says no.
+func (d *Dir) Absent(zoid, tid int64) bool {
+	for _, layout := range d.layouts() {
+		var stat unix.Stat_t
+		name := path.Join(append(levelNames(layout, zoid), revisionName(tid))...)
+		err := unix.Fstatat(int(d.top.Fd()), name, &stat, unix.AT_SYMLINK_NOFOLLOW)
+		if err != unix.ENOENT && err != unix.ENOTDIR {
+			return false
+		}
+	}
+	return true
 }
 
 // A Found file is one of a revision, where Look found it.

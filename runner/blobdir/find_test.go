@@ -57,6 +57,26 @@ func TestABlobGoesFromTheOtherLayoutToo(t *testing.T) {
 	})
 }
 
+func TestWhatIsAbsentIsInNeitherLayoutNorBehindALink(t *testing.T) {
+	everyLayout(t, func(t *testing.T, path, layout string) {
+		blob(t, path, layout, 0x1a2b, 0x100)
+		blob(t, path, otherThan(layout), 0x1a2c, 0x100)
+		if err := os.Symlink(zodbtest.ObjectDir(path, layout, 0x1a2b), zodbtest.ObjectDir(path, layout, 0x1a2d)); err != nil {
+			t.Fatal(err)
+		}
+		write(t, zodbtest.ObjectDir(path, layout, 0x1a2e), "no directory")
+		dir := open(t, path)
+		for _, c := range []struct {
+			zoid, tid int64
+			absent    bool
+		}{{0x1a2b, 0x100, false}, {0x1a2c, 0x100, false}, {0x1a2d, 0x100, false}, {0x1a2b, 0x200, true}, {0x1a2e, 0x100, true}, {0x2b, 0x100, true}} {
+			if got := dir.Absent(c.zoid, c.tid); got != c.absent {
+				t.Errorf("blob %#x of tid %#x: absent %t", c.zoid, c.tid, got)
+			}
+		}
+	})
+}
+
 func TestALinkIsNotFoundButNamed(t *testing.T) {
 	everyLayout(t, func(t *testing.T, path, layout string) {
 		blob(t, path, layout, 8, 0x100)

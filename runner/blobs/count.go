@@ -1,5 +1,7 @@
 package blobs
 
+import "time"
+
 // A Count is of files that were removed, and of blobs whose files wait for
 // another run: for one that knows the blob directory, or for another reason.
 type Count struct {
@@ -9,12 +11,21 @@ type Count struct {
 	Why     string   `json:"why,omitempty"`     // they wait, where the directory is known
 	Skipped []string `json:"skipped,omitempty"` // blobs whose files could not be removed, and why; at most 10
 
-	// NotFound were listed, and are not in the directory, which is the storage's.
-	NotFound int64 `json:"not_found,omitempty"`
+	Missing
+	StruckOff int64 `json:"struck_off,omitempty"` // after 30 days of that
 
 	// Others are files of other revisions that stay beside those removed.
 	Others     int64    `json:"others,omitempty"`
 	OtherFiles []string `json:"other_files,omitempty"` // of these at most 10
+}
+
+// Missing are files on the list that were not in the directory, which was the storage's, and
+// since when at the earliest. A pack that knows the directory looks for them again. They are
+// not among those that wait.
+type Missing struct {
+	Missed      int64      `json:"missed"`
+	MissedSince *time.Time `json:"missed_since,omitempty"`
+	MissedFiles []string   `json:"missed_files,omitempty"` // of these at most 10
 }
 
 // LargeObjects are those that went with blobs in the database.

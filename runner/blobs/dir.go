@@ -73,15 +73,35 @@ func (d *Dir) prove(live []Blob, deleted string) error {
 			}
 		}
 	}
-	if d.tried == 0 || len(d.found) > 0 {
+	switch {
+	case len(d.found) > 0:
 		return nil
+	case d.tried == 0:
+		return d.notEmpty(deleted)
 	}
 	missed := fmt.Sprintf("%s is not there", d.File(live[0].Zoid, live[0].Tid))
 	if first != nil {
 		missed = first.Error()
 	}
+	return d.refuse(deleted, "it holds the files of none of %s that were looked for (%s)", figures.Plural(int64(d.tried), "live blob"), missed)
+}
+
+func (d *Dir) refuse(deleted, format string, args ...any) error {
 	return fault.Refuse(deleted+". Mount it, or name the right one; with --dsn and without --blob-dir the files stay listed",
-		"blob directory %s: it holds the files of none of %s that were looked for (%s)", d.Path, figures.Plural(int64(d.tried), "live blob"), missed)
+		"blob directory %s: "+format, append([]any{d.Path}, args...)...)
+}
+
+// notEmpty refuses what is no blob directory, where there is no live blob to look for:
+// ZODB writes .layout before anything else.
+func (d *Dir) notEmpty(deleted string) error {
+	empty, err := d.Empty()
+	if err != nil {
+		return &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", err)}
+	}
+	if empty {
+		return d.refuse(deleted, "it is empty: not mounted")
+	}
+	return nil
 }
 
 // trusted tells whether a file that is not there is gone. Without live blobs

@@ -97,14 +97,26 @@ func (r *Remover) goingFile(zoid, tid int64, g *Going) error {
 	return nil
 }
 
-// Due counts files of blobs that were deleted before.
-func (r *Remover) Due(ctx context.Context) (g Going, err error) {
-	if r.Dir == nil || r.inDatabase {
-		return g, nil
+// Due counts files of blobs that were deleted before, and those that are missing.
+func (r *Remover) Due(ctx context.Context) (g Going, missing Missing, err error) {
+	if r.inDatabase {
+		return g, missing, nil
 	}
-	for last := (Blob{Zoid: math.MinInt64}); ; {
-		list, err := session.Rows(ctx, r.Conn, pgx.RowToStructByPos[Blob],
-			"SELECT zoid, tid, 0::bigint FROM relpack.blobs_due($1, $2, $3)", last.Zoid, last.Tid, blobList)
+	if r.Dir != nil {
+		if g, err = r.due(ctx); err != nil {
+			return g, missing, err
+		}
+	}
+	if err = r.countWaiting(ctx); err == nil && r.Dir != nil {
+		err = r.nameMissing(ctx)
+	}
+	return g, r.count.Missing, err
+}
+
+func (r *Remover) due(ctx context.Context) (g Going, err error) {
+	for last := (listed{Zoid: math.MinInt64}); ; {
+		list, err := session.Rows(ctx, r.Conn, pgx.RowToStructByPos[listed],
+			"SELECT zoid, tid, missed FROM relpack.blobs_due($1, $2, $3)", last.Zoid, last.Tid, blobList)
 		if err != nil {
 			return g, fmt.Errorf("read relpack.blob_removal: %w", err)
 		}
@@ -114,6 +126,15 @@ func (r *Remover) Due(ctx context.Context) (g Going, err error) {
 		for _, blob := range list {
 			if r.Stopped() {
 				return g, fault.Interrupted
+			}
+			if blob.Missed {
+				where := r.again(blob)
+				if where == isFresh {
+					r.back++
+				}
+				if where != isBack {
+					continue
+				}
 			}
 			if err := r.goingFile(blob.Zoid, blob.Tid, &g); err != nil {
 				return g, err

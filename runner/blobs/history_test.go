@@ -222,9 +222,11 @@ func TestAnEmptyFolderIsNotTakenForADirectoryOfAHistoryWithoutBlobs(t *testing.T
 	if err := os.MkdirAll(filepath.Clean(a.BlobDir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	report := packtest.PackWithGrace(t, a.Target, 5)
-	if report.BlobFiles.Waiting != 1 {
-		t.Errorf("%+v", report.BlobFiles)
+	for _, dry := range []bool{true, false} {
+		o := daysOf(5)
+		o.DryRun = dry
+		_, err := pack.Run(t.Context(), a.Target, o, packtest.Log(t))
+		packtest.ExpectRefusal(t, err, "it is empty: not mounted", a.BlobDir)
 	}
 	waitingBlobs(t, a, key(2, a.First))
 }

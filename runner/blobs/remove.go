@@ -61,7 +61,7 @@ func (r *Remover) remove(ctx context.Context) error {
 		r.count.Why = why
 		return err
 	}
-	r.Progress.Phase("remove blob files", "blobs", r.count.Waiting)
+	r.Progress.Phase("remove blob files", "blobs", r.count.Waiting+r.count.Missed)
 	defer r.Progress.End()
 	err := r.removeListed(ctx)
 	if counted := r.countWaiting(ctx); err == nil {
@@ -71,10 +71,20 @@ func (r *Remover) remove(ctx context.Context) error {
 		err = &fault.Error{Code: fault.ExitFailure, Err: fmt.Errorf("blob directory: %w", r.Dir.failed),
 			Hint: "The objects are deleted, their files stay listed in relpack.blob_removal for the next run" + mayNot(r.Dir.failed)}
 	}
-	if err == nil && r.count.Waiting > 0 && r.count.Why == "" {
+	if err == nil {
+		err = r.nameMissing(ctx)
+	}
+	if r.count.Waiting == 0 || r.count.Why != "" {
+		return err
+	}
+	if r.count.Waiting == r.back {
+		r.count.Why = "they were not there before, and came back within the grace"
+		return err
+	}
+	if err == nil {
 		r.count.Why, _, err = r.awaited(ctx)
 	}
-	if r.count.Waiting > 0 && r.count.Why == "" {
+	if r.count.Why == "" {
 		r.count.Why = r.Dir.unproved()
 	}
 	return err
@@ -146,36 +156,124 @@ func (r *Remover) WouldWait(ctx context.Context) (why string, err error) {
 func (r *Remover) countWaiting(ctx context.Context) error {
 	// Not those that live objects refer to: they wait for their rows to come back.
 	// OFFSET 0: looked up one by one, however many the planner believes there are.
-	err := r.Conn.QueryRow(ctx, `SELECT count(*) FROM relpack.blob_removal AS removal
+	c := &r.count
+	err := r.Conn.QueryRow(ctx, `SELECT count(*) FILTER (WHERE missed IS NULL), count(missed), min(missed) FROM relpack.blob_removal AS removal
 		WHERE $1 OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL OFFSET 0)`,
-		r.History).Scan(&r.count.Waiting)
+		r.History).Scan(&c.Waiting, &c.Missed, &c.MissedSince)
 	if err != nil {
 		return fmt.Errorf("read relpack.blob_removal: %w", err)
+	}
+	c.Waiting, c.Missed = c.Waiting+r.back, c.Missed-r.back
+	if c.Missed == 0 {
+		c.MissedSince = nil
 	}
 	return nil
 }
 
+// nameMissing names some of the files that are missed.
+func (r *Remover) nameMissing(ctx context.Context) error {
+	if r.count.Missed == 0 {
+		return nil
+	}
+	some, err := session.Rows(ctx, r.Conn, pgx.RowToStructByPos[listed], `SELECT zoid, tid, true FROM relpack.blob_removal AS removal
+		WHERE missed IS NOT NULL
+		  AND ($1 OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL OFFSET 0))
+		ORDER BY zoid, tid LIMIT $2`, r.History, namedBlobs+r.back)
+	if err != nil {
+		return fmt.Errorf("read relpack.blob_removal: %w", err)
+	}
+	for _, blob := range some {
+		if len(r.count.MissedFiles) < namedBlobs && r.again(blob) == isGone {
+			r.count.MissedFiles = append(r.count.MissedFiles, r.Dir.File(blob.Zoid, blob.Tid))
+		}
+	}
+	return nil
+}
+
+// listed is a blob of relpack.blob_removal. Missed: its file was not there before.
+type listed struct {
+	Zoid, Tid int64
+	Missed    bool
+}
+
+// What became of a file that was missed.
+type whereabouts int
+
+const (
+	isGone  whereabouts = iota
+	isFresh             // within the grace
+	isBack
+)
+
+// again looks for a file that was missed, without a lock. Who restores a blob puts the file
+// there before the row: what came back stays for the grace. What can't be seen is looked
+// for once more by who would remove it, and says why.
+func (r *Remover) again(blob listed) whereabouts {
+	if r.Dir.Absent(blob.Zoid, blob.Tid) {
+		return isGone
+	}
+	file, err := r.Dir.Look(blob.Zoid, blob.Tid)
+	switch {
+	case err != nil:
+		return isBack
+	case file == nil:
+		return isGone
+	case r.Days > 0 && !file.Time.Before(time.Now().Add(-time.Duration(r.Days*float64(24*time.Hour)))):
+		return isFresh
+	}
+	return isBack
+}
+
+// sort tells those that may go from those that are missing still.
+func (r *Remover) sort(list []listed) (going, missing []Blob, err error) {
+	for _, blob := range list {
+		if r.Stopped() {
+			return nil, nil, fault.Interrupted
+		}
+		where := isBack
+		if blob.Missed {
+			where = r.again(blob)
+		}
+		switch where {
+		case isGone:
+			missing = append(missing, Blob{Zoid: blob.Zoid, Tid: blob.Tid})
+			r.Progress.Add(1)
+		case isFresh:
+			r.back++
+			r.Progress.Add(1)
+		case isBack:
+			going = append(going, Blob{Zoid: blob.Zoid, Tid: blob.Tid})
+		}
+	}
+	return going, missing, nil
+}
+
 // removeListed goes through the list once, whatever stays on it.
 func (r *Remover) removeListed(ctx context.Context) error {
-	last := Blob{Zoid: math.MinInt64}
+	last := listed{Zoid: math.MinInt64}
 	for {
-		var list []Blob
+		var some []listed
 		if err := r.Retry(ctx, "read relpack.blob_removal", func() (err error) {
-			list, err = session.Rows(ctx, r.Conn, pgx.RowToStructByPos[Blob],
-				"SELECT zoid, tid, 0::bigint FROM relpack.listed_blobs($1, $2, $3)", last.Zoid, last.Tid, blobList)
+			some, err = session.Rows(ctx, r.Conn, pgx.RowToStructByPos[listed],
+				"SELECT zoid, tid, missed FROM relpack.listed_blobs($1, $2, $3)", last.Zoid, last.Tid, blobList)
 			return err
 		}); err != nil {
 			return err
 		}
-		if len(list) == 0 {
+		if len(some) == 0 {
 			return nil
 		}
-		last = list[len(list)-1]
-		if why, err := r.makeDurable(ctx); err != nil || why != "" {
-			r.count.Why = why
+		last = some[len(some)-1]
+		list, missing, err := r.sort(some)
+		if err != nil {
 			return err
 		}
-		var missing []Blob
+		if len(list) > 0 {
+			if why, err := r.makeDurable(ctx); err != nil || why != "" {
+				r.count.Why = why
+				return err
+			}
+		}
 		for len(list) > 0 {
 			if r.Stopped() {
 				return fault.Interrupted
@@ -194,7 +292,7 @@ func (r *Remover) removeListed(ctx context.Context) error {
 			missing = append(missing, done.missing...)
 			r.Progress.Add(int64(done.removed))
 		}
-		if err := r.strikeMissing(ctx, missing); err != nil {
+		if err := r.noteMissing(ctx, missing); err != nil {
 			return err
 		}
 	}
@@ -295,20 +393,22 @@ func (r *Remover) couldNot(blob Blob, err error) {
 	}
 }
 
-// strikeMissing strikes off the list what is not in the directory, if that is
-// proved to be the storage's.
-func (r *Remover) strikeMissing(ctx context.Context, missing []Blob) error {
+// noteMissing notes what is not in the directory, if that is proved to be the storage's,
+// and strikes off the list what was not for long.
+func (r *Remover) noteMissing(ctx context.Context, missing []Blob) error {
 	if len(missing) == 0 || !r.Dir.trusted() {
 		return nil
 	}
-	return r.Retry(ctx, "strike blobs off relpack.blob_removal", func() error {
-		zoids, tids := keys(missing)
-		foundZoids, foundTids := keys(r.Dir.found)
-		var struck int64
-		err := r.Conn.QueryRow(ctx, "SELECT relpack.blobs_not_found($1, $2, $3, $4)", zoids, tids, foundZoids, foundTids).Scan(&struck)
-		r.count.NotFound += struck
+	zoids, tids := keys(missing)
+	foundZoids, foundTids := keys(r.Dir.found)
+	var struck int64
+	if err := r.Retry(ctx, "note which blob files are missing", func() error {
+		return r.Conn.QueryRow(ctx, "SELECT relpack.blobs_not_found($1, $2, $3, $4)", zoids, tids, foundZoids, foundTids).Scan(&struck)
+	}); err != nil {
 		return err
-	})
+	}
+	r.count.StruckOff += struck
+	return nil
 }
 
 func keys(removals []Blob) (zoids, tids []int64) {

@@ -14,11 +14,13 @@ import (
 // A Remover removes the files of deleted blobs.
 type Remover struct {
 	*graph.Packer
-	Dir *Dir  // nil: the directory is not known
-	Run int64 // relpack.run.id
+	Dir  *Dir    // nil: the directory is not known
+	Run  int64   // relpack.run.id
+	Days float64 // a file that was missed and came back stays for so long
 
 	count         Count
 	deleted       int64 // objects
+	back          int64 // files that came back, and stay
 	inDatabase    bool
 	nothingListed bool // in relpack.blob_removal, before the deletion
 	unplaced      bool // there are files to remove, and no directory

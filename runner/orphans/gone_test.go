@@ -226,6 +226,8 @@ func TestTheServerLetsFilesOfObjectsThatAreGoneGoByTheirRows(t *testing.T) {
 		{"referred to by what lives", minute, "gone", "INSERT INTO relpack.object_inref (zoid, inref) VALUES (9, 1)", nil},
 		{"referred to by garbage", minute, "gone", "INSERT INTO relpack.object_inref (zoid, inref) VALUES (9, 4)", nil},
 		{"another revision is listed", minute, "gone", "INSERT INTO relpack.blob_removal (zoid, tid) VALUES (9, 5)", nil},
+		{"another revision was listed, and is not there", minute, "gone", "INSERT INTO relpack.blob_removal (zoid, tid, missed) VALUES (9, 5, now())", tids[:2]},
+		{"it is listed itself, though it was not there", minute, "gone", "INSERT INTO relpack.blob_removal (zoid, tid, missed) VALUES (9, " + fmt.Sprint(s.then) + ", now())", tids[1:2]},
 		{"other databases may refer to it", minute, "gone", "INSERT INTO relpack.referred_by (refs, unreadable, looked, origin, holder) VALUES (1, 0, now(), 'x', 'other')", nil},
 		{"before rows were replaced", minute, "gone", "UPDATE relpack.storage SET replaced = now()", nil},
 		{"given out last", minute, "gone", "SELECT setval('zoid_seq', 1)", tids[:2]},

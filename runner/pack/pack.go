@@ -107,7 +107,7 @@ func (p *pack) trimAll(ctx context.Context) (err error) {
 	if err := p.begin(ctx); err != nil {
 		return err
 	}
-	p.blobs = &blobs.Remover{Packer: p.Packer, Dir: dir, Run: p.run}
+	p.blobs = &blobs.Remover{Packer: p.Packer, Dir: dir, Run: p.run, Days: p.options.Days}
 	r := p.report
 	t, err := p.trim(ctx, r.DryRun)
 	r.LargeObjects = t.large
@@ -157,7 +157,7 @@ func (p *pack) all(ctx context.Context) error {
 				return err
 			}
 		}
-		p.blobs = &blobs.Remover{Packer: p.Packer, Dir: dir, Run: p.run}
+		p.blobs = &blobs.Remover{Packer: p.Packer, Dir: dir, Run: p.run, Days: p.options.Days}
 		err := p.work(ctx)
 		if t := p.history; t != nil {
 			r := p.report
@@ -437,8 +437,9 @@ func (p *pack) surveyBlobs(ctx context.Context) (err error) {
 
 // wouldRemove counts files of blobs that were deleted before.
 func (p *pack) wouldRemove(ctx context.Context) error {
-	due, err := p.blobs.Due(ctx)
+	due, missing, err := p.blobs.Due(ctx)
 	p.report.WouldGo.Add(due)
+	p.report.BlobFiles.Missing = missing
 	return err
 }
 

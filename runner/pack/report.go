@@ -56,6 +56,9 @@ type Report struct {
 	refused    bool // a dry run found why a pack would delete nothing
 }
 
+// named is how many missing files a note names.
+const named = 3
+
 // outcome is how a run ended that ended with err.
 func (r *Report) outcome(err error) string {
 	if r.DryRun {
@@ -241,10 +244,16 @@ func (r *Report) Notes() []string {
 	for _, skipped := range r.BlobFiles.Skipped {
 		note("%s", skipped)
 	}
-	if n := r.BlobFiles.NotFound; n > 0 {
-		note("%s listed and not there, and off the list now: somebody else removed %s, or %s never written.",
-			figures.Plural(n, "file")+map[bool]string{true: " was", false: " were"}[n == 1],
-			map[bool]string{true: "it", false: "them"}[n == 1], map[bool]string{true: "it was", false: "they were"}[n == 1])
+	if f := r.BlobFiles; f.Missed > 0 {
+		some := ""
+		if len(f.MissedFiles) > 0 {
+			some = ", for example " + strings.Join(f.MissedFiles[:min(named, len(f.MissedFiles))], ", ")
+		}
+		note("Not in the blob directory, but still listed: %s, since %s%s. Each pack that knows the directory looks again, for 30 days.",
+			figures.Plural(f.Missed, "file"), figures.Clock(*f.MissedSince), some)
+	}
+	if n := r.BlobFiles.StruckOff; n > 0 {
+		note("Off the list, after 30 days in which nothing was found in the blob directory: %s.", figures.Plural(n, "file"))
 	}
 	if r.BlobFiles.Others > 0 {
 		note("%s of other revisions stay%s beside those removed: overwritten revisions, which \"relpack blobs\" lists, or another storage's that shares the blob directory (%s).",

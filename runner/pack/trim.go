@@ -431,10 +431,11 @@ func (t *trimming) wouldRemove(ctx context.Context) error {
 		g.Files, g.Bytes = 0, 0
 		return err
 	}
-	if err := t.pack.wouldRemove(ctx); err != nil || g.Files == 0 {
+	err := t.pack.wouldRemove(ctx)
+	t.files.Missing = t.report.BlobFiles.Missing
+	if err != nil || g.Files == 0 {
 		return err
 	}
-	var err error
 	g.Wait, err = t.blobs.WouldWait(ctx)
 	return err
 }

@@ -225,7 +225,7 @@ func (m *migrator) sayFilesStay(ctx context.Context) {
 		return
 	}
 	var waiting int64
-	if err := m.conn.QueryRow(ctx, "SELECT count(*) FROM relpack.blob_removal WHERE NOT relpack.blobs_in_database()").Scan(&waiting); err != nil || waiting == 0 {
+	if err := m.conn.QueryRow(ctx, "SELECT count(*) FROM relpack.blob_removal WHERE missed IS NULL AND NOT relpack.blobs_in_database()").Scan(&waiting); err != nil || waiting == 0 {
 		return // what can't be read is no reason to keep relpack
 	}
 	what := "deleted blob"

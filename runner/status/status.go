@@ -58,6 +58,9 @@ type History struct {
 type waiting struct {
 	BlobRemovals int64  `json:"blob_removals"`
 	BlobsWait    string `json:"blobs_wait,omitempty"` // why, if the configuration is why
+	// BlobsMissed are others, whose files were not in the directory, and since when at the earliest.
+	BlobsMissed int64      `json:"blobs_missed"`
+	MissedSince *time.Time `json:"missed_since,omitempty"`
 }
 
 // why says so if the configuration is.
@@ -220,10 +223,12 @@ func (r *Report) readHistory(ctx context.Context, conn *pgx.Conn, d *schema.Data
 	err := conn.QueryRow(ctx, `SELECT CASE WHEN trimmed_tid > 0 THEN relpack.tid_to_time(trimmed_tid) END,
 		(SELECT max(finished) FROM relpack.run WHERE outcome = 'packed'),
 		(SELECT coalesce(sum(revisions), 0) FROM relpack.run), (SELECT coalesce(sum(revision_bytes), 0)::bigint FROM relpack.run),
-		(SELECT count(*) FROM relpack.blob_removal),
+		removal.waiting, removal.missed, removal.since,
 		(SELECT oldest FROM relpack.run WHERE oldest IS NOT NULL ORDER BY id DESC LIMIT 1),
 		(SELECT history FROM relpack.run WHERE finished IS NOT NULL ORDER BY id DESC LIMIT 1)
-		FROM relpack.storage`).Scan(&h.TrimmedUntil, &h.LastPack, &h.Revisions, &h.Bytes, &h.BlobRemovals, &h.Oldest, &h.ByClass)
+		FROM relpack.storage
+		CROSS JOIN (SELECT count(*) FILTER (WHERE missed IS NULL), count(missed), min(missed) FROM relpack.blob_removal) AS removal (waiting, missed, since)`).
+		Scan(&h.TrimmedUntil, &h.LastPack, &h.Revisions, &h.Bytes, &h.BlobRemovals, &h.BlobsMissed, &h.MissedSince, &h.Oldest, &h.ByClass)
 	if fault.IsState(err, "42501") { // insufficient_privilege
 		return d.MayNotLook("may not read relpack's tables")
 	}
@@ -297,7 +302,7 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*Graph, error) {
 	if err := tx.QueryRow(ctx, `
 		SELECT graph, doubt, applied_tid, applied_until, objects, inrefs,
 		       unreachable, unreachable_bytes, within_grace, within_grace_bytes,
-		       doomed, blob_removals, problems, blocking_problems, bytes, verified_since,
+		       doomed, blob_removals, blobs_missed, (SELECT min(missed) FROM relpack.blob_removal), problems, blocking_problems, bytes, verified_since,
 		       (SELECT begun_until > 0 FROM relpack.storage),
 		       (SELECT CASE WHEN keeps_history THEN relpack.tid_to_time(nullif(horizon_tid, 0)) END FROM relpack.storage),
 		       (SELECT relpack.tid_to_time(max(tid)) FROM relpack.stored()), coalesce(relpack.tids_ahead(), ''),
@@ -312,7 +317,7 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*Graph, error) {
 		FROM relpack.status()`).
 		Scan(&g.State, &g.Doubt, &g.AppliedTid, &g.AppliedUntil, &g.Objects, &g.References,
 			&unreachable, &unreachableBytes, &grace, &graceBytes,
-			&g.Doomed, &g.BlobRemovals, &g.ProblemCount, &g.BlockingCount, &g.Bytes, &g.VerifiedSince, &g.Begun, &g.Horizon, &g.LastTransaction, &g.Ahead, &g.Refusal); err != nil {
+			&g.Doomed, &g.BlobRemovals, &g.BlobsMissed, &g.MissedSince, &g.ProblemCount, &g.BlockingCount, &g.Bytes, &g.VerifiedSince, &g.Begun, &g.Horizon, &g.LastTransaction, &g.Ahead, &g.Refusal); err != nil {
 		return nil, err
 	}
 	if unreachable != nil {

@@ -87,14 +87,17 @@ func (h *History) writeTrimmed(line figures.LineWriter, now time.Time) {
 
 // write has the word for what files are of.
 func (w waiting) write(line figures.LineWriter, what string) {
-	if w.BlobRemovals == 0 {
-		return
+	if w.BlobRemovals > 0 {
+		why := ""
+		if w.BlobsWait != "" {
+			why = ": " + w.BlobsWait
+		}
+		line("blob files", "those of %s wait to be removed%s", figures.Plural(w.BlobRemovals, what), why)
 	}
-	why := ""
-	if w.BlobsWait != "" {
-		why = ": " + w.BlobsWait
+	if w.BlobsMissed > 0 {
+		line(figures.Once("blob files", int(w.BlobRemovals)), "not in the directory, but still listed: %s, since %s. Packs look again for 30 days",
+			figures.Plural(w.BlobsMissed, "file"), figures.Clock(*w.MissedSince))
 	}
-	line("blob files", "those of %s wait to be removed%s", figures.Plural(w.BlobRemovals, what), why)
 }
 
 // write has the word for what blob files are of.

@@ -111,7 +111,7 @@ func (w *site) revisions() []revision {
 }
 
 // expectFilesOf: of what was stored before and is gone, no blob's file is left.
-// Those of overwritten revisions stay.
+// Those of overwritten revisions stay. What zodbpack has removed itself stays listed.
 func (w *site) expectFilesOf(stored []int64, before []revision) {
 	w.t.Helper()
 	for _, r := range before {
@@ -123,7 +123,7 @@ func (w *site) expectFilesOf(stored []int64, before []revision) {
 			w.t.Errorf("a blob file is left of object %d, which is gone: %s", r.Zoid, path)
 		}
 	}
-	if n := get[int64](w.t, w.conn, "SELECT count(*) FROM relpack.blob_removal"); n > 0 {
+	if n := get[int64](w.t, w.conn, "SELECT count(*) FROM relpack.blob_removal WHERE missed IS NULL"); n > 0 {
 		w.t.Errorf("%d blobs are still listed", n)
 	}
 }
