@@ -37,8 +37,10 @@ build: go ## build bin/relpack
 test: go ## run the whole suite on a private PostgreSQL (or on that of RELPACK_TEST_DSN)
 	$(WITHPG) -- $(GO) test -count=1 -timeout 30m $(TESTFLAGS) ./...
 
-# What has no tests of a server is the same on each: "make test" runs it.
-SERVED = $(shell $(GO) list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | awk '/runner.internal.(pgtest|packtest)/ { print $$1 }')
+# What has no tests of a server is the same on each: "make test" runs it. LEAVE_OUT is a
+# regular expression for more packages.
+LEAVE_OUT ?= ^$$
+SERVED = $(shell $(GO) list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | awk '/runner.internal.(pgtest|packtest)/ && $$1 !~ "$(LEAVE_OUT)" { print $$1 }')
 test-matrix: go ## run all tests of a server on several versions of PostgreSQL (VERSIONS="15 16 17 18")
 	@for version in $(VERSIONS); do \
 		echo "PostgreSQL $$version:"; \
@@ -59,7 +61,8 @@ demo: go ## pack a real sample database and show every step
 histories: SEED := $(SEED)
 histories: SHARE ?= 1
 histories: PLAY = RELPACK_SEED=$(SEED) RELPACK_HISTORIES=$$(($(1) / $(SHARE)))
-histories: go ## 3000 random histories against a model, as many of storages that keep history, new ones in each run (SEED=number; SHARE=3: a third), and the mistakes that they must find
+histories: WITHPG += $(if $(ON),-version $(ON))
+histories: go ## 3000 random histories against a model, as many of storages that keep history, new ones in each run (SEED=number; SHARE=3: a third; ON=18: on that PostgreSQL), and the mistakes that they must find
 	@echo "histories of the seeds from $(SEED) on, beside those of make test, from 1 on"
 	$(WITHPG) -- env $(call PLAY,3000) RELPACK_TROUBLED=$(TROUBLED) $(GO) test -count=1 -timeout 30m -run EveryHistory -v ./runner/internal/model
 	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 30m -run EveryFault ./runner/internal/model

@@ -12,6 +12,7 @@ import (
 
 // ZODB itself writes the references from one database to another.
 func TestWhatAnotherDatabaseRefersToStays(t *testing.T) {
+	t.Parallel()
 	w := newSite(t, shape{})
 	other := pgtest.NewDatabase(t)
 	users := w.configure("users", other.DSN, w.shape)

@@ -7,8 +7,10 @@ import (
 )
 
 func TestZodbpackAndRelpackTakeTurns(t *testing.T) {
+	t.Parallel()
 	for _, s := range []shape{{files: true}, {}} {
 		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
 			w := newSite(t, s)
 			w.create()
 			w.run(zodbpackTakesItsTime)

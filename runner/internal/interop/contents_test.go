@@ -22,8 +22,10 @@ type line struct {
 // Folders and documents of a site like Plone's are as large as a walk from folder to
 // folder finds them, with blobs as files and in the database.
 func TestFoldersAreAsLargeAsAWalkThroughThemFinds(t *testing.T) {
+	t.Parallel()
 	for name, s := range map[string]shape{"files": {files: true}, "database": {}} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newSite(t, s)
 			if err := os.CopyFS(w.dir, os.DirFS("../bench/realdata")); err != nil {
 				t.Fatal(err)

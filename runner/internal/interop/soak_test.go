@@ -27,6 +27,9 @@ func TestAnApplicationWorksWhileRelpackPacksAndIsKilled(t *testing.T) {
 		{shape{history: true, files: true}, "grace", grace, 80, []string{"undo", "undo", "past"}},
 	} {
 		t.Run(fmt.Sprintf("%s, --days %v", c.shape, c.grace), func(t *testing.T) {
+			if soak < time.Minute { // a long one tells what the site feels
+				t.Parallel()
+			}
 			w := newSite(t, c.shape)
 			w.create()
 			a := w.startApplication(c.profile, 4, 2, c.more...)
