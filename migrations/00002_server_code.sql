@@ -9338,9 +9338,9 @@ COMMENT ON FUNCTION relpack.trim_delete(bigint[], bigint[], boolean) IS
 
 -- sql/trim_due.sql
 -- +goose StatementBegin
--- As relpack.trim_transactions() decides. Each is looked up: a plan that goes through
--- object_state for a few would take as long as a build.
-CREATE OR REPLACE FUNCTION relpack.trim_due()
+-- As relpack.trim_transactions() decides, after relpack.trim_mark(). Each is looked up: a
+-- plan that goes through object_state for a few would take as long as a build.
+CREATE OR REPLACE FUNCTION relpack.trim_due(until_tid bigint)
 RETURNS bigint
 LANGUAGE plpgsql
 STABLE
@@ -9358,14 +9358,17 @@ BEGIN
         WHERE since < clock_timestamp() - interval '7 days'
           AND tid < relpack.time_to_tid(clock_timestamp() - interval '1 day')
           AND tid < (SELECT max(newest.tid) FROM public.transaction AS newest)
-          AND EXISTS (SELECT FROM public.transaction WHERE transaction.tid = emptied.tid OFFSET 0)
+          AND EXISTS (
+              SELECT FROM public.transaction
+              WHERE transaction.tid = emptied.tid AND (transaction.packed OR transaction.tid <= until_tid)
+              OFFSET 0)
           AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.tid = emptied.tid OFFSET 0)
           AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = emptied.tid OFFSET 0));
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.trim_due() IS
-    'For a dry run: how many transactions relpack.trim_transactions() would remove.';
+COMMENT ON FUNCTION relpack.trim_due(bigint) IS
+    'For a dry run: how many transactions relpack.trim_transactions() would remove, after relpack.trim_mark() up to until_tid.';
 -- +goose StatementEnd
 
 -- sql/trim_end.sql

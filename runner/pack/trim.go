@@ -402,9 +402,9 @@ func (t *trimming) transactions(ctx context.Context) error {
 		t.Transactions += removed
 	}
 	// A dry run tells which would go now.
-	if err := t.Conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM relpack.emptied), CASE WHEN $1 THEN relpack.trim_due() ELSE $2 END,
+	if err := t.Conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM relpack.emptied), CASE WHEN $1 THEN relpack.trim_due($3) ELSE $2 END,
 		oldest.tid, relpack.tid_to_time(oldest.tid) FROM relpack.oldest_kept() AS oldest (tid)`,
-		t.dry, t.Transactions).Scan(&t.Emptied, &t.Transactions, &t.oldest, &t.Oldest); err != nil {
+		t.dry, t.Transactions, t.UntilTid).Scan(&t.Emptied, &t.Transactions, &t.oldest, &t.Oldest); err != nil {
 		return fmt.Errorf("read relpack.emptied: %w", err)
 	}
 	return nil

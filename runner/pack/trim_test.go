@@ -201,6 +201,27 @@ func TestEmptiedTransactionsGoAWeekLater(t *testing.T) {
 	count(3)
 }
 
+// A pack marks what was put back without its mark, as far as it trims, and removes none
+// that can be undone.
+func TestADryRunCountsNoTransactionThatStaysUnmarked(t *testing.T) {
+	t.Parallel()
+	file, h := newTrimmed(t, zodbtest.V42)
+	for _, ago := range []float64{10, 0.25} {
+		store(t, h, daysAgo(ago), map[int64][]byte{0: zodbtest.Record(zodbtest.Document)})
+	}
+	for _, ago := range []float64{8, 3} {
+		packtest.Run(t, h.Conn, `WITH back AS (INSERT INTO transaction (tid, username, description, packed) VALUES ($1, '', '', false) RETURNING tid)
+			INSERT INTO relpack.emptied (tid, since) SELECT tid, now() - interval '8 days' FROM back`, daysAgo(ago))
+	}
+	o := trimDays(5)
+	o.DryRun = true
+	foretold := packtest.Pack(t, file, o).Trimmed.Transactions
+	removed := packtest.Pack(t, file, trimDays(5)).Trimmed.Transactions
+	if foretold != 1 || removed != 1 {
+		t.Errorf("%d transactions went, %d were foretold, want 1", removed, foretold)
+	}
+}
+
 func TestWithoutItsGraphNothingOfAHistoryIsSwept(t *testing.T) {
 	t.Parallel()
 	_, h := newTrimmed(t, zodbtest.V42)
