@@ -4,5 +4,7 @@
 // second files of stored revisions in the other layout, and old temporary files, once
 // somebody says that nobody else uses the directory (--claim). Files of objects that are
 // gone go only if somebody says so, too (--gone): rows come back with a backup, files do
-// not. Who may judge is the server: see relpack.blobs_judge and relpack.blobs_orphaned.
+// not. Files later than all that is stored stay, and files that tell of another writer have
+// nothing go. Who may judge is the server: see relpack.blobs_judge and
+// relpack.blobs_orphaned.
 package orphans

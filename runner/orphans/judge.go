@@ -85,10 +85,12 @@ func (l *look) classify(e blobdir.Entry, v verdict) error {
 	}
 	l.found(kind, e)
 	switch kind {
-	case "newer", "above", "foreign", "beyond", "arrived":
+	case "newer", "foreign", "beyond", "arrived":
 		if len(l.suspects) < maxSuspects {
 			l.suspects = append(l.suspects, e)
 		}
+	case "above":
+		l.above.add(e)
 	case "young", "last_copy", "behind_link", "replaced", "unjudged":
 		if v.Since != e.Tid { // a later revision superseded it
 			l.left = min(l.left, v.Since)

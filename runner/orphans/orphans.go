@@ -44,7 +44,8 @@ const temporaryFor = 24 * time.Hour
 // standby that takes over. relpack.blobs_orphaned has it too.
 const leastGrace = time.Hour
 
-// maxSuspects is how many files may be of votes in flight.
+// maxSuspects is how many files may be of votes in flight, and as many of them later than all
+// that was stored.
 const maxSuspects = 1_000
 
 // judgedAtOnce is how many files are judged by one call.
@@ -72,6 +73,7 @@ type look struct {
 	judged []blobdir.Entry
 	// suspects tell of somebody else, unless they are of a vote in flight; maxSuspects at most.
 	suspects  []blobdir.Entry
+	above     above
 	elsewhere int64 // live blobs whose file lies in the other layout only
 	left      int64 // the earliest since of what was superseded, and stays
 
@@ -225,6 +227,8 @@ func (l *look) list(ctx context.Context) error {
 	return l.Phase("large objects", func() error { return l.listLargeObjects(ctx) })
 }
 
+const later = "there are files later than what is stored: an older backup was restored, this is a copy, or another storage uses the directory"
+
 // doubt says why what looks like an orphan may be needed.
 func (l *look) doubt() {
 	r := l.report
@@ -241,8 +245,8 @@ func (l *look) doubt() {
 		r.Doubt = "another blob directory lies within it"
 	case l.files["foreign"].Files.Files+l.files["beyond"].Files.Files > 0:
 		r.Doubt = "another storage uses this directory: it has files of objects that are no blobs here, or of object ids that were never given out"
-	case l.files["newer"].Files.Files+l.files["above"].Files.Files > 0:
-		r.Doubt = "there are files later than what is stored: an older backup was restored, this is a copy, or another storage uses the directory"
+	case l.files["newer"].Files.Files > 0:
+		r.Doubt = later
 	case l.files["arrived"].Files.Files > 0:
 		r.Doubt = "files came back that nobody needed when it was last cleared: another storage uses the directory, or a backup was copied there"
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"relpack/runner/blobdir"
 	"relpack/runner/blobs"
 	"relpack/runner/fault"
 	"relpack/runner/figures"
@@ -107,7 +108,7 @@ func (l *look) remove(ctx context.Context) error {
 	if err := l.trusted(); err != nil {
 		return err
 	}
-	if l.report.Orphans.Files+l.suspected() == 0 {
+	if l.report.Orphans.Files+l.suspected()+l.above.count == 0 {
 		return l.setMark(ctx, l.cleared())
 	}
 	if err := l.Phase("wait", func() error { return l.outlast(ctx, p) }); err != nil {
@@ -218,48 +219,103 @@ func (l *look) trusted() error {
 func (l *look) alibi(ctx context.Context) error {
 	first, count := "", l.suspected()
 	if count < maxSuspects {
-		suspects := l.suspects
-		l.suspects, count = nil, 0
-		for batch := range slices.Chunk(suspects, judgedAtOnce) {
-			verdicts, err := l.ask(ctx, batch)
-			if err != nil {
-				return err
-			}
-			for _, e := range batch {
-				switch verdicts[[2]int64{e.Zoid, e.Tid}].Verdict {
-				case "stored", "superseded", "unjudged", "listed":
-					continue
-				}
-				file, known, err := l.file(e.Zoid, e.Tid)
-				if err != nil {
-					return err
-				}
-				if file == nil && known {
-					continue
-				}
-				if count++; first == "" {
-					first = e.Path
-				}
-			}
+		var err error
+		if first, count, err = l.judgeAgain(ctx, l.suspects); err != nil {
+			return err
 		}
 	} else {
 		first = l.suspects[0].Path
 	}
 	if count == 0 {
+		var err error
+		if first, count, err = l.overtaken(ctx); err != nil {
+			return err
+		}
+	}
+	if count == 0 {
 		l.report.Doubt = ""
 		return nil
+	}
+	if l.report.Doubt == "" {
+		l.report.Doubt = later
 	}
 	return fault.Refuse("Nothing was removed. Find out whose they are: another storage's, a copy's, a restored backup's, or left by a client that was killed. "+
 		"What nobody needs move out of the directory, then run relpack again",
 		"blob directory %s: %s can't be this database's (%s): %s", l.Target.BlobDir, figures.Plural(count, "file"), printable(first), l.report.Doubt)
 }
 
+// judgeAgain counts those files that tell of somebody else still.
+func (l *look) judgeAgain(ctx context.Context, files []blobdir.Entry, innocent ...string) (first string, count int64, err error) {
+	innocent = append(innocent, "stored", "superseded", "unjudged", "listed")
+	for batch := range slices.Chunk(files, judgedAtOnce) {
+		verdicts, err := l.ask(ctx, batch)
+		if err != nil {
+			return "", 0, err
+		}
+		for _, e := range batch {
+			if slices.Contains(innocent, verdicts[[2]int64{e.Zoid, e.Tid}].Verdict) {
+				continue
+			}
+			file, known, err := l.file(e.Zoid, e.Tid)
+			if err != nil {
+				return "", 0, err
+			}
+			if file == nil && known {
+				continue
+			}
+			if count++; first == "" {
+				first = e.Path
+			}
+		}
+	}
+	return first, count, nil
+}
+
 // suspected is how many files tell of somebody else.
 func (l *look) suspected() (count int64) {
-	for _, kind := range []string{"newer", "above", "foreign", "beyond", "arrived"} {
+	for _, kind := range []string{"newer", "foreign", "beyond", "arrived"} {
 		count += l.files[kind].Files.Files
 	}
 	return count
+}
+
+// above are files later than all that was stored. Where an older backup was restored, they
+// are of the later time, which another backup may bring back: they stay. They are no reason
+// not to remove others. Tids are times: as long as the restored site has written nothing,
+// what is superseded was so before the two parted, for both. Once it writes, these files are
+// no longer later than all, and tell of somebody else.
+type above struct {
+	count  int64
+	some   []blobdir.Entry // maxSuspects at most
+	lowest blobdir.Entry
+}
+
+func (a *above) add(e blobdir.Entry) {
+	if a.count++; len(a.some) < maxSuspects {
+		a.some = append(a.some, e)
+	}
+	if a.count == 1 || e.Tid < a.lowest.Tid {
+		a.lowest = e
+	}
+}
+
+// overtaken judges again what was later than all that was stored. As long as that holds of
+// the lowest, it holds of all.
+func (l *look) overtaken(ctx context.Context) (first string, count int64, err error) {
+	if l.above.count == 0 {
+		return "", 0, nil
+	}
+	verdicts, err := l.ask(ctx, []blobdir.Entry{l.above.lowest})
+	if err != nil || verdicts[[2]int64{l.above.lowest.Zoid, l.above.lowest.Tid}].Verdict == "above" {
+		return "", 0, err
+	}
+	if l.above.count > int64(len(l.above.some)) {
+		l.report.Doubt = later
+		return "", 0, fault.Refuse("Nothing was removed. Run relpack again",
+			"blob directory %s: %s were later than all that was stored, and somebody has written since: they are too many to be judged once more",
+			l.Target.BlobDir, figures.Plural(l.above.count, "file"))
+	}
+	return l.judgeAgain(ctx, l.above.some, "above")
 }
 
 // outlast waits until nobody has a transaction open that began before all was listed:

@@ -110,7 +110,7 @@ var kinds = []Kind{
 	{Kind: "missing", Meaning: "of rows that vanished, kept"},
 	{Kind: "other_layout", Meaning: "stored revisions, in the other layout, which may be needed"},
 	{Kind: "newer", Meaning: "later than the stored revision"},
-	{Kind: "above", Meaning: "later than all that is stored"},
+	{Kind: "above", Meaning: "later than all that is stored (was an older backup restored?); they stay"},
 	{Kind: "foreign", Meaning: "of objects that are no blobs here"},
 	{Kind: "nested", Meaning: "markers of blob directories within this one"},
 	{Kind: "other", Meaning: "not understood"},

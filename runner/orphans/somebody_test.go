@@ -35,17 +35,10 @@ func TestFilesThatAreNobodysRefuseAndAreNamed(t *testing.T) {
 	t.Parallel()
 	for name, come := range map[string]func(s *shelf) (zoid, tid int64){
 		"later than its row":           func(s *shelf) (int64, int64) { return 3, s.then + 7 },
-		"later than all":               func(s *shelf) (int64, int64) { return 30, s.last + 7 },
 		"of an object that is no blob": func(s *shelf) (int64, int64) { return 1, s.then - 5 },
-		"of a clock that was ahead":    func(s *shelf) (int64, int64) { return 31, zodbtest.TimeTid(s.now.Add(time.Hour)) },
 		"of an oid that was not given out": func(s *shelf) (int64, int64) {
 			packtest.Run(s.t, s.conn, "SELECT setval('zoid_seq', 2)")
 			return 33, s.then
-		},
-		"of a minute ago, and of nobody": func(s *shelf) (int64, int64) { return 32, zodbtest.TimeTid(time.Now()) },
-		"later, beside a tid of a future": func(s *shelf) (int64, int64) {
-			packtest.Run(s.t, s.conn, "UPDATE object_state SET tid = $1 WHERE zoid = 0", zodbtest.TimeTid(s.now.Add(400*day)))
-			return 30, s.last + 7
 		},
 	} {
 		s := newShelf(t, zodbtest.Bushy)
@@ -64,6 +57,90 @@ func TestFilesThatAreNobodysRefuseAndAreNamed(t *testing.T) {
 		}
 		s.expectRemoved(s.removing(), "superseded", "temporary")
 	}
+}
+
+func TestFilesLaterThanAllThatIsStoredStayAndAreCounted(t *testing.T) {
+	t.Parallel()
+	for name, come := range map[string]func(s *shelf) (zoid, tid int64){
+		"of no row":                    func(s *shelf) (int64, int64) { return 30, s.last + 7 },
+		"of a row":                     func(s *shelf) (int64, int64) { return 3, s.last + 7 },
+		"of a clock that was ahead":    func(s *shelf) (int64, int64) { return 31, zodbtest.TimeTid(s.now.Add(time.Hour)) },
+		"of a minute ago":              func(s *shelf) (int64, int64) { return 32, zodbtest.TimeTid(time.Now().Add(-time.Minute)) },
+		"of an object that is no blob": func(s *shelf) (int64, int64) { return 1, s.last + 7 },
+		"beside a tid of a future": func(s *shelf) (int64, int64) {
+			packtest.Run(s.t, s.conn, "UPDATE object_state SET tid = $1 WHERE zoid = 0", zodbtest.TimeTid(s.now.Add(400*day)))
+			return 30, s.last + 7
+		},
+	} {
+		s := newShelf(t, zodbtest.Bushy)
+		s.clutter()
+		zoid, tid := come(s)
+		s.write(s.layout, zoid, tid, 20*day, "above")
+		r, err := s.look(orphans.Options{Days: 1, Now: s.later()})
+		if err != nil || r.Doubt != "" || kind(r, "above") != 1 {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+		var text strings.Builder
+		if err := r.Write(&text); err != nil || !strings.Contains(text.String(), "nobody needs") {
+			t.Errorf("%s: %v\n%s", name, err, &text)
+		}
+		packtest.ExpectWords(t, text.String(), "later than all that is stored (was an older backup restored?); they stay: 1 file, 7 B", s.below(zoid, tid, s.layout))
+		if r = s.expectRemoved(s.removing(), "superseded", "temporary"); kind(r, "above") != 1 || r.Doubt != "" {
+			t.Errorf("%s: %+v", name, r)
+		}
+		if r, err = s.look(s.removing()); err != nil || r.Removed.Files != 0 || kind(r, "above") != 1 {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+}
+
+// Those beside are no excuse.
+func TestFilesLaterThanAllThatIsStoredDoNotHideThoseOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, zodbtest.Bushy)
+	s.clutter()
+	s.write(s.layout, 30, s.last+7, 20*day, "above")
+	s.write(s.layout, 3, s.then+7, 20*day, "newer")
+	_, err := s.look(s.removing())
+	s.expectRefused(err, fault.ExitRefused, "1 file can't be this database's", s.below(3, s.then+7, s.layout))
+}
+
+// As after the restore of an older backup, of a site that was written to for long. What is
+// judged again is bounded; what the site writes meanwhile must not be missed for that.
+func TestManyFilesLaterThanAllThatIsStoredStay(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, zodbtest.Bushy)
+	s.clutter()
+	for i := range int64(1001) {
+		s.write(s.layout, 100+i, s.last+7*(1001-i), 20*day, "above")
+	}
+	lookBeside := func(tid int64) (r *orphans.Report, err error) {
+		t.Helper()
+		end := s.reading()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			r, err = s.look(s.removing())
+		}()
+		s.untilItWaits()
+		s.commit(tid, map[int64][]byte{40: zodbtest.Record(zodbtest.Document)})
+		end()
+		<-done
+		return r, err
+	}
+	for name, tid := range map[string]int64{"later than the first": s.last + 8, "later than all": s.last + 10_000} {
+		_, err := lookBeside(tid)
+		if err == nil {
+			t.Fatalf("%s: not refused", name)
+		}
+		s.expectRefused(err, fault.ExitRefused, "1,001 files were later than all that was stored", "too many", "again")
+		packtest.Run(s.t, s.conn, "DELETE FROM object_state WHERE zoid = 40")
+	}
+	r, err := lookBeside(s.last + 6)
+	if err != nil || r.Removed.Files != 2 || kind(r, "above") != 1001 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	s.expectThere("superseded", "temporary")
 }
 
 // untilItWaits polls until a removal waits for open transactions.
@@ -99,13 +176,15 @@ func TestAVoteInFlightTellsOfNobodyElse(t *testing.T) {
 		s.expectThere()
 		if commits {
 			packtest.Run(t, voter, "UPDATE object_state SET tid = $1 WHERE zoid = 3", tid)
+		} else { // was killed, and somebody else commits
+			s.commit(tid+5, map[int64][]byte{40: zodbtest.Record(zodbtest.Document)})
 		}
 		packtest.Run(t, voter, "COMMIT")
 		o := <-done
 		switch {
 		case commits && (o.err != nil || o.r.Removed.Files != 2):
 			t.Errorf("a commit: %+v, %v", o.r, o.err)
-		case !commits && (fault.ExitCode(o.err) != fault.ExitRefused || o.r.Removed.Files != 0):
+		case !commits && (fault.ExitCode(o.err) != fault.ExitRefused || o.r.Removed.Files != 0 || o.r.Doubt == ""):
 			t.Errorf("a client that was killed: %+v, %v", o.r, o.err)
 		}
 	}
