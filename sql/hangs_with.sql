@@ -38,7 +38,7 @@ BEGIN
                greatest(relpack.tid_to_time(max(unreachable.since)), (SELECT unreferred FROM relpack.storage),
                         -- An earlier pack time has more of the old revisions.
                         (SELECT relpack.tid_to_time(horizon_tid) FROM relpack.storage WHERE keeps_history AND horizon_tid > 0))
-               + interval '1 day'
+               + interval '24 hours'
            END,
            count(*) <= most
     INTO objects, bytes, deletable_after, complete

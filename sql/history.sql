@@ -14,7 +14,7 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
 DECLARE
-    v_until constant bigint := relpack.time_to_tid(now() - days * interval '1 day');
+    v_until constant bigint := relpack.time_to_tid(now() - days * interval '24 hours');
     v_kept bigint[];
     v_username bytea;
     v_description bytea;

@@ -15,7 +15,7 @@ SET enable_bitmapscan = off
 AS $$
 DECLARE
     v_day_ago bigint := (
-        SELECT CASE WHEN unreferred > now() - interval '1 day' THEN -1 ELSE relpack.time_to_tid(now() - interval '1 day') END
+        SELECT CASE WHEN unreferred > now() - interval '24 hours' THEN -1 ELSE relpack.time_to_tid(now() - interval '24 hours') END
         FROM relpack.storage);
 BEGIN
     SELECT storage.graph,

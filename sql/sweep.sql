@@ -6,7 +6,7 @@
 -- the other way round, for as few objects as the site can wait for.
 CREATE OR REPLACE FUNCTION relpack.sweep(
     batch integer DEFAULT 10000,
-    pack_time timestamptz DEFAULT now() - interval '1 day',
+    pack_time timestamptz DEFAULT now() - interval '24 hours',
     decoder boolean DEFAULT false,
     OUT outcome text, OUT objects bigint, OUT bytes bigint, OUT blobs bigint, OUT remaining bigint)
 LANGUAGE plpgsql

@@ -16,7 +16,7 @@ BEGIN
         SELECT count(*)
         FROM relpack.emptied
         WHERE since < clock_timestamp() - interval '7 days'
-          AND tid < relpack.time_to_tid(clock_timestamp() - interval '1 day')
+          AND tid < relpack.time_to_tid(clock_timestamp() - interval '24 hours')
           AND tid < (SELECT max(newest.tid) FROM public.transaction AS newest)
           AND EXISTS (
               SELECT FROM public.transaction

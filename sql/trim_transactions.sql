@@ -20,7 +20,7 @@ AS $$
 DECLARE
     v_listed bigint[];
     v_free bigint[];
-    v_before bigint := relpack.time_to_tid(clock_timestamp() - interval '1 day');
+    v_before bigint := relpack.time_to_tid(clock_timestamp() - interval '24 hours');
 BEGIN
     removed := 0;
     v_listed := ARRAY(

@@ -6,7 +6,7 @@ SELECT detached.zoid,
        relpack.tid_to_time(detached.detached_tid) AS unreachable_since,
        greatest(relpack.tid_to_time(detached.since), storage.unreferred,
                 CASE WHEN storage.keeps_history AND storage.horizon_tid > 0 THEN relpack.tid_to_time(storage.horizon_tid) END)
-       + interval '1 day' AS deletable_after
+       + interval '24 hours' AS deletable_after
 FROM relpack.detached
 CROSS JOIN relpack.storage
 JOIN relpack.class ON class.id = detached.class;
