@@ -61,4 +61,5 @@ $$;
 COMMENT ON FUNCTION relpack.history(bigint, double precision) IS
     'The revisions of an object, the newest first. size: bytes, NULL where it was deleted or its creation undone; '
     'is_current: the application loads this one; packed: nobody can undo its transaction; superseded: a pack with so many '
-    'days removes it, be the object reachable or not. In a history-free storage one row without transaction.';
+    'days removes it, be the object reachable or not; a current one without a state goes with pack-gc false, or if the '
+    'object can''t be reached. In a history-free storage one row without transaction.';
