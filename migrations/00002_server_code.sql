@@ -3854,7 +3854,7 @@ BEGIN
                greatest(relpack.tid_to_time(max(unreachable.since)), (SELECT unreferred FROM relpack.storage),
                         -- An earlier pack time has more of the old revisions.
                         (SELECT relpack.tid_to_time(horizon_tid) FROM relpack.storage WHERE keeps_history AND horizon_tid > 0))
-               + interval '1 day'
+               + interval '24 hours'
            END,
            count(*) <= most
     INTO objects, bytes, deletable_after, complete
@@ -3954,7 +3954,7 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
 DECLARE
-    v_until constant bigint := relpack.time_to_tid(now() - days * interval '1 day');
+    v_until constant bigint := relpack.time_to_tid(now() - days * interval '24 hours');
     v_kept bigint[];
     v_username bytea;
     v_description bytea;
@@ -4001,7 +4001,8 @@ $$;
 COMMENT ON FUNCTION relpack.history(bigint, double precision) IS
     'The revisions of an object, the newest first. size: bytes, NULL where it was deleted or its creation undone; '
     'is_current: the application loads this one; packed: nobody can undo its transaction; superseded: a pack with so many '
-    'days removes it, be the object reachable or not. In a history-free storage one row without transaction.';
+    'days removes it, be the object reachable or not; a current one without a state goes with pack-gc false, or if the '
+    'object can''t be reached. In a history-free storage one row without transaction.';
 -- +goose StatementEnd
 
 -- sql/history_by_class.sql
@@ -7416,7 +7417,7 @@ SET enable_bitmapscan = off
 AS $$
 DECLARE
     v_day_ago bigint := (
-        SELECT CASE WHEN unreferred > now() - interval '1 day' THEN -1 ELSE relpack.time_to_tid(now() - interval '1 day') END
+        SELECT CASE WHEN unreferred > now() - interval '24 hours' THEN -1 ELSE relpack.time_to_tid(now() - interval '24 hours') END
         FROM relpack.storage);
 BEGIN
     SELECT storage.graph,
@@ -7537,7 +7538,7 @@ COMMENT ON FUNCTION relpack.survey() IS
 -- the other way round, for as few objects as the site can wait for.
 CREATE OR REPLACE FUNCTION relpack.sweep(
     batch integer DEFAULT 10000,
-    pack_time timestamptz DEFAULT now() - interval '1 day',
+    pack_time timestamptz DEFAULT now() - interval '24 hours',
     decoder boolean DEFAULT false,
     OUT outcome text, OUT objects bigint, OUT bytes bigint, OUT blobs bigint, OUT remaining bigint)
 LANGUAGE plpgsql
@@ -8292,18 +8293,19 @@ COMMENT ON FUNCTION relpack.take_back(text[]) IS
 -- +goose StatementBegin
 -- The moment a transaction id stands for. ZODB counts minutes since 1900 in
 -- months of 31 days in the high half, and sixtieths of a minute in the low half.
+-- Added without a time zone: with one, a day has 23 or 25 hours where clocks change.
 -- A body that is parsed on creation needs no search_path, and can be inlined
 -- into views over many rows.
 CREATE OR REPLACE FUNCTION relpack.tid_to_time(tid bigint)
 RETURNS timestamptz
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
-RETURN make_timestamp(((tid >> 32) / 535680 + 1900)::int, ((tid >> 32) / 44640 % 12 + 1)::int, 1, 0, 0, 0)
-           AT TIME ZONE 'UTC'
-       + make_interval(days => ((tid >> 32) / 1440 % 31)::int,
-                       hours => ((tid >> 32) / 60 % 24)::int,
-                       mins => ((tid >> 32) % 60)::int,
-                       secs => (tid & 4294967295) * 60.0 / 4294967296.0);
+RETURN (make_timestamp(((tid >> 32) / 535680 + 1900)::int, ((tid >> 32) / 44640 % 12 + 1)::int, 1, 0, 0, 0)
+        + make_interval(days => ((tid >> 32) / 1440 % 31)::int,
+                        hours => ((tid >> 32) / 60 % 24)::int,
+                        mins => ((tid >> 32) % 60)::int,
+                        secs => (tid & 4294967295) * 60.0 / 4294967296.0))
+       AT TIME ZONE 'UTC';
 
 COMMENT ON FUNCTION relpack.tid_to_time(bigint) IS
     'The moment a transaction id stands for. Example: SELECT relpack.tid_to_time(max(tid)) FROM object_state;';
@@ -9356,7 +9358,7 @@ BEGIN
         SELECT count(*)
         FROM relpack.emptied
         WHERE since < clock_timestamp() - interval '7 days'
-          AND tid < relpack.time_to_tid(clock_timestamp() - interval '1 day')
+          AND tid < relpack.time_to_tid(clock_timestamp() - interval '24 hours')
           AND tid < (SELECT max(newest.tid) FROM public.transaction AS newest)
           AND EXISTS (
               SELECT FROM public.transaction
@@ -10086,7 +10088,7 @@ AS $$
 DECLARE
     v_listed bigint[];
     v_free bigint[];
-    v_before bigint := relpack.time_to_tid(clock_timestamp() - interval '1 day');
+    v_before bigint := relpack.time_to_tid(clock_timestamp() - interval '24 hours');
 BEGIN
     removed := 0;
     v_listed := ARRAY(
@@ -11813,7 +11815,7 @@ SELECT detached.zoid,
        relpack.tid_to_time(detached.detached_tid) AS unreachable_since,
        greatest(relpack.tid_to_time(detached.since), storage.unreferred,
                 CASE WHEN storage.keeps_history AND storage.horizon_tid > 0 THEN relpack.tid_to_time(storage.horizon_tid) END)
-       + interval '1 day' AS deletable_after
+       + interval '24 hours' AS deletable_after
 FROM relpack.detached
 CROSS JOIN relpack.storage
 JOIN relpack.class ON class.id = detached.class;

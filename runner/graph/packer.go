@@ -11,10 +11,14 @@ import (
 
 	"relpack/runner/figures"
 	"relpack/runner/job"
+	"relpack/runner/patience"
 	"relpack/runner/schema"
 	"relpack/runner/session"
 	"relpack/runner/target"
 )
+
+// undoPatience is how long a pack waits for an undo that has the pack lock.
+const undoPatience = 3 * time.Second
 
 // A Packer is a job with a session that holds the pack lock. Nothing else writes
 // to the graph.
@@ -97,14 +101,39 @@ func (p *Packer) prepare(ctx context.Context, migrations fs.FS, check check) err
 	if err := schema.CheckMayPack(ctx, p.Conn); err != nil {
 		return err
 	}
-	var got bool
-	if err := p.Conn.QueryRow(ctx, "SELECT relpack.try_pack_lock(), pg_backend_pid(), relpack.keeps_history()").Scan(&got, &p.PID, &p.History); err != nil {
-		return fmt.Errorf("take the pack lock: %w", err)
+	if err := p.Conn.QueryRow(ctx, "SELECT pg_backend_pid(), relpack.keeps_history()").Scan(&p.PID, &p.History); err != nil {
+		return fmt.Errorf("look at the storage: %w", err)
 	}
-	if !got {
-		return session.Locked(ctx, p.Conn)
+	if p.History {
+		return p.lockBesideUndo(ctx)
 	}
-	return nil
+	got, err := p.tryLock(ctx)
+	if err == nil && !got {
+		err = session.Locked(ctx, p.Conn)
+	}
+	return err
+}
+
+func (p *Packer) tryLock(ctx context.Context) (got bool, err error) {
+	if err := p.Conn.QueryRow(ctx, "SELECT relpack.try_pack_lock()").Scan(&got); err != nil {
+		return false, fmt.Errorf("take the pack lock: %w", err)
+	}
+	return got, nil
+}
+
+// lockBesideUndo takes the pack lock. An undo takes it as well, for a moment, and a pack
+// in the night should not have to wait for the next one because of that.
+func (p *Packer) lockBesideUndo(ctx context.Context) error {
+	return patience.Patience{
+		Limit:   undoPatience,
+		First:   20 * time.Millisecond,
+		Last:    200 * time.Millisecond,
+		Retry:   func(error) bool { return false },
+		Waiting: func(context.Context, time.Duration) {},
+		GiveUp: func(ctx context.Context, _ time.Duration) error {
+			return session.LockedBy(ctx, p.Conn, "another pack, or an undo, is running", session.PackLockHolder)
+		},
+	}.Persist(ctx, p.tryLock)
 }
 
 // Apart is a Packer on the same session that counts for itself.

@@ -3,8 +3,10 @@ package pack_test
 import (
 	"testing"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 )
 
 // Whatever is committed while changes are read, is read with them.
@@ -39,4 +41,24 @@ func TestACommitBesideAPackOfAHistoryIsNoRestore(t *testing.T) {
 	}
 	packtest.Pack(t, file, packtest.Everything)
 	expectObjects(t, h, "later", 0, 1)
+}
+
+// An undo has RelStorage's pack lock for a moment. Whoever has it longer is a pack.
+func TestAPackOfAHistoryWaitsForAnUndo(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	store(t, h, daysAgo(9), map[int64][]byte{0: page(), 1: page()})
+	packtest.Run(t, h.Conn, "SELECT pg_advisory_lock(-2)")
+	_, err := pack.Run(t.Context(), file, trimDays(1), packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitLocked, "another pack, or an undo, is running: pid")
+	ended := make(chan error)
+	go func() {
+		_, err := h.Conn.Exec(t.Context(), "SELECT pg_sleep(0.3), pg_advisory_unlock(-2)")
+		ended <- err
+	}()
+	packtest.Pack(t, file, trimDays(1))
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	expectObjects(t, h, "packed", 0)
 }

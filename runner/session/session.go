@@ -47,10 +47,12 @@ func Rows[T any](ctx context.Context, db Querier, scan pgx.RowToFunc[T], sql str
 	return pgx.CollectRows(rows, scan)
 }
 
+// PackLockHolder is a query for LockedBy: who else holds the pack lock.
+const PackLockHolder = "SELECT pid, coalesce(application, '') FROM relpack.pack_lock_holder() WHERE pid <> pg_backend_pid() LIMIT 1"
+
 // Locked is the error for a pack lock that another session holds.
 func Locked(ctx context.Context, conn *pgx.Conn) error {
-	return LockedBy(ctx, conn, "another pack is running",
-		"SELECT pid, coalesce(application, '') FROM relpack.pack_lock_holder() WHERE pid <> pg_backend_pid() LIMIT 1")
+	return LockedBy(ctx, conn, "another pack is running", PackLockHolder)
 }
 
 // LockedBy is the error for a lock; the query tells the process id and the
