@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,14 +14,23 @@ import (
 	"relpack/migrations"
 	"relpack/runner/fault"
 	"relpack/runner/internal/packtest"
+	"relpack/runner/internal/pgtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/orphans"
 	"relpack/runner/target"
 )
 
-// setBack has RelStorage's clock be late by some hours.
+// setBack has RelStorage's clock be late by some hours, and what is stored be older.
 func (w *site) setBack() (again func()) {
 	w.t.Helper()
+	const hours = "(300::bigint << 32)"
+	w.run("SET session_replication_role = replica")
+	w.run("UPDATE object_state SET tid = tid - " + hours)
+	if w.shape.history {
+		w.run("UPDATE transaction SET tid = tid - " + hours + " WHERE tid > 0")
+		w.run("UPDATE current_object SET tid = tid - " + hours)
+	}
+	w.run("RESET session_replication_role")
 	body := get[string](w.t, w.conn, "SELECT pg_get_functiondef('make_current_tid'::regproc)")
 	w.run(strings.ReplaceAll(body, "clock_timestamp()", "(clock_timestamp() - interval '4 hours')"))
 	return func() { w.run(body) }
@@ -77,12 +87,6 @@ func TestFilesWithoutARowAreRemovedBesideAnApplicationThatUndoes(t *testing.T) {
 	dir := filepath.Join(w.dir, "site-blobs")
 	// What was written a few hours ago may go.
 	w.script("walk.py", w.config)
-	const hours = "(300::bigint << 32)"
-	w.run("SET session_replication_role = replica")
-	w.run("UPDATE transaction SET tid = tid - " + hours + " WHERE tid > 0")
-	w.run("UPDATE object_state SET tid = tid - " + hours)
-	w.run("UPDATE current_object SET tid = tid - " + hours)
-	w.run("RESET session_replication_role")
 	again := w.setBack()
 	w.create()
 	w.work()
@@ -138,4 +142,62 @@ func TestFilesWithoutARowAreRemovedBesideAnApplicationThatUndoes(t *testing.T) {
 	w.walk(w.config)
 	w.strewn = true // copies of what is superseded since
 	w.expectSound()
+}
+
+// The backup is restored beside, over the same files: as long as nobody writes there, what
+// is superseded by then the later time does not need either.
+func TestNoFileOfTheLaterTimeGoesWhereAnOlderBackupWasRestored(t *testing.T) {
+	t.Parallel()
+	for _, history := range []bool{false, true} {
+		w := newSite(t, shape{files: true, history: history})
+		dir := filepath.Join(w.dir, "site-blobs")
+		w.script("walk.py", w.config)
+		again := w.setBack()
+		w.create()
+		w.work()
+		again()
+		w.relpack("pack", "--dry-run", w.config)
+		programs, err := pgtest.Find(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		copied := pgtest.NewDatabase(t)
+		dump := filepath.Join(w.dir, "dump")
+		w.must(filepath.Join(programs.Dir, "pg_dump"), "--format=custom", "--file="+dump, w.dsn)
+		w.must(filepath.Join(programs.Dir, "pg_restore"), "--exit-on-error", "--dbname="+copied.DSN, dump)
+		w.work()
+		if err := os.Symlink(dir, filepath.Join(w.dir, "restored-blobs")); err != nil {
+			t.Fatal(err)
+		}
+		restored := &site{t: t, python: python, dsn: copied.DSN, dir: w.dir, shape: w.shape, conn: copied.Connect(t)}
+		restored.config = restored.configure("restored", copied.DSN, w.shape)
+		restored.relpack("pack", "--dry-run", restored.config)
+		restored.run("UPDATE relpack.storage SET replaced = '-infinity'") // a month ago
+		if history {
+			for _, r := range restored.superseded() { // what a killed client left
+				if err := os.Link(zodbtest.BlobPath(dir, zodbtest.Bushy, r.Zoid, r.Tid), zodbtest.BlobPath(dir, zodbtest.Bushy, r.Zoid, r.Tid-1)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		targets, err := target.Targets(restored.config, "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := orphans.Options{Remove: true, Claim: true, Now: time.Now().Add(48 * time.Hour), Migrations: migrations.Files}
+		r, err := orphans.Storage(t.Context(), targets[0], o, packtest.Log(t))
+		above := r.Files[slices.IndexFunc(r.Files, func(k orphans.Kind) bool { return k.Kind == "above" })].Files
+		if err != nil || r.Removed.Files == 0 || above.Files == 0 {
+			t.Errorf("history %t: removed %s, later than all %s: %v", history, r.Removed, above, err)
+		}
+		w.walk(w.config)
+		restored.walk(restored.config)
+		restored.must(python.Program("python"), "-c", `import sys, transaction; from models import open_db; db = open_db(sys.argv[1])
+c = db.open(); c.root()["later"] = 1; transaction.commit(); c.close(); db.close()`, restored.config)
+		if r, err = orphans.Storage(t.Context(), targets[0], o, packtest.Log(t)); fault.ExitCode(err) != fault.ExitRefused || r.Removed.Files > 0 {
+			t.Errorf("history %t: it was written to, and removed %s: %v", history, r.Removed, err)
+		}
+		w.walk(w.config)
+		restored.walk(restored.config)
+	}
 }
