@@ -28,6 +28,8 @@ func (s *Server) configure(opts Options) error {
 		// Not synchronous_commit: a commit must survive StopImmediate.
 		settings["fsync"] = "off"
 		settings["full_page_writes"] = "off"
+		// relpack's sessions have none; hostile databases have it, see hostile.go.
+		settings["jit"] = "off"
 	}
 	for name, value := range opts.Settings {
 		settings[name] = value
