@@ -14,7 +14,12 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
 DECLARE
-    v_until constant bigint := relpack.time_to_tid(now() - days * interval '24 hours');
+    -- As of relpack pack: a negative number is the newest transaction, and no storage is
+    -- older than 100 years.
+    v_until constant bigint := CASE
+        WHEN days < 0 THEN 9223372036854775807
+        ELSE relpack.time_to_tid(now() - least(days, 36500) * interval '24 hours')
+        END;
     v_kept bigint[];
     v_username bytea;
     v_description bytea;

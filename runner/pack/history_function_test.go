@@ -133,3 +133,19 @@ func TestTablesThatZodbpackLeftFilledInAHistoryAreNamed(t *testing.T) {
 		t.Errorf("left over: %q", got)
 	}
 }
+
+func TestTheHistoryTakesTheDaysThatAPackTakes(t *testing.T) {
+	t.Parallel()
+	_, h := newStored(t, zodbtest.V42, "pack-gc false")
+	old := store(t, h, daysAgo(9), map[int64][]byte{0: page()})
+	ahead := store(t, h, daysAgo(-3), map[int64][]byte{0: page()})
+	store(t, h, daysAgo(-4), map[int64][]byte{0: page()})
+	if got := superseded(t, h.Conn, 0, -1); !slices.Equal(got, []int64{old, ahead}) {
+		t.Errorf("with a negative number %v are superseded", got)
+	}
+	for _, days := range []float64{0, 1, 36500, 1e7, 1e300} {
+		if got := superseded(t, h.Conn, 0, days); len(got) > 0 {
+			t.Errorf("with %v days %v are superseded", days, got)
+		}
+	}
+}
