@@ -40,20 +40,24 @@ func (p *Packer) announceBuild(ctx context.Context) error {
 }
 
 // estimateObjects counts the rows of some blocks: statistics may be of the time
-// before a load.
+// before a load. A history-preserving storage has a row for each object in
+// current_object, and many in object_state, of which a build stages one.
 func (p *Packer) estimateObjects(ctx context.Context) (objects int64, err error) {
 	const blocks = 500
+	table, count := "public.object_state", "SELECT (count(*) * 100 / $1::float8)::bigint FROM public.object_state TABLESAMPLE SYSTEM ($1::float8)"
+	if p.History {
+		table, count = "public.current_object", "SELECT (count(*) * 100 / $1::float8)::bigint FROM public.current_object TABLESAMPLE SYSTEM ($1::float8)"
+	}
 	err = pgx.BeginTxFunc(ctx, p.Conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, record.LockStorage); err != nil {
 			return err
 		}
 		var share float64 // per cent
 		if err := tx.QueryRow(ctx, `SELECT least(100, 100.0 * $1::int * current_setting('block_size')::int
-			/ greatest(pg_relation_size('public.object_state'), 1))::float8`, blocks).Scan(&share); err != nil {
+			/ greatest(pg_relation_size($2::text::regclass), 1))::float8`, blocks, table).Scan(&share); err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, `SELECT (count(*) * 100 / $1::float8)::bigint FROM public.object_state TABLESAMPLE SYSTEM ($1::float8)`,
-			share).Scan(&objects)
+		return tx.QueryRow(ctx, count, share).Scan(&objects)
 	})
 	return objects, err
 }

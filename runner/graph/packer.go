@@ -101,21 +101,18 @@ func (p *Packer) prepare(ctx context.Context, migrations fs.FS, check check) err
 	if err := schema.CheckMayPack(ctx, p.Conn); err != nil {
 		return err
 	}
-	if err := p.Conn.QueryRow(ctx, "SELECT pg_backend_pid(), relpack.keeps_history()").Scan(&p.PID, &p.History); err != nil {
-		return fmt.Errorf("look at the storage: %w", err)
-	}
-	if p.History {
+	got, err := p.tryLock(ctx)
+	switch {
+	case err != nil || got:
+		return err
+	case p.History:
 		return p.lockBesideUndo(ctx)
 	}
-	got, err := p.tryLock(ctx)
-	if err == nil && !got {
-		err = session.Locked(ctx, p.Conn)
-	}
-	return err
+	return session.Locked(ctx, p.Conn)
 }
 
 func (p *Packer) tryLock(ctx context.Context) (got bool, err error) {
-	if err := p.Conn.QueryRow(ctx, "SELECT relpack.try_pack_lock()").Scan(&got); err != nil {
+	if err := p.Conn.QueryRow(ctx, "SELECT relpack.try_pack_lock(), pg_backend_pid(), relpack.keeps_history()").Scan(&got, &p.PID, &p.History); err != nil {
 		return false, fmt.Errorf("take the pack lock: %w", err)
 	}
 	return got, nil

@@ -1,10 +1,13 @@
 package pack_test
 
 import (
+	"log/slog"
+	"strings"
 	"testing"
 
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 )
 
 func TestAFirstBuildKnowsARootOfSeveralRevisions(t *testing.T) {
@@ -39,5 +42,23 @@ func TestAFirstBuildOfALongHistoryOfFewObjectsReadsItOnce(t *testing.T) {
 	report := packtest.Pack(t, file, o)
 	if read := packtest.Get[int64](t, h.Conn, "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'object_state'"); read > 2_000_000 {
 		t.Errorf("%d rows were read of 20,000: %v", read, report.Phases)
+	}
+}
+
+// Of the many revisions of an object a build stages one.
+func TestTheFirstBuildOfAHistorySaysHowManyObjectsThereAre(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	for day := range 30 {
+		store(t, h, daysAgo(float64(40-day)), map[int64][]byte{0: page(1), 1: page()})
+	}
+	var said strings.Builder
+	o := trimDays(20)
+	o.DryRun = true
+	if _, err := pack.Run(t.Context(), file, o, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(said.String(), "building the graph: about 2 objects;") {
+		t.Error(said.String())
 	}
 }
