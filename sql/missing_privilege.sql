@@ -23,7 +23,7 @@ AS $$
                       'require_protocol', 'require_storage', 'require_own',
                       'require_packable', 'require_history', 'require_deletable', 'require_unreferred', 'trim_keys',
                       'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept',
-                      'blobs_named', 'trim_named', 'large_object_bytes', 'uncurrent', 'uncurrent_of'])
+                      'blobs_named', 'trim_named', 'large_object_bytes', 'uncurrent', 'uncurrent_of', 'history', 'history_by_class'])
     ), history (kept) AS (
         SELECT EXISTS (
             SELECT

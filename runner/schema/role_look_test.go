@@ -2,6 +2,7 @@ package schema_test
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,27 @@ func grantMissing(t *testing.T, h packtest.House, query, of, role string) {
 	for _, remedy := range packtest.Lines(t, owner, strings.ReplaceAll(query, of, role)) {
 		packtest.Run(t, owner, remedy)
 	}
+}
+
+// handbookLooks are the views and functions that have a heading in the handbook's
+// chapter on looking.
+func handbookLooks(t *testing.T) (names []string) {
+	t.Helper()
+	handbook, err := os.ReadFile("../../sql/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, chapter, _ := strings.Cut(string(handbook), "\n## Looking\n")
+	chapter, _, found := strings.Cut(chapter, "\n## ")
+	if !found {
+		t.Fatal("the handbook has no chapter on looking")
+	}
+	for _, heading := range regexp.MustCompile(`(?m)^### relpack\..*$`).FindAllString(chapter, -1) {
+		for name := range strings.SplitSeq(strings.TrimPrefix(heading, "### "), " and ") {
+			names = append(names, strings.TrimSuffix(strings.TrimPrefix(name, "relpack."), "()"))
+		}
+	}
+	return names
 }
 
 func TestARoleThatLooksSeesEverythingAndChangesNothing(t *testing.T) {
@@ -65,6 +87,7 @@ func TestARoleThatLooksSeesEverythingAndChangesNothing(t *testing.T) {
 		"SELECT username FROM relpack.pack_lock_holder() WHERE since IS NOT NULL":  1,
 		"SELECT class FROM relpack.path_to_root(2)":                                3,
 		"SELECT class FROM relpack.referrers(2)":                                   1,
+		"SELECT tid::text FROM relpack.history(2)":                                 1,
 		`SELECT class FROM relpack.referents(1)`:                                   1,
 		"SELECT finding FROM relpack.verify()":                                     0,
 		"SELECT relpack.tid_to_time(relpack.time_to_tid(now()))::text":             1,
@@ -73,6 +96,12 @@ func TestARoleThatLooksSeesEverythingAndChangesNothing(t *testing.T) {
 	} {
 		if got := packtest.Lines(t, conn, query); len(got) != want {
 			t.Errorf("%s: %d rows, want %d", query, len(got), want)
+		}
+	}
+
+	for _, name := range handbookLooks(t) {
+		if !packtest.Get[bool](t, conn, "SELECT coalesce(bool_and(has_function_privilege(oid, 'EXECUTE')), true) FROM pg_proc WHERE pronamespace = 'relpack'::regnamespace AND proname = $1", name) {
+			t.Errorf("it may not call relpack.%s, by which the handbook looks", name)
 		}
 	}
 
