@@ -66,7 +66,7 @@ func TestFilesOfAHistoryAreListedByTheRowsOfTheirRevisions(t *testing.T) {
 			if err := r.Write(&text); err != nil {
 				t.Error(err)
 			}
-			packtest.ExpectWords(t, text.String(), "revisions that no row names: 2 files, 14 B", "the next pack removes them")
+			packtest.ExpectWords(t, text.String(), "revisions that no row names: 2 files, 14 B", "listed for packs, which remove them")
 			// What took its place came within the grace.
 			s.expectKinds(orphans.Options{Days: 4, Now: month}, map[string]string{"unnamed": "young", "temporary": "temporary"})
 			s.expectThere()

@@ -106,7 +106,7 @@ var kinds = []Kind{
 	{Kind: "beyond", Meaning: "of object ids that were never given out here"},
 	{Kind: "arrived", Meaning: "superseded, but not there when the directory was last cleared"},
 	{Kind: "referred", Meaning: "of objects that are gone, which other databases may refer to"},
-	{Kind: "listed", Meaning: "the next pack removes them"},
+	{Kind: "listed", Meaning: "listed for packs, which remove them"},
 	{Kind: "missing", Meaning: "of rows that vanished, kept"},
 	{Kind: "other_layout", Meaning: "stored revisions, in the other layout, which may be needed"},
 	{Kind: "newer", Meaning: "later than the stored revision"},
