@@ -3,12 +3,14 @@ package pack
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"relpack/runner/blobs"
 	"relpack/runner/fault"
@@ -335,7 +337,7 @@ func (t *trimming) tryBatch(ctx context.Context, what string, do func() error) e
 		case raised && message == "unmarked", fault.IsState(err, "23503"):
 			// Somebody restored a transaction, or an old revision became current.
 			if t.unmarkedBefore++; t.unmarkedBefore > maxUnmarked {
-				return false, fault.Refuse("Wait for the end of zodbconvert, or of a restore", "%s: somebody restores revisions meanwhile (%w)", what, err)
+				return false, whyUnmarked(what, err)
 			}
 			return false, t.mark(ctx)
 		case raised:
@@ -343,6 +345,21 @@ func (t *trimming) tryBatch(ctx context.Context, what string, do func() error) e
 		}
 		return false, err
 	})
+}
+
+// whyUnmarked is the error of a batch that others keep from being deleted, however
+// often it is tried.
+func whyUnmarked(what string, err error) error {
+	var pg *pgconn.PgError
+	switch {
+	case !errors.As(err, &pg):
+	case pg.Code == "RP003":
+		return fault.Refuse("Wait for the end of zodbconvert, or of a restore; or drop a trigger or rule on transaction that keeps them from being marked",
+			"%s: somebody restores revisions meanwhile, or transactions do not stay marked as packed", what)
+	case pg.TableName != "object_state" && pg.TableName != "current_object" && pg.TableName != "blob_chunk":
+		return fault.Refuse("Delete those rows, or drop the key", "%s: rows of %s.%s refer to some (foreign key %s)", what, pg.SchemaName, pg.TableName, pg.ConstraintName)
+	}
+	return fault.Refuse("Wait for the end of zodbconvert, or of a restore", "%s: somebody restores revisions meanwhile (%w)", what, err)
 }
 
 // whiteouts removes objects that were deleted, or whose creation was undone.

@@ -215,3 +215,25 @@ func TestACommitThatHadVotedBeforeAnUndoCanBeUndoneAfterATrimWithoutGrace(t *tes
 		t.Error("undo of the newest transaction un-creates the object")
 	}
 }
+
+// Nobody restores anything there: the message says what keeps revisions.
+func TestATrimNamesWhatKeepsRevisionsForEver(t *testing.T) {
+	t.Parallel()
+	for words, spoil := range map[string]string{
+		"rows of public.note refer to some (foreign key note_of_revision)": `
+			CREATE TABLE note (zoid bigint, tid bigint, CONSTRAINT note_of_revision FOREIGN KEY (zoid, tid) REFERENCES object_state);
+			INSERT INTO note SELECT zoid, tid FROM object_state`,
+		"trigger or rule on transaction": "CREATE RULE unpacked AS ON UPDATE TO transaction DO INSTEAD NOTHING",
+	} {
+		file, h := newHistory(t, zodbtest.V42)
+		for _, days := range []float64{9, 8, 7} {
+			store(t, h, daysAgo(days), map[int64][]byte{0: page()})
+		}
+		packtest.Run(t, h.Conn, spoil)
+		_, err := pack.Run(t.Context(), file, trimDays(1), packtest.Log(t))
+		packtest.ExpectError(t, err, fault.ExitRefused, "remove old revisions", words)
+		if n := packtest.Get[int](t, h.Conn, "SELECT count(*) FROM object_state"); n != 3 {
+			t.Errorf("%s: %d revisions", words, n)
+		}
+	}
+}
