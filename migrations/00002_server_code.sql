@@ -8899,7 +8899,8 @@ COMMENT ON FUNCTION relpack.trim_awaited() IS
 -- nothing that can be undone may name what is gone.
 CREATE OR REPLACE FUNCTION relpack.trim_batch(
     until_tid bigint, zoids bigint[], tids bigint[],
-    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT large bigint, OUT large_bytes bigint)
+    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT large bigint, OUT large_bytes bigint,
+    OUT by_class jsonb)
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -8917,6 +8918,7 @@ DECLARE
     v_left bigint[];
     v_zoids bigint[];
     v_tids bigint[];
+    v_sizes bigint[];
     v_naming bigint[];
 BEGIN
     PERFORM relpack.trim_begin(until_tid);
@@ -8951,13 +8953,17 @@ BEGIN
     IF v_zoids IS NULL THEN
         RETURN;
     END IF;
-    SELECT deleted.revisions, deleted.bytes, deleted.seconds, deleted.gone_zoids, deleted.gone_tids, deleted.large, deleted.large_bytes
-    INTO revisions, bytes, seconds, v_zoids, v_tids, large, large_bytes
+    SELECT deleted.revisions, deleted.bytes, deleted.seconds, deleted.gone_zoids, deleted.gone_tids, deleted.gone_sizes,
+           deleted.large, deleted.large_bytes
+    INTO revisions, bytes, seconds, v_zoids, v_tids, v_sizes, large, large_bytes
     FROM relpack.trim_delete(v_zoids, v_tids, whiteouts => false) AS deleted;
     v_naming := ARRAY(SELECT naming.named_by FROM relpack.trim_named(v_zoids, v_tids, 0) AS naming);
     -- Of a transaction that lost a row of its own, half would be undone.
     IF relpack.trim_unmarked(v_tids || v_naming) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
+    END IF;
+    IF EXISTS (SELECT FROM relpack.storage WHERE graph <> 'none') THEN
+        by_class := (SELECT jsonb_agg(to_jsonb(few)) FROM relpack.trim_classes(v_zoids, v_sizes) AS few);
     END IF;
 END;
 $$;
@@ -8965,7 +8971,7 @@ $$;
 COMMENT ON FUNCTION relpack.trim_batch(bigint, bigint[], bigint[]) IS
     'Removes old revisions, with their blobs. Of those given it takes what later ones up to until_tid supersede and none '
     'later than that names; returns how many, the bytes of their states, how long the deletion took, and the large objects '
-    'that went. Raises RP002 before '
+    'that went; by_class: relpack.trim_classes() of them, NULL without a graph. Raises RP002 before '
     'relpack.trim_settle() was true, RP003 (unmarked) where a transaction can be undone that wrote one of them '
     'or, be it meanwhile, one that names one.';
 -- +goose StatementEnd
@@ -9054,7 +9060,7 @@ COMMENT ON FUNCTION relpack.trim_blobs(bigint[], bigint[]) IS
 
 -- sql/trim_classes.sql
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION relpack.trim_classes(zoids bigint[], tids bigint[], OUT class text, OUT revisions bigint, OUT bytes bigint)
+CREATE OR REPLACE FUNCTION relpack.trim_classes(zoids bigint[], sizes bigint[], OUT class text, OUT revisions bigint, OUT bytes bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
 STABLE
@@ -9069,15 +9075,13 @@ BEGIN
     RETURN QUERY
     SELECT known.label, found.revisions, found.bytes
     FROM (
-        SELECT object.class AS id, count(*) AS revisions, sum(stored.state_size)::bigint AS bytes
-        FROM unnest(zoids, tids) AS goes (zoid, tid)
-        CROSS JOIN LATERAL (SELECT node.class FROM relpack.object AS node WHERE node.zoid = goes.zoid OFFSET 0) AS object
-        CROSS JOIN LATERAL (
-            SELECT object_state.state_size
-            FROM public.object_state
-            WHERE object_state.zoid = goes.zoid AND object_state.tid BETWEEN goes.tid AND goes.tid
-            OFFSET 0
-        ) AS stored
+        SELECT object.class AS id, sum(few.revisions)::bigint AS revisions, sum(few.bytes)::bigint AS bytes
+        FROM (
+            SELECT revision.zoid, count(*) AS revisions, sum(revision.size) AS bytes
+            FROM unnest(zoids, sizes) AS revision (zoid, size)
+            GROUP BY revision.zoid
+        ) AS few
+        CROSS JOIN LATERAL (SELECT node.class FROM relpack.object AS node WHERE node.zoid = few.zoid OFFSET 0) AS object
         GROUP BY object.class
     ) AS found
     CROSS JOIN LATERAL (SELECT few.label FROM relpack.class AS few WHERE few.id = found.id OFFSET 0) AS known
@@ -9086,8 +9090,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_classes(bigint[], bigint[]) IS
-    'Step of a dry run: of which classes these revisions are, as far as the graph knows their objects, how many of each, and '
-    'the bytes of their states.';
+    'Step of a trim: of which classes revisions are, as far as the graph knows their objects, how many of each, and '
+    'their bytes; zoids, sizes: of each revision.';
 -- +goose StatementEnd
 
 -- sql/trim_cleared.sql
@@ -9202,7 +9206,8 @@ COMMENT ON FUNCTION relpack.trim_committed() IS
 -- after the other finds the same pages.
 CREATE OR REPLACE FUNCTION relpack.trim_delete(
     zoids bigint[], tids bigint[], whiteouts boolean,
-    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT gone_zoids bigint[], OUT gone_tids bigint[],
+    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision,
+    OUT gone_zoids bigint[], OUT gone_tids bigint[], OUT gone_sizes bigint[],
     OUT large bigint, OUT large_bytes bigint)
 LANGUAGE plpgsql
 VOLATILE
@@ -9261,10 +9266,10 @@ BEGIN
                   OR (substring(stored.state FROM 1 FOR 1) = '.' AND substring(stored.state FROM 1 FOR 2) <> '.z'
                       AND stored.state_size < 300) AS file
     )
-    SELECT array_agg(deleted.zoid), array_agg(deleted.tid), array_agg(deleted.prev_tid),
+    SELECT array_agg(deleted.zoid), array_agg(deleted.tid), array_agg(deleted.state_size), array_agg(deleted.prev_tid),
            array_agg(deleted.zoid) FILTER (WHERE deleted.file), array_agg(deleted.tid) FILTER (WHERE deleted.file),
            count(*), coalesce(sum(deleted.state_size), 0)
-    INTO gone_zoids, gone_tids, v_named, v_file_zoids, v_file_tids, revisions, bytes
+    INTO gone_zoids, gone_tids, gone_sizes, v_named, v_file_zoids, v_file_tids, revisions, bytes
     FROM deleted;
     PERFORM set_config('search_path', 'pg_catalog, pg_temp', true),
             set_config('plan_cache_mode', 'force_custom_plan', true),
@@ -9335,7 +9340,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.trim_delete(bigint[], bigint[], boolean) IS
     'Step of a trim: deletes these revisions, which its caller has judged. whiteouts: if they have no state. seconds: how '
-    'long the DELETE took; gone_zoids, gone_tids: what it deleted; large, large_bytes: how many '
+    'long the DELETE took; gone_zoids, gone_tids, gone_sizes: what it deleted; large, large_bytes: how many '
     'large objects went, and their length, NULL where this '
     'role may not read one. Lists files of blobs among these in '
     'relpack.blob_removal, and transactions that no row names any more in relpack.emptied. Raises RP002 when a '
@@ -9417,7 +9422,7 @@ COMMENT ON FUNCTION relpack.trim_end(bigint, bigint, bigint, bigint, bigint, big
 CREATE OR REPLACE FUNCTION relpack.trim_find(
     until_tid bigint, after_zoid bigint, after_tid bigint, batch integer, rows_read integer,
     listed boolean DEFAULT false, judged boolean DEFAULT true,
-    OUT zoids bigint[], OUT tids bigint[], OUT revisions bigint, OUT bytes bigint,
+    OUT zoids bigint[], OUT tids bigint[], OUT sizes bigint[], OUT revisions bigint, OUT bytes bigint,
     OUT left_alone bigint[], OUT last_zoid bigint, OUT last_tid bigint)
 LANGUAGE plpgsql
 VOLATILE
@@ -9511,8 +9516,8 @@ BEGIN
         tids := v_tids;
         revisions := cardinality(v_zoids);
     ELSIF v_zoids IS NOT NULL THEN
-        SELECT array_agg(goes.zoid), array_agg(goes.tid), count(*), sum(stored.state_size)
-        INTO zoids, tids, revisions, bytes
+        SELECT array_agg(goes.zoid), array_agg(goes.tid), array_agg(stored.state_size), count(*), sum(stored.state_size)
+        INTO zoids, tids, sizes, revisions, bytes
         FROM unnest(v_zoids, v_tids) AS goes (zoid, tid)
         CROSS JOIN LATERAL (
             SELECT state_size
@@ -9533,7 +9538,7 @@ COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer, 
     'Finds revisions that a later one up to until_tid supersedes, and none later than that names. A trim removes them. At '
     'most a batch, of the next rows_read rows of object_state after this one; listed: of the objects in relpack.to_trim '
     'alone. judged => false: whatever later ones name, and left_alone too, as relpack.trim_batch() judges it again; bytes is '
-    '0. zoids, tids: of each revision. left_alone: objects that stay as they are (relpack.trim_leaves()), and are read '
+    '0, sizes NULL. zoids, tids, sizes: of each revision. left_alone: objects that stay as they are (relpack.trim_leaves()), and are read '
     'again for the graph. last_zoid, last_tid: where to go on; NULL: that was all.';
 -- +goose StatementEnd
 

@@ -19,7 +19,8 @@
 -- after the other finds the same pages.
 CREATE OR REPLACE FUNCTION relpack.trim_delete(
     zoids bigint[], tids bigint[], whiteouts boolean,
-    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT gone_zoids bigint[], OUT gone_tids bigint[],
+    OUT revisions bigint, OUT bytes bigint, OUT seconds double precision,
+    OUT gone_zoids bigint[], OUT gone_tids bigint[], OUT gone_sizes bigint[],
     OUT large bigint, OUT large_bytes bigint)
 LANGUAGE plpgsql
 VOLATILE
@@ -78,10 +79,10 @@ BEGIN
                   OR (substring(stored.state FROM 1 FOR 1) = '.' AND substring(stored.state FROM 1 FOR 2) <> '.z'
                       AND stored.state_size < 300) AS file
     )
-    SELECT array_agg(deleted.zoid), array_agg(deleted.tid), array_agg(deleted.prev_tid),
+    SELECT array_agg(deleted.zoid), array_agg(deleted.tid), array_agg(deleted.state_size), array_agg(deleted.prev_tid),
            array_agg(deleted.zoid) FILTER (WHERE deleted.file), array_agg(deleted.tid) FILTER (WHERE deleted.file),
            count(*), coalesce(sum(deleted.state_size), 0)
-    INTO gone_zoids, gone_tids, v_named, v_file_zoids, v_file_tids, revisions, bytes
+    INTO gone_zoids, gone_tids, gone_sizes, v_named, v_file_zoids, v_file_tids, revisions, bytes
     FROM deleted;
     PERFORM set_config('search_path', 'pg_catalog, pg_temp', true),
             set_config('plan_cache_mode', 'force_custom_plan', true),
@@ -152,7 +153,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.trim_delete(bigint[], bigint[], boolean) IS
     'Step of a trim: deletes these revisions, which its caller has judged. whiteouts: if they have no state. seconds: how '
-    'long the DELETE took; gone_zoids, gone_tids: what it deleted; large, large_bytes: how many '
+    'long the DELETE took; gone_zoids, gone_tids, gone_sizes: what it deleted; large, large_bytes: how many '
     'large objects went, and their length, NULL where this '
     'role may not read one. Lists files of blobs among these in '
     'relpack.blob_removal, and transactions that no row names any more in relpack.emptied. Raises RP002 when a '

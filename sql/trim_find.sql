@@ -5,7 +5,7 @@
 CREATE OR REPLACE FUNCTION relpack.trim_find(
     until_tid bigint, after_zoid bigint, after_tid bigint, batch integer, rows_read integer,
     listed boolean DEFAULT false, judged boolean DEFAULT true,
-    OUT zoids bigint[], OUT tids bigint[], OUT revisions bigint, OUT bytes bigint,
+    OUT zoids bigint[], OUT tids bigint[], OUT sizes bigint[], OUT revisions bigint, OUT bytes bigint,
     OUT left_alone bigint[], OUT last_zoid bigint, OUT last_tid bigint)
 LANGUAGE plpgsql
 VOLATILE
@@ -99,8 +99,8 @@ BEGIN
         tids := v_tids;
         revisions := cardinality(v_zoids);
     ELSIF v_zoids IS NOT NULL THEN
-        SELECT array_agg(goes.zoid), array_agg(goes.tid), count(*), sum(stored.state_size)
-        INTO zoids, tids, revisions, bytes
+        SELECT array_agg(goes.zoid), array_agg(goes.tid), array_agg(stored.state_size), count(*), sum(stored.state_size)
+        INTO zoids, tids, sizes, revisions, bytes
         FROM unnest(v_zoids, v_tids) AS goes (zoid, tid)
         CROSS JOIN LATERAL (
             SELECT state_size
@@ -121,5 +121,5 @@ COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer, 
     'Finds revisions that a later one up to until_tid supersedes, and none later than that names. A trim removes them. At '
     'most a batch, of the next rows_read rows of object_state after this one; listed: of the objects in relpack.to_trim '
     'alone. judged => false: whatever later ones name, and left_alone too, as relpack.trim_batch() judges it again; bytes is '
-    '0. zoids, tids: of each revision. left_alone: objects that stay as they are (relpack.trim_leaves()), and are read '
+    '0, sizes NULL. zoids, tids, sizes: of each revision. left_alone: objects that stay as they are (relpack.trim_leaves()), and are read '
     'again for the graph. last_zoid, last_tid: where to go on; NULL: that was all.';

@@ -38,8 +38,8 @@ func TestAHistoryIsToldOfFromItsOldestRevisionOn(t *testing.T) {
 	}
 	packtest.ExpectWords(t, packtest.Status(t, file), "never trimmed", "oldest revision", "4 old revisions", "zmodels.Document  4 revisions")
 	r = packtest.Pack(t, file, trimDays(5))
-	if !about(oldest(r.Trimmed.Oldest), second) || r.Trimmed.ByClass != nil || !about(noted("trimmed_until"), r.Trimmed.UntilTid) || !about(noted("oldest"), second) {
+	if !about(oldest(r.Trimmed.Oldest), second) || len(r.Trimmed.ByClass) != 1 || r.Trimmed.ByClass[0].Revisions != 4 || !about(noted("trimmed_until"), r.Trimmed.UntilTid) || !about(noted("oldest"), second) {
 		t.Errorf("%+v, %d", r.Trimmed, noted("oldest"))
 	}
-	packtest.ExpectWords(t, packtest.Status(t, file), "trimmed up to", "oldest revision", "4 old revisions")
+	packtest.ExpectWords(t, packtest.Status(t, file), "trimmed up to", "oldest revision", "last removed", "4 old revisions", "zmodels.Document  4 revisions")
 }

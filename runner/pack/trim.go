@@ -9,14 +9,12 @@ import (
 	"math"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"relpack/runner/blobs"
 	"relpack/runner/fault"
 	"relpack/runner/inventory"
 	"relpack/runner/schema"
-	"relpack/runner/session"
 )
 
 // Trimmed is the part of a report about the history of a storage whose garbage is
@@ -33,7 +31,8 @@ type Trimmed struct {
 	Emptied       int64      `json:"emptied"`    // transactions that no revision names, which go when a week is over
 	LeftAlone     int64      `json:"left_alone"` // objects that stay as they are
 	SomeLeftAlone []int64    `json:"some_left_alone"`
-	// ByClass are the revisions that would go, the classes with the most bytes first.
+	// ByClass are the revisions that go, or would, the classes with the most bytes first: as
+	// far as a graph knows the classes, or, in a dry run without one, their states.
 	ByClass []inventory.ClassHistory `json:"by_class,omitempty"`
 
 	toNewest bool // the pack time is that of the newest transaction
@@ -107,7 +106,7 @@ func (p *pack) endTrim(ctx context.Context, t *trimming, failed error) error {
 		r = Trimmed{}
 	}
 	var history *string
-	if t.dry && t.ByClass != nil {
+	if t.ByClass != nil {
 		text, err := json.Marshal(t.ByClass)
 		if err != nil {
 			return fmt.Errorf("note what would be trimmed: %w", err)
@@ -240,14 +239,14 @@ func (t *trimming) revisions(ctx context.Context) error {
 		if t.Stopped() {
 			return fault.Interrupted
 		}
-		var zoids, tids, left []int64
+		var zoids, tids, sizes, left []int64
 		var revisions, bytes int64
 		afterZoid, afterTid := *zoid, *tid
 		rows := min(int(perRevision*float64(speed.batch))+1, rowsRead)
 		if err := t.Retry(ctx, "look for old revisions", func() error {
-			return t.Conn.QueryRow(ctx, `SELECT zoids, tids, revisions, bytes, left_alone, last_zoid, last_tid
+			return t.Conn.QueryRow(ctx, `SELECT zoids, tids, sizes, revisions, bytes, left_alone, last_zoid, last_tid
 				FROM relpack.trim_find($1, $2, $3, $4, $5, $6, $7)`, t.UntilTid, afterZoid, afterTid, speed.batch, rows, t.listed, t.dry).
-				Scan(&zoids, &tids, &revisions, &bytes, &left, &zoid, &tid)
+				Scan(&zoids, &tids, &sizes, &revisions, &bytes, &left, &zoid, &tid)
 		}); err != nil {
 			return err
 		}
@@ -265,12 +264,14 @@ func (t *trimming) revisions(ctx context.Context) error {
 			var seconds float64 // of the deletion: what else a batch costs, smaller ones cost too
 			var large int64
 			var largeBytes *int64
+			var classes []inventory.ClassHistory
 			if err := t.tryBatch(ctx, "remove old revisions", func() error {
-				return t.Conn.QueryRow(ctx, "SELECT revisions, bytes, seconds, large, large_bytes FROM relpack.trim_batch($1, $2, $3)", t.UntilTid, zoids, tids).
-					Scan(&revisions, &bytes, &seconds, &large, &largeBytes)
+				return t.Conn.QueryRow(ctx, "SELECT revisions, bytes, seconds, large, large_bytes, by_class FROM relpack.trim_batch($1, $2, $3)",
+					t.UntilTid, zoids, tids).Scan(&revisions, &bytes, &seconds, &large, &largeBytes, &classes)
 			}); err != nil {
 				return err
 			}
+			t.addClasses(classes)
 			t.large.Add(large, largeBytes)
 			if revisions > 0 {
 				speed.took(time.Duration(seconds * float64(time.Second)))
@@ -282,29 +283,16 @@ func (t *trimming) revisions(ctx context.Context) error {
 				return err
 			}
 			t.going.Add(going)
-			if err := t.countClasses(ctx, zoids, tids); err != nil {
+			classes, err := t.classesOf(ctx, zoids, tids, sizes)
+			if err != nil {
 				return err
 			}
+			t.addClasses(classes)
 		}
 		t.Revisions += revisions
 		t.Bytes += bytes
 		t.Progress.Add(revisions)
 	}
-	return nil
-}
-
-// countClasses counts what would go.
-func (t *trimming) countClasses(ctx context.Context, zoids, tids []int64) error {
-	found, err := session.Rows(ctx, t.Conn, pgx.RowToStructByPos[inventory.ClassHistory],
-		"SELECT class, revisions, bytes FROM relpack.trim_classes($1, $2)", zoids, tids)
-	if err != nil {
-		return fmt.Errorf("count old revisions by class: %w", err)
-	}
-	for _, c := range found {
-		sum := t.classes[c.Class]
-		t.classes[c.Class] = inventory.ClassHistory{Class: c.Class, Revisions: sum.Revisions + c.Revisions, Bytes: sum.Bytes + c.Bytes}
-	}
-	t.ByClass = inventory.MostHistory(t.classes)
 	return nil
 }
 

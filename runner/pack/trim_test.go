@@ -16,6 +16,7 @@ import (
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/revision"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/inventory"
 	"relpack/runner/pack"
 	"relpack/runner/schema"
 	"relpack/runner/target"
@@ -132,6 +133,9 @@ func TestAPackWithoutGarbageCollectionTrimsAHistory(t *testing.T) {
 			if w.Revisions != d.Revisions || w.Bytes != d.Bytes || w.Whiteouts != d.Whiteouts || w.Marked != d.Marked || d.Marked == 0 ||
 				int(d.Revisions+d.Whiteouts) != len(before.Keys())-len(after.Keys()) || d.Whiteouts != 1 {
 				t.Errorf("would remove %+v, removed %+v", *w, *d)
+			}
+			if got, want := w.ByClass, []inventory.ClassHistory{{Class: "zmodels.Document", Revisions: d.Revisions, Bytes: d.Bytes}}; !slices.Equal(got, want) {
+				t.Errorf("would remove %+v, want %+v", got, want)
 			}
 			if got := packtest.Get[int64](t, h.Conn, "SELECT revisions FROM relpack.run ORDER BY id DESC LIMIT 1"); got != d.Revisions {
 				t.Errorf("relpack.run says %d", got)

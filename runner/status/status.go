@@ -49,8 +49,10 @@ type History struct {
 	Revisions    int64      `json:"revisions"` // removed, by the packs in relpack.run
 	Bytes        int64      `json:"bytes"`     // of their states
 	Oldest       *time.Time `json:"oldest"`    // revision that was kept; nil: no run has come so far
-	// ByClass are the revisions that would go, as the last run found, if it was a dry one.
+	// ByClass are the revisions that the last pack removed that knew their classes, or those
+	// that a dry run after it found.
 	ByClass []inventory.ClassHistory `json:"by_class,omitempty"`
+	WouldGo bool                     `json:"would_go,omitempty"` // ByClass, as a dry run found
 	waiting
 }
 
@@ -225,10 +227,15 @@ func (r *Report) readHistory(ctx context.Context, conn *pgx.Conn, d *schema.Data
 		(SELECT coalesce(sum(revisions), 0) FROM relpack.run), (SELECT coalesce(sum(revision_bytes), 0)::bigint FROM relpack.run),
 		removal.waiting, removal.missed, removal.since,
 		(SELECT oldest FROM relpack.run WHERE oldest IS NOT NULL ORDER BY id DESC LIMIT 1),
-		(SELECT history FROM relpack.run WHERE finished IS NOT NULL ORDER BY id DESC LIMIT 1)
+		last.history, coalesce(last.dry, false)
 		FROM relpack.storage
+		LEFT JOIN LATERAL (
+		    SELECT told.history, told.outcome = 'dry_run' AS dry FROM relpack.run AS told
+		    WHERE told.finished IS NOT NULL AND told.history IS NOT NULL
+		      AND NOT (told.outcome = 'dry_run' AND EXISTS (SELECT FROM relpack.run AS later WHERE later.id > told.id AND later.revisions > 0))
+		    ORDER BY told.id DESC LIMIT 1) AS last ON true
 		CROSS JOIN (SELECT count(*) FILTER (WHERE missed IS NULL), count(missed), min(missed) FROM relpack.blob_removal) AS removal (waiting, missed, since)`).
-		Scan(&h.TrimmedUntil, &h.LastPack, &h.Revisions, &h.Bytes, &h.BlobRemovals, &h.BlobsMissed, &h.MissedSince, &h.Oldest, &h.ByClass)
+		Scan(&h.TrimmedUntil, &h.LastPack, &h.Revisions, &h.Bytes, &h.BlobRemovals, &h.BlobsMissed, &h.MissedSince, &h.Oldest, &h.ByClass, &h.WouldGo)
 	if fault.IsState(err, "42501") { // insufficient_privilege
 		return d.MayNotLook("may not read relpack's tables")
 	}

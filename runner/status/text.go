@@ -72,7 +72,7 @@ func (h *History) write(line figures.LineWriter, now time.Time) {
 		for _, c := range h.ByClass {
 			all.Revisions, all.Bytes = all.Revisions+c.Revisions, all.Bytes+c.Bytes
 		}
-		line("would go", "%s, %s", figures.Plural(all.Revisions, "old revision"), figures.Size(all.Bytes))
+		line(map[bool]string{true: "would go", false: "last removed"}[h.WouldGo], "%s, %s", figures.Plural(all.Revisions, "old revision"), figures.Size(all.Bytes))
 		inventory.WriteHistory(line, h.ByClass)
 	}
 }
