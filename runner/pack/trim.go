@@ -69,6 +69,7 @@ const (
 	longestTrim    = 2 * time.Second
 	longestLock    = 500 * time.Millisecond // a commit that names one of the transactions waits
 	rowsRead       = 100_000
+	findAhead      = 4 // batches: while none is deleted, they are found faster
 	whiteoutBlocks = 16_384
 	firstWhiteouts = 200
 	longestPiece   = 50 * time.Millisecond
@@ -231,10 +232,8 @@ func (t *trimming) revisions(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if t.dry {
-		speed.batch = maxBatch
-	}
 	perRevision := 2. // so many rows are read for each that is old
+	last := rowsRead  // so many were found
 	for zoid != nil {
 		if t.Stopped() {
 			return fault.Interrupted
@@ -242,57 +241,88 @@ func (t *trimming) revisions(ctx context.Context) error {
 		var zoids, tids, sizes, left []int64
 		var revisions, bytes int64
 		afterZoid, afterTid := *zoid, *tid
-		rows := min(int(perRevision*float64(speed.batch))+1, rowsRead)
+		// Where large objects allow few at a time, no more are looked at for them.
+		wanted := min(findAhead*speed.batch, max(findAhead*last, speed.batch))
+		if t.dry {
+			wanted = maxBatch
+		}
+		rows := min(int(perRevision*float64(wanted))+1, rowsRead)
 		if err := t.Retry(ctx, "look for old revisions", func() error {
 			return t.Conn.QueryRow(ctx, `SELECT zoids, tids, sizes, revisions, bytes, left_alone, last_zoid, last_tid
-				FROM relpack.trim_find($1, $2, $3, $4, $5, $6, $7)`, t.UntilTid, afterZoid, afterTid, speed.batch, rows, t.listed, t.dry).
+				FROM relpack.trim_find($1, $2, $3, $4, $5, $6, $7)`, t.UntilTid, afterZoid, afterTid, wanted, rows, t.listed, t.dry).
 				Scan(&zoids, &tids, &sizes, &revisions, &bytes, &left, &zoid, &tid)
 		}); err != nil {
 			return err
 		}
 		t.leave(left)
-		// No more are read than a batch has.
-		if perRevision = 1.05 * float64(rows) / float64(max(revisions, 1)); int(revisions) == speed.batch {
+		// No more are read than are wanted.
+		if perRevision = 1.05 * float64(rows) / float64(max(revisions, 1)); int(revisions) == wanted {
 			perRevision = max(1, 0.9*perRevision)
 		}
-		if len(zoids) > 0 && !t.dry {
-			if !t.marked {
-				if err := t.mark(ctx); err != nil {
-					return err
-				}
-			}
-			var seconds float64 // of the deletion: what else a batch costs, smaller ones cost too
-			var large int64
-			var largeBytes *int64
-			var classes []inventory.ClassHistory
-			if err := t.tryBatch(ctx, "remove old revisions", func() error {
-				return t.Conn.QueryRow(ctx, "SELECT revisions, bytes, seconds, large, large_bytes, by_class FROM relpack.trim_batch($1, $2, $3)",
-					t.UntilTid, zoids, tids).Scan(&revisions, &bytes, &seconds, &large, &largeBytes, &classes)
-			}); err != nil {
-				return err
-			}
-			t.addClasses(classes)
-			t.large.Add(large, largeBytes)
-			if revisions > 0 {
-				speed.took(time.Duration(seconds * float64(time.Second)))
-			}
-		}
+		last = int(revisions)
+		var err error
 		if t.dry {
-			going, _, err := t.blobs.Going(ctx, zoids, tids, &t.UntilTid)
-			if err != nil {
-				return err
-			}
-			t.going.Add(going)
-			classes, err := t.classesOf(ctx, zoids, tids, sizes)
-			if err != nil {
-				return err
-			}
-			t.addClasses(classes)
+			t.Revisions += revisions
+			t.Bytes += bytes
+			t.Progress.Add(revisions)
+			err = t.count(ctx, zoids, tids, sizes)
+		} else {
+			err = t.remove(ctx, zoids, tids, speed)
 		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove removes old revisions, in batches of what the server does in time.
+func (t *trimming) remove(ctx context.Context, zoids, tids []int64, speed *pace) error {
+	if len(zoids) > 0 && !t.marked {
+		if err := t.mark(ctx); err != nil {
+			return err
+		}
+	}
+	for len(zoids) > 0 {
+		if t.Stopped() {
+			return fault.Interrupted
+		}
+		n := min(speed.batch, len(zoids))
+		var revisions, bytes, large int64
+		var seconds float64 // of the deletion: what else a batch costs, smaller ones cost too
+		var largeBytes *int64
+		var classes []inventory.ClassHistory
+		if err := t.tryBatch(ctx, "remove old revisions", func() error {
+			return t.Conn.QueryRow(ctx, "SELECT revisions, bytes, seconds, large, large_bytes, by_class FROM relpack.trim_batch($1, $2, $3)",
+				t.UntilTid, zoids[:n], tids[:n]).Scan(&revisions, &bytes, &seconds, &large, &largeBytes, &classes)
+		}); err != nil {
+			return err
+		}
+		zoids, tids = zoids[n:], tids[n:]
+		t.addClasses(classes)
+		t.large.Add(large, largeBytes)
 		t.Revisions += revisions
 		t.Bytes += bytes
 		t.Progress.Add(revisions)
+		if revisions > 0 {
+			speed.took(time.Duration(seconds * float64(time.Second)))
+		}
 	}
+	return nil
+}
+
+// count counts the blobs and the classes of what a dry run has found.
+func (t *trimming) count(ctx context.Context, zoids, tids, sizes []int64) error {
+	going, _, err := t.blobs.Going(ctx, zoids, tids, &t.UntilTid)
+	if err != nil {
+		return err
+	}
+	t.going.Add(going)
+	classes, err := t.classesOf(ctx, zoids, tids, sizes)
+	if err != nil {
+		return err
+	}
+	t.addClasses(classes)
 	return nil
 }
 
