@@ -8900,7 +8900,7 @@ COMMENT ON FUNCTION relpack.trim_awaited() IS
 CREATE OR REPLACE FUNCTION relpack.trim_batch(
     until_tid bigint, zoids bigint[], tids bigint[],
     OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT large bigint, OUT large_bytes bigint,
-    OUT by_class jsonb)
+    OUT by_class jsonb, OUT left_alone bigint[])
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -8915,7 +8915,6 @@ SET work_mem = '16MB'
 AS $$
 DECLARE
     v_objects bigint[] := ARRAY(SELECT DISTINCT unnest(zoids) ORDER BY 1);
-    v_left bigint[];
     v_zoids bigint[];
     v_tids bigint[];
     v_sizes bigint[];
@@ -8929,15 +8928,14 @@ BEGIN
     seconds := 0;
     large := 0;
     large_bytes := 0;
-    v_left := ARRAY(SELECT relpack.trim_leaves(v_objects));
-    -- Set back since it was found.
-    PERFORM relpack.trim_pend(v_left);
+    left_alone := ARRAY(SELECT relpack.trim_leaves(v_objects));
+    PERFORM relpack.trim_pend(left_alone);
     SELECT array_agg(goes.zoid), array_agg(goes.tid)
     INTO v_zoids, v_tids
     FROM (
         SELECT kept.zoid, asked.tid
         FROM (
-            SELECT asked.zoid, array_agg(DISTINCT asked.tid) AS tids
+            SELECT asked.zoid, array_agg(asked.tid) AS tids
             FROM (SELECT unnest(zoids) AS zoid, unnest(tids) AS tid) AS asked
             GROUP BY asked.zoid
         ) AS object
@@ -8947,7 +8945,7 @@ BEGIN
             WHERE stored.zoid = object.zoid AND stored.tid <= until_tid
         ) AS kept
         CROSS JOIN LATERAL unnest(object.tids) AS asked (tid)
-        WHERE asked.tid < kept.tid AND object.zoid <> ALL (v_left)
+        WHERE asked.tid < kept.tid AND object.zoid <> ALL (left_alone)
     ) AS goes
     WHERE (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(zoids, tids, until_tid) AS later);
     IF v_zoids IS NULL THEN
@@ -8971,7 +8969,8 @@ $$;
 COMMENT ON FUNCTION relpack.trim_batch(bigint, bigint[], bigint[]) IS
     'Removes old revisions, with their blobs. Of those given it takes what later ones up to until_tid supersede and none '
     'later than that names; returns how many, the bytes of their states, how long the deletion took, and the large objects '
-    'that went; by_class: relpack.trim_classes() of them, NULL without a graph. Raises RP002 before '
+    'that went; by_class: relpack.trim_classes() of them, NULL without a graph; left_alone: objects that stay '
+    'as they are (relpack.trim_leaves()), and are read again for the graph. Raises RP002 before '
     'relpack.trim_settle() was true, RP003 (unmarked) where a transaction can be undone that wrote one of them '
     'or, be it meanwhile, one that names one.';
 -- +goose StatementEnd
@@ -9437,8 +9436,6 @@ SET plan_cache_mode = force_custom_plan
 SET work_mem = '16MB'
 AS $$
 DECLARE
-    v_read_zoids bigint[];
-    v_read_tids bigint[];
     v_zoids bigint[];
     v_tids bigint[];
     v_fits bigint;
@@ -9447,89 +9444,70 @@ DECLARE
                       * current_setting('max_connections')::bigint / 4;
 BEGIN
     PERFORM relpack.lock_storage(history => true);
-    IF listed THEN
-        SELECT array_agg(stored.zoid), array_agg(stored.tid)
-        INTO v_read_zoids, v_read_tids
-        FROM (
-            SELECT few.zoid, revision.tid
-            FROM relpack.to_trim AS few
-            CROSS JOIN LATERAL (
-                SELECT object_state.tid
-                FROM public.object_state
-                WHERE object_state.zoid = few.zoid AND object_state.tid > CASE WHEN few.zoid = after_zoid THEN after_tid ELSE 0 END
-                ORDER BY object_state.tid
-                LIMIT rows_read + 1
-            ) AS revision
-            WHERE few.zoid >= after_zoid
-            ORDER BY few.zoid, revision.tid
-            LIMIT rows_read + 1
-        ) AS stored;
-    ELSE
-        SELECT array_agg(stored.zoid), array_agg(stored.tid)
-        INTO v_read_zoids, v_read_tids
-        FROM (
-            SELECT object_state.zoid, object_state.tid
-            FROM public.object_state
-            WHERE (object_state.zoid, object_state.tid) > (after_zoid, after_tid)
-            ORDER BY object_state.zoid, object_state.tid
-            LIMIT rows_read + 1
-        ) AS stored;
-    END IF;
     revisions := 0;
     bytes := 0;
-    IF v_read_zoids IS NULL THEN
+    -- Beside each row the next one.
+    SELECT array_agg(read.zoid) FILTER (WHERE read.superseded), array_agg(read.tid) FILTER (WHERE read.superseded),
+           max(read.zoid) FILTER (WHERE read.place = rows_read AND read.followed),
+           max(read.tid) FILTER (WHERE read.place = rows_read AND read.followed)
+    INTO v_zoids, v_tids, last_zoid, last_tid
+    FROM (
+        SELECT stored.zoid, stored.tid, row_number() OVER next AS place, lead(stored.zoid) OVER next IS NOT NULL AS followed,
+               lead(stored.zoid) OVER next = stored.zoid AND lead(stored.tid) OVER next <= until_tid AS superseded
+        FROM (
+            (SELECT object_state.zoid, object_state.tid
+             FROM public.object_state
+             WHERE NOT listed AND (object_state.zoid, object_state.tid) > (after_zoid, after_tid)
+             ORDER BY object_state.zoid, object_state.tid
+             LIMIT rows_read + 1)
+            UNION ALL
+            (SELECT few.zoid, revision.tid
+             FROM relpack.to_trim AS few
+             CROSS JOIN LATERAL (
+                 SELECT object_state.tid
+                 FROM public.object_state
+                 WHERE object_state.zoid = few.zoid AND object_state.tid > CASE WHEN few.zoid = after_zoid THEN after_tid ELSE 0 END
+                 ORDER BY object_state.tid
+                 LIMIT rows_read + 1
+             ) AS revision
+             WHERE listed AND few.zoid >= after_zoid
+             ORDER BY few.zoid, revision.tid
+             LIMIT rows_read + 1)
+        ) AS stored
+        WINDOW next AS (ORDER BY stored.zoid, stored.tid)
+    ) AS read;
+    IF v_zoids IS NULL THEN
         RETURN;
     END IF;
-    IF cardinality(v_read_zoids) > rows_read THEN
-        last_zoid := v_read_zoids[rows_read];
-        last_tid := v_read_tids[rows_read];
+    v_fits := least(cardinality(v_zoids), batch);
+    IF to_regclass('public.blob_chunk') IS NOT NULL THEN
+        v_fits := relpack.trim_fit(v_zoids[:v_fits], v_tids[:v_fits], v_locks);
     END IF;
-    -- Beside each row the next one.
-    SELECT array_agg(superseded.zoid), array_agg(superseded.tid)
-    INTO v_zoids, v_tids
-    FROM (
-        SELECT read.zoid, read.tid
-        FROM (
-            SELECT unnest(v_read_zoids) AS zoid, unnest(v_read_tids) AS tid,
-                   unnest(v_read_zoids[2:]) AS next_zoid, unnest(v_read_tids[2:]) AS next_tid,
-                   generate_subscripts(v_read_zoids, 1) AS place
-        ) AS read
-        WHERE read.next_zoid = read.zoid AND read.next_tid <= until_tid
-        ORDER BY read.place
-        LIMIT batch
-    ) AS superseded;
-    IF v_zoids IS NOT NULL THEN
-        v_fits := cardinality(v_zoids);
-        IF to_regclass('public.blob_chunk') IS NOT NULL THEN
-            v_fits := relpack.trim_fit(v_zoids, v_tids, v_locks);
-        END IF;
-        IF v_fits < cardinality(v_zoids) OR v_fits = batch THEN
-            last_zoid := v_zoids[v_fits];
-            last_tid := v_tids[v_fits];
-        END IF;
-        v_zoids := v_zoids[1:v_fits];
-        v_tids := v_tids[1:v_fits];
-        left_alone := ARRAY(SELECT relpack.trim_leaves(ARRAY(SELECT DISTINCT unnest(v_zoids) ORDER BY 1)));
+    IF v_fits < cardinality(v_zoids) OR v_fits = batch THEN
+        last_zoid := v_zoids[v_fits];
+        last_tid := v_tids[v_fits];
     END IF;
+    v_zoids := v_zoids[:v_fits];
+    v_tids := v_tids[:v_fits];
     IF NOT judged THEN
         zoids := v_zoids;
         tids := v_tids;
         revisions := cardinality(v_zoids);
-    ELSIF v_zoids IS NOT NULL THEN
-        SELECT array_agg(goes.zoid), array_agg(goes.tid), array_agg(stored.state_size), count(*), sum(stored.state_size)
-        INTO zoids, tids, sizes, revisions, bytes
-        FROM unnest(v_zoids, v_tids) AS goes (zoid, tid)
-        CROSS JOIN LATERAL (
-            SELECT state_size
-            FROM public.object_state
-            WHERE object_state.zoid = goes.zoid AND object_state.tid BETWEEN goes.tid AND goes.tid
-            OFFSET 0
-        ) AS stored
-        WHERE goes.zoid <> ALL (left_alone)
-          AND (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(v_zoids, v_tids, until_tid) AS later);
+        RETURN;
     END IF;
+    left_alone := ARRAY(SELECT relpack.trim_leaves(ARRAY(SELECT DISTINCT unnest(v_zoids) ORDER BY 1)));
+    SELECT array_agg(goes.zoid), array_agg(goes.tid), array_agg(stored.state_size), count(*), sum(stored.state_size)
+    INTO zoids, tids, sizes, revisions, bytes
+    FROM unnest(v_zoids, v_tids) AS goes (zoid, tid)
+    CROSS JOIN LATERAL (
+        SELECT state_size
+        FROM public.object_state
+        WHERE object_state.zoid = goes.zoid AND object_state.tid BETWEEN goes.tid AND goes.tid
+        OFFSET 0
+    ) AS stored
+    WHERE goes.zoid <> ALL (left_alone)
+      AND (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(v_zoids, v_tids, until_tid) AS later);
     PERFORM relpack.trim_pend(left_alone);
-    revisions := coalesce(revisions, 0);
     bytes := coalesce(bytes, 0);
 END;
 $$;
@@ -9537,9 +9515,9 @@ $$;
 COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer, boolean, boolean) IS
     'Finds revisions that a later one up to until_tid supersedes, and none later than that names. A trim removes them. At '
     'most a batch, of the next rows_read rows of object_state after this one; listed: of the objects in relpack.to_trim '
-    'alone. judged => false: whatever later ones name, and left_alone too, as relpack.trim_batch() judges it again; bytes is '
-    '0, sizes NULL. zoids, tids, sizes: of each revision. left_alone: objects that stay as they are (relpack.trim_leaves()), and are read '
-    'again for the graph. last_zoid, last_tid: where to go on; NULL: that was all.';
+    'alone. judged => false: whatever later ones name, and of all objects, as relpack.trim_batch() judges it again; bytes is '
+    '0, sizes and left_alone NULL. zoids, tids, sizes: of each revision. left_alone: objects that stay as they are '
+    '(relpack.trim_leaves()), and are read again for the graph. last_zoid, last_tid: where to go on; NULL: that was all.';
 -- +goose StatementEnd
 
 -- sql/trim_fit.sql

@@ -5,7 +5,7 @@
 CREATE OR REPLACE FUNCTION relpack.trim_batch(
     until_tid bigint, zoids bigint[], tids bigint[],
     OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT large bigint, OUT large_bytes bigint,
-    OUT by_class jsonb)
+    OUT by_class jsonb, OUT left_alone bigint[])
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -20,7 +20,6 @@ SET work_mem = '16MB'
 AS $$
 DECLARE
     v_objects bigint[] := ARRAY(SELECT DISTINCT unnest(zoids) ORDER BY 1);
-    v_left bigint[];
     v_zoids bigint[];
     v_tids bigint[];
     v_sizes bigint[];
@@ -34,15 +33,14 @@ BEGIN
     seconds := 0;
     large := 0;
     large_bytes := 0;
-    v_left := ARRAY(SELECT relpack.trim_leaves(v_objects));
-    -- Set back since it was found.
-    PERFORM relpack.trim_pend(v_left);
+    left_alone := ARRAY(SELECT relpack.trim_leaves(v_objects));
+    PERFORM relpack.trim_pend(left_alone);
     SELECT array_agg(goes.zoid), array_agg(goes.tid)
     INTO v_zoids, v_tids
     FROM (
         SELECT kept.zoid, asked.tid
         FROM (
-            SELECT asked.zoid, array_agg(DISTINCT asked.tid) AS tids
+            SELECT asked.zoid, array_agg(asked.tid) AS tids
             FROM (SELECT unnest(zoids) AS zoid, unnest(tids) AS tid) AS asked
             GROUP BY asked.zoid
         ) AS object
@@ -52,7 +50,7 @@ BEGIN
             WHERE stored.zoid = object.zoid AND stored.tid <= until_tid
         ) AS kept
         CROSS JOIN LATERAL unnest(object.tids) AS asked (tid)
-        WHERE asked.tid < kept.tid AND object.zoid <> ALL (v_left)
+        WHERE asked.tid < kept.tid AND object.zoid <> ALL (left_alone)
     ) AS goes
     WHERE (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(zoids, tids, until_tid) AS later);
     IF v_zoids IS NULL THEN
@@ -76,6 +74,7 @@ $$;
 COMMENT ON FUNCTION relpack.trim_batch(bigint, bigint[], bigint[]) IS
     'Removes old revisions, with their blobs. Of those given it takes what later ones up to until_tid supersede and none '
     'later than that names; returns how many, the bytes of their states, how long the deletion took, and the large objects '
-    'that went; by_class: relpack.trim_classes() of them, NULL without a graph. Raises RP002 before '
+    'that went; by_class: relpack.trim_classes() of them, NULL without a graph; left_alone: objects that stay '
+    'as they are (relpack.trim_leaves()), and are read again for the graph. Raises RP002 before '
     'relpack.trim_settle() was true, RP003 (unmarked) where a transaction can be undone that wrote one of them '
     'or, be it meanwhile, one that names one.';

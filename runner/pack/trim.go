@@ -9,6 +9,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"relpack/runner/blobs"
@@ -69,12 +70,15 @@ const (
 	longestTrim    = 2 * time.Second
 	longestLock    = 500 * time.Millisecond // a commit that names one of the transactions waits
 	rowsRead       = 100_000
-	findAhead      = 4 // batches: while none is deleted, they are found faster
+	findAhead      = 4 // times what was found last
 	whiteoutBlocks = 16_384
 	firstWhiteouts = 200
 	longestPiece   = 50 * time.Millisecond
 	namedLeft      = 10
 )
+
+// binary is for statements with long arrays: as text they take several times as long.
+const binary = pgx.QueryExecModeCacheDescribe
 
 // trimmable finds out whether a storage whose garbage is to stay keeps history, which
 // can be trimmed.
@@ -233,7 +237,7 @@ func (t *trimming) revisions(ctx context.Context) error {
 		return err
 	}
 	perRevision := 2. // so many rows are read for each that is old
-	last := rowsRead  // so many were found
+	wanted := rowsRead
 	for zoid != nil {
 		if t.Stopped() {
 			return fault.Interrupted
@@ -241,27 +245,26 @@ func (t *trimming) revisions(ctx context.Context) error {
 		var zoids, tids, sizes, left []int64
 		var revisions, bytes int64
 		afterZoid, afterTid := *zoid, *tid
-		// Where large objects allow few at a time, no more are looked at for them.
-		wanted := min(findAhead*speed.batch, max(findAhead*last, speed.batch))
 		if t.dry {
 			wanted = maxBatch
 		}
 		rows := min(int(perRevision*float64(wanted))+1, rowsRead)
 		if err := t.Retry(ctx, "look for old revisions", func() error {
 			return t.Conn.QueryRow(ctx, `SELECT zoids, tids, sizes, revisions, bytes, left_alone, last_zoid, last_tid
-				FROM relpack.trim_find($1, $2, $3, $4, $5, $6, $7)`, t.UntilTid, afterZoid, afterTid, wanted, rows, t.listed, t.dry).
+				FROM relpack.trim_find($1, $2, $3, $4, $5, $6, $7)`, binary, t.UntilTid, afterZoid, afterTid, wanted, rows, t.listed, t.dry).
 				Scan(&zoids, &tids, &sizes, &revisions, &bytes, &left, &zoid, &tid)
 		}); err != nil {
 			return err
 		}
-		t.leave(left)
 		// No more are read than are wanted.
 		if perRevision = 1.05 * float64(rows) / float64(max(revisions, 1)); int(revisions) == wanted {
 			perRevision = max(1, 0.9*perRevision)
 		}
-		last = int(revisions)
+		// Where large objects allow few at a time, no more are looked at for them.
+		wanted = min(rowsRead, max(findAhead*int(revisions), speed.batch))
 		var err error
 		if t.dry {
+			t.leave(left)
 			t.Revisions += revisions
 			t.Bytes += bytes
 			t.Progress.Add(revisions)
@@ -289,16 +292,19 @@ func (t *trimming) remove(ctx context.Context, zoids, tids []int64, speed *pace)
 		}
 		n := min(speed.batch, len(zoids))
 		var revisions, bytes, large int64
+		var left []int64
 		var seconds float64 // of the deletion: what else a batch costs, smaller ones cost too
 		var largeBytes *int64
 		var classes []inventory.ClassHistory
 		if err := t.tryBatch(ctx, "remove old revisions", func() error {
-			return t.Conn.QueryRow(ctx, "SELECT revisions, bytes, seconds, large, large_bytes, by_class FROM relpack.trim_batch($1, $2, $3)",
-				t.UntilTid, zoids[:n], tids[:n]).Scan(&revisions, &bytes, &seconds, &large, &largeBytes, &classes)
+			return t.Conn.QueryRow(ctx, `SELECT revisions, bytes, seconds, large, large_bytes, by_class, left_alone
+				FROM relpack.trim_batch($1, $2, $3)`, binary, t.UntilTid, zoids[:n], tids[:n]).
+				Scan(&revisions, &bytes, &seconds, &large, &largeBytes, &classes, &left)
 		}); err != nil {
 			return err
 		}
 		zoids, tids = zoids[n:], tids[n:]
+		t.leave(left)
 		t.addClasses(classes)
 		t.large.Add(large, largeBytes)
 		t.Revisions += revisions

@@ -31,7 +31,7 @@ var faults = []struct {
 	{"the last transaction is not marked", "trim_mark", []string{"tid <= until_tid", "tid < until_tid"}},
 	{"nothing is marked", "trim_mark", []string{"WHERE tid = ANY (v_tids);", "WHERE false;"}},
 	{"a whiteout stays", "trim_whiteouts", []string{"stored.tid <= until_tid", "stored.tid < until_tid"}},
-	{"one of two revisions is passed over", "trim_find", []string{"last_tid := v_read_tids[rows_read];", "last_tid := v_read_tids[rows_read + 1];"}},
+	{"one of two revisions is passed over", "trim_find", []string{"max(read.tid) FILTER (WHERE read.place = rows_read AND", "max(read.tid) FILTER (WHERE read.place = rows_read + 1 OR"}},
 }
 
 // Histories that find nothing prove nothing.
