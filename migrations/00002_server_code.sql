@@ -9522,6 +9522,7 @@ COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer, 
 
 -- sql/trim_fit.sql
 -- +goose StatementBegin
+-- Looks no further than to the first large object that is too many.
 CREATE OR REPLACE FUNCTION relpack.trim_fit(zoids bigint[], tids bigint[], locks bigint)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -9536,14 +9537,19 @@ BEGIN
     IF NOT EXISTS (SELECT FROM public.blob_chunk) THEN
         RETURN cardinality(zoids);
     END IF;
-    RETURN (
-        SELECT greatest(count(*) FILTER (WHERE counted.chunks <= locks), 1)
-        FROM (
-            SELECT sum((SELECT count(*) FROM public.blob_chunk
-                        WHERE blob_chunk.zoid = chosen.zoid AND blob_chunk.tid = chosen.tid))
-                       OVER (ORDER BY chosen.place) AS chunks
-            FROM unnest(zoids, tids) WITH ORDINALITY AS chosen (zoid, tid, place)
-        ) AS counted);
+    RETURN coalesce(
+        (SELECT greatest(chosen.place - 1, 1)
+         FROM unnest(zoids, tids) WITH ORDINALITY AS chosen (zoid, tid, place)
+         CROSS JOIN LATERAL (
+             SELECT
+             FROM public.blob_chunk
+             WHERE blob_chunk.zoid = chosen.zoid AND blob_chunk.tid = chosen.tid
+             OFFSET 0
+         ) AS held
+         ORDER BY chosen.place
+         OFFSET locks
+         LIMIT 1),
+        cardinality(zoids));
 END;
 $$;
 

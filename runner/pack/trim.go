@@ -227,6 +227,7 @@ func (t *trimming) revisions(ctx context.Context) error {
 	zoid, tid, speed := new(int64), new(int64), &pace{firstTrim, mostTrimmed, longestTrim}
 	t.LeftAlone, t.SomeLeftAlone = 0, t.SomeLeftAlone[:0]
 	if t.dry {
+		speed.batch = maxBatch
 		t.Revisions, t.Bytes, t.going = 0, 0, blobs.Going{}
 		t.ByClass, t.classes = nil, map[string]inventory.ClassHistory{}
 	}
@@ -236,7 +237,8 @@ func (t *trimming) revisions(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	perRevision := 2. // so many rows are read for each that is old
+	const usual = 2.
+	perRevision := usual // so many rows are read for each that is old
 	wanted := rowsRead
 	for zoid != nil {
 		if t.Stopped() {
@@ -245,8 +247,8 @@ func (t *trimming) revisions(ctx context.Context) error {
 		var zoids, tids, sizes, left []int64
 		var revisions, bytes int64
 		afterZoid, afterTid := *zoid, *tid
-		if t.dry {
-			wanted = maxBatch
+		if wanted = min(wanted, rowsRead); t.dry {
+			wanted = min(wanted, maxBatch)
 		}
 		rows := min(int(perRevision*float64(wanted))+1, rowsRead)
 		if err := t.Retry(ctx, "look for old revisions", func() error {
@@ -256,12 +258,18 @@ func (t *trimming) revisions(ctx context.Context) error {
 		}); err != nil {
 			return err
 		}
-		// No more are read than are wanted.
-		if perRevision = 1.05 * float64(rows) / float64(max(revisions, 1)); int(revisions) == wanted {
-			perRevision = max(1, 0.9*perRevision)
+		n := len(zoids)
+		full := n == wanted
+		wanted = findAhead * n
+		switch {
+		case n == 0 || zoid == nil || *zoid != zoids[n-1] || *tid != tids[n-1]: // of all rows that were read, fewer are old than were wanted
+			perRevision = 1.05 * float64(rows) / float64(max(n, 1))
+			wanted = max(wanted, speed.batch)
+		case full: // no more are read than are wanted
+			perRevision = max(1, 0.945*float64(rows)/float64(n))
+		default: // large objects allow few at a time: no more are looked at for them
+			perRevision = min(perRevision, usual)
 		}
-		// Where large objects allow few at a time, no more are looked at for them.
-		wanted = min(rowsRead, max(findAhead*int(revisions), speed.batch))
 		var err error
 		if t.dry {
 			t.leave(left)

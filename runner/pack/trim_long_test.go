@@ -10,6 +10,7 @@ import (
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/inventory"
+	"relpack/runner/pack"
 )
 
 // Of a batch from one object, each revision is found by itself; where there is a graph, as
@@ -115,5 +116,40 @@ func TestATrimOfManyObjectsReadsEachRevisionAFewTimes(t *testing.T) {
 		t.Errorf("%d rows of indexes were read to delete %d revisions", rows, trimmed)
 	} else {
 		t.Logf("%d rows of indexes were read to delete %d revisions", rows, trimmed)
+	}
+}
+
+// Each large object that goes takes a lock, so that few revisions go at a time. The
+// rest is not read again for each of these.
+func TestATrimOfWhichFewLargeObjectsFitTheLockTableReadsEachRevisionAFewTimes(t *testing.T) {
+	t.Parallel()
+	file, h := newStored(t, zodbtest.V42, "pack-gc false")
+	const objects, revisions = 1200, 8
+	written := map[int64][]byte{}
+	for zoid := range int64(objects) {
+		written[zoid] = page()
+	}
+	for n := range revisions {
+		tid := store(t, h, daysAgo(float64(30-n)), written)
+		packtest.Run(t, h.Conn, "INSERT INTO blob_chunk SELECT zoid, tid, 0, lo_create(0) FROM object_state WHERE tid = $1 AND zoid < $2", tid, objects/2)
+	}
+	const ofServer = "current_setting('max_locks_per_transaction')::bigint"
+	body := packtest.Get[string](t, h.Conn, "SELECT replace(pg_get_functiondef('relpack.trim_find'::regproc), $1, '4 * 64 / current_setting(''max_connections'')::numeric')", ofServer)
+	packtest.Run(t, h.Conn, body)
+	packtest.Run(t, h.Conn, "VACUUM ANALYZE")
+	const read = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE indexrelid IN ('object_state_pk'::regclass, 'blob_chunk_lookup'::regclass)"
+	job := trimDays(5)
+	for _, dry := range []bool{true, false} {
+		job.DryRun = dry
+		var report *pack.Report
+		rows := packtest.RowsRead(t, file, read, func() { report = packtest.Pack(t, file, job) })
+		if report.Trimmed.Revisions != objects*(revisions-1) || rows > 20*objects*revisions {
+			t.Errorf("dry run %t: %d rows of indexes were read for %d revisions", dry, rows, report.Trimmed.Revisions)
+		} else {
+			t.Logf("dry run %t: %d rows of indexes were read for %d revisions", dry, rows, report.Trimmed.Revisions)
+		}
+	}
+	if n := packtest.Get[int](t, h.Conn, "SELECT count(*) FROM pg_largeobject_metadata"); n != objects/2 {
+		t.Errorf("%d large objects are left", n)
 	}
 }
