@@ -95,7 +95,13 @@ func (s statementLog) Log(ctx context.Context, _ tracelog.LogLevel, msg string, 
 		return
 	}
 	attrs := []slog.Attr{}
-	if args, ok := data["args"].([]any); ok && len(args) > 0 {
+	args, _ := data["args"].([]any)
+	if len(args) > 0 {
+		if _, how := args[0].(pgx.QueryExecMode); how { // it comes before $1
+			args = args[1:]
+		}
+	}
+	if len(args) > 0 {
 		attrs = append(attrs, slog.Any("args", args))
 	}
 	if took, ok := data["time"]; ok {

@@ -2,8 +2,12 @@ package session_test
 
 import (
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"relpack/runner/fault"
 	"relpack/runner/internal/packtest"
@@ -75,5 +79,26 @@ func TestTriggersOfOthersFindWhatTheDatabasesPathHas(t *testing.T) {
 	packtest.ExpectStored(t, conn, 0, 1)
 	if n := packtest.Get[int](t, conn, "SELECT count(*) FROM plone.gone"); n != 1 {
 		t.Errorf("the trigger noted %d objects", n)
+	}
+}
+
+func TestTheArgumentsOfAStatementAreToldAsTheyAreNumbered(t *testing.T) {
+	t.Parallel()
+	target, _ := packtest.NewStorage(t)
+	var told strings.Builder
+	own, err := session.Open(t.Context(), target, "test", slog.New(slog.NewTextHandler(&told, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close(own)
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeCacheDescribe} {
+		told.Reset()
+		var sum int
+		if err := own.QueryRow(t.Context(), "SELECT $1::integer + $2::integer", mode, 40, 2).Scan(&sum); err != nil || sum != 42 {
+			t.Fatal(sum, err)
+		}
+		if !strings.Contains(told.String(), `args="[40 2]"`) {
+			t.Errorf("%s: %s", mode, told.String())
+		}
 	}
 }
