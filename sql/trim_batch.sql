@@ -43,6 +43,7 @@ BEGIN
             SELECT asked.zoid, array_agg(asked.tid) AS tids
             FROM (SELECT unnest(zoids) AS zoid, unnest(tids) AS tid) AS asked
             GROUP BY asked.zoid
+            ORDER BY asked.zoid
         ) AS object
         CROSS JOIN LATERAL (
             SELECT object.zoid, max(stored.tid) AS tid

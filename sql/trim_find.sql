@@ -27,6 +27,9 @@ DECLARE
     v_locks bigint := current_setting('max_locks_per_transaction')::bigint
                       * current_setting('max_connections')::bigint / 4;
 BEGIN
+    IF (batch >= 1 AND rows_read >= 1) IS NOT TRUE THEN
+        RAISE EXCEPTION 'batch and rows_read are 1 at least, not % and %', batch, rows_read USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     PERFORM relpack.lock_storage(history => true);
     revisions := 0;
     bytes := 0;

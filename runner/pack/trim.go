@@ -262,12 +262,15 @@ func (t *trimming) revisions(ctx context.Context) error {
 		full := n == wanted
 		wanted = findAhead * n
 		switch {
-		case n == 0 || zoid == nil || *zoid != zoids[n-1] || *tid != tids[n-1]: // of all rows that were read, fewer are old than were wanted
+		case n == 0 || zoid == nil || *zoid != zoids[n-1] || *tid != tids[n-1]:
+			// Of all rows that were read, fewer are old than were wanted.
 			perRevision = 1.05 * float64(rows) / float64(max(n, 1))
 			wanted = max(wanted, speed.batch)
-		case full: // no more are read than are wanted
+		case full:
+			// No more are read than are wanted.
 			perRevision = max(1, 0.945*float64(rows)/float64(n))
-		default: // large objects allow few at a time: no more are looked at for them
+		default:
+			// Large objects allow few at a time: no more are looked at for them.
 			perRevision = min(perRevision, usual)
 		}
 		var err error

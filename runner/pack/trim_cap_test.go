@@ -189,3 +189,14 @@ func expectRaised(t *testing.T, err error, state, text string) {
 		t.Errorf("%v, want %s %s", err, state, text)
 	}
 }
+
+// Nothing found means that all was read.
+func TestATrimThatIsToFindNothingIsRefused(t *testing.T) {
+	t.Parallel()
+	_, h := newHistory(t, zodbtest.V42)
+	for _, few := range []string{"0, 10", "10, 0", "-1, 10", "NULL, 10", "10, NULL"} {
+		_, err := h.Conn.Exec(t.Context(), "SELECT relpack.trim_find(0, -1, 0, "+few+")")
+		packtest.ExpectState(t, err, "22023")
+		packtest.ExpectWords(t, err.Error(), "batch and rows_read are 1 at least")
+	}
+}
