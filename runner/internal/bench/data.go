@@ -143,6 +143,13 @@ func (b *bench) decode(context.Context) error {
 	return nil
 }
 
+func mean(values []float64) (sum float64) {
+	for _, value := range values {
+		sum += value
+	}
+	return sum / float64(max(len(values), 1))
+}
+
 // median of some values; it sorts them.
 func median(values []float64) float64 {
 	return quantile(values, 0.5)

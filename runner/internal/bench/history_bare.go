@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -79,30 +78,23 @@ func (s *realSite) bareHistory(ctx context.Context, dsn string, d *deletion) err
 
 // inTurns deletes in copies of a database that is as this one was before any pack: by the
 // bare statements, and in between by relpack and, where it was asked before, by zodbpack. A
-// machine that is slower for a while is so for all.
+// machine that is slower for a while is so for all. What is short is done more often.
 func (s *realSite) inTurns(ctx context.Context, before string, times int, d *deletion) error {
 	for i := range times {
-		step("bare statements")
-		if err := s.onCopyOf(ctx, before, func(dsn string) error { return s.bareHistory(ctx, dsn, d) }); err != nil {
-			return err
+		for range 3 {
+			step("bare statements")
+			if err := s.onCopyOf(ctx, before, func(dsn string) error { return s.bareHistory(ctx, dsn, d) }); err != nil {
+				return err
+			}
 		}
 		if i == times-1 {
 			break
 		}
-		step("relpack, first pack")
-		if err := s.onCopyOf(ctx, before, func(dsn string) error {
-			p, err := s.packFirst(ctx, dsn, false)
-			if err != nil {
+		for range 2 {
+			step("relpack, first pack")
+			if err := s.onCopyOf(ctx, before, func(dsn string) error { return s.packTwice(ctx, dsn, d) }); err != nil {
 				return err
 			}
-			d.first(p)
-			old, err := s.weekLater(ctx, dsn)
-			if err == nil {
-				d.transactions = append(d.transactions, old.phase("transactions"))
-			}
-			return err
-		}); err != nil {
-			return err
 		}
 		step("relpack, after a dry run")
 		if err := s.onCopyOf(ctx, before, func(dsn string) error {
@@ -128,6 +120,20 @@ func (s *realSite) inTurns(ctx context.Context, before string, times int, d *del
 		}
 	}
 	return nil
+}
+
+// packTwice packs for the first time, and a week later.
+func (b *bench) packTwice(ctx context.Context, dsn string, d *deletion) error {
+	first, err := b.packFirst(ctx, dsn, false)
+	if err != nil {
+		return err
+	}
+	d.first(first)
+	old, err := b.weekLater(ctx, dsn)
+	if err == nil {
+		d.transactions = append(d.transactions, old.phase("transactions"))
+	}
+	return err
 }
 
 // packFirst installs relpack, and packs for the first time, after a dry run or at once.
@@ -176,33 +182,34 @@ func (s *realSite) gone(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// addDeletions compares them by the fastest of each: what else runs on a machine makes one
-// slower, never faster, and for some seconds at a time.
+// addDeletions compares their means. What else runs on a machine makes one slower for some
+// seconds at a time: of the fastest, a short one would be in such a time less often.
 func (r *results) addDeletions(d deletion) {
 	var bare float64
 	for i, seconds := range d.bare {
 		note := fmt.Sprintf("%d rows; %s", d.rows[i], spread(seconds))
-		r.add(figure{Name: "bare DELETE of " + bareDeletions[i].what, Value: slices.Min(seconds), Unit: "s", Note: note})
-		bare += slices.Min(seconds)
+		r.add(figure{Name: "bare DELETE of " + bareDeletions[i].what, Value: mean(seconds), Unit: "s", Note: note})
+		bare += mean(seconds)
 	}
 	note := fmt.Sprintf("trim %.3g s (%s), sweep %.3g s, transactions %.3g s (%s), the graph included",
-		slices.Min(d.trim), spread(d.trim), slices.Min(d.sweep), slices.Min(d.transactions), spread(d.transactions))
-	ours := slices.Min(d.trim) + slices.Min(d.sweep) + slices.Min(d.transactions)
+		mean(d.trim), spread(d.trim), mean(d.sweep), mean(d.transactions), spread(d.transactions))
+	ours := mean(d.trim) + mean(d.sweep) + mean(d.transactions)
 	r.add(figure{Name: "bare statements", Value: bare, Unit: "s"})
 	r.add(figure{Name: "deletion", Value: ours, Unit: "s", Note: note})
 	r.add(figure{Name: "deletion / bare statements", Value: ratio(ours, bare), Unit: "x", Must: 1.5})
 	if len(d.afterDryRun) > 0 {
-		r.add(figure{Name: "trim after a dry run / without", Value: ratio(slices.Min(d.afterDryRun), slices.Min(d.trim)), Unit: "x", Must: 1.25, Note: spread(d.afterDryRun)})
+		r.add(figure{Name: "trim after a dry run / without", Value: ratio(mean(d.afterDryRun), mean(d.trim)), Unit: "x", Must: 1.25, Note: spread(d.afterDryRun)})
 	}
 	if len(d.theirs) == 0 {
 		return
 	}
-	var both []float64
+	var both, whole []float64
 	for i := range d.theirs {
 		both = append(both, d.prepack[i]+d.theirs[i])
+		whole = append(whole, d.whole[2*i]) // of the two in that turn the one closer to it
 	}
-	r.add(figure{Name: "zodbpack's prepack", Value: slices.Min(d.prepack), Unit: "s", Note: spread(d.prepack)})
-	r.add(figure{Name: "zodbpack's deletion", Value: slices.Min(d.theirs), Unit: "s", Note: spread(d.theirs)})
-	r.add(figure{Name: "deletion: how much faster than zodbpack", Value: ratio(slices.Min(d.theirs), ours), Unit: "x", Must: 4, Higher: true})
-	r.beside("first pack, with its start", d.whole, both, 5, 0, spread(d.whole))
+	r.add(figure{Name: "zodbpack's prepack", Value: mean(d.prepack), Unit: "s", Note: spread(d.prepack)})
+	r.add(figure{Name: "zodbpack's deletion", Value: mean(d.theirs), Unit: "s", Note: spread(d.theirs)})
+	r.add(figure{Name: "deletion: how much faster than zodbpack", Value: ratio(mean(d.theirs), ours), Unit: "x", Must: 4, Higher: true})
+	r.beside("first pack, with its start", whole, both, 5, 0, spread(d.whole))
 }
