@@ -128,6 +128,7 @@ func TestAStorageThatKeepsHistoryHasAColumnForIt(t *testing.T) {
 			t.Errorf("%d columns: %q, %q", width, head(), s.lines()[2])
 		}
 	}
+	s.send(tea.WindowSizeMsg{Width: 120, Height: 24})
 	s.press("c")
 	s.expect("by history", "2.0 KiB    5.0 MiB    1.0 KiB            7  m.Room")
 	s.send(tea.WindowSizeMsg{Width: 80, Height: 24})
