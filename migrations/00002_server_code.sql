@@ -9521,7 +9521,8 @@ COMMENT ON FUNCTION relpack.trim_find(bigint, bigint, bigint, integer, integer, 
     'most a batch, of the next rows_read rows of object_state after this one; listed: of the objects in relpack.to_trim '
     'alone. judged => false: whatever later ones name, and of all objects, as relpack.trim_batch() judges it again; bytes is '
     '0, sizes and left_alone NULL. zoids, tids, sizes: of each revision. left_alone: objects that stay as they are '
-    '(relpack.trim_leaves()), and are read again for the graph. last_zoid, last_tid: where to go on; NULL: that was all.';
+    '(relpack.trim_leaves()), and are read again for the graph. last_zoid, last_tid: where to go on; NULL: that was all. '
+    'Raises invalid_parameter_value when batch or rows_read is below 1.';
 -- +goose StatementEnd
 
 -- sql/trim_fit.sql

@@ -182,8 +182,8 @@ func (s *realSite) gone(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// addDeletions compares their means. What else runs on a machine makes one slower for some
-// seconds at a time: of the fastest, a short one would be in such a time less often.
+// addDeletions compares their means. A machine is slower for some seconds at a time: of
+// the fastest, a short one would be in such a time less often.
 func (r *results) addDeletions(d deletion) {
 	var bare float64
 	for i, seconds := range d.bare {
