@@ -668,8 +668,7 @@ COMMENT ON COLUMN relpack.run.transactions IS 'Transactions removed that no revi
 COMMENT ON COLUMN relpack.run.trimmed_until IS 'Up to when the history is trimmed; NULL where the run did not come to the end of a trim.';
 COMMENT ON COLUMN relpack.run.oldest IS 'The oldest revision that is kept, after the run.';
 COMMENT ON COLUMN relpack.run.history IS
-    'The old revisions that were removed, or of a dry run those that would go, by class, those with the most bytes first. '
-    'Without a graph a pack does not know it.';
+    'The old revisions that were removed, or of a dry run those that would go, by class, those with the most bytes first.';
 COMMENT ON COLUMN relpack.run.days IS 'Grace in days, as given with --days.';
 COMMENT ON COLUMN relpack.run.outcome IS 'running, packed, dry_run, interrupted, refused, locked or failed.';
 COMMENT ON COLUMN relpack.run.version IS 'Version of relpack.';

@@ -8900,7 +8900,7 @@ COMMENT ON FUNCTION relpack.trim_awaited() IS
 CREATE OR REPLACE FUNCTION relpack.trim_batch(
     until_tid bigint, zoids bigint[], tids bigint[],
     OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT large bigint, OUT large_bytes bigint,
-    OUT by_class jsonb, OUT left_alone bigint[])
+    OUT gone bigint[], OUT sizes bigint[], OUT left_alone bigint[])
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -8917,7 +8917,6 @@ DECLARE
     v_objects bigint[] := ARRAY(SELECT DISTINCT unnest(zoids) ORDER BY 1);
     v_zoids bigint[];
     v_tids bigint[];
-    v_sizes bigint[];
     v_naming bigint[];
 BEGIN
     PERFORM relpack.trim_begin(until_tid);
@@ -8954,15 +8953,12 @@ BEGIN
     END IF;
     SELECT deleted.revisions, deleted.bytes, deleted.seconds, deleted.gone_zoids, deleted.gone_tids, deleted.gone_sizes,
            deleted.large, deleted.large_bytes
-    INTO revisions, bytes, seconds, v_zoids, v_tids, v_sizes, large, large_bytes
+    INTO revisions, bytes, seconds, gone, v_tids, sizes, large, large_bytes
     FROM relpack.trim_delete(v_zoids, v_tids, whiteouts => false) AS deleted;
-    v_naming := ARRAY(SELECT naming.named_by FROM relpack.trim_named(v_zoids, v_tids, 0) AS naming);
+    v_naming := ARRAY(SELECT naming.named_by FROM relpack.trim_named(gone, v_tids, 0) AS naming);
     -- Of a transaction that lost a row of its own, half would be undone.
     IF relpack.trim_unmarked(v_tids || v_naming) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
-    END IF;
-    IF EXISTS (SELECT FROM relpack.storage WHERE graph <> 'none') THEN
-        by_class := (SELECT jsonb_agg(to_jsonb(few)) FROM relpack.trim_classes(v_zoids, v_sizes) AS few);
     END IF;
 END;
 $$;
@@ -8970,7 +8966,7 @@ $$;
 COMMENT ON FUNCTION relpack.trim_batch(bigint, bigint[], bigint[]) IS
     'Removes old revisions, with their blobs. Of those given it takes what later ones up to until_tid supersede and none '
     'later than that names; returns how many, the bytes of their states, how long the deletion took, and the large objects '
-    'that went; by_class: relpack.trim_classes() of them, NULL without a graph; left_alone: objects that stay '
+    'that went; gone, sizes: object and bytes of each revision that went; left_alone: objects that stay '
     'as they are (relpack.trim_leaves()), and are read again for the graph. Raises RP002 before '
     'relpack.trim_settle() was true, RP003 (unmarked) where a transaction can be undone that wrote one of them '
     'or, be it meanwhile, one that names one.';
@@ -9060,38 +9056,52 @@ COMMENT ON FUNCTION relpack.trim_blobs(bigint[], bigint[]) IS
 
 -- sql/trim_classes.sql
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION relpack.trim_classes(zoids bigint[], sizes bigint[], OUT class text, OUT revisions bigint, OUT bytes bigint)
-RETURNS SETOF record
+-- The newest state of those that go tells the class where no graph does: those that come
+-- later may be none. Its beginning is enough, compressed or not.
+CREATE OR REPLACE FUNCTION relpack.trim_classes(zoids bigint[], tids bigint[])
+RETURNS TABLE (zoid bigint, class text, head bytea)
 LANGUAGE plpgsql
-STABLE
+VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan
 AS $$
 BEGIN
+    PERFORM relpack.lock_storage(history => true);
     RETURN QUERY
-    SELECT known.label, found.revisions, found.bytes
+    SELECT object.zoid, known.label, newest.head
     FROM (
-        SELECT object.class AS id, sum(few.revisions)::bigint AS revisions, sum(few.bytes)::bigint AS bytes
-        FROM (
-            SELECT revision.zoid, count(*) AS revisions, sum(revision.size) AS bytes
-            FROM unnest(zoids, sizes) AS revision (zoid, size)
-            GROUP BY revision.zoid
-        ) AS few
-        CROSS JOIN LATERAL (SELECT node.class FROM relpack.object AS node WHERE node.zoid = few.zoid OFFSET 0) AS object
-        GROUP BY object.class
-    ) AS found
-    CROSS JOIN LATERAL (SELECT few.label FROM relpack.class AS few WHERE few.id = found.id OFFSET 0) AS known
-    ORDER BY known.label;
+        SELECT revision.zoid, min(revision.tid) AS oldest, max(revision.tid) AS newest
+        FROM (SELECT unnest(zoids) AS zoid, unnest(tids) AS tid) AS revision
+        GROUP BY revision.zoid
+        ORDER BY revision.zoid
+    ) AS object
+    LEFT JOIN LATERAL (
+        SELECT few.label
+        FROM (SELECT node.class FROM relpack.object AS node WHERE node.zoid = object.zoid AND node.class <> 0 OFFSET 0) AS graph
+        CROSS JOIN LATERAL (SELECT named.label FROM relpack.class AS named WHERE named.id = graph.class OFFSET 0) AS few
+        OFFSET 0
+    ) AS known ON true
+    LEFT JOIN LATERAL (
+        SELECT substring(stored.state FROM 1 FOR 500) AS head
+        FROM public.object_state AS stored
+        WHERE known.label IS NULL
+          AND stored.zoid = object.zoid
+          AND stored.tid BETWEEN object.oldest AND object.newest
+          AND octet_length(stored.state) > 0
+        ORDER BY stored.tid DESC
+        LIMIT 1
+    ) AS newest ON true;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_classes(bigint[], bigint[]) IS
-    'Step of a trim: of which classes revisions are, as far as the graph knows their objects, how many of each, and '
-    'their bytes; zoids, sizes: of each revision.';
+    'Step of a trim: of which class each object is that loses these revisions, as far as the graph knows. head: where it '
+    'does not, the first bytes of the newest state among them, for the client to decode.';
 -- +goose StatementEnd
 
 -- sql/trim_cleared.sql
@@ -9409,7 +9419,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.trim_end(bigint, bigint, bigint, bigint, bigint, bigint, jsonb) IS
     'Notes in relpack.run what a trim has removed, and in relpack.storage up to which tid all of it was trimmed (NULL: it '
-    'was not finished); oldest_tid: relpack.oldest_kept(); history: what a dry run found, by class. For the session that '
+    'was not finished); oldest_tid: relpack.oldest_kept(); history: revisions that went, or would, by class. For the session that '
     'holds the pack lock.';
 -- +goose StatementEnd
 

@@ -5,7 +5,7 @@
 CREATE OR REPLACE FUNCTION relpack.trim_batch(
     until_tid bigint, zoids bigint[], tids bigint[],
     OUT revisions bigint, OUT bytes bigint, OUT seconds double precision, OUT large bigint, OUT large_bytes bigint,
-    OUT by_class jsonb, OUT left_alone bigint[])
+    OUT gone bigint[], OUT sizes bigint[], OUT left_alone bigint[])
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -22,7 +22,6 @@ DECLARE
     v_objects bigint[] := ARRAY(SELECT DISTINCT unnest(zoids) ORDER BY 1);
     v_zoids bigint[];
     v_tids bigint[];
-    v_sizes bigint[];
     v_naming bigint[];
 BEGIN
     PERFORM relpack.trim_begin(until_tid);
@@ -59,15 +58,12 @@ BEGIN
     END IF;
     SELECT deleted.revisions, deleted.bytes, deleted.seconds, deleted.gone_zoids, deleted.gone_tids, deleted.gone_sizes,
            deleted.large, deleted.large_bytes
-    INTO revisions, bytes, seconds, v_zoids, v_tids, v_sizes, large, large_bytes
+    INTO revisions, bytes, seconds, gone, v_tids, sizes, large, large_bytes
     FROM relpack.trim_delete(v_zoids, v_tids, whiteouts => false) AS deleted;
-    v_naming := ARRAY(SELECT naming.named_by FROM relpack.trim_named(v_zoids, v_tids, 0) AS naming);
+    v_naming := ARRAY(SELECT naming.named_by FROM relpack.trim_named(gone, v_tids, 0) AS naming);
     -- Of a transaction that lost a row of its own, half would be undone.
     IF relpack.trim_unmarked(v_tids || v_naming) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
-    END IF;
-    IF EXISTS (SELECT FROM relpack.storage WHERE graph <> 'none') THEN
-        by_class := (SELECT jsonb_agg(to_jsonb(few)) FROM relpack.trim_classes(v_zoids, v_sizes) AS few);
     END IF;
 END;
 $$;
@@ -75,7 +71,7 @@ $$;
 COMMENT ON FUNCTION relpack.trim_batch(bigint, bigint[], bigint[]) IS
     'Removes old revisions, with their blobs. Of those given it takes what later ones up to until_tid supersede and none '
     'later than that names; returns how many, the bytes of their states, how long the deletion took, and the large objects '
-    'that went; by_class: relpack.trim_classes() of them, NULL without a graph; left_alone: objects that stay '
+    'that went; gone, sizes: object and bytes of each revision that went; left_alone: objects that stay '
     'as they are (relpack.trim_leaves()), and are read again for the graph. Raises RP002 before '
     'relpack.trim_settle() was true, RP003 (unmarked) where a transaction can be undone that wrote one of them '
     'or, be it meanwhile, one that names one.';

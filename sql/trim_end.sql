@@ -22,5 +22,5 @@ $$;
 
 COMMENT ON FUNCTION relpack.trim_end(bigint, bigint, bigint, bigint, bigint, bigint, jsonb) IS
     'Notes in relpack.run what a trim has removed, and in relpack.storage up to which tid all of it was trimmed (NULL: it '
-    'was not finished); oldest_tid: relpack.oldest_kept(); history: what a dry run found, by class. For the session that '
+    'was not finished); oldest_tid: relpack.oldest_kept(); history: revisions that went, or would, by class. For the session that '
     'holds the pack lock.';

@@ -8,6 +8,7 @@ import (
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/revision"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/inventory"
 	"relpack/runner/pack"
 	"relpack/runner/target"
 )
@@ -41,6 +42,13 @@ func collect(t *testing.T, file target.Target, h zodbtest.History, days float64,
 	if would.Chosen != done.Deleted || would.Trimmed.Revisions != done.Trimmed.Revisions || would.Trimmed.Bytes != done.Trimmed.Bytes ||
 		would.Trimmed.Marked != done.Trimmed.Marked {
 		t.Errorf("the dry run said %+v and %+v, the pack did %+v and %+v", would.Chosen, would.Trimmed, done.Deleted, done.Trimmed)
+	}
+	var told inventory.ClassHistory
+	for _, c := range done.Trimmed.ByClass {
+		told.Revisions, told.Bytes = told.Revisions+c.Revisions, told.Bytes+c.Bytes
+	}
+	if !slices.Equal(would.Trimmed.ByClass, done.Trimmed.ByClass) || told.Revisions != done.Trimmed.Revisions || told.Bytes != done.Trimmed.Bytes {
+		t.Errorf("of %+v the dry run told %+v, the pack %+v", done.Trimmed, would.Trimmed.ByClass, done.Trimmed.ByClass)
 	}
 	for zoid := range after.Revisions {
 		if after.Current[zoid] != before.Current[zoid] {

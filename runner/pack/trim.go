@@ -15,6 +15,7 @@ import (
 	"relpack/runner/blobs"
 	"relpack/runner/fault"
 	"relpack/runner/inventory"
+	"relpack/runner/record"
 	"relpack/runner/schema"
 )
 
@@ -32,8 +33,7 @@ type Trimmed struct {
 	Emptied       int64      `json:"emptied"`    // transactions that no revision names, which go when a week is over
 	LeftAlone     int64      `json:"left_alone"` // objects that stay as they are
 	SomeLeftAlone []int64    `json:"some_left_alone"`
-	// ByClass are the revisions that go, or would, the classes with the most bytes first: as
-	// far as a graph knows the classes, or, in a dry run without one, their states.
+	// ByClass are the revisions that go, or would, the classes with the most bytes first.
 	ByClass []inventory.ClassHistory `json:"by_class,omitempty"`
 
 	toNewest bool // the pack time is that of the newest transaction
@@ -57,6 +57,7 @@ type trimming struct {
 	going          blobs.Going // with what a dry run would trim
 	oldest         *int64      // tid of [Trimmed.Oldest]
 	classes        map[string]inventory.ClassHistory
+	labels         record.Labels
 	unmarkedBefore int // so often in a row
 }
 
@@ -302,21 +303,24 @@ func (t *trimming) remove(ctx context.Context, zoids, tids []int64, speed *pace)
 			return fault.Interrupted
 		}
 		n := min(speed.batch, len(zoids))
+		classes, err := t.classesOf(ctx, zoids[:n], tids[:n])
+		if err != nil {
+			return err
+		}
 		var revisions, bytes, large int64
-		var left []int64
+		var gone, sizes, left []int64
 		var seconds float64 // of the deletion: what else a batch costs, smaller ones cost too
 		var largeBytes *int64
-		var classes []inventory.ClassHistory
 		if err := t.tryBatch(ctx, "remove old revisions", func() error {
-			return t.Conn.QueryRow(ctx, `SELECT revisions, bytes, seconds, large, large_bytes, by_class, left_alone
+			return t.Conn.QueryRow(ctx, `SELECT revisions, bytes, seconds, large, large_bytes, gone, sizes, left_alone
 				FROM relpack.trim_batch($1, $2, $3)`, binary, t.UntilTid, zoids[:n], tids[:n]).
-				Scan(&revisions, &bytes, &seconds, &large, &largeBytes, &classes, &left)
+				Scan(&revisions, &bytes, &seconds, &large, &largeBytes, &gone, &sizes, &left)
 		}); err != nil {
 			return err
 		}
 		zoids, tids = zoids[n:], tids[n:]
 		t.leave(left)
-		t.addClasses(classes)
+		t.addClasses(classes, gone, sizes)
 		t.large.Add(large, largeBytes)
 		t.Revisions += revisions
 		t.Bytes += bytes
@@ -335,11 +339,11 @@ func (t *trimming) count(ctx context.Context, zoids, tids, sizes []int64) error 
 		return err
 	}
 	t.going.Add(going)
-	classes, err := t.classesOf(ctx, zoids, tids, sizes)
+	classes, err := t.classesOf(ctx, zoids, tids)
 	if err != nil {
 		return err
 	}
-	t.addClasses(classes)
+	t.addClasses(classes, zoids, sizes)
 	return nil
 }
 

@@ -28,6 +28,18 @@ func (s *Scanner) Class() (module, name []byte) {
 	return nil, nil
 }
 
+// ClassOf returns module and name of the class of a record of which this is the beginning,
+// compressed or not, as [Scanner.Class] does; of as much as its first pickle takes.
+func (s *Scanner) ClassOf(head []byte) (module, name []byte) {
+	s.reset()
+	s.data = s.unpacker.beginning(head)
+	if _, f := s.pickle(0); f != nil {
+		return nil, nil
+	}
+	s.class = s.stack[len(s.stack)-1]
+	return s.Class()
+}
+
 // word returns the string that v stands for, nothing if it is spelled with
 // escapes: no identifier of Python 2 is.
 func (s *Scanner) word(v value) []byte {

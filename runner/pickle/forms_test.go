@@ -1,6 +1,7 @@
 package pickle
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -115,6 +116,35 @@ func TestClassIsReadFromEveryFormOfMetadata(t *testing.T) {
 		err := s.Scan([]byte(c.meta + ".hc.")) // the class survives an odd state
 		if module, name := s.Class(); err == nil || fmt.Sprintf("%s %s", module, name) != c.want {
 			t.Errorf("%s: %v %s %s, want %s", c.name, err, module, name, c.want)
+		}
+	}
+}
+
+// The class is at the beginning, of whatever length the rest is.
+func TestTheBeginningOfARecordTellsItsClass(t *testing.T) {
+	var whole, s Scanner
+	long := []byte("cm\nC\n.X\x00\x00\x01\x00" + strings.Repeat("0", 1<<16) + ".")
+	for i, state := range append(realStates(t), long) {
+		if err := whole.Scan(state); err != nil {
+			t.Fatal(err)
+		}
+		module, name := whole.Class()
+		for _, record := range [][]byte{state, compress(state)} {
+			for _, n := range []int{300, 500, 10_000} {
+				if m, c := s.ClassOf(record[:min(n, len(record))]); !bytes.Equal(m, module) || !bytes.Equal(c, name) || len(c) == 0 {
+					t.Fatalf("%d bytes of %.500q: %q %q instead of %q %q", n, record, m, c, module, name)
+				}
+			}
+			for n := 0; i%50 == 0 && n < min(len(record), 300); n++ {
+				if m, c := s.ClassOf(slices.Clip(record[:n])); len(c) > 0 && (!bytes.Equal(m, module) || !bytes.Equal(c, name)) {
+					t.Fatalf("%d bytes of %.500q: %q %q instead of %q %q", n, record, m, c, module, name)
+				}
+			}
+		}
+	}
+	for _, record := range []string{"", ".", ".z", ".zabc", ".ecm\nC\n."} {
+		if m, c := s.ClassOf([]byte(record)); len(m)+len(c) > 0 {
+			t.Errorf("%q: %q %q", record, m, c)
 		}
 	}
 }

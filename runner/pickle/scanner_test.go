@@ -155,6 +155,10 @@ func compare(t *testing.T, s *Scanner, record []byte) {
 			!strings.ContainsFunc(want.module+want.name, unusual) {
 			t.Fatalf("%q:\nscanner: class %q %q\noracle: %q %q", record, module, name, want.module, want.name)
 		}
+		var few Scanner
+		if m, c := few.ClassOf(record); s.data != nil && (!bytes.Equal(m, module) || !bytes.Equal(c, name)) {
+			t.Fatalf("%q: class %q %q, alone %q %q", record, module, name, m, c)
+		}
 		if err != nil {
 			if e.Offset < 0 || e.Offset > len(s.data) && s.data != nil {
 				t.Fatalf("%q: offset %d", record, e.Offset)

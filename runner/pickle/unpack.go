@@ -55,6 +55,16 @@ func (u *unpacker) unpack(record []byte) ([]byte, *Error) {
 	return record, nil
 }
 
+// beginning returns as much as there is of a record that may be cut off.
+func (u *unpacker) beginning(record []byte) []byte {
+	u.buf = u.buf[:0]
+	data, err := u.unpack(record)
+	if err != nil {
+		return u.buf
+	}
+	return data
+}
+
 // inflate decompresses into u.buf. What follows the stream is ignored, as
 // Python's zlib.decompress does.
 func (u *unpacker) inflate(packed []byte) (err error) {

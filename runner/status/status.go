@@ -49,8 +49,8 @@ type History struct {
 	Revisions    int64      `json:"revisions"` // removed, by the packs in relpack.run
 	Bytes        int64      `json:"bytes"`     // of their states
 	Oldest       *time.Time `json:"oldest"`    // revision that was kept; nil: no run has come so far
-	// ByClass are the revisions that the last pack removed that knew their classes, or those
-	// that a dry run after it found.
+	// ByClass are the revisions that the last pack removed that removed any, or those that a
+	// dry run after it found.
 	ByClass []inventory.ClassHistory `json:"by_class,omitempty"`
 	WouldGo bool                     `json:"would_go,omitempty"` // ByClass, as a dry run found
 	waiting
