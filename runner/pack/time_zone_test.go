@@ -33,8 +33,8 @@ func TestADayOfGraceHas24HoursInEveryTimeZone(t *testing.T) {
 	packtest.DryRun(t, target)
 	winter := time.Now().UTC().Add(-12 * time.Hour)
 	summer := winter.AddDate(0, -6, 0)
-	packtest.Run(t, conn, fmt.Sprintf("SET TimeZone = 'WINTER0SUMMER,M%d.%d.%d/0,M%d.%d.%d/%s'",
-		summer.Month(), 1, 0, winter.Month(), (winter.Day()+6)/7, winter.Weekday(), winter.Add(time.Hour).Format("15:04:05")))
+	packtest.Run(t, conn, fmt.Sprintf("SET TimeZone = 'WINTER0SUMMER,M%d.%d.%d/0,M%d.%d.%d/%d:%s'", // up to 24:59:59 of the day
+		summer.Month(), 1, 0, winter.Month(), (winter.Day()+6)/7, winter.Weekday(), winter.Hour()+1, winter.Format("04:05")))
 	if got := packtest.Get[float64](t, conn, "SELECT extract(epoch FROM now() - (now() - interval '1 day'))::float8 / 3600"); got != 25 {
 		t.Fatalf("a day ago was %v hours ago", got)
 	}
