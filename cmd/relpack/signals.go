@@ -12,6 +12,10 @@ import (
 // grace is how long a command that must end at once may tidy up.
 const grace = 2 * time.Second
 
+// together is how long signals count as one: timeout(1) sends its own to the command, and
+// then to its group.
+const together = 500 * time.Millisecond
+
 // onSignals calls first on the first SIGINT or SIGTERM. On the second it calls
 // second, and ends the process soon.
 func onSignals(first, second func()) {
@@ -20,6 +24,10 @@ func onSignals(first, second func()) {
 	go func() {
 		<-signals
 		first()
+		time.Sleep(together)
+		for len(signals) > 0 {
+			<-signals
+		}
 		<-signals
 		second()
 		time.Sleep(grace)

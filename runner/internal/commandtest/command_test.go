@@ -327,6 +327,34 @@ func TestASecondSignalEndsAPackAtOnce(t *testing.T) {
 	}
 }
 
+// timeout(1) sends its signal to the command, and then to its group.
+func TestASignalThatIsSentTwiceStopsAPackBetweenTwoBatches(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewDatabase(t)
+	relpack(t, "migrate", "up", "--dsn", db.DSN).expect(t, 0)
+	conn := db.Connect(t)
+	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE relpack.run"); err != nil {
+		t.Fatal(err)
+	}
+	command := start(t, "pack", "--dsn", db.DSN)
+	awaitLock(t, db)
+	for range 2 {
+		if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	time.Sleep(200 * time.Millisecond)
+	if _, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	finish(t, command).expect(t, fault.ExitInterrupted, "relpack: interrupted. Finished work is kept")
+	var outcome string
+	if err := conn.QueryRow(t.Context(), "SELECT coalesce(max(outcome), '') FROM relpack.run").Scan(&outcome); err != nil || outcome != "interrupted" {
+		t.Errorf("the run is noted as %q, %v", outcome, err)
+	}
+}
+
 // awaitLock returns when relpack waits for a lock on a table.
 func awaitLock(t *testing.T, db *pgtest.Database) {
 	t.Helper()
