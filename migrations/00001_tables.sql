@@ -458,7 +458,7 @@ COMMENT ON COLUMN relpack.storage.graph IS
     'reshaping: parents are chosen again for all objects; doubtful: to be compared with the storage; '
     'current: describes it up to applied_tid.';
 COMMENT ON COLUMN relpack.storage.trimmed_tid IS
-    'Up to which tid the history was trimmed, by packs that ended well; 0 in a history-free storage.';
+    'Up to which tid a trim has removed all that it may; 0: none has come to its end, as in a history-free storage.';
 COMMENT ON COLUMN relpack.storage.horizon_tid IS
     'A history-preserving storage: the graph has the references of the revisions that a pack up to this tid keeps '
     '(relpack.trim_kept()). 0 in a history-free one.';

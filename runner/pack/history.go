@@ -98,7 +98,9 @@ func (p *pack) toPackTime(ctx context.Context) error {
 }
 
 // clear trims until nothing is left that may refer to garbage.
-func (p *pack) clear(ctx context.Context) error {
+func (p *pack) clear(ctx context.Context) (err error) {
+	p.history.ended = false
+	defer func() { p.history.ended = err == nil }()
 	for range maxTrims {
 		before := p.history.Revisions
 		if err := p.history.steps(ctx); err != nil {

@@ -2,12 +2,16 @@ package pack_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/inventory"
+	"relpack/runner/pack"
+	"relpack/runner/progress"
 )
 
 // Rows of transaction that no revision names stay for a week more.
@@ -94,5 +98,82 @@ func TestEveryOldRevisionThatGoesIsToldOfByItsClass(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A stopper stops a pack that has removed some old revisions.
+type stopper struct {
+	progress.Silent
+	trims bool
+	stop  chan struct{}
+}
+
+func (s *stopper) Phase(name, _ string, _ int64) { s.trims = name == "trim" }
+
+func (s *stopper) Add(n int64) {
+	if s.trims && n > 0 {
+		s.trims = false
+		close(s.stop)
+	}
+}
+
+// expectReport wants words of a report, and none of the others.
+func expectReport(t *testing.T, r *pack.Report, without string, words ...string) {
+	t.Helper()
+	var text strings.Builder
+	if err := r.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	packtest.ExpectWords(t, text.String(), words...)
+	if strings.Contains(text.String(), without) {
+		t.Errorf("it has %q:\n%s", without, &text)
+	}
+}
+
+func TestATrimThatDidNotEndSaysSo(t *testing.T) {
+	t.Parallel()
+	for _, gc := range []string{"pack-gc true", "pack-gc false"} {
+		t.Run(gc, func(t *testing.T) {
+			t.Parallel()
+			file, h := newStored(t, zodbtest.V42, gc)
+			first := daysAgo(30)
+			store(t, h, first, map[int64][]byte{0: page(1), 1: page()})
+			const many = 5_000
+			packtest.Run(t, h.Conn, "INSERT INTO transaction (tid, username, description) SELECT $1 + n, '', '' FROM generate_series(1, $2::bigint) AS n", first, many)
+			packtest.Run(t, h.Conn, `INSERT INTO object_state (zoid, tid, prev_tid, md5, state_size, state)
+				SELECT 1, $1 + n, $1 + n - 1, md5($3::bytea), length($3::bytea), $3 FROM generate_series(1, $2::bigint) AS n`, first, many, page())
+			packtest.Run(t, h.Conn, "UPDATE current_object SET tid = $1 WHERE zoid = 1", first+many)
+			o, s := trimDays(5), &stopper{stop: make(chan struct{})}
+			o.Progress, o.Stop = s, s.stop
+			r, err := pack.Run(t.Context(), file, o, packtest.Log(t))
+			packtest.ExpectError(t, err, fault.ExitInterrupted)
+			removed := r.Trimmed.Revisions
+			if removed == 0 || removed == many {
+				t.Fatalf("%d revisions were removed", removed)
+			}
+			expectReport(t, r, "trimmed up to", "trimming up to", "not finished", "zmodels.Document  2,000 revisions")
+			text := packtest.Status(t, file)
+			packtest.ExpectWords(t, text, "no trim has ended yet", "removed", "2,000 old revisions", "zmodels.Document  2,000 revisions")
+			if strings.Contains(text, "never trimmed") {
+				t.Errorf("status says\n%s", text)
+			}
+			r = packtest.Pack(t, file, trimDays(5))
+			expectReport(t, r, "not finished", "trimmed up to", "zmodels.Document  3,000 revisions")
+			packtest.ExpectWords(t, packtest.Status(t, file), "trimmed up to", "5,000 old revisions")
+		})
+	}
+}
+
+func TestATrimThatEndedIsToldWhereGarbageMayNotGo(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	store(t, h, daysAgo(30), map[int64][]byte{0: page(1), 1: page(), 2: page()})
+	store(t, h, daysAgo(20), map[int64][]byte{1: []byte("no pickle")})
+	r, err := pack.Run(t.Context(), file, trimDays(5), packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "can't be decoded")
+	expectReport(t, r, "not finished", "trimmed up to", "1 revision,")
+	packtest.ExpectWords(t, packtest.Status(t, file), "trimmed up to", "1 old revision")
+	if noted := packtest.Get[int64](t, h.Conn, "SELECT coalesce(relpack.time_to_tid(trimmed_until), 0) FROM relpack.run"); max(noted-r.Trimmed.UntilTid, r.Trimmed.UntilTid-noted) > 1000 {
+		t.Errorf("relpack.run says %d, the report %d", noted, r.Trimmed.UntilTid)
 	}
 }

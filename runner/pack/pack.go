@@ -119,7 +119,7 @@ func (p *pack) trimAll(ctx context.Context) (err error) {
 	if p.Conn.IsClosed() {
 		return err
 	}
-	return errors.Join(err, p.endTrim(ctx, t, err), p.end(ctx, err))
+	return errors.Join(err, p.endTrim(ctx, t), p.end(ctx, err))
 }
 
 func newPack(f *Family, t target.Target, o Options, log *slog.Logger) *pack {
@@ -164,7 +164,7 @@ func (p *pack) all(ctx context.Context) error {
 			r.LargeObjects.Join(t.large)
 			r.Trimmed, r.HeldBy, r.MissingIndex, r.BlobFiles = &t.Trimmed, t.heldBy, t.missingIndex, t.files
 			if !p.Conn.IsClosed() {
-				err = errors.Join(err, p.endTrim(ctx, t, err))
+				err = errors.Join(err, p.endTrim(ctx, t))
 			}
 		}
 		p.sayNoBlobDir()

@@ -138,8 +138,14 @@ func (r *Report) writeTrimmed(line figures.LineWriter) {
 	if r.DryRun {
 		goes, marked = "would be removed", "would be "+marked
 	}
-	if t.Until != nil {
-		line(map[bool]string{true: "would trim up to", false: "trimmed up to"}[r.DryRun], "%s", figures.Clock(*t.Until))
+	switch {
+	case t.Until == nil:
+	case r.DryRun:
+		line("would trim up to", "%s", figures.Clock(*t.Until))
+	case t.ended:
+		line("trimmed up to", "%s", figures.Clock(*t.Until))
+	default:
+		line("trimming up to", "%s, not finished", figures.Clock(*t.Until))
 	}
 	line("old revisions", "%s, %s %s", figures.Plural(t.Revisions, "revision"), figures.Size(t.Bytes), goes)
 	inventory.WriteHistory(line, t.ByClass)

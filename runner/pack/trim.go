@@ -37,6 +37,7 @@ type Trimmed struct {
 	ByClass []inventory.ClassHistory `json:"by_class,omitempty"`
 
 	toNewest bool // the pack time is that of the newest transaction
+	ended    bool // nothing is left to remove up to the pack time
 }
 
 // A trimming is a trim at work, and what it has found so far.
@@ -100,11 +101,11 @@ func (p *pack) trimmable(ctx context.Context) (bool, error) {
 }
 
 // endTrim notes what was removed.
-func (p *pack) endTrim(ctx context.Context, t *trimming, failed error) error {
+func (p *pack) endTrim(ctx context.Context, t *trimming) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	var until *int64
-	if failed == nil && !t.dry {
+	if t.ended && !t.dry {
 		until = &t.UntilTid
 	}
 	r := t.Trimmed
@@ -148,6 +149,7 @@ func (t *trimming) all(ctx context.Context) error {
 		if err := t.Phase(step.name, func() error { return step.do(ctx) }); err != nil {
 			return err
 		}
+		t.ended = t.ended || step.name == "mark again"
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ type Report struct {
 
 // History is what relpack knows of a history-preserving storage.
 type History struct {
-	TrimmedUntil *time.Time `json:"trimmed_until"` // nil: never
+	TrimmedUntil *time.Time `json:"trimmed_until"` // nil: no trim has ended
 	LastPack     *time.Time `json:"last_pack"`
 	Revisions    int64      `json:"revisions"` // removed, by the packs in relpack.run
 	Bytes        int64      `json:"bytes"`     // of their states

@@ -59,10 +59,19 @@ func (r *Report) Write(w io.Writer) error {
 }
 
 func (h *History) write(line figures.LineWriter, now time.Time) {
-	if h.TrimmedUntil == nil {
+	switch {
+	case h.TrimmedUntil != nil:
+		line("history", "trimmed up to %s", figures.Moment(*h.TrimmedUntil, now))
+	case h.Revisions > 0:
+		line("history", "no trim has ended yet")
+	default:
 		line("history", "never trimmed")
-	} else {
-		h.writeTrimmed(line, now)
+	}
+	if h.TrimmedUntil != nil || h.Revisions > 0 {
+		line("removed", "%s, %s", figures.Plural(h.Revisions, "old revision"), figures.Size(h.Bytes))
+	}
+	if h.LastPack != nil {
+		line("last pack", "%s", figures.Moment(*h.LastPack, now))
 	}
 	if h.Oldest != nil {
 		line("oldest revision", "%s", figures.Moment(*h.Oldest, now))
@@ -74,14 +83,6 @@ func (h *History) write(line figures.LineWriter, now time.Time) {
 		}
 		line(map[bool]string{true: "would go", false: "last removed"}[h.WouldGo], "%s, %s", figures.Plural(all.Revisions, "old revision"), figures.Size(all.Bytes))
 		inventory.WriteHistory(line, h.ByClass)
-	}
-}
-
-func (h *History) writeTrimmed(line figures.LineWriter, now time.Time) {
-	line("history", "trimmed up to %s", figures.Moment(*h.TrimmedUntil, now))
-	line("removed", "%s, %s", figures.Plural(h.Revisions, "old revision"), figures.Size(h.Bytes))
-	if h.LastPack != nil {
-		line("last pack", "%s", figures.Moment(*h.LastPack, now))
 	}
 }
 
