@@ -26,7 +26,7 @@ Exit codes: 0 done, 1 failure, 2 usage, 3 locked by another pack, 4 refused for 
 
 // grammar is the command line.
 type grammar struct {
-	Pack    packCommand    `cmd:"" help:"Find and delete unreachable objects."`
+	Pack    packCommand    `cmd:"" help:"Find and delete unreachable objects, and old revisions of a history-preserving storage."`
 	Migrate migrateCommand `cmd:"" help:"Install relpack in a database, update or remove it."`
 	Verify  verifyCommand  `cmd:"" help:"Check the graph against every stored object; --repair fixes it."`
 	Status  statusCommand  `cmd:"" help:"Show what relpack knows about a storage."`

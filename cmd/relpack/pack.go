@@ -18,7 +18,7 @@ type packCommand struct {
 	style         `embed:""`
 	BlobDir       string  `placeholder:"DIR" help:"The shared blob directory, when there is no CONFIG."`
 	Init          bool    `short:"i" help:"Drop the graph and build it again (a first run builds it anyway)."`
-	Days          float64 `short:"d" default:"1" placeholder:"D" help:"Keep objects changed or cut off within D days (default 1; fractions are allowed). 0: no grace. Negative: delete also what open transactions may see."`
+	Days          float64 `short:"d" default:"1" placeholder:"D" help:"Keep objects changed or cut off within D days, and revisions that were current then (default 1; fractions are allowed). 0: no grace. Negative: delete also what open transactions may see."`
 	AcceptMissing []int64 `placeholder:"ZOID" help:"Give up an object whose row vanished (the report names it). What only it referred to becomes garbage. May be repeated."`
 	DryRun        bool    `help:"Do everything except the deletion."`
 	Prepack       bool    `help:"The same as --dry-run."`

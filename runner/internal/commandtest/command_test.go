@@ -142,7 +142,8 @@ func TestUsageErrorsAreOneLineAndExitWith2(t *testing.T) {
 
 func TestHelpListsTheExitCodes(t *testing.T) {
 	t.Parallel()
-	relpack(t).expect(t, 0, "Find and delete unreachable objects.")
+	relpack(t).expect(t, 0, "Find and delete unreachable objects, and old revisions")
+	relpack(t, "pack", "--help").expect(t, 0, "old revisions of a", "revisions that were")
 	relpack(t, "--help").expect(t, 0, "0 done", "1 failure", "2 usage", "3 locked", "4 refused", "130 interrupted")
 	relpack(t, "pack", "--help").expect(t, 0, "--days", "--dry-run", "--blob-dir")
 	relpack(t, "--version").expect(t, 0, "relpack v9.9.9", "go1.")
