@@ -177,3 +177,57 @@ func TestATrimThatEndedIsToldWhereGarbageMayNotGo(t *testing.T) {
 		t.Errorf("relpack.run says %d, the report %d", noted, r.Trimmed.UntilTid)
 	}
 }
+
+func TestOnlyTheLastDryRunTellsWhatWouldGo(t *testing.T) {
+	t.Parallel()
+	for name, after := range map[string]bool{"a dry run": true, "a pack": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file, h := newHistory(t, zodbtest.V42)
+			for _, days := range []float64{40, 30, 20} {
+				store(t, h, daysAgo(days), map[int64][]byte{0: page()})
+			}
+			packtest.Pack(t, file, trimDays(25))
+			dry := trimDays(5)
+			dry.DryRun = true
+			packtest.Pack(t, file, dry)
+			packtest.ExpectWords(t, packtest.Status(t, file), "would go  ", "zmodels.Document  1 revision")
+			o := trimDays(25)
+			o.DryRun = after
+			packtest.Pack(t, file, o)
+			text := packtest.Status(t, file)
+			packtest.ExpectWords(t, text, "last removed", "zmodels.Document  1 revision")
+			if strings.Contains(text, "would go") {
+				t.Errorf("status says\n%s", text)
+			}
+		})
+	}
+}
+
+func TestADryRunThatIsRefusedIsNotTakenForAPack(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	store(t, h, daysAgo(30), map[int64][]byte{0: page(1), 1: page(), 2: page()})
+	store(t, h, daysAgo(20), map[int64][]byte{1: []byte("no pickle")})
+	dry, s := trimDays(5), &stopper{stop: make(chan struct{})}
+	dry.DryRun = true
+	stopped := dry
+	stopped.Progress, stopped.Stop = s, s.stop
+	for _, c := range []struct {
+		options pack.Options
+		code    int
+		words   string
+		without string
+	}{
+		{stopped, fault.ExitInterrupted, "never trimmed", "would go"},
+		{dry, fault.ExitRefused, "would go  ", "last removed"},
+	} {
+		_, err := pack.Run(t.Context(), file, c.options, packtest.Log(t))
+		packtest.ExpectError(t, err, c.code)
+		text := packtest.Status(t, file)
+		packtest.ExpectWords(t, text, c.words)
+		if strings.Contains(text, c.without) || strings.Contains(text, "last removed") {
+			t.Errorf("status says\n%s", text)
+		}
+	}
+}

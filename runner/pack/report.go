@@ -138,14 +138,15 @@ func (r *Report) writeTrimmed(line figures.LineWriter) {
 	if r.DryRun {
 		goes, marked = "would be removed", "would be "+marked
 	}
-	switch {
-	case t.Until == nil:
-	case r.DryRun:
-		line("would trim up to", "%s", figures.Clock(*t.Until))
-	case t.ended:
-		line("trimmed up to", "%s", figures.Clock(*t.Until))
-	default:
-		line("trimming up to", "%s, not finished", figures.Clock(*t.Until))
+	if t.Until != nil {
+		label, ended := "trimmed up to", ""
+		if !t.ended {
+			label, ended = "trimming up to", ", not finished"
+		}
+		if r.DryRun {
+			label = "would trim up to"
+		}
+		line(label, "%s%s", figures.Clock(*t.Until), ended)
 	}
 	line("old revisions", "%s, %s %s", figures.Plural(t.Revisions, "revision"), figures.Size(t.Bytes), goes)
 	inventory.WriteHistory(line, t.ByClass)

@@ -105,15 +105,15 @@ func (p *pack) endTrim(ctx context.Context, t *trimming) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	var until *int64
-	if t.ended && !t.dry {
+	r := t.Trimmed
+	switch {
+	case t.dry:
+		r = Trimmed{}
+	case t.ended:
 		until = &t.UntilTid
 	}
-	r := t.Trimmed
-	if t.dry {
-		r = Trimmed{}
-	}
 	var history *string
-	if t.ByClass != nil {
+	if t.ByClass != nil && (t.ended || !t.dry) {
 		text, err := json.Marshal(t.ByClass)
 		if err != nil {
 			return fmt.Errorf("note what would be trimmed: %w", err)
@@ -149,7 +149,7 @@ func (t *trimming) all(ctx context.Context) error {
 		if err := t.Phase(step.name, func() error { return step.do(ctx) }); err != nil {
 			return err
 		}
-		t.ended = t.ended || step.name == "mark again"
+		t.ended = t.ended || step.name == "whiteouts"
 	}
 	return nil
 }

@@ -49,8 +49,8 @@ type History struct {
 	Revisions    int64      `json:"revisions"` // removed, by the packs in relpack.run
 	Bytes        int64      `json:"bytes"`     // of their states
 	Oldest       *time.Time `json:"oldest"`    // revision that was kept; nil: no run has come so far
-	// ByClass are the revisions that the last pack removed that removed any, or those that a
-	// dry run after it found.
+	// ByClass are the revisions that the last pack removed that removed any, or those that the
+	// last run found, if it was a dry one.
 	ByClass []inventory.ClassHistory `json:"by_class,omitempty"`
 	WouldGo bool                     `json:"would_go,omitempty"` // ByClass, as a dry run found
 	waiting
@@ -230,9 +230,11 @@ func (r *Report) readHistory(ctx context.Context, conn *pgx.Conn, d *schema.Data
 		last.history, coalesce(last.dry, false)
 		FROM relpack.storage
 		LEFT JOIN LATERAL (
-		    SELECT told.history, told.outcome = 'dry_run' AS dry FROM relpack.run AS told
+		    SELECT told.history, told.revisions = 0 AS dry FROM relpack.run AS told
 		    WHERE told.finished IS NOT NULL AND told.history IS NOT NULL
-		      AND NOT (told.outcome = 'dry_run' AND EXISTS (SELECT FROM relpack.run AS later WHERE later.id > told.id AND later.revisions > 0))
+		      AND NOT (told.revisions = 0 AND EXISTS (
+		          SELECT FROM relpack.run AS later
+		          WHERE later.id > told.id AND (later.outcome IN ('dry_run', 'packed') OR later.revisions > 0)))
 		    ORDER BY told.id DESC LIMIT 1) AS last ON true
 		CROSS JOIN (SELECT count(*) FILTER (WHERE missed IS NULL), count(missed), min(missed) FROM relpack.blob_removal) AS removal (waiting, missed, since)`).
 		Scan(&h.TrimmedUntil, &h.LastPack, &h.Revisions, &h.Bytes, &h.BlobRemovals, &h.BlobsMissed, &h.MissedSince, &h.Oldest, &h.ByClass, &h.WouldGo)
