@@ -101,19 +101,26 @@ func TestEveryOldRevisionThatGoesIsToldOfByItsClass(t *testing.T) {
 	}
 }
 
-// A stopper stops a pack that has removed some old revisions.
+// A stopper does something once to a pack that has removed some old revisions.
 type stopper struct {
 	progress.Silent
 	trims bool
-	stop  chan struct{}
+	do    func()
+}
+
+// stopping ends a pack between two batches of its trim.
+func stopping(o pack.Options) pack.Options {
+	stop := make(chan struct{})
+	o.Progress, o.Stop = &stopper{do: func() { close(stop) }}, stop
+	return o
 }
 
 func (s *stopper) Phase(name, _ string, _ int64) { s.trims = name == "trim" }
 
 func (s *stopper) Add(n int64) {
-	if s.trims && n > 0 {
-		s.trims = false
-		close(s.stop)
+	if s.trims && n > 0 && s.do != nil {
+		s.do()
+		s.do = nil
 	}
 }
 
@@ -130,22 +137,26 @@ func expectReport(t *testing.T, r *pack.Report, without string, words ...string)
 	}
 }
 
+// storeMany stores an object with so many old revisions, of 30 days ago.
+func storeMany(t *testing.T, h zodbtest.History, many int64) {
+	t.Helper()
+	first := daysAgo(30)
+	store(t, h, first, map[int64][]byte{0: page(1), 1: page()})
+	packtest.Run(t, h.Conn, "INSERT INTO transaction (tid, username, description) SELECT $1 + n, '', '' FROM generate_series(1, $2::bigint) AS n", first, many)
+	packtest.Run(t, h.Conn, `INSERT INTO object_state (zoid, tid, prev_tid, md5, state_size, state)
+		SELECT 1, $1 + n, $1 + n - 1, md5($3::bytea), length($3::bytea), $3 FROM generate_series(1, $2::bigint) AS n`, first, many, page())
+	packtest.Run(t, h.Conn, "UPDATE current_object SET tid = $1 WHERE zoid = 1", first+many)
+}
+
 func TestATrimThatDidNotEndSaysSo(t *testing.T) {
 	t.Parallel()
 	for _, gc := range []string{"pack-gc true", "pack-gc false"} {
 		t.Run(gc, func(t *testing.T) {
 			t.Parallel()
 			file, h := newStored(t, zodbtest.V42, gc)
-			first := daysAgo(30)
-			store(t, h, first, map[int64][]byte{0: page(1), 1: page()})
 			const many = 5_000
-			packtest.Run(t, h.Conn, "INSERT INTO transaction (tid, username, description) SELECT $1 + n, '', '' FROM generate_series(1, $2::bigint) AS n", first, many)
-			packtest.Run(t, h.Conn, `INSERT INTO object_state (zoid, tid, prev_tid, md5, state_size, state)
-				SELECT 1, $1 + n, $1 + n - 1, md5($3::bytea), length($3::bytea), $3 FROM generate_series(1, $2::bigint) AS n`, first, many, page())
-			packtest.Run(t, h.Conn, "UPDATE current_object SET tid = $1 WHERE zoid = 1", first+many)
-			o, s := trimDays(5), &stopper{stop: make(chan struct{})}
-			o.Progress, o.Stop = s, s.stop
-			r, err := pack.Run(t.Context(), file, o, packtest.Log(t))
+			storeMany(t, h, many)
+			r, err := pack.Run(t.Context(), file, stopping(trimDays(5)), packtest.Log(t))
 			packtest.ExpectError(t, err, fault.ExitInterrupted)
 			removed := r.Trimmed.Revisions
 			if removed == 0 || removed == many {
@@ -209,17 +220,15 @@ func TestADryRunThatIsRefusedIsNotTakenForAPack(t *testing.T) {
 	file, h := newHistory(t, zodbtest.V42)
 	store(t, h, daysAgo(30), map[int64][]byte{0: page(1), 1: page(), 2: page()})
 	store(t, h, daysAgo(20), map[int64][]byte{1: []byte("no pickle")})
-	dry, s := trimDays(5), &stopper{stop: make(chan struct{})}
+	dry := trimDays(5)
 	dry.DryRun = true
-	stopped := dry
-	stopped.Progress, stopped.Stop = s, s.stop
 	for _, c := range []struct {
 		options pack.Options
 		code    int
 		words   string
 		without string
 	}{
-		{stopped, fault.ExitInterrupted, "never trimmed", "would go"},
+		{stopping(dry), fault.ExitInterrupted, "never trimmed", "would go"},
 		{dry, fault.ExitRefused, "would go  ", "last removed"},
 	} {
 		_, err := pack.Run(t.Context(), file, c.options, packtest.Log(t))
@@ -229,5 +238,51 @@ func TestADryRunThatIsRefusedIsNotTakenForAPack(t *testing.T) {
 		if strings.Contains(text, c.without) || strings.Contains(text, "last removed") {
 			t.Errorf("status says\n%s", text)
 		}
+	}
+}
+
+func TestATrimThatIsKilledTellsWhatItHasRemoved(t *testing.T) {
+	t.Parallel()
+	for _, gc := range []string{"pack-gc true", "pack-gc false"} {
+		t.Run(gc, func(t *testing.T) {
+			t.Parallel()
+			file, h := newStored(t, zodbtest.V42, gc)
+			storeMany(t, h, 5_000)
+			o := trimDays(5)
+			o.Progress = &stopper{do: func() {
+				packtest.Run(t, h.Conn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'relpack pack' AND datname = current_database()")
+			}}
+			r, err := pack.Run(t.Context(), file, o, packtest.Log(t))
+			packtest.ExpectError(t, err, fault.ExitFailure, "connection")
+			expectReport(t, r, "trimmed up to", "zmodels.Document  2,000 revisions")
+			packtest.ExpectWords(t, packtest.Status(t, file), "no trim has ended yet", "last removed", "zmodels.Document  2,000 revisions")
+			if noted := packtest.Get[string](t, h.Conn, "SELECT outcome || revisions FROM relpack.run"); noted != "running2000" {
+				t.Errorf("relpack.run says %s", noted)
+			}
+			packtest.Pack(t, file, trimDays(5))
+			packtest.ExpectWords(t, packtest.Status(t, file), "5,000 old revisions", "zmodels.Document  3,000 revisions")
+		})
+	}
+}
+
+func TestWhoHasTheRowOfARunLockedHoldsUpNoBatchOfATrim(t *testing.T) {
+	t.Parallel()
+	file, h := newStored(t, zodbtest.V42, "pack-gc false")
+	storeMany(t, h, 5_000)
+	freed := make(chan error, 1)
+	o := trimDays(5)
+	o.Progress = &stopper{do: func() {
+		packtest.Run(t, h.Conn, "BEGIN; SELECT FROM relpack.run FOR UPDATE")
+		time.AfterFunc(time.Second, func() {
+			_, err := h.Conn.Exec(t.Context(), "ROLLBACK")
+			freed <- err
+		})
+	}}
+	r := packtest.Pack(t, file, o)
+	if err := <-freed; err != nil {
+		t.Error(err)
+	}
+	if noted := packtest.Get[int64](t, h.Conn, "SELECT revisions FROM relpack.run"); r.Trimmed.Revisions != 5_000 || noted != 5_000 {
+		t.Errorf("%d revisions were removed, %d are noted", r.Trimmed.Revisions, noted)
 	}
 }

@@ -2,7 +2,6 @@ package pack
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -112,13 +111,12 @@ func (p *pack) endTrim(ctx context.Context, t *trimming) error {
 	case t.ended:
 		until = &t.UntilTid
 	}
-	var history *string
-	if t.ByClass != nil && (t.ended || !t.dry) {
-		text, err := json.Marshal(t.ByClass)
-		if err != nil {
-			return fmt.Errorf("note what would be trimmed: %w", err)
-		}
-		history = new(string(text))
+	history, err := t.told()
+	if err != nil {
+		return err
+	}
+	if t.dry && !t.ended {
+		history = nil // not all is counted
 	}
 	if _, err := p.Conn.Exec(ctx, "SELECT relpack.trim_end($1, $2, $3, $4, $5, $6, $7)", p.run, until, r.Revisions, r.Bytes, r.Transactions,
 		t.oldest, history); err != nil {
@@ -326,6 +324,9 @@ func (t *trimming) remove(ctx context.Context, zoids, tids []int64, speed *pace)
 		t.large.Add(large, largeBytes)
 		t.Revisions += revisions
 		t.Bytes += bytes
+		if err := t.note(ctx); err != nil {
+			return err
+		}
 		t.Progress.Add(revisions)
 		if revisions > 0 {
 			speed.took(time.Duration(seconds * float64(time.Second)))

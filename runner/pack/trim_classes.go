@@ -2,10 +2,13 @@ package pack
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"relpack/runner/fault"
 	"relpack/runner/inventory"
 )
 
@@ -49,4 +52,30 @@ func (t *trimming) addClasses(classes map[int64]string, zoids, sizes []int64) {
 		t.classes[class] = inventory.ClassHistory{Class: class, Revisions: sum.Revisions + 1, Bytes: sum.Bytes + sizes[i]}
 	}
 	t.ByClass = inventory.MostHistory(t.classes)
+}
+
+// told is ByClass as relpack.run has it.
+func (t *Trimmed) told() (*string, error) {
+	if t.ByClass == nil {
+		return nil, nil
+	}
+	text, err := json.Marshal(t.ByClass)
+	if err != nil {
+		return nil, fmt.Errorf("note the classes of old revisions: %w", err)
+	}
+	return new(string(text)), nil
+}
+
+// note notes what is removed so far: a run that is killed has no end that tells it. While
+// somebody has its row locked, that is left to the next batch.
+func (t *trimming) note(ctx context.Context) error {
+	history, err := t.told()
+	if err != nil {
+		return err
+	}
+	_, err = t.Conn.Exec(ctx, "SELECT relpack.trim_note($1, $2, $3, $4)", t.run, t.Revisions, t.Bytes, history)
+	if err != nil && !fault.IsState(err, "55P03") { // lock_not_available
+		return fmt.Errorf("note what was trimmed: %w", err)
+	}
+	return nil
 }

@@ -231,7 +231,7 @@ func (r *Report) readHistory(ctx context.Context, conn *pgx.Conn, d *schema.Data
 		FROM relpack.storage
 		LEFT JOIN LATERAL (
 		    SELECT told.history, told.revisions = 0 AS dry FROM relpack.run AS told
-		    WHERE told.finished IS NOT NULL AND told.history IS NOT NULL
+		    WHERE told.history IS NOT NULL
 		      AND NOT (told.revisions = 0 AND EXISTS (
 		          SELECT FROM relpack.run AS later
 		          WHERE later.id > told.id AND (later.outcome IN ('dry_run', 'packed') OR later.revisions > 0)))
