@@ -1,8 +1,10 @@
 -- Where we may not see since when a transaction is open, we don't guess. Server
 -- processes such as autovacuum have no user and hold nothing of ours. Whose
 -- track_activities was off at BEGIN has no start, though it be on by now; who is
--- about to begin has none yet, which is over when one looks again. What this transaction
--- saw of the sessions, the server shows it until it ends: who has come since is missing.
+-- about to begin has none yet, which is over when one looks again. So is what an idle
+-- session takes by itself, to catch up with what was altered: it begins with the session's
+-- last statement, which may be long ago. What this transaction saw of the sessions, the
+-- server shows it until it ends: who has come since is missing.
 CREATE OR REPLACE FUNCTION relpack.grace_oldest_transaction()
 RETURNS timestamptz
 LANGUAGE plpgsql
@@ -14,6 +16,7 @@ DECLARE
     v_hidden integer;
     v_untracked integer;
     v_unknown text[];
+    v_idle boolean;
     v_looks integer := 0;
 BEGIN
     LOOP
@@ -21,10 +24,11 @@ BEGIN
         SELECT min(activity.xact_start),
                min(activity.pid) FILTER (WHERE activity.backend_start IS NULL),
                min(activity.pid) FILTER (
-                   WHERE activity.xact_start IS NULL AND (v_looks = 0 OR xact.id = ANY (v_unknown))),
+                   WHERE activity.xact_start IS NULL AND (v_unknown IS NULL OR xact.id = ANY (v_unknown))),
                array_agg(xact.id) FILTER (
-                   WHERE activity.xact_start IS NULL AND (v_looks = 0 OR xact.id = ANY (v_unknown)))
-        INTO v_oldest, v_hidden, v_untracked, v_unknown
+                   WHERE activity.xact_start IS NULL AND (v_unknown IS NULL OR xact.id = ANY (v_unknown))),
+               bool_or(activity.state = 'idle' AND activity.xact_start IS NOT NULL)
+        INTO v_oldest, v_hidden, v_untracked, v_unknown, v_idle
         FROM pg_stat_activity AS activity
         CROSS JOIN LATERAL (
             SELECT pg_locks.virtualxid AS id
@@ -37,7 +41,7 @@ BEGIN
           AND activity.pid NOT IN (SELECT relpack.own_session())
           AND activity.usesysid IS NOT NULL
           AND (activity.backend_type = 'client backend' OR activity.backend_start IS NULL);
-        EXIT WHEN v_untracked IS NULL OR v_hidden IS NOT NULL OR v_looks = 6;
+        EXIT WHEN v_untracked IS NULL AND v_idle IS NOT TRUE OR v_hidden IS NOT NULL OR v_looks = 6;
         v_looks := v_looks + 1;
         PERFORM pg_sleep(0.005 * 2 ^ v_looks);
     END LOOP;

@@ -2,9 +2,11 @@ package pack_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -199,4 +201,32 @@ func TestATransactionThatBeganSinceTheLastLookIsSeen(t *testing.T) {
 		t.Errorf("the oldest transaction began at %v, and is said to have at %v", began, oldest)
 	}
 	packtest.Run(t, conn, "ROLLBACK")
+}
+
+// A session that is idle catches up with what others altered, in a transaction that it
+// says began with its last statement.
+func TestAnIdleSessionThatCatchesUpHasNoTransactionOpen(t *testing.T) {
+	t.Parallel()
+	target, conn := packtest.NewGarden(t)
+	elsewhere, _ := packtest.NewGarden(t)
+	for range 20 {
+		packtest.Run(t, packtest.Session(t, target), "SELECT 1")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	for i := range 2 {
+		altering := packtest.Session(t, elsewhere)
+		group.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = altering.Exec(ctx, fmt.Sprintf("CREATE TABLE altered_%d (a int, b int, c int, d int); DROP TABLE altered_%d", i, i))
+			}
+		})
+	}
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+		if oldest := packtest.Get[*time.Time](t, conn, "SELECT relpack.grace_oldest_transaction()"); oldest != nil {
+			t.Fatalf("an idle session is said to have a transaction open since %v", oldest)
+		}
+	}
 }
