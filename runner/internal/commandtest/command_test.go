@@ -297,17 +297,23 @@ func TestASignalLeavesThePageOfAnEarlierReport(t *testing.T) {
 	}
 }
 
-func TestASecondSignalEndsAPackAtOnce(t *testing.T) {
-	t.Parallel()
+// waitingPack waits for a lock that the session holds, without a limit of time.
+func waitingPack(t *testing.T) (*exec.Cmd, *pgx.Conn) {
+	t.Helper()
 	db := pgtest.NewDatabase(t)
 	relpack(t, "migrate", "up", "--dsn", db.DSN).expect(t, 0)
 	conn := db.Connect(t)
-	// The pack waits for a lock that nobody gives it, without a limit of time.
 	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE relpack.run"); err != nil {
 		t.Fatal(err)
 	}
 	command := start(t, "pack", "--dsn", db.DSN)
 	awaitLock(t, db)
+	return command, conn
+}
+
+func TestASecondSignalEndsAPackAtOnce(t *testing.T) {
+	t.Parallel()
+	command, _ := waitingPack(t)
 	ended := make(chan result, 1)
 	go func() { ended <- finish(t, command) }()
 	// Two signals at once are one; on a machine that stalls, two in a second too.
@@ -331,14 +337,7 @@ func TestASecondSignalEndsAPackAtOnce(t *testing.T) {
 // timeout(1) sends its signal to the command, and then to its group.
 func TestASignalThatIsSentTwiceStopsAPackBetweenTwoBatches(t *testing.T) {
 	t.Parallel()
-	db := pgtest.NewDatabase(t)
-	relpack(t, "migrate", "up", "--dsn", db.DSN).expect(t, 0)
-	conn := db.Connect(t)
-	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE relpack.run"); err != nil {
-		t.Fatal(err)
-	}
-	command := start(t, "pack", "--dsn", db.DSN)
-	awaitLock(t, db)
+	command, conn := waitingPack(t)
 	for range 2 {
 		if err := command.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
