@@ -258,6 +258,8 @@ COMMENT ON TABLE relpack.emptied IS
     'if no revision names them then: a commit may, that was under way.';
 COMMENT ON COLUMN relpack.emptied.tid IS 'Transaction id.';
 COMMENT ON COLUMN relpack.emptied.since IS 'When that was, by the clock of the server.';
+-- A pack on the days in between finds none that is due without looking at all.
+CREATE INDEX emptied_since ON relpack.emptied (since);
 
 CREATE TABLE relpack.committed (
     tid   bigint      NOT NULL,
@@ -384,6 +386,8 @@ CREATE TABLE relpack.storage (
     horizon_tid      bigint  NOT NULL DEFAULT 0,
     cleared_tid      bigint  NOT NULL DEFAULT 0,
     gone_through     timestamptz NOT NULL DEFAULT '-infinity',
+    oldest_tid       bigint  NOT NULL DEFAULT 0,
+    emptied          bigint  NOT NULL DEFAULT 0,
     horizon_capped   boolean NOT NULL DEFAULT false,
     keeps_history    boolean NOT NULL DEFAULT false,
     trigger_identity text    NOT NULL DEFAULT '',
@@ -467,6 +471,11 @@ COMMENT ON COLUMN relpack.storage.cleared_tid IS
     '0: a restored one may be.';
 COMMENT ON COLUMN relpack.storage.gone_through IS
     'A history-preserving storage: when a trim last went through all objects.';
+COMMENT ON COLUMN relpack.storage.oldest_tid IS
+    'A history-preserving storage: the tid of the oldest revision when the last pack ended; 0: not known, or an event has '
+    'told since of what was restored.';
+COMMENT ON COLUMN relpack.storage.emptied IS
+    'A history-preserving storage: how many rows relpack.emptied has.';
 COMMENT ON COLUMN relpack.storage.horizon_capped IS
     'Whether all transactions that were open when horizon_tid was chosen had seen what it is; not with a negative --days.';
 COMMENT ON COLUMN relpack.storage.keeps_history IS

@@ -2172,7 +2172,7 @@ BEGIN
     PERFORM relpack.require_no_holes();
     UPDATE relpack.storage
     SET graph = 'none', watermark = 0, applied_tid = 0, listed_tid = 0, noticed_tid = 0, doomed_tid = 0,
-        settled_tid = 0, clock_tid = NULL, cleared_tid = 0,
+        settled_tid = 0, clock_tid = NULL, cleared_tid = 0, oldest_tid = 0,
         objects = 0, inrefs = 0, walked_objects = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false, resettle = false,
         replaced = CASE WHEN EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
@@ -2487,7 +2487,7 @@ BEGIN
 
     IF v_reported OR v_storage.graph = 'doubtful' THEN
         -- What was restored may be superseded already.
-        UPDATE relpack.storage SET cleared_tid = 0 WHERE cleared_tid <> 0;
+        UPDATE relpack.storage SET cleared_tid = 0, oldest_tid = 0 WHERE cleared_tid <> 0 OR oldest_tid <> 0;
     END IF;
     PERFORM relpack.capture_changes(v_storage.applied_tid, v_storage.graph = 'doubtful' OR v_truncated);
     PERFORM relpack.capture_salvaged(v_reported OR v_ahead OR v_storage.graph = 'doubtful');
@@ -4143,11 +4143,11 @@ DECLARE
     v_storage relpack.storage;
     v_looked timestamptz := (SELECT min(looked) FROM relpack.referred_by);
 BEGIN
-    PERFORM relpack.trim_require();
+    PERFORM relpack.trim_held();
     until_tid := relpack.trim_until(pack_time);
     v_storage := relpack.known_storage();
     IF v_storage.graph IN ('current', 'doubtful') THEN
-        until_tid := least(until_tid, v_storage.applied_tid);
+        until_tid := least(until_tid, v_storage.listed_tid);
     END IF;
     IF v_looked < 'infinity' THEN
         until_tid := greatest(0, least(until_tid, relpack.time_to_tid(v_looked) - 1));
@@ -4158,7 +4158,7 @@ $$;
 
 COMMENT ON FUNCTION relpack.horizon_move(timestamptz) IS
     'Fixes up to which tid a pack of a history-preserving storage with this pack time goes (until_tid). That is '
-    'relpack.trim_until(), but not beyond what was applied, nor the last look at any storage in relpack.referred_by. Has the '
+    'relpack.trim_until(), but not beyond what was listed, nor the last look at any storage in relpack.referred_by. Has the '
     'objects read again of which it keeps other revisions than the graph knows: so many (listed). For the session that '
     'holds the pack lock.';
 -- +goose StatementEnd
@@ -5005,36 +5005,23 @@ COMMENT ON FUNCTION relpack.oldest_client() IS
 
 -- sql/oldest_kept.sql
 -- +goose StatementBegin
--- By the index on tid of object_state one would come through all that was removed and not
--- vacuumed. Rows of transaction that no revision names are left for a week, and are passed in
--- one order with what lists these, however many there are; one whose rows are gone may be
--- named as a predecessor.
+-- By the index on tid one comes through all that was removed and not vacuumed: once, as it
+-- begins where the last pack found the oldest one. An older one that is restored is an event.
 CREATE OR REPLACE FUNCTION relpack.oldest_kept()
 RETURNS bigint
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
-SET jit = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET enable_hashjoin = off
-SET enable_nestloop = off
-SET enable_sort = off
 AS $$
+DECLARE
+    v_from bigint := coalesce((
+        SELECT oldest_tid
+        FROM relpack.storage
+        WHERE graph = 'current' AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind <> 'ahead')), 0);
 BEGIN
-    RETURN (
-        SELECT named.tid
-        FROM (
-            SELECT transaction.tid
-            FROM public.transaction
-            WHERE transaction.tid > 0
-              AND NOT EXISTS (SELECT FROM relpack.emptied WHERE emptied.tid = transaction.tid)
-            ORDER BY transaction.tid
-            OFFSET 0
-        ) AS named
-        WHERE EXISTS (SELECT FROM relpack.stored() WHERE stored.tid = named.tid OFFSET 0)
-        ORDER BY named.tid
-        LIMIT 1);
+    RETURN (SELECT min(stored.tid) FROM relpack.stored() WHERE stored.tid > 0 AND stored.tid >= v_from);
 END;
 $$;
 
@@ -9110,7 +9097,6 @@ COMMENT ON FUNCTION relpack.trim_classes(bigint[], bigint[]) IS
 
 -- sql/trim_cleared.sql
 -- +goose StatementBegin
--- All transactions are looked at: who restores one that is there already makes no event.
 -- Beyond the watermark no restored row does.
 CREATE OR REPLACE FUNCTION relpack.trim_cleared(until_tid bigint, listed boolean DEFAULT false)
 RETURNS void
@@ -9132,12 +9118,13 @@ BEGIN
             RAISE EXCEPTION 'a trim has to go through all objects' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
         END IF;
     END IF;
-    IF EXISTS (SELECT FROM public.transaction WHERE tid > 0 AND tid <= until_tid AND packed IS NOT TRUE) THEN
+    IF relpack.trim_undoable(until_tid) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
     END IF;
     UPDATE relpack.storage
     SET cleared_tid = greatest(v_cleared, least(until_tid, watermark)),
-        gone_through = CASE WHEN listed OR until_tid < v_cleared THEN gone_through ELSE now() END;
+        gone_through = CASE WHEN listed OR until_tid < v_cleared THEN gone_through ELSE now() END,
+        emptied = CASE WHEN listed THEN emptied ELSE (SELECT count(*) FROM relpack.emptied) END;
     IF until_tid < v_cleared THEN
         -- One that came further has looked at the others; what is listed is for the next.
         RETURN;
@@ -9243,6 +9230,7 @@ DECLARE
     v_others boolean;
     v_begun timestamptz;
     v_stay oid[];
+    v_listed bigint;
 BEGIN
     v_blobs := relpack.trim_blobs(zoids, tids);
     large := 0;
@@ -9342,13 +9330,20 @@ BEGIN
                   SELECT held.zoid, held.tid FROM unnest(v_blobs.zoids, v_blobs.tids) AS held (zoid, tid))) IS NOT TRUE
         ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL, missed = NULL;
     END IF;
-    INSERT INTO relpack.emptied (tid)
-    SELECT named.tid
-    FROM (SELECT DISTINCT unnest(gone_tids || v_named) AS tid ORDER BY 1) AS named
-    WHERE named.tid > 0
-      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.tid = named.tid)
-      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = named.tid)
-    ON CONFLICT (tid) DO UPDATE SET since = excluded.since;
+    WITH listed AS (
+        INSERT INTO relpack.emptied (tid)
+        SELECT named.tid
+        FROM (SELECT DISTINCT unnest(gone_tids || v_named) AS tid ORDER BY 1) AS named
+        WHERE named.tid > 0
+          AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.tid = named.tid)
+          AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = named.tid)
+        ON CONFLICT (tid) DO UPDATE SET since = excluded.since
+        RETURNING xmax = 0 AS added -- and not listed before
+    )
+    SELECT count(*) INTO v_listed FROM listed WHERE added;
+    IF v_listed > 0 THEN
+        UPDATE relpack.storage SET emptied = emptied + v_listed;
+    END IF;
 END;
 $$;
 
@@ -9409,7 +9404,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM relpack.require_packer_alive(pg_backend_pid());
-    UPDATE relpack.storage SET trimmed_tid = greatest(storage.trimmed_tid, until_tid);
+    -- Without a graph nobody reports what is restored.
+    UPDATE relpack.storage
+    SET trimmed_tid = greatest(storage.trimmed_tid, until_tid),
+        oldest_tid = CASE WHEN graph = 'current' THEN coalesce(trim_end.oldest_tid, 0) ELSE 0 END;
     UPDATE relpack.run
     SET revisions = trim_end.revisions,
         revision_bytes = trim_end.bytes,
@@ -9575,6 +9573,39 @@ $$;
 COMMENT ON FUNCTION relpack.trim_fit(bigint[], bigint[], bigint) IS
     'Step of relpack.trim_find(): how many of these revisions, from the first, have no more large objects than there '
     'are locks; at least one.';
+-- +goose StatementEnd
+
+-- sql/trim_held.sql
+-- +goose StatementBegin
+-- Asked by every step of a trim that others rely on: between two steps no undo may begin.
+CREATE OR REPLACE FUNCTION relpack.trim_held()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_held boolean;
+BEGIN
+    -- Asked first: what comes next takes the lock for this transaction.
+    v_held := coalesce(current_setting('relpack.lock_protocol', true), '') <> '' AND EXISTS (
+        SELECT
+        FROM pg_locks
+        WHERE locktype = 'advisory'
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND pid = pg_backend_pid() AND granted
+          AND classid = 4294967295 AND objid = 4294967294 AND objsubid = 1 AND mode = 'ExclusiveLock');
+    PERFORM relpack.require_pack_lock(history => true);
+    IF NOT v_held THEN
+        RAISE EXCEPTION 'this session does not hold the pack lock: an undo may begin between two steps'
+            USING ERRCODE = 'RP002', HINT = 'Call relpack.try_pack_lock() first.';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_held() IS
+    'Raises RP002 unless the storage is a history-preserving one and this session holds the pack lock '
+    '(relpack.try_pack_lock()), and what relpack.require_pack_lock() raises.';
 -- +goose StatementEnd
 
 -- sql/trim_kept.sql
@@ -9833,17 +9864,18 @@ AS $$
 DECLARE
     v_tids bigint[];
 BEGIN
-    PERFORM relpack.trim_require();
+    PERFORM relpack.trim_held();
     v_tids := ARRAY(
         SELECT tid
         FROM public.transaction
         WHERE tid > greatest(after_tid, 0) AND tid <= until_tid AND packed IS NOT TRUE
         ORDER BY tid
         LIMIT batch);
-    last_tid := v_tids[cardinality(v_tids)];
+    last_tid := v_tids[batch];
     marked := 0;
     -- A commit before RelStorage 3.0 locks the whole table: it is not waited for in vain.
-    IF last_tid IS NOT NULL THEN
+    IF cardinality(v_tids) > 0 THEN
+        PERFORM relpack.require_history();
         UPDATE public.transaction SET packed = true WHERE tid = ANY (v_tids);
         GET DIAGNOSTICS marked = ROW_COUNT;
     END IF;
@@ -9985,37 +10017,22 @@ COMMENT ON FUNCTION relpack.trim_pend(bigint[]) IS
 -- +goose StatementBegin
 -- Before any row of the storage changes in a trim, or counts as cleared, this is asked,
 -- and before a sweep of a history (relpack.require_cleared()). Steps that only look, or
--- find nothing to do, don't ask. The pack lock is to be held by the session: between two
--- steps no undo may begin.
+-- find nothing to do, don't ask.
 CREATE OR REPLACE FUNCTION relpack.trim_require()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_held boolean;
 BEGIN
-    -- Asked first: what comes next takes the lock for this transaction.
-    v_held := coalesce(current_setting('relpack.lock_protocol', true), '') <> '' AND EXISTS (
-        SELECT
-        FROM pg_locks
-        WHERE locktype = 'advisory'
-          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-          AND pid = pg_backend_pid() AND granted
-          AND classid = 4294967295 AND objid = 4294967294 AND objsubid = 1 AND mode = 'ExclusiveLock');
-    PERFORM relpack.require_pack_lock(history => true);
-    IF NOT v_held THEN
-        RAISE EXCEPTION 'this session does not hold the pack lock: an undo may begin between two steps'
-            USING ERRCODE = 'RP002', HINT = 'Call relpack.try_pack_lock() first.';
-    END IF;
+    PERFORM relpack.trim_held();
     PERFORM relpack.require_history();
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_require() IS
     'Raises RP002 unless the storage is a history-preserving one that relpack can trim, all of it is seen, its keys '
-    'hold (relpack.require_history()), and this session holds the pack lock (relpack.try_pack_lock()).';
+    'hold (relpack.require_history()), and this session holds the pack lock (relpack.trim_held()).';
 -- +goose StatementEnd
 
 -- sql/trim_settle.sql
@@ -10037,7 +10054,7 @@ DECLARE
     v_stage text;
     v_awaited text[];
 BEGIN
-    PERFORM relpack.trim_require();
+    PERFORM relpack.trim_held();
     v_stage := coalesce(current_setting('relpack.settling', true), '');
     IF v_stage = 'settled' THEN
         RETURN true;
@@ -10126,15 +10143,20 @@ SET enable_mergejoin = off
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
+    v_week timestamptz := clock_timestamp() - interval '7 days';
+    v_struck bigint;
     v_listed bigint[];
     v_free bigint[];
     v_before bigint := relpack.time_to_tid(clock_timestamp() - interval '24 hours');
 BEGIN
     removed := 0;
+    IF NOT EXISTS (SELECT FROM relpack.emptied WHERE since < v_week) THEN
+        RETURN;
+    END IF;
     v_listed := ARRAY(
         SELECT tid
         FROM relpack.emptied
-        WHERE tid > after_tid AND since < clock_timestamp() - interval '7 days'
+        WHERE tid > after_tid AND since < v_week
         ORDER BY tid
         LIMIT batch);
     last_tid := v_listed[cardinality(v_listed)];
@@ -10175,6 +10197,8 @@ BEGIN
            OR NOT EXISTS (SELECT FROM public.transaction WHERE transaction.tid = emptied.tid)
            OR EXISTS (SELECT FROM public.object_state WHERE object_state.tid = emptied.tid)
            OR EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = emptied.tid));
+    GET DIAGNOSTICS v_struck = ROW_COUNT;
+    UPDATE relpack.storage SET emptied = greatest(0, emptied - v_struck);
 END;
 $$;
 
@@ -10263,6 +10287,27 @@ COMMENT ON FUNCTION relpack.trim_uncreated(bigint, bigint[]) IS
     'Removes those of these objects whose only revision has no state and is not later than until_tid, referred to or not: '
     'who loads them gets a POSKeyError before and afterwards. Raises as relpack.trim_batch() does, and RP003 (busy) where a '
     'client waits.';
+-- +goose StatementEnd
+
+-- sql/trim_undoable.sql
+-- +goose StatementBegin
+-- All transactions are looked at, whatever the caller has set: who has one marked no more
+-- makes no event.
+CREATE OR REPLACE FUNCTION relpack.trim_undoable(until_tid bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = on
+SET enable_bitmapscan = on
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM public.transaction WHERE tid > 0 AND tid <= until_tid AND packed IS NOT TRUE);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_undoable(bigint) IS
+    'Whether a transaction up to until_tid is not marked as packed, so that it can be undone.';
 -- +goose StatementEnd
 
 -- sql/trim_unmarked.sql
@@ -10433,6 +10478,47 @@ COMMENT ON FUNCTION relpack.trim_writers(boolean) IS
     'so that they have locked objects.';
 -- +goose StatementEnd
 
+-- sql/trimmed.sql
+-- +goose StatementBegin
+-- A pack that finds nothing new is to cost what it does where no history is kept: this is
+-- asked instead of all that a trim would look at. Time goes on, and the pack time with it:
+-- where nothing was written between the last one and this one, the history is trimmed up to
+-- this one as well.
+CREATE OR REPLACE FUNCTION relpack.trimmed(until_tid bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    v_since bigint;
+BEGIN
+    PERFORM relpack.trim_held();
+    PERFORM relpack.lock_storage(history => true);
+    v_since := relpack.trim_since();
+    IF v_since = 0
+       OR current_setting('relpack.settling', true) IS DISTINCT FROM 'settled'
+       OR EXISTS (SELECT FROM relpack.to_trim)
+       OR EXISTS (SELECT FROM relpack.stored() WHERE stored.tid > v_since AND stored.tid <= until_tid)
+       OR relpack.trim_undoable(until_tid) THEN
+        RETURN false;
+    END IF;
+    UPDATE relpack.storage
+    SET cleared_tid = greatest(cleared_tid, least(until_tid, watermark))
+    WHERE cleared_tid < least(until_tid, watermark);
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trimmed(bigint) IS
+    'Whether a trim up to until_tid would find nothing to do. One came to its end, nothing was written between that pack time '
+    'and this one, all transactions up to there are marked as packed, and no reason is known to go through all objects '
+    '(relpack.trim_since()). Then this counts as relpack.trim_cleared(). For the session that holds the pack lock, after '
+    'relpack.trim_settle().';
+-- +goose StatementEnd
+
 -- sql/try_pack_lock.sql
 -- +goose StatementBegin
 -- Takes, for the session, the locks that keep other packers out. On storages
@@ -10455,8 +10541,9 @@ BEGIN
     -- Lost with the row is whether object_state was replaced, and since when other
     -- storages refer to this one no more: both may have been just now.
     IF NOT EXISTS (SELECT FROM relpack.storage) THEN
-        INSERT INTO relpack.storage (keeps_history, replaced, unreferred)
-        VALUES (relpack.keeps_history(), now(), CASE WHEN EXISTS (SELECT FROM relpack.referred_by) THEN now() ELSE '-infinity' END)
+        INSERT INTO relpack.storage (keeps_history, replaced, unreferred, emptied)
+        VALUES (relpack.keeps_history(), now(), CASE WHEN EXISTS (SELECT FROM relpack.referred_by) THEN now() ELSE '-infinity' END,
+                (SELECT count(*) FROM relpack.emptied))
         ON CONFLICT DO NOTHING;
     END IF;
     IF v_protocol = 'advisory' THEN
@@ -11958,10 +12045,12 @@ DROP FUNCTION relpack."uncurrent";
 DROP FUNCTION relpack."unapplied";
 DROP FUNCTION relpack."try_writers_lock";
 DROP FUNCTION relpack."try_pack_lock";
+DROP FUNCTION relpack."trimmed";
 DROP FUNCTION relpack."trim_writers";
 DROP FUNCTION relpack."trim_whiteouts";
 DROP FUNCTION relpack."trim_until";
 DROP FUNCTION relpack."trim_unmarked";
+DROP FUNCTION relpack."trim_undoable";
 DROP FUNCTION relpack."trim_uncreated";
 DROP FUNCTION relpack."trim_transactions";
 DROP FUNCTION relpack."trim_since";
@@ -11976,6 +12065,7 @@ DROP FUNCTION relpack."trim_left";
 DROP FUNCTION relpack."trim_leaves";
 DROP FUNCTION relpack."trim_keys";
 DROP FUNCTION relpack."trim_kept";
+DROP FUNCTION relpack."trim_held";
 DROP FUNCTION relpack."trim_fit";
 DROP FUNCTION relpack."trim_find";
 DROP FUNCTION relpack."trim_end";

@@ -18,7 +18,7 @@ BEGIN
     PERFORM relpack.require_no_holes();
     UPDATE relpack.storage
     SET graph = 'none', watermark = 0, applied_tid = 0, listed_tid = 0, noticed_tid = 0, doomed_tid = 0,
-        settled_tid = 0, clock_tid = NULL, cleared_tid = 0,
+        settled_tid = 0, clock_tid = NULL, cleared_tid = 0, oldest_tid = 0,
         objects = 0, inrefs = 0, walked_objects = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false, resettle = false,
         replaced = CASE WHEN EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')

@@ -56,7 +56,7 @@ BEGIN
 
     IF v_reported OR v_storage.graph = 'doubtful' THEN
         -- What was restored may be superseded already.
-        UPDATE relpack.storage SET cleared_tid = 0 WHERE cleared_tid <> 0;
+        UPDATE relpack.storage SET cleared_tid = 0, oldest_tid = 0 WHERE cleared_tid <> 0 OR oldest_tid <> 0;
     END IF;
     PERFORM relpack.capture_changes(v_storage.applied_tid, v_storage.graph = 'doubtful' OR v_truncated);
     PERFORM relpack.capture_salvaged(v_reported OR v_ahead OR v_storage.graph = 'doubtful');

@@ -10,11 +10,11 @@ DECLARE
     v_storage relpack.storage;
     v_looked timestamptz := (SELECT min(looked) FROM relpack.referred_by);
 BEGIN
-    PERFORM relpack.trim_require();
+    PERFORM relpack.trim_held();
     until_tid := relpack.trim_until(pack_time);
     v_storage := relpack.known_storage();
     IF v_storage.graph IN ('current', 'doubtful') THEN
-        until_tid := least(until_tid, v_storage.applied_tid);
+        until_tid := least(until_tid, v_storage.listed_tid);
     END IF;
     IF v_looked < 'infinity' THEN
         until_tid := greatest(0, least(until_tid, relpack.time_to_tid(v_looked) - 1));
@@ -25,6 +25,6 @@ $$;
 
 COMMENT ON FUNCTION relpack.horizon_move(timestamptz) IS
     'Fixes up to which tid a pack of a history-preserving storage with this pack time goes (until_tid). That is '
-    'relpack.trim_until(), but not beyond what was applied, nor the last look at any storage in relpack.referred_by. Has the '
+    'relpack.trim_until(), but not beyond what was listed, nor the last look at any storage in relpack.referred_by. Has the '
     'objects read again of which it keeps other revisions than the graph knows: so many (listed). For the session that '
     'holds the pack lock.';

@@ -1,33 +1,20 @@
--- By the index on tid of object_state one would come through all that was removed and not
--- vacuumed. Rows of transaction that no revision names are left for a week, and are passed in
--- one order with what lists these, however many there are; one whose rows are gone may be
--- named as a predecessor.
+-- By the index on tid one comes through all that was removed and not vacuumed: once, as it
+-- begins where the last pack found the oldest one. An older one that is restored is an event.
 CREATE OR REPLACE FUNCTION relpack.oldest_kept()
 RETURNS bigint
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
-SET jit = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET enable_hashjoin = off
-SET enable_nestloop = off
-SET enable_sort = off
 AS $$
+DECLARE
+    v_from bigint := coalesce((
+        SELECT oldest_tid
+        FROM relpack.storage
+        WHERE graph = 'current' AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind <> 'ahead')), 0);
 BEGIN
-    RETURN (
-        SELECT named.tid
-        FROM (
-            SELECT transaction.tid
-            FROM public.transaction
-            WHERE transaction.tid > 0
-              AND NOT EXISTS (SELECT FROM relpack.emptied WHERE emptied.tid = transaction.tid)
-            ORDER BY transaction.tid
-            OFFSET 0
-        ) AS named
-        WHERE EXISTS (SELECT FROM relpack.stored() WHERE stored.tid = named.tid OFFSET 0)
-        ORDER BY named.tid
-        LIMIT 1);
+    RETURN (SELECT min(stored.tid) FROM relpack.stored() WHERE stored.tid > 0 AND stored.tid >= v_from);
 END;
 $$;
 

@@ -1,4 +1,3 @@
--- All transactions are looked at: who restores one that is there already makes no event.
 -- Beyond the watermark no restored row does.
 CREATE OR REPLACE FUNCTION relpack.trim_cleared(until_tid bigint, listed boolean DEFAULT false)
 RETURNS void
@@ -20,12 +19,13 @@ BEGIN
             RAISE EXCEPTION 'a trim has to go through all objects' USING ERRCODE = 'RP002', HINT = 'Run "relpack pack".';
         END IF;
     END IF;
-    IF EXISTS (SELECT FROM public.transaction WHERE tid > 0 AND tid <= until_tid AND packed IS NOT TRUE) THEN
+    IF relpack.trim_undoable(until_tid) THEN
         RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'unmarked';
     END IF;
     UPDATE relpack.storage
     SET cleared_tid = greatest(v_cleared, least(until_tid, watermark)),
-        gone_through = CASE WHEN listed OR until_tid < v_cleared THEN gone_through ELSE now() END;
+        gone_through = CASE WHEN listed OR until_tid < v_cleared THEN gone_through ELSE now() END,
+        emptied = CASE WHEN listed THEN emptied ELSE (SELECT count(*) FROM relpack.emptied) END;
     IF until_tid < v_cleared THEN
         -- One that came further has looked at the others; what is listed is for the next.
         RETURN;

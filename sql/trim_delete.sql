@@ -42,6 +42,7 @@ DECLARE
     v_others boolean;
     v_begun timestamptz;
     v_stay oid[];
+    v_listed bigint;
 BEGIN
     v_blobs := relpack.trim_blobs(zoids, tids);
     large := 0;
@@ -141,13 +142,20 @@ BEGIN
                   SELECT held.zoid, held.tid FROM unnest(v_blobs.zoids, v_blobs.tids) AS held (zoid, tid))) IS NOT TRUE
         ON CONFLICT (zoid, tid) DO UPDATE SET since = NULL, missed = NULL;
     END IF;
-    INSERT INTO relpack.emptied (tid)
-    SELECT named.tid
-    FROM (SELECT DISTINCT unnest(gone_tids || v_named) AS tid ORDER BY 1) AS named
-    WHERE named.tid > 0
-      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.tid = named.tid)
-      AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = named.tid)
-    ON CONFLICT (tid) DO UPDATE SET since = excluded.since;
+    WITH listed AS (
+        INSERT INTO relpack.emptied (tid)
+        SELECT named.tid
+        FROM (SELECT DISTINCT unnest(gone_tids || v_named) AS tid ORDER BY 1) AS named
+        WHERE named.tid > 0
+          AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.tid = named.tid)
+          AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = named.tid)
+        ON CONFLICT (tid) DO UPDATE SET since = excluded.since
+        RETURNING xmax = 0 AS added -- and not listed before
+    )
+    SELECT count(*) INTO v_listed FROM listed WHERE added;
+    IF v_listed > 0 THEN
+        UPDATE relpack.storage SET emptied = emptied + v_listed;
+    END IF;
 END;
 $$;
 

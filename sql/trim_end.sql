@@ -8,7 +8,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM relpack.require_packer_alive(pg_backend_pid());
-    UPDATE relpack.storage SET trimmed_tid = greatest(storage.trimmed_tid, until_tid);
+    -- Without a graph nobody reports what is restored.
+    UPDATE relpack.storage
+    SET trimmed_tid = greatest(storage.trimmed_tid, until_tid),
+        oldest_tid = CASE WHEN graph = 'current' THEN coalesce(trim_end.oldest_tid, 0) ELSE 0 END;
     UPDATE relpack.run
     SET revisions = trim_end.revisions,
         revision_bytes = trim_end.bytes,

@@ -11,17 +11,18 @@ AS $$
 DECLARE
     v_tids bigint[];
 BEGIN
-    PERFORM relpack.trim_require();
+    PERFORM relpack.trim_held();
     v_tids := ARRAY(
         SELECT tid
         FROM public.transaction
         WHERE tid > greatest(after_tid, 0) AND tid <= until_tid AND packed IS NOT TRUE
         ORDER BY tid
         LIMIT batch);
-    last_tid := v_tids[cardinality(v_tids)];
+    last_tid := v_tids[batch];
     marked := 0;
     -- A commit before RelStorage 3.0 locks the whole table: it is not waited for in vain.
-    IF last_tid IS NOT NULL THEN
+    IF cardinality(v_tids) > 0 THEN
+        PERFORM relpack.require_history();
         UPDATE public.transaction SET packed = true WHERE tid = ANY (v_tids);
         GET DIAGNOSTICS marked = ROW_COUNT;
     END IF;

@@ -15,7 +15,7 @@ DECLARE
     v_stage text;
     v_awaited text[];
 BEGIN
-    PERFORM relpack.trim_require();
+    PERFORM relpack.trim_held();
     v_stage := coalesce(current_setting('relpack.settling', true), '');
     IF v_stage = 'settled' THEN
         RETURN true;

@@ -18,15 +18,20 @@ SET enable_mergejoin = off
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
+    v_week timestamptz := clock_timestamp() - interval '7 days';
+    v_struck bigint;
     v_listed bigint[];
     v_free bigint[];
     v_before bigint := relpack.time_to_tid(clock_timestamp() - interval '24 hours');
 BEGIN
     removed := 0;
+    IF NOT EXISTS (SELECT FROM relpack.emptied WHERE since < v_week) THEN
+        RETURN;
+    END IF;
     v_listed := ARRAY(
         SELECT tid
         FROM relpack.emptied
-        WHERE tid > after_tid AND since < clock_timestamp() - interval '7 days'
+        WHERE tid > after_tid AND since < v_week
         ORDER BY tid
         LIMIT batch);
     last_tid := v_listed[cardinality(v_listed)];
@@ -67,6 +72,8 @@ BEGIN
            OR NOT EXISTS (SELECT FROM public.transaction WHERE transaction.tid = emptied.tid)
            OR EXISTS (SELECT FROM public.object_state WHERE object_state.tid = emptied.tid)
            OR EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = emptied.tid));
+    GET DIAGNOSTICS v_struck = ROW_COUNT;
+    UPDATE relpack.storage SET emptied = greatest(0, emptied - v_struck);
 END;
 $$;
 

@@ -15,9 +15,17 @@ func (p *Packer) CatchUp(ctx context.Context) error {
 
 // Update is CatchUp but for the last step: what is reachable is open.
 func (p *Packer) Update(ctx context.Context) error {
-	var pending int64
+	pending, err := p.Capture(ctx)
+	if err != nil {
+		return err
+	}
+	return p.examinePhase(ctx, pending)
+}
+
+// Capture lists what was written since the last one: so many objects are to be read.
+func (p *Packer) Capture(ctx context.Context) (pending int64, err error) {
 	var reread bool
-	err := p.Phase("capture", func() error {
+	err = p.Phase("capture", func() error {
 		doubt, err := p.AskDoubt(ctx)
 		if err != nil {
 			return err
@@ -34,11 +42,11 @@ func (p *Packer) Update(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if reread {
 		if err := p.Reread(ctx); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	err = p.Phase("capture", func() error {
@@ -47,10 +55,27 @@ func (p *Packer) Update(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil || pending == 0 {
-		return err
+	return pending, err
+}
+
+func (p *Packer) examinePhase(ctx context.Context, pending int64) error {
+	if pending == 0 {
+		return nil
 	}
 	return p.Phase("apply", func() error { return p.examine(ctx, pending) })
+}
+
+// ApplyListed reads what is listed, and settles it. What was written since the last capture
+// is left to the next one.
+func (p *Packer) ApplyListed(ctx context.Context) error {
+	var pending int64
+	if err := p.Conn.QueryRow(ctx, "SELECT count(*) FROM relpack.pending").Scan(&pending); err != nil {
+		return fmt.Errorf("look what is to be read: %w", err)
+	}
+	if err := p.examinePhase(ctx, pending); err != nil {
+		return err
+	}
+	return p.Phase("reach", func() error { return p.Reach(ctx) })
 }
 
 // AskDoubt asks why the graph may not match the storage; "" when it does.

@@ -48,10 +48,33 @@ func (p *pack) chooseFirst(ctx context.Context) (none bool, err error) {
 	if err := p.Conn.QueryRow(ctx, "SELECT coalesce((SELECT graph FROM relpack.storage), 'none') = 'none'").Scan(&none); err != nil {
 		return false, fmt.Errorf("read relpack.storage: %w", err)
 	}
+	if none || p.history.dry {
+		if err := p.history.require(ctx); err != nil {
+			return none, err
+		}
+	}
 	if !none {
 		return false, nil
 	}
 	return true, p.chooseHorizon(ctx)
+}
+
+// trimBeforeReading trims between the capture and the reading of what that has listed:
+// an object is read once, and of revisions that go no references are decoded. Where other
+// storages may refer to this one, all that is stored counts for them first.
+func (p *pack) trimBeforeReading(ctx context.Context) error {
+	if _, err := p.Capture(ctx); err != nil {
+		return err
+	}
+	if err := p.chooseAfterLook(ctx); err != nil {
+		return err
+	}
+	if !p.history.dry {
+		if err := p.trimThrough(ctx); err != nil {
+			return err
+		}
+	}
+	return p.ApplyListed(ctx)
 }
 
 // chooseHorizon fixes the pack time of the run.
@@ -65,17 +88,16 @@ func (p *pack) chooseHorizon(ctx context.Context) error {
 }
 
 // steps marks and removes what the pack time leaves behind, or counts it. Objects
-// without a state are garbage like any other. Where a trim got as far before, nothing may
-// be left to remove, and relpack.trim_cleared() looks whether all is marked.
+// without a state are garbage like any other.
 func (t *trimming) steps(ctx context.Context) error {
 	t.marked = false
+	if nothing, err := t.nothing(ctx); nothing || err != nil {
+		return err
+	}
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
 	}{{"mark", t.mark}, {"index", t.lookForIndex}, {"trim", t.revisions}} {
-		if t.cleared && !t.dry && step.name == "mark" {
-			continue
-		}
 		if err := t.Phase(step.name, func() error { return step.do(ctx) }); err != nil {
 			return err
 		}
@@ -83,15 +105,43 @@ func (t *trimming) steps(ctx context.Context) error {
 	return nil
 }
 
+// nothing tells whether a trim would find nothing. It goes on from there as if it had
+// looked.
+func (t *trimming) nothing(ctx context.Context) (nothing bool, err error) {
+	t.untouched = false
+	if t.dry {
+		return false, nil
+	}
+	if err := t.Conn.QueryRow(ctx, "SELECT relpack.trimmed($1)", t.UntilTid).Scan(&nothing); err != nil {
+		return false, fmt.Errorf("ask whether the history is trimmed: %w", err)
+	}
+	if nothing {
+		t.LeftAlone, t.SomeLeftAlone = 0, t.SomeLeftAlone[:0]
+	}
+	t.untouched = nothing
+	return nothing, nil
+}
+
 // maxTrims is how often in a row revisions may be restored beside a trim.
 const maxTrims = 5
+
+// chooseAfterLook fixes the pack time, which is no later than a look at the other storages.
+func (p *pack) chooseAfterLook(ctx context.Context) error {
+	if p.history.chosen {
+		return nil
+	}
+	if _, err := p.noteReferrers(ctx); err != nil {
+		return err
+	}
+	return p.chooseHorizon(ctx)
+}
 
 // toPackTime brings the history and the graph to the pack time.
 func (p *pack) toPackTime(ctx context.Context) error {
 	if !p.History {
 		return nil
 	}
-	if err := p.chooseHorizon(ctx); err != nil {
+	if err := p.chooseAfterLook(ctx); err != nil {
 		return err
 	}
 	return p.clear(ctx)
@@ -102,19 +152,10 @@ func (p *pack) clear(ctx context.Context) (err error) {
 	p.history.ended = false
 	defer func() { p.history.ended = err == nil }()
 	for range maxTrims {
-		before := p.history.Revisions
-		if err := p.history.steps(ctx); err != nil {
+		if err := p.trimThrough(ctx); err != nil {
 			return err
 		}
-		if !p.history.dry {
-			if err := p.history.tryBatch(ctx, "end the trim", func() error {
-				_, err := p.Conn.Exec(ctx, "SELECT relpack.trim_cleared($1, $2)", p.history.UntilTid, p.history.listed)
-				return err
-			}); err != nil {
-				return err
-			}
-		}
-		if done, err := p.nothingLeft(ctx, before); err != nil || done {
+		if done, err := p.nothingLeft(ctx); err != nil || done {
 			return err
 		}
 		if err := p.CatchUp(ctx); err != nil {
@@ -127,10 +168,25 @@ func (p *pack) clear(ctx context.Context) (err error) {
 	return fault.Refuse("Wait for the end of zodbconvert, or of a restore", "trim: somebody restores revisions meanwhile")
 }
 
-// nothingLeft tells whether the last trim has removed nothing, and a sweep will find nothing.
-func (p *pack) nothingLeft(ctx context.Context, before int64) (nothing bool, err error) {
-	if p.history.dry || p.history.Revisions > before {
+// trimThrough trims, and has the server know that it came to the end.
+func (p *pack) trimThrough(ctx context.Context) error {
+	if err := p.history.steps(ctx); err != nil || p.history.dry || p.history.untouched {
+		return err
+	}
+	return p.history.tryBatch(ctx, "end the trim", func() error {
+		_, err := p.Conn.Exec(ctx, "SELECT relpack.trim_cleared($1, $2)", p.history.UntilTid, p.history.listed)
+		return err
+	})
+}
+
+// nothingLeft tells whether a sweep will find nothing, once what another pack time keeps is
+// read. Else a capture more comes before it.
+func (p *pack) nothingLeft(ctx context.Context) (nothing bool, err error) {
+	if p.history.dry {
 		return false, nil
+	}
+	if err := p.ApplyListed(ctx); err != nil {
+		return false, err
 	}
 	if err = p.Conn.QueryRow(ctx, "SELECT relpack.all_reachable()").Scan(&nothing); err != nil {
 		return false, fmt.Errorf("look for unreachable objects: %w", err)

@@ -94,7 +94,7 @@ func TestOldRevisionsOfWhatWasSetBackCountWhenThePackTimeGoesBack(t *testing.T) 
 	t.Parallel()
 	for name, look := range map[string]func(t *testing.T, file target.Target){
 		"after a dry run":     func(t *testing.T, file target.Target) { dryRun(t, file, 5) },
-		"after a killed pack": func(t *testing.T, file target.Target) { packtest.CrashAfter(t, file, trimDays(5), 40) },
+		"after a killed pack": func(t *testing.T, file target.Target) { packtest.CrashAfter(t, file, trimDays(5), 28) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

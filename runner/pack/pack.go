@@ -209,12 +209,6 @@ func (p *pack) work(ctx context.Context) error {
 		}
 	}
 	p.sayNotMissing()
-	if p.History {
-		// The pack time is no later than that look at the others.
-		if _, err := p.noteReferrers(ctx); err != nil {
-			return err
-		}
-	}
 	if err := p.toPackTime(ctx); err != nil {
 		return err
 	}
@@ -353,6 +347,9 @@ func (p *pack) bringUpToDate(ctx context.Context) error {
 	p.options.Init = false
 	if err := p.Phase("reach", func() error { return p.Reach(ctx) }); err != nil {
 		return err
+	}
+	if p.History && !p.report.FirstBuild && len(p.family.others(p.Target)) == 0 {
+		return p.trimBeforeReading(ctx)
 	}
 	return p.CatchUp(ctx)
 }

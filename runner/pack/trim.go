@@ -45,7 +45,7 @@ type trimming struct {
 	Trimmed
 	dry            bool
 	chosen         bool // the pack time is fixed
-	cleared        bool // a trim got as far before, and what it went by was marked
+	untouched      bool // the last look found nothing to trim
 	marked         bool // transactions up to the pack time are, before any revision goes
 	tables         bool // commits lock transaction and current_object
 	packTime       *time.Time
@@ -154,7 +154,16 @@ func (t *trimming) all(ctx context.Context) error {
 
 // until fixes the pack time where nothing but the history is to go.
 func (t *trimming) until(ctx context.Context) error {
+	if err := t.require(ctx); err != nil {
+		return err
+	}
 	return t.fix(ctx, "relpack.trim_until($1)")
+}
+
+// require refuses early what a trim would refuse, before hours of work, or in a dry run.
+func (t *trimming) require(ctx context.Context) error {
+	_, err := t.Conn.Exec(ctx, "SELECT relpack.trim_require()")
+	return err
 }
 
 // fix fixes the pack time by a function of the server, and names who holds it back.
@@ -165,11 +174,10 @@ func (t *trimming) fix(ctx context.Context, by string) (err error) {
 	wanted := int64(0)
 	if err := t.Conn.QueryRow(ctx, `
 		SELECT until_tid, CASE WHEN until_tid > 0 THEN relpack.tid_to_time(until_tid) END,
-		       least(relpack.time_to_tid($1), newest.tid), until_tid = newest.tid, relpack.lock_protocol() = 'table',
-		       coalesce((SELECT cleared_tid FROM relpack.storage) >= until_tid, false)
+		       least(relpack.time_to_tid($1), newest.tid), until_tid = newest.tid, relpack.lock_protocol() = 'table'
 		FROM (SELECT chosen.until_tid FROM `+by+` AS chosen (until_tid)) AS fixed
 		CROSS JOIN (SELECT max(tid) AS tid FROM public.transaction) AS newest`, t.packTime).
-		Scan(&t.UntilTid, &t.Until, &wanted, &t.toNewest, &t.tables, &t.cleared); err != nil {
+		Scan(&t.UntilTid, &t.Until, &wanted, &t.toNewest, &t.tables); err != nil {
 		return fmt.Errorf("determine up to when to trim: %w", err)
 	}
 	if t.packTime == nil || t.UntilTid >= wanted {
@@ -461,10 +469,10 @@ func (t *trimming) transactions(ctx context.Context) error {
 		t.Transactions += removed
 	}
 	// A dry run tells which would go now.
-	if err := t.Conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM relpack.emptied), CASE WHEN $1 THEN relpack.trim_due($3) ELSE $2 END,
+	if err := t.Conn.QueryRow(ctx, `SELECT (SELECT emptied FROM relpack.storage), CASE WHEN $1 THEN relpack.trim_due($3) ELSE $2 END,
 		oldest.tid, relpack.tid_to_time(oldest.tid) FROM relpack.oldest_kept() AS oldest (tid)`,
 		t.dry, t.Transactions, t.UntilTid).Scan(&t.Emptied, &t.Transactions, &t.oldest, &t.Oldest); err != nil {
-		return fmt.Errorf("read relpack.emptied: %w", err)
+		return fmt.Errorf("look what is left of the history: %w", err)
 	}
 	return nil
 }

@@ -39,3 +39,31 @@ func (r *run) described(ctx context.Context, after *revision.Storage, p packing)
 	r.w.counts["graph compared"]++
 	return nil
 }
+
+// counted compares what relpack keeps about the history, so as not to look through all of
+// it, with all of it.
+func (r *run) counted(ctx context.Context) error {
+	if _, ok := r.w.packs.(describer); !ok {
+		return nil
+	}
+	var emptied, count int64
+	var oldest, stored *int64
+	if err := r.w.site.QueryRow(ctx, `SELECT emptied, (SELECT count(*) FROM relpack.emptied), relpack.oldest_kept(), (SELECT min(tid) FROM object_state WHERE tid > 0)
+		FROM relpack.storage`).Scan(&emptied, &count, &oldest, &stored); err != nil {
+		return err
+	}
+	switch {
+	case emptied != count:
+		return lossf("%d transactions are said to be listed in relpack.emptied, and %d are", emptied, count)
+	case (oldest == nil) != (stored == nil) || (oldest != nil && *oldest != *stored):
+		return lossf("the oldest revision is said to be %d, and is %d", value(oldest), value(stored))
+	}
+	return nil
+}
+
+func value(tid *int64) int64 {
+	if tid == nil {
+		return 0
+	}
+	return *tid
+}

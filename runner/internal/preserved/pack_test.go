@@ -92,7 +92,10 @@ func (h *history) pack(ctx context.Context, s step) error {
 			return lossf("a dry run changed rows of the application")
 		}
 	}
-	if err := r.judge(ctx, after, p, o, failed); err != nil || o.refused != "" {
+	if err := r.judge(ctx, after, p, o, failed); err != nil {
+		return err
+	}
+	if err := r.counted(ctx); err != nil || o.refused != "" {
 		return err
 	}
 	return r.tidied(after, p)

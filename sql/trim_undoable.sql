@@ -1,0 +1,17 @@
+-- All transactions are looked at, whatever the caller has set: who has one marked no more
+-- makes no event.
+CREATE OR REPLACE FUNCTION relpack.trim_undoable(until_tid bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = on
+SET enable_bitmapscan = on
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM public.transaction WHERE tid > 0 AND tid <= until_tid AND packed IS NOT TRUE);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_undoable(bigint) IS
+    'Whether a transaction up to until_tid is not marked as packed, so that it can be undone.';
