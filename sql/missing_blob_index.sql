@@ -5,7 +5,8 @@
 -- a status waits for nobody.
 CREATE OR REPLACE VIEW relpack.missing_blob_index AS
 SELECT 'CREATE INDEX CONCURRENTLY relpack_blob_chunk_chunk ON public.blob_chunk (chunk)'::text AS statement,
-       greatest(class.relpages, pg_stat_get_live_tuples(class.oid) / 150) AS pages
+       greatest(class.relpages, pg_stat_get_live_tuples(class.oid) / 150) AS pages,
+       greatest(class.relpages, pg_stat_get_live_tuples(class.oid) / 150) >= 8 AS notable
 FROM pg_catalog.pg_class AS class
 WHERE class.relname = 'blob_chunk'
   AND class.relnamespace = to_regnamespace('public')
@@ -28,3 +29,4 @@ COMMENT ON VIEW relpack.missing_blob_index IS
 COMMENT ON COLUMN relpack.missing_blob_index.statement IS 'What creates the index; "relpack migrate up" does.';
 COMMENT ON COLUMN relpack.missing_blob_index.pages IS
     'About how many pages of blob_chunk are read for each blob that is deleted; in few nobody notices.';
+COMMENT ON COLUMN relpack.missing_blob_index.notable IS 'Whether these are so many that somebody notices.';

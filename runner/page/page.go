@@ -263,7 +263,7 @@ func notes(r *Report) (all []string) {
 		all = append(all, fmt.Sprintf("the last pack (%s) ended with: %s", figures.Clock(g.Runs[0].Started), *g.Runs[0].Message))
 	}
 	missing, dangling := g.Damage.Lines()
-	for _, text := range []string{g.Refusal, g.Ahead, missing, dangling, g.MissingIndex} {
+	for _, text := range append([]string{g.Refusal, g.Ahead, missing, dangling}, g.MissingIndexes...) {
 		if text != "" {
 			all = append(all, text)
 		}

@@ -23,7 +23,7 @@ const cleanupTimeout = 10 * time.Second
 
 // Up installs relpack in a storage's database or brings its schema up to
 // the last of these migrations, and makes sure that its triggers are in force
-// and, where blobs are in the database, that they can be deleted in little time.
+// and that blobs can be deleted, and a history packed, in little time.
 // A first installation that fails leaves nothing behind. Errors have
 // ExitRefused where the database isn't fit for relpack, and ExitLocked while a
 // pack runs.
@@ -60,13 +60,13 @@ func Up(ctx context.Context, t target.Target, files fs.FS, log *slog.Logger) err
 			return interrupted(ctx, err)
 		}
 		log.Info(fmt.Sprintf("the schema relpack is up to date: version %d", latest))
-		return interrupted(ctx, m.ensureBlobIndex(ctx))
+		return interrupted(ctx, m.ensureIndexes(ctx))
 	}
 	if err := m.install(ctx); err != nil {
 		return interrupted(ctx, err)
 	}
 	log.Info(fmt.Sprintf("the schema relpack of database %s has version %d now", m.found.Name, latest))
-	return interrupted(ctx, m.ensureBlobIndex(ctx))
+	return interrupted(ctx, m.ensureIndexes(ctx))
 }
 
 // install runs what is missing. What it began in a database without relpack it
@@ -239,7 +239,7 @@ func (m *migrator) sayFilesStay(ctx context.Context) {
 // remove drops the triggers first, in a transaction of their own: the site
 // isn't to wait for the sixty statements that drop the rest.
 func (m *migrator) remove(ctx context.Context) error {
-	if err := m.dropBlobIndex(ctx); err != nil {
+	if err := m.dropIndexes(ctx); err != nil {
 		return err
 	}
 	if m.installed(ctx, "drop_triggers") {

@@ -103,8 +103,8 @@ type Graph struct {
 	Damage          inventory.Damage       `json:"damage"`
 	Problems        []inventory.Problem    `json:"problems"`
 	HeldBack        figures.Count          `json:"held_back"`
-	SetAside        []inventory.SetAside   `json:"set_aside"`               // unreachable, but can't be deleted
-	MissingIndex    string                 `json:"missing_index,omitempty"` // on blob_chunk: what creates it
+	SetAside        []inventory.SetAside   `json:"set_aside"`                 // unreachable, but can't be deleted
+	MissingIndexes  []string               `json:"missing_indexes,omitempty"` // what is slow, and what creates the index
 	Leftovers       []inventory.Leftover   `json:"leftovers"`
 	Runs            []Run                  `json:"runs"`
 	Packer          *Packer                `json:"packer"` // who holds the pack lock
@@ -359,7 +359,7 @@ func (g *Graph) readInventory(ctx context.Context, tx pgx.Tx) (err error) {
 	if g.ReferredBy, err = inventory.ReadReferrers(ctx, tx); err != nil {
 		return err
 	}
-	if g.MissingIndex, err = inventory.MissingIndex(ctx, tx); err != nil {
+	if g.MissingIndexes, err = inventory.MissingIndexes(ctx, tx); err != nil {
 		return err
 	}
 	if g.Leftovers, err = inventory.ReadLeftovers(ctx, tx, 0); err != nil {

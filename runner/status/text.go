@@ -144,8 +144,8 @@ func (g *Graph) write(line figures.LineWriter, now time.Time, what string) {
 	for i, by := range g.ReferredBy {
 		line(figures.Once("referred to", i), "%s%s", by, by.Consequence())
 	}
-	if g.MissingIndex != "" {
-		line("missing index", "%s%s", inventory.SlowWithoutIndex, g.MissingIndex)
+	for i, missing := range g.MissingIndexes {
+		line(figures.Once("missing index", i), "%s", missing)
 	}
 	g.writeRuns(line)
 	for i, l := range g.Leftovers {
