@@ -10291,7 +10291,7 @@ COMMENT ON FUNCTION relpack.trim_uncreated(bigint, bigint[]) IS
 
 -- sql/trim_undoable.sql
 -- +goose StatementBegin
--- All transactions are looked at, whatever the caller has set: who has one marked no more
+-- All transactions are asked about, whatever the caller has set: who has one marked no more
 -- makes no event.
 CREATE OR REPLACE FUNCTION relpack.trim_undoable(until_tid bigint)
 RETURNS boolean
@@ -10302,7 +10302,8 @@ SET enable_seqscan = on
 SET enable_bitmapscan = on
 AS $$
 BEGIN
-    RETURN EXISTS (SELECT FROM public.transaction WHERE tid > 0 AND tid <= until_tid AND packed IS NOT TRUE);
+    -- By the index on them: EXISTS reads the table where many later ones are not marked.
+    RETURN (SELECT min(tid) FROM public.transaction WHERE tid > 0 AND tid <= until_tid AND packed IS NOT TRUE) IS NOT NULL;
 END;
 $$;
 
@@ -11842,7 +11843,8 @@ COMMENT ON COLUMN relpack.leftover.remedy IS 'How to empty it, when that tool is
 -- a status waits for nobody.
 CREATE OR REPLACE VIEW relpack.missing_blob_index AS
 SELECT 'CREATE INDEX CONCURRENTLY relpack_blob_chunk_chunk ON public.blob_chunk (chunk)'::text AS statement,
-       greatest(class.relpages, pg_stat_get_live_tuples(class.oid) / 150) AS pages
+       greatest(class.relpages, pg_stat_get_live_tuples(class.oid) / 150) AS pages,
+       greatest(class.relpages, pg_stat_get_live_tuples(class.oid) / 150) >= 8 AS notable
 FROM pg_catalog.pg_class AS class
 WHERE class.relname = 'blob_chunk'
   AND class.relnamespace = to_regnamespace('public')
@@ -11865,6 +11867,53 @@ COMMENT ON VIEW relpack.missing_blob_index IS
 COMMENT ON COLUMN relpack.missing_blob_index.statement IS 'What creates the index; "relpack migrate up" does.';
 COMMENT ON COLUMN relpack.missing_blob_index.pages IS
     'About how many pages of blob_chunk are read for each blob that is deleted; in few nobody notices.';
+COMMENT ON COLUMN relpack.missing_blob_index.notable IS 'Whether these are so many that somebody notices.';
+-- +goose StatementEnd
+
+-- sql/missing_index.sql
+-- +goose StatementBegin
+-- Two that RelStorage does not make. A pack asks again and again which transactions up to its
+-- pack time are not marked as packed: all but a few are, since the last one. Where commits
+-- lock the table transaction, they would wait for whoever makes an index on it. A pack that
+-- deletes blobs asks for the other one alone, as this view takes the planner longer.
+-- Anybody's index will do. Read from the catalogs: a status waits for nobody.
+CREATE OR REPLACE VIEW relpack.missing_index AS
+SELECT 'blob_chunk' AS table_name, 'deleting blobs' AS slow, statement, pages, notable
+FROM relpack.missing_blob_index
+UNION ALL
+SELECT 'transaction', 'each pack',
+       'CREATE INDEX CONCURRENTLY relpack_transaction_unmarked ON public.transaction (tid) WHERE packed IS NOT TRUE',
+       size.pages, size.pages >= 1000
+FROM pg_catalog.pg_class AS class
+CROSS JOIN LATERAL (
+    SELECT greatest(class.relpages, pg_stat_get_live_tuples(class.oid) / 100) AS pages) AS size
+WHERE class.relname = 'transaction'
+  AND class.relnamespace = to_regnamespace('public')
+  AND class.relkind = 'r'
+  AND relpack.lock_protocol() IN ('advisory', 'row')
+  AND NOT EXISTS (
+      SELECT
+      FROM pg_catalog.pg_index AS index
+      JOIN pg_catalog.pg_class AS known ON known.oid = index.indexrelid
+      JOIN pg_catalog.pg_am AS method ON method.oid = known.relam
+      JOIN pg_catalog.pg_attribute AS attribute
+          ON attribute.attrelid = index.indrelid AND attribute.attnum = index.indkey[0]
+      WHERE index.indrelid = class.oid
+        AND attribute.attname = 'tid'
+        AND index.indisvalid
+        AND pg_get_expr(index.indpred, index.indrelid) = '(packed IS NOT TRUE)'
+        AND method.amname = 'btree');
+
+COMMENT ON VIEW relpack.missing_index IS
+    'A row for each index that a table of RelStorage''s lacks: one on blob_chunk (relpack.missing_blob_index), and in a '
+    'history-preserving storage one on the transactions that are not marked as packed, without which each pack reads all '
+    'up to its pack time.';
+COMMENT ON COLUMN relpack.missing_index.table_name IS 'The table, in the schema public.';
+COMMENT ON COLUMN relpack.missing_index.slow IS 'What is slow without the index.';
+COMMENT ON COLUMN relpack.missing_index.statement IS 'What creates the index; "relpack migrate up" does.';
+COMMENT ON COLUMN relpack.missing_index.pages IS
+    'About how many pages of the table are read without it, for each blob that is deleted, or two to four times by each pack.';
+COMMENT ON COLUMN relpack.missing_index.notable IS 'Whether these are so many that somebody notices.';
 -- +goose StatementEnd
 
 -- sql/missing_object.sql
@@ -12020,6 +12069,7 @@ DROP VIEW relpack."writer";
 DROP VIEW relpack."unreachable_object";
 DROP VIEW relpack."size_by_class";
 DROP VIEW relpack."missing_object";
+DROP VIEW relpack."missing_index";
 DROP VIEW relpack."missing_blob_index";
 DROP VIEW relpack."leftover";
 DROP VIEW relpack."garbage_by_class";

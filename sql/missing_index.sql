@@ -1,4 +1,4 @@
--- Two that RelStorage does not make. A pack asks three times which transactions up to its
+-- Two that RelStorage does not make. A pack asks again and again which transactions up to its
 -- pack time are not marked as packed: all but a few are, since the last one. Where commits
 -- lock the table transaction, they would wait for whoever makes an index on it. A pack that
 -- deletes blobs asks for the other one alone, as this view takes the planner longer.
@@ -38,5 +38,5 @@ COMMENT ON COLUMN relpack.missing_index.table_name IS 'The table, in the schema 
 COMMENT ON COLUMN relpack.missing_index.slow IS 'What is slow without the index.';
 COMMENT ON COLUMN relpack.missing_index.statement IS 'What creates the index; "relpack migrate up" does.';
 COMMENT ON COLUMN relpack.missing_index.pages IS
-    'About how many pages of the table are read without it, for each blob that is deleted, or three times by each pack.';
+    'About how many pages of the table are read without it, for each blob that is deleted, or two to four times by each pack.';
 COMMENT ON COLUMN relpack.missing_index.notable IS 'Whether these are so many that somebody notices.';
