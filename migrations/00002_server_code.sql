@@ -9860,6 +9860,7 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
+SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_tids bigint[];

@@ -182,9 +182,6 @@ func (p *pack) trimThrough(ctx context.Context) error {
 // nothingLeft tells whether a sweep will find nothing, once what another pack time keeps is
 // read. Else a capture more comes before it.
 func (p *pack) nothingLeft(ctx context.Context) (nothing bool, err error) {
-	if p.history.dry {
-		return false, nil
-	}
 	if err := p.ApplyListed(ctx); err != nil {
 		return false, err
 	}
