@@ -32,7 +32,7 @@ func onPast(ctx context.Context, args []string) error {
 }
 
 // measurePast measures a first pack, one a week later, the same deletions by bare
-// statements on a copy, packs with nothing to do, and one after changes.
+// statements on a copy, and later packs beside those of a history-free storage.
 func (b *bench) measurePast(ctx context.Context, revisions int) (err error) {
 	step("generate")
 	if err := connected(ctx, b.dsn, func(conn *pgx.Conn) error { return b.generatePast(ctx, conn, revisions) }); err != nil {
@@ -68,11 +68,7 @@ func (b *bench) measurePast(ctx context.Context, revisions int) (err error) {
 		return err
 	}
 	b.addDeletions(d)
-	b.garbage = 0
-	if err := b.idle(ctx); err != nil {
-		return err
-	}
-	return b.laterPast(ctx)
+	return b.laterInTurns(ctx)
 }
 
 // The generated rows become the last revisions: the others are copies of them, each some
@@ -120,39 +116,79 @@ func (b *bench) generatePast(ctx context.Context, conn *pgx.Conn, revisions int)
 	return err
 }
 
-// laterPast packs after one in a thousand objects was written, in one transaction.
-func (b *bench) laterPast(ctx context.Context) error {
-	step("after changes")
-	var written int64
-	if err := connected(ctx, b.dsn, func(conn *pgx.Conn) error {
-		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, `INSERT INTO transaction (tid, packed, is_empty, username, description)
-				SELECT max(tid) + 4294967296, false, false, ''::bytea, ''::bytea FROM transaction`); err != nil {
-				return err
-			}
-			done, err := tx.Exec(ctx, `INSERT INTO object_state (zoid, tid, prev_tid, state_size, state)
-				SELECT zoid, (SELECT max(tid) FROM transaction), tid, state_size, state
-				FROM object_state WHERE zoid % 1000 = 1 AND state IS NOT NULL`)
-			if err != nil {
-				return err
-			}
-			written = done.RowsAffected()
-			_, err = tx.Exec(ctx, `UPDATE current_object SET tid = written.tid
-				FROM object_state AS written
-				WHERE written.tid = (SELECT max(tid) FROM transaction) AND written.zoid = current_object.zoid`)
-			return err
-		})
-	}); err != nil {
-		return fmt.Errorf("write objects: %w", err)
-	}
-	if err := warm(ctx, b.dsn); err != nil {
+// How one object in a thousand is written, others each time, in a storage of either kind.
+const (
+	writePreserved = `
+WITH written AS (
+    INSERT INTO transaction (tid, packed, is_empty, username, description)
+    SELECT max(tid) + 4294967296, false, false, ''::bytea, ''::bytea FROM transaction
+    RETURNING tid
+), revised AS (
+    INSERT INTO object_state (zoid, tid, prev_tid, state_size, state)
+    SELECT stored.zoid, written.tid, stored.tid, stored.state_size, stored.state
+    FROM written, object_state AS stored JOIN current_object USING (zoid, tid)
+    WHERE stored.zoid % 1000 = $1 AND stored.state IS NOT NULL
+    RETURNING zoid, tid
+)
+UPDATE current_object SET tid = revised.tid FROM revised WHERE revised.zoid = current_object.zoid`
+	writePlain = `
+UPDATE object_state SET tid = newest.tid + 4294967296, state = state
+FROM (SELECT max(tid) AS tid FROM object_state) AS newest
+WHERE zoid % 1000 = $1`
+)
+
+// laterTurns is how often each storage is packed again with nothing to do, and after it
+// was written to.
+const laterTurns = 12
+
+// laterInTurns packs in turns this storage and a history-free one of the same objects.
+func (b *bench) laterInTurns(ctx context.Context) (err error) {
+	step("a history-free storage")
+	plain := &bench{options: b.options, results: newResults(b.options), maintenance: b.maintenance, database: b.database + "_plain"}
+	plain.Objects = b.Objects
+	var drop func() error
+	if plain.dsn, drop, err = b.newDatabase(ctx, plain.database); err != nil {
 		return err
 	}
-	p, err := b.pack(ctx, b.dsn)
-	if err != nil {
+	defer func() { err = errors.Join(err, drop()) }()
+	if err := connected(ctx, plain.dsn, func(conn *pgx.Conn) error { return b.plan.Load(ctx, conn) }); err != nil {
 		return err
 	}
-	b.add(figure{Name: afterEdits, Value: p.Seconds, Unit: "s", Note: fmt.Sprintf("%d objects written, %d revisions deleted; %s",
-		written, p.Trimmed.Revisions, p.phases())})
+	if _, err := plain.packFirst(ctx, plain.dsn, false); err != nil {
+		return err
+	}
+	step("later packs")
+	storages := []struct {
+		*bench
+		write string
+	}{{b, writePreserved}, {plain, writePlain}}
+	for _, what := range []string{nothingToDo, afterEdits} {
+		times, notes := make([][]float64, len(storages)), make([]string, len(storages))
+		for turn := range laterTurns {
+			for i, s := range storages {
+				if err := connected(ctx, s.dsn, func(conn *pgx.Conn) error {
+					if what == nothingToDo {
+						return nil
+					}
+					_, err := conn.Exec(ctx, s.write, turn+1)
+					return err
+				}); err != nil {
+					return fmt.Errorf("write objects: %w", err)
+				}
+				if err := warm(ctx, s.dsn); err != nil {
+					return err
+				}
+				p, err := s.pack(ctx, s.dsn)
+				if err != nil {
+					return err
+				}
+				times[i], notes[i] = append(times[i], p.Seconds), p.phases()
+			}
+		}
+		for i, s := range storages {
+			s.add(figure{Name: what, Value: mean(times[i]), Unit: "s", Note: notes[i]})
+		}
+	}
+	b.addPlain(plain.results)
 	return nil
 }
