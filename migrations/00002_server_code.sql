@@ -171,6 +171,14 @@ BEGIN
         RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
             HINT = 'Call relpack.reach() first.';
     END IF;
+    IF relpack.keeps_history() THEN
+        -- What was cut off since the capture, but by a commit, has its grace: no later capture
+        -- can tell that it was.
+        PERFORM relpack.capture_set_back((SELECT listed_tid FROM relpack.storage));
+        UPDATE relpack.storage
+        SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp()))
+        WHERE EXISTS (SELECT FROM relpack.write_event WHERE kind <> 'ahead');
+    END IF;
     SELECT watermark, detach_tid, greatest(clock_tid, relpack.time_to_tid(clock_timestamp()))
     INTO STRICT v_watermark, v_detached, v_clock
     FROM relpack.storage;
@@ -2621,8 +2629,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.capture_set_back(bigint) IS
-    'Step of relpack.capture_list(): looks again at the objects in relpack.to_trim that were set back, and reports those '
-    'that are set back no more.';
+    'Step of relpack.capture_list() and relpack.apply(): looks again at the objects in relpack.to_trim that were set back, '
+    'and reports those that are set back no more.';
 -- +goose StatementEnd
 
 -- sql/capture_watermark.sql
@@ -5006,7 +5014,8 @@ COMMENT ON FUNCTION relpack.oldest_client() IS
 -- sql/oldest_kept.sql
 -- +goose StatementBegin
 -- By the index on tid one comes through all that was removed and not vacuumed: once, as it
--- begins where the last pack found the oldest one. An older one that is restored is an event.
+-- begins where the last pack found the oldest one. An older one that is restored is an event,
+-- or a reason for doubt.
 CREATE OR REPLACE FUNCTION relpack.oldest_kept()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -5019,7 +5028,9 @@ DECLARE
     v_from bigint := coalesce((
         SELECT oldest_tid
         FROM relpack.storage
-        WHERE graph = 'current' AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind <> 'ahead')), 0);
+        WHERE graph = 'current'
+          AND NOT EXISTS (SELECT FROM relpack.write_event WHERE kind <> 'ahead')
+          AND relpack.doubt() IS NULL), 0);
 BEGIN
     RETURN (SELECT min(stored.tid) FROM relpack.stored() WHERE stored.tid > 0 AND stored.tid >= v_from);
 END;
@@ -9129,16 +9140,9 @@ BEGIN
         -- One that came further has looked at the others; what is listed is for the next.
         RETURN;
     END IF;
-    IF NOT EXISTS (SELECT FROM relpack.to_trim) THEN
-        RETURN;
-    END IF;
+    -- Which are set back no more, relpack.capture_set_back() says: what they cut off has a grace.
     DELETE FROM relpack.to_trim
     WHERE NOT alone;
-    -- Seen to be as any other, it may have become so since the trim has left it alone.
-    DELETE FROM relpack.to_trim
-    WHERE zoid NOT IN (SELECT relpack.trim_leaves(ARRAY(SELECT few.zoid FROM relpack.to_trim AS few)))
-      AND NOT EXISTS (
-          SELECT FROM public.object_state AS old WHERE old.zoid = to_trim.zoid AND old.tid <= until_tid OFFSET 1);
 END;
 $$;
 
@@ -10499,6 +10503,9 @@ DECLARE
 BEGIN
     PERFORM relpack.trim_held();
     PERFORM relpack.lock_storage(history => true);
+    IF (until_tid <= (SELECT max(tid) FROM public.transaction)) IS NOT TRUE THEN
+        RAISE EXCEPTION 'transaction % is later than the newest one', coalesce(until_tid::text, 'NULL') USING ERRCODE = 'RP002';
+    END IF;
     v_since := relpack.trim_since();
     IF v_since = 0
        OR current_setting('relpack.settling', true) IS DISTINCT FROM 'settled'
@@ -10517,8 +10524,8 @@ $$;
 COMMENT ON FUNCTION relpack.trimmed(bigint) IS
     'Whether a trim up to until_tid would find nothing to do. One came to its end, nothing was written between that pack time '
     'and this one, all transactions up to there are marked as packed, and no reason is known to go through all objects '
-    '(relpack.trim_since()). Then this counts as relpack.trim_cleared(). For the session that holds the pack lock, after '
-    'relpack.trim_settle().';
+    '(relpack.trim_since()). Then this counts as relpack.trim_cleared(). Raises RP002 when until_tid is later than the newest '
+    'transaction. For the session that holds the pack lock, after relpack.trim_settle().';
 -- +goose StatementEnd
 
 -- sql/try_pack_lock.sql

@@ -29,5 +29,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.capture_set_back(bigint) IS
-    'Step of relpack.capture_list(): looks again at the objects in relpack.to_trim that were set back, and reports those '
-    'that are set back no more.';
+    'Step of relpack.capture_list() and relpack.apply(): looks again at the objects in relpack.to_trim that were set back, '
+    'and reports those that are set back no more.';

@@ -30,16 +30,9 @@ BEGIN
         -- One that came further has looked at the others; what is listed is for the next.
         RETURN;
     END IF;
-    IF NOT EXISTS (SELECT FROM relpack.to_trim) THEN
-        RETURN;
-    END IF;
+    -- Which are set back no more, relpack.capture_set_back() says: what they cut off has a grace.
     DELETE FROM relpack.to_trim
     WHERE NOT alone;
-    -- Seen to be as any other, it may have become so since the trim has left it alone.
-    DELETE FROM relpack.to_trim
-    WHERE zoid NOT IN (SELECT relpack.trim_leaves(ARRAY(SELECT few.zoid FROM relpack.to_trim AS few)))
-      AND NOT EXISTS (
-          SELECT FROM public.object_state AS old WHERE old.zoid = to_trim.zoid AND old.tid <= until_tid OFFSET 1);
 END;
 $$;
 

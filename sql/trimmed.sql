@@ -15,6 +15,9 @@ DECLARE
 BEGIN
     PERFORM relpack.trim_held();
     PERFORM relpack.lock_storage(history => true);
+    IF (until_tid <= (SELECT max(tid) FROM public.transaction)) IS NOT TRUE THEN
+        RAISE EXCEPTION 'transaction % is later than the newest one', coalesce(until_tid::text, 'NULL') USING ERRCODE = 'RP002';
+    END IF;
     v_since := relpack.trim_since();
     IF v_since = 0
        OR current_setting('relpack.settling', true) IS DISTINCT FROM 'settled'
@@ -33,5 +36,5 @@ $$;
 COMMENT ON FUNCTION relpack.trimmed(bigint) IS
     'Whether a trim up to until_tid would find nothing to do. One came to its end, nothing was written between that pack time '
     'and this one, all transactions up to there are marked as packed, and no reason is known to go through all objects '
-    '(relpack.trim_since()). Then this counts as relpack.trim_cleared(). For the session that holds the pack lock, after '
-    'relpack.trim_settle().';
+    '(relpack.trim_since()). Then this counts as relpack.trim_cleared(). Raises RP002 when until_tid is later than the newest '
+    'transaction. For the session that holds the pack lock, after relpack.trim_settle().';
