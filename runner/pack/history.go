@@ -15,7 +15,7 @@ import (
 // beginHistory takes note that the storage is such a one.
 func (p *pack) beginHistory(dry bool) {
 	if p.History && p.history == nil {
-		p.history = &trimming{Trimmed: Trimmed{SomeLeftAlone: []int64{}}, dry: dry}
+		p.history = &trimming{Trimmed: nothingTrimmed(), dry: dry}
 	}
 	if p.history != nil {
 		p.history.pack = p

@@ -1,17 +1,20 @@
 package pack_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"relpack/migrations"
 	"relpack/runner/fault"
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/inventory"
 	"relpack/runner/pack"
 	"relpack/runner/progress"
+	"relpack/runner/status"
 )
 
 // Rows of transaction that no revision names stay for a week more.
@@ -285,4 +288,46 @@ func TestWhoHasTheRowOfARunLockedHoldsUpNoBatchOfATrim(t *testing.T) {
 	if noted := packtest.Get[int64](t, h.Conn, "SELECT revisions FROM relpack.run"); r.Trimmed.Revisions != 5_000 || noted != 5_000 {
 		t.Errorf("%d revisions were removed, %d are noted", r.Trimmed.Revisions, noted)
 	}
+}
+
+// On most nights nothing goes: a program that reads the report finds an empty list then.
+func TestTheListOfClassesIsThereWhereNothingWent(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	store(t, h, daysAgo(9), map[int64][]byte{0: page(1), 1: page()})
+	expect := func(report any, why string) {
+		t.Helper()
+		text, err := json.Marshal(report)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), `"by_class":[]`) {
+			t.Errorf("%s: %s", why, text)
+		}
+	}
+	look := func(why string) {
+		t.Helper()
+		report, err := status.Look(t.Context(), file, migrations.Files, packtest.Log(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(report.History, why)
+	}
+	look("status, never packed")
+	for _, why := range []string{"never packed", "packed"} {
+		report := packtest.Pack(t, file, trimDays(1))
+		expect(report.Trimmed, why)
+		if packtest.Get[bool](t, h.Conn, "SELECT history IS NOT NULL FROM relpack.run ORDER BY id DESC LIMIT 1") {
+			t.Errorf("%s: relpack.run has classes", why)
+		}
+	}
+	dry := trimDays(1)
+	dry.DryRun = true
+	expect(packtest.Pack(t, file, dry).Trimmed, "a dry run")
+	look("status")
+	if text := packtest.Status(t, file); strings.Contains(text, "last removed") {
+		t.Error(text)
+	}
+	file.KeepsGarbage = true
+	expect(packtest.Pack(t, file, trimDays(1)).Trimmed, "pack-gc false")
 }

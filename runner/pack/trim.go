@@ -33,10 +33,14 @@ type Trimmed struct {
 	LeftAlone     int64      `json:"left_alone"` // objects that stay as they are
 	SomeLeftAlone []int64    `json:"some_left_alone"`
 	// ByClass are the revisions that go, or would, the classes with the most bytes first.
-	ByClass []inventory.ClassHistory `json:"by_class,omitempty"`
+	ByClass []inventory.ClassHistory `json:"by_class"`
 
 	toNewest bool // the pack time is that of the newest transaction
 	ended    bool // nothing is left to remove up to the pack time
+}
+
+func nothingTrimmed() Trimmed {
+	return Trimmed{SomeLeftAlone: []int64{}, ByClass: []inventory.ClassHistory{}}
 }
 
 // A trimming is a trim at work, and what it has found so far.
@@ -128,7 +132,7 @@ func (p *pack) endTrim(ctx context.Context, t *trimming) error {
 // trim marks, and removes revisions, whiteouts and transactions, in this order. Each
 // step is whole after each batch. What it found until an error is returned with that.
 func (p *pack) trim(ctx context.Context, dry bool) (*trimming, error) {
-	t := &trimming{pack: p, dry: dry, Trimmed: Trimmed{SomeLeftAlone: []int64{}}}
+	t := &trimming{pack: p, dry: dry, Trimmed: nothingTrimmed()}
 	return t, t.all(ctx)
 }
 
@@ -238,7 +242,7 @@ func (t *trimming) revisions(ctx context.Context) error {
 	if t.dry {
 		speed.batch = maxBatch
 		t.Revisions, t.Bytes, t.going = 0, 0, blobs.Going{}
-		t.ByClass, t.classes = nil, map[string]inventory.ClassHistory{}
+		t.ByClass, t.classes = []inventory.ClassHistory{}, map[string]inventory.ClassHistory{}
 	}
 	*zoid = math.MinInt64
 	if err := t.Retry(ctx, "list what was written since the last trim", func() error {

@@ -54,9 +54,9 @@ func (t *trimming) addClasses(classes map[int64]string, zoids, sizes []int64) {
 	t.ByClass = inventory.MostHistory(t.classes)
 }
 
-// told is ByClass as relpack.run has it.
+// told is ByClass as relpack.run has it: NULL where nothing went.
 func (t *Trimmed) told() (*string, error) {
-	if t.ByClass == nil {
+	if len(t.ByClass) == 0 {
 		return nil, nil
 	}
 	text, err := json.Marshal(t.ByClass)

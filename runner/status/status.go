@@ -51,7 +51,7 @@ type History struct {
 	Oldest       *time.Time `json:"oldest"`    // revision that was kept; nil: no run has come so far
 	// ByClass are the revisions that the last pack removed that removed any, or those that the
 	// last run found, if it was a dry one.
-	ByClass []inventory.ClassHistory `json:"by_class,omitempty"`
+	ByClass []inventory.ClassHistory `json:"by_class"`
 	WouldGo bool                     `json:"would_go,omitempty"` // ByClass, as a dry run found
 	waiting
 }
@@ -227,7 +227,7 @@ func (r *Report) readHistory(ctx context.Context, conn *pgx.Conn, d *schema.Data
 		(SELECT coalesce(sum(revisions), 0) FROM relpack.run), (SELECT coalesce(sum(revision_bytes), 0)::bigint FROM relpack.run),
 		removal.waiting, removal.missed, removal.since,
 		(SELECT oldest FROM relpack.run WHERE oldest IS NOT NULL ORDER BY id DESC LIMIT 1),
-		last.history, coalesce(last.dry, false)
+		coalesce(last.history, '[]'), coalesce(last.dry, false)
 		FROM relpack.storage
 		LEFT JOIN LATERAL (
 		    SELECT told.history, told.revisions = 0 AS dry FROM relpack.run AS told

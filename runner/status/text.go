@@ -76,7 +76,7 @@ func (h *History) write(line figures.LineWriter, now time.Time) {
 	if h.Oldest != nil {
 		line("oldest revision", "%s", figures.Moment(*h.Oldest, now))
 	}
-	if h.ByClass != nil {
+	if len(h.ByClass) > 0 {
 		var all inventory.ClassHistory
 		for _, c := range h.ByClass {
 			all.Revisions, all.Bytes = all.Revisions+c.Revisions, all.Bytes+c.Bytes
