@@ -171,14 +171,14 @@ BEGIN
         RAISE EXCEPTION 'changes can only be applied to a settled graph' USING ERRCODE = 'RP002',
             HINT = 'Call relpack.reach() first.';
     END IF;
+    -- What was cut off since the capture, but by a commit, has its grace: no later capture
+    -- can tell that it was.
     IF relpack.keeps_history() THEN
-        -- What was cut off since the capture, but by a commit, has its grace: no later capture
-        -- can tell that it was.
         PERFORM relpack.capture_set_back((SELECT listed_tid FROM relpack.storage));
-        UPDATE relpack.storage
-        SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp()))
-        WHERE EXISTS (SELECT FROM relpack.write_event WHERE kind <> 'ahead');
     END IF;
+    UPDATE relpack.storage
+    SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp()))
+    WHERE EXISTS (SELECT FROM relpack.write_event WHERE (write_event.tid > storage.watermark) IS NOT TRUE);
     SELECT watermark, detach_tid, greatest(clock_tid, relpack.time_to_tid(clock_timestamp()))
     INTO STRICT v_watermark, v_detached, v_clock
     FROM relpack.storage;

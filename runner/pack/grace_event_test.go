@@ -166,3 +166,15 @@ func TestTheRestOfATornGroupStaysIfItIsUsedAgain(t *testing.T) {
 		t.Errorf("%d objects are doomed", n)
 	}
 }
+
+// The event is captured later than the row is read.
+func TestWhatLosesItsReferrerInPsqlWhileAPackReadsHasItsGrace(t *testing.T) {
+	t.Parallel()
+	target, conn := newQuiet(t)
+	packtest.CommitAt(t, conn, 50*time.Hour, packtest.Links{1: {2}, 40: nil})
+	o := packtest.Before("apply", func() { packtest.Run(t, conn, packtest.Rewrite, 1, packtest.Document()) })
+	o.Days = 1
+	packtest.Pack(t, target, o)
+	packtest.ExpectStored(t, conn, append(zoidRange(20, 41), 0, 1, 2, 3)...)
+	packtest.ExpectExact(t, conn)
+}
