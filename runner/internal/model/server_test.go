@@ -21,6 +21,7 @@ const modelLimits = "SELECT 1000, 100000, 50000,\n           64, 1000000, 24, 10
 // from tables: to replace functions for every history would make all sessions
 // forget their plans.
 var modelReplaced = map[string][]string{
+	"apply":          {"noticed_tid, relpack.time_to_tid(clock_timestamp())", "noticed_tid, relpack.time_to_tid((SELECT moment FROM public.model_clock))"},
 	"capture_events": {"clock_timestamp()", "(SELECT moment FROM public.model_clock)"},
 	"capture_list":   {"clock_timestamp()", "(SELECT moment FROM public.model_clock)"},
 	"reach_step":     {"clock_timestamp()", "(SELECT moment FROM public.model_clock)"},

@@ -46,6 +46,7 @@ type place struct {
 var replaced = map[string][]string{
 	"capture_events": {"clock_timestamp()", "(SELECT moment FROM public.model)"},
 	"capture_list":   {"clock_timestamp()", "(SELECT moment FROM public.model)"},
+	"apply":          {"noticed_tid, relpack.time_to_tid(clock_timestamp())", "noticed_tid, relpack.time_to_tid((SELECT moment FROM public.model))"},
 	"reach_step":     {"clock_timestamp()", "(SELECT moment FROM public.model)"},
 	"sweep":          {"v_limit integer := batch;", "v_limit integer := least(batch, (SELECT most FROM public.model));"},
 	"trim_find": {"PERFORM relpack.lock_storage(history => true);\n", `PERFORM relpack.lock_storage(history => true);
