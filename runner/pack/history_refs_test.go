@@ -152,3 +152,18 @@ func TestWhatAnotherStorageCeasedToReferToBesideATransactionStaysInAHistory(t *t
 	packtest.Pack(t, file, trimDays(0))
 	expectObjects(t, h, "without one", 0, 1)
 }
+
+// In a session that never made the setting of a sweep it is NULL, and so is what is compared
+// with it.
+func TestADeletionByOthersOfWhatIsChosenIsReported(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	store(t, h, daysAgo(20), map[int64][]byte{0: page(1), 1: page(), 2: page()})
+	dryRun(t, file, 1)
+	other := packtest.Session(t, file)
+	packtest.Run(t, other, "DELETE FROM current_object WHERE zoid = 2")
+	packtest.Run(t, other, "DELETE FROM object_state WHERE zoid = 2")
+	if n := packtest.Get[int](t, h.Conn, "SELECT count(*) FROM relpack.write_event JOIN relpack.doomed USING (zoid) WHERE kind = 'deleted'"); n != 1 {
+		t.Errorf("%d of 1 deletions are reported", n)
+	}
+}
