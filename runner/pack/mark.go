@@ -31,8 +31,9 @@ func (t *trimming) mark(ctx context.Context) error {
 		t.Marked += marked
 		if since += marked; !t.tables && (since > markVacuum || (last == nil && since > markBatch)) {
 			since = 0
-			// Who may not is told so by a warning, and goes on.
-			if _, err := t.Conn.Exec(ctx, "VACUUM public.transaction"); err != nil {
+			// Who may not is told so by a warning, and goes on. The planner is told, too, that
+			// few are left to be marked.
+			if _, err := t.Conn.Exec(ctx, "VACUUM (ANALYZE) public.transaction"); err != nil {
 				return fmt.Errorf("vacuum transaction: %w", err)
 			}
 		}
