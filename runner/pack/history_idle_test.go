@@ -106,6 +106,18 @@ func TestAPackOfAHistoryThatIsTrimmedDoesNotTrimAgain(t *testing.T) {
 	}
 }
 
+// A pack was killed after it had marked the transaction.
+func TestWhatIsMarkedAlreadyIsTrimmed(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	store(t, h, daysAgo(9), map[int64][]byte{0: page(1), 1: page()})
+	packtest.Pack(t, file, trimDays(5))
+	written := store(t, h, daysAgo(4), map[int64][]byte{1: page()})
+	packtest.Run(t, h.Conn, "UPDATE transaction SET packed = true WHERE tid = $1", written)
+	packtest.Pack(t, file, trimDays(1))
+	expectRevisions(t, h.Conn, "marked, and trimmed by the next pack", 1, 1)
+}
+
 // The pack begins to look for it where the last one found it.
 func TestTheOldestRevisionIsOlderAfterARestore(t *testing.T) {
 	t.Parallel()
