@@ -1,10 +1,15 @@
 package pack_test
 
 import (
+	"context"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/graph"
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/record"
 	"relpack/runner/target"
 )
 
@@ -129,4 +134,48 @@ func TestWhatWasLeftAloneIsTrimmedAfterAPackToAnEarlierTime(t *testing.T) {
 	packtest.Pack(t, file, trimDays(18))
 	collect(t, file, h, 4, daysAgo(4))
 	expectRevisions(t, h.Conn, "set forward by a commit that names the first one", 1, 3)
+}
+
+// An object that a trim left alone is set forward while it is read, and set back again
+// before that is applied: current_object names a revision that was not read.
+func TestWhatIsSetForwardWhileItIsReadAndSetBackAgainKeepsItsReferences(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	first := store(t, h, daysAgo(20), map[int64][]byte{0: page(1), 1: page(2), 2: page()})
+	store(t, h, daysAgo(15), map[int64][]byte{1: zodbtest.Record(zodbtest.Class{Module: "met", Name: "First"})})
+	dryRun(t, file, 5)
+	setBack := func() { packtest.Run(t, h.Conn, "UPDATE current_object SET tid = $1 WHERE zoid = 1", first) }
+	setBack()
+	p := packtest.Packer(t, file, packtest.Session(t, file))
+	p.History = true
+	packtest.Run(t, p.Conn, "SELECT relpack.try_pack_lock()")
+	if !packtest.Get[bool](t, p.Conn, "SELECT relpack.trim_settle()") {
+		t.Fatal("not settled")
+	}
+	const until = "(SELECT horizon_tid FROM relpack.storage)"
+	packtest.Run(t, p.Conn, "SELECT relpack.trim_mark("+until+", 0, 1000)")
+	if gone := packtest.Get[int64](t, p.Conn, "SELECT revisions FROM relpack.trim_batch("+until+", '{1}', ARRAY[$1::bigint])", first); gone != 0 {
+		t.Fatalf("%d revisions went", gone)
+	}
+	packtest.Run(t, p.Conn, "SELECT relpack.trim_cleared("+until+")")
+	packtest.Run(t, h.Conn, forward, 1)
+	classes := record.NoClasses(nil)
+	x := graph.NewExaminer(p, classes)
+	defer x.Second.Close()
+	classes.Open = func(ctx context.Context) (*pgx.Conn, error) {
+		setBack()
+		return x.Second.Get(ctx)
+	}
+	if left, err := x.Chunk(t.Context()); err != nil || left != 0 {
+		t.Fatalf("%d objects are left: %v", left, err)
+	}
+	packtest.Run(t, p.Conn, "SELECT relpack.reach()")
+	if alive := packtest.Get[bool](t, h.Conn, "SELECT parent IS NOT NULL FROM relpack.object WHERE zoid = 2"); !alive {
+		t.Error("the graph lacks what the current revision refers to")
+	}
+	packtest.Run(t, p.Conn, "SELECT relpack.release_pack_lock()")
+	packtest.Pack(t, file, trimDays(5))
+	expectRevisions(t, h.Conn, "set back again", 1, 2)
+	expectObjects(t, h, "to which the current revision refers", 0, 1, 2)
+	packtest.ExpectSound(t, file)
 }

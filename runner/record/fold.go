@@ -16,11 +16,15 @@ import (
 type History bool
 
 // kept is a query of what is kept of the objects that a query names, in its order, the
-// oldest revision first.
+// oldest revision first: all of an object that a trim left alone, until a capture says that
+// it is set back no more. Whoever sets it forward by hand may set it back again before what
+// was read is applied.
 func (History) kept(zoids string) string {
 	return "SELECT object.zoid, stored.tid, stored.state FROM (" + zoids + ") AS object LEFT JOIN LATERAL (" +
 		"SELECT kept.tid, revision.state" +
-		" FROM relpack.trim_kept(object.zoid, (SELECT horizon_tid FROM relpack.storage)) AS kept (tid)" +
+		" FROM relpack.trim_kept(object.zoid, CASE" +
+		" WHEN EXISTS (SELECT FROM relpack.to_trim WHERE to_trim.zoid = object.zoid AND to_trim.alone) THEN 0" +
+		" ELSE (SELECT horizon_tid FROM relpack.storage) END) AS kept (tid)" +
 		" CROSS JOIN LATERAL (SELECT stored.state FROM relpack.stored() WHERE stored.zoid = object.zoid AND stored.tid = kept.tid OFFSET 0) AS revision" +
 		") AS stored ON true"
 }
