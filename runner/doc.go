@@ -26,7 +26,8 @@
 //
 // The history of a history-preserving storage is trimmed before the garbage goes, and
 // with pack-gc false nothing else is done: pack/trim.go calls the functions trim_… of
-// sql/, a batch each. pack/history.go fixes the pack time and brings the graph to it;
+// sql/, a batch each. pack/history.go fixes the pack time, and has the trim lie between the
+// capture and the reading of what that listed, or before the scan of a first build.
 // record/fold.go makes one of the revisions of an object that are kept.
 //
 // # Packages

@@ -143,11 +143,11 @@ func TestADeletionIsComparedWithBareStatementsAndZodbpack(t *testing.T) {
 func TestAHistoryIsComparedWithASiteWithoutOne(t *testing.T) {
 	t.Parallel()
 	site := func(nothing, edited float64) *results {
-		return &results{Figures: []figure{{Name: nothingToDo, Value: nothing, Unit: "s"}, {Name: afterEdits, Value: edited, Unit: "s"}}}
+		return &results{Figures: []figure{{Name: nothingToDo, Value: nothing, Unit: "s"}, {Name: afterWrites, Value: edited, Unit: "s"}}}
 	}
 	r := site(0.03, 0.4)
 	r.addPlain(site(0.02, 0.2))
-	expectFigures(t, &results{Figures: r.Figures[2:]}, "nothing to do / without history: 1.5x ok", "after 0.1 % changed: relpack / without history: 2x MISSED")
+	expectFigures(t, &results{Figures: r.Figures[2:]}, "nothing to do / without history: 1.5x ok", "after 0.1 % changed, in turns / without history: 2x MISSED")
 }
 
 func TestSitesWithAndWithoutAHistoryAreKeptApart(t *testing.T) {

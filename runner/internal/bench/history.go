@@ -13,7 +13,7 @@ import (
 const changesOfARound = 2
 
 // onHistory measures relpack and zodbpack on a history-preserving site, which was changed
-// and undone in many rounds, then a history-free one of that size.
+// and undone in many rounds, and later packs beside those of a history-free one.
 func onHistory(ctx context.Context, args []string) error {
 	rounds := 0
 	return onSites(ctx, "bench history", args, func(f *flag.FlagSet) {
@@ -23,12 +23,6 @@ func onHistory(ctx context.Context, args []string) error {
 		if err := b.onRealSite(ctx, site, func(s *realSite) error { return s.compareHistory(ctx) }); err != nil {
 			return err
 		}
-		plain := &bench{options: b.options, results: newResults(b.options), maintenance: b.maintenance}
-		plain.Relpack = b.Relpack
-		if err := plain.onRealSite(ctx, &realSite{cache: cache}, func(s *realSite) error { return s.later(ctx) }); err != nil {
-			return err
-		}
-		b.addPlain(plain.results)
 		return site.scale()
 	})
 }
@@ -61,7 +55,7 @@ func (s *realSite) age(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // compareHistory measures first packs and deletions beside zodbpack and bare statements,
-// then packs with nothing to do, and later ones.
+// then later packs beside those of zodbpack, and of a history-free site.
 func (s *realSite) compareHistory(ctx context.Context) (err error) {
 	if err := s.addRevisions(ctx, "", s.bench.dsn); err != nil {
 		return err
@@ -82,18 +76,30 @@ func (s *realSite) compareHistory(ctx context.Context) (err error) {
 		return err
 	}
 	s.addDeletions(d)
-	if err := s.idle(ctx); err != nil {
+	s.changeBoth = s.change
+	if err := s.secondOfBoth(ctx, s.peer, 5, 0); err != nil {
 		return err
 	}
-	s.changeBoth = s.change
-	return s.secondOfBoth(ctx, s.peer, 5, 0)
+	return s.besidePlain(ctx)
 }
 
-// The figures that are compared with those of a history-free site.
-const (
-	nothingToDo = "nothing to do"
-	afterEdits  = "after 0.1 % changed: relpack"
-)
+// besidePlain makes a history-free site, and packs both.
+func (s *realSite) besidePlain(ctx context.Context) error {
+	plain := &bench{options: s.options, results: newResults(s.options), maintenance: s.maintenance}
+	return plain.onRealSite(ctx, &realSite{cache: s.cache}, func(p *realSite) error {
+		step("a history-free site")
+		if _, err := plain.packFirst(ctx, plain.dsn, false); err != nil {
+			return err
+		}
+		return s.laterInTurns(ctx, plain, s.editOnce, p.editOnce)
+	})
+}
+
+// editOnce changes 0.1 % of the site.
+func (s *realSite) editOnce(ctx context.Context, _ int) error {
+	_, err := s.edit(ctx)
+	return err
+}
 
 // firstOfHistory packs with both; relpack goes first.
 func (s *realSite) firstOfHistory(ctx context.Context, d *deletion) error {
@@ -152,46 +158,4 @@ func (s *realSite) addRevisions(ctx context.Context, whose, dsn string) error {
 			Note: fmt.Sprintf("of %d objects, in %d transactions, states of %s", objects, transactions, quantity(float64(bytes), "B"))})
 		return nil
 	})
-}
-
-// later packs a history-free site, again when there is nothing to do, and each time when
-// 0.1 % was changed.
-func (s *realSite) later(ctx context.Context) error {
-	step("a history-free site")
-	if _, err := s.program(ctx, "migrate", "up", "--dsn", s.bench.dsn, "--quiet"); err != nil {
-		return err
-	}
-	if _, err := s.bench.pack(ctx, s.bench.dsn); err != nil {
-		return err
-	}
-	if err := warm(ctx, s.bench.dsn); err != nil {
-		return err
-	}
-	if err := s.idle(ctx); err != nil {
-		return err
-	}
-	var times []float64
-	for range secondPacks {
-		if _, err := s.edit(ctx); err != nil {
-			return err
-		}
-		if err := warm(ctx, s.bench.dsn); err != nil {
-			return err
-		}
-		p, err := s.bench.pack(ctx, s.bench.dsn)
-		if err != nil {
-			return err
-		}
-		times = append(times, p.process)
-	}
-	s.add(figure{Name: afterEdits, Value: median(times), Unit: "s", Note: spread(times)})
-	return nil
-}
-
-// addPlain compares with a history-free site of the size.
-func (r *results) addPlain(plain *results) {
-	for _, name := range []string{nothingToDo, afterEdits} {
-		r.add(figure{Name: name + " / without history", Value: ratio(r.value(name), plain.value(name)), Unit: "x", Must: 1.5,
-			Note: fmt.Sprintf("%s with %d objects", quantity(plain.value(name), "s"), plain.Objects)})
-	}
 }

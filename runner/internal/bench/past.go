@@ -68,7 +68,7 @@ func (b *bench) measurePast(ctx context.Context, revisions int) (err error) {
 		return err
 	}
 	b.addDeletions(d)
-	return b.laterInTurns(ctx)
+	return b.besidePlain(ctx)
 }
 
 // The generated rows become the last revisions: the others are copies of them, each some
@@ -137,12 +137,8 @@ FROM (SELECT max(tid) AS tid FROM object_state) AS newest
 WHERE zoid % 1000 = $1`
 )
 
-// laterTurns is how often each storage is packed again with nothing to do, and after it
-// was written to.
-const laterTurns = 12
-
-// laterInTurns packs in turns this storage and a history-free one of the same objects.
-func (b *bench) laterInTurns(ctx context.Context) (err error) {
+// besidePlain fills a history-free storage with the same objects, and packs both.
+func (b *bench) besidePlain(ctx context.Context) (err error) {
 	step("a history-free storage")
 	plain := &bench{options: b.options, results: newResults(b.options), maintenance: b.maintenance, database: b.database + "_plain"}
 	plain.Objects = b.Objects
@@ -157,38 +153,17 @@ func (b *bench) laterInTurns(ctx context.Context) (err error) {
 	if _, err := plain.packFirst(ctx, plain.dsn, false); err != nil {
 		return err
 	}
-	step("later packs")
-	storages := []struct {
-		*bench
-		write string
-	}{{b, writePreserved}, {plain, writePlain}}
-	for _, what := range []string{nothingToDo, afterEdits} {
-		times, notes := make([][]float64, len(storages)), make([]string, len(storages))
-		for turn := range laterTurns {
-			for i, s := range storages {
-				if err := connected(ctx, s.dsn, func(conn *pgx.Conn) error {
-					if what == nothingToDo {
-						return nil
-					}
-					_, err := conn.Exec(ctx, s.write, turn+1)
-					return err
-				}); err != nil {
-					return fmt.Errorf("write objects: %w", err)
-				}
-				if err := warm(ctx, s.dsn); err != nil {
-					return err
-				}
-				p, err := s.pack(ctx, s.dsn)
-				if err != nil {
-					return err
-				}
-				times[i], notes[i] = append(times[i], p.Seconds), p.phases()
+	return b.laterInTurns(ctx, plain, b.writes(writePreserved), plain.writes(writePlain))
+}
+
+// writes is a statement that writes other objects in each turn.
+func (b *bench) writes(statement string) write {
+	return func(ctx context.Context, turn int) error {
+		return connected(ctx, b.dsn, func(conn *pgx.Conn) error {
+			if _, err := conn.Exec(ctx, statement, turn); err != nil {
+				return fmt.Errorf("write objects: %w", err)
 			}
-		}
-		for i, s := range storages {
-			s.add(figure{Name: what, Value: mean(times[i]), Unit: "s", Note: notes[i]})
-		}
+			return nil
+		})
 	}
-	b.addPlain(plain.results)
-	return nil
 }

@@ -79,6 +79,9 @@ func (b *bench) deletionOfBoth(ctx context.Context, p *peer) (ours *packed, err 
 // machine's mood evens out.
 const secondPacks = 3
 
+// The figure of relpack's.
+const afterEdits = "after 0.1 % changed: relpack"
+
 // secondOfBoth packs again after 0.1 % of the objects were written.
 func (b *bench) secondOfBoth(ctx context.Context, p *peer, must, aim float64) error {
 	// When a batch of its rows is full, zodbpack may insert what an object refers

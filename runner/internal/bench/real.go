@@ -52,6 +52,9 @@ func (b *bench) onRealSite(ctx context.Context, site *realSite, do func(*realSit
 		return err
 	}
 	name := fmt.Sprintf("relpack_real_%d", os.Getpid())
+	if site.history {
+		name = fmt.Sprintf("relpack_history_%d", os.Getpid())
+	}
 	theirs, drop, err := b.newDatabase(ctx, name)
 	if err != nil {
 		return err
