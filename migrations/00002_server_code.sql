@@ -1146,7 +1146,7 @@ BEGIN
            AND NOT EXISTS (
                SELECT
                FROM relpack.stored()
-               WHERE stored.zoid = detached.zoid AND stored.tid = detached.tid AND stored.state IS NULL
+               WHERE stored.zoid = detached.zoid AND stored.tid BETWEEN detached.tid AND detached.tid AND stored.state IS NULL
                OFFSET 0)
          LIMIT 100)
         UNION ALL
@@ -1261,7 +1261,7 @@ BEGIN
             (SELECT node.class = 1 FROM relpack.object AS node WHERE node.zoid = file.zoid AND v_settled),
             (SELECT relpack.names_blob(next.state)
              FROM relpack.stored() AS next
-             WHERE next.zoid = file.zoid AND next.tid = stored.tid AND v_history)) AS blob
+             WHERE next.zoid = file.zoid AND next.tid BETWEEN stored.tid AND stored.tid AND v_history)) AS blob
         OFFSET 0
     ) AS object;
 END;
@@ -1421,7 +1421,7 @@ BEGIN
         DELETE FROM relpack.blob_removal AS removal
         USING unnest(zoids, tids) AS listed (zoid, tid), relpack.stored()
         WHERE removal.zoid = listed.zoid AND removal.tid = listed.tid
-          AND stored.zoid = listed.zoid AND stored.tid = listed.tid;
+          AND stored.zoid = listed.zoid AND stored.tid BETWEEN listed.tid AND listed.tid;
     ELSE
         DELETE FROM relpack.blob_removal AS removal
         USING unnest(zoids) AS listed (zoid), relpack.stored()
@@ -1485,7 +1485,7 @@ BEGIN
     ELSIF NOT EXISTS (
         SELECT
         FROM unnest(found_zoids, found_tids) AS found (zoid, tid)
-        JOIN relpack.stored() ON stored.zoid = found.zoid AND stored.tid = found.tid
+        JOIN relpack.stored() ON stored.zoid = found.zoid AND stored.tid BETWEEN found.tid AND found.tid
         JOIN relpack.object ON object.zoid = found.zoid
         WHERE object.class = 1 AND object.parent IS NOT NULL) THEN
         RETURN 0;
@@ -3018,7 +3018,7 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT stored.tid, stored.state
         FROM relpack.stored()
-        WHERE stored.zoid = known.zoid AND stored.tid = current_object.tid
+        WHERE stored.zoid = known.zoid AND stored.tid BETWEEN current_object.tid AND current_object.tid
         OFFSET 0
     ) AS stored
     WHERE stored.state IS NOT NULL
@@ -4498,7 +4498,11 @@ BEGIN
         RETURN QUERY
         SELECT removal.zoid, removal.tid,
                removal.missed IS NOT NULL
-               AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = removal.zoid AND stored.tid = removal.tid OFFSET 0)
+               AND NOT EXISTS (
+                   SELECT
+                   FROM relpack.stored()
+                   WHERE stored.zoid = removal.zoid AND stored.tid BETWEEN removal.tid AND removal.tid
+                   OFFSET 0)
         FROM relpack.blob_removal AS removal
         WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
           AND removal.since < v_oldest

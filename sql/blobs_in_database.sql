@@ -31,7 +31,7 @@ BEGIN
            AND NOT EXISTS (
                SELECT
                FROM relpack.stored()
-               WHERE stored.zoid = detached.zoid AND stored.tid = detached.tid AND stored.state IS NULL
+               WHERE stored.zoid = detached.zoid AND stored.tid BETWEEN detached.tid AND detached.tid AND stored.state IS NULL
                OFFSET 0)
          LIMIT 100)
         UNION ALL

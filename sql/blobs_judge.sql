@@ -97,7 +97,7 @@ BEGIN
             (SELECT node.class = 1 FROM relpack.object AS node WHERE node.zoid = file.zoid AND v_settled),
             (SELECT relpack.names_blob(next.state)
              FROM relpack.stored() AS next
-             WHERE next.zoid = file.zoid AND next.tid = stored.tid AND v_history)) AS blob
+             WHERE next.zoid = file.zoid AND next.tid BETWEEN stored.tid AND stored.tid AND v_history)) AS blob
         OFFSET 0
     ) AS object;
 END;

@@ -48,7 +48,7 @@ BEGIN
         DELETE FROM relpack.blob_removal AS removal
         USING unnest(zoids, tids) AS listed (zoid, tid), relpack.stored()
         WHERE removal.zoid = listed.zoid AND removal.tid = listed.tid
-          AND stored.zoid = listed.zoid AND stored.tid = listed.tid;
+          AND stored.zoid = listed.zoid AND stored.tid BETWEEN listed.tid AND listed.tid;
     ELSE
         DELETE FROM relpack.blob_removal AS removal
         USING unnest(zoids) AS listed (zoid), relpack.stored()

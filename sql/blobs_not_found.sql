@@ -34,7 +34,7 @@ BEGIN
     ELSIF NOT EXISTS (
         SELECT
         FROM unnest(found_zoids, found_tids) AS found (zoid, tid)
-        JOIN relpack.stored() ON stored.zoid = found.zoid AND stored.tid = found.tid
+        JOIN relpack.stored() ON stored.zoid = found.zoid AND stored.tid BETWEEN found.tid AND found.tid
         JOIN relpack.object ON object.zoid = found.zoid
         WHERE object.class = 1 AND object.parent IS NOT NULL) THEN
         RETURN 0;

@@ -21,7 +21,7 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT stored.tid, stored.state
         FROM relpack.stored()
-        WHERE stored.zoid = known.zoid AND stored.tid = current_object.tid
+        WHERE stored.zoid = known.zoid AND stored.tid BETWEEN current_object.tid AND current_object.tid
         OFFSET 0
     ) AS stored
     WHERE stored.state IS NOT NULL

@@ -19,7 +19,11 @@ BEGIN
         RETURN QUERY
         SELECT removal.zoid, removal.tid,
                removal.missed IS NOT NULL
-               AND NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = removal.zoid AND stored.tid = removal.tid OFFSET 0)
+               AND NOT EXISTS (
+                   SELECT
+                   FROM relpack.stored()
+                   WHERE stored.zoid = removal.zoid AND stored.tid BETWEEN removal.tid AND removal.tid
+                   OFFSET 0)
         FROM relpack.blob_removal AS removal
         WHERE (removal.zoid, removal.tid) > (after_zoid, after_tid)
           AND removal.since < v_oldest

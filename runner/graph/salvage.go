@@ -33,7 +33,7 @@ func (x *Examiner) salvage(ctx context.Context, odd revision) error {
 		state = bytes.Clone(rec.State)
 		return nil
 	})
-	if err := again.Query(ctx, x.Conn, fmt.Sprintf("SELECT zoid, tid, state FROM relpack.stored() WHERE zoid = %d AND tid = %d", odd.zoid, odd.tid)); err != nil {
+	if err := again.Query(ctx, x.Conn, fmt.Sprintf("SELECT zoid, tid, state FROM relpack.stored() WHERE zoid = %d AND tid BETWEEN %[2]d AND %[2]d", odd.zoid, odd.tid)); err != nil {
 		return err
 	}
 	if again.Scanner.Scan(state) == nil { // the copy, which is the scanner's from here on

@@ -175,7 +175,12 @@ func (f *fresh) query() string {
 		    UNION ALL
 		    SELECT stored.tid, stored.state
 		    FROM relpack.trim_kept(CASE WHEN fresh.whole THEN fresh.zoid END, storage.horizon_tid) AS kept (tid)
-		    JOIN relpack.stored() ON stored.zoid = fresh.zoid AND stored.tid = kept.tid
+		    CROSS JOIN LATERAL (
+		        SELECT stored.tid, stored.state
+		        FROM relpack.stored()
+		        WHERE stored.zoid = fresh.zoid AND stored.tid BETWEEN kept.tid AND kept.tid
+		        OFFSET 0
+		    ) AS stored
 		    ORDER BY tid
 		) AS stored ON true`
 }

@@ -67,9 +67,15 @@ func (g *Graph) readLoaded(ctx context.Context, zoid int64) error {
 		g.visible[zoid] = refs
 		return nil
 	})
-	if err := states.Query(ctx, g.conn, fmt.Sprintf(`SELECT stored.zoid, stored.tid, stored.state
-		FROM relpack.stored()
-		WHERE stored.zoid = %d AND stored.tid = (SELECT tid FROM public.current_object WHERE zoid = %[1]d)`, zoid)); err != nil {
+	if err := states.Query(ctx, g.conn, fmt.Sprintf(`SELECT loaded.zoid, loaded.tid, loaded.state
+		FROM public.current_object AS named
+		CROSS JOIN LATERAL (
+		    SELECT stored.zoid, stored.tid, stored.state
+		    FROM relpack.stored()
+		    WHERE stored.zoid = named.zoid AND stored.tid BETWEEN named.tid AND named.tid
+		    OFFSET 0
+		) AS loaded
+		WHERE named.zoid = %d`, zoid)); err != nil {
 		return fmt.Errorf("read the current revision of object %d: %w", zoid, err)
 	}
 	return nil

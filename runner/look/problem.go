@@ -104,8 +104,13 @@ func (g *Graph) heldNow(ctx context.Context, zoid int64) (bool, error) {
 
 // loaded tells whether an object has a state in the revision that current_object names.
 func (g *Graph) loaded(ctx context.Context, zoid int64) (has bool, err error) {
-	if err = g.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM relpack.stored()
-		WHERE zoid = $1 AND tid = (SELECT tid FROM public.current_object WHERE zoid = $1) AND state <> '')`, zoid).Scan(&has); err != nil {
+	if err = g.tx.QueryRow(ctx, `SELECT EXISTS (
+		SELECT
+		FROM public.current_object AS named
+		CROSS JOIN LATERAL (
+		    SELECT FROM relpack.stored() WHERE stored.zoid = named.zoid AND stored.tid BETWEEN named.tid AND named.tid AND stored.state <> '' OFFSET 0
+		) AS loaded
+		WHERE named.zoid = $1)`, zoid).Scan(&has); err != nil {
 		err = fmt.Errorf("look at the current revision of object %d: %w", zoid, err)
 	}
 	return has, err

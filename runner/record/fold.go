@@ -25,7 +25,7 @@ func (History) kept(zoids string) string {
 		" FROM relpack.trim_kept(object.zoid, CASE" +
 		" WHEN EXISTS (SELECT FROM relpack.to_trim WHERE to_trim.zoid = object.zoid AND to_trim.alone) THEN 0" +
 		" ELSE (SELECT horizon_tid FROM relpack.storage) END) AS kept (tid)" +
-		" CROSS JOIN LATERAL (SELECT stored.state FROM relpack.stored() WHERE stored.zoid = object.zoid AND stored.tid = kept.tid OFFSET 0) AS revision" +
+		" CROSS JOIN LATERAL (SELECT stored.state FROM relpack.stored() WHERE stored.zoid = object.zoid AND stored.tid BETWEEN kept.tid AND kept.tid OFFSET 0) AS revision" +
 		") AS stored ON true"
 }
 
@@ -54,7 +54,7 @@ func (r *Reader) Single(ctx context.Context, conn *pgx.Conn, b Blocks, last int6
 		CROSS JOIN LATERAL (
 		    SELECT (SELECT min(older.tid) FROM relpack.stored() AS older WHERE older.zoid = newest.zoid) < newest.tid
 		           AND (newest.tid > (SELECT horizon_tid FROM relpack.storage)
-		                OR NOT EXISTS (SELECT FROM public.current_object WHERE current_object.zoid = newest.zoid AND current_object.tid = newest.tid)) AS kept
+		                OR NOT EXISTS (SELECT FROM public.current_object WHERE current_object.zoid = newest.zoid AND (current_object.tid = newest.tid) IS TRUE)) AS kept
 		    OFFSET 0
 		) AS more`)
 }

@@ -222,6 +222,39 @@ func TestGoReadsBlocksOfObjectStateAlone(t *testing.T) {
 	}
 }
 
+// Of two indexes that serve "zoid = ... AND tid = ..." the planner may take the one on tid,
+// where it expects one object in a transaction: each look reads all that a large one wrote.
+// BETWEEN, and a comparison that IS TRUE, leave it the primary key.
+func TestARevisionIsLookedUpByItsObject(t *testing.T) {
+	t.Parallel()
+	plain := regexp.MustCompile(`(?:^|[^.\w])((?:stored|object_state|current_object|revision|newest|next|later|older|old)\.)?zoid = \S+ AND (?:\w+\.)?tid = `)
+	for text, found := range map[string]bool{
+		"stored.zoid = kept.zoid AND stored.tid = kept.tid":                         true,
+		"WHERE zoid = $1 AND tid = $2":                                              true,
+		"current_object.zoid = few.zoid AND (current_object.tid = few.tid) IS TRUE": false,
+		"stored.zoid = kept.zoid AND stored.tid BETWEEN kept.tid AND kept.tid":      false,
+		"removal.zoid = file.zoid AND removal.tid = file.tid":                       false,
+	} {
+		if plain.MatchString(text) != found {
+			t.Errorf("%q: %v", text, !found)
+		}
+	}
+	looked := 0
+	look := func(position, text string) {
+		looked++
+		if found := plain.FindString(text); found != "" {
+			t.Errorf("%s: %s: compare the tid by BETWEEN, or write (... = ...) IS TRUE", position, found)
+		}
+	}
+	goLiterals(t, look)
+	for name, text := range sqlCode(t) {
+		look(name, text)
+	}
+	if looked < 1000 {
+		t.Errorf("only %d texts were looked at", looked)
+	}
+}
+
 // As a function it would read the whole table each time. PostgreSQL counts calls
 // of what it did not put in the place of the call.
 func TestWhatReadsObjectStateIsInlined(t *testing.T) {
