@@ -120,12 +120,15 @@ COMMENT ON COLUMN relpack.object.parent IS
     'A live object that refers to this one: following parents ends at the root (0, its own parent). '
     'NULL: detached; unreachable once relpack.suspect is empty.';
 COMMENT ON COLUMN relpack.object.detached_tid IS
-    'Since when it is garbage, at the latest, as a tid: relpack.storage.detach_tid when that was found, or its own '
-    'tid if it was written again since. Its grace begins then. NULL for attached objects, and for those the first '
-    'build found unreachable: there it begins with tid.';
+    'Since when it is garbage, at the latest, as a tid. '
+    'That is relpack.storage.detach_tid when that was found, or its own tid if it was written again since; its grace '
+    'begins then. NULL for attached objects, and for those the first build found unreachable: there it begins with tid. '
+    'So it does where a commit to a history-preserving storage cut it off: that is dated by its old revisions, which '
+    'refer to it until they are older than the pack time.';
 COMMENT ON COLUMN relpack.object.class IS 'Class of the object: relpack.class.id.';
 COMMENT ON COLUMN relpack.object.size IS
-    'Bytes of the stored state; of a history, of all revisions that a pack to horizon_tid of relpack.storage keeps.';
+    'Bytes of the stored state; of a history, of all revisions that a pack to horizon_tid of relpack.storage keeps, '
+    '2147483647 at most.';
 
 CREATE TABLE relpack.object_inref (
     zoid  bigint NOT NULL,
@@ -224,7 +227,7 @@ CREATE TABLE relpack.capture (
 COMMENT ON TABLE relpack.capture IS
     'Captures that transactions may have been open at: to these, what was found cut off then may still be attached. '
     'Older ones are removed by relpack.doom().';
-COMMENT ON COLUMN relpack.capture.watermark IS 'The detached_tid of what was found cut off; 0: the first build, what has none.';
+COMMENT ON COLUMN relpack.capture.watermark IS 'The detached_tid of what was found cut off; 0: of a first build, where that is NULL.';
 COMMENT ON COLUMN relpack.capture.read_until IS 'When the last states were read.';
 
 CREATE TABLE relpack.blob_removal (
@@ -235,12 +238,13 @@ CREATE TABLE relpack.blob_removal (
     CONSTRAINT blob_removal_pkey PRIMARY KEY (zoid, tid)
 );
 COMMENT ON TABLE relpack.blob_removal IS
-    'Outbox of blob files to unlink from the shared blob directory, for objects that were deleted, by relpack or by others. '
+    'Outbox of blob files to unlink from the shared blob directory, for objects that were deleted, by relpack or by others; '
+    'in a history-preserving storage for revisions that relpack removed. '
     'Worked off by "relpack pack" with the blob directory at hand.';
 COMMENT ON COLUMN relpack.blob_removal.zoid IS 'Object id of the deleted blob.';
 COMMENT ON COLUMN relpack.blob_removal.tid IS
     'Its last revision, whose file goes. Files of other revisions stay: they may be another storage''s. '
-    'In a history-preserving storage any revision that was removed.';
+    'In a history-preserving storage any revision that relpack removed.';
 COMMENT ON COLUMN relpack.blob_removal.since IS
     'In a history-preserving storage: a time when its removal was committed. The file goes when no transaction is open that '
     'began before. NULL: not noted yet (relpack.blobs_stamp), or in a history-free storage.';
@@ -254,7 +258,7 @@ CREATE TABLE relpack.emptied (
     CONSTRAINT emptied_pkey PRIMARY KEY (tid)
 );
 COMMENT ON TABLE relpack.emptied IS
-    'Transactions of a history-preserving storage that lost their last revision to a trim. Their rows go seven days later, '
+    'Transactions of a history-preserving storage that lost their last revision to a pack. Their rows go seven days later, '
     'if no revision names them then: a commit may, that was under way.';
 COMMENT ON COLUMN relpack.emptied.tid IS 'Transaction id.';
 COMMENT ON COLUMN relpack.emptied.since IS 'When that was, by the clock of the server.';
@@ -353,7 +357,7 @@ COMMENT ON COLUMN relpack.problem.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.problem.blocks IS 'Whether deletion is refused while the object is reachable or stays.';
 COMMENT ON COLUMN relpack.problem.kind IS
     'salvaged: complete but odd, every 8 bytes that name a stored object count as a reference; '
-    'opaque: references unknown; empty: there is no state, the creation of the object was undone.';
+    'opaque: references unknown; empty: there is no state (NULL, or no byte).';
 COMMENT ON COLUMN relpack.problem.detail IS 'What could not be decoded, and at which byte.';
 
 CREATE TABLE relpack.storage (

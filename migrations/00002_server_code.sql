@@ -2799,7 +2799,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.commit_locally() IS
-    'Lets this transaction, which holds the writers'' lock, commit without waiting for a synchronous standby.';
+    'Lets this transaction, which holds the writers'' lock or rows of the storage, commit without waiting for a synchronous standby.';
 -- +goose StatementEnd
 
 -- sql/count_dangling.sql
@@ -7490,7 +7490,8 @@ COMMENT ON FUNCTION relpack.status() IS
 
 -- sql/stored.sql
 -- +goose StatementBegin
--- What is stored of each object: the one place in sql/ that reads object_state.
+-- What is stored of each object: the one place in sql/ that reads object_state, but for
+-- the steps of a trim, and a sweep that looks whether what it deleted is gone.
 -- A query of a single SELECT is put in the place of the call before anything is
 -- planned, with the rights of who asks, so that plans, row security and privileges
 -- are those of the table: no SET clause, or it is not; each name says where it is.
@@ -7507,8 +7508,8 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.stored() IS
-    'The objects that are stored, with transaction id and state, as public.object_state has them; '
-    'as fast as the table itself. For every role that may SELECT there.';
+    'The objects that are stored, with transaction id and state, as public.object_state has them, in a history-preserving '
+    'storage a row for each revision; as fast as the table itself. For every role that may SELECT there.';
 -- +goose StatementEnd
 
 -- sql/survey.sql
@@ -7883,8 +7884,9 @@ COMMENT ON FUNCTION relpack.sweep_decoded(bigint[], bigint) IS
 
 -- sql/sweep_delete.sql
 -- +goose StatementBegin
--- Nothing else of relpack's deletes rows of object_state. Each function that
--- deletes garbage comes here, for some of its objects at a time. A row is as
+-- Nothing else of relpack's deletes rows of object_state but relpack.trim_delete(), which
+-- does it for this one where history is kept. Each function that deletes garbage comes
+-- here, for some of its objects at a time. A row is as
 -- good as not waited for: whoever holds one may wait for us. RelStorage's trigger
 -- that unlinks large objects names blob_chunk without its schema, and triggers of
 -- others what the database's path has. Plans go by the index, however many the
@@ -8601,7 +8603,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.trigger_delete() IS
-    'Trigger function: reports deleted objects, and puts blobs among them into relpack.blob_removal, even if others delete them.';
+    'Trigger function: reports deleted objects, and puts blobs among them into relpack.blob_removal, even if others delete '
+    'them. In a history-preserving storage it reports deleted revisions, but for those that were superseded up to the '
+    'horizon of the graph, and lists no blobs: who deletes a revision sees to its file.';
 -- +goose StatementEnd
 
 -- sql/trigger_identity.sql
@@ -9112,7 +9116,8 @@ COMMENT ON FUNCTION relpack.trim_classes(bigint[], bigint[]) IS
 
 -- sql/trim_cleared.sql
 -- +goose StatementBegin
--- Beyond the watermark no restored row does.
+-- Not beyond the watermark: what is restored there makes no event, so that nothing would
+-- take this back.
 CREATE OR REPLACE FUNCTION relpack.trim_cleared(until_tid bigint, listed boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
@@ -9994,8 +9999,7 @@ COMMENT ON FUNCTION relpack.trim_note(bigint, bigint, bigint, jsonb) IS
 -- sql/trim_pend.sql
 -- +goose StatementBegin
 -- Nobody reports that an object was set back: now all of its revisions count. Nor that it
--- is no more: the next trim looks at it again. While a graph is built they are read when
--- it is.
+-- is no more: the next trim looks at it again. Without a graph, nothing has been read of it.
 CREATE OR REPLACE FUNCTION relpack.trim_pend(left_alone bigint[])
 RETURNS void
 LANGUAGE plpgsql
@@ -11703,7 +11707,8 @@ COMMENT ON COLUMN relpack.detached.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.detached.tid IS 'Transaction id of the revision whose references are recorded.';
 COMMENT ON COLUMN relpack.detached.class IS 'Its class in relpack.class.';
 COMMENT ON COLUMN relpack.detached.size IS 'Bytes of its state.';
-COMMENT ON COLUMN relpack.detached.detached_tid IS 'As in relpack.object: NULL where the first build found it unreachable.';
+COMMENT ON COLUMN relpack.detached.detached_tid IS
+    'As in relpack.object: NULL where the first build found it unreachable, or a history dates it.';
 COMMENT ON COLUMN relpack.detached.since IS 'When its grace begins, as a tid: detached_tid, or tid where that is NULL.';
 -- +goose StatementEnd
 
@@ -12018,7 +12023,8 @@ COMMENT ON COLUMN relpack.unreachable_object.size IS 'Bytes of its state.';
 COMMENT ON COLUMN relpack.unreachable_object.unreachable_since IS
     'When the last transaction was written that the run knew of which found it cut off; '
     'if rows were deleted or restored in the meantime, when that was noticed. '
-    'NULL: the first build found it so, nobody knows since when.';
+    'NULL: the first build found it so, nobody knows since when; or in a history-preserving storage a commit cut it off '
+    'before the last pack time.';
 COMMENT ON COLUMN relpack.unreachable_object.deletable_after IS
     'From when a pack with the default grace of one day deletes it, if nothing that stays refers to it. '
     'A grace that began when another storage ceased to refer to this one counts. '

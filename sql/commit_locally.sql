@@ -16,4 +16,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.commit_locally() IS
-    'Lets this transaction, which holds the writers'' lock, commit without waiting for a synchronous standby.';
+    'Lets this transaction, which holds the writers'' lock or rows of the storage, commit without waiting for a synchronous standby.';

@@ -18,5 +18,6 @@ COMMENT ON COLUMN relpack.detached.zoid IS 'Object id.';
 COMMENT ON COLUMN relpack.detached.tid IS 'Transaction id of the revision whose references are recorded.';
 COMMENT ON COLUMN relpack.detached.class IS 'Its class in relpack.class.';
 COMMENT ON COLUMN relpack.detached.size IS 'Bytes of its state.';
-COMMENT ON COLUMN relpack.detached.detached_tid IS 'As in relpack.object: NULL where the first build found it unreachable.';
+COMMENT ON COLUMN relpack.detached.detached_tid IS
+    'As in relpack.object: NULL where the first build found it unreachable, or a history dates it.';
 COMMENT ON COLUMN relpack.detached.since IS 'When its grace begins, as a tid: detached_tid, or tid where that is NULL.';

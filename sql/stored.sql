@@ -1,4 +1,5 @@
--- What is stored of each object: the one place in sql/ that reads object_state.
+-- What is stored of each object: the one place in sql/ that reads object_state, but for
+-- the steps of a trim, and a sweep that looks whether what it deleted is gone.
 -- A query of a single SELECT is put in the place of the call before anything is
 -- planned, with the rights of who asks, so that plans, row security and privileges
 -- are those of the table: no SET clause, or it is not; each name says where it is.
@@ -15,5 +16,5 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION relpack.stored() IS
-    'The objects that are stored, with transaction id and state, as public.object_state has them; '
-    'as fast as the table itself. For every role that may SELECT there.';
+    'The objects that are stored, with transaction id and state, as public.object_state has them, in a history-preserving '
+    'storage a row for each revision; as fast as the table itself. For every role that may SELECT there.';

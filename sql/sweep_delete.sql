@@ -1,5 +1,6 @@
--- Nothing else of relpack's deletes rows of object_state. Each function that
--- deletes garbage comes here, for some of its objects at a time. A row is as
+-- Nothing else of relpack's deletes rows of object_state but relpack.trim_delete(), which
+-- does it for this one where history is kept. Each function that deletes garbage comes
+-- here, for some of its objects at a time. A row is as
 -- good as not waited for: whoever holds one may wait for us. RelStorage's trigger
 -- that unlinks large objects names blob_chunk without its schema, and triggers of
 -- others what the database's path has. Plans go by the index, however many the

@@ -101,4 +101,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.trigger_delete() IS
-    'Trigger function: reports deleted objects, and puts blobs among them into relpack.blob_removal, even if others delete them.';
+    'Trigger function: reports deleted objects, and puts blobs among them into relpack.blob_removal, even if others delete '
+    'them. In a history-preserving storage it reports deleted revisions, but for those that were superseded up to the '
+    'horizon of the graph, and lists no blobs: who deletes a revision sees to its file.';

@@ -1,4 +1,5 @@
--- Beyond the watermark no restored row does.
+-- Not beyond the watermark: what is restored there makes no event, so that nothing would
+-- take this back.
 CREATE OR REPLACE FUNCTION relpack.trim_cleared(until_tid bigint, listed boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql

@@ -1,6 +1,5 @@
 -- Nobody reports that an object was set back: now all of its revisions count. Nor that it
--- is no more: the next trim looks at it again. While a graph is built they are read when
--- it is.
+-- is no more: the next trim looks at it again. Without a graph, nothing has been read of it.
 CREATE OR REPLACE FUNCTION relpack.trim_pend(left_alone bigint[])
 RETURNS void
 LANGUAGE plpgsql

@@ -21,7 +21,8 @@ COMMENT ON COLUMN relpack.unreachable_object.size IS 'Bytes of its state.';
 COMMENT ON COLUMN relpack.unreachable_object.unreachable_since IS
     'When the last transaction was written that the run knew of which found it cut off; '
     'if rows were deleted or restored in the meantime, when that was noticed. '
-    'NULL: the first build found it so, nobody knows since when.';
+    'NULL: the first build found it so, nobody knows since when; or in a history-preserving storage a commit cut it off '
+    'before the last pack time.';
 COMMENT ON COLUMN relpack.unreachable_object.deletable_after IS
     'From when a pack with the default grace of one day deletes it, if nothing that stays refers to it. '
     'A grace that began when another storage ceased to refer to this one counts. '
