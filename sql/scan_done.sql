@@ -35,7 +35,7 @@ BEGIN
     ON CONFLICT DO NOTHING;
     DELETE FROM relpack.scan_range AS range WHERE range.first_block = scan_done.first_block;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'another session has read them: is another pack running?';
+        RAISE EXCEPTION 'another session has read the blocks of object_state from % on: is another pack running?', scan_done.first_block;
     END IF;
     -- Last of all: the other worker waits for this row.
     UPDATE relpack.storage
