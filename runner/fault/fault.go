@@ -25,6 +25,7 @@ const (
 const (
 	StateLocked  = "RP001"
 	StateRefused = "RP002"
+	StateUndone  = "RP003" // a batch was taken back: its message says whether to mark again or to try again
 	StateLost    = "RP004" // the session that holds the pack lock has ended
 )
 

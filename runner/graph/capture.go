@@ -112,16 +112,11 @@ func (p *Packer) sayDoubt(ctx context.Context, doubt string) (reread bool, err e
 // Reread reads every state again, as verify does, and enters what differs into
 // relpack.pending: after an ALTER TABLE a tid says nothing of its state.
 func (p *Packer) Reread(ctx context.Context) error {
-	c := &Comparison{Packer: p, Mark: true}
-	if p.History {
-		// capture_list reads all of it again.
-		if _, err := p.Conn.Exec(ctx, "SELECT relpack.reread_done()"); err != nil {
-			return fmt.Errorf("read every state again: %w", err)
+	if !p.History { // else capture_list lists all objects
+		c := &Comparison{Packer: p, Mark: true}
+		if err := p.Phase("verify", func() error { return c.AllStates(ctx) }); err != nil {
+			return err
 		}
-		return nil
-	}
-	if err := p.Phase("verify", func() error { return c.AllStates(ctx) }); err != nil {
-		return err
 	}
 	if _, err := p.Conn.Exec(ctx, "SELECT relpack.reread_done()"); err != nil {
 		return fmt.Errorf("read every state again: %w", err)

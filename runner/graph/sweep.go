@@ -12,8 +12,8 @@ import (
 	"relpack/runner/record"
 )
 
-// A Batch is what relpack.sweep() says of a batch: done, swept, busy or stale, what
-// was deleted, and how many chosen objects remain.
+// A Batch is what relpack.sweep() says of a batch: done, swept, busy, stale or unmarked,
+// what was deleted, and how many chosen objects remain.
 type Batch struct {
 	Outcome                          string
 	Objects, Bytes, Blobs, Remaining int64

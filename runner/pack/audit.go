@@ -56,7 +56,7 @@ func (p *pack) prove(ctx context.Context) (mended []graph.Finding, err error) {
 	return p.stopAtDifference(ctx, c)
 }
 
-// sayVerified tells who is behind.
+// sayVerified warns where packs have not read all objects again in time.
 func (p *pack) sayVerified(ctx context.Context) (since *time.Time, err error) {
 	if since, err = inventory.VerifiedSince(ctx, p.Conn); err != nil {
 		return nil, err

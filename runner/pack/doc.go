@@ -1,2 +1,3 @@
-// Package pack finds and deletes what can't be reached: "relpack pack".
+// Package pack finds and deletes what can't be reached, and old revisions of a
+// history-preserving storage: "relpack pack".
 package pack

@@ -18,8 +18,7 @@ import (
 	"relpack/runner/schema"
 )
 
-// Trimmed is the part of a report about the history of a storage whose garbage is
-// not to be collected.
+// Trimmed is the part of a report about the history of a history-preserving storage.
 type Trimmed struct {
 	UntilTid      int64      `json:"until_tid"` // the pack time as relpack caps it
 	Until         *time.Time `json:"until"`
@@ -384,7 +383,7 @@ const maxUnmarked = 5
 func (t *trimming) tryBatch(ctx context.Context, what string, do func() error) error {
 	return t.Persist(ctx, what, func() (bool, error) {
 		err := do()
-		switch message, raised := fault.Raised(err, "RP003"); {
+		switch message, raised := fault.Raised(err, fault.StateUndone); {
 		case err == nil:
 			t.unmarkedBefore = 0
 			return true, nil
@@ -407,7 +406,7 @@ func whyUnmarked(what string, err error) error {
 	var pg *pgconn.PgError
 	switch {
 	case !errors.As(err, &pg):
-	case pg.Code == "RP003":
+	case pg.Code == fault.StateUndone:
 		return fault.Refuse("Wait for the end of zodbconvert, or of a restore; or drop a trigger or rule on transaction that keeps them from being marked",
 			"%s: somebody restores revisions meanwhile, or transactions do not stay marked as packed", what)
 	case pg.TableName != "object_state" && pg.TableName != "current_object" && pg.TableName != "blob_chunk":

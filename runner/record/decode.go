@@ -87,7 +87,7 @@ type Decoded struct {
 	Refs    []int64          // the zoids that it refers to
 	Foreign []pickle.Foreign // what it refers to in other databases
 	Problem *pickle.Error    // why it could not be read, or not all of it
-	Empty   bool             // no state: the creation of the object was undone
+	Empty   bool             // no state: it is NULL, or has no byte
 
 	ProblemTid int64   // of the revision that Problem is of
 	Odd        []int64 // tids of revisions that are complete and can't be decoded

@@ -5,6 +5,7 @@
 //	main.go, storage.go    the database of a test
 //	sql.go, commit.go      what an application or a DBA does to it
 //	garden.go, album.go    storages in which something is
+//	history.go             one that keeps history, with blobs
 //	sample.go              the storage that RelStorage wrote
 //	kin.go, role.go        storages that refer to each other, or that belong to somebody
 //	pack.go, crash.go      packs, and how they end before their end
