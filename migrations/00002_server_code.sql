@@ -6603,6 +6603,40 @@ COMMENT ON FUNCTION relpack.require_protocol() IS
     'relpack.lock_protocol(); raises RP002 when that is unknown, or another one than when this session took the pack lock.';
 -- +goose StatementEnd
 
+-- sql/require_root.sql
+-- +goose StatementBegin
+-- All that is reachable is so from object 0. Nothing that RelStorage does empties it: an
+-- undo of its creation is refused. A restore may, or a statement in psql, and one row mends
+-- that as long as nothing was taken for garbage.
+CREATE OR REPLACE FUNCTION relpack.require_root()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    v_bytes bigint;
+BEGIN
+    SELECT coalesce(octet_length(stored.state), 0)
+    INTO v_bytes
+    FROM relpack.stored()
+    WHERE stored.zoid = 0
+    ORDER BY stored.tid DESC
+    LIMIT 1;
+    IF v_bytes = 0 THEN
+        RAISE EXCEPTION 'the root object (zoid 0) has no state: everything would look like garbage'
+            USING ERRCODE = 'RP002', HINT = 'Restore the state of object 0 from a backup.';
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.require_root() IS
+    'Step of relpack.require_storage() and relpack.trim_require(): raises RP002 when object 0 is stored, and its newest '
+    'revision has no state.';
+-- +goose StatementEnd
+
 -- sql/require_settled.sql
 -- +goose StatementBegin
 -- Preconditions of every deletion.
@@ -6762,13 +6796,14 @@ BEGIN
         RAISE EXCEPTION 'the storage has no root object (zoid 0): everything would look like garbage'
             USING ERRCODE = 'RP002', HINT = 'Restore object 0 from a backup.';
     END IF;
+    PERFORM relpack.require_root();
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_storage() IS
     'Locks object_state as relpack.lock_storage() does, and raises RP002 where it can''t be packed. '
-    'The storage has no root object, is no plain table, has other columns or may not be seen whole, or is one of two '
-    'in the database; or relpack''s tables are published or not its own, or its triggers are not in force.';
+    'The storage has no root object, or one without a state (relpack.require_root()), is no plain table, has other columns '
+    'or may not be seen whole, or is one of two in the database; or relpack''s tables are published or not its own, or its triggers are not in force.';
 -- +goose StatementEnd
 
 -- sql/require_unreferred.sql
@@ -10040,12 +10075,13 @@ AS $$
 BEGIN
     PERFORM relpack.trim_held();
     PERFORM relpack.require_history();
+    PERFORM relpack.require_root();
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_require() IS
     'Raises RP002 unless the storage is a history-preserving one that relpack can trim, all of it is seen, its keys '
-    'hold (relpack.require_history()), and this session holds the pack lock (relpack.trim_held()).';
+    'hold (relpack.require_history()), its root object has a state (relpack.require_root()), and this session holds the pack lock (relpack.trim_held()).';
 -- +goose StatementEnd
 
 -- sql/trim_settle.sql
@@ -10254,6 +10290,7 @@ BEGIN
     JOIN public.object_state AS stored ON stored.zoid = few.zoid
     JOIN public.current_object ON current_object.zoid = stored.zoid AND (current_object.tid = stored.tid) IS TRUE
     WHERE stored.state IS NULL
+      AND stored.zoid <> 0
       AND stored.tid <= until_tid
       AND NOT EXISTS (
           SELECT FROM public.object_state AS another WHERE another.zoid = stored.zoid AND another.tid <> stored.tid);
@@ -12192,6 +12229,7 @@ DROP FUNCTION relpack."reread_done";
 DROP FUNCTION relpack."require_unreferred";
 DROP FUNCTION relpack."require_storage";
 DROP FUNCTION relpack."require_settled";
+DROP FUNCTION relpack."require_root";
 DROP FUNCTION relpack."require_protocol";
 DROP FUNCTION relpack."require_packer_alive";
 DROP FUNCTION relpack."require_packer";

@@ -82,10 +82,11 @@ BEGIN
         RAISE EXCEPTION 'the storage has no root object (zoid 0): everything would look like garbage'
             USING ERRCODE = 'RP002', HINT = 'Restore object 0 from a backup.';
     END IF;
+    PERFORM relpack.require_root();
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.require_storage() IS
     'Locks object_state as relpack.lock_storage() does, and raises RP002 where it can''t be packed. '
-    'The storage has no root object, is no plain table, has other columns or may not be seen whole, or is one of two '
-    'in the database; or relpack''s tables are published or not its own, or its triggers are not in force.';
+    'The storage has no root object, or one without a state (relpack.require_root()), is no plain table, has other columns '
+    'or may not be seen whole, or is one of two in the database; or relpack''s tables are published or not its own, or its triggers are not in force.';

@@ -30,6 +30,7 @@ BEGIN
     JOIN public.object_state AS stored ON stored.zoid = few.zoid
     JOIN public.current_object ON current_object.zoid = stored.zoid AND (current_object.tid = stored.tid) IS TRUE
     WHERE stored.state IS NULL
+      AND stored.zoid <> 0
       AND stored.tid <= until_tid
       AND NOT EXISTS (
           SELECT FROM public.object_state AS another WHERE another.zoid = stored.zoid AND another.tid <> stored.tid);

@@ -236,6 +236,7 @@ func TestWhatRefusesEveryPackIsNoSoundStorage(t *testing.T) {
 		"CREATE RULE off AS ON DELETE TO relpack.object DO NOTHING":                   "others may decide what relpack deletes",
 		"CREATE TABLE heir () INHERITS (object_state)":                                "public.object_state is no plain table",
 		"DELETE FROM object_state WHERE zoid = 0":                                     "the storage has no root object (zoid 0): everything would look like garbage. Restore object 0 from a backup",
+		"UPDATE object_state SET state = NULL WHERE zoid = 0":                         "the root object (zoid 0) has no state: everything would look like garbage. Restore the state of object 0 from a backup",
 		"DELETE FROM object_state":                                                    "the storage is empty",
 		"DROP FUNCTION lock_objects_and_detect_conflicts; DROP TABLE commit_row_lock": "how RelStorage locks in this database is not known",
 		"CREATE RULE hold AS ON DELETE TO object_state DO INSTEAD NOTHING":            "rules change what a DELETE does: hold on public.object_state. Drop them",

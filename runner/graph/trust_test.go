@@ -140,6 +140,30 @@ func TestAStorageWithoutItsRootIsNotPacked(t *testing.T) {
 	packtest.ExpectError(t, err, fault.ExitRefused, "the storage is empty", "opens the storage for the first time")
 }
 
+func TestAStorageWhoseRootHasNoStateIsNotPacked(t *testing.T) {
+	t.Parallel()
+	for _, none := range []string{"NULL", "''"} {
+		target, conn := packtest.NewGarden(t)
+		packtest.Run(t, conn, "UPDATE object_state SET state = "+none+" WHERE zoid = 0")
+		for range 2 {
+			_, err := pack.Run(t.Context(), target, packtest.Everything, packtest.Log(t))
+			packtest.ExpectError(t, err, fault.ExitRefused, "the root object (zoid 0) has no state", "Restore the state of object 0")
+		}
+		packtest.ExpectWords(t, packtest.Status(t, target), "not trusted: the root object (zoid 0) has no state")
+		packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+	}
+}
+
+func TestTheRootEmptiedDuringAPackStopsIt(t *testing.T) {
+	t.Parallel()
+	target, conn := packtest.NewGarden(t)
+	_, err := pack.Run(t.Context(), target, packtest.Before("delete", func() {
+		packtest.Run(t, conn, "UPDATE object_state SET state = NULL WHERE zoid = 0")
+	}), packtest.Log(t))
+	packtest.ExpectError(t, err, fault.ExitRefused, "the root object (zoid 0) has no state")
+	packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
+}
+
 func TestTheRootDeletedDuringAPackStopsIt(t *testing.T) {
 	t.Parallel()
 	target, conn := packtest.NewGarden(t)

@@ -321,6 +321,9 @@ func readGraph(ctx context.Context, tx pgx.Tx) (*Graph, error) {
 		           || '. Run "relpack migrate up": it installs them again'
 		       WHEN graph IN ('current', 'doubtful') AND NOT EXISTS (SELECT FROM relpack.stored() WHERE zoid = 0) THEN
 		           'the storage has no root object (zoid 0). Restore object 0 from a backup'
+		       WHEN graph IN ('current', 'doubtful') AND (
+		           SELECT coalesce(octet_length(stored.state), 0) = 0 FROM relpack.stored() WHERE stored.zoid = 0 ORDER BY stored.tid DESC LIMIT 1) THEN
+		           'the root object (zoid 0) has no state. Restore the state of object 0 from a backup'
 		       ELSE ''
 		       END
 		FROM relpack.status()`).

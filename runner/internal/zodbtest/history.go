@@ -184,7 +184,8 @@ func (u *Undo) write(ctx context.Context, h History, undone int64) (err error) {
 	if u.Tid, err = h.begin(ctx, u.tx, u.Tid); err != nil {
 		return err
 	}
-	// What is current has the state that the transaction wrote, be it by another undo.
+	// What is current has the state that the transaction wrote, be it by another undo. The
+	// root is not un-created.
 	if err := u.tx.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM transaction WHERE tid = $1 AND NOT packed)
 		       AND EXISTS (SELECT FROM object_state WHERE tid = $1)
@@ -193,7 +194,12 @@ func (u *Undo) write(ctx context.Context, h History, undone int64) (err error) {
 		           FROM object_state AS undone
 		           LEFT JOIN current_object ON current_object.zoid = undone.zoid
 		           LEFT JOIN object_state AS current ON current.zoid = undone.zoid AND current.tid = current_object.tid
-		           WHERE undone.tid = $1 AND current.tid IS DISTINCT FROM $1 AND current.md5 <> undone.md5)`,
+		           WHERE undone.tid = $1 AND current.tid IS DISTINCT FROM $1 AND current.md5 <> undone.md5)
+		       AND NOT EXISTS (
+		           SELECT
+		           FROM object_state AS undone
+		           LEFT JOIN object_state AS before ON before.zoid = undone.zoid AND before.tid = undone.prev_tid
+		           WHERE undone.tid = $1 AND undone.zoid = 0 AND before.state IS NULL)`,
 		undone).Scan(&current); err != nil {
 		return err
 	}
