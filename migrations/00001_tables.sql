@@ -419,7 +419,7 @@ COMMENT ON COLUMN relpack.storage.applied_tid IS 'The graph describes the storag
 COMMENT ON COLUMN relpack.storage.listed_tid IS 'Changes up to this tid are in relpack.pending or applied.';
 COMMENT ON COLUMN relpack.storage.noticed_tid IS
     'When events were last collected, or the storage compared, as a tid by the clock of the server. '
-    'What is cut off later is not called older. In a history-preserving storage 0 when the last capture found none.';
+    'What is cut off later is not called older. In a history-preserving storage 0 when none were since the horizon.';
 COMMENT ON COLUMN relpack.storage.doomed_tid IS 'The applied_tid for which relpack.doomed was chosen; 0 when the graph has changed since.';
 COMMENT ON COLUMN relpack.storage.doomed_until IS 'The pack time, as a tid, with which relpack.doomed was chosen.';
 COMMENT ON COLUMN relpack.storage.doomed_left IS

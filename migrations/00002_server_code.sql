@@ -2469,8 +2469,9 @@ BEGIN
 
     v_abandoned := EXISTS (SELECT FROM relpack.pending);
     IF v_storage.keeps_history AND NOT v_abandoned THEN
-        -- Nothing is cut off by commits but what old revisions refer to as before.
-        UPDATE relpack.storage SET noticed_tid = 0 WHERE noticed_tid <> 0;
+        -- Nothing is cut off by commits but what old revisions refer to as before. What an event
+        -- told of may take effect later: up to the horizon old revisions refer to it still.
+        UPDATE relpack.storage SET noticed_tid = 0 WHERE noticed_tid <> 0 AND noticed_tid <= horizon_tid;
     END IF;
     IF v_storage.keeps_history THEN
         PERFORM relpack.capture_set_back(v_storage.applied_tid);
@@ -2601,7 +2602,8 @@ COMMENT ON FUNCTION relpack.capture_salvaged(boolean) IS
 -- Nobody reports what becomes of current_object. An object that was set back has all of
 -- its revisions in the graph, and none is trimmed. Once it is set back no more, old ones
 -- are to go, and what only they refer to. A commit sets it forward, too: that is found by
--- its tid, and what it cut off is dated by that.
+-- its tid, and what it cut off is dated by that; but for one that names the newest revision
+-- of before, which was current then: somebody had set it forward.
 CREATE OR REPLACE FUNCTION relpack.capture_set_back(applied bigint)
 RETURNS void
 LANGUAGE plpgsql
@@ -2620,11 +2622,16 @@ BEGIN
         WHERE alone
           AND zoid NOT IN (SELECT relpack.trim_leaves(ARRAY(SELECT known.zoid FROM relpack.to_trim AS known WHERE known.alone)))
         RETURNING zoid
+    ), newest AS MATERIALIZED (
+        SELECT forward.zoid,
+               (SELECT max(stored.tid) FROM relpack.stored() WHERE stored.zoid = forward.zoid AND stored.tid <= applied) AS tid
+        FROM forward
     )
     INSERT INTO relpack.write_event (kind, zoid)
-    SELECT 'written', forward.zoid
-    FROM forward
-    WHERE NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = forward.zoid AND stored.tid > applied OFFSET 0);
+    SELECT 'written', newest.zoid
+    FROM newest
+    WHERE NOT EXISTS (SELECT FROM relpack.stored() WHERE stored.zoid = newest.zoid AND stored.tid > applied OFFSET 0)
+       OR EXISTS (SELECT FROM relpack.trim_named(ARRAY[newest.zoid], ARRAY[newest.tid], applied));
 END;
 $$;
 
@@ -6803,7 +6810,8 @@ $$;
 COMMENT ON FUNCTION relpack.require_storage() IS
     'Locks object_state as relpack.lock_storage() does, and raises RP002 where it can''t be packed. '
     'The storage has no root object, or one without a state (relpack.require_root()), is no plain table, has other columns '
-    'or may not be seen whole, or is one of two in the database; or relpack''s tables are published or not its own, or its triggers are not in force.';
+    'or may not be seen whole, or is one of two in the database; or relpack''s tables are published or not its own, or its '
+    'triggers are not in force.';
 -- +goose StatementEnd
 
 -- sql/require_unreferred.sql
@@ -8549,6 +8557,7 @@ DECLARE
     v_history boolean;
     v_graph text;
     v_horizon bigint;
+    v_committed constant boolean := current_setting('transaction_isolation') = 'read committed';
 BEGIN
     IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
         -- Renamed, or moved away, it goes on as if relpack were not there; nobody
@@ -8574,6 +8583,8 @@ BEGIN
         -- A revision that was superseded up to the horizon is not in the graph: trims,
         -- whoever does them, are silent. Should the graph know one all the same (an
         -- object that was set back, what a later one names), it refers to too much.
+        -- An older snapshot shows an older graph, another horizon, and revisions that are gone:
+        -- there all that is deleted counts.
         -- Files of old revisions are those of who trims. In most sessions neither setting was
         -- ever made: it is NULL there. What is listed and was put back goes anew.
         IF EXISTS (SELECT FROM relpack.blob_removal WHERE since IS NOT NULL) THEN
@@ -8589,7 +8600,7 @@ BEGIN
         FROM (
             SELECT deleted.zoid, array_agg(deleted.tid) AS tids, array_agg(deleted.state IS NULL) AS bare
             FROM deleted
-            WHERE v_graph <> 'none'
+            WHERE v_graph <> 'none' OR NOT v_committed
             GROUP BY deleted.zoid
         ) AS object
         CROSS JOIN LATERAL (
@@ -8598,7 +8609,7 @@ BEGIN
             WHERE stored.zoid = object.zoid AND stored.tid <= v_horizon
         ) AS newest
         CROSS JOIN LATERAL unnest(object.tids, object.bare) AS gone (tid, bare)
-        WHERE (newest.tid > gone.tid) IS NOT TRUE
+        WHERE (v_committed AND newest.tid > gone.tid) IS NOT TRUE
           AND NOT (current_setting('relpack.sweeping', true) IS NOT DISTINCT FROM pg_current_xact_id()::text
                    AND EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid OFFSET 0))
           AND NOT (current_setting('relpack.trimming', true) IS NOT DISTINCT FROM pg_current_xact_id()::text
@@ -8756,7 +8767,8 @@ COMMENT ON FUNCTION relpack.trigger_move() IS
 -- Silent is only what the graph does not show: object, transaction and state are what
 -- they were, the row is not later than the horizon, where relpack.trim_kept() asks
 -- nobody's predecessor, and names none that it did not name before. So it keeps nothing
--- that it did not keep, whatever the horizon becomes meanwhile.
+-- that it did not keep, whatever the horizon becomes meanwhile. While a first build reads
+-- block after block nothing is silent: a row may move into one that was read.
 CREATE OR REPLACE FUNCTION relpack.trigger_rewrite()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -8805,6 +8817,7 @@ BEGIN
           WHERE replaced.zoid = written.zoid
             AND replaced.tid = written.tid
             AND replaced.tid <= v_horizon
+            AND v_graph IN ('current', 'doubtful', 'reshaping')
             AND (written.prev_tid = 0 OR written.prev_tid = replaced.prev_tid)
             AND replaced.state IS NOT DISTINCT FROM written.state);
     RETURN NULL;
@@ -10081,7 +10094,8 @@ $$;
 
 COMMENT ON FUNCTION relpack.trim_require() IS
     'Raises RP002 unless the storage is a history-preserving one that relpack can trim, all of it is seen, its keys '
-    'hold (relpack.require_history()), its root object has a state (relpack.require_root()), and this session holds the pack lock (relpack.trim_held()).';
+    'hold (relpack.require_history()), its root object has a state (relpack.require_root()), '
+    'and this session holds the pack lock (relpack.trim_held()).';
 -- +goose StatementEnd
 
 -- sql/trim_settle.sql

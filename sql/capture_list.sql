@@ -30,8 +30,9 @@ BEGIN
 
     v_abandoned := EXISTS (SELECT FROM relpack.pending);
     IF v_storage.keeps_history AND NOT v_abandoned THEN
-        -- Nothing is cut off by commits but what old revisions refer to as before.
-        UPDATE relpack.storage SET noticed_tid = 0 WHERE noticed_tid <> 0;
+        -- Nothing is cut off by commits but what old revisions refer to as before. What an event
+        -- told of may take effect later: up to the horizon old revisions refer to it still.
+        UPDATE relpack.storage SET noticed_tid = 0 WHERE noticed_tid <> 0 AND noticed_tid <= horizon_tid;
     END IF;
     IF v_storage.keeps_history THEN
         PERFORM relpack.capture_set_back(v_storage.applied_tid);

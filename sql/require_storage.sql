@@ -89,4 +89,5 @@ $$;
 COMMENT ON FUNCTION relpack.require_storage() IS
     'Locks object_state as relpack.lock_storage() does, and raises RP002 where it can''t be packed. '
     'The storage has no root object, or one without a state (relpack.require_root()), is no plain table, has other columns '
-    'or may not be seen whole, or is one of two in the database; or relpack''s tables are published or not its own, or its triggers are not in force.';
+    'or may not be seen whole, or is one of two in the database; or relpack''s tables are published or not its own, or its '
+    'triggers are not in force.';

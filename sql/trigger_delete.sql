@@ -12,6 +12,7 @@ DECLARE
     v_history boolean;
     v_graph text;
     v_horizon bigint;
+    v_committed constant boolean := current_setting('transaction_isolation') = 'read committed';
 BEGIN
     IF (tg_table_schema, tg_table_name) <> ('public', 'object_state') THEN
         -- Renamed, or moved away, it goes on as if relpack were not there; nobody
@@ -37,6 +38,8 @@ BEGIN
         -- A revision that was superseded up to the horizon is not in the graph: trims,
         -- whoever does them, are silent. Should the graph know one all the same (an
         -- object that was set back, what a later one names), it refers to too much.
+        -- An older snapshot shows an older graph, another horizon, and revisions that are gone:
+        -- there all that is deleted counts.
         -- Files of old revisions are those of who trims. In most sessions neither setting was
         -- ever made: it is NULL there. What is listed and was put back goes anew.
         IF EXISTS (SELECT FROM relpack.blob_removal WHERE since IS NOT NULL) THEN
@@ -52,7 +55,7 @@ BEGIN
         FROM (
             SELECT deleted.zoid, array_agg(deleted.tid) AS tids, array_agg(deleted.state IS NULL) AS bare
             FROM deleted
-            WHERE v_graph <> 'none'
+            WHERE v_graph <> 'none' OR NOT v_committed
             GROUP BY deleted.zoid
         ) AS object
         CROSS JOIN LATERAL (
@@ -61,7 +64,7 @@ BEGIN
             WHERE stored.zoid = object.zoid AND stored.tid <= v_horizon
         ) AS newest
         CROSS JOIN LATERAL unnest(object.tids, object.bare) AS gone (tid, bare)
-        WHERE (newest.tid > gone.tid) IS NOT TRUE
+        WHERE (v_committed AND newest.tid > gone.tid) IS NOT TRUE
           AND NOT (current_setting('relpack.sweeping', true) IS NOT DISTINCT FROM pg_current_xact_id()::text
                    AND EXISTS (SELECT FROM relpack.doomed WHERE doomed.zoid = object.zoid OFFSET 0))
           AND NOT (current_setting('relpack.trimming', true) IS NOT DISTINCT FROM pg_current_xact_id()::text

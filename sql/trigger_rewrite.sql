@@ -4,7 +4,8 @@
 -- Silent is only what the graph does not show: object, transaction and state are what
 -- they were, the row is not later than the horizon, where relpack.trim_kept() asks
 -- nobody's predecessor, and names none that it did not name before. So it keeps nothing
--- that it did not keep, whatever the horizon becomes meanwhile.
+-- that it did not keep, whatever the horizon becomes meanwhile. While a first build reads
+-- block after block nothing is silent: a row may move into one that was read.
 CREATE OR REPLACE FUNCTION relpack.trigger_rewrite()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -53,6 +54,7 @@ BEGIN
           WHERE replaced.zoid = written.zoid
             AND replaced.tid = written.tid
             AND replaced.tid <= v_horizon
+            AND v_graph IN ('current', 'doubtful', 'reshaping')
             AND (written.prev_tid = 0 OR written.prev_tid = replaced.prev_tid)
             AND replaced.state IS NOT DISTINCT FROM written.state);
     RETURN NULL;

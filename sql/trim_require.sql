@@ -16,4 +16,5 @@ $$;
 
 COMMENT ON FUNCTION relpack.trim_require() IS
     'Raises RP002 unless the storage is a history-preserving one that relpack can trim, all of it is seen, its keys '
-    'hold (relpack.require_history()), its root object has a state (relpack.require_root()), and this session holds the pack lock (relpack.trim_held()).';
+    'hold (relpack.require_history()), its root object has a state (relpack.require_root()), '
+    'and this session holds the pack lock (relpack.trim_held()).';
