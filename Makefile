@@ -62,7 +62,7 @@ histories: SEED := $(SEED)
 histories: SHARE ?= 1
 histories: PLAY = RELPACK_SEED=$(SEED) RELPACK_HISTORIES=$$(($(1) / $(SHARE)))
 histories: WITHPG += $(if $(ON),-version $(ON))
-histories: go ## 3000 random histories against a model, as many of storages that keep history, new ones in each run (SEED=number; SHARE=3: a third; ON=18: on that PostgreSQL), and the mistakes that they must find
+histories: go ## 3000 random histories against a model, as many of storages that keep history, new ones in each run (SEED=number; SHARE=5: a fifth; ON=18: on that PostgreSQL), and the mistakes that they must find
 	@echo "histories of the seeds from $(SEED) on, beside those of make test, from 1 on"
 	$(WITHPG) -- env $(call PLAY,3000) RELPACK_TROUBLED=$(TROUBLED) $(GO) test -count=1 -timeout 30m -run EveryHistory -v ./runner/internal/model
 	$(WITHPG) -- env RELPACK_FAULT_HISTORIES=100 $(GO) test -count=1 -timeout 30m -run EveryFault ./runner/internal/model
