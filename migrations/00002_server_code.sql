@@ -4693,7 +4693,7 @@ AS $$
                       'broken_blobs', 'verify_blobs', 'blobs_judge', 'names_blob', 'require_blobs_mark', 'origin', 'timeline',
                       'unnamed_large_object', 'lock_storage', 'require_kind', 'known_storage',
                       'require_protocol', 'require_storage', 'require_own',
-                      'require_packable', 'require_history', 'require_deletable', 'require_unreferred', 'trim_keys',
+                      'require_packable', 'require_history', 'require_root', 'require_deletable', 'require_unreferred', 'trim_keys',
                       'keeps_history', 'stored', 'being_changed', 'unapplied', 'hangs_with', 'blob_bytes', 'newest_tid', 'trim_kept',
                       'blobs_named', 'trim_named', 'large_object_bytes', 'uncurrent', 'uncurrent_of', 'history', 'history_by_class'])
     ), history (kept) AS (

@@ -164,7 +164,7 @@ func TestEmptiedTransactionsGoAWeekLater(t *testing.T) {
 	file, h := newTrimmed(t, zodbtest.V42)
 	page := zodbtest.Record(zodbtest.Document)
 	for day := range 3 {
-		store(t, h, daysAgo(10-float64(day)), map[int64][]byte{0: page})
+		store(t, h, daysAgo(10-float64(day)), map[int64][]byte{1: page})
 	}
 	count := func(want int, says ...string) {
 		t.Helper()
@@ -194,14 +194,14 @@ func TestEmptiedTransactionsGoAWeekLater(t *testing.T) {
 	if n := packtest.Get[int](t, h.Conn, "SELECT count(*) FROM relpack.emptied"); n != 0 {
 		t.Errorf("%d are listed still", n)
 	}
-	store(t, h, daysAgo(3), map[int64][]byte{0: nil})
+	store(t, h, daysAgo(3), map[int64][]byte{1: nil})
 	count(3)
 	packtest.Run(t, h.Conn, "UPDATE relpack.emptied SET since = since - interval '8 days'")
 	count(1) // RelStorage chooses the next tid by the newest one
 	// One that is named again, one of today, and the newest one.
 	packtest.Run(t, h.Conn, "INSERT INTO transaction (tid, username, description, packed) SELECT $1::bigint + n, '', '', true FROM generate_series(0, 1) AS n", daysAgo(0.5))
 	packtest.Run(t, h.Conn, `INSERT INTO relpack.emptied (tid, since) SELECT tid, now() - interval '8 days' FROM transaction WHERE tid > 0 ON CONFLICT DO NOTHING`)
-	store(t, h, daysAgo(0.25), map[int64][]byte{0: page})
+	store(t, h, daysAgo(0.25), map[int64][]byte{1: page})
 	count(3)
 }
 
