@@ -33,6 +33,7 @@ type history struct {
 	snapshots int
 
 	eventful bool            // since a run looked
+	noticed  int64           // as a tid: when a run last found that
 	known    map[int64]bool  // cut off when a run looked last
 	horizon  int64           // the pack time of that
 	young    map[int64]int64 // until which tid garbage may stay

@@ -207,14 +207,17 @@ func (r *run) exactly(got, least, most []revision.Key) error {
 
 // look notes what a run has found cut off. What it captured it has applied to the graph of
 // the pack time before: what hung on something there may be cut off just now, if an event
-// came along.
+// came along, or one came that the pack time was not past.
 func (r *run) look(until int64) {
+	if r.eventful {
+		r.noticed = r.clock
+	}
 	attached := r.before.Reached(r.horizon, r.haunted()...).Alive
 	detached := map[int64]bool{}
 	for _, zoid := range r.before.Reached(until, r.haunted()...).Garbage() {
 		detached[zoid] = true
-		if r.eventful && (!r.known[zoid] || attached[zoid]) {
-			r.young[zoid] = r.clock
+		if (r.eventful || r.noticed > r.horizon) && (!r.known[zoid] || attached[zoid]) {
+			r.young[zoid] = r.noticed
 		}
 	}
 	for zoid := range r.young {
