@@ -219,6 +219,7 @@ func (u *Undo) write(ctx context.Context, h History, undone int64) (err error) {
 		INSERT INTO blob_chunk (zoid, tid, chunk_num, chunk)
 		SELECT blob_chunk.zoid, $2, blob_chunk.chunk_num, blob_chunk.chunk
 		FROM object_state AS undone
+		JOIN object_state AS written ON written.zoid = undone.zoid AND written.tid = $2
 		JOIN blob_chunk ON blob_chunk.zoid = undone.zoid AND blob_chunk.tid = undone.prev_tid
 		WHERE undone.tid = $1`, undone, u.Tid); err != nil {
 		return err
