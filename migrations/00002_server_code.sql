@@ -2183,8 +2183,9 @@ BEGIN
         settled_tid = 0, clock_tid = NULL, cleared_tid = 0, oldest_tid = 0,
         objects = 0, inrefs = 0, walked_objects = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false, resettle = false,
-        replaced = CASE WHEN EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
-                        THEN now() ELSE replaced END;
+        replaced = CASE WHEN truncated.there THEN now() ELSE replaced END,
+        marked_tid = CASE WHEN truncated.there THEN 0 ELSE marked_tid END
+    FROM (SELECT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')) AS truncated (there);
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,
              relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.set_aside,
              relpack.foreign_reference,
@@ -2423,6 +2424,7 @@ BEGIN
         UPDATE relpack.storage
         SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp())),
             graph = CASE WHEN truncated THEN 'doubtful' ELSE graph END,
+            marked_tid = CASE WHEN truncated THEN 0 ELSE marked_tid END,
             -- zodbconvert --clear deletes all rows where it may not TRUNCATE.
             replaced = CASE WHEN truncated OR v_deleted > objects / 2 THEN now() ELSE replaced END;
     END IF;
@@ -9052,14 +9054,21 @@ BEGIN
     IF (until_tid <= (SELECT max(tid) FROM public.transaction)) IS NOT TRUE THEN
         RAISE EXCEPTION 'transaction % is later than the newest one', coalesce(until_tid::text, 'NULL') USING ERRCODE = 'RP002';
     END IF;
+    -- Kept, too, if this trim does not come to its end. Where there is no graph nobody else
+    -- takes note of a TRUNCATE.
+    IF (SELECT graph FROM relpack.storage) = 'none' AND EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
+        DELETE FROM relpack.write_event WHERE kind = 'truncated';
+        UPDATE relpack.storage SET marked_tid = 0, replaced = now();
+    END IF;
+    UPDATE relpack.storage SET marked_tid = until_tid WHERE marked_tid < until_tid;
     -- What another table's key holds back is to be found here, not by the COMMIT.
     SET CONSTRAINTS ALL IMMEDIATE;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_begin(bigint) IS
-    'Begins a step that deletes revisions: raises RP002 unless relpack.trim_settle() was true and until_tid is not later '
-    'than the newest transaction.';
+    'Begins a step that deletes revisions, and notes how far that goes (relpack.trim_marks()): raises RP002 unless '
+    'relpack.trim_settle() was true and until_tid is not later than the newest transaction.';
 -- +goose StatementEnd
 
 -- sql/trim_blobs.sql
@@ -9433,6 +9442,8 @@ SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
+DECLARE
+    v_until bigint := relpack.trim_marks(until_tid);
 BEGIN
     RETURN (
         SELECT count(*)
@@ -9442,7 +9453,7 @@ BEGIN
           AND tid < (SELECT max(newest.tid) FROM public.transaction AS newest)
           AND EXISTS (
               SELECT FROM public.transaction
-              WHERE transaction.tid = emptied.tid AND (transaction.packed OR transaction.tid <= until_tid)
+              WHERE transaction.tid = emptied.tid AND (transaction.packed OR transaction.tid <= v_until)
               OFFSET 0)
           AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.tid = emptied.tid OFFSET 0)
           AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = emptied.tid OFFSET 0));
@@ -9913,7 +9924,8 @@ COMMENT ON FUNCTION relpack.trim_list(bigint) IS
 -- sql/trim_mark.sql
 -- +goose StatementBegin
 -- An undo of a transaction whose predecessors are gone would un-create objects:
--- RelStorage undoes no transaction that is marked as packed.
+-- RelStorage undoes no transaction that is marked as packed. An earlier trim may have come
+-- further: see relpack.trim_marks().
 CREATE OR REPLACE FUNCTION relpack.trim_mark(
     until_tid bigint, after_tid bigint, batch integer,
     OUT marked bigint, OUT last_tid bigint)
@@ -9924,13 +9936,15 @@ SET lock_timeout = '100ms'
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
+    v_until bigint;
     v_tids bigint[];
 BEGIN
     PERFORM relpack.trim_held();
+    v_until := relpack.trim_marks(until_tid);
     v_tids := ARRAY(
         SELECT tid
         FROM public.transaction
-        WHERE tid > greatest(after_tid, 0) AND tid <= until_tid AND packed IS NOT TRUE
+        WHERE tid > greatest(after_tid, 0) AND tid <= v_until AND packed IS NOT TRUE
         ORDER BY tid
         LIMIT batch);
     last_tid := v_tids[batch];
@@ -9945,8 +9959,32 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_mark(bigint, bigint, integer) IS
-    'Marks transactions up to until_tid as packed, so that nobody undoes them: a batch of those after after_tid; '
-    'last_tid: the last of these, NULL where there are no more.';
+    'Marks transactions up to until_tid as packed, or as far as an earlier trim has come, so that nobody undoes them: a '
+    'batch of those after after_tid; last_tid: the last of these, NULL where there are no more.';
+-- +goose StatementEnd
+
+-- sql/trim_marks.sql
+-- +goose StatementBegin
+-- Who restores a transaction that was trimmed, or whose predecessors were, may not have it
+-- marked, and an undo of it would un-create objects. So all are marked up to where any trim
+-- has come, be the pack time earlier now. What is loaded after a TRUNCATE was not trimmed.
+CREATE OR REPLACE FUNCTION relpack.trim_marks(until_tid bigint)
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN greatest(until_tid, (
+        SELECT marked_tid
+        FROM relpack.storage
+        WHERE NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')));
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.trim_marks(bigint) IS
+    'Up to which tid a trim up to until_tid marks transactions as packed: until_tid, or as far as an earlier one may have '
+    'removed revisions.';
 -- +goose StatementEnd
 
 -- sql/trim_named.sql
@@ -10365,14 +10403,17 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = on
 SET enable_bitmapscan = on
 AS $$
+DECLARE
+    v_until bigint := relpack.trim_marks(until_tid);
 BEGIN
     -- By the index on them: EXISTS reads the table where many later ones are not marked.
-    RETURN (SELECT min(tid) FROM public.transaction WHERE tid > 0 AND tid <= until_tid AND packed IS NOT TRUE) IS NOT NULL;
+    RETURN (SELECT min(tid) FROM public.transaction WHERE tid > 0 AND tid <= v_until AND packed IS NOT TRUE) IS NOT NULL;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_undoable(bigint) IS
-    'Whether a transaction up to until_tid is not marked as packed, so that it can be undone.';
+    'Whether a transaction is not marked as packed that a trim up to until_tid marks (relpack.trim_marks()), so that it can '
+    'be undone.';
 -- +goose StatementEnd
 
 -- sql/trim_unmarked.sql
@@ -10574,7 +10615,8 @@ BEGIN
         RETURN false;
     END IF;
     UPDATE relpack.storage
-    SET cleared_tid = greatest(cleared_tid, least(until_tid, watermark))
+    SET cleared_tid = greatest(cleared_tid, least(until_tid, watermark)),
+        marked_tid = greatest(marked_tid, until_tid)
     WHERE cleared_tid < least(until_tid, watermark);
     RETURN true;
 END;
@@ -10607,11 +10649,13 @@ BEGIN
     PERFORM set_config('relpack.lock_protocol', v_protocol, false),
             set_config('relpack.settling', '', false);
     -- Lost with the row is whether object_state was replaced, and since when other
-    -- storages refer to this one no more: both may have been just now.
+    -- storages refer to this one no more: both may have been just now. How far trims
+    -- came, relpack.run tells to the microsecond.
     IF NOT EXISTS (SELECT FROM relpack.storage) THEN
-        INSERT INTO relpack.storage (keeps_history, replaced, unreferred, emptied)
+        INSERT INTO relpack.storage (keeps_history, replaced, unreferred, emptied, marked_tid)
         VALUES (relpack.keeps_history(), now(), CASE WHEN EXISTS (SELECT FROM relpack.referred_by) THEN now() ELSE '-infinity' END,
-                (SELECT count(*) FROM relpack.emptied))
+                (SELECT count(*) FROM relpack.emptied),
+                (SELECT coalesce(relpack.time_to_tid(max(trimmed_until) + interval '1 microsecond'), 0) FROM relpack.run))
         ON CONFLICT DO NOTHING;
     END IF;
     IF v_protocol = 'advisory' THEN
@@ -12178,6 +12222,7 @@ DROP FUNCTION relpack."trim_require";
 DROP FUNCTION relpack."trim_pend";
 DROP FUNCTION relpack."trim_note";
 DROP FUNCTION relpack."trim_named";
+DROP FUNCTION relpack."trim_marks";
 DROP FUNCTION relpack."trim_mark";
 DROP FUNCTION relpack."trim_list";
 DROP FUNCTION relpack."trim_left";

@@ -11,6 +11,8 @@ SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
+DECLARE
+    v_until bigint := relpack.trim_marks(until_tid);
 BEGIN
     RETURN (
         SELECT count(*)
@@ -20,7 +22,7 @@ BEGIN
           AND tid < (SELECT max(newest.tid) FROM public.transaction AS newest)
           AND EXISTS (
               SELECT FROM public.transaction
-              WHERE transaction.tid = emptied.tid AND (transaction.packed OR transaction.tid <= until_tid)
+              WHERE transaction.tid = emptied.tid AND (transaction.packed OR transaction.tid <= v_until)
               OFFSET 0)
           AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.tid = emptied.tid OFFSET 0)
           AND NOT EXISTS (SELECT FROM public.object_state WHERE object_state.prev_tid = emptied.tid OFFSET 0));

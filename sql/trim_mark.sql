@@ -1,5 +1,6 @@
 -- An undo of a transaction whose predecessors are gone would un-create objects:
--- RelStorage undoes no transaction that is marked as packed.
+-- RelStorage undoes no transaction that is marked as packed. An earlier trim may have come
+-- further: see relpack.trim_marks().
 CREATE OR REPLACE FUNCTION relpack.trim_mark(
     until_tid bigint, after_tid bigint, batch integer,
     OUT marked bigint, OUT last_tid bigint)
@@ -10,13 +11,15 @@ SET lock_timeout = '100ms'
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
+    v_until bigint;
     v_tids bigint[];
 BEGIN
     PERFORM relpack.trim_held();
+    v_until := relpack.trim_marks(until_tid);
     v_tids := ARRAY(
         SELECT tid
         FROM public.transaction
-        WHERE tid > greatest(after_tid, 0) AND tid <= until_tid AND packed IS NOT TRUE
+        WHERE tid > greatest(after_tid, 0) AND tid <= v_until AND packed IS NOT TRUE
         ORDER BY tid
         LIMIT batch);
     last_tid := v_tids[batch];
@@ -31,5 +34,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.trim_mark(bigint, bigint, integer) IS
-    'Marks transactions up to until_tid as packed, so that nobody undoes them: a batch of those after after_tid; '
-    'last_tid: the last of these, NULL where there are no more.';
+    'Marks transactions up to until_tid as packed, or as far as an earlier trim has come, so that nobody undoes them: a '
+    'batch of those after after_tid; last_tid: the last of these, NULL where there are no more.';

@@ -27,7 +27,8 @@ BEGIN
         RETURN false;
     END IF;
     UPDATE relpack.storage
-    SET cleared_tid = greatest(cleared_tid, least(until_tid, watermark))
+    SET cleared_tid = greatest(cleared_tid, least(until_tid, watermark)),
+        marked_tid = greatest(marked_tid, until_tid)
     WHERE cleared_tid < least(until_tid, watermark);
     RETURN true;
 END;

@@ -16,11 +16,13 @@ BEGIN
     PERFORM set_config('relpack.lock_protocol', v_protocol, false),
             set_config('relpack.settling', '', false);
     -- Lost with the row is whether object_state was replaced, and since when other
-    -- storages refer to this one no more: both may have been just now.
+    -- storages refer to this one no more: both may have been just now. How far trims
+    -- came, relpack.run tells to the microsecond.
     IF NOT EXISTS (SELECT FROM relpack.storage) THEN
-        INSERT INTO relpack.storage (keeps_history, replaced, unreferred, emptied)
+        INSERT INTO relpack.storage (keeps_history, replaced, unreferred, emptied, marked_tid)
         VALUES (relpack.keeps_history(), now(), CASE WHEN EXISTS (SELECT FROM relpack.referred_by) THEN now() ELSE '-infinity' END,
-                (SELECT count(*) FROM relpack.emptied))
+                (SELECT count(*) FROM relpack.emptied),
+                (SELECT coalesce(relpack.time_to_tid(max(trimmed_until) + interval '1 microsecond'), 0) FROM relpack.run))
         ON CONFLICT DO NOTHING;
     END IF;
     IF v_protocol = 'advisory' THEN

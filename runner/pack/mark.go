@@ -7,8 +7,9 @@ import (
 	"relpack/runner/fault"
 )
 
-// mark keeps the transactions from being undone whose predecessors go, those of before
-// the last trim too: who restores one that is there already makes no event. VACUUM would
+// mark keeps the transactions from being undone whose predecessors go, or went with an
+// earlier trim, which may have come further: who restores one that is there already makes
+// no event. VACUUM would
 // keep commits waiting that lock the table. A dry run counts them.
 func (t *trimming) mark(ctx context.Context) error {
 	if t.dry {
@@ -44,7 +45,7 @@ func (t *trimming) mark(ctx context.Context) error {
 
 func (t *trimming) wouldMark(ctx context.Context) error {
 	return t.Retry(ctx, "count transactions that can be undone", func() error {
-		return t.Conn.QueryRow(ctx, "SELECT count(*) FROM public.transaction WHERE tid > 0 AND tid <= $1 AND packed IS NOT TRUE", t.UntilTid).Scan(&t.Marked)
+		return t.Conn.QueryRow(ctx, "SELECT count(*) FROM public.transaction WHERE tid > 0 AND tid <= (SELECT relpack.trim_marks($1)) AND packed IS NOT TRUE", t.UntilTid).Scan(&t.Marked)
 	})
 }
 

@@ -45,7 +45,7 @@ var faults = []struct {
 		[]string{"CASE WHEN v_oldest IS NOT NULL THEN coalesce((", "CASE WHEN false THEN coalesce(("}},
 	{"tids tell who has seen what in an old release", "trim_until", 21, []string{"relpack.lock_protocol() = 'table'", "false"}},
 	{"what was noted since then counts as seen in an old release", "trim_until", 21, []string{"noted < v_oldest AND tid <= v_newest", "tid <= v_newest"}},
-	{"the last transaction is not marked", "trim_mark", 1, []string{"tid <= until_tid", "tid < until_tid"}},
+	{"the last transaction is not marked", "trim_mark", 1, []string{"tid <= v_until", "tid < v_until"}},
 	{"nothing is marked", "trim_mark", 1, []string{"WHERE tid = ANY (v_tids);", "WHERE false;"}},
 	{"files go that an open transaction may read", "blobs_stamp", 12,
 		[]string{"greatest(clock_timestamp(), v_begun)", "'-infinity'"}},

@@ -41,6 +41,10 @@ type history struct {
 	ever     map[int64][]int64 // what objects have referred to
 	built    bool              // all was read
 	held     bool              // beside the open transaction
+
+	// A pack marks up to where earlier ones have trimmed, be its pack time earlier: so far
+	// they may have come, and so far they did, since rows were loaded that are not trimmed.
+	reached, trimmed int64
 }
 
 // A loss is a check that failed: what a history is shortened for.

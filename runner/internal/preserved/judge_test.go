@@ -11,6 +11,11 @@ import (
 // judge compares what a pack left with what the rule says.
 func (r *run) judge(ctx context.Context, after *revision.Storage, p packing, o outcome, failed error) error {
 	latest := min(r.latest, newestOf(r.before))
+	if !p.dry {
+		if r.reached = max(r.reached, o.until); r.killed {
+			r.reached = max(r.reached, latest)
+		}
+	}
 	switch {
 	case r.killed:
 		if p.keep {
@@ -48,6 +53,7 @@ func (r *run) judge(ctx context.Context, after *revision.Storage, p packing, o o
 	if err := r.readable(after, p); err != nil {
 		return err
 	}
+	r.trimmed = max(r.trimmed, o.until)
 	if err := r.marked(after, o.until); err != nil {
 		return err
 	}
@@ -156,14 +162,19 @@ func (r *run) readable(after *revision.Storage, p packing) error {
 	return nil
 }
 
-// marked: nobody can undo what was packed, and all that is later.
+// marked: nobody can undo what was packed, be it by an earlier pack that went further and
+// restored since, and all that is later.
 func (r *run) marked(after *revision.Storage, until int64) error {
+	surely := until
+	if _, ok := r.w.packs.(product); ok {
+		surely = max(until, r.trimmed)
+	}
 	for tid, packed := range after.Packed {
 		was := r.before.Packed[tid]
 		switch {
-		case tid > until && packed != was:
+		case was && !packed, tid > max(until, r.reached) && packed != was:
 			return lossf("transaction %d, later than %d, is marked as packed: %v", tid, until, packed)
-		case tid > 0 && tid <= until && !packed:
+		case tid > 0 && tid <= surely && !packed:
 			return lossf("transaction %d is not marked as packed", tid)
 		}
 	}

@@ -25,6 +25,7 @@ func (h *history) reload(ctx context.Context, s step) error {
 		return nil
 	}
 	h.known, h.horizon = nil, 0 // what is garbage is so from now on
+	h.trimmed = 0
 	statements := []string{"BEGIN"}
 	if s.kind == "untriggered" {
 		statements = append(statements, "ALTER TABLE object_state DISABLE TRIGGER USER")

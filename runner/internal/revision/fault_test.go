@@ -28,7 +28,7 @@ var faults = []struct {
 	{"what is older than one that goes goes as well", "trim_delete",
 		[]string{"min(chosen.tid) AS oldest", "0 AS oldest",
 			"((stored.zoid, stored.tid) IN (SELECT unnest(zoids), unnest(tids))) IS TRUE", "true"}},
-	{"the last transaction is not marked", "trim_mark", []string{"tid <= until_tid", "tid < until_tid"}},
+	{"the last transaction is not marked", "trim_mark", []string{"tid <= v_until", "tid < v_until"}},
 	{"nothing is marked", "trim_mark", []string{"WHERE tid = ANY (v_tids);", "WHERE false;"}},
 	{"a whiteout stays", "trim_whiteouts", []string{"stored.tid <= until_tid", "stored.tid < until_tid"}},
 	{"one of two revisions is passed over", "trim_find", []string{"max(read.tid) FILTER (WHERE read.place = rows_read AND", "max(read.tid) FILTER (WHERE read.place = rows_read + 1 OR"}},

@@ -1,0 +1,122 @@
+package pack_test
+
+import (
+	"testing"
+
+	"relpack/runner/internal/packtest"
+	"relpack/runner/internal/zodbtest"
+	"relpack/runner/target"
+)
+
+// restoreTrimmed restores the second of three revisions, of 10, 9 and 8 days ago, as it was
+// before a trim, so that it can be undone: what it names is gone.
+func restoreTrimmed(t *testing.T, h zodbtest.History, tids [3]int64) {
+	t.Helper()
+	packtest.Run(t, h.Conn, "UPDATE transaction SET packed = false WHERE tid = $1", tids[1])
+	packtest.Run(t, h.Conn, "INSERT INTO object_state VALUES (7, $1, $2, NULL, length($3::bytea), $3)", tids[1], tids[0], page(1))
+}
+
+func packed(t *testing.T, h zodbtest.History, tid int64) bool {
+	t.Helper()
+	return packtest.Get[bool](t, h.Conn, "SELECT packed FROM transaction WHERE tid = $1", tid)
+}
+
+// eachKind does a test with a storage whose garbage is collected, and one whose is not.
+func eachKind(t *testing.T, test func(t *testing.T, file target.Target, h zodbtest.History)) {
+	t.Helper()
+	for _, gc := range []string{"pack-gc true", "pack-gc false"} {
+		t.Run(gc, func(t *testing.T) {
+			t.Parallel()
+			file, h := newStored(t, zodbtest.V42, gc)
+			test(t, file, h)
+		})
+	}
+}
+
+// An undo of it would un-create the object, whatever the pack time is today.
+func TestAPackToAnEarlierTimeMarksWhatWasRestoredOfATrimmedHistory(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, file target.Target, h zodbtest.History) {
+		tids := threeRevisions(t, h)
+		packtest.Pack(t, file, trimDays(5))
+		restoreTrimmed(t, h, tids)
+		if report := dryRun(t, file, 9.5); report.Trimmed.Marked != 1 {
+			t.Errorf("a dry run would mark %d transactions", report.Trimmed.Marked)
+		}
+		if report := packtest.Pack(t, file, trimDays(9.5)); report.Trimmed.Marked != 1 {
+			t.Errorf("%d transactions were marked", report.Trimmed.Marked)
+		}
+		if !packed(t, h, tids[1]) {
+			t.Errorf("a restored transaction can be undone, which gives %s", undoGives(t, h.Conn, 7, tids[1]))
+		}
+		if packed(t, h, packtest.Get[int64](t, h.Conn, "SELECT max(tid) FROM transaction")) {
+			t.Error("a transaction later than all trims can't be undone")
+		}
+		packtest.Run(t, h.Conn, "UPDATE transaction SET packed = false WHERE tid = $1", tids[1])
+		packtest.Pack(t, file, trimDays(9.5))
+		if !packed(t, h, tids[1]) {
+			t.Error("who is marked no more makes no event, and is not marked again")
+		}
+	})
+}
+
+// It was killed before it could say how far it came, or the graph is built again.
+func TestWhatATrimTookThatDidNotEndIsKnown(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, file target.Target, h zodbtest.History) {
+		tids := threeRevisions(t, h)
+		packtest.Run(t, h.Conn, "SELECT relpack.try_pack_lock()")
+		packtest.Run(t, h.Conn, "SELECT relpack.trim_settle()")
+		packtest.Run(t, h.Conn, "SELECT relpack.trim_mark($1, 0, 100)", daysAgo(5))
+		packtest.Run(t, h.Conn, "SELECT relpack.trim_batch((SELECT max(tid) FROM transaction WHERE tid <= $1), '{7,7}', $2)", daysAgo(5), tids[:2])
+		packtest.Run(t, h.Conn, "SELECT relpack.release_pack_lock()")
+		restoreTrimmed(t, h, tids)
+		o := trimDays(9.5)
+		o.Init = !file.KeepsGarbage
+		packtest.Pack(t, file, o)
+		if !packed(t, h, tids[1]) {
+			t.Errorf("a restored transaction can be undone, which gives %s", undoGives(t, h.Conn, 7, tids[1]))
+		}
+	})
+}
+
+// The same when the row of relpack.storage was lost: relpack.run knows it.
+func TestWhatWasTrimmedIsKnownWithoutTheRowOfTheStorage(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, file target.Target, h zodbtest.History) {
+		tids := threeRevisions(t, h)
+		packtest.Pack(t, file, trimDays(8)) // the very moment of the third
+		packtest.Pack(t, file, trimDays(5))
+		packtest.Run(t, h.Conn, "DELETE FROM relpack.storage")
+		restoreTrimmed(t, h, tids)
+		packtest.Pack(t, file, trimDays(9.5))
+		if !packed(t, h, tids[1]) {
+			t.Error("a restored transaction can be undone")
+		}
+	})
+}
+
+// Nothing of what is loaded then was trimmed: all that is later than the pack time can be
+// undone.
+func TestWhatIsLoadedIntoAnEmptiedStorageWasNotTrimmed(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, file target.Target, h zodbtest.History) {
+		threeRevisions(t, h)
+		packtest.Pack(t, file, trimDays(5))
+		packtest.Run(t, h.Conn, "TRUNCATE object_state, current_object, transaction, blob_chunk")
+		packtest.Run(t, h.Conn, "INSERT INTO transaction (tid, username, description) VALUES (0, '', '')")
+		tids := threeRevisions(t, h)
+		for range 2 {
+			packtest.Pack(t, file, trimDays(9.5))
+			if !packed(t, h, tids[0]) || packed(t, h, tids[1]) || packed(t, h, tids[2]) {
+				t.Error("others are marked than those up to the pack time")
+			}
+		}
+		packtest.Pack(t, file, trimDays(8.5))
+		packtest.Run(t, h.Conn, "UPDATE transaction SET packed = false WHERE tid = $1", tids[1])
+		packtest.Pack(t, file, trimDays(9.5))
+		if !packed(t, h, tids[1]) || packed(t, h, tids[2]) {
+			t.Error("others are marked than those up to the last trim since then")
+		}
+	})
+}
