@@ -4187,7 +4187,10 @@ COMMENT ON FUNCTION relpack.horizon_move(timestamptz) IS
 -- horizon keeps other revisions only of objects that have one in between, besides
 -- others. Up to where the history is trimmed, each horizon keeps all that is left, but for
 -- the objects that a trim left alone: to move below that and back, as beside a transaction
--- that is open for long, costs next to nothing.
+-- that is open for long, costs next to nothing. A DELETE was judged by the horizon that it
+-- found (relpack.trigger_delete()): by an earlier one what is older may be kept instead. So
+-- none may be in flight when the horizon moves back: those that the list has not seen yet
+-- have deleted rows of objects that are on it. Nobody waits while the list is made.
 CREATE OR REPLACE FUNCTION relpack.horizon_set(goal_tid bigint, capped boolean)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -4222,6 +4225,13 @@ BEGIN
         ON CONFLICT DO NOTHING;
         GET DIAGNOSTICS v_listed = ROW_COUNT;
     END IF;
+    IF v_storage.graph <> 'none' AND goal_tid < v_storage.horizon_tid THEN
+        IF NOT relpack.try_writers_lock() THEN
+            RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
+        END IF;
+        -- Who called this in a transaction of his own, and stops there, must not hold the site.
+        PERFORM set_config('idle_in_transaction_session_timeout', '2s', true);
+    END IF;
     UPDATE relpack.storage
     SET horizon_tid = goal_tid,
         horizon_capped = capped,
@@ -4231,8 +4241,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.horizon_set(bigint, boolean) IS
-    'Step of relpack.horizon_move() and relpack.horizon_lower(): moves the horizon of the graph to goal_tid and lists in '
-    'relpack.pending the objects of which it keeps other revisions; returns how many. capped: see relpack.storage.';
+    'Step of relpack.horizon_move() and relpack.horizon_lower(): moves the horizon of the graph to goal_tid. Lists in '
+    'relpack.pending the objects of which it keeps other revisions; returns how many. capped: see relpack.storage. '
+    'To move it back takes the writers'' lock until the transaction ends, or raises lock_not_available.';
 -- +goose StatementEnd
 
 -- sql/in_the_way.sql

@@ -131,9 +131,9 @@ func (p *Packer) Lower(ctx context.Context) (lower bool, err error) {
 	if !p.History {
 		return false, nil
 	}
-	if err = p.Conn.QueryRow(ctx, "SELECT relpack.horizon_lower()").Scan(&lower); err != nil {
-		err = fmt.Errorf("have old revisions read: %w", err)
-	}
+	err = p.Retry(ctx, "have old revisions read", func() error {
+		return p.Conn.QueryRow(ctx, "SELECT relpack.horizon_lower()").Scan(&lower)
+	})
 	return lower, err
 }
 

@@ -82,7 +82,10 @@ func (p *pack) chooseHorizon(ctx context.Context) error {
 	if p.history.chosen {
 		return nil
 	}
-	err := p.Phase("choose", func() error { return p.history.fix(ctx, "relpack.horizon_move($1)") })
+	err := p.Phase("choose", func() error {
+		// To an earlier time the horizon moves while nobody writes.
+		return p.Retry(ctx, "choose the pack time", func() error { return p.history.fix(ctx, "relpack.horizon_move($1)") })
+	})
 	p.history.chosen = err == nil
 	return err
 }

@@ -1,10 +1,13 @@
 package pack_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 )
 
 // A snapshot shows an older graph, another horizon, or revisions that are gone. What was
@@ -110,4 +113,40 @@ func TestAFirstBuildSeesARowThatAnUpdateMoves(t *testing.T) {
 	}
 	expectObjects(t, h, "all alive", want...)
 	packtest.ExpectSound(t, file)
+}
+
+// What it says of the horizon it has read before: with an earlier one the older revision
+// counts that is left.
+func TestADeleteBesideAHorizonThatMovesBackIsReported(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	store(t, h, daysAgo(20), map[int64][]byte{0: page(1), 1: page(2), 2: page()})
+	second := store(t, h, daysAgo(15), map[int64][]byte{1: page()})
+	store(t, h, daysAgo(8), map[int64][]byte{1: page()})
+	store(t, h, daysAgo(1), map[int64][]byte{0: page(1)})
+	dryRun(t, file, 5)
+	dba, ended := packtest.Session(t, file), make(chan error, 1)
+	o := trimDays(10)
+	o.DryRun = true
+	if _, err := pack.Run(t.Context(), file, o, packtest.PhaseLog("choose", func() {
+		packtest.Run(t, dba, "BEGIN")
+		packtest.Run(t, dba, "DELETE FROM object_state WHERE zoid = 1 AND tid = $1", second)
+		go func() {
+			_, err := dba.Exec(context.Background(), "SELECT pg_sleep(1); COMMIT")
+			ended <- err
+		}()
+	})); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("there is no such phase")
+	}
+	packtest.Pack(t, file, trimDays(10))
+	expectRevisions(t, h.Conn, "of 20 and 8 days ago", 1, 2)
+	expectObjects(t, h, "the revision of 1 at the pack time refers to 2", 0, 1, 2)
 }

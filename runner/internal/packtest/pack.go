@@ -119,6 +119,17 @@ func PackWith(t testing.TB, target target.Target, phase string, act func()) (met
 	return met, err
 }
 
+// PhaseLog is a log for a pack that runs act once, when the phase begins, also one that no
+// progress tells of.
+func PhaseLog(phase string, act func()) *slog.Logger {
+	var once sync.Once
+	return slog.New(phaseLog{slog.DiscardHandler, func(name string) {
+		if name == phase {
+			once.Do(act)
+		}
+	}})
+}
+
 // A phaseLog is a log that lets a test act when a phase begins, those included
 // that no progress tells of.
 type phaseLog struct {
