@@ -247,7 +247,8 @@ COMMENT ON COLUMN relpack.blob_removal.tid IS
     'In a history-preserving storage any revision that relpack removed.';
 COMMENT ON COLUMN relpack.blob_removal.since IS
     'In a history-preserving storage: a time when its removal was committed. The file goes when no transaction is open that '
-    'began before. NULL: not noted yet (relpack.blobs_stamp), or in a history-free storage.';
+    'began before. NULL: not noted yet (relpack.blobs_stamp), or in a history-free storage. Noted anew where our triggers '
+    'were off since.';
 COMMENT ON COLUMN relpack.blob_removal.missed IS
     'When a pack first did not find the file, in a directory that was proved to be the storage''s. Each pack looks again, '
     'for 30 days. NULL: it was never missed.';
@@ -396,6 +397,7 @@ CREATE TABLE relpack.storage (
     horizon_capped   boolean NOT NULL DEFAULT false,
     keeps_history    boolean NOT NULL DEFAULT false,
     trigger_identity text    NOT NULL DEFAULT '',
+    stamped_triggers text    NOT NULL DEFAULT '',
     column_identity  text    NOT NULL DEFAULT '',
     graph_identity   text    NOT NULL DEFAULT '',
     replaced         timestamptz NOT NULL DEFAULT '-infinity',
@@ -488,6 +490,9 @@ COMMENT ON COLUMN relpack.storage.horizon_capped IS
     'Whether all transactions that were open when horizon_tid was chosen had seen what it is; not with a negative --days.';
 COMMENT ON COLUMN relpack.storage.keeps_history IS
     'Whether the storage was history-preserving when relpack was installed: what is right for one kind is wrong for the other.';
+COMMENT ON COLUMN relpack.storage.stamped_triggers IS
+    'A history-preserving storage: the catalog identity of our triggers when relpack.blobs_stamp() was last called; '
+    'empty: never.';
 COMMENT ON COLUMN relpack.storage.trigger_identity IS 'Catalog identity of our triggers; another one means that they may have been off.';
 COMMENT ON COLUMN relpack.storage.column_identity IS
     'Catalog identity of the columns of object_state; another one means that they were altered.';

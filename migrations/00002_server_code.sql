@@ -1380,7 +1380,8 @@ COMMENT ON FUNCTION relpack.blobs_named(bigint[], bigint[], bigint) IS
 -- who begins from here on sees none of it. object_state comes before the writers' lock,
 -- as for everybody who writes: whoever wants the table for himself and then writes
 -- (TRUNCATE) would wait for us, and we for him. Without our triggers writers don't take
--- the writers' lock: they are not switched on or off while we hold the table.
+-- the writers' lock: they are not switched on or off while we hold the table. Where they were
+-- since relpack.blobs_stamp(), a row may have been there that somebody saw.
 CREATE OR REPLACE FUNCTION relpack.blobs_next(
     zoids bigint[], tids bigint[],
     OUT zoid bigint, OUT tid bigint, OUT newest_zoid bigint)
@@ -1411,6 +1412,10 @@ BEGIN
         RAISE EXCEPTION 'triggers of relpack are missing or disabled: %: a row may be put back whose file is to go',
                         (SELECT string_agg(name, ', ') FROM relpack.missing_trigger() AS gone (name))
             USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up".';
+    END IF;
+    IF v_history AND (SELECT stamped_triggers FROM relpack.storage) NOT IN ('', relpack.trigger_identity()) THEN
+        RAISE EXCEPTION 'relpack''s triggers were disabled or replaced a moment ago: who has seen blobs meanwhile is not known'
+            USING ERRCODE = 'RP002', HINT = 'No file was removed. Run "relpack pack" again.';
     END IF;
     -- The files are unlinked before this transaction ends: a client that stops
     -- there must not hold the site, nor a standby that does not answer. What
@@ -1642,7 +1647,8 @@ COMMENT ON FUNCTION relpack.blobs_removed(bigint[], bigint[]) IS
 -- Historical connections keep a transaction open for hours and read what is removed
 -- meanwhile. Who began after a removal was committed sees none of it; that is a later
 -- time than the one when the row was deleted. The clock may have been set back since: who
--- is there now has begun before.
+-- is there now has begun before. While our triggers were off, nobody noted that a row was
+-- put back, seen and deleted once more (relpack.trigger_delete()): then all wait anew.
 CREATE OR REPLACE FUNCTION relpack.blobs_stamp()
 RETURNS void
 LANGUAGE plpgsql
@@ -1651,12 +1657,19 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_begun timestamptz;
+    v_triggers text;
 BEGIN
     IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
         RAISE EXCEPTION 'this transaction has written: what it removed is not committed yet'
             USING ERRCODE = 'RP002', HINT = 'Call relpack.blobs_stamp() in a transaction of its own.';
     END IF;
     PERFORM relpack.require_pack_lock(history => true);
+    -- Asked first: what is done to them from here on, relpack.blobs_next() finds out.
+    v_triggers := relpack.trigger_identity();
+    IF (SELECT stamped_triggers FROM relpack.storage) IS DISTINCT FROM v_triggers THEN
+        UPDATE relpack.blob_removal SET since = NULL WHERE since IS NOT NULL;
+        UPDATE relpack.storage SET stamped_triggers = v_triggers;
+    END IF;
     PERFORM pg_stat_clear_snapshot();
     v_begun := (SELECT max(xact_start) FROM pg_stat_activity WHERE datname = current_database());
     UPDATE relpack.blob_removal SET since = greatest(clock_timestamp(), v_begun) WHERE since IS NULL;
@@ -1664,9 +1677,9 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.blobs_stamp() IS
-    'Notes in relpack.blob_removal of a history-preserving storage that what is listed there was removed before now. '
-    'relpack.blobs_next() lets files go that no open transaction can have seen. Raises RP002 in a transaction that has '
-    'written.';
+    'Notes that what is listed in relpack.blob_removal of a history-preserving storage was removed before now. '
+    'Where relpack''s triggers were off since, it notes that of all anew. relpack.blobs_next() lets files go that no open '
+    'transaction can have seen. Raises RP002 in a transaction that has written.';
 -- +goose StatementEnd
 
 -- sql/blobs_stored.sql
@@ -8533,6 +8546,12 @@ BEGIN
         RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM pg_advisory_xact_lock_shared(1919249520, 1);
+    IF tg_op = 'DELETE' THEN
+        -- See relpack.trigger_delete().
+        UPDATE relpack.blob_removal
+        SET since = NULL, missed = NULL
+        WHERE blob_removal.zoid = OLD.zoid AND blob_removal.tid = OLD.tid AND blob_removal.since IS NOT NULL;
+    END IF;
     INSERT INTO relpack.write_event (kind, zoid, tid)
     SELECT CASE tg_op WHEN 'DELETE' THEN 'deleted' ELSE 'written' END, applied.zoid, applied.tid
     FROM relpack.storage
@@ -8764,6 +8783,10 @@ BEGIN
     END IF;
     INSERT INTO relpack.write_event (kind, zoid, tid)
     VALUES ('deleted', OLD.zoid, OLD.tid);
+    -- See relpack.trigger_delete().
+    UPDATE relpack.blob_removal
+    SET since = NULL, missed = NULL
+    WHERE blob_removal.zoid = OLD.zoid AND blob_removal.tid = OLD.tid AND blob_removal.since IS NOT NULL;
     RETURN NULL;
 END;
 $$;

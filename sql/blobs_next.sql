@@ -7,7 +7,8 @@
 -- who begins from here on sees none of it. object_state comes before the writers' lock,
 -- as for everybody who writes: whoever wants the table for himself and then writes
 -- (TRUNCATE) would wait for us, and we for him. Without our triggers writers don't take
--- the writers' lock: they are not switched on or off while we hold the table.
+-- the writers' lock: they are not switched on or off while we hold the table. Where they were
+-- since relpack.blobs_stamp(), a row may have been there that somebody saw.
 CREATE OR REPLACE FUNCTION relpack.blobs_next(
     zoids bigint[], tids bigint[],
     OUT zoid bigint, OUT tid bigint, OUT newest_zoid bigint)
@@ -38,6 +39,10 @@ BEGIN
         RAISE EXCEPTION 'triggers of relpack are missing or disabled: %: a row may be put back whose file is to go',
                         (SELECT string_agg(name, ', ') FROM relpack.missing_trigger() AS gone (name))
             USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up".';
+    END IF;
+    IF v_history AND (SELECT stamped_triggers FROM relpack.storage) NOT IN ('', relpack.trigger_identity()) THEN
+        RAISE EXCEPTION 'relpack''s triggers were disabled or replaced a moment ago: who has seen blobs meanwhile is not known'
+            USING ERRCODE = 'RP002', HINT = 'No file was removed. Run "relpack pack" again.';
     END IF;
     -- The files are unlinked before this transaction ends: a client that stops
     -- there must not hold the site, nor a standby that does not answer. What

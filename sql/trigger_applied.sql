@@ -23,6 +23,12 @@ BEGIN
         RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM pg_advisory_xact_lock_shared(1919249520, 1);
+    IF tg_op = 'DELETE' THEN
+        -- See relpack.trigger_delete().
+        UPDATE relpack.blob_removal
+        SET since = NULL, missed = NULL
+        WHERE blob_removal.zoid = OLD.zoid AND blob_removal.tid = OLD.tid AND blob_removal.since IS NOT NULL;
+    END IF;
     INSERT INTO relpack.write_event (kind, zoid, tid)
     SELECT CASE tg_op WHEN 'DELETE' THEN 'deleted' ELSE 'written' END, applied.zoid, applied.tid
     FROM relpack.storage

@@ -22,6 +22,10 @@ BEGIN
     END IF;
     INSERT INTO relpack.write_event (kind, zoid, tid)
     VALUES ('deleted', OLD.zoid, OLD.tid);
+    -- See relpack.trigger_delete().
+    UPDATE relpack.blob_removal
+    SET since = NULL, missed = NULL
+    WHERE blob_removal.zoid = OLD.zoid AND blob_removal.tid = OLD.tid AND blob_removal.since IS NOT NULL;
     RETURN NULL;
 END;
 $$;

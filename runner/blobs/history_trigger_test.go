@@ -56,13 +56,73 @@ func TestFilesOfAHistoryStayWhereTriggersAreDisabledMeanwhile(t *testing.T) {
 
 func TestAFileThatIsListedStaysForWhoSawItsRowPutBack(t *testing.T) {
 	t.Parallel()
+	for name, goes := range map[string]string{
+		"deleted": "DELETE FROM object_state WHERE zoid = 2 AND tid = $1",
+		"moved":   "UPDATE object_state SET zoid = 99 WHERE zoid = 2 AND tid = $1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachHistory(t, func(t *testing.T, a packtest.Album) {
+				packtest.PackWithGrace(t, withoutFiles(a.Target), 5)
+				a.PutBack(t, 2, a.First)
+				packtest.Run(t, a.Conn, "UPDATE current_object SET tid = $1 WHERE zoid = 2", a.Now)
+				end := reader(t, a)
+				packtest.Run(t, a.Conn, goes, a.First)
+				packtest.PackWithGrace(t, a.Target, 5)
+				a.Expect(t, 2, a.First, true)
+				end()
+				packtest.PackWithGrace(t, a.Target, 5)
+				a.Expect(t, 2, a.First, false)
+			})
+		})
+	}
+}
+
+// Without its triggers relpack is not told that the row was there for a while.
+func TestAFileThatIsListedStaysForWhoSawItsRowWhileTriggersWereOff(t *testing.T) {
+	t.Parallel()
+	for name, way := range map[string]struct{ off, on string }{
+		"dropped": {"SELECT relpack.drop_triggers()", "SELECT relpack.create_triggers()"},
+		"disabled": {"ALTER TABLE object_state DISABLE TRIGGER relpack_report_delete",
+			"ALTER TABLE object_state ENABLE ALWAYS TRIGGER relpack_report_delete"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachHistory(t, func(t *testing.T, a packtest.Album) {
+				packtest.PackWithGrace(t, withoutFiles(a.Target), 5)
+				packtest.Run(t, a.Conn, way.off)
+				a.PutBack(t, 2, a.First)
+				packtest.Run(t, a.Conn, "UPDATE current_object SET tid = $1 WHERE zoid = 2", a.Now)
+				end := reader(t, a)
+				packtest.Run(t, a.Conn, "DELETE FROM object_state WHERE zoid = 2 AND tid = $1", a.First)
+				packtest.Run(t, a.Conn, way.on)
+				packtest.PackWithGrace(t, a.Target, 5)
+				a.Expect(t, 2, a.First, true)
+				end()
+				packtest.PackWithGrace(t, a.Target, 5)
+				a.Expect(t, 2, a.First, false)
+			})
+		})
+	}
+}
+
+// They were off for a moment between the note and the removal.
+func TestAFileThatIsListedStaysForWhoSawItsRowAMomentAgo(t *testing.T) {
+	t.Parallel()
 	eachHistory(t, func(t *testing.T, a packtest.Album) {
 		packtest.PackWithGrace(t, withoutFiles(a.Target), 5)
-		a.PutBack(t, 2, a.First)
-		packtest.Run(t, a.Conn, "UPDATE current_object SET tid = $1 WHERE zoid = 2", a.Now)
-		end := reader(t, a)
-		packtest.Run(t, a.Conn, "DELETE FROM object_state WHERE zoid = 2 AND tid = $1", a.First)
-		packtest.PackWithGrace(t, a.Target, 5)
+		var end func()
+		o := packtest.Before("remove blob files", func() {
+			packtest.Run(t, a.Conn, "SELECT relpack.drop_triggers()")
+			a.PutBack(t, 2, a.First)
+			packtest.Run(t, a.Conn, "UPDATE current_object SET tid = $1 WHERE zoid = 2", a.Now)
+			end = reader(t, a)
+			packtest.Run(t, a.Conn, "DELETE FROM object_state WHERE zoid = 2 AND tid = $1", a.First)
+			packtest.Run(t, a.Conn, "SELECT relpack.create_triggers()")
+		})
+		o.Days = 5
+		_, err := pack.Run(t.Context(), a.Target, o, packtest.Log(t))
+		packtest.ExpectRefusal(t, err, "triggers")
 		a.Expect(t, 2, a.First, true)
 		end()
 		packtest.PackWithGrace(t, a.Target, 5)

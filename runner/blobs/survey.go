@@ -21,7 +21,6 @@ type Remover struct {
 	count         Count
 	deleted       int64 // objects
 	back          int64 // files that came back, and stay
-	unstamped     int64 // of which no time is noted when their removal was committed
 	inDatabase    bool
 	nothingListed bool // in relpack.blob_removal, before the deletion
 	unplaced      bool // there are files to remove, and no directory

@@ -209,6 +209,7 @@ func TestRowsAppliedByASubscriptionThatIsGoneAreReported(t *testing.T) {
 	})
 	packtest.Run(t, subscriber, "DROP SUBSCRIPTION zodb")
 	packtest.DryRun(t, target)
+	packtest.Run(t, subscriber, "INSERT INTO relpack.blob_removal (zoid, tid, since) SELECT zoid, tid, now() FROM object_state WHERE zoid IN (11, 13)")
 	packtest.Run(t, subscriber, fmt.Sprintf("CREATE SUBSCRIPTION zodb CONNECTION '%s' PUBLICATION zodb WITH (create_slot = false, slot_name = 'zodb', copy_data = false)",
 		strings.ReplaceAll(publisherDSN(target), "'", "''")))
 	packtest.Restore(t, publisher, 2, 5, packtest.Document(11))
@@ -220,6 +221,11 @@ func TestRowsAppliedByASubscriptionThatIsGoneAreReported(t *testing.T) {
 	if got := strings.Join(events, ", "); got != "deleted 13, written 2" {
 		t.Errorf("events: %s", got)
 	}
+	noted := packtest.Lines(t, subscriber, "SELECT zoid || ' ' || (since IS NOT NULL) FROM relpack.blob_removal ORDER BY 1")
+	if got := strings.Join(noted, ", "); got != "11 true, 13 false" {
+		t.Errorf("since when blobs wait is noted of: %s", got)
+	}
+	packtest.Run(t, subscriber, "DELETE FROM relpack.blob_removal")
 	if report := packtest.Pack(t, target, packtest.Everything); report.Compared {
 		t.Error("compared")
 	}
