@@ -105,7 +105,7 @@ func mayNot(err error) string {
 // transaction from here on sees none of it. What is noted already it notes anew where
 // relpack's triggers were off since.
 func (r *Remover) stamp(ctx context.Context) error {
-	if !r.History || r.count.Waiting+r.count.Missed == 0 {
+	if !r.History || !r.unstamped {
 		return nil
 	}
 	return r.Retry(ctx, "note since when blobs are removed", func() error {
@@ -158,10 +158,12 @@ func (r *Remover) countWaiting(ctx context.Context) error {
 	// Not those that live objects refer to: they wait for their rows to come back.
 	// OFFSET 0: looked up one by one, however many the planner believes there are.
 	c := &r.count
-	err := r.Conn.QueryRow(ctx, `SELECT count(*) FILTER (WHERE missed IS NULL), count(missed), min(missed)
+	err := r.Conn.QueryRow(ctx, `SELECT count(*) FILTER (WHERE missed IS NULL), count(missed), min(missed),
+		       count(*) FILTER (WHERE since IS NULL) > 0
+		       OR (count(*) > 0 AND (SELECT stamped_triggers FROM relpack.storage) IS DISTINCT FROM relpack.trigger_identity())
 		FROM relpack.blob_removal AS removal
 		WHERE $1 OR NOT EXISTS (SELECT FROM relpack.object WHERE object.zoid = removal.zoid AND object.parent IS NOT NULL OFFSET 0)`,
-		r.History).Scan(&c.Waiting, &c.Missed, &c.MissedSince)
+		r.History).Scan(&c.Waiting, &c.Missed, &c.MissedSince, &r.unstamped)
 	if err != nil {
 		return fmt.Errorf("read relpack.blob_removal: %w", err)
 	}

@@ -21,6 +21,7 @@ type Remover struct {
 	count         Count
 	deleted       int64 // objects
 	back          int64 // files that came back, and stay
+	unstamped     bool  // it is not noted of all that are listed since when their removal is committed
 	inDatabase    bool
 	nothingListed bool // in relpack.blob_removal, before the deletion
 	unplaced      bool // there are files to remove, and no directory

@@ -9,8 +9,7 @@ import (
 
 // mark keeps the transactions from being undone whose predecessors go, or went with an
 // earlier trim, which may have come further: who restores one that is there already makes
-// no event. VACUUM would
-// keep commits waiting that lock the table. A dry run counts them.
+// no event. VACUUM would keep commits waiting that lock the table. A dry run counts them.
 func (t *trimming) mark(ctx context.Context) error {
 	if t.dry {
 		return t.wouldMark(ctx)
