@@ -14,17 +14,21 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
 DECLARE
-    v_newest bigint := (SELECT max(stored.tid) FROM public.object_state AS stored WHERE stored.zoid = object_zoid);
+    v_newest bigint;
+    v_current boolean;
     v_first bigint;
 BEGIN
-    v_first := (SELECT max(stored.tid) FROM public.object_state AS stored WHERE stored.zoid = object_zoid AND stored.tid <= until_tid);
-    IF v_first IS NOT NULL AND NOT EXISTS (
-        SELECT FROM public.current_object WHERE current_object.zoid = object_zoid AND (current_object.tid = v_newest) IS TRUE) THEN
-        v_first := NULL;
-    END IF;
-    IF v_first = v_newest THEN
-        RETURN NEXT v_first;
+    -- For most objects that is all.
+    SELECT newest.tid, EXISTS (
+        SELECT FROM public.current_object WHERE current_object.zoid = object_zoid AND (current_object.tid = newest.tid) IS TRUE)
+    INTO v_newest, v_current
+    FROM (SELECT max(stored.tid) AS tid FROM public.object_state AS stored WHERE stored.zoid = object_zoid) AS newest;
+    IF v_current AND v_newest <= until_tid THEN
+        RETURN NEXT v_newest;
         RETURN;
+    END IF;
+    IF v_current THEN
+        v_first := (SELECT max(stored.tid) FROM public.object_state AS stored WHERE stored.zoid = object_zoid AND stored.tid <= until_tid);
     END IF;
     -- An undo of a later one looks for what that names.
     RETURN QUERY

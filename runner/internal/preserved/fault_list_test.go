@@ -19,7 +19,7 @@ var faults = []struct {
 	{"the newest revision up to the pack time does not count", "trim_kept", 3,
 		[]string{"stored.tid >= v_first)", "stored.tid > v_first)"}},
 	{"only the newest revision counts", "trim_kept", 1,
-		[]string{"IF v_first = v_newest THEN\n        RETURN NEXT v_first;", "IF true THEN\n        RETURN NEXT v_newest;"}},
+		[]string{"IF v_current AND v_newest <= until_tid THEN", "IF true THEN"}},
 	{"what is restored counts as trimmed", "capture_list", 3,
 		[]string{"UPDATE relpack.storage SET cleared_tid = 0, oldest_tid = 0 WHERE", "UPDATE relpack.storage SET oldest_tid = 0 WHERE"}},
 	{"the oldest revision is no older after a restore", "capture_list", 40,
