@@ -8482,9 +8482,10 @@ COMMENT ON FUNCTION relpack.timeline() IS
 
 -- sql/to_vacuum.sql
 -- +goose StatementBegin
--- What lies dead in a small table is looked through faster than it is cleaned. A
--- role that owns nothing leaves it to autovacuum; from PostgreSQL 17 on there is a
--- privilege for it.
+-- What lies dead in a small table is looked through faster than it is cleaned. Files of
+-- blobs stay listed in blob_removal while somebody may read them: there the size alone
+-- tells nothing. A role that owns nothing leaves it to autovacuum; from PostgreSQL 17 on
+-- there is a privilege for it.
 CREATE OR REPLACE FUNCTION relpack.to_vacuum(changed bigint)
 RETURNS text
 LANGUAGE plpgsql
@@ -8502,6 +8503,8 @@ BEGIN
           AND CASE
               WHEN relname IN ('object', 'object_inref')
                   THEN changed * 50 > (SELECT objects - (SELECT count(*) FROM relpack.missing) FROM relpack.storage)
+              WHEN relname = 'blob_removal' AND pg_stat_get_dead_tuples(oid) * 5 < pg_stat_get_live_tuples(oid)
+                  THEN false
               WHEN relname IN ('write_event', 'pending', 'suspect', 'doomed', 'blob_removal', 'storage',
                                'foreign_reference', 'to_trim')
                   THEN pg_relation_size(oid) >= 1048576
