@@ -140,14 +140,17 @@ func TestADeletionIsComparedWithBareStatementsAndZodbpack(t *testing.T) {
 	expectFigures(t, &results{Figures: slow.Figures[8:9]}, "deletion: how much faster than zodbpack: 3.33x MISSED")
 }
 
-func TestAHistoryIsComparedWithASiteWithoutOne(t *testing.T) {
+func TestAHistoryIsComparedWithAStorageWithoutOne(t *testing.T) {
 	t.Parallel()
-	site := func(nothing, edited float64) *results {
-		return &results{Figures: []figure{{Name: nothingToDo, Value: nothing, Unit: "s"}, {Name: afterWrites, Value: edited, Unit: "s"}}}
-	}
-	r := site(0.03, 0.4)
-	r.addPlain(site(0.02, 0.2))
-	expectFigures(t, &results{Figures: r.Figures[2:]}, "nothing to do / without history: 1.5x ok", "after 0.1 % changed, in turns / without history: 2x MISSED")
+	r := &results{}
+	plain := &bench{results: &results{}}
+	took := func(seconds ...float64) later { return later{seconds: seconds} }
+	r.addPlain(nothingToDo, versus{plain: plain, size: "as many rows", must: 1.5}, took(0.02, 0.04), took(0.03, 0.01))
+	r.addPlain(afterWrites, versus{plain: plain, size: "as many rows", must: 1.5}, took(0.4), took(0.2))
+	r.addPlain(afterWrites, versus{plain: plain, size: "as many objects"}, took(0.4), took(0.2))
+	expectFigures(t, r, "nothing to do, as many rows: 0.03 s", "nothing to do, as many rows / without history: 1.5x ok",
+		"after 0.1 % changed, as many rows: 0.4 s", "after 0.1 % changed, as many rows / without history: 2x MISSED",
+		"after 0.1 % changed, as many objects: 0.4 s", "after 0.1 % changed, as many objects / without history: 2x")
 }
 
 func TestSitesWithAndWithoutAHistoryAreKeptApart(t *testing.T) {

@@ -91,7 +91,7 @@ func (s *realSite) besidePlain(ctx context.Context) error {
 		if _, err := plain.packFirst(ctx, plain.dsn, false); err != nil {
 			return err
 		}
-		return s.laterInTurns(ctx, plain, s.editOnce, p.editOnce)
+		return s.laterInTurns(ctx, versus{plain: plain, size: "as many objects", must: 1.5, here: s.editOnce, there: p.editOnce})
 	})
 }
 

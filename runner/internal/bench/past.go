@@ -16,9 +16,10 @@ import (
 // onPast measures relpack on a generated history-preserving storage, in which each object
 // was written so many times, and refers to the same objects each time.
 func onPast(ctx context.Context, args []string) error {
-	revisions := 0
+	revisions, bare := 0, true
 	return onServer(ctx, "bench past", args, func(f *flag.FlagSet, _ *options) {
 		f.IntVar(&revisions, "revisions", 10, "of each object `so many`")
+		f.BoolVar(&bare, "bare", true, "measure the deletion by bare statements as well")
 	}, func(b *bench) (err error) {
 		b.database = fmt.Sprintf("relpack_past_%d", os.Getpid())
 		dsn, drop, err := b.newDatabase(ctx, b.database)
@@ -27,22 +28,24 @@ func onPast(ctx context.Context, args []string) error {
 		}
 		defer func() { err = errors.Join(err, drop()) }()
 		b.dsn = dsn
-		return b.measurePast(ctx, revisions)
+		return b.measurePast(ctx, revisions, bare)
 	})
 }
 
 // measurePast measures a first pack, one a week later, the same deletions by bare
 // statements on a copy, and later packs beside those of a history-free storage.
-func (b *bench) measurePast(ctx context.Context, revisions int) (err error) {
+func (b *bench) measurePast(ctx context.Context, revisions int, bare bool) (err error) {
 	step("generate")
 	if err := connected(ctx, b.dsn, func(conn *pgx.Conn) error { return b.generatePast(ctx, conn, revisions) }); err != nil {
 		return err
 	}
 	before := b.database + "_before"
-	if err := b.copyDatabase(ctx, b.database, before); err != nil {
-		return err
+	if bare {
+		if err := b.copyDatabase(ctx, b.database, before); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, b.dropDatabase(context.WithoutCancel(ctx), before)) }()
 	}
-	defer func() { err = errors.Join(err, b.dropDatabase(context.WithoutCancel(ctx), before)) }()
 	s := &realSite{bench: b, history: true}
 	if err := s.addRevisions(ctx, "", b.dsn); err != nil {
 		return err
@@ -64,11 +67,16 @@ func (b *bench) measurePast(ctx context.Context, revisions int) (err error) {
 	if err := b.weekLaterHere(ctx, &d); err != nil {
 		return err
 	}
-	if err := s.inTurns(ctx, before, 1, &d); err != nil {
+	if bare {
+		if err := s.inTurns(ctx, before, 1, &d); err != nil {
+			return err
+		}
+		b.addDeletions(d)
+	}
+	if err := b.besideObjects(ctx); err != nil {
 		return err
 	}
-	b.addDeletions(d)
-	return b.besidePlain(ctx)
+	return b.besideRows(ctx, revisions)
 }
 
 // The generated rows become the last revisions: the others are copies of them, each some
@@ -114,56 +122,4 @@ func (b *bench) generatePast(ctx context.Context, conn *pgx.Conn, revisions int)
 	}
 	_, err := conn.Exec(ctx, "VACUUM (ANALYZE)")
 	return err
-}
-
-// How one object in a thousand is written, others each time, in a storage of either kind.
-const (
-	writePreserved = `
-WITH written AS (
-    INSERT INTO transaction (tid, packed, is_empty, username, description)
-    SELECT max(tid) + 4294967296, false, false, ''::bytea, ''::bytea FROM transaction
-    RETURNING tid
-), revised AS (
-    INSERT INTO object_state (zoid, tid, prev_tid, state_size, state)
-    SELECT stored.zoid, written.tid, stored.tid, stored.state_size, stored.state
-    FROM written, object_state AS stored JOIN current_object USING (zoid, tid)
-    WHERE stored.zoid % 1000 = $1 AND stored.state IS NOT NULL
-    RETURNING zoid, tid
-)
-UPDATE current_object SET tid = revised.tid FROM revised WHERE revised.zoid = current_object.zoid`
-	writePlain = `
-UPDATE object_state SET tid = newest.tid + 4294967296, state = state
-FROM (SELECT max(tid) AS tid FROM object_state) AS newest
-WHERE zoid % 1000 = $1`
-)
-
-// besidePlain fills a history-free storage with the same objects, and packs both.
-func (b *bench) besidePlain(ctx context.Context) (err error) {
-	step("a history-free storage")
-	plain := &bench{options: b.options, results: newResults(b.options), maintenance: b.maintenance, database: b.database + "_plain"}
-	plain.Objects = b.Objects
-	var drop func() error
-	if plain.dsn, drop, err = b.newDatabase(ctx, plain.database); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, drop()) }()
-	if err := connected(ctx, plain.dsn, func(conn *pgx.Conn) error { return b.plan.Load(ctx, conn) }); err != nil {
-		return err
-	}
-	if _, err := plain.packFirst(ctx, plain.dsn, false); err != nil {
-		return err
-	}
-	return b.laterInTurns(ctx, plain, b.writes(writePreserved), plain.writes(writePlain))
-}
-
-// writes is a statement that writes other objects in each turn.
-func (b *bench) writes(statement string) write {
-	return func(ctx context.Context, turn int) error {
-		return connected(ctx, b.dsn, func(conn *pgx.Conn) error {
-			if _, err := conn.Exec(ctx, statement, turn); err != nil {
-				return fmt.Errorf("write objects: %w", err)
-			}
-			return nil
-		})
-	}
 }

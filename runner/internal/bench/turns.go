@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // A write writes to one object in a thousand of a storage, in each turn others.
@@ -17,34 +19,55 @@ const laterTurns = 12
 // history-free one.
 const (
 	nothingToDo = "nothing to do"
-	afterWrites = "after 0.1 % changed, in turns"
+	afterWrites = "after 0.1 % changed"
 )
+
+// versus is a history-free storage that another one is compared with, and how both are
+// written to.
+type versus struct {
+	plain       *bench
+	size        string  // of that storage
+	must, aim   float64 // how many times its time a pack may take; 0: any
+	here, there write
+}
 
 // laterInTurns packs this storage, which preserves history, and a history-free one in
 // turns: a machine is not as fast at one time as at another.
-func (b *bench) laterInTurns(ctx context.Context, plain *bench, here, there write) error {
-	step("later packs, in turns")
-	nothing := func(context.Context, int) error { return nil }
-	if err := inTurns(ctx, nothingToDo, b, plain, nothing, nothing); err != nil {
-		return err
-	}
-	if err := inTurns(ctx, afterWrites, b, plain, here, there); err != nil {
-		return err
-	}
-	b.addPlain(plain.results)
-	return nil
-}
-
-// inTurns packs two storages, each after something was written to it.
-func inTurns(ctx context.Context, name string, b, plain *bench, here, there write) error {
-	ours, theirs := later{bench: b, write: here}, later{bench: plain, write: there}
-	for turn := range laterTurns {
-		if err := errors.Join(ours.pack(ctx, turn+1), theirs.pack(ctx, turn+1)); err != nil {
+func (b *bench) laterInTurns(ctx context.Context, v versus) error {
+	step("vacuum, as autovacuum does a little later")
+	for _, dsn := range []string{b.dsn, v.plain.dsn} {
+		if err := connected(ctx, dsn, func(conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, "VACUUM (ANALYZE)")
+			return err
+		}); err != nil {
 			return err
 		}
 	}
-	ours.add(name)
-	theirs.add(name)
+	idle := v
+	idle.here = func(context.Context, int) error { return nil }
+	idle.there = idle.here
+	if err := b.packInTurns(ctx, nothingToDo, idle); err != nil {
+		return err
+	}
+	return b.packInTurns(ctx, afterWrites, v)
+}
+
+// packInTurns packs two storages, each after something was written to it.
+func (b *bench) packInTurns(ctx context.Context, name string, v versus) error {
+	step("in turns: " + name)
+	if err := errors.Join(warm(ctx, b.dsn), warm(ctx, v.plain.dsn)); err != nil {
+		return err
+	}
+	ours, theirs := later{bench: b, write: v.here}, later{bench: v.plain, write: v.there}
+	for turn := range laterTurns {
+		if err := ours.pack(ctx, turn+1); err != nil {
+			return err
+		}
+		if err := theirs.pack(ctx, turn+1); err != nil {
+			return err
+		}
+	}
+	b.addPlain(name, v, ours, theirs)
 	return nil
 }
 
@@ -56,11 +79,16 @@ type later struct {
 	note    string // on the last one
 }
 
+// pack packs after a checkpoint: what was just written is not flushed meanwhile. It is in the
+// server's memory, as on a site.
 func (l *later) pack(ctx context.Context, turn int) error {
 	if err := l.write(ctx, turn); err != nil {
 		return err
 	}
-	if err := warm(ctx, l.dsn); err != nil {
+	if err := connected(ctx, l.dsn, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "CHECKPOINT")
+		return err
+	}); err != nil {
 		return err
 	}
 	p, err := l.bench.pack(ctx, l.dsn)
@@ -71,14 +99,10 @@ func (l *later) pack(ctx context.Context, turn int) error {
 	return nil
 }
 
-func (l *later) add(name string) {
-	l.bench.add(figure{Name: name, Value: mean(l.seconds), Unit: "s", Note: "mean of " + spread(l.seconds) + "; the last: " + l.note})
-}
-
-// addPlain compares with a history-free storage of about as many objects.
-func (r *results) addPlain(plain *results) {
-	for _, name := range []string{nothingToDo, afterWrites} {
-		r.add(figure{Name: name + " / without history", Value: ratio(r.value(name), plain.value(name)), Unit: "x", Must: 1.5,
-			Note: fmt.Sprintf("%s with %d objects", quantity(plain.value(name), "s"), plain.Objects)})
-	}
+// addPlain compares what packs took with what they took in a history-free storage.
+func (r *results) addPlain(name string, v versus, ours, theirs later) {
+	name += ", " + v.size
+	r.add(figure{Name: name, Value: mean(ours.seconds), Unit: "s", Note: "mean of " + spread(ours.seconds) + "; the last: " + ours.note})
+	r.add(figure{Name: name + " / without history", Value: ratio(mean(ours.seconds), mean(theirs.seconds)), Unit: "x", Must: v.must, Aim: v.aim,
+		Note: fmt.Sprintf("%s, %s, with %d objects", quantity(mean(theirs.seconds), "s"), spread(theirs.seconds), v.plain.Objects)})
 }

@@ -92,13 +92,25 @@ const commitRows = 1000
 
 // Commit stores the rows as RelStorage does, in commits of some hundred.
 func (ch *Change) Commit(ctx context.Context, conn *pgx.Conn) error {
+	return ch.commits(func(tid int64, rows map[int64][]byte) error { return zodbtest.Commit(ctx, conn, tid, rows) })
+}
+
+// CommitHistory does the same in a history-preserving storage.
+func (ch *Change) CommitHistory(ctx context.Context, h zodbtest.History) error {
+	return ch.commits(func(tid int64, rows map[int64][]byte) error {
+		_, err := h.Commit(ctx, tid, rows)
+		return err
+	})
+}
+
+func (ch *Change) commits(commit func(tid int64, rows map[int64][]byte) error) error {
 	tid := ch.tid
 	for zoids := range slices.Chunk(slices.Sorted(maps.Keys(ch.Rows)), commitRows) {
 		rows := map[int64][]byte{}
 		for _, zoid := range zoids {
 			rows[zoid] = ch.Rows[zoid]
 		}
-		if err := zodbtest.Commit(ctx, conn, tid, rows); err != nil {
+		if err := commit(tid, rows); err != nil {
 			return fmt.Errorf("commit %d changed objects: %w", len(rows), err)
 		}
 		tid += 1 << 32 // a minute later
