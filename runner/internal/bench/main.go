@@ -4,7 +4,7 @@
 //	go run ./runner/internal/bench extremes [-objects N] [-only shapes] [-json file]
 //	go run ./runner/internal/bench real [-objects N] [-seed S] [-rounds N] [-cache dir] [-json file]
 //	go run ./runner/internal/bench history [-objects N] [-seed S] [-rounds N] [-cache dir] [-json file]
-//	go run ./runner/internal/bench past [-objects N] [-seed S] [-revisions N] [-bare=false] [-json file] [-dsn dsn]
+//	go run ./runner/internal/bench past [-objects N] [-seed S] [-revisions N] [-days D] [-bare=false] [-json file] [-dsn dsn]
 //	go run ./runner/internal/bench compare base.json new.json
 //	go run ./runner/internal/bench generate -dsn dsn [-objects N] [-seed S]
 //	go run ./runner/internal/bench change -dsn dsn -fraction F [-after F,F] [-objects N] [-seed S]
@@ -73,6 +73,7 @@ type options struct {
 	json    string   // file to write the figures to
 	dsn     string   // superuser's, of a running server
 	keep    bool     // leave server and database
+	days    float64  // that packs keep; 0: nothing that they need not keep
 	relpack string   // the program
 	peer    string   // directory for RelStorage; "": no comparison with zodbpack
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -98,7 +99,7 @@ func (b *bench) pack(ctx context.Context, dsn string, args ...string) (*packed, 
 		return nil, err
 	}
 	ran, err := runProgram(ctx, b.options.relpack,
-		append([]string{"pack", "--dsn", dsn, "--days", "-1", "--json", "--quiet"}, args...)...)
+		append([]string{"pack", "--dsn", dsn, "--days", fmt.Sprint(cmp.Or(b.days, -1)), "--json", "--quiet"}, args...)...)
 	p.memory = watch()
 	if err != nil {
 		return nil, err
