@@ -2,12 +2,14 @@
 -- wants object_state for himself (TRUNCATE, VACUUM FULL) waits for it. Edges,
 -- nodes and what is open are changed together, so that they agree even in the
 -- middle of a run; who is reachable is known at its end only. Statements are
--- set-based and spill to disk: memory stays bounded.
+-- set-based and spill to disk: memory stays bounded. Never in a loop, whatever the planner
+-- believes of how many are reachable: a graph may be analyzed before that is known.
 CREATE OR REPLACE FUNCTION relpack.verify_graph(OUT kind text, OUT objects bigint, OUT zoids bigint[])
 RETURNS SETOF record
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
 SET work_mem = '64MB'
 AS $$
 DECLARE

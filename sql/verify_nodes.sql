@@ -64,7 +64,8 @@ BEGIN
       AND EXISTS (SELECT
                   FROM relpack.object_inref AS reference
                   JOIN relpack.object AS referrer ON referrer.zoid = reference.inref
-                  WHERE reference.zoid = edge.zoid AND referrer.parent IS NOT NULL);
+                  WHERE reference.zoid = edge.zoid AND referrer.parent IS NOT NULL
+                  OFFSET 0); -- else all edges are joined with all, where statistics know of no live object
 END;
 $$;
 

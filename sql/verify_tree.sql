@@ -9,6 +9,7 @@ STABLE
 ROWS 1000000
 SET search_path = pg_catalog, pg_temp
 SET jit = off
+SET enable_nestloop = on
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
