@@ -211,6 +211,47 @@ func TestWhatOldRevisionsAloneHoldIsSaidToBeHeldByThem(t *testing.T) {
 	says("2", "unreachable", "at the latest, the pack time of the last pack or dry run", "by a pack with the default grace of a day from")
 }
 
+// A folder was created with its documents, which say what they are in, and that was undone.
+func TestWhatManyOldRevisionsHoldIsNoDamage(t *testing.T) {
+	t.Parallel()
+	empty, conn := packtest.NewEmptyDatabase(t)
+	if err := zodbtest.CreateHistory(t.Context(), conn, zodbtest.V42); err != nil {
+		t.Fatal(err)
+	}
+	s, h := storage{Target: target.Target{DSN: empty.DSN}, conn: conn}, zodbtest.History{Conn: conn, Version: zodbtest.V42}
+	if r := program.Run(t, "migrate", "up", "-q", "--dsn", s.DSN); r.Code != 0 {
+		t.Fatal(r)
+	}
+	created, undone := map[int64][]byte{0: record(1)}, map[int64][]byte{0: record(), 1: nil}
+	var documents []int64
+	for zoid := int64(2); zoid < 60; zoid++ {
+		documents, created[zoid], undone[zoid] = append(documents, zoid), record(1), nil
+	}
+	created[1] = record(documents...)
+	for i, objects := range []map[int64][]byte{{0: record()}, created, undone} {
+		if _, err := h.Commit(t.Context(), packtest.DaysAgo(0.9-float64(i)/10), objects); err != nil {
+			t.Fatal(err)
+		}
+		program.Run(t, "pack", "--dry-run", "--days", "1", "--dsn", s.DSN)
+		s.check(t, fault.ExitDone)
+	}
+	for _, zoid := range []string{"1", "2"} {
+		if said := program.Run(t, "why", zoid, "--dsn", s.DSN).Stdout; strings.Contains(said, "POSKeyError") || !strings.Contains(said, "(an old revision)") {
+			t.Error(said)
+		}
+	}
+	if r := program.Run(t, "verify", "--dsn", s.DSN); r.Code != 0 {
+		t.Error(r)
+	}
+	if _, err := h.Commit(t.Context(), 0, map[int64][]byte{0: record(59)}); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.check(t, fault.ExitRefused); r.UndecodableCount != 1 {
+		t.Errorf("%+v", r)
+	}
+	packtest.ExpectWords(t, program.Run(t, "why", "59", "--dsn", s.DSN).Stdout, "POSKeyError")
+}
+
 // Its holder dropped 3, and says 2, which another has now: old revisions hold both as well.
 func TestAWayThatAClientCanGoIsBetterThanOneByOldRevisions(t *testing.T) {
 	t.Parallel()

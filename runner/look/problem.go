@@ -25,17 +25,12 @@ type Problem struct {
 
 // EachProblem hands on the live objects whose state can't be decoded, those first
 // that keep relpack from deleting. It returns how many unreachable ones there are. One
-// without a state whose creation was undone is none where old revisions alone refer to it:
-// nobody loads it. Nor is one that was set back to a revision that has a state.
+// without a state whose creation was undone is none where old revisions alone refer to it,
+// nor one that was set back to a revision that has a state.
 func (g *Graph) EachProblem(ctx context.Context, every func(Problem) error) (dead int64, err error) {
 	each := func(p Problem) error {
-		if p.Kind == "empty" && g.KeepsHistory() {
-			if held, err := g.heldNow(ctx, p.Zoid); err != nil || !held {
-				return err
-			}
-			if loaded, err := g.loaded(ctx, p.Zoid); err != nil || loaded {
-				return err
-			}
+		if met, err := g.met(ctx, p); err != nil || !met {
+			return err
 		}
 		return every(p)
 	}
@@ -77,29 +72,46 @@ func (g *Graph) EachProblem(ctx context.Context, every func(Problem) error) (dea
 	return dead, nil
 }
 
+// met tells whether a client can meet a problem: an object without a state is none that
+// nobody loads, or that is loaded in a revision that has one.
+func (g *Graph) met(ctx context.Context, p Problem) (bool, error) {
+	if p.Kind != "empty" || !g.KeepsHistory() {
+		return true, nil
+	}
+	held, err := g.heldNow(ctx, p.Zoid)
+	if err != nil || !held {
+		return false, err
+	}
+	loaded, err := g.loaded(ctx, p.Zoid)
+	return !loaded, err
+}
+
+// mostHolders is how many referrers of an object are looked at: each is read and decoded.
+const mostHolders = 10_000
+
 // heldNow tells whether a live object refers to another in the revision that is loaded. If
 // more refer to it than are looked at, one of them may.
 func (g *Graph) heldNow(ctx context.Context, zoid int64) (bool, error) {
 	if zoid == 0 {
 		return true, nil
 	}
-	_, some, err := g.ReferrersOf(ctx, zoid, NamedReferrers)
-	if err != nil || len(some) >= NamedReferrers {
-		return true, err
+	edges, all, err := g.referrers(ctx, []int64{zoid}, mostHolders)
+	if err != nil {
+		return true, fmt.Errorf("list the referrers of zoid %d: %w", zoid, err)
 	}
-	for _, holder := range some {
-		name, err := g.NameOf(ctx, holder, zoid)
+	for _, e := range edges {
+		name, err := g.NameOf(ctx, e.from, zoid)
 		if err != nil {
 			return true, err
 		}
 		if name.Old {
 			continue
 		}
-		if alive, err := g.IsAlive(ctx, holder); err != nil || alive {
+		if alive, err := g.IsAlive(ctx, e.from); err != nil || alive {
 			return true, err
 		}
 	}
-	return false, nil
+	return !all, nil
 }
 
 // loaded tells whether an object has a state in the revision that current_object names.
@@ -175,7 +187,8 @@ func (g *Graph) StillUncurrent(ctx context.Context, zoids []int64) (still []Prob
 // ProblemOf tells what keeps an object's state from being decoded, if anything does.
 func (g *Graph) ProblemOf(ctx context.Context, zoid int64) (p Problem, known bool, err error) {
 	if p, known := g.fresh.problems[zoid]; known {
-		return g.unlessLoaded(ctx, p)
+		met, err := g.met(ctx, p)
+		return p, met, err
 	}
 	if _, written := g.fresh.refs[zoid]; written {
 		return p, false, nil
@@ -189,16 +202,8 @@ func (g *Graph) ProblemOf(ctx context.Context, zoid int64) (p Problem, known boo
 		return p, false, fmt.Errorf("read relpack.problem: %w", err)
 	}
 	p.Reason, p.Offset = cutOffset(p.Reason)
-	return g.unlessLoaded(ctx, p)
-}
-
-// unlessLoaded tells whether a problem is one of the revision that is loaded.
-func (g *Graph) unlessLoaded(ctx context.Context, p Problem) (Problem, bool, error) {
-	if p.Kind != "empty" || !g.KeepsHistory() {
-		return p, true, nil
-	}
-	loaded, err := g.loaded(ctx, p.Zoid)
-	return p, !loaded, err
+	met, err := g.met(ctx, p)
+	return p, met, err
 }
 
 // freshProblems hands on those of what was written since the last pack.
