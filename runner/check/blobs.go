@@ -19,11 +19,14 @@ type blobs struct {
 	path string
 }
 
+// inDatabase tells why no files are looked for.
+const inDatabase = "blobs are in the database"
+
 // openBlobs opens the blob directory, where one is known.
 func (r *Report) openBlobs(t target.Target) (*blobs, error) {
 	switch {
 	case t.BlobsInDatabase:
-		r.Blobs.Why = "blobs are in the database"
+		r.Blobs.Why = inDatabase
 		return nil, nil
 	case t.BlobDir == "":
 		r.Blobs.Why = "the blob directory is not known. " + packed.NameDir(t)
@@ -59,6 +62,7 @@ func (c *checker) blobs(ctx context.Context) error {
 			return err
 		}
 		if settled = known; known {
+			c.Blobs.Why = inDatabase
 			large.Missing += n
 			large.First = append(large.First, first...)
 			large.First = large.First[:min(len(large.First), c.max)]

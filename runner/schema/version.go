@@ -21,7 +21,7 @@ const NotBuilt = "the graph is not built yet"
 // BuildFirst says what to do where the graph of a storage is not built.
 func BuildFirst(t target.Target) string {
 	if t.KeepsGarbage {
-		return `With "pack-gc false" packs build none, and without one nobody knows what is alive`
+		return `With "pack-gc false" packs build none, and without one nobody knows what is alive: name a copy of the database, by a file with "pack-gc true"`
 	}
 	return `Run "relpack pack --dry-run": it builds the graph and deletes nothing`
 }
