@@ -35,7 +35,7 @@ BEGIN
         FROM relpack.stored() AS changed
         WHERE changed.tid > greatest(least(v_storage.horizon_tid, goal_tid), v_storage.cleared_tid)
           AND changed.tid <= greatest(v_storage.horizon_tid, goal_tid)
-          AND NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = changed.zoid) -- most are, from a capture
+          AND NOT EXISTS (SELECT FROM relpack.pending WHERE pending.zoid = changed.zoid OFFSET 0) -- most are; one by one
           AND EXISTS (SELECT FROM relpack.stored() AS another WHERE another.zoid = changed.zoid AND another.tid <> changed.tid)
         UNION
         SELECT few.zoid FROM relpack.to_trim AS few
