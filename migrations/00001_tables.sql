@@ -185,7 +185,8 @@ COMMENT ON COLUMN relpack.write_event.id IS 'Number of the event; the order has 
 COMMENT ON COLUMN relpack.write_event.zoid IS 'The object written; NULL for a TRUNCATE.';
 COMMENT ON COLUMN relpack.write_event.tid IS 'The tid written or deleted; NULL for a TRUNCATE.';
 COMMENT ON COLUMN relpack.write_event.kind IS
-    'written, deleted or truncated; ahead: a commit of a history-preserving storage, which was read ahead of its capture.';
+    'written, deleted; truncated, also where something was written while relpack.storage had another name; '
+    'ahead: a commit of a history-preserving storage, which was read ahead of its capture.';
 
 CREATE TABLE relpack.pending (
     zoid bigint NOT NULL,

@@ -1648,12 +1648,15 @@ COMMENT ON FUNCTION relpack.blobs_removed(bigint[], bigint[]) IS
 -- meanwhile. Who began after a removal was committed sees none of it; that is a later
 -- time than the one when the row was deleted. The clock may have been set back since: who
 -- is there now has begun before. While our triggers were off, nobody noted that a row was
--- put back, seen and deleted once more (relpack.trigger_delete()): then all wait anew.
+-- put back, seen and deleted once more (relpack.trigger_delete()): then all wait anew. What
+-- is stored has not been removed: who deletes it may have begun already, and see no time yet
+-- that he had to take back.
 CREATE OR REPLACE FUNCTION relpack.blobs_stamp()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
 AS $$
 DECLARE
     v_begun timestamptz;
@@ -1672,14 +1675,21 @@ BEGIN
     END IF;
     PERFORM pg_stat_clear_snapshot();
     v_begun := (SELECT max(xact_start) FROM pg_stat_activity WHERE datname = current_database());
-    UPDATE relpack.blob_removal SET since = greatest(clock_timestamp(), v_begun) WHERE since IS NULL;
+    UPDATE relpack.blob_removal AS removal
+    SET since = greatest(clock_timestamp(), v_begun)
+    WHERE removal.since IS NULL
+      AND NOT EXISTS (
+          SELECT FROM relpack.stored()
+          WHERE stored.zoid = removal.zoid AND stored.tid BETWEEN removal.tid AND removal.tid
+          OFFSET 0);
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.blobs_stamp() IS
     'Notes that what is listed in relpack.blob_removal of a history-preserving storage was removed before now. '
     'Where relpack''s triggers were off since, it notes that of all anew. relpack.blobs_next() lets files go that no open '
-    'transaction can have seen. Raises RP002 in a transaction that has written.';
+    'transaction can have seen. Raises RP002 in a transaction that has written, lock_not_available where somebody deletes what '
+    'is listed.';
 -- +goose StatementEnd
 
 -- sql/blobs_stored.sql
@@ -2196,9 +2206,8 @@ BEGIN
         settled_tid = 0, clock_tid = NULL, cleared_tid = 0, oldest_tid = 0,
         objects = 0, inrefs = 0, walked_objects = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false, resettle = false,
-        replaced = CASE WHEN truncated.there THEN now() ELSE replaced END,
-        marked_tid = CASE WHEN truncated.there THEN 0 ELSE marked_tid END
-    FROM (SELECT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')) AS truncated (there);
+        replaced = CASE WHEN EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
+                        THEN now() ELSE replaced END;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,
              relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.set_aside,
              relpack.foreign_reference,
@@ -2437,7 +2446,6 @@ BEGIN
         UPDATE relpack.storage
         SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp())),
             graph = CASE WHEN truncated THEN 'doubtful' ELSE graph END,
-            marked_tid = CASE WHEN truncated THEN 0 ELSE marked_tid END,
             -- zodbconvert --clear deletes all rows where it may not TRUNCATE.
             replaced = CASE WHEN truncated OR v_deleted > objects / 2 THEN now() ELSE replaced END;
     END IF;
@@ -4882,6 +4890,36 @@ $$;
 
 COMMENT ON FUNCTION relpack.newest_tid() IS
     'The highest tid of the storage: none that is committed later is below it. NULL: it is empty.';
+-- +goose StatementEnd
+
+-- sql/note_blind.sql
+-- +goose StatementBegin
+-- relpack's triggers are silent where there is no relpack.storage: a dump may have been
+-- restored without relpack's tables, and the site goes on. But where the table, or the whole
+-- schema, only has another name for a while, what is written now has to be looked for then,
+-- and who sees which revision of a blob is not known. The trigger finds the schema by its
+-- function, which the catalog has by number, and calls this there.
+CREATE OR REPLACE FUNCTION relpack.note_blind(schema text)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF to_regclass(schema || '.write_event') IS NULL OR to_regclass(schema || '.blob_removal') IS NULL THEN
+        RETURN;
+    END IF;
+    EXECUTE format(
+        'INSERT INTO %1$s.write_event (kind) SELECT ''truncated'' '
+        'WHERE NOT EXISTS (SELECT FROM %1$s.write_event WHERE kind = ''truncated'')',
+        schema);
+    EXECUTE format('UPDATE %s.blob_removal SET since = NULL, missed = NULL WHERE since IS NOT NULL', schema);
+END;
+$$;
+
+COMMENT ON FUNCTION relpack.note_blind(text) IS
+    'Step of relpack''s triggers on object_state: reports, as a TRUNCATE is reported, that something was written while '
+    'relpack.storage had another name. schema: where relpack''s functions are, quoted.';
 -- +goose StatementEnd
 
 -- sql/note_dangling.sql
@@ -8602,6 +8640,10 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
+        EXECUTE (SELECT format('SELECT %s.note_blind(%1$L)', pronamespace::regnamespace)
+                 FROM pg_trigger
+                 JOIN pg_proc ON pg_proc.oid = tgfoid
+                 WHERE tgrelid = tg_relid AND tgname = tg_name);
         RETURN NULL;
     END IF;
     -- On a table of another shape, the casts of its types would run with the
@@ -8826,6 +8868,10 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
+        EXECUTE (SELECT format('SELECT %s.note_blind(%1$L)', pronamespace::regnamespace)
+                 FROM pg_trigger
+                 JOIN pg_proc ON pg_proc.oid = tgfoid
+                 WHERE tgrelid = tg_relid AND tgname = tg_name);
         RETURN NULL;
     END IF;
     IF NOT EXISTS (SELECT FROM written) THEN
@@ -8839,6 +8885,13 @@ BEGIN
         FROM written AS few
         LIMIT 1) THEN
         RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- One that was put back, and gets another tid, is gone: see relpack.trigger_delete().
+    IF EXISTS (SELECT FROM relpack.blob_removal WHERE since IS NOT NULL) THEN
+        UPDATE relpack.blob_removal AS removal
+        SET since = NULL, missed = NULL
+        FROM replaced
+        WHERE removal.zoid = replaced.zoid AND removal.tid = replaced.tid AND removal.since IS NOT NULL;
     END IF;
     -- An older snapshot shows an older watermark: all of what is written counts.
     IF current_setting('transaction_isolation') = 'read committed' THEN
@@ -8885,19 +8938,24 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
+        EXECUTE (SELECT format('SELECT %s.note_blind(%1$L)', pronamespace::regnamespace)
+                 FROM pg_trigger
+                 JOIN pg_proc ON pg_proc.oid = tgfoid
+                 WHERE tgrelid = tg_relid AND tgname = tg_name);
         RETURN NULL;
     END IF;
     INSERT INTO relpack.write_event (kind) VALUES ('truncated');
     -- What is loaded next may use the same oids and tids.
     DELETE FROM relpack.blob_removal;
     DELETE FROM relpack.committed;
+    UPDATE relpack.storage SET marked_tid = 0 WHERE marked_tid <> 0;
     RETURN NULL;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.trigger_truncate() IS
     'Trigger function: reports a TRUNCATE of object_state and empties relpack.blob_removal and '
-    'relpack.committed.';
+    'relpack.committed: what is loaded next was never trimmed.';
 -- +goose StatementEnd
 
 -- sql/trigger_write.sql
@@ -8926,6 +8984,10 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF pg_catalog.to_regclass('relpack.storage') IS NULL THEN
+        EXECUTE (SELECT pg_catalog.format('SELECT %s.note_blind(%1$L)', pg_proc.pronamespace::pg_catalog.regnamespace)
+                 FROM pg_catalog.pg_trigger
+                 JOIN pg_catalog.pg_proc ON pg_proc.oid OPERATOR(pg_catalog.=) pg_trigger.tgfoid
+                 WHERE pg_trigger.tgrelid OPERATOR(pg_catalog.=) tg_relid AND pg_trigger.tgname OPERATOR(pg_catalog.=) tg_name);
         RETURN NULL;
     END IF;
     -- The INSERT alone would do, but is begun in vain for nearly every commit.
@@ -9092,12 +9154,7 @@ BEGIN
     IF (until_tid <= (SELECT max(tid) FROM public.transaction)) IS NOT TRUE THEN
         RAISE EXCEPTION 'transaction % is later than the newest one', coalesce(until_tid::text, 'NULL') USING ERRCODE = 'RP002';
     END IF;
-    -- Kept, too, if this trim does not come to its end. Where there is no graph nobody else
-    -- takes note of a TRUNCATE.
-    IF (SELECT graph FROM relpack.storage) = 'none' AND EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
-        DELETE FROM relpack.write_event WHERE kind = 'truncated';
-        UPDATE relpack.storage SET marked_tid = 0, replaced = now();
-    END IF;
+    -- Kept, too, if this trim does not come to its end.
     UPDATE relpack.storage SET marked_tid = until_tid WHERE marked_tid < until_tid;
     -- What another table's key holds back is to be found here, not by the COMMIT.
     SET CONSTRAINTS ALL IMMEDIATE;
@@ -10017,10 +10074,7 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN greatest(until_tid, (
-        SELECT marked_tid
-        FROM relpack.storage
-        WHERE NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')));
+    RETURN greatest(until_tid, (SELECT marked_tid FROM relpack.storage));
 END;
 $$;
 
@@ -10684,6 +10738,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_protocol text := relpack.require_protocol();
+    v_new boolean := false;
 BEGIN
     IF NOT pg_try_advisory_lock(-2) THEN
         RETURN false;
@@ -10692,13 +10747,24 @@ BEGIN
             set_config('relpack.settling', '', false);
     -- Lost with the row is whether object_state was replaced, and since when other
     -- storages refer to this one no more: both may have been just now. How far trims
-    -- came, relpack.run tells to the microsecond.
+    -- came, the transactions tell, which were marked before.
     IF NOT EXISTS (SELECT FROM relpack.storage) THEN
-        INSERT INTO relpack.storage (keeps_history, replaced, unreferred, emptied, marked_tid)
+        INSERT INTO relpack.storage (keeps_history, replaced, unreferred, emptied)
         VALUES (relpack.keeps_history(), now(), CASE WHEN EXISTS (SELECT FROM relpack.referred_by) THEN now() ELSE '-infinity' END,
-                (SELECT count(*) FROM relpack.emptied),
-                (SELECT coalesce(relpack.time_to_tid(max(trimmed_until) + interval '1 microsecond'), 0) FROM relpack.run))
+                (SELECT count(*) FROM relpack.emptied))
         ON CONFLICT DO NOTHING;
+        v_new := FOUND;
+    END IF;
+    IF relpack.keeps_history() AND has_table_privilege(to_regclass('public.transaction'), 'SELECT') THEN
+        IF v_new THEN
+            UPDATE relpack.storage SET marked_tid = coalesce((SELECT max(tid) FROM public.transaction WHERE packed), 0);
+        ELSE
+            -- The storage has gone back to an earlier transaction: later ones will be other ones.
+            UPDATE relpack.storage
+            SET marked_tid = newest.tid
+            FROM (SELECT max(tid) AS tid FROM public.transaction) AS newest
+            WHERE marked_tid > newest.tid;
+        END IF;
     END IF;
     IF v_protocol = 'advisory' THEN
         RETURN true;
@@ -12375,6 +12441,7 @@ DROP FUNCTION relpack."note_unreferred";
 DROP FUNCTION relpack."note_unread";
 DROP FUNCTION relpack."note_referrer";
 DROP FUNCTION relpack."note_dangling";
+DROP FUNCTION relpack."note_blind";
 DROP FUNCTION relpack."newest_tid";
 DROP FUNCTION relpack."names_blob";
 DROP FUNCTION relpack."missing_trigger";

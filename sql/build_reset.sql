@@ -21,9 +21,8 @@ BEGIN
         settled_tid = 0, clock_tid = NULL, cleared_tid = 0, oldest_tid = 0,
         objects = 0, inrefs = 0, walked_objects = 0,
         doomed_until = 0, begun_until = 0, scan_disturbed = false, reread = false, resettle = false,
-        replaced = CASE WHEN truncated.there THEN now() ELSE replaced END,
-        marked_tid = CASE WHEN truncated.there THEN 0 ELSE marked_tid END
-    FROM (SELECT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')) AS truncated (there);
+        replaced = CASE WHEN EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')
+                        THEN now() ELSE replaced END;
     TRUNCATE relpack.object, relpack.object_inref, relpack.staged_object, relpack.reached,
              relpack.pending, relpack.suspect, relpack.doomed, relpack.problem, relpack.capture, relpack.set_aside,
              relpack.foreign_reference,

@@ -32,7 +32,6 @@ BEGIN
         UPDATE relpack.storage
         SET noticed_tid = greatest(noticed_tid, relpack.time_to_tid(clock_timestamp())),
             graph = CASE WHEN truncated THEN 'doubtful' ELSE graph END,
-            marked_tid = CASE WHEN truncated THEN 0 ELSE marked_tid END,
             -- zodbconvert --clear deletes all rows where it may not TRUNCATE.
             replaced = CASE WHEN truncated OR v_deleted > objects / 2 THEN now() ELSE replaced END;
     END IF;

@@ -23,6 +23,10 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
+        EXECUTE (SELECT format('SELECT %s.note_blind(%1$L)', pronamespace::regnamespace)
+                 FROM pg_trigger
+                 JOIN pg_proc ON pg_proc.oid = tgfoid
+                 WHERE tgrelid = tg_relid AND tgname = tg_name);
         RETURN NULL;
     END IF;
     IF NOT EXISTS (SELECT FROM written) THEN
@@ -36,6 +40,13 @@ BEGIN
         FROM written AS few
         LIMIT 1) THEN
         RAISE EXCEPTION 'object_state does not have the columns of RelStorage' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- One that was put back, and gets another tid, is gone: see relpack.trigger_delete().
+    IF EXISTS (SELECT FROM relpack.blob_removal WHERE since IS NOT NULL) THEN
+        UPDATE relpack.blob_removal AS removal
+        SET since = NULL, missed = NULL
+        FROM replaced
+        WHERE removal.zoid = replaced.zoid AND removal.tid = replaced.tid AND removal.since IS NOT NULL;
     END IF;
     -- An older snapshot shows an older watermark: all of what is written counts.
     IF current_setting('transaction_isolation') = 'read committed' THEN

@@ -12,16 +12,21 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
+        EXECUTE (SELECT format('SELECT %s.note_blind(%1$L)', pronamespace::regnamespace)
+                 FROM pg_trigger
+                 JOIN pg_proc ON pg_proc.oid = tgfoid
+                 WHERE tgrelid = tg_relid AND tgname = tg_name);
         RETURN NULL;
     END IF;
     INSERT INTO relpack.write_event (kind) VALUES ('truncated');
     -- What is loaded next may use the same oids and tids.
     DELETE FROM relpack.blob_removal;
     DELETE FROM relpack.committed;
+    UPDATE relpack.storage SET marked_tid = 0 WHERE marked_tid <> 0;
     RETURN NULL;
 END;
 $$;
 
 COMMENT ON FUNCTION relpack.trigger_truncate() IS
     'Trigger function: reports a TRUNCATE of object_state and empties relpack.blob_removal and '
-    'relpack.committed.';
+    'relpack.committed: what is loaded next was never trimmed.';

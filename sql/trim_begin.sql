@@ -18,12 +18,7 @@ BEGIN
     IF (until_tid <= (SELECT max(tid) FROM public.transaction)) IS NOT TRUE THEN
         RAISE EXCEPTION 'transaction % is later than the newest one', coalesce(until_tid::text, 'NULL') USING ERRCODE = 'RP002';
     END IF;
-    -- Kept, too, if this trim does not come to its end. Where there is no graph nobody else
-    -- takes note of a TRUNCATE.
-    IF (SELECT graph FROM relpack.storage) = 'none' AND EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated') THEN
-        DELETE FROM relpack.write_event WHERE kind = 'truncated';
-        UPDATE relpack.storage SET marked_tid = 0, replaced = now();
-    END IF;
+    -- Kept, too, if this trim does not come to its end.
     UPDATE relpack.storage SET marked_tid = until_tid WHERE marked_tid < until_tid;
     -- What another table's key holds back is to be found here, not by the COMMIT.
     SET CONSTRAINTS ALL IMMEDIATE;

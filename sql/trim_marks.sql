@@ -8,10 +8,7 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN greatest(until_tid, (
-        SELECT marked_tid
-        FROM relpack.storage
-        WHERE NOT EXISTS (SELECT FROM relpack.write_event WHERE kind = 'truncated')));
+    RETURN greatest(until_tid, (SELECT marked_tid FROM relpack.storage));
 END;
 $$;
 

@@ -1,7 +1,9 @@
 package blobs_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -59,6 +61,8 @@ func TestAFileThatIsListedStaysForWhoSawItsRowPutBack(t *testing.T) {
 	for name, goes := range map[string]string{
 		"deleted": "DELETE FROM object_state WHERE zoid = 2 AND tid = $1",
 		"moved":   "UPDATE object_state SET zoid = 99 WHERE zoid = 2 AND tid = $1",
+		"redated": `WITH later AS (INSERT INTO transaction (tid, username, description) SELECT max(tid) + 5, '', '' FROM transaction RETURNING tid)
+			UPDATE object_state SET tid = later.tid FROM later WHERE zoid = 2 AND object_state.tid = $1`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -85,6 +89,8 @@ func TestAFileThatIsListedStaysForWhoSawItsRowWhileTriggersWereOff(t *testing.T)
 		"dropped": {"SELECT relpack.drop_triggers()", "SELECT relpack.create_triggers()"},
 		"disabled": {"ALTER TABLE object_state DISABLE TRIGGER relpack_report_delete",
 			"ALTER TABLE object_state ENABLE ALWAYS TRIGGER relpack_report_delete"},
+		"elsewhere":         {"ALTER SCHEMA relpack RENAME TO elsewhere", "ALTER SCHEMA elsewhere RENAME TO relpack"},
+		"without their row": {"ALTER TABLE relpack.storage RENAME TO elsewhere", "ALTER TABLE relpack.elsewhere RENAME TO storage"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -127,5 +133,78 @@ func TestAFileThatIsListedStaysForWhoSawItsRowAMomentAgo(t *testing.T) {
 		end()
 		packtest.PackWithGrace(t, a.Target, 5)
 		a.Expect(t, 2, a.First, false)
+	})
+}
+
+// putBack puts a revision back whose file waits, as one that is not current.
+func putBack(t *testing.T, a packtest.Album) {
+	t.Helper()
+	a.PutBack(t, 2, a.First)
+	packtest.Run(t, a.Conn, "UPDATE current_object SET tid = $1 WHERE zoid = 2", a.Now)
+}
+
+// What is listed is stored while a pack notes when it was removed, and somebody deletes it
+// meanwhile: he sees no time that he had to take back.
+func TestTheWaitForAFileBeginsWhenItsRowIsGone(t *testing.T) {
+	t.Parallel()
+	for _, isolation := range []string{"READ COMMITTED", "REPEATABLE READ"} {
+		t.Run(isolation, func(t *testing.T) {
+			t.Parallel()
+			eachHistory(t, func(t *testing.T, a packtest.Album) {
+				packtest.PackWithGrace(t, withoutFiles(a.Target), 5)
+				putBack(t, a)
+				packtest.Run(t, a.Conn, "DELETE FROM object_state WHERE zoid = 2 AND tid = $1", a.First) // its time is taken back
+				putBack(t, a)
+				deleter := packtest.Session(t, a.Target)
+				deletes := func() {
+					packtest.Run(t, deleter, "DELETE FROM object_state WHERE zoid = 2 AND tid = $1", a.First)
+				}
+				packtest.Run(t, deleter, "BEGIN ISOLATION LEVEL "+isolation)
+				if isolation == "REPEATABLE READ" {
+					packtest.Run(t, deleter, "SELECT count(*) FROM object_state")
+					packtest.PackWithGrace(t, withoutFiles(a.Target), 12)
+				} else {
+					o := packtest.Before("nothing", func() {})
+					o.Days = 12
+					if _, err := pack.Run(t.Context(), withoutFiles(a.Target), o, packtest.PhaseLog("transactions", deletes)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				end := reader(t, a)
+				if isolation == "REPEATABLE READ" {
+					deletes()
+				}
+				packtest.Run(t, deleter, "COMMIT")
+				packtest.PackWithGrace(t, a.Target, 12)
+				a.Expect(t, 2, a.First, true)
+				end()
+				packtest.PackWithGrace(t, a.Target, 5)
+				a.Expect(t, 2, a.First, false)
+			})
+		})
+	}
+}
+
+// Who deletes what is listed holds its row there; all of them are to be noted anew.
+func TestNobodyIsWaitedForWithoutEndWhereFilesAreNotedAnew(t *testing.T) {
+	t.Parallel()
+	eachHistory(t, func(t *testing.T, a packtest.Album) {
+		packtest.PackWithGrace(t, withoutFiles(a.Target), 5)
+		packtest.Run(t, a.Conn, "SELECT relpack.drop_triggers(); SELECT relpack.create_triggers()")
+		putBack(t, a)
+		deleter := packtest.Session(t, a.Target)
+		file := withoutFiles(a.Target)
+		file.CommitLockTimeout = time.Second
+		o := packtest.Before("nothing", func() {})
+		o.Days = 12
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		_, err := pack.Run(ctx, file, o, packtest.PhaseLog("index", func() {
+			packtest.Run(t, deleter, "BEGIN")
+			packtest.Run(t, deleter, "DELETE FROM object_state WHERE zoid = 2 AND tid = $1", a.First)
+		}))
+		if err == nil || ctx.Err() != nil {
+			t.Errorf("a pack beside one who holds a row that is listed: %v", err)
+		}
 	})
 }

@@ -60,27 +60,110 @@ func TestAPackToAnEarlierTimeMarksWhatWasRestoredOfATrimmedHistory(t *testing.T)
 	})
 }
 
-// It was killed before it could say how far it came, or the graph is built again.
+// trimAndDie removes the first two of three revisions, and says nothing of it at its end.
+func trimAndDie(t *testing.T, h zodbtest.History, tids [3]int64) {
+	t.Helper()
+	packtest.Run(t, h.Conn, "SELECT relpack.try_pack_lock()")
+	packtest.Run(t, h.Conn, "SELECT relpack.trim_settle()")
+	packtest.Run(t, h.Conn, "SELECT relpack.trim_mark($1, 0, 100)", daysAgo(5))
+	packtest.Run(t, h.Conn, "SELECT relpack.trim_batch((SELECT max(tid) FROM transaction WHERE tid <= $1), '{7,7}', $2)", daysAgo(5), tids[:2])
+	packtest.Run(t, h.Conn, "SELECT relpack.release_pack_lock()")
+}
+
+// It was killed before it could say how far it came, and the graph is built again, or the
+// row of relpack.storage was lost.
 func TestWhatATrimTookThatDidNotEndIsKnown(t *testing.T) {
 	t.Parallel()
+	for _, lost := range []bool{false, true} {
+		eachKind(t, func(t *testing.T, file target.Target, h zodbtest.History) {
+			tids := threeRevisions(t, h)
+			trimAndDie(t, h, tids)
+			o := trimDays(9.5)
+			if lost {
+				packtest.Run(t, h.Conn, "DELETE FROM relpack.storage")
+			} else {
+				o.Init = !file.KeepsGarbage
+			}
+			restoreTrimmed(t, h, tids)
+			packtest.Pack(t, file, o)
+			if !packed(t, h, tids[1]) {
+				t.Errorf("a restored transaction can be undone, which gives %s (row lost: %t)", undoGives(t, h.Conn, 7, tids[1]), lost)
+			}
+		})
+	}
+}
+
+// The storage was loaded anew without a TRUNCATE, after the clock had been a year ahead: what
+// is committed next was not there when all was packed.
+func TestAStorageThatWentBackCanBeUndoneAgain(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, file target.Target, h zodbtest.History) {
-		tids := threeRevisions(t, h)
-		packtest.Run(t, h.Conn, "SELECT relpack.try_pack_lock()")
-		packtest.Run(t, h.Conn, "SELECT relpack.trim_settle()")
-		packtest.Run(t, h.Conn, "SELECT relpack.trim_mark($1, 0, 100)", daysAgo(5))
-		packtest.Run(t, h.Conn, "SELECT relpack.trim_batch((SELECT max(tid) FROM transaction WHERE tid <= $1), '{7,7}', $2)", daysAgo(5), tids[:2])
-		packtest.Run(t, h.Conn, "SELECT relpack.release_pack_lock()")
-		restoreTrimmed(t, h, tids)
-		o := trimDays(9.5)
-		o.Init = !file.KeepsGarbage
-		packtest.Pack(t, file, o)
-		if !packed(t, h, tids[1]) {
-			t.Errorf("a restored transaction can be undone, which gives %s", undoGives(t, h.Conn, 7, tids[1]))
+		threeRevisions(t, h)
+		store(t, h, daysAgo(-365), map[int64][]byte{0: page(7)})
+		packtest.Pack(t, file, trimDays(-1))
+		packtest.Run(t, h.Conn, "DELETE FROM current_object; DELETE FROM object_state; DELETE FROM transaction WHERE tid > 0")
+		threeRevisions(t, h)
+		packtest.Pack(t, file, trimDays(1))
+		tid := store(t, h, daysAgo(0), map[int64][]byte{7: page(0)})
+		packtest.Pack(t, file, trimDays(1))
+		if packed(t, h, tid) {
+			t.Error("what was committed since can't be undone")
 		}
 	})
 }
 
-// The same when the row of relpack.storage was lost: relpack.run knows it.
+// A capture takes note of a TRUNCATE, and a pack that keeps garbage makes none.
+func TestHowFarATrimCameIsKnownWhereATruncateWasNotCaptured(t *testing.T) {
+	t.Parallel()
+	file, h := newStored(t, zodbtest.V42, "pack-gc true")
+	threeRevisions(t, h)
+	packtest.Pack(t, file, trimDays(9.5))
+	packtest.Run(t, h.Conn, "TRUNCATE object_state, current_object, transaction, blob_chunk")
+	packtest.Run(t, h.Conn, "INSERT INTO transaction (tid, username, description) VALUES (0, '', '')")
+	tids := threeRevisions(t, h)
+	for _, keeps := range []bool{true, false} {
+		if keeps {
+			file.KeepsGarbage = true
+			packtest.Pack(t, file, trimDays(5))
+			restoreTrimmed(t, h, tids)
+		} else {
+			file.KeepsGarbage = false
+			packtest.Run(t, h.Conn, "UPDATE transaction SET packed = false WHERE tid = $1", tids[1])
+		}
+		packtest.Pack(t, file, trimDays(9.5))
+		if !packed(t, h, tids[1]) {
+			t.Errorf("a restored transaction can be undone, which gives %s (pack-gc %t)", undoGives(t, h.Conn, 7, tids[1]), !keeps)
+		}
+	}
+}
+
+// relpack's schema, or its table, was elsewhere while an old revision was restored that
+// refers to garbage: its triggers took that for a dump without relpack.
+func TestWhatIsRestoredWhileTheSchemaIsElsewhereIsNoticed(t *testing.T) {
+	t.Parallel()
+	for name, way := range map[string][2]string{
+		"table":  {"ALTER TABLE relpack.storage RENAME TO elsewhere", "ALTER TABLE relpack.elsewhere RENAME TO storage"},
+		"schema": {"ALTER SCHEMA relpack RENAME TO elsewhere", "ALTER SCHEMA elsewhere RENAME TO relpack"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file, h := newHistory(t, zodbtest.V42)
+			store(t, h, daysAgo(30), map[int64][]byte{0: page(1), 1: page(2), 2: page()})
+			store(t, h, daysAgo(20), map[int64][]byte{1: page()})
+			store(t, h, daysAgo(0.2), map[int64][]byte{0: page(1)})
+			dryRun(t, file, 5)
+			packtest.Run(t, h.Conn, way[0])
+			if err := h.Restore(t.Context(), daysAgo(10), true, map[int64][]byte{1: page(2)}, nil); err != nil {
+				t.Fatal(err)
+			}
+			packtest.Run(t, h.Conn, way[1])
+			packtest.Pack(t, file, trimDays(5))
+			expectObjects(t, h, "2 is referred to by 1", 0, 1, 2)
+		})
+	}
+}
+
+// The same when the row of relpack.storage was lost: transactions that are marked tell it.
 func TestWhatWasTrimmedIsKnownWithoutTheRowOfTheStorage(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, file target.Target, h zodbtest.History) {
