@@ -4899,27 +4899,27 @@ COMMENT ON FUNCTION relpack.newest_tid() IS
 -- schema, only has another name for a while, what is written now has to be looked for then,
 -- and who sees which revision of a blob is not known. The trigger finds the schema by its
 -- function, which the catalog has by number, and calls this there.
-CREATE OR REPLACE FUNCTION relpack.note_blind(schema text)
+CREATE OR REPLACE FUNCTION relpack.note_blind(schema name)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF to_regclass(schema || '.write_event') IS NULL OR to_regclass(schema || '.blob_removal') IS NULL THEN
+    IF to_regclass(format('%I.write_event', schema)) IS NULL OR to_regclass(format('%I.blob_removal', schema)) IS NULL THEN
         RETURN;
     END IF;
     EXECUTE format(
-        'INSERT INTO %1$s.write_event (kind) SELECT ''truncated'' '
-        'WHERE NOT EXISTS (SELECT FROM %1$s.write_event WHERE kind = ''truncated'')',
+        'INSERT INTO %1$I.write_event (kind) SELECT ''truncated'' '
+        'WHERE NOT EXISTS (SELECT FROM %1$I.write_event WHERE kind = ''truncated'')',
         schema);
-    EXECUTE format('UPDATE %s.blob_removal SET since = NULL, missed = NULL WHERE since IS NOT NULL', schema);
+    EXECUTE format('UPDATE %I.blob_removal SET since = NULL, missed = NULL WHERE since IS NOT NULL', schema);
 END;
 $$;
 
-COMMENT ON FUNCTION relpack.note_blind(text) IS
+COMMENT ON FUNCTION relpack.note_blind(name) IS
     'Step of relpack''s triggers on object_state: reports, as a TRUNCATE is reported, that something was written while '
-    'relpack.storage had another name. schema: where relpack''s functions are, quoted.';
+    'relpack.storage had another name. schema: where relpack''s functions are.';
 -- +goose StatementEnd
 
 -- sql/note_dangling.sql
@@ -8640,10 +8640,12 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
-        EXECUTE (SELECT format('SELECT %s.note_blind(%1$L)', pronamespace::regnamespace)
-                 FROM pg_trigger
-                 JOIN pg_proc ON pg_proc.oid = tgfoid
-                 WHERE tgrelid = tg_relid AND tgname = tg_name);
+        EXECUTE format('SELECT %I.note_blind(%1$L)', (
+            SELECT nspname
+            FROM pg_trigger
+            JOIN pg_proc ON pg_proc.oid = tgfoid
+            JOIN pg_namespace ON pg_namespace.oid = pronamespace
+            WHERE tgrelid = tg_relid AND tgname = tg_name));
         RETURN NULL;
     END IF;
     -- On a table of another shape, the casts of its types would run with the
@@ -8868,10 +8870,12 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
-        EXECUTE (SELECT format('SELECT %s.note_blind(%1$L)', pronamespace::regnamespace)
-                 FROM pg_trigger
-                 JOIN pg_proc ON pg_proc.oid = tgfoid
-                 WHERE tgrelid = tg_relid AND tgname = tg_name);
+        EXECUTE format('SELECT %I.note_blind(%1$L)', (
+            SELECT nspname
+            FROM pg_trigger
+            JOIN pg_proc ON pg_proc.oid = tgfoid
+            JOIN pg_namespace ON pg_namespace.oid = pronamespace
+            WHERE tgrelid = tg_relid AND tgname = tg_name));
         RETURN NULL;
     END IF;
     IF NOT EXISTS (SELECT FROM written) THEN
@@ -8938,10 +8942,12 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
-        EXECUTE (SELECT format('SELECT %s.note_blind(%1$L)', pronamespace::regnamespace)
-                 FROM pg_trigger
-                 JOIN pg_proc ON pg_proc.oid = tgfoid
-                 WHERE tgrelid = tg_relid AND tgname = tg_name);
+        EXECUTE format('SELECT %I.note_blind(%1$L)', (
+            SELECT nspname
+            FROM pg_trigger
+            JOIN pg_proc ON pg_proc.oid = tgfoid
+            JOIN pg_namespace ON pg_namespace.oid = pronamespace
+            WHERE tgrelid = tg_relid AND tgname = tg_name));
         RETURN NULL;
     END IF;
     INSERT INTO relpack.write_event (kind) VALUES ('truncated');
@@ -8984,10 +8990,12 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF pg_catalog.to_regclass('relpack.storage') IS NULL THEN
-        EXECUTE (SELECT pg_catalog.format('SELECT %s.note_blind(%1$L)', pg_proc.pronamespace::pg_catalog.regnamespace)
-                 FROM pg_catalog.pg_trigger
-                 JOIN pg_catalog.pg_proc ON pg_proc.oid OPERATOR(pg_catalog.=) pg_trigger.tgfoid
-                 WHERE pg_trigger.tgrelid OPERATOR(pg_catalog.=) tg_relid AND pg_trigger.tgname OPERATOR(pg_catalog.=) tg_name);
+        EXECUTE pg_catalog.format('SELECT %I.note_blind(%1$L)', (
+            SELECT pg_namespace.nspname
+            FROM pg_catalog.pg_trigger
+            JOIN pg_catalog.pg_proc ON pg_proc.oid OPERATOR(pg_catalog.=) pg_trigger.tgfoid
+            JOIN pg_catalog.pg_namespace ON pg_namespace.oid OPERATOR(pg_catalog.=) pg_proc.pronamespace
+            WHERE pg_trigger.tgrelid OPERATOR(pg_catalog.=) tg_relid AND pg_trigger.tgname OPERATOR(pg_catalog.=) tg_name));
         RETURN NULL;
     END IF;
     -- The INSERT alone would do, but is begun in vain for nearly every commit.
