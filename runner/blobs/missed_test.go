@@ -265,8 +265,7 @@ func TestAMissedRevisionThatIsPutBackKeepsItsFile(t *testing.T) {
 		if err := errors.Join(os.Rename(path+".away", path)); err != nil {
 			t.Fatal(err)
 		}
-		a.PutBack(t, 2, a.First)
-		packtest.Run(t, a.Conn, "UPDATE current_object SET tid = $1 WHERE zoid = 2", a.Now)
+		putBack(t, a)
 		packtest.PackWithGrace(t, a.Target, 25) // trims nothing more
 		a.Expect(t, 2, a.First, true)
 		waitingBlobs(t, a)
