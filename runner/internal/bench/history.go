@@ -5,8 +5,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"relpack/runner/internal/zodbtest"
 )
 
 // changesOfARound is how many scripts a round of changes runs.
@@ -46,7 +49,7 @@ func (s *realSite) live(ctx context.Context) error {
 
 // age makes it ten days older: relpack removes no transaction of today.
 func (s *realSite) age(ctx context.Context, conn *pgx.Conn) error {
-	const days = "- (10::bigint * 24 * 60 << 32)"
+	days := fmt.Sprintf("- %d", zodbtest.Earlier(time.Now(), 10*24*time.Hour))
 	_, err := conn.Exec(ctx, `SET session_replication_role = replica;
 		UPDATE transaction SET tid = tid `+days+` WHERE tid > 0;
 		UPDATE object_state SET tid = tid `+days+`, prev_tid = CASE WHEN prev_tid > 0 THEN prev_tid `+days+` ELSE 0 END;

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ import (
 // setBack has RelStorage's clock be late by some hours, and what is stored be older.
 func (w *site) setBack() (again func()) {
 	w.t.Helper()
-	const hours = "(300::bigint << 32)"
+	hours := strconv.FormatInt(zodbtest.Earlier(time.Now(), 5*time.Hour), 10)
 	w.run("SET session_replication_role = replica")
 	w.run("UPDATE object_state SET tid = tid - " + hours)
 	if w.shape.history {

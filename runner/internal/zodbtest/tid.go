@@ -28,3 +28,9 @@ func TidTime(tid int64) time.Time {
 	return time.Date(1900+int(months/12), time.Month(months%12+1), int(days%31)+1,
 		int(minutes/60%24), int(minutes%60), 0, int(within), time.UTC)
 }
+
+// Earlier is what to take from a tid of a moment for one that is of some time before. A tid's
+// months have 31 days: its minutes alone would lead from the 1st to a day that there is not.
+func Earlier(moment time.Time, d time.Duration) int64 {
+	return TimeTid(moment) - TimeTid(moment.Add(-d))
+}

@@ -140,6 +140,11 @@ func TestTidsAreTimes(t *testing.T) {
 		if back := zodbtest.TidTime(zodbtest.TimeTid(moment)); moment.Sub(back) < 0 || moment.Sub(back) > 15*time.Nanosecond {
 			t.Fatalf("%v became %v", moment, back)
 		}
+		d := time.Duration(rapid.Int64Range(0, 60*24).Draw(t, "hours")) * time.Hour
+		earlier := zodbtest.TidTime(zodbtest.TimeTid(moment) - zodbtest.Earlier(moment, d))
+		if missed := moment.Add(-d).Sub(earlier).Abs(); missed > 30*time.Nanosecond {
+			t.Fatalf("%s before %v is not %v", d, moment, earlier)
+		}
 	})
 }
 
