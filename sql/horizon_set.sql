@@ -6,7 +6,8 @@
 -- that is open for long, costs next to nothing. A DELETE was judged by the horizon that it
 -- found (relpack.trigger_delete()): by an earlier one what is older may be kept instead. So
 -- none may be in flight when the horizon moves back: those that the list has not seen yet
--- have deleted rows of objects that are on it. Nobody waits while the list is made.
+-- have deleted rows of objects that are on it. Nobody waits while the list is made, and
+-- it is not made in vain where somebody writes for long.
 CREATE OR REPLACE FUNCTION relpack.horizon_set(goal_tid bigint, capped boolean)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -21,6 +22,8 @@ AS $$
 DECLARE
     v_storage relpack.storage;
     v_listed bigint := 0;
+    v_back boolean;
+    v_free boolean;
 BEGIN
     PERFORM relpack.require_pack_lock(history => true);
     PERFORM relpack.lock_storage(history => true);
@@ -28,8 +31,21 @@ BEGIN
     IF v_storage.graph NOT IN ('none', 'current', 'doubtful') THEN
         RAISE EXCEPTION 'the graph is not built yet'
             USING ERRCODE = 'RP002', HINT = 'Run "relpack pack --dry-run": it builds the graph and deletes nothing.';
-    ELSIF v_storage.graph <> 'none'
-          AND (v_storage.horizon_tid <> goal_tid OR v_storage.cleared_tid < goal_tid OR EXISTS (SELECT FROM relpack.to_trim)) THEN
+    END IF;
+    v_back := v_storage.graph <> 'none' AND goal_tid < v_storage.horizon_tid;
+    IF v_back THEN
+        BEGIN
+            v_free := relpack.try_writers_lock();
+            RAISE EXCEPTION USING ERRCODE = 'RP003', MESSAGE = 'lets go of the lock';
+        EXCEPTION WHEN SQLSTATE 'RP003' THEN
+            NULL;
+        END;
+        IF NOT v_free THEN
+            RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
+        END IF;
+    END IF;
+    IF v_storage.graph <> 'none'
+       AND (v_storage.horizon_tid <> goal_tid OR v_storage.cleared_tid < goal_tid OR EXISTS (SELECT FROM relpack.to_trim)) THEN
         INSERT INTO relpack.pending (zoid)
         SELECT DISTINCT changed.zoid
         FROM relpack.stored() AS changed
@@ -42,7 +58,7 @@ BEGIN
         ON CONFLICT DO NOTHING;
         GET DIAGNOSTICS v_listed = ROW_COUNT;
     END IF;
-    IF v_storage.graph <> 'none' AND goal_tid < v_storage.horizon_tid THEN
+    IF v_back THEN
         IF NOT relpack.try_writers_lock() THEN
             RAISE EXCEPTION 'writers are in the way' USING ERRCODE = 'lock_not_available';
         END IF;

@@ -2,9 +2,11 @@ package pack_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
+	"relpack/runner/fault"
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
 	"relpack/runner/pack"
@@ -149,4 +151,31 @@ func TestADeleteBesideAHorizonThatMovesBackIsReported(t *testing.T) {
 	packtest.Pack(t, file, trimDays(10))
 	expectRevisions(t, h.Conn, "of 20 and 8 days ago", 1, 2)
 	expectObjects(t, h, "the revision of 1 at the pack time refers to 2", 0, 1, 2)
+}
+
+// The list may take longer than a pack waits for writers.
+func TestNothingIsListedInVainWhereTheHorizonCannotMoveBack(t *testing.T) {
+	t.Parallel()
+	file, h := newHistory(t, zodbtest.V42)
+	store(t, h, daysAgo(20), map[int64][]byte{0: page(1), 1: page()})
+	store(t, h, daysAgo(8), map[int64][]byte{1: page()})
+	dryRun(t, file, 5)
+	packtest.Run(t, h.Conn, `CREATE FUNCTION listing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'listed'; END $$;
+		CREATE TRIGGER listing BEFORE INSERT ON relpack.pending EXECUTE FUNCTION listing()`)
+	packer, dba := packtest.Session(t, file), packtest.Session(t, file)
+	packtest.Run(t, packer, "SELECT relpack.try_pack_lock()")
+	packtest.Run(t, packer, "SELECT relpack.trim_settle()")
+	move := func() error {
+		_, err := packer.Exec(t.Context(), "SELECT relpack.horizon_move(now() - interval '10 days')")
+		return err
+	}
+	packtest.Run(t, dba, "BEGIN")
+	packtest.Run(t, dba, "UPDATE object_state SET state = state WHERE zoid = 1")
+	if err := move(); !fault.IsState(err, "55P03") {
+		t.Errorf("beside a writer: %v", err)
+	}
+	packtest.Run(t, dba, "COMMIT")
+	if err := move(); err == nil || !strings.Contains(err.Error(), "listed") {
+		t.Errorf("afterwards: %v", err)
+	}
 }
