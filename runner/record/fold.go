@@ -18,15 +18,33 @@ type History bool
 // kept is a query of what is kept of the objects that a query names, in its order, the
 // oldest revision first: all of an object that a trim left alone, until a capture says that
 // it is set back no more. Whoever sets it forward by hand may set it back again before what
-// was read is applied.
+// was read is applied. Of most it is the newest alone, and nobody has to ask further.
 func (History) kept(zoids string) string {
-	return "SELECT object.zoid, stored.tid, stored.state FROM (" + zoids + ") AS object LEFT JOIN LATERAL (" +
-		"SELECT kept.tid, revision.state" +
-		" FROM relpack.trim_kept(object.zoid, CASE" +
-		" WHEN EXISTS (SELECT FROM relpack.to_trim WHERE to_trim.zoid = object.zoid AND to_trim.alone) THEN 0" +
-		" ELSE (SELECT horizon_tid FROM relpack.storage) END) AS kept (tid)" +
-		" CROSS JOIN LATERAL (SELECT stored.state FROM relpack.stored() WHERE stored.zoid = object.zoid AND stored.tid BETWEEN kept.tid AND kept.tid OFFSET 0) AS revision" +
-		") AS stored ON true"
+	return `SELECT object.zoid, stored.tid, stored.state
+		FROM (` + zoids + `) AS object
+		CROSS JOIN LATERAL (
+		    SELECT CASE WHEN EXISTS (SELECT FROM relpack.to_trim WHERE to_trim.zoid = object.zoid AND to_trim.alone) THEN 0
+		                ELSE (SELECT horizon_tid FROM relpack.storage) END AS tid
+		    OFFSET 0
+		) AS until
+		CROSS JOIN LATERAL (
+		    SELECT found.tid, found.tid <= until.tid AND EXISTS (
+		               SELECT FROM public.current_object WHERE current_object.zoid = object.zoid AND (current_object.tid = found.tid) IS TRUE) AS alone
+		    FROM (SELECT max(stored.tid) AS tid FROM relpack.stored() WHERE stored.zoid = object.zoid) AS found
+		    OFFSET 0
+		) AS newest
+		LEFT JOIN LATERAL (
+		    SELECT kept.tid, revision.state
+		    FROM (
+		        SELECT newest.tid WHERE newest.alone
+		        UNION ALL
+		        SELECT several.tid FROM relpack.trim_kept(object.zoid, until.tid) AS several (tid) WHERE newest.alone IS NOT TRUE
+		        OFFSET 0
+		    ) AS kept
+		    CROSS JOIN LATERAL (
+		        SELECT stored.state FROM relpack.stored() WHERE stored.zoid = object.zoid AND stored.tid BETWEEN kept.tid AND kept.tid OFFSET 0
+		    ) AS revision
+		) AS stored ON true`
 }
 
 // Pending is a query of the next objects of relpack.pending, by index, whatever
