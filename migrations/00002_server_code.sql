@@ -8045,12 +8045,14 @@ BEGIN
         )
         SELECT array_agg(deleted.zoid), array_agg(deleted.tid) INTO zoids, tids FROM deleted;
         PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
-        v_gone := cardinality(zoids) = cardinality(chosen) AND NOT EXISTS (
-            SELECT
-            FROM pg_trigger
-            JOIN pg_proc ON pg_proc.oid = tgfoid
-            WHERE tgrelid = 'public.object_state'::regclass AND NOT tgisinternal AND pronamespace <> 'relpack'::regnamespace);
     END IF;
+    v_gone := cardinality(zoids) = cardinality(chosen) AND NOT EXISTS (
+        SELECT
+        FROM pg_trigger
+        JOIN pg_proc ON pg_proc.oid = tgfoid
+        WHERE tgrelid IN ('public.object_state'::regclass, to_regclass('public.current_object'), to_regclass('public.blob_chunk'))
+          AND NOT tgisinternal AND pronamespace <> 'relpack'::regnamespace
+          AND (tgrelid IS DISTINCT FROM to_regclass('public.blob_chunk') OR tgname NOT LIKE 'blob\_chunk\_delete%'));
     IF v_gone IS NOT TRUE THEN
         PERFORM relpack.require_deleted('public.object_state', ARRAY(
             SELECT stored.zoid FROM public.object_state AS stored WHERE stored.zoid = ANY (chosen)));
@@ -8124,7 +8126,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_horizon bigint := (SELECT horizon_tid FROM relpack.storage);
@@ -8156,7 +8158,11 @@ BEGIN
     DELETE FROM public.current_object
     USING unnest(zoids, tids) AS gone (zoid, tid)
     WHERE current_object.zoid = gone.zoid AND (current_object.tid = gone.tid) IS TRUE;
-    IF EXISTS (SELECT FROM public.current_object WHERE current_object.zoid = ANY (chosen)) THEN
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    -- A BEFORE trigger of others keeps a row, one that comes after stores it again.
+    IF (v_rows <> cardinality(chosen)
+        OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'public.current_object'::regclass AND NOT tgisinternal))
+       AND EXISTS (SELECT FROM public.current_object WHERE current_object.zoid = ANY (chosen)) THEN
         PERFORM relpack.trim_left();
     END IF;
     IF cardinality(chosen) <> (SELECT deleted.revisions FROM relpack.trim_delete(zoids, tids, whiteouts => false) AS deleted) THEN
@@ -9098,9 +9104,10 @@ SET plan_cache_mode = force_custom_plan
 SET work_mem = '16MB'
 AS $$
 DECLARE
-    v_objects bigint[] := ARRAY(SELECT DISTINCT unnest(zoids) ORDER BY 1);
     v_zoids bigint[];
     v_tids bigint[];
+    v_followed_zoids bigint[]; -- of objects that have later revisions
+    v_followed_tids bigint[];
     v_naming bigint[];
 BEGIN
     PERFORM relpack.trim_begin(until_tid);
@@ -9111,27 +9118,46 @@ BEGIN
     seconds := 0;
     large := 0;
     large_bytes := 0;
-    left_alone := ARRAY(SELECT relpack.trim_leaves(v_objects));
-    PERFORM relpack.trim_pend(left_alone);
-    SELECT array_agg(goes.zoid), array_agg(goes.tid)
-    INTO v_zoids, v_tids
+    -- Of most objects the newest revision supersedes all others, and none is later than that.
+    SELECT array_agg(DISTINCT goes.zoid) FILTER (WHERE NOT goes.current),
+           array_agg(goes.zoid) FILTER (WHERE goes.current), array_agg(goes.tid) FILTER (WHERE goes.current),
+           array_agg(goes.zoid) FILTER (WHERE goes.newest > until_tid), array_agg(goes.tid) FILTER (WHERE goes.newest > until_tid)
+    INTO left_alone, v_zoids, v_tids, v_followed_zoids, v_followed_tids
     FROM (
-        SELECT kept.zoid, asked.tid
+        SELECT object.zoid, asked.tid, newest.tid AS newest, newest.current
         FROM (
-            SELECT asked.zoid, array_agg(asked.tid) AS tids
-            FROM (SELECT unnest(zoids) AS zoid, unnest(tids) AS tid) AS asked
-            GROUP BY asked.zoid
-            ORDER BY asked.zoid
+            SELECT known.zoid, array_agg(known.tid) AS tids
+            FROM (SELECT unnest(zoids) AS zoid, unnest(tids) AS tid) AS known
+            GROUP BY known.zoid
+            ORDER BY known.zoid
         ) AS object
         CROSS JOIN LATERAL (
-            SELECT object.zoid, max(stored.tid) AS tid
-            FROM public.object_state AS stored
-            WHERE stored.zoid = object.zoid AND stored.tid <= until_tid
+            SELECT found.tid, EXISTS (
+                       SELECT
+                       FROM public.current_object
+                       WHERE current_object.zoid = object.zoid AND (current_object.tid = found.tid) IS TRUE) AS current
+            FROM (SELECT max(stored.tid) AS tid FROM public.object_state AS stored WHERE stored.zoid = object.zoid) AS found
+            OFFSET 0
+        ) AS newest
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN newest.tid <= until_tid
+                        THEN newest.tid
+                        ELSE (SELECT max(stored.tid)
+                              FROM public.object_state AS stored
+                              WHERE stored.zoid = object.zoid AND stored.tid <= until_tid) END AS tid
+            OFFSET 0
         ) AS kept
         CROSS JOIN LATERAL unnest(object.tids) AS asked (tid)
-        WHERE asked.tid < kept.tid AND object.zoid <> ALL (left_alone)
-    ) AS goes
-    WHERE (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(zoids, tids, until_tid) AS later);
+        WHERE NOT newest.current OR asked.tid < kept.tid
+    ) AS goes;
+    PERFORM relpack.trim_pend(left_alone);
+    IF v_followed_zoids IS NOT NULL THEN
+        SELECT array_agg(goes.zoid), array_agg(goes.tid)
+        INTO v_zoids, v_tids
+        FROM (SELECT unnest(v_zoids) AS zoid, unnest(v_tids) AS tid) AS goes
+        WHERE (goes.zoid, goes.tid) NOT IN (
+            SELECT later.zoid, later.tid FROM relpack.trim_named(v_followed_zoids, v_followed_tids, until_tid) AS later);
+    END IF;
     IF v_zoids IS NULL THEN
         RETURN;
     END IF;
@@ -9203,7 +9229,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_owner oid := (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.blob_chunk'));
@@ -9408,7 +9434,7 @@ SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_material = off
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
 SET work_mem = '16MB'
 AS $$
 DECLARE
@@ -9437,8 +9463,7 @@ BEGIN
         'search_path',
         concat_ws(', ', 'pg_catalog', 'public', nullif(current_setting('search_path'), ''), 'pg_temp'),
         true);
-    PERFORM set_config('plan_cache_mode', 'auto', true),
-            set_config('work_mem', '64MB', true);
+    PERFORM set_config('work_mem', '64MB', true);
     WITH deleted AS (
         DELETE FROM public.object_state AS stored
         USING (
@@ -9463,7 +9488,6 @@ BEGIN
     INTO gone_zoids, gone_tids, gone_sizes, v_named, v_file_zoids, v_file_tids, revisions, bytes
     FROM deleted;
     PERFORM set_config('search_path', 'pg_catalog, pg_temp', true),
-            set_config('plan_cache_mode', 'force_custom_plan', true),
             set_config('work_mem', '16MB', true);
     seconds := extract(epoch FROM clock_timestamp() - v_begun);
     v_others := EXISTS (
@@ -10547,7 +10571,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     RETURN EXISTS (

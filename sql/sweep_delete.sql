@@ -35,12 +35,14 @@ BEGIN
         )
         SELECT array_agg(deleted.zoid), array_agg(deleted.tid) INTO zoids, tids FROM deleted;
         PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
-        v_gone := cardinality(zoids) = cardinality(chosen) AND NOT EXISTS (
-            SELECT
-            FROM pg_trigger
-            JOIN pg_proc ON pg_proc.oid = tgfoid
-            WHERE tgrelid = 'public.object_state'::regclass AND NOT tgisinternal AND pronamespace <> 'relpack'::regnamespace);
     END IF;
+    v_gone := cardinality(zoids) = cardinality(chosen) AND NOT EXISTS (
+        SELECT
+        FROM pg_trigger
+        JOIN pg_proc ON pg_proc.oid = tgfoid
+        WHERE tgrelid IN ('public.object_state'::regclass, to_regclass('public.current_object'), to_regclass('public.blob_chunk'))
+          AND NOT tgisinternal AND pronamespace <> 'relpack'::regnamespace
+          AND (tgrelid IS DISTINCT FROM to_regclass('public.blob_chunk') OR tgname NOT LIKE 'blob\_chunk\_delete%'));
     IF v_gone IS NOT TRUE THEN
         PERFORM relpack.require_deleted('public.object_state', ARRAY(
             SELECT stored.zoid FROM public.object_state AS stored WHERE stored.zoid = ANY (chosen)));

@@ -19,9 +19,10 @@ SET plan_cache_mode = force_custom_plan
 SET work_mem = '16MB'
 AS $$
 DECLARE
-    v_objects bigint[] := ARRAY(SELECT DISTINCT unnest(zoids) ORDER BY 1);
     v_zoids bigint[];
     v_tids bigint[];
+    v_followed_zoids bigint[]; -- of objects that have later revisions
+    v_followed_tids bigint[];
     v_naming bigint[];
 BEGIN
     PERFORM relpack.trim_begin(until_tid);
@@ -32,27 +33,46 @@ BEGIN
     seconds := 0;
     large := 0;
     large_bytes := 0;
-    left_alone := ARRAY(SELECT relpack.trim_leaves(v_objects));
-    PERFORM relpack.trim_pend(left_alone);
-    SELECT array_agg(goes.zoid), array_agg(goes.tid)
-    INTO v_zoids, v_tids
+    -- Of most objects the newest revision supersedes all others, and none is later than that.
+    SELECT array_agg(DISTINCT goes.zoid) FILTER (WHERE NOT goes.current),
+           array_agg(goes.zoid) FILTER (WHERE goes.current), array_agg(goes.tid) FILTER (WHERE goes.current),
+           array_agg(goes.zoid) FILTER (WHERE goes.newest > until_tid), array_agg(goes.tid) FILTER (WHERE goes.newest > until_tid)
+    INTO left_alone, v_zoids, v_tids, v_followed_zoids, v_followed_tids
     FROM (
-        SELECT kept.zoid, asked.tid
+        SELECT object.zoid, asked.tid, newest.tid AS newest, newest.current
         FROM (
-            SELECT asked.zoid, array_agg(asked.tid) AS tids
-            FROM (SELECT unnest(zoids) AS zoid, unnest(tids) AS tid) AS asked
-            GROUP BY asked.zoid
-            ORDER BY asked.zoid
+            SELECT known.zoid, array_agg(known.tid) AS tids
+            FROM (SELECT unnest(zoids) AS zoid, unnest(tids) AS tid) AS known
+            GROUP BY known.zoid
+            ORDER BY known.zoid
         ) AS object
         CROSS JOIN LATERAL (
-            SELECT object.zoid, max(stored.tid) AS tid
-            FROM public.object_state AS stored
-            WHERE stored.zoid = object.zoid AND stored.tid <= until_tid
+            SELECT found.tid, EXISTS (
+                       SELECT
+                       FROM public.current_object
+                       WHERE current_object.zoid = object.zoid AND (current_object.tid = found.tid) IS TRUE) AS current
+            FROM (SELECT max(stored.tid) AS tid FROM public.object_state AS stored WHERE stored.zoid = object.zoid) AS found
+            OFFSET 0
+        ) AS newest
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN newest.tid <= until_tid
+                        THEN newest.tid
+                        ELSE (SELECT max(stored.tid)
+                              FROM public.object_state AS stored
+                              WHERE stored.zoid = object.zoid AND stored.tid <= until_tid) END AS tid
+            OFFSET 0
         ) AS kept
         CROSS JOIN LATERAL unnest(object.tids) AS asked (tid)
-        WHERE asked.tid < kept.tid AND object.zoid <> ALL (left_alone)
-    ) AS goes
-    WHERE (goes.zoid, goes.tid) NOT IN (SELECT later.zoid, later.tid FROM relpack.trim_named(zoids, tids, until_tid) AS later);
+        WHERE NOT newest.current OR asked.tid < kept.tid
+    ) AS goes;
+    PERFORM relpack.trim_pend(left_alone);
+    IF v_followed_zoids IS NOT NULL THEN
+        SELECT array_agg(goes.zoid), array_agg(goes.tid)
+        INTO v_zoids, v_tids
+        FROM (SELECT unnest(v_zoids) AS zoid, unnest(v_tids) AS tid) AS goes
+        WHERE (goes.zoid, goes.tid) NOT IN (
+            SELECT later.zoid, later.tid FROM relpack.trim_named(v_followed_zoids, v_followed_tids, until_tid) AS later);
+    END IF;
     IF v_zoids IS NULL THEN
         RETURN;
     END IF;

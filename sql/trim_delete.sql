@@ -31,7 +31,7 @@ SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_material = off
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
 SET work_mem = '16MB'
 AS $$
 DECLARE
@@ -60,8 +60,7 @@ BEGIN
         'search_path',
         concat_ws(', ', 'pg_catalog', 'public', nullif(current_setting('search_path'), ''), 'pg_temp'),
         true);
-    PERFORM set_config('plan_cache_mode', 'auto', true),
-            set_config('work_mem', '64MB', true);
+    PERFORM set_config('work_mem', '64MB', true);
     WITH deleted AS (
         DELETE FROM public.object_state AS stored
         USING (
@@ -86,7 +85,6 @@ BEGIN
     INTO gone_zoids, gone_tids, gone_sizes, v_named, v_file_zoids, v_file_tids, revisions, bytes
     FROM deleted;
     PERFORM set_config('search_path', 'pg_catalog, pg_temp', true),
-            set_config('plan_cache_mode', 'force_custom_plan', true),
             set_config('work_mem', '16MB', true);
     seconds := extract(epoch FROM clock_timestamp() - v_begun);
     v_others := EXISTS (

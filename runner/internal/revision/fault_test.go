@@ -15,9 +15,8 @@ var faults = []struct {
 	name, in string
 	parts    []string
 }{
-	{"an object that was set back is trimmed", "trim_leaves",
-		[]string{"\n          AND (current_object.tid = (SELECT max(newest.tid) FROM public.object_state AS newest\n                                     WHERE newest.zoid = chosen.zoid)) IS TRUE", ""}},
-	{"what a later revision names goes", "trim_batch", []string{"relpack.trim_named(zoids, tids, until_tid)", "relpack.trim_named('{}', '{}', until_tid)"}},
+	{"an object that was set back is trimmed", "trim_batch", []string{" AND (current_object.tid = found.tid) IS TRUE", ""}},
+	{"what a later revision names goes", "trim_batch", []string{"IF v_followed_zoids IS NOT NULL", "IF false"}},
 	{"what is named since a batch was judged goes", "trim_batch", []string{"relpack.trim_named(gone, v_tids, 0)", "relpack.trim_named('{}', '{}', 0)"}},
 	{"what is named by one that can be undone goes", "trim_batch", []string{"relpack.trim_unmarked(v_tids || v_naming)", "relpack.trim_unmarked(v_tids)"}},
 	{"nobody waits for undos and votes", "trim_settle", []string{"RETURN v_stage = 'settled';", "PERFORM set_config('relpack.settling', 'settled', false); RETURN true;"}},
