@@ -660,6 +660,8 @@ CREATE TABLE relpack.run (
     deleted_bytes   bigint NOT NULL DEFAULT 0,
     blob_files      bigint NOT NULL DEFAULT 0,
     blob_bytes      bigint NOT NULL DEFAULT 0,
+    large_objects   bigint NOT NULL DEFAULT 0,
+    large_object_bytes bigint NOT NULL DEFAULT 0,
     revisions       bigint NOT NULL DEFAULT 0,
     revision_bytes  bigint NOT NULL DEFAULT 0,
     transactions    bigint NOT NULL DEFAULT 0,
@@ -685,6 +687,8 @@ COMMENT ON COLUMN relpack.run.deleted IS 'Objects deleted.';
 COMMENT ON COLUMN relpack.run.deleted_bytes IS 'Bytes of their states.';
 COMMENT ON COLUMN relpack.run.blob_files IS 'Blob files removed.';
 COMMENT ON COLUMN relpack.run.blob_bytes IS 'Bytes of those files.';
+COMMENT ON COLUMN relpack.run.large_objects IS 'Large objects removed, of blobs in the database.';
+COMMENT ON COLUMN relpack.run.large_object_bytes IS 'Bytes of those that the role of the run may read.';
 COMMENT ON COLUMN relpack.run.revisions IS 'Old revisions removed from a history-preserving storage.';
 COMMENT ON COLUMN relpack.run.revision_bytes IS 'Bytes of their states.';
 COMMENT ON COLUMN relpack.run.transactions IS 'Transactions removed that no revision named any more.';

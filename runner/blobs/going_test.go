@@ -43,6 +43,10 @@ func expectForetold(t *testing.T, conn *pgx.Conn, target target.Target, days flo
 	if want := (blobs.LargeObjects{Removed: got.LargeObjects, Bytes: got.LargeObjectBytes}); report.LargeObjects != want {
 		t.Errorf("--days %v: %+v are reported, it was %+v", days, report.LargeObjects, want)
 	}
+	const noted = "SELECT large_objects || ' ' || large_object_bytes FROM relpack.run ORDER BY id DESC LIMIT 1"
+	if is, want := packtest.Get[string](t, conn, noted), fmt.Sprint(got.LargeObjects, got.LargeObjectBytes); is != want {
+		t.Errorf("--days %v: relpack.run has %s large objects and bytes, it was %s", days, is, want)
+	}
 	var told strings.Builder
 	if err := report.Write(&told); err != nil {
 		t.Error(err)

@@ -402,8 +402,8 @@ func (p *pack) end(ctx context.Context, failed error) error {
 		message = fault.Message(failed)
 	}
 	r := p.report
-	_, err := p.Conn.Exec(ctx, "SELECT relpack.run_end($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", p.run, r.outcome(failed), message, p.Scanned.Count().Objects, r.Unreachable.Objects,
-		r.Deleted.Objects, r.Deleted.Bytes, r.BlobFiles.Files, r.BlobFiles.Bytes, r.CutOff.JSON())
+	_, err := p.Conn.Exec(ctx, "SELECT relpack.run_end($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)", p.run, r.outcome(failed), message, p.Scanned.Count().Objects, r.Unreachable.Objects,
+		r.Deleted.Objects, r.Deleted.Bytes, r.BlobFiles.Files, r.BlobFiles.Bytes, r.LargeObjects.Removed, r.LargeObjects.Bytes, r.CutOff.JSON())
 	if err != nil {
 		return fmt.Errorf("complete the entry in relpack.run: %w", err)
 	}

@@ -125,7 +125,10 @@ type Run struct {
 	Deleted   figures.Count `json:"deleted"`
 	BlobFiles int64         `json:"blob_files"`
 	BlobBytes int64         `json:"blob_bytes"`
-	Message   *string       `json:"message"`
+	// LargeObjects are those of blobs in the database.
+	LargeObjects     int64   `json:"large_objects"`
+	LargeObjectBytes int64   `json:"large_object_bytes"` // of those that the role of the run may read
+	Message          *string `json:"message"`
 	// Revisions are old ones that a pack of a history-preserving storage removed.
 	Revisions     int64 `json:"revisions"`
 	RevisionBytes int64 `json:"revision_bytes"` // of their states
@@ -414,7 +417,8 @@ func (g *Graph) readWritersLock(ctx context.Context, tx pgx.Tx) error {
 
 func (g *Graph) readRuns(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `
-		SELECT started, finished, outcome, days, scanned, deleted, deleted_bytes, blob_files, blob_bytes, message, revisions, revision_bytes
+		SELECT started, finished, outcome, days, scanned, deleted, deleted_bytes, blob_files, blob_bytes,
+		       large_objects, large_object_bytes, message, revisions, revision_bytes
 		FROM relpack.run
 		ORDER BY id DESC
 		LIMIT $1`, named)
@@ -424,7 +428,8 @@ func (g *Graph) readRuns(ctx context.Context, tx pgx.Tx) error {
 	g.Runs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Run, error) {
 		var r Run
 		err := row.Scan(&r.Started, &r.Finished, &r.Outcome, &r.Days, &r.Scanned,
-			&r.Deleted.Objects, &r.Deleted.Bytes, &r.BlobFiles, &r.BlobBytes, &r.Message, &r.Revisions, &r.RevisionBytes)
+			&r.Deleted.Objects, &r.Deleted.Bytes, &r.BlobFiles, &r.BlobBytes,
+			&r.LargeObjects, &r.LargeObjectBytes, &r.Message, &r.Revisions, &r.RevisionBytes)
 		return r, err
 	})
 	return err

@@ -267,6 +267,12 @@ func (r Run) describe(mayRun, whole bool) string {
 	if r.BlobFiles > 0 {
 		text += fmt.Sprintf(", removed %s, %s", figures.Plural(r.BlobFiles, "blob file"), figures.Size(r.BlobBytes))
 	}
+	if r.LargeObjects > 0 {
+		text += ", removed " + figures.Plural(r.LargeObjects, "large object")
+		if r.LargeObjectBytes > 0 {
+			text += ", " + figures.Size(r.LargeObjectBytes)
+		}
+	}
 	if r.Message != nil {
 		message := strings.TrimPrefix(strings.TrimSpace(*r.Message), r.Outcome+". ")
 		if !whole {
