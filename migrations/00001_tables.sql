@@ -185,7 +185,7 @@ COMMENT ON COLUMN relpack.write_event.id IS 'Number of the event; the order has 
 COMMENT ON COLUMN relpack.write_event.zoid IS 'The object written; NULL for a TRUNCATE.';
 COMMENT ON COLUMN relpack.write_event.tid IS 'The tid written or deleted; NULL for a TRUNCATE.';
 COMMENT ON COLUMN relpack.write_event.kind IS
-    'written, deleted; truncated, also where something was written while relpack.storage had another name; '
+    'written, deleted, truncated; '
     'ahead: a commit of a history-preserving storage, which was read ahead of its capture.';
 
 CREATE TABLE relpack.pending (
@@ -389,7 +389,7 @@ CREATE TABLE relpack.storage (
     resettle         boolean NOT NULL DEFAULT false,
     graph            text    NOT NULL DEFAULT 'none',
     trimmed_tid      bigint  NOT NULL DEFAULT 0,
-    marked_tid       bigint  NOT NULL DEFAULT 0,
+    marked_tid       bigint  NOT NULL DEFAULT -1,
     horizon_tid      bigint  NOT NULL DEFAULT 0,
     cleared_tid      bigint  NOT NULL DEFAULT 0,
     gone_through     timestamptz NOT NULL DEFAULT '-infinity',
@@ -473,7 +473,7 @@ COMMENT ON COLUMN relpack.storage.trimmed_tid IS
     'Up to which tid a trim has removed all that it may; 0: none has come to its end, as in a history-free storage.';
 COMMENT ON COLUMN relpack.storage.marked_tid IS
     'A history-preserving storage: how far any trim, ended or not, may have removed revisions since object_state was last '
-    'emptied. Transactions up to there are marked as packed whatever the pack time.';
+    'emptied; -1: not known. Transactions up to there are marked as packed whatever the pack time.';
 COMMENT ON COLUMN relpack.storage.horizon_tid IS
     'A history-preserving storage: the graph has the references of the revisions that a pack up to this tid keeps '
     '(relpack.trim_kept()). 0 in a history-free one.';

@@ -1414,7 +1414,7 @@ BEGIN
             USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up".';
     END IF;
     IF v_history AND (SELECT stamped_triggers FROM relpack.storage) NOT IN ('', relpack.trigger_identity()) THEN
-        RAISE EXCEPTION 'relpack''s triggers were disabled or replaced a moment ago: who has seen blobs meanwhile is not known'
+        RAISE EXCEPTION 'relpack''s triggers or its schema were changed a moment ago: who has seen blobs meanwhile is not known'
             USING ERRCODE = 'RP002', HINT = 'No file was removed. Run "relpack pack" again.';
     END IF;
     -- The files are unlinked before this transaction ends: a client that stops
@@ -3419,8 +3419,10 @@ BEGIN
                      AND NOT EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.inref = 0)
                      AND NOT EXISTS (SELECT FROM relpack.object_inref))
                 THEN 'the graph is not there any more'
-            WHEN storage.trigger_identity IS DISTINCT FROM relpack.trigger_identity()
+            WHEN split_part(storage.trigger_identity, ' schema:', 1) IS DISTINCT FROM split_part(found.identity, ' schema:', 1)
                 THEN 'relpack''s triggers were disabled or replaced for a while'
+            WHEN storage.trigger_identity IS DISTINCT FROM found.identity
+                THEN 'rights on the schema relpack were changed, or it or a table of it was renamed for a while'
             WHEN storage.trigger_identity LIKE '%subscribed:%'
                 THEN 'object_state receives rows by logical replication, which fires no triggers'
             WHEN storage.column_identity IS DISTINCT FROM relpack.column_identity()
@@ -3432,7 +3434,7 @@ BEGIN
             WHEN storage.watermark > coalesce(relpack.newest_tid(), 0)
                 THEN 'the storage has gone back to an earlier transaction'
             END
-        FROM (SELECT) AS one
+        FROM (SELECT relpack.trigger_identity() AS identity) AS found
         LEFT JOIN relpack.storage ON true);
 END;
 $$;
@@ -4906,36 +4908,6 @@ $$;
 
 COMMENT ON FUNCTION relpack.newest_tid() IS
     'The highest tid of the storage: none that is committed later is below it. NULL: it is empty.';
--- +goose StatementEnd
-
--- sql/note_blind.sql
--- +goose StatementBegin
--- relpack's triggers are silent where there is no relpack.storage: a dump may have been
--- restored without relpack's tables, and the site goes on. But where the table, or the whole
--- schema, only has another name for a while, what is written now has to be looked for then,
--- and who sees which revision of a blob is not known. The trigger finds the schema by its
--- function, which the catalog has by number, and calls this there.
-CREATE OR REPLACE FUNCTION relpack.note_blind(schema name)
-RETURNS void
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF to_regclass(format('%I.write_event', schema)) IS NULL OR to_regclass(format('%I.blob_removal', schema)) IS NULL THEN
-        RETURN;
-    END IF;
-    EXECUTE format(
-        'INSERT INTO %1$I.write_event (kind) SELECT ''truncated'' '
-        'WHERE NOT EXISTS (SELECT FROM %1$I.write_event WHERE kind = ''truncated'')',
-        schema);
-    EXECUTE format('UPDATE %I.blob_removal SET since = NULL, missed = NULL WHERE since IS NOT NULL', schema);
-END;
-$$;
-
-COMMENT ON FUNCTION relpack.note_blind(name) IS
-    'Step of relpack''s triggers on object_state: reports, as a TRUNCATE is reported, that something was written while '
-    'relpack.storage had another name. schema: where relpack''s functions are.';
 -- +goose StatementEnd
 
 -- sql/note_dangling.sql
@@ -8665,12 +8637,6 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
-        EXECUTE format('SELECT %I.note_blind(%1$L)', (
-            SELECT nspname
-            FROM pg_trigger
-            JOIN pg_proc ON pg_proc.oid = tgfoid
-            JOIN pg_namespace ON pg_namespace.oid = pronamespace
-            WHERE tgrelid = tg_relid AND tgname = tg_name));
         RETURN NULL;
     END IF;
     -- On a table of another shape, the casts of its types would run with the
@@ -8766,6 +8732,10 @@ COMMENT ON FUNCTION relpack.trigger_delete() IS
 -- schema in xmin of its row type's, which nothing else but another owner changes; a
 -- table subscribed to a publication gets rows without firing statement triggers
 -- (PostgreSQL manual, "Logical Replication: Architecture").
+-- The triggers are silent where there is no relpack.storage, as in a dump that was restored
+-- without relpack's tables: the site goes on. But the schema or its tables may only have
+-- another name for a while, or a copy be in their place, which is told instead. To rename a
+-- schema leaves a trace in xmin of its row, and so does a GRANT on it.
 -- Names are looked up once, not for each row of the catalogs, and rows go by
 -- index: every capture asks this, and every sweep while it holds up writers.
 -- Without variables the plan is kept where those of a sweep are made again.
@@ -8786,7 +8756,15 @@ BEGIN
              WHERE pg_class.oid = to_regclass('public.object_state')),
             (SELECT 'subscribed:' || string_agg(srsubid::text, ',' ORDER BY srsubid)
              FROM pg_subscription_rel
-             WHERE srrelid = (SELECT to_regclass('public.object_state'))))
+             WHERE srrelid = (SELECT to_regclass('public.object_state'))),
+            (SELECT 'schema:' || pg_namespace.oid || ':' || pg_namespace.xmin FROM pg_namespace WHERE nspname = 'relpack'),
+            (SELECT 'told:' || string_agg(concat(pg_type.oid, ':', pg_type.xmin), ',' ORDER BY pg_type.oid)
+             FROM unnest(ARRAY[to_regclass('relpack.storage'),
+                               to_regclass('relpack.write_event'),
+                               to_regclass('relpack.blob_removal'),
+                               to_regclass('relpack.committed')]::oid[]) AS told (relation)
+             JOIN pg_class ON pg_class.oid = told.relation
+             JOIN pg_type ON pg_type.oid = pg_class.reltype))
         FROM unnest(ARRAY[to_regclass('public.object_state'),
                           to_regclass('relpack.object'),
                           to_regclass('relpack.object_inref'),
@@ -8803,8 +8781,8 @@ END;
 $$;
 
 COMMENT ON FUNCTION relpack.trigger_identity() IS
-    'Catalog identity of relpack''s triggers, and of subscriptions to object_state: another one than in '
-    'relpack.storage.trigger_identity means that writes may have gone unreported.';
+    'Catalog identity of relpack''s triggers, of the schema and the tables that they write to, and of subscriptions to '
+    'object_state: another one than in relpack.storage.trigger_identity means that writes may have gone unreported.';
 -- +goose StatementEnd
 
 -- sql/trigger_lock.sql
@@ -8895,12 +8873,6 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
-        EXECUTE format('SELECT %I.note_blind(%1$L)', (
-            SELECT nspname
-            FROM pg_trigger
-            JOIN pg_proc ON pg_proc.oid = tgfoid
-            JOIN pg_namespace ON pg_namespace.oid = pronamespace
-            WHERE tgrelid = tg_relid AND tgname = tg_name));
         RETURN NULL;
     END IF;
     IF NOT EXISTS (SELECT FROM written) THEN
@@ -8967,19 +8939,13 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
-        EXECUTE format('SELECT %I.note_blind(%1$L)', (
-            SELECT nspname
-            FROM pg_trigger
-            JOIN pg_proc ON pg_proc.oid = tgfoid
-            JOIN pg_namespace ON pg_namespace.oid = pronamespace
-            WHERE tgrelid = tg_relid AND tgname = tg_name));
         RETURN NULL;
     END IF;
     INSERT INTO relpack.write_event (kind) VALUES ('truncated');
     -- What is loaded next may use the same oids and tids.
     DELETE FROM relpack.blob_removal;
     DELETE FROM relpack.committed;
-    UPDATE relpack.storage SET marked_tid = 0 WHERE marked_tid <> 0;
+    UPDATE relpack.storage SET marked_tid = 0 WHERE marked_tid > 0;
     RETURN NULL;
 END;
 $$;
@@ -9015,12 +8981,6 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF pg_catalog.to_regclass('relpack.storage') IS NULL THEN
-        EXECUTE pg_catalog.format('SELECT %I.note_blind(%1$L)', (
-            SELECT pg_namespace.nspname
-            FROM pg_catalog.pg_trigger
-            JOIN pg_catalog.pg_proc ON pg_proc.oid OPERATOR(pg_catalog.=) pg_trigger.tgfoid
-            JOIN pg_catalog.pg_namespace ON pg_namespace.oid OPERATOR(pg_catalog.=) pg_proc.pronamespace
-            WHERE pg_trigger.tgrelid OPERATOR(pg_catalog.=) tg_relid AND pg_trigger.tgname OPERATOR(pg_catalog.=) tg_name));
         RETURN NULL;
     END IF;
     -- The INSERT alone would do, but is begun in vain for nearly every commit.
@@ -9208,7 +9168,7 @@ BEGIN
         RAISE EXCEPTION 'transaction % is later than the newest one', coalesce(until_tid::text, 'NULL') USING ERRCODE = 'RP002';
     END IF;
     -- Kept, too, if this trim does not come to its end.
-    UPDATE relpack.storage SET marked_tid = until_tid WHERE marked_tid < until_tid;
+    UPDATE relpack.storage SET marked_tid = relpack.trim_marks(until_tid) WHERE marked_tid < until_tid;
     -- What another table's key holds back is to be found here, not by the COMMIT.
     SET CONSTRAINTS ALL IMMEDIATE;
 END;
@@ -10086,11 +10046,14 @@ SET lock_timeout = '100ms'
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
+    v_known bigint;
     v_until bigint;
     v_tids bigint[];
 BEGIN
     PERFORM relpack.trim_held();
-    v_until := relpack.trim_marks(until_tid);
+    v_known := relpack.trim_marks(0);
+    UPDATE relpack.storage SET marked_tid = v_known WHERE marked_tid <> v_known;
+    v_until := greatest(until_tid, v_known);
     v_tids := ARRAY(
         SELECT tid
         FROM public.transaction
@@ -10117,15 +10080,24 @@ COMMENT ON FUNCTION relpack.trim_mark(bigint, bigint, integer) IS
 -- +goose StatementBegin
 -- Who restores a transaction that was trimmed, or whose predecessors were, may not have it
 -- marked, and an undo of it would un-create objects. So all are marked up to where any trim
--- has come, be the pack time earlier now. What is loaded after a TRUNCATE was not trimmed.
+-- has come, be the pack time earlier now. Where nobody knows that, marks of before tell it.
+-- What is loaded after a TRUNCATE was not trimmed, nor what is committed where the storage has
+-- gone back, and the clock as well: it gets earlier tids.
 CREATE OR REPLACE FUNCTION relpack.trim_marks(until_tid bigint)
 RETURNS bigint
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_marked bigint := (SELECT marked_tid FROM relpack.storage);
 BEGIN
-    RETURN greatest(until_tid, (SELECT marked_tid FROM relpack.storage));
+    IF v_marked < 0 THEN
+        v_marked := (SELECT max(tid) FROM public.transaction WHERE packed);
+    ELSIF v_marked > relpack.time_to_tid(clock_timestamp()) THEN
+        v_marked := least(v_marked, (SELECT max(tid) FROM public.transaction));
+    END IF;
+    RETURN greatest(until_tid, v_marked, 0);
 END;
 $$;
 
@@ -10763,7 +10735,7 @@ BEGIN
     END IF;
     UPDATE relpack.storage
     SET cleared_tid = greatest(cleared_tid, least(until_tid, watermark)),
-        marked_tid = greatest(marked_tid, until_tid)
+        marked_tid = relpack.trim_marks(until_tid)
     WHERE cleared_tid < least(until_tid, watermark);
     RETURN true;
 END;
@@ -10789,7 +10761,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_protocol text := relpack.require_protocol();
-    v_new boolean := false;
 BEGIN
     IF NOT pg_try_advisory_lock(-2) THEN
         RETURN false;
@@ -10797,25 +10768,12 @@ BEGIN
     PERFORM set_config('relpack.lock_protocol', v_protocol, false),
             set_config('relpack.settling', '', false);
     -- Lost with the row is whether object_state was replaced, and since when other
-    -- storages refer to this one no more: both may have been just now. How far trims
-    -- came, the transactions tell, which were marked before.
+    -- storages refer to this one no more: both may have been just now.
     IF NOT EXISTS (SELECT FROM relpack.storage) THEN
         INSERT INTO relpack.storage (keeps_history, replaced, unreferred, emptied)
         VALUES (relpack.keeps_history(), now(), CASE WHEN EXISTS (SELECT FROM relpack.referred_by) THEN now() ELSE '-infinity' END,
                 (SELECT count(*) FROM relpack.emptied))
         ON CONFLICT DO NOTHING;
-        v_new := FOUND;
-    END IF;
-    IF relpack.keeps_history() AND has_table_privilege(to_regclass('public.transaction'), 'SELECT') THEN
-        IF v_new THEN
-            UPDATE relpack.storage SET marked_tid = coalesce((SELECT max(tid) FROM public.transaction WHERE packed), 0);
-        ELSE
-            -- The storage has gone back to an earlier transaction: later ones will be other ones.
-            UPDATE relpack.storage
-            SET marked_tid = newest.tid
-            FROM (SELECT max(tid) AS tid FROM public.transaction) AS newest
-            WHERE marked_tid > newest.tid;
-        END IF;
     END IF;
     IF v_protocol = 'advisory' THEN
         RETURN true;
@@ -12492,7 +12450,6 @@ DROP FUNCTION relpack."note_unreferred";
 DROP FUNCTION relpack."note_unread";
 DROP FUNCTION relpack."note_referrer";
 DROP FUNCTION relpack."note_dangling";
-DROP FUNCTION relpack."note_blind";
 DROP FUNCTION relpack."newest_tid";
 DROP FUNCTION relpack."names_blob";
 DROP FUNCTION relpack."missing_trigger";

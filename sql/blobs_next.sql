@@ -41,7 +41,7 @@ BEGIN
             USING ERRCODE = 'RP002', HINT = 'Run "relpack migrate up".';
     END IF;
     IF v_history AND (SELECT stamped_triggers FROM relpack.storage) NOT IN ('', relpack.trigger_identity()) THEN
-        RAISE EXCEPTION 'relpack''s triggers were disabled or replaced a moment ago: who has seen blobs meanwhile is not known'
+        RAISE EXCEPTION 'relpack''s triggers or its schema were changed a moment ago: who has seen blobs meanwhile is not known'
             USING ERRCODE = 'RP002', HINT = 'No file was removed. Run "relpack pack" again.';
     END IF;
     -- The files are unlinked before this transaction ends: a client that stops

@@ -31,8 +31,10 @@ BEGIN
                      AND NOT EXISTS (SELECT FROM relpack.object_inref WHERE object_inref.inref = 0)
                      AND NOT EXISTS (SELECT FROM relpack.object_inref))
                 THEN 'the graph is not there any more'
-            WHEN storage.trigger_identity IS DISTINCT FROM relpack.trigger_identity()
+            WHEN split_part(storage.trigger_identity, ' schema:', 1) IS DISTINCT FROM split_part(found.identity, ' schema:', 1)
                 THEN 'relpack''s triggers were disabled or replaced for a while'
+            WHEN storage.trigger_identity IS DISTINCT FROM found.identity
+                THEN 'rights on the schema relpack were changed, or it or a table of it was renamed for a while'
             WHEN storage.trigger_identity LIKE '%subscribed:%'
                 THEN 'object_state receives rows by logical replication, which fires no triggers'
             WHEN storage.column_identity IS DISTINCT FROM relpack.column_identity()
@@ -44,7 +46,7 @@ BEGIN
             WHEN storage.watermark > coalesce(relpack.newest_tid(), 0)
                 THEN 'the storage has gone back to an earlier transaction'
             END
-        FROM (SELECT) AS one
+        FROM (SELECT relpack.trigger_identity() AS identity) AS found
         LEFT JOIN relpack.storage ON true);
 END;
 $$;

@@ -21,12 +21,6 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
-        EXECUTE format('SELECT %I.note_blind(%1$L)', (
-            SELECT nspname
-            FROM pg_trigger
-            JOIN pg_proc ON pg_proc.oid = tgfoid
-            JOIN pg_namespace ON pg_namespace.oid = pronamespace
-            WHERE tgrelid = tg_relid AND tgname = tg_name));
         RETURN NULL;
     END IF;
     -- On a table of another shape, the casts of its types would run with the

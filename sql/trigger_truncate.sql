@@ -12,19 +12,13 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF to_regclass('relpack.storage') IS NULL THEN
-        EXECUTE format('SELECT %I.note_blind(%1$L)', (
-            SELECT nspname
-            FROM pg_trigger
-            JOIN pg_proc ON pg_proc.oid = tgfoid
-            JOIN pg_namespace ON pg_namespace.oid = pronamespace
-            WHERE tgrelid = tg_relid AND tgname = tg_name));
         RETURN NULL;
     END IF;
     INSERT INTO relpack.write_event (kind) VALUES ('truncated');
     -- What is loaded next may use the same oids and tids.
     DELETE FROM relpack.blob_removal;
     DELETE FROM relpack.committed;
-    UPDATE relpack.storage SET marked_tid = 0 WHERE marked_tid <> 0;
+    UPDATE relpack.storage SET marked_tid = 0 WHERE marked_tid > 0;
     RETURN NULL;
 END;
 $$;

@@ -22,12 +22,6 @@ BEGIN
     END IF;
     -- Restored from a dump without relpack's tables: the site goes on.
     IF pg_catalog.to_regclass('relpack.storage') IS NULL THEN
-        EXECUTE pg_catalog.format('SELECT %I.note_blind(%1$L)', (
-            SELECT pg_namespace.nspname
-            FROM pg_catalog.pg_trigger
-            JOIN pg_catalog.pg_proc ON pg_proc.oid OPERATOR(pg_catalog.=) pg_trigger.tgfoid
-            JOIN pg_catalog.pg_namespace ON pg_namespace.oid OPERATOR(pg_catalog.=) pg_proc.pronamespace
-            WHERE pg_trigger.tgrelid OPERATOR(pg_catalog.=) tg_relid AND pg_trigger.tgname OPERATOR(pg_catalog.=) tg_name));
         RETURN NULL;
     END IF;
     -- The INSERT alone would do, but is begun in vain for nearly every commit.

@@ -19,7 +19,7 @@ BEGIN
         RAISE EXCEPTION 'transaction % is later than the newest one', coalesce(until_tid::text, 'NULL') USING ERRCODE = 'RP002';
     END IF;
     -- Kept, too, if this trim does not come to its end.
-    UPDATE relpack.storage SET marked_tid = until_tid WHERE marked_tid < until_tid;
+    UPDATE relpack.storage SET marked_tid = relpack.trim_marks(until_tid) WHERE marked_tid < until_tid;
     -- What another table's key holds back is to be found here, not by the COMMIT.
     SET CONSTRAINTS ALL IMMEDIATE;
 END;

@@ -11,11 +11,14 @@ SET lock_timeout = '100ms'
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
+    v_known bigint;
     v_until bigint;
     v_tids bigint[];
 BEGIN
     PERFORM relpack.trim_held();
-    v_until := relpack.trim_marks(until_tid);
+    v_known := relpack.trim_marks(0);
+    UPDATE relpack.storage SET marked_tid = v_known WHERE marked_tid <> v_known;
+    v_until := greatest(until_tid, v_known);
     v_tids := ARRAY(
         SELECT tid
         FROM public.transaction

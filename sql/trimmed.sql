@@ -28,7 +28,7 @@ BEGIN
     END IF;
     UPDATE relpack.storage
     SET cleared_tid = greatest(cleared_tid, least(until_tid, watermark)),
-        marked_tid = greatest(marked_tid, until_tid)
+        marked_tid = relpack.trim_marks(until_tid)
     WHERE cleared_tid < least(until_tid, watermark);
     RETURN true;
 END;

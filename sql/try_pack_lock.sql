@@ -9,7 +9,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_protocol text := relpack.require_protocol();
-    v_new boolean := false;
 BEGIN
     IF NOT pg_try_advisory_lock(-2) THEN
         RETURN false;
@@ -17,25 +16,12 @@ BEGIN
     PERFORM set_config('relpack.lock_protocol', v_protocol, false),
             set_config('relpack.settling', '', false);
     -- Lost with the row is whether object_state was replaced, and since when other
-    -- storages refer to this one no more: both may have been just now. How far trims
-    -- came, the transactions tell, which were marked before.
+    -- storages refer to this one no more: both may have been just now.
     IF NOT EXISTS (SELECT FROM relpack.storage) THEN
         INSERT INTO relpack.storage (keeps_history, replaced, unreferred, emptied)
         VALUES (relpack.keeps_history(), now(), CASE WHEN EXISTS (SELECT FROM relpack.referred_by) THEN now() ELSE '-infinity' END,
                 (SELECT count(*) FROM relpack.emptied))
         ON CONFLICT DO NOTHING;
-        v_new := FOUND;
-    END IF;
-    IF relpack.keeps_history() AND has_table_privilege(to_regclass('public.transaction'), 'SELECT') THEN
-        IF v_new THEN
-            UPDATE relpack.storage SET marked_tid = coalesce((SELECT max(tid) FROM public.transaction WHERE packed), 0);
-        ELSE
-            -- The storage has gone back to an earlier transaction: later ones will be other ones.
-            UPDATE relpack.storage
-            SET marked_tid = newest.tid
-            FROM (SELECT max(tid) AS tid FROM public.transaction) AS newest
-            WHERE marked_tid > newest.tid;
-        END IF;
     END IF;
     IF v_protocol = 'advisory' THEN
         RETURN true;

@@ -88,7 +88,9 @@ func TestAFileThatIsListedStaysForWhoSawItsRowWhileTriggersWereOff(t *testing.T)
 		"dropped": {"SELECT relpack.drop_triggers()", "SELECT relpack.create_triggers()"},
 		"disabled": {"ALTER TABLE object_state DISABLE TRIGGER relpack_report_delete",
 			"ALTER TABLE object_state ENABLE ALWAYS TRIGGER relpack_report_delete"},
-		"elsewhere":         {"ALTER SCHEMA relpack RENAME TO elsewhere", "ALTER SCHEMA elsewhere RENAME TO relpack"},
+		"elsewhere": {"ALTER SCHEMA relpack RENAME TO elsewhere", "ALTER SCHEMA elsewhere RENAME TO relpack"},
+		"tables elsewhere": {"ALTER TABLE relpack.storage RENAME TO s; ALTER TABLE relpack.write_event RENAME TO w",
+			"ALTER TABLE relpack.s RENAME TO storage; ALTER TABLE relpack.w RENAME TO write_event"},
 		"without their row": {"ALTER TABLE relpack.storage RENAME TO elsewhere", "ALTER TABLE relpack.elsewhere RENAME TO storage"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,6 +19,17 @@ import (
 	"relpack/runner/verify"
 )
 
+const renamed = "rights on the schema relpack were changed, or it or a table of it was renamed for a while"
+
+// meanwhile something is written that relpack's triggers do not report.
+func meanwhile(before, after string) func(*testing.T, *pgx.Conn, func()) {
+	return func(t *testing.T, conn *pgx.Conn, write func()) {
+		packtest.Run(t, conn, before)
+		write()
+		packtest.Run(t, conn, after)
+	}
+}
+
 // doubts are the ways in which a graph may have stopped describing its storage
 // without a word: each is noticed, named, and healed by comparing. Meanwhile
 // object 2 comes to refer to garbage, with nothing to tell of it.
@@ -42,6 +53,21 @@ var doubts = map[string]struct {
 			packtest.Run(t, conn, "SELECT relpack.create_triggers()")
 		},
 	},
+	"schema renamed":  {renamed, meanwhile("ALTER SCHEMA relpack RENAME TO elsewhere", "ALTER SCHEMA elsewhere RENAME TO relpack")},
+	"storage renamed": {renamed, meanwhile("ALTER TABLE relpack.storage RENAME TO elsewhere", "ALTER TABLE relpack.elsewhere RENAME TO storage")},
+	"tables set aside": {renamed, meanwhile(
+		"CREATE SCHEMA elsewhere; ALTER TABLE relpack.storage SET SCHEMA elsewhere; ALTER TABLE relpack.write_event SET SCHEMA elsewhere",
+		"ALTER TABLE elsewhere.storage SET SCHEMA relpack; ALTER TABLE elsewhere.write_event SET SCHEMA relpack")},
+	"a copy of the events": {renamed, meanwhile(
+		"ALTER TABLE relpack.write_event RENAME TO before; CREATE TABLE relpack.write_event (LIKE relpack.before INCLUDING ALL)",
+		"DROP TABLE relpack.write_event; ALTER TABLE relpack.before RENAME TO write_event")},
+	"a copy of the schema": {renamed, meanwhile( // a dump, that somebody looks at
+		`ALTER SCHEMA relpack RENAME TO elsewhere; CREATE SCHEMA relpack;
+			CREATE TABLE relpack.storage (LIKE elsewhere.storage INCLUDING ALL);
+			INSERT INTO relpack.storage (only_row, watermark, graph) SELECT only_row, watermark, graph FROM elsewhere.storage;
+			CREATE TABLE relpack.write_event (LIKE elsewhere.write_event INCLUDING ALL);
+			CREATE TABLE relpack.blob_removal (LIKE elsewhere.blob_removal INCLUDING ALL)`,
+		"SET client_min_messages = warning; DROP SCHEMA relpack CASCADE; ALTER SCHEMA elsewhere RENAME TO relpack")},
 	"another table": {
 		"object_state is another table than before",
 		func(t *testing.T, conn *pgx.Conn, write func()) {
@@ -109,6 +135,25 @@ func expectDoubt(t *testing.T, target target.Target, conn *pgx.Conn, message str
 	if err != nil || status.Graph.Doubt == nil || *status.Graph.Doubt != message {
 		t.Errorf("status %+v, %v", status.Graph, err)
 	}
+}
+
+// The site goes on, whatever somebody else has not committed, and whoever has seen it before.
+func TestNobodyIsRefusedWhileTheSchemaIsElsewhere(t *testing.T) {
+	t.Parallel()
+	target, conn := packtest.NewGarden(t)
+	older, open := packtest.Session(t, target), packtest.Session(t, target)
+	packtest.Run(t, older, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM object_state")
+	packtest.Run(t, conn, "ALTER SCHEMA relpack RENAME TO elsewhere")
+	packtest.Run(t, open, "BEGIN")
+	packtest.Restore(t, open, 2, 5, packtest.Document(11))
+	packtest.Run(t, older, "SET statement_timeout = '10s'")
+	newer := packtest.Get[int64](t, conn, "SELECT max(tid) + 10 FROM object_state")
+	packtest.Run(t, older, packtest.RestoreRow, 1, newer, packtest.Document(2))
+	packtest.Run(t, older, "COMMIT")
+	packtest.Run(t, open, "COMMIT")
+	packtest.Run(t, conn, "ALTER SCHEMA elsewhere RENAME TO relpack")
+	packtest.Pack(t, target, packtest.Everything)
+	packtest.ExpectStored(t, conn, 0, 1, 2, 10, 11, 12, 13)
 }
 
 func TestASubscribedTableIsDoubtedUntilItIsOneNoMore(t *testing.T) {

@@ -1,10 +1,14 @@
 package pack_test
 
 import (
+	"context"
+	"fmt"
 	"testing"
+	"time"
 
 	"relpack/runner/internal/packtest"
 	"relpack/runner/internal/zodbtest"
+	"relpack/runner/pack"
 	"relpack/runner/target"
 )
 
@@ -134,6 +138,65 @@ func TestHowFarATrimCameIsKnownWhereATruncateWasNotCaptured(t *testing.T) {
 		if !packed(t, h, tids[1]) {
 			t.Errorf("a restored transaction can be undone, which gives %s (pack-gc %t)", undoGives(t, h.Conn, 7, tids[1]), !keeps)
 		}
+	}
+}
+
+// The schema was dropped, and is installed again: transactions that are marked tell it.
+func TestHowFarATrimCameIsKnownToASchemaThatIsInstalledAgain(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, file target.Target, h zodbtest.History) {
+		tids := threeRevisions(t, h)
+		packtest.Pack(t, file, trimDays(5))
+		packtest.Run(t, h.Conn, "SET client_min_messages = warning; DROP SCHEMA relpack CASCADE")
+		packtest.MigrateUp(t, file)
+		restoreTrimmed(t, h, tids)
+		packtest.Pack(t, file, trimDays(9.5))
+		if !packed(t, h, tids[1]) {
+			t.Errorf("a restored transaction can be undone, which gives %s", undoGives(t, h.Conn, 7, tids[1]))
+		}
+	})
+}
+
+// Somebody sets the site back, regrets it, and restores the newest transactions from a backup
+// of before the trim; a pack has looked meanwhile.
+func TestHowFarATrimCameIsKnownWhereTheNewestTransactionsWereAway(t *testing.T) {
+	t.Parallel()
+	file, h := newStored(t, zodbtest.V42, "pack-gc true")
+	store(t, h, daysAgo(20), map[int64][]byte{0: page(7)})
+	tids := threeRevisions(t, h)
+	packtest.Pack(t, file, trimDays(5))
+	for table, kept := range map[string]string{"transaction": "t", "object_state": "o", "current_object": "c"} {
+		packtest.Run(t, h.Conn, fmt.Sprintf("CREATE TABLE %s AS SELECT * FROM %s WHERE tid > %d", kept, table, tids[0]))
+	}
+	for _, table := range []string{"current_object", "object_state", "transaction"} {
+		packtest.Run(t, h.Conn, fmt.Sprintf("DELETE FROM %s WHERE tid > %d", table, tids[0]))
+	}
+	o := trimDays(5)
+	o.DryRun = true
+	_, err := pack.Run(t.Context(), file, o, packtest.Log(t))
+	t.Log(err)
+	packtest.Run(t, h.Conn, "INSERT INTO transaction SELECT * FROM t; INSERT INTO object_state SELECT * FROM o; INSERT INTO current_object SELECT * FROM c")
+	restoreTrimmed(t, h, tids)
+	packtest.Pack(t, file, trimDays(9.5))
+	if !packed(t, h, tids[1]) {
+		t.Errorf("a restored transaction can be undone, which gives %s", undoGives(t, h.Conn, 7, tids[1]))
+	}
+}
+
+// Who has the table transaction for long (VACUUM FULL, ALTER TABLE) keeps a pack waiting, not
+// the undos of the site with it.
+func TestAPackDoesNotWaitForATableWithoutEnd(t *testing.T) {
+	t.Parallel()
+	file, h := newStored(t, zodbtest.V42, "pack-gc true")
+	threeRevisions(t, h)
+	packtest.Pack(t, file, trimDays(5))
+	holder := packtest.Session(t, file)
+	packtest.Run(t, holder, "BEGIN; LOCK TABLE transaction IN ACCESS EXCLUSIVE MODE")
+	file.CommitLockTimeout = time.Second
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	if _, err := pack.Run(ctx, file, trimDays(5), packtest.Log(t)); err == nil || ctx.Err() != nil {
+		t.Errorf("a pack beside one who has locked transaction: %v", err)
 	}
 }
 

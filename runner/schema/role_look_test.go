@@ -61,10 +61,10 @@ func TestARoleThatLooksSeesEverythingAndChangesNothing(t *testing.T) {
 	h := packtest.NewHouse(t)
 	app := h.As(t, h.App)
 	packtest.CommitAt(t, app, 48*time.Hour, packtest.Garden)
-	packtest.DryRun(t, packtest.As(h.Target, h.Owner))
 	watcher := packtest.NewRole(t, h.Admin)
 	letLook(t, h, watcher)
 	packtest.Run(t, h.Admin, "GRANT pg_monitor TO "+watcher)
+	packtest.DryRun(t, packtest.As(h.Target, h.Owner))
 	conn := h.As(t, watcher)
 
 	packer := h.As(t, h.Owner)
