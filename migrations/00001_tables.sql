@@ -389,7 +389,7 @@ CREATE TABLE relpack.storage (
     resettle         boolean NOT NULL DEFAULT false,
     graph            text    NOT NULL DEFAULT 'none',
     trimmed_tid      bigint  NOT NULL DEFAULT 0,
-    marked_tid       bigint  NOT NULL DEFAULT -1,
+    marked_tid       bigint  NOT NULL DEFAULT 0,
     horizon_tid      bigint  NOT NULL DEFAULT 0,
     cleared_tid      bigint  NOT NULL DEFAULT 0,
     gone_through     timestamptz NOT NULL DEFAULT '-infinity',
@@ -473,7 +473,7 @@ COMMENT ON COLUMN relpack.storage.trimmed_tid IS
     'Up to which tid a trim has removed all that it may; 0: none has come to its end, as in a history-free storage.';
 COMMENT ON COLUMN relpack.storage.marked_tid IS
     'A history-preserving storage: how far any trim, ended or not, may have removed revisions since object_state was last '
-    'emptied; -1: not known. Transactions up to there are marked as packed whatever the pack time.';
+    'emptied; -1: not known, since the row was lost. Transactions up to there are marked as packed whatever the pack time.';
 COMMENT ON COLUMN relpack.storage.horizon_tid IS
     'A history-preserving storage: the graph has the references of the revisions that a pack up to this tid keeps '
     '(relpack.trim_kept()). 0 in a history-free one.';
@@ -687,7 +687,8 @@ COMMENT ON COLUMN relpack.run.deleted IS 'Objects deleted.';
 COMMENT ON COLUMN relpack.run.deleted_bytes IS 'Bytes of their states.';
 COMMENT ON COLUMN relpack.run.blob_files IS 'Blob files removed.';
 COMMENT ON COLUMN relpack.run.blob_bytes IS 'Bytes of those files.';
-COMMENT ON COLUMN relpack.run.large_objects IS 'Large objects removed, of blobs in the database.';
+COMMENT ON COLUMN relpack.run.large_objects IS
+    'Large objects removed, of blobs in the database; those of garbage only where all went that the run had chosen.';
 COMMENT ON COLUMN relpack.run.large_object_bytes IS 'Bytes of those that the role of the run may read.';
 COMMENT ON COLUMN relpack.run.revisions IS 'Old revisions removed from a history-preserving storage.';
 COMMENT ON COLUMN relpack.run.revision_bytes IS 'Bytes of their states.';

@@ -7994,7 +7994,8 @@ COMMENT ON FUNCTION relpack.sweep_decoded(bigint[], bigint) IS
 -- is not asked beforehand: afterwards no row may be left, here or in blob_chunk,
 -- or nothing is deleted at all. To look for each of them again is left out where the
 -- DELETE returned all of them and no trigger of others could store one again: writers have
--- to wait for our rows, and who creates a trigger for our lock on the table.
+-- to wait for our rows, where history is kept for those of current_object, and who creates a
+-- trigger for our lock on the table.
 CREATE OR REPLACE FUNCTION relpack.sweep_delete(chosen bigint[], OUT zoids bigint[], OUT tids bigint[])
 LANGUAGE plpgsql
 VOLATILE
@@ -9192,7 +9193,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-SET plan_cache_mode = force_generic_plan
+SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_owner oid := (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.blob_chunk'));
@@ -9481,7 +9482,7 @@ BEGIN
             SELECT
             FROM (SELECT DISTINCT unnest(zoids) AS zoid) AS object
             JOIN public.blob_chunk ON blob_chunk.zoid = object.zoid
-            WHERE blob_chunk.chunk = ANY (v_blobs.large)
+            WHERE (blob_chunk.chunk IN (SELECT unnest(v_blobs.large))) IS TRUE
               AND NOT EXISTS (SELECT FROM pg_largeobject_metadata AS known WHERE known.oid = blob_chunk.chunk)) THEN
             RAISE EXCEPTION 'a trigger of blob_chunk unlinks large objects that other revisions name'
                 USING ERRCODE = 'RP002', HINT = 'Nothing of this batch was deleted. Look at its trigger blob_chunk_delete.';
@@ -10052,7 +10053,7 @@ DECLARE
 BEGIN
     PERFORM relpack.trim_held();
     v_known := relpack.trim_marks(0);
-    UPDATE relpack.storage SET marked_tid = v_known WHERE marked_tid <> v_known;
+    UPDATE relpack.storage SET marked_tid = v_known WHERE marked_tid < 0 OR marked_tid > v_known; -- unless a TRUNCATE came in between
     v_until := greatest(until_tid, v_known);
     v_tids := ARRAY(
         SELECT tid
@@ -10770,9 +10771,9 @@ BEGIN
     -- Lost with the row is whether object_state was replaced, and since when other
     -- storages refer to this one no more: both may have been just now.
     IF NOT EXISTS (SELECT FROM relpack.storage) THEN
-        INSERT INTO relpack.storage (keeps_history, replaced, unreferred, emptied)
+        INSERT INTO relpack.storage (keeps_history, replaced, unreferred, emptied, marked_tid)
         VALUES (relpack.keeps_history(), now(), CASE WHEN EXISTS (SELECT FROM relpack.referred_by) THEN now() ELSE '-infinity' END,
-                (SELECT count(*) FROM relpack.emptied))
+                (SELECT count(*) FROM relpack.emptied), -1)
         ON CONFLICT DO NOTHING;
     END IF;
     IF v_protocol = 'advisory' THEN

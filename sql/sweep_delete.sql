@@ -9,7 +9,8 @@
 -- is not asked beforehand: afterwards no row may be left, here or in blob_chunk,
 -- or nothing is deleted at all. To look for each of them again is left out where the
 -- DELETE returned all of them and no trigger of others could store one again: writers have
--- to wait for our rows, and who creates a trigger for our lock on the table.
+-- to wait for our rows, where history is kept for those of current_object, and who creates a
+-- trigger for our lock on the table.
 CREATE OR REPLACE FUNCTION relpack.sweep_delete(chosen bigint[], OUT zoids bigint[], OUT tids bigint[])
 LANGUAGE plpgsql
 VOLATILE

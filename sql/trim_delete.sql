@@ -115,7 +115,7 @@ BEGIN
             SELECT
             FROM (SELECT DISTINCT unnest(zoids) AS zoid) AS object
             JOIN public.blob_chunk ON blob_chunk.zoid = object.zoid
-            WHERE blob_chunk.chunk = ANY (v_blobs.large)
+            WHERE (blob_chunk.chunk IN (SELECT unnest(v_blobs.large))) IS TRUE
               AND NOT EXISTS (SELECT FROM pg_largeobject_metadata AS known WHERE known.oid = blob_chunk.chunk)) THEN
             RAISE EXCEPTION 'a trigger of blob_chunk unlinks large objects that other revisions name'
                 USING ERRCODE = 'RP002', HINT = 'Nothing of this batch was deleted. Look at its trigger blob_chunk_delete.';

@@ -17,7 +17,7 @@ DECLARE
 BEGIN
     PERFORM relpack.trim_held();
     v_known := relpack.trim_marks(0);
-    UPDATE relpack.storage SET marked_tid = v_known WHERE marked_tid <> v_known;
+    UPDATE relpack.storage SET marked_tid = v_known WHERE marked_tid < 0 OR marked_tid > v_known; -- unless a TRUNCATE came in between
     v_until := greatest(until_tid, v_known);
     v_tids := ARRAY(
         SELECT tid

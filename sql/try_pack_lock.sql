@@ -18,9 +18,9 @@ BEGIN
     -- Lost with the row is whether object_state was replaced, and since when other
     -- storages refer to this one no more: both may have been just now.
     IF NOT EXISTS (SELECT FROM relpack.storage) THEN
-        INSERT INTO relpack.storage (keeps_history, replaced, unreferred, emptied)
+        INSERT INTO relpack.storage (keeps_history, replaced, unreferred, emptied, marked_tid)
         VALUES (relpack.keeps_history(), now(), CASE WHEN EXISTS (SELECT FROM relpack.referred_by) THEN now() ELSE '-infinity' END,
-                (SELECT count(*) FROM relpack.emptied))
+                (SELECT count(*) FROM relpack.emptied), -1)
         ON CONFLICT DO NOTHING;
     END IF;
     IF v_protocol = 'advisory' THEN

@@ -101,7 +101,7 @@ func (p *Packer) sayDoubt(ctx context.Context, doubt string) (reread bool, err e
 		doubt = "the graph may not describe the storage any more"
 	}
 	how := ": every object's tid is compared"
-	if reread {
+	if reread || p.History {
 		how = ": every state is read again and compared"
 	}
 	p.Log.Warn(doubt + how)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -111,12 +112,13 @@ func (p *Packer) UnlessRewritten(ctx context.Context, step func() error) error {
 }
 
 // Rewritten tells whether a batch was refused for nothing but that object_state
-// has other files than before: VACUUM FULL and pg_repack are no reason to end a
-// run. What a capture compares then, the next batch trusts.
+// has other files than before, or that somebody was let into relpack's schema: VACUUM
+// FULL, pg_repack and GRANT are no reason to end a run. What a capture compares then,
+// the next batch trusts.
 func (p *Packer) Rewritten(ctx context.Context, err error) bool {
 	if !fault.IsState(err, fault.StateRefused) {
 		return false
 	}
 	doubt, err := p.AskDoubt(ctx)
-	return err == nil && doubt == "object_state was rewritten"
+	return err == nil && (doubt == "object_state was rewritten" || strings.HasPrefix(doubt, "rights on the schema relpack were changed"))
 }

@@ -141,22 +141,6 @@ func TestHowFarATrimCameIsKnownWhereATruncateWasNotCaptured(t *testing.T) {
 	}
 }
 
-// The schema was dropped, and is installed again: transactions that are marked tell it.
-func TestHowFarATrimCameIsKnownToASchemaThatIsInstalledAgain(t *testing.T) {
-	t.Parallel()
-	eachKind(t, func(t *testing.T, file target.Target, h zodbtest.History) {
-		tids := threeRevisions(t, h)
-		packtest.Pack(t, file, trimDays(5))
-		packtest.Run(t, h.Conn, "SET client_min_messages = warning; DROP SCHEMA relpack CASCADE")
-		packtest.MigrateUp(t, file)
-		restoreTrimmed(t, h, tids)
-		packtest.Pack(t, file, trimDays(9.5))
-		if !packed(t, h, tids[1]) {
-			t.Errorf("a restored transaction can be undone, which gives %s", undoGives(t, h.Conn, 7, tids[1]))
-		}
-	})
-}
-
 // Somebody sets the site back, regrets it, and restores the newest transactions from a backup
 // of before the trim; a pack has looked meanwhile.
 func TestHowFarATrimCameIsKnownWhereTheNewestTransactionsWereAway(t *testing.T) {
